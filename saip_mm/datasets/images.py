@@ -5,9 +5,8 @@ import os
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-EXTENSIONS = frozenset(
-    '.jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .jp2 .ppm .pgm .pbm'.split()
-)
+EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.gif', '.tif')
+EXTENSIONS += ('.tiff', '.jp2', '.ppm', '.pgm', '.pbm')
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 
 
@@ -20,8 +19,9 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
     The image is turned upright by its EXIF tag. Transparent pixels are blended with
     mid-grey (``BACKGROUND``). Of 16 bits per value the high byte is taken, so the whole
-    range is kept. CMYK becomes RGB without a colour profile. Of an animation or
-    a file of several pages the first image is taken.
+    range is kept. CMYK becomes RGB without a colour profile; in a JPEG its inks are
+    taken to be inverted, as all programs write them. Of an animation or a file of
+    several pages the first image is taken.
 
     Args:
         path: File that Pillow can open.
@@ -55,6 +55,52 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         raise ImageError(
             f'{path}: cannot be read ({reason}); replace the file, or remove it'
         ) from error
+
+
+def find_images(folder: str) -> list[str]:
+    """List the images of a folder and all folders below, hidden ones left out.
+
+    Links are followed; a folder that is reached twice is listed once.
+
+    Args:
+        folder: Folder to search for files with one of ``EXTENSIONS``.
+
+    Returns:
+        Paths relative to the folder, in a fixed order.
+
+    Raises:
+        OSError: If the folder does not exist, holds no image, or cannot be listed.
+    """
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f'{folder}: there is no such folder of images')
+    images, others, seen = [], 0, set()
+    for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        if (real := os.path.realpath(path)) in seen:
+            folders.clear()  # else a link to a folder above it would never end
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if name[0] != '.')
+        below = os.path.relpath(path, folder) + os.sep if path != folder else ''
+        found = [
+            below + name
+            for name in sorted(files)
+            if name[0] != '.' and name.lower().endswith(EXTENSIONS)
+        ]
+        images += found
+        others += len(files) - len(found)
+    if not images:
+        raise FileNotFoundError(
+            f'{folder}: no images in it or in a folder below; looked for '
+            f'{" ".join(EXTENSIONS)}, and found {others} other files'
+        )
+    return images
+
+
+def _refuse(error: OSError) -> None:
+    raise PermissionError(
+        f'{error.filename}: cannot be listed ({error.strerror}); make the folder '
+        'readable, or take it away'
+    ) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,0 +1,158 @@
+"""Real images of people, one person each."""
+
+import os
+
+import numpy as np
+from mmengine.logging import print_log
+from mmpretrain.registry import DATASETS
+
+from .images import ImageError, find_images, read_image
+from .people import PeopleDataset
+from .person_boxes import (
+    crop_person,
+    find_missing,
+    large_enough,
+    read_person_boxes,
+    read_photograph,
+)
+
+
+@DATASETS.register_module()
+class PersonImages(PeopleDataset):
+    """Person images from a folder, a list, or annotated photographs.
+
+    - Without ``ann_file``: all images in the folder ``data_prefix['img_path']`` and
+      the folders below.
+    - With a list (``.txt``): one path per line, relative to that folder. Empty lines
+      and lines that start with ``#`` do not count.
+    - With COCO-style annotations (``.json``): every box of a person, cut out when it
+      is needed. ``tools/crop_people.py`` cuts them out once and for all, which saves
+      decoding whole photographs during training.
+
+    What is wrong with folder, list or annotations is an error here; what is wrong with
+    an image file is one when it is read.
+
+    Args:
+        data_root: Folder that ``ann_file`` and ``data_prefix`` are relative to.
+        ann_file: List or annotations.
+        data_prefix: ``dict(img_path=FOLDER)``, the folder of the images. Defaults to
+            ``data_root``.
+        margin: What a crop shows around its box on each side, relative to the width
+            and height of the box. Of no concern without annotations.
+        min_size: ``(h, w)`` in pixels. Smaller boxes, without margin and as far as
+            they lie in the photograph, are skipped. A smaller image is an error.
+        pipeline: See :class:`PeopleDataset`.
+        scenes: See :class:`PeopleDataset`.
+    """
+
+    def __init__(
+        self,
+        data_root: str = '',
+        ann_file: str = '',
+        data_prefix: dict | None = None,
+        margin: float = 0.1,
+        min_size: tuple[int, int] = (64, 32),
+        pipeline: tuple = (),
+        scenes: dict | None = None,
+    ) -> None:
+        data_prefix = data_prefix or dict(img_path='')
+        if not (data_root or ann_file or data_prefix.get('img_path')):
+            raise ValueError('PersonImages: give data_root, the folder of the images')
+        if set(data_prefix) != {'img_path'}:
+            raise ValueError(
+                f'PersonImages: data_prefix should be dict(img_path=FOLDER), and is '
+                f'{dict(data_prefix)}'
+            )
+        if margin < 0:
+            raise ValueError(f'PersonImages: margin should be at least 0, not {margin}')
+        self.margin = margin
+        self.min_size = tuple(min_size)
+        super().__init__(pipeline, scenes, data_root, ann_file, data_prefix)
+
+    @property
+    def folder(self) -> str:
+        return self.data_prefix['img_path']
+
+    def load_data_list(self) -> list[dict]:
+        if not self.ann_file:
+            return [dict(img_path=path) for path in find_images(self.folder)]
+        if self.ann_file.endswith('.txt'):
+            return self._load_list()
+        if self.ann_file.endswith('.json'):
+            return self._load_annotations()
+        raise ValueError(
+            f'{self.ann_file}: ann_file should be a list of images (.txt) or COCO-style '
+            'annotations (.json)'
+        )
+
+    def _load_list(self) -> list[dict]:
+        if not os.path.isfile(self.ann_file):
+            raise FileNotFoundError(f'{self.ann_file}: there is no such list of images')
+        # File names need not be UTF-8: surrogateescape is what os.fsdecode does.
+        with open(
+            self.ann_file, encoding='utf-8-sig', errors='surrogateescape'
+        ) as file:
+            lines = [line.strip() for line in file]
+        numbers = [i for i, line in enumerate(lines) if line and line[0] != '#']
+        if not numbers:
+            raise ValueError(
+                f'{self.ann_file}: no images in the list; give one path per line'
+            )
+        paths = [lines[i] for i in numbers]
+        self._refuse_missing(paths, lambda i: f'line {numbers[i] + 1}')
+        return [dict(img_path=path) for path in paths]
+
+    def _load_annotations(self) -> list[dict]:
+        people = read_person_boxes(self.ann_file)
+        self._refuse_missing(list({p.img_path: 0 for p in people}), lambda i: 'image')
+        entries = [
+            person._asdict()
+            for person in people
+            if large_enough(person.box, person.size, self.min_size)
+        ]
+        height, width = self.min_size
+        skipped = f'{len(people) - len(entries)} of {len(people)} person boxes'
+        if not entries:
+            raise ValueError(
+                f'{self.ann_file}: {skipped} are smaller than {height}x{width} pixels '
+                '(h x w); lower min_size'
+            )
+        print_log(
+            f'{self.ann_file}: {len(entries)} people; skipped {skipped}, smaller than '
+            f'{height}x{width} pixels (h x w)',
+            logger='current',
+        )
+        return entries
+
+    def _refuse_missing(self, paths: list[str], place) -> None:
+        missing = find_missing(self.folder, paths)
+        if missing:
+            first = ', '.join(f'{place(i)}: {paths[i]}' for i in missing[:5])
+            raise FileNotFoundError(
+                f'{self.ann_file}: {len(missing)} of {len(paths)} images do not exist '
+                f'in {self.folder or "the current folder"} ({first}'
+                f'{", …" if len(missing) > 5 else ""}); correct the entries, data_root '
+                'or data_prefix'
+            )
+
+    def load_image(self, data_info: dict) -> np.ndarray:
+        path = os.path.join(self.folder, data_info['img_path'])
+        if 'box' in data_info:
+            image = read_photograph(path, data_info['size'])
+            image = crop_person(image, data_info['box'], self.margin)
+        else:
+            image = read_image(path)
+        height, width = image.shape[:2]
+        if height < self.min_size[0] or width < self.min_size[1]:
+            raise ImageError(
+                f'{self.source(data_info)}: {height}x{width} pixels (h x w) are fewer '
+                f'than min_size {self.min_size[0]}x{self.min_size[1]}; remove the image '
+                'or lower min_size'
+            )
+        return image
+
+    def source(self, data_info: dict) -> str:
+        path = os.path.join(self.folder, data_info['img_path'])
+        if 'box' not in data_info:
+            return path
+        return f'{path}, box (x, y, w, h) = {data_info["box"]}'
