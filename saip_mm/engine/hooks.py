@@ -41,7 +41,9 @@ class SAIPHook(Hook):
             lambda *_: model.after_step(self.momentum_at(runner.iter, runner.max_iters))
         )
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None
+    ) -> None:
         self.model.data_preprocessor.begin_step(runner.seed, runner.iter)
 
     def after_train_iter(
@@ -53,6 +55,7 @@ class SAIPHook(Hook):
 
     def momentum_at(self, step: int, steps: int) -> float:
         """Momentum at a step (from 0) of so many: a half cosine from start to end."""
-        return self.end - (self.end - self.start) * (
-            1 + math.cos(math.pi * step / steps)
-        ) / 2
+        return (
+            self.end
+            - (self.end - self.start) * (1 + math.cos(math.pi * step / steps)) / 2
+        )

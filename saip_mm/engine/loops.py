@@ -26,7 +26,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
         Args:
             idx: Index of the batch in its epoch.
-            data_batch: ``inputs``, a dict of tensors whose first dimension is the batch.
+            data_batch: ``inputs``, a dict of tensors that stack the batch first.
         """
         runner = self.runner
         runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)

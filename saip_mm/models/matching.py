@@ -98,7 +98,8 @@ class CrossScaleMatchingHead(BaseModule):
             ``loss_csm`` and, for watching, ``teacher_entropy`` in nats: log K when the
             teacher prefers nothing, 0 when it is certain.
         """
-        target = ((teacher.float() - self.center) / self.teacher_temperature).softmax(-1)
+        centred = teacher.float() - self.center
+        target = (centred / self.teacher_temperature).softmax(-1)
         log_student = (student.float() / self.student_temperature).log_softmax(-1)
         # t: teacher views, v: student views, b: images, k: prototypes
         cross_entropy = -torch.einsum('tbk,vbk->tv', target, log_student)

@@ -18,8 +18,8 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
     Args:
         mean: Per colour (R, G, B), in 0–255.
         std: Per colour (R, G, B), in 0–255.
-        scales: Scales of which ``roi`` and ``inst`` draw one each, once per step and the
-            same on all processes.
+        scales: Scales of which ``roi`` and ``inst`` draw one each, once per step and
+            the same on all processes.
         csr_scale: Scale of the view to be reconstructed, relative to the globals.
         patch_size: Sides of rescaled views are whole numbers of patches.
         non_blocking: Copy to the device asynchronously.
@@ -80,8 +80,6 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         return resize(images, size, InterpolationMode.BICUBIC, antialias=True)
 
 
-def scaled_size(
-    size: Sequence[int], scale: float, patch_size: int
-) -> tuple[int, int]:
+def scaled_size(size: Sequence[int], scale: float, patch_size: int) -> tuple[int, int]:
     """(h, w) after rescaling: each side a whole number of patches, at least one."""
     return tuple(patch_size * max(1, round(scale * s / patch_size)) for s in size)

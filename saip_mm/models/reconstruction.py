@@ -46,9 +46,10 @@ class CrossScaleReconstructionHead(BaseModule):
         self.pos_embed = nn.Parameter(
             torch.zeros(1, 1 + self.grid[0] * self.grid[1], embed_dims)
         )
+        norm = dict(type='LN', eps=1e-6)
         self.blocks = nn.ModuleList(
             TransformerEncoderLayer(
-                embed_dims, num_heads, 4 * embed_dims, norm_cfg=dict(type='LN', eps=1e-6)
+                embed_dims, num_heads, 4 * embed_dims, norm_cfg=norm
             )
             for _ in range(num_blocks)
         )

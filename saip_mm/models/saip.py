@@ -74,8 +74,9 @@ class SAIP(BaseSelfSupervisor):
             data_samples: Not used; part of MMPretrain's interface.
 
         Returns:
-            dict: ``loss_csm``, ``loss_attn``, ``loss_csr``, ``loss_css_inst``,
-            ``loss_css_roi`` of the objectives that have a head, and ``teacher_entropy``.
+            dict: Of the objectives that have a head, ``loss_csm`` with ``loss_attn``
+            and ``teacher_entropy``; ``loss_csr``; ``loss_css_inst`` and
+            ``loss_css_roi``.
         """
         until = 'end' if self.matching else 'middle'
         globals_ = self.student(
@@ -113,13 +114,14 @@ class SAIP(BaseSelfSupervisor):
         return losses
 
     def _reconstruct(self, anchor_token: Tensor, inputs: dict) -> dict:
-        grid = tuple(s // self.reconstruction.patch_size for s in inputs['csr'].shape[2:])
+        csr = inputs['csr']
+        grid = tuple(side // self.reconstruction.patch_size for side in csr.shape[2:])
         visible, mask = self.reconstruction.draw_mask(inputs['csr_noise'], grid)
-        masked = self.student(inputs['csr'], visible, until='middle')
+        masked = self.student(csr, visible, until='middle')
         prediction = self.reconstruction(
             anchor_token, masked.middle_token, masked.middle_map, mask
         )
-        return dict(loss_csr=self.reconstruction.loss(prediction, inputs['csr'], mask))
+        return dict(loss_csr=self.reconstruction.loss(prediction, csr, mask))
 
     def _search(self, queries: list[Tensor], inputs: dict) -> dict:
         with torch.no_grad():
@@ -132,9 +134,9 @@ class SAIP(BaseSelfSupervisor):
         """Sum the losses, and stop before a non-finite one can spoil the weights."""
         total, log_vars = super().parse_losses(losses)
         if not torch.isfinite(total):
-            bad = {name: x.item() for name, x in losses.items() if not x.isfinite().all()}
+            bad = {k: v.item() for k, v in losses.items() if not v.isfinite()}
             raise FloatingPointError(
-                f'non-finite loss {bad}: training stops before the weights are touched, '
+                f'non-finite loss {bad}: training stops before the weights change, '
                 'and the last checkpoint is kept. Resume from it with a lower learning '
                 'rate or in full precision; if it returns at once, look at the images '
                 'of this step with tools/browse_views.py'

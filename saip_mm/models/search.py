@@ -51,9 +51,10 @@ class CrossScaleSearchHead(BaseModule):
     ) -> None:
         super().__init__()
         self.query_embed = nn.Linear(in_channels, embed_dims)
+        norm = dict(type='LN', eps=1e-6)
         self.query_blocks = nn.ModuleList(
             TransformerEncoderLayer(
-                embed_dims, num_heads, 4 * embed_dims, norm_cfg=dict(type='LN', eps=1e-6)
+                embed_dims, num_heads, 4 * embed_dims, norm_cfg=norm
             )
             for _ in range(num_blocks)
         )
@@ -62,7 +63,9 @@ class CrossScaleSearchHead(BaseModule):
         self.cross_block = CrossAttentionBlock(embed_dims, num_heads)
         self.query_norm = nn.LayerNorm(embed_dims, eps=1e-6)
         self.kernel = nn.Linear(embed_dims, embed_dims)
-        self.mask_branch = nn.Sequential(nn.Conv2d(in_channels, embed_dims, 1), nn.GELU())
+        self.mask_branch = nn.Sequential(
+            nn.Conv2d(in_channels, embed_dims, 1), nn.GELU()
+        )
         for _ in range(3):
             self.mask_branch.append(nn.Conv2d(embed_dims, embed_dims, 3, padding=1))
             self.mask_branch.append(nn.GELU())
