@@ -1,5 +1,6 @@
 """Training loops."""
 
+from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 
@@ -12,6 +13,16 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     processed as k micro-batches: memory falls, the result stays. Learning rate, teacher
     momentum, logs and checkpoints all count optimizer steps.
     """
+
+    def __init__(self, runner, dataloader, max_epochs: int) -> None:
+        super().__init__(runner, dataloader, max_epochs)
+        if len(self.dataloader) == 0:
+            size = self.dataloader.batch_size
+            raise ValueError(
+                f'{len(self.dataloader.dataset)} images do not fill one batch of {size} '
+                f'on each of {get_world_size()} processes: lower '
+                'train_dataloader.batch_size'
+            )
 
     def run(self):
         # OptimWrapper counts micro-batches, to know when to step.
