@@ -1,0 +1,118 @@
+"""What every source of person images has in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmpretrain.registry import DATASETS
+
+
+class PeopleDataset(BaseDataset, ABC):
+    """Images of one person each, every one together with an image for its scene.
+
+    A sample is a pure function of its key ``(seed, epoch, index)``: all its random
+    choices come from one generator that starts from the key. It is therefore the same
+    in any worker, on any number of processes and after a resume.
+
+    An image that cannot be read is an error; no other one silently takes its place.
+
+    Subclasses give :meth:`load_data_list` (a list of small dicts, which MMEngine
+    packs into one flat array that data loader workers share) and :meth:`load_image`.
+    ``load_data_list`` is called from this constructor, so set what it needs before.
+
+    Args:
+        pipeline: Transforms (configs or callables) for the dict of :meth:`__getitem__`.
+        scenes: Config of another ``PeopleDataset`` that gives the scene images.
+            Defaults to other images of this one.
+        data_root: Folder that ``ann_file`` and ``data_prefix`` are relative to.
+        ann_file: Annotation file, as in MMEngine.
+        data_prefix: Folders of the data, as in MMEngine.
+    """
+
+    def __init__(
+        self,
+        pipeline: Sequence = (),
+        scenes: dict | None = None,
+        data_root: str = '',
+        ann_file: str = '',
+        data_prefix: dict | None = None,
+    ) -> None:
+        self.scenes = None if scenes is None else _build_scenes(scenes)
+        super().__init__(
+            data_root=data_root,
+            ann_file=ann_file,
+            data_prefix=data_prefix or {},
+            pipeline=pipeline,
+        )
+
+    @abstractmethod
+    def load_image(self, data_info: dict) -> np.ndarray:
+        """Image of one entry of the data list.
+
+        Args:
+            data_info: The entry, with its index as ``sample_idx``.
+
+        Returns:
+            RGB image, uint8 ``[H, W, 3]``.
+        """
+
+    def source(self, data_info: dict) -> str:
+        """Name of an entry's image, for messages."""
+        return f'{type(self).__name__} image {data_info["sample_idx"]}'
+
+    def __getitem__(self, key: tuple[int, int, int] | int) -> dict:
+        """What the pipeline makes of one sample.
+
+        Args:
+            key: ``(seed, epoch, index)``, or only an index for ``(0, 0, index)``.
+
+        Raises:
+            IndexError: If the index is outside the data set.
+        """
+        seed, epoch, index = key if isinstance(key, tuple) else (0, 0, key)
+        if not 0 <= index < len(self):
+            raise IndexError(f'index {index} of a data set of {len(self)} images')
+        return self.prepare_data((seed, epoch, index))
+
+    def prepare_data(self, key: tuple[int, int, int]) -> dict:
+        """Load a sample and run the pipeline.
+
+        The pipeline starts from ``image`` and ``scene`` (RGB, uint8 ``[H, W, 3]``),
+        ``rng`` (the sample's generator) and ``source`` (the image's name).
+        """
+        rng = np.random.default_rng(key)
+        data_info = self.get_data_info(key[-1])
+        results = dict(
+            image=self.load_image(data_info),
+            scene=self._draw_scene(key[-1], rng),
+            rng=rng,
+            source=self.source(data_info),
+        )
+        return self.pipeline(results)
+
+    def _draw_scene(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """A random image of the scenes' source, another than the sample's own."""
+        scenes = self.scenes or self
+        if scenes is self and len(self) > 1:
+            other = int(rng.integers(len(self) - 1))
+            other += other >= index
+        else:
+            other = int(rng.integers(len(scenes)))
+        return scenes.load_image(scenes.get_data_info(other))
+
+
+def _build_scenes(config: dict) -> PeopleDataset:
+    unused = {'pipeline', 'scenes'} & config.keys()
+    if unused:
+        raise ValueError(
+            f'scenes: {", ".join(sorted(unused))} would have no effect, since only '
+            'the images of that data set are used; remove it'
+        )
+    scenes = DATASETS.build(config)
+    if not isinstance(scenes, PeopleDataset):
+        raise TypeError(
+            f'scenes: {type(scenes).__name__} is not a PeopleDataset; give for '
+            "instance dict(type='PersonImages', data_root='FOLDER')"
+        )
+    return scenes
