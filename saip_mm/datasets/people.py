@@ -93,7 +93,7 @@ class PeopleDataset(BaseDataset, ABC):
 
     def _draw_scene(self, index: int, rng: np.random.Generator) -> np.ndarray:
         """A random image of the scenes' source, another than the sample's own."""
-        scenes = self.scenes or self
+        scenes = self if self.scenes is None else self.scenes
         if scenes is self and len(self) > 1:
             other = int(rng.integers(len(self) - 1))
             other += other >= index

@@ -1,0 +1,81 @@
+"""Image files of any kind as RGB arrays."""
+
+import os
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+EXTENSIONS = frozenset(
+    '.jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .jp2 .ppm .pgm .pbm'.split()
+)
+BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
+
+
+class ImageError(OSError):
+    """An image that cannot be used; the message names its file and the remedy."""
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Read an image file as it is meant to be seen.
+
+    The image is turned upright by its EXIF tag. Transparent pixels are blended with
+    mid-grey (``BACKGROUND``). Of 16 bits per value the high byte is taken, so the whole
+    range is kept. CMYK becomes RGB without a colour profile. Of an animation or
+    a file of several pages the first image is taken.
+
+    Args:
+        path: File that Pillow can open.
+
+    Returns:
+        RGB image, uint8 ``[H, W, 3]``.
+
+    Raises:
+        ImageError: If there is no such file, it is no image, it is truncated or
+            damaged, it is far too large, or its values have no defined range.
+    """
+    try:
+        with Image.open(path) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.array(_to_rgb(image))
+    except ImageError as error:
+        raise ImageError(f'{path}: {error}') from None
+    except FileNotFoundError as error:
+        raise ImageError(
+            f'{path}: there is no such file; correct the path, or remove the entry'
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f'{path}: not an image, or of a kind that Pillow does not know; '
+            'convert it to JPEG or PNG, or remove it'
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f'{path}: {error}; shrink the image, or remove it') from error
+    except Exception as error:  # Pillow's decoders raise any type on damaged files
+        reason = f'{type(error).__name__}: {error}'
+        raise ImageError(
+            f'{path}: cannot be read ({reason}); replace the file, or remove it'
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith('I;16') or _is_16_bit_in_32(image):
+        values = np.asarray(image)
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode in ('I', 'F'):
+        raise ImageError(
+            f'32 bits per value ({image.format}, mode {image.mode}) have no defined '
+            'range from black to white; convert the image to 8 or 16 bits'
+        )
+    if not image.has_transparency_data:
+        return image.convert('RGB')
+    image = image.convert('RGBA')
+    background = Image.new('RGBA', image.size, BACKGROUND)
+    return Image.alpha_composite(background, image).convert('RGB')
+
+
+def _is_16_bit_in_32(image: Image.Image) -> bool:
+    """Whether 16-bit values came as 32-bit ones, as of PGM, and in Pillow < 11 of PNG.
+
+    Pillow scales what it reads from these formats to 0 … 65535.
+    """
+    return image.mode == 'I' and image.format in ('PNG', 'PPM')
