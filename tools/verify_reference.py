@@ -20,6 +20,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 import saip_mm  # noqa: F401  (registers the model)
+from saip_mm.engine.checkpoint import load_weights
 from saip_mm.engine.convert import from_official
 from saip_mm.engine.reference import view, weight
 from saip_mm.models.preprocessor import scaled_size
@@ -40,7 +41,6 @@ def build_model(case: dict) -> nn.Module:
     if positions == height // PATCH * (width // PATCH):
         model.backbone.img_size = model.reconstruction.img_size = (height, width)
     grid = tuple(side // PATCH for side in model.backbone.img_size)
-    model.backbone.source_grid = grid
 
     student, teacher = (
         {
@@ -50,7 +50,7 @@ def build_model(case: dict) -> nn.Module:
         for role in ('student', 'teacher')
     )
     model = MODELS.build(model)
-    model.load_state_dict(from_official(student, teacher), strict=False)
+    print(load_weights(model, from_official(student, teacher, grid=grid)))
     return model
 
 
@@ -95,6 +95,7 @@ class Outputs:
                 lambda _, inputs, output, name=name: self.seen.update({name: output})
             )
 
+    @torch.no_grad()
     def figures(self) -> dict[str, float]:
         """Gradient norms per part, root mean squares of outputs, norm of the centre."""
         model = self.model

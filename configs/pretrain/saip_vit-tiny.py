@@ -9,8 +9,8 @@ Run on 8 GPUs (global batch 8 × 256 = 2048, so a learning rate of 2e-3):
 
     tools/dist_train.sh configs/pretrain/saip_vit-tiny.py 8
 
-Out of memory? `--cfg-options optim_wrapper.accumulative_counts=4` computes each batch in
-four parts, to the same result.
+Out of memory? `--cfg-options optim_wrapper.accumulative_counts=4` computes each batch
+in four parts, to the same result.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']

@@ -10,12 +10,13 @@ and expect to need more epochs.
 
 What follows from a batch smaller than the recipe's 2048, and why:
 
-- Learning rate ∝ batch: the same change of weights per image seen. Done by auto_scale_lr.
+- Learning rate ∝ batch: the same change of weights per image seen; auto_scale_lr does
+  it.
 - Teacher and centre momentum m → m^(batch / 2048): they then average over the same
   number of images, not of steps (the scaling rule of arXiv 2307.13813).
-- Outputs ∝ images: the recipe has one output per 15 images. With many more outputs than
-  that most are never chosen by any image, and cost memory and time for nothing. 8192 fits
-  about 120,000 images; halve or double it to follow your own number.
+- Outputs ∝ images: the recipe has one output per 15 images. With many more outputs most
+  are never chosen by any image, and cost memory and time for nothing. 8192 fits about
+  120,000 images; halve or double it to follow your own number.
 """
 
 _base_ = './saip_vit-tiny.py'

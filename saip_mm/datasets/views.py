@@ -155,7 +155,9 @@ class ColourOptions:
                 )
 
 
-def draw_crop(rng: np.random.Generator, shape: Size, area: Range, aspect: Range) -> Crop:
+def draw_crop(
+    rng: np.random.Generator, shape: Size, area: Range, aspect: Range
+) -> Crop:
     """A rectangle as torchvision's ``RandomResizedCrop`` draws it.
 
     Args:
@@ -217,7 +219,9 @@ def draw_places(
     return first, second
 
 
-def paste_mask(place: Size, size: Size, scene_size: Size, patch_size: int) -> np.ndarray:
+def paste_mask(
+    place: Size, size: Size, scene_size: Size, patch_size: int
+) -> np.ndarray:
     """Which tokens of a scene a pasted rectangle covers by more than half.
 
     Returns:

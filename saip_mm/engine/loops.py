@@ -19,7 +19,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         if len(self.dataloader) == 0:
             size = self.dataloader.batch_size
             raise ValueError(
-                f'{len(self.dataloader.dataset)} images do not fill one batch of {size} '
+                f'{len(self.dataloader.dataset)} images do not fill a batch of {size} '
                 f'on each of {get_world_size()} processes: lower '
                 'train_dataloader.batch_size'
             )
