@@ -98,9 +98,11 @@ class CrossScaleMatchingHead(BaseModule):
             ``loss_csm`` and, for watching, ``teacher_entropy`` in nats: log K when the
             teacher prefers nothing, 0 when it is certain.
         """
-        centred = teacher.float() - self.center
+        # Under autocast logits arrive in half precision, which is too coarse here.
+        dtype = self.center.dtype
+        centred = teacher.to(dtype) - self.center
         target = (centred / self.teacher_temperature).softmax(-1)
-        log_student = (student.float() / self.student_temperature).log_softmax(-1)
+        log_student = (student.to(dtype) / self.student_temperature).log_softmax(-1)
         # t: teacher views, v: student views, b: images, k: prototypes
         cross_entropy = -torch.einsum('tbk,vbk->tv', target, log_student)
         same_view = cross_entropy.diagonal().sum()
@@ -116,14 +118,14 @@ class CrossScaleMatchingHead(BaseModule):
         eps = 1e-10
         loss = 0.0
         for ours, target in zip(student, teacher, strict=True):
-            ours, target = ours.float() + eps, target.float() + eps
+            ours, target = (x.to(self.center.dtype) + eps for x in (ours, target))
             loss += (target * (target.log() - ours.log())).sum(-1).mean()
         return loss
 
     def see(self, teacher: Tensor) -> None:
         """Keep the mean of a (micro-)batch of teacher logits [T, B, K] for the centre,
         until :meth:`update_center` or :meth:`forget`."""
-        self._seen.append(teacher.float().mean(dim=(0, 1)))
+        self._seen.append(teacher.to(self.center.dtype).mean(dim=(0, 1)))
 
     @torch.no_grad()
     def update_center(self) -> None:

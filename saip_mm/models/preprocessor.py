@@ -72,7 +72,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         views['roi'] = self._rescale(views['roi'], scale_roi)
         views['inst'] = self._rescale(views['inst'], scale_inst)
         for name in ('globals', 'locals', 'roi', 'inst', 'csr', 'scene'):
-            views[name] = (views[name].float() - self.mean) / self.std
+            views[name] = (views[name].to(self.mean.dtype) - self.mean) / self.std
         return dict(inputs=views, data_samples=None)
 
     def _rescale(self, images: Tensor, scale: float) -> Tensor:

@@ -115,10 +115,10 @@ class CrossScaleReconstructionHead(BaseModule):
             mask: [B, h, w], 1 where the patch was removed.
         """
         p = self.patch_size
-        patches = images.float().unflatten(3, (-1, p)).unflatten(2, (-1, p))
+        patches = images.unflatten(3, (-1, p)).unflatten(2, (-1, p))
         # [B, 3, h, p, w, p] → [B, h·w, p·p·3]
         patches = patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
         variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
         target = (patches - mean) / (variance + 1e-6).sqrt()
-        error = (prediction.float() - target).square().mean(dim=-1)
+        error = (prediction.to(target.dtype) - target).square().mean(dim=-1)
         return (error * mask.flatten(1)).sum() / mask.sum()

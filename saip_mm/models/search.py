@@ -100,7 +100,8 @@ class CrossScaleSearchHead(BaseModule):
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Binary cross entropy in nats [Q], for [B, Q, h, w] logits and masks that are
         1 where the person is."""
+        dtype = self.kernel.weight.dtype
         loss = binary_cross_entropy_with_logits(
-            logits.float(), masks.float(), reduction='none'
+            logits.to(dtype), masks.to(dtype), reduction='none'
         )
         return loss.mean(dim=(0, 2, 3))
