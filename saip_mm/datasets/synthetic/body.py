@@ -214,7 +214,7 @@ def skeleton(who: Identity, pose: Pose) -> dict[str, np.ndarray]:
     `_r`: hip, knee, ankle, toe, shoulder, elbow, wrist, hand.
     """
     up = np.array([np.sin(pose.sway), -np.cos(pose.lean), np.sin(pose.lean)])
-    trunk = 0.815 - who.leg - 0.04
+    trunk = 0.762 - who.leg  # the rest is foot, neck and head
     chest = trunk * up
     chin = chest + 0.05 * up + np.array([0, 0, 0.012])
     joints = {'pelvis': np.zeros(3), 'chest': chest, 'chin': chin}

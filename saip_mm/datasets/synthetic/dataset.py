@@ -43,8 +43,8 @@ class SyntheticPeople(PeopleDataset):
         )
         self.num_identities = num_identities
         self.images_per_identity = images_per_identity
+        draw_person(seed, 0, 0, size)  # an impossible size or seed fails here
         self.seed, self.size = seed, tuple(size)
-        draw_person(seed, 0, 0, self.size)  # an impossible size or seed fails here
         super().__init__(pipeline=pipeline, scenes=scenes)
 
     def load_data_list(self) -> list[dict]:
@@ -88,8 +88,8 @@ class SyntheticScenes(PeopleDataset):
     ) -> None:
         _at_least_one(num_scenes=num_scenes)
         self.num_scenes, self.max_people = num_scenes, max_people
+        draw_scene(seed, 0, size, max_people)  # as above
         self.seed, self.size = seed, tuple(size)
-        draw_scene(seed, 0, self.size, max_people)  # as above
         super().__init__()
 
     def load_data_list(self) -> list[dict]:

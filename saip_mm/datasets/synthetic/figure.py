@@ -1,13 +1,14 @@
 """A synthetic person, dressed and placed in an image."""
 
-from collections.abc import Sequence
-
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from .body import Colour, Identity, Pose, skeleton, turned
 from .tubes import Canvas, Patch, Tube, make_tube
+
+ARM = ('shoulder', 'elbow', 'wrist')
 
 
 class Figure:
@@ -43,7 +44,7 @@ class Figure:
         self._add_head()
         self._add_bag()
 
-    def paint(self, canvas: Canvas, light: float = 0.0):
+    def paint(self, canvas: Canvas, light: float = 0.0) -> None:
         """Paint the shadow on the ground, then the parts, the farthest first.
 
         light in [-1, 1]: where it comes from, left to right.
@@ -117,11 +118,9 @@ class Figure:
     def _add_arm(self, side):
         who = self.who
         shoulder, elbow, wrist, hand = (
-            self.joints[name + side] for name in ('shoulder', 'elbow', 'wrist', 'hand')
+            self.joints[name + side] for name in (*ARM, 'hand')
         )
-        depth = (shoulder[2] + elbow[2] + wrist[2]) / 3
-        # An arm that hangs at the side of the trunk is seen over it, from both sides.
-        depth += self.trunk_depth * (depth > -0.03)
+        depth = self._arm_depth(side)
         points = [shoulder, elbow, elbow + 0.3 * (wrist - elbow), wrist, hand]
         radii = who.girth * np.array([0.031, 0.024, 0.024, 0.016, 0.014])
         sleeve = []
@@ -133,13 +132,11 @@ class Figure:
                     Patch(bar, bar + 0.08, who.accent, width=1.18) for bar in bars
                 ]
         self._add(points, radii, depth, who.skin, sleeve)
-        if who.bag == 'hand' and side == '_l':
-            top = hand + np.array([0, 0.06, 0])
-            low = top + np.array([0, 0.08, 0])
-            handle = [hand, top]
-            self._add(handle, [0.01, 0.01], depth - 0.002, who.bag_colour)
-            bag = [top, low]
-            self._add(bag, [0.04, 0.055], depth - 0.001, who.bag_colour, (), 2, 0, True)
+
+    def _arm_depth(self, side):
+        depth = sum(self.joints[name + side][2] for name in ARM) / 3
+        # An arm that hangs at the side of the trunk is seen over it, from both sides.
+        return depth + self.trunk_depth * (depth > -0.03)
 
     def _add_trunk(self):
         who, joints = self.who, self.joints
@@ -155,7 +152,14 @@ class Figure:
         else:
             hem, radii = pelvis + 0.1 * below, [who.waist, who.hip, who.hip * 0.9]
         points = [chest + 0.8 * down, pelvis, hem]
-        self._add(points, radii, depth - 0.002, who.bottom, (), flatness, 0, True)
+        self._add(
+            points,
+            radii,
+            depth - 0.002,
+            who.bottom,
+            flatness=flatness,
+            flat_end=True,
+        )
         neck = [joints['chin'] - 0.05 * down, chest]
         self._add(neck, [0.028, 0.032], depth - 0.001, who.skin)
         stations = (-0.09, 0.0, 0.08, 0.35, 0.68, 0.97)
@@ -164,7 +168,7 @@ class Figure:
         radii = [0.04, who.shoulder * 0.86, who.shoulder, who.shoulder * 0.93]
         radii += [who.waist, who.hip * 1.03, who.hip * (1.05 + who.hem)]
         patches = [*_top_patches(who), *self._straps()]
-        self._add(points, radii, depth, who.top, patches, flatness, 0, True)
+        self._add(points, radii, depth, who.top, patches, flatness, flat_end=True)
 
     def _straps(self):
         if self.who.bag != 'backpack':
@@ -228,6 +232,12 @@ class Figure:
             bag = [hip, hip + np.array([0, 0.07, 0])]
             depth = self.trunk_depth + np.sign(hip[2]) * 0.015
             self._add(bag, [0.03, 0.036], depth, who.bag_colour, flatness=2.2)
+        elif who.bag == 'hand':
+            hand, depth = joints['hand_l'], self._arm_depth('_l') - 0.001
+            top, low = hand + (0, 0.06, 0), hand + (0, 0.14, 0)
+            self._add([hand, top], [0.01, 0.01], depth, who.bag_colour)
+            bag, radii = [top, low], [0.04, 0.055]
+            self._add(bag, radii, depth, who.bag_colour, flatness=2, flat_end=True)
 
 
 def _top_patches(who):

@@ -74,10 +74,9 @@ def draw_scene(
 
 
 def _check(size, **numbers):
-    if min(size) < SMALLEST:
+    if np.shape(size) != (2,) or min(size) < SMALLEST:
         raise ValueError(
-            f'size is {tuple(size)}; people need an image of at least '
-            f'{SMALLEST}x{SMALLEST} pixels (h, w)'
+            f'size is {size}; give (h, w) in pixels, at least {SMALLEST} each'
         )
     for name, number in numbers.items():
         if number < 0:

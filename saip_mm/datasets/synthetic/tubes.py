@@ -22,7 +22,7 @@ EDGE, MIDDLE, HIGHLIGHT = 108, 148, 172  # shades across a tube
 SUBPIXEL_BITS = 4
 ROUND_END = np.array([[0.6], [0.95]])  # sections beyond an end, in radii
 ROUND_WIDTH = np.array([[0.8], [0.31]])
-FLAT_END, FLAT_WIDTH = np.zeros((2, 1)), np.ones((2, 1))
+FLAT_END, FLAT_WIDTH = np.zeros((2, 1)), np.ones((2, 1))  # as if there were none
 
 
 class Canvas:
@@ -35,11 +35,11 @@ class Canvas:
         self.image = image
         self.shade = np.full(image.shape[:2], NEUTRAL, np.uint8)
 
-    def colour(self, polygon: np.ndarray, colour: Colour):
+    def colour(self, polygon: np.ndarray, colour: Colour) -> None:
         """Fill a polygon [n, 2] of (x, y) pixels with a colour."""
         _fill(self.image, polygon, colour)
 
-    def light(self, polygon: np.ndarray, shade: int):
+    def light(self, polygon: np.ndarray, shade: int) -> None:
         """Set the shade in a polygon [n, 2] of (x, y) pixels."""
         _fill(self.shade, polygon, shade)
 
@@ -71,7 +71,7 @@ class Tube:
 
     sections: [n, 2, 2] pixels, centre and side; centre + u * side is inside for u in
         [-1, 1].
-    along: n numbers, 0 at the first joint, 1 at the last, slightly outside in the round ends.
+    along: n numbers, 0 at the first joint, 1 at the last, slightly outside beyond.
     facing: angle by which the front is turned away from the camera.
     depth: larger is nearer.
     """
@@ -116,7 +116,7 @@ class Tube:
             return None
         return patch.width * math.sin(left), patch.width * math.sin(right)
 
-    def paint(self, canvas: Canvas, light: float):
+    def paint(self, canvas: Canvas, light: float) -> None:
         """Paint colours and shades; light in [-1, 1] is the side it comes from."""
         canvas.colour(self.outline(), self.colour)
         widest = 1.0
@@ -148,8 +148,8 @@ def make_tube(
 
     points: [n, 2], radii: [n] half widths in pixels, along: n numbers; n > 1.
     """
-    # The tiny downward part gives a tube that points at the camera a direction.
     n = len(points)
+    # The tiny downward part gives a tube that points at the camera a direction.
     steps = _unit(points[1:] - points[:-1] + (0, 1e-3))
     tangent = _unit(np.concatenate([steps[:1], steps[1:] + steps[:-1], steps[-1:]]))
     tail, tail_width = (FLAT_END, FLAT_WIDTH) if flat_end else (ROUND_END, ROUND_WIDTH)
