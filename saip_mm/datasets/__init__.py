@@ -1,6 +1,6 @@
 from .apply_views import ApplyViews
+from .draw_views import DrawViews
 from .people import PeopleDataset
 from .sampler import StatelessSampler
-from .views import DrawViews
 
 __all__ = ['ApplyViews', 'DrawViews', 'PeopleDataset', 'StatelessSampler']
