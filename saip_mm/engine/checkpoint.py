@@ -9,16 +9,20 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from mmengine.logging import print_log
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
+from .backbone import Backbone, architecture_of, find_backbone, with_metadata
 from .checkpoint_file import read_checkpoint, resolve_checkpoint, write_checkpoint
-from .convert import Grid, find_backbone, with_metadata
+from .convert import Grid
 
 __all__ = [
     'LoadReport',
+    'compare_weights',
+    'fit_backbone',
     'load_pretrained',
     'load_weights',
     'read_checkpoint',
@@ -108,8 +112,20 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
             differs, or the patch grid of the positions is unknown.
     """
     weights, resized = _fit_positions(module, state_dict)
+    report = compare_weights(module, weights)
+    report.resized = resized
+    module.load_state_dict(weights, strict=False)
+    return report
+
+
+def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
+    """Report how weights would fit into ``module``, by names and shapes.
+
+    Raises:
+        ValueError: If nothing matches or a shape differs.
+    """
     wanted = module.state_dict()
-    report = LoadReport(resized=resized)
+    report = LoadReport()
     for name, target in wanted.items():
         if name not in weights:
             report.missing.append(name)
@@ -123,8 +139,39 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
         raise ValueError(f'does not fit this {type(module).__name__}: {report}')
     if not report.matched:
         raise ValueError(f'nothing in it fits {type(module).__name__}: {report}')
-    module.load_state_dict(weights, strict=False)
     return report
+
+
+def fit_backbone(
+    backbone: Backbone, img_size: tuple[int, int] | None = None
+) -> tuple[Backbone, LoadReport]:
+    """Check a backbone against its own architecture; resize its positions if asked.
+
+    Args:
+        backbone: With its ``grid``.
+        img_size: (h, w) in pixels to resize positions for; None leaves them.
+
+    Returns:
+        The backbone that fits, without what a ViT does not have, and the report.
+
+    Raises:
+        ValueError: If tensors do not fit together, or ``img_size`` is not a whole
+            number of patches.
+    """
+    arch = architecture_of(backbone)
+    patch = backbone.patch_size
+    img_size = img_size or tuple(side * patch for side in backbone.grid)
+    if any(side % patch or side < patch for side in img_size):
+        raise ValueError(f'image size {_by(img_size)} is no multiple of patch {patch}')
+    with torch.device('meta'):
+        vit = VisionTransformer(arch, img_size, patch)
+    weights = with_metadata(backbone.tensors, '', backbone.grid, arch['num_heads'])
+    weights, resized = _fit_positions(vit, weights)
+    report = compare_weights(vit, weights)
+    report.resized = resized
+    fitting = {name: weights[name] for name in report.matched}
+    grid = tuple(vit.patch_resolution)
+    return Backbone(fitting, grid, arch['num_heads'], backbone.meta), report
 
 
 def _fit_positions(
@@ -173,7 +220,7 @@ def load_pretrained(
         checkpoint: A ``.pth`` or ``.safetensors`` file, with our names or timm's, or a
             work directory, which means its latest checkpoint.
         prefix: Where the backbone is in the file; see
-            :func:`~saip_mm.engine.convert.find_backbone`.
+            :func:`~saip_mm.engine.backbone.find_backbone`.
         source_grid: (h, w) patch grid of the file's positions, if it does not say.
 
     Raises:

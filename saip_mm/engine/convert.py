@@ -1,16 +1,10 @@
-"""Names of ViT weights in other projects, and where a checkpoint keeps them.
-
-Everything here works on dicts in memory. Reading and writing files, and loading into
-modules, is in :mod:`saip_mm.engine.checkpoint`.
-"""
+"""Names that other projects give to the weights of a ViT and of SAIP."""
 
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 import torch
-from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
 
 Grid = tuple[int, int]
@@ -69,23 +63,6 @@ STUDENT_TO_TEACHER: Table = (
 )
 
 
-@dataclass
-class Backbone:
-    """Weights of a ViT under the names of SAIPViT.
-
-    Attributes:
-        tensors: Weights by name, without a prefix.
-        grid: (h, w) patch grid of ``pos_embed``; None if the checkpoint does not say.
-        num_heads: Attention heads; None if the checkpoint does not say.
-        meta: What an exported file says about itself.
-    """
-
-    tensors: dict[str, Tensor]
-    grid: Grid | None = None
-    num_heads: int | None = None
-    meta: dict = field(default_factory=dict)
-
-
 def rename(names: Iterable[str], table: Table) -> dict[str, str]:
     """New names by old name: every rule of ``table`` in turn, on each name."""
     renamed = {}
@@ -100,17 +77,6 @@ def rename_tensors(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Ten
     """The same tensors under the names that ``table`` gives them."""
     new_names = rename(tensors, table)
     return {new_names[name]: tensor for name, tensor in tensors.items()}
-
-
-def with_metadata(
-    tensors: Mapping[str, Tensor], prefix: str, grid: Grid | None, num_heads: int | None
-) -> OrderedDict[str, Tensor]:
-    """A state dict with every name under ``prefix``, which knows its patch grid."""
-    state_dict = OrderedDict((prefix + name, t) for name, t in tensors.items())
-    known = dict(grid=grid, num_heads=num_heads)
-    known = {key: value for key, value in known.items() if value is not None}
-    state_dict._metadata = OrderedDict({prefix[:-1]: known})
-    return state_dict
 
 
 def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
@@ -140,50 +106,6 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
         if isinstance(name, str) and isinstance(known, Mapping)
     )
     return state_dict
-
-
-def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
-    """Find the ViT in a checkpoint; timm's names are turned into SAIPViT's.
-
-    Args:
-        checkpoint: As :func:`~saip_mm.engine.checkpoint.read_checkpoint` returns it.
-        prefix: Where to look, such as ``'teacher.encoder.backbone.'``. A file that
-            holds nothing but a backbone needs no prefix and takes any. Without a
-            prefix, ``'backbone.'`` is taken if it is there: in a training checkpoint
-            that is the student's.
-
-    Raises:
-        ValueError: If there is nothing under ``prefix``; says what there is.
-    """
-    state_dict = state_dict_of(checkpoint)
-    bare = 'cls_token' in state_dict
-    if prefix and not prefix.endswith('.'):
-        prefix += '.'
-    if bare and not any(name.startswith(prefix or 'backbone.') for name in state_dict):
-        prefix = ''
-    elif not prefix and any(name.startswith('backbone.') for name in state_dict):
-        prefix = 'backbone.'
-    tensors = {
-        name[len(prefix) :]: tensor
-        for name, tensor in state_dict.items()
-        if name.startswith(prefix)
-    }
-    if not tensors:
-        parts = sorted({name.split('.')[0] for name in state_dict})
-        raise ValueError(
-            f'has no weights under {prefix!r}; its names begin with {", ".join(parts)}'
-        )
-    meta = checkpoint.get('meta')
-    meta = dict(meta) if isinstance(meta, Mapping) else {}
-    known = {**meta, **state_dict._metadata.get(prefix[:-1], {})}
-    if 'blocks.0.norm1.weight' in tensors:
-        tensors = rename_tensors(tensors, TIMM_TO_VIT)
-    return Backbone(
-        tensors,
-        grid=_checked_grid(known.get('grid')),
-        num_heads=_checked_heads(known.get('num_heads')),
-        meta=meta,
-    )
 
 
 def from_official(
@@ -221,6 +143,51 @@ def from_official(
     return state_dict
 
 
+def official_roles(
+    checkpoint: Mapping,
+) -> tuple[dict[str, Mapping], Tensor | None]:
+    """Student and teacher of an authors' checkpoint, by role, and its centre if kept.
+
+    Raises:
+        ValueError: If it has neither, or they are not SAIP's.
+    """
+    roles = {
+        role: checkpoint[role]
+        for role in ('student', 'teacher')
+        if isinstance(checkpoint.get(role), Mapping)
+    }
+    names = [name for role in roles.values() for name in state_dict_of(role)]
+    if not any(name.startswith('backbone.blocks.') for name in names):
+        raise ValueError("is not the authors' SAIP: no student or teacher with a ViT")
+    centers = [
+        kept['center']
+        for kept in (checkpoint, *checkpoint.values())
+        if isinstance(kept, Mapping) and isinstance(kept.get('center'), Tensor)
+    ]
+    return roles, centers[0] if centers else None
+
+
+def source_of(checkpoint: Mapping) -> str:
+    """Whose names a checkpoint uses: ``saip``, ``mae``, ``timm`` or ``mm``.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if 'teacher' in checkpoint or 'student' in checkpoint:
+        return 'saip'
+    names = [re.sub(r'^backbone\.', '', name) for name in state_dict_of(checkpoint)]
+    if 'decoder_embed.weight' in names:
+        return 'mae'
+    if 'blocks.0.norm1.weight' in names:
+        return 'timm'
+    if 'layers.0.ln1.weight' in names:
+        return 'mm'
+    raise ValueError(
+        "has the names of neither the authors' SAIP, timm (DeiT), MAE nor MMPretrain; "
+        f'they begin with {", ".join(sorted({n.split(".")[0] for n in names})[:8])}'
+    )
+
+
 def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tensor]:
     """The authors' tensors under our names, without those that have no effect."""
     tensors = {}
@@ -237,64 +204,3 @@ def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tens
             continue
         tensors[name] = tensor
     return rename_tensors(tensors, OFFICIAL_TO_SAIP)
-
-
-def architecture_of(backbone: Backbone) -> dict:
-    """Architecture of a ViT, read from its tensors.
-
-    Attention heads cannot be seen in tensors: where ``backbone.num_heads`` is None they
-    are those of MMPretrain's architecture of the same sizes.
-
-    Returns:
-        ``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels`` (what
-        MMPretrain's ViT takes as ``arch``).
-
-    Raises:
-        ValueError: If a tensor that shows a size is missing, or the heads are unknown.
-    """
-    tensors = backbone.tensors
-    for name in ('cls_token', 'pos_embed', 'patch_embed.projection.weight'):
-        if name not in tensors:
-            raise ValueError(f'is not a ViT with a class token: it has no {name!r}')
-    layers = {
-        int(m[1]) for m in map(re.compile(r'layers\.(\d+)\.').match, tensors) if m
-    }
-    hidden = tensors.get('layers.0.ffn.layers.0.0.weight')
-    if hidden is None:
-        raise ValueError("is not a ViT: it has no 'layers.0.ffn.layers.0.0.weight'")
-    arch = dict(
-        embed_dims=tensors['cls_token'].shape[-1],
-        num_layers=max(layers) + 1,
-        feedforward_channels=hidden.shape[0],
-    )
-    heads = backbone.num_heads
-    if heads is None:
-        alike = [
-            a for a in VisionTransformer.arch_zoo.values() if arch.items() <= a.items()
-        ]
-        if not alike:
-            raise ValueError(
-                f'does not say how many attention heads it has, and a ViT with {arch} '
-                'is not a known one: give --num-heads'
-            )
-        heads = alike[0]['num_heads']
-    return dict(arch, num_heads=heads)
-
-
-def _checked_grid(grid: object) -> Grid | None:
-    """``grid`` as (h, w) if it is one; files from outside may hold anything."""
-    if grid is None:
-        return None
-    if not (
-        isinstance(grid, list | tuple)
-        and len(grid) == 2
-        and all(type(side) is int and side > 0 for side in grid)
-    ):
-        raise ValueError(f'says that its patch grid is {grid!r}, which is no (h, w)')
-    return tuple(grid)
-
-
-def _checked_heads(num_heads: object) -> int | None:
-    if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
-        raise ValueError(f'says that it has {num_heads!r} attention heads')
-    return num_heads
