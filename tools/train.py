@@ -74,6 +74,8 @@ def train_on_cpu(cfg: Config) -> None:
     torch.distributed.init_process_group(backend='gloo')
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
 
