@@ -1,6 +1,5 @@
 """The named tensors against the generator that the reference cases came from."""
 
-import os
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +11,8 @@ from saip_mm.engine import reference
 
 
 @pytest.fixture
-def original() -> SimpleNamespace:
-    if 'SAIP_TEST_DATA' not in os.environ:
-        pytest.skip('SAIP_TEST_DATA is not set: the original generator is in there')
-    path = Path(os.environ['SAIP_TEST_DATA'], 'reference/inputs.py')
-    return SimpleNamespace(**runpy.run_path(str(path)))
+def original(test_data: Path) -> SimpleNamespace:
+    return SimpleNamespace(**runpy.run_path(str(test_data / 'reference/inputs.py')))
 
 
 @pytest.mark.parametrize('role', ['student', 'teacher'])
