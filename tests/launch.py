@@ -17,7 +17,9 @@ def environment(**more: str) -> dict[str, str]:
     )
 
 
-def run(*command: object, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+def run(
+    *command: object, check: bool = True, **env: str
+) -> subprocess.CompletedProcess:
     """Run a script of the project and keep what it prints.
 
     Args:

@@ -2,9 +2,10 @@
 
     python tools/verify_reference.py tests/data/case_a.json
 
-Builds the model of configs/pretrain/saip_vit-tiny.py with the sizes of the case, loads the
-case's weights as a converted checkpoint would be, runs its steps, and prints reference,
-ours and relative difference of every quantity. Exit status 1 means beyond the tolerance.
+Builds the model of configs/pretrain/saip_vit-tiny.py with the sizes of the case, loads
+the case's weights as a converted checkpoint would be, runs its steps, and prints
+reference, ours and relative difference of every quantity. Exit status 1 means beyond the
+tolerance.
 """
 
 import argparse

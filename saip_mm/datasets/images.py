@@ -6,7 +6,21 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = frozenset(
-    '.jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .jp2 .ppm .pgm .pbm'.split()
+    [
+        '.jpg',
+        '.jpeg',
+        '.jfif',
+        '.png',
+        '.webp',
+        '.bmp',
+        '.gif',
+        '.tif',
+        '.tiff',
+        '.jp2',
+        '.ppm',
+        '.pgm',
+        '.pbm',
+    ]
 )
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 

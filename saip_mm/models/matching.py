@@ -104,7 +104,8 @@ class CrossScaleMatchingHead(BaseModule):
         target = (centred / self.teacher_temperature).softmax(-1)
         log_student = (student.to(dtype) / self.student_temperature).log_softmax(-1)
         # t: teacher views, v: student views, b: images, k: prototypes
-        cross_entropy = -torch.einsum('tbk,vbk->tv', target, log_student)
+        with torch.autocast(student.device.type, enabled=False):
+            cross_entropy = -torch.einsum('tbk,vbk->tv', target, log_student)
         same_view = cross_entropy.diagonal().sum()
         pairs = cross_entropy.numel() - len(teacher)
         loss = (cross_entropy.sum() - same_view) / (pairs * teacher.shape[1])
