@@ -4,8 +4,8 @@
 
 Builds the model of configs/pretrain/saip_vit-tiny.py with the sizes of the case, loads
 the case's weights as a converted checkpoint would be, runs its steps, and prints
-reference, ours and relative difference of every quantity. Exit status 1 means beyond the
-tolerance.
+reference, ours and relative difference of every quantity. Exit status 1 means that a
+difference is beyond the tolerance.
 """
 
 import argparse

@@ -6,21 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = frozenset(
-    [
-        '.jpg',
-        '.jpeg',
-        '.jfif',
-        '.png',
-        '.webp',
-        '.bmp',
-        '.gif',
-        '.tif',
-        '.tiff',
-        '.jp2',
-        '.ppm',
-        '.pgm',
-        '.pbm',
-    ]
+    '.jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .jp2 .ppm .pgm .pbm'.split()
 )
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 
