@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
+
+# Without a log file, MMEngine would print a line per initialised parameter.
+MMLogger.get_current_instance().setLevel('WARNING')
 
 
 @pytest.fixture(scope='session')

@@ -1,9 +1,12 @@
 """Runs the project's scripts as a user would."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / 'tests/configs/tiny.py'
@@ -39,3 +42,19 @@ def run(
     if check:
         assert done.returncode == 0, done.stdout[-4000:]
     return done
+
+
+def call(script: str, *arguments: object) -> int | str | None:
+    """Run a Python script of the project in this process, which is faster.
+
+    Returns:
+        Its exit status; what it raises is raised here.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [script, *map(str, arguments)])
+        patch.chdir(ROOT)
+        try:
+            runpy.run_path(str(ROOT / script), run_name='__main__')
+        except SystemExit as stop:
+            return stop.code
+    return None

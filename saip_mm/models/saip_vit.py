@@ -80,6 +80,10 @@ class SAIPViT(VisionTransformer):
         initialize(self, linear)
         trunc_normal_(self.cls_token, std=0.02)
 
+    def train(self, mode: bool = True) -> 'SAIPViT':
+        super().train(mode)  # returns None, unlike every other module
+        return self
+
     def encode(
         self,
         images: Tensor,
