@@ -9,13 +9,14 @@ import argparse
 from itertools import islice
 
 import numpy as np
-from mmengine.config import Config
+from mmengine.config import DictAction
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from saip_mm.datasets.sampler import StatelessSampler
 from saip_mm.datasets.views import Crop
+from saip_mm.engine.config import load_config
 
 INST, ROI = (0, 200, 80), (240, 40, 40)
 GAP, LINE = 8, 18  # pixels between panels, and of a line of text
@@ -30,6 +31,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num', type=int, default=8, help='number of samples')
     parser.add_argument('--out', default='views.png', help='image file to write')
     parser.add_argument('--seed', type=int, default=0, help='seed of the samples')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings that replace those of the config',
+    )
     return parser.parse_args()
 
 
@@ -118,7 +126,7 @@ def draw_row(title: str, panels: list[Panel]) -> Image.Image:
 
 def main() -> None:
     args = parse_args()
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.default_scope)
     dataset_cfg = cfg.train_dataloader.dataset
     apply = TRANSFORMS.build(dataset_cfg.pipeline.pop())

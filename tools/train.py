@@ -1,14 +1,14 @@
 """Train a model: `python tools/train.py CONFIG`, or tools/dist_train.sh for many."""
 
 import argparse
-import difflib
-import inspect
 import os
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
+
+from saip_mm.engine.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,23 +38,9 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and apply what the command line says.
-
-    Raises:
-        KeyError: An option names a setting that the config does not have.
-    """
-    cfg = Config.fromfile(args.config)
-    known = set(cfg) | set(inspect.signature(Runner).parameters)
-    for option in args.cfg_options:
-        key = option.split('.')[0]
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f'; did you mean {close[0]!r}?' if close else ''
-            raise KeyError(
-                f'--cfg-options {option}: {args.config} has no {key!r}{hint}'
-            )
-    cfg.merge_from_dict(args.cfg_options)
+def configure(args: argparse.Namespace) -> Config:
+    """The config with what the command line says."""
+    cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir:
         cfg.work_dir = args.work_dir
@@ -83,7 +69,7 @@ def train_on_cpu(cfg: Config) -> None:
 def main() -> None:
     # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    cfg = load_config(parse_args())
+    cfg = configure(parse_args())
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         train_on_cpu(cfg)
     Runner.from_cfg(cfg).train()
