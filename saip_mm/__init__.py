@@ -4,7 +4,17 @@ Importing this package registers everything that pretraining needs in MMPretrain
 registries. It never imports MMDetection, MMSegmentation or MMPose.
 """
 
-from . import datasets, engine, models
+import contextlib
+import io
+import warnings
+
+# Two lines that the libraries print on import and that concern no user of this package:
+# MMCV misses operators that pretraining does not need, MMPretrain a service's client.
+warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
+with contextlib.redirect_stdout(io.StringIO()):
+    import mmpretrain.datasets  # noqa: F401
+
+from . import datasets, engine, models  # noqa: E402
 
 __version__ = '0.1.0'
 __all__ = ['__version__', 'datasets', 'engine', 'models']

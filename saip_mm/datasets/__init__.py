@@ -1,0 +1,16 @@
+from .apply_views import ApplyViews
+from .draw_views import DrawViews
+from .people import PeopleDataset
+from .person_images import PersonImages
+from .sampler import StatelessSampler
+from .synthetic import SyntheticPeople, SyntheticScenes
+
+__all__ = [
+    'ApplyViews',
+    'DrawViews',
+    'PeopleDataset',
+    'PersonImages',
+    'StatelessSampler',
+    'SyntheticPeople',
+    'SyntheticScenes',
+]

@@ -192,9 +192,9 @@ def read_photograph(path: str, size: tuple[int, int] | None) -> np.ndarray:
     if size is not None and image.shape[:2] != tuple(size):
         raise ImageError(
             f'{path}: is {image.shape[0]}x{image.shape[1]} pixels (h x w, upright), '
-            f'but its annotations are for {size[0]}x{size[1]}; use the photograph that '
-            'was annotated. If only the sides are swapped, the boxes were drawn without '
-            'regard to the EXIF orientation: turn the file itself and annotate again'
+            f'but its annotations are for {size[0]}x{size[1]}; use the photograph '
+            'that was annotated. If only the sides are swapped, the boxes ignore its '
+            'EXIF orientation: turn the file itself and annotate it again'
         )
     return image
 

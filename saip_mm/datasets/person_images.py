@@ -81,8 +81,8 @@ class PersonImages(PeopleDataset):
         if self.ann_file.endswith('.json'):
             return self._load_annotations()
         raise ValueError(
-            f'{self.ann_file}: ann_file should be a list of images (.txt) or COCO-style '
-            'annotations (.json)'
+            f'{self.ann_file}: ann_file should be a list of images (.txt) or '
+            'COCO-style annotations (.json)'
         )
 
     def _load_list(self) -> list[dict]:
@@ -145,9 +145,9 @@ class PersonImages(PeopleDataset):
         height, width = image.shape[:2]
         if height < self.min_size[0] or width < self.min_size[1]:
             raise ImageError(
-                f'{self.source(data_info)}: {height}x{width} pixels (h x w) are fewer '
-                f'than min_size {self.min_size[0]}x{self.min_size[1]}; remove the image '
-                'or lower min_size'
+                f'{self.source(data_info)}: {height}x{width} pixels (h x w) are less '
+                f'than min_size, {self.min_size[0]}x{self.min_size[1]}; remove the '
+                'image, or lower min_size'
             )
         return image
 

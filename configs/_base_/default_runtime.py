@@ -1,0 +1,21 @@
+"""Logging, checkpoints and processes."""
+
+default_hooks = dict(
+    saip=dict(type='SAIPHook', momentum=0.996, end_momentum=1.0),
+    logger=dict(type='LoggerHook', interval=50),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+)
+visualizer = dict(
+    type='UniversalVisualizer',
+    vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+)
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+# Every random choice is a function of this seed and of (epoch, image) or step.
+randomness = dict(seed=0)
+log_level = 'INFO'
+load_from = None
+resume = False

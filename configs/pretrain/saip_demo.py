@@ -1,0 +1,89 @@
+"""A small SAIP on people that are drawn from a seed: minutes on two CPU cores.
+
+    python tools/train.py configs/pretrain/saip_demo.py
+
+Shows that everything works, end to end, without any data. `make demo` runs it.
+"""
+
+_base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']
+
+global_size = (128, 64)
+local_size = (64, 32)
+scene_size = (112, 112)
+embed_dims = 96
+
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True,
+            embed_dims=embed_dims,
+            num_layers=6,
+            num_heads=3,
+            feedforward_channels=384,
+        ),
+        img_size=global_size,
+        middle_block=3,
+    ),
+    matching=dict(
+        in_channels=embed_dims,
+        hidden_channels=256,
+        bottleneck_channels=64,
+        out_channels=1024,
+    ),
+    reconstruction=dict(
+        in_channels=embed_dims,
+        embed_dims=128,
+        num_blocks=2,
+        num_heads=4,
+        img_size=global_size,
+    ),
+    search=dict(in_channels=embed_dims, embed_dims=128, num_heads=4),
+)
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    pin_memory=False,
+    dataset=dict(
+        _delete_=True,
+        type='SyntheticPeople',
+        num_identities=300,
+        images_per_identity=10,
+        size=global_size,
+        scenes=dict(type='SyntheticScenes', size=scene_size),
+        pipeline=[
+            dict(
+                type='DrawViews',
+                global_size=global_size,
+                local_size=local_size,
+                scene_size=scene_size,
+                num_locals=4,
+            ),
+            dict(type='ApplyViews'),
+        ],
+    ),
+)
+
+max_epochs = 10
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=8e-3))
+default_hooks = dict(
+    saip=dict(momentum=0.99),
+    logger=dict(interval=10),
+)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-4,
+        begin=0,
+        end=1,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs - 1,
+        begin=1,
+        end=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=max_epochs)

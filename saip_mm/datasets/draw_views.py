@@ -1,0 +1,257 @@
+"""Draws the views, the scene and the masks of one sample; touches no pixel."""
+
+import math
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+
+from .views import (
+    ColourOptions,
+    Colours,
+    Crop,
+    CropOptions,
+    Range,
+    Size,
+    View,
+    Views,
+    check_probability,
+    check_range,
+    check_size,
+)
+
+
+def draw_crop(
+    rng: np.random.Generator, shape: Size, area: Range, aspect: Range
+) -> Crop:
+    """A rectangle as torchvision's ``RandomResizedCrop`` draws it.
+
+    Args:
+        shape: (height, width) of the image.
+        area: Range of the rectangle's share of the image, uniform.
+        aspect: Range of its width / height, uniform in the logarithm.
+
+    Returns:
+        The first of ten drawn rectangles that fits, else the largest central one
+        with an aspect in range.
+    """
+    image_height, image_width = shape
+    log_aspect = math.log(aspect[0]), math.log(aspect[1])
+    for _ in range(10):
+        pixels = image_height * image_width * rng.uniform(*area)
+        ratio = math.exp(rng.uniform(*log_aspect))
+        width = round(math.sqrt(pixels * ratio))
+        height = round(math.sqrt(pixels / ratio))
+        if 0 < width <= image_width and 0 < height <= image_height:
+            top = int(rng.integers(image_height - height + 1))
+            left = int(rng.integers(image_width - width + 1))
+            return Crop(top, left, height, width)
+    ratio = min(max(image_width / image_height, aspect[0]), aspect[1])
+    width = max(1, min(image_width, round(image_height * ratio)))
+    height = max(1, min(image_height, round(image_width / ratio)))
+    top, left = (image_height - height) // 2, (image_width - width) // 2
+    return Crop(top, left, height, width)
+
+
+def draw_colours(rng: np.random.Generator, options: ColourOptions) -> Colours:
+    """Colour jitter as torchvision's ``ColorJitter`` draws it, and greyness."""
+    steps = []
+    for name in ('brightness', 'contrast', 'saturation'):
+        strength = getattr(options, name)
+        steps.append((name, float(rng.uniform(max(0, 1 - strength), 1 + strength))))
+    steps.append(('hue', float(rng.uniform(-options.hue, options.hue))))
+    jitter = tuple(steps[i] for i in rng.permutation(len(steps)))
+    return Colours(
+        jitter=jitter if rng.random() < options.jitter else (),
+        grey=bool(rng.random() < options.grey),
+    )
+
+
+def draw_places(
+    rng: np.random.Generator, size: Size, scene_size: Size
+) -> tuple[Size, Size]:
+    """Two places (top, left) of rectangles of ``size`` side by side in a scene.
+
+    All places where the two share no column are equally likely.
+    """
+    (height, width), (scene_height, scene_width) = size, scene_size
+    # Two different numbers below n + 2 are, less the 1 that keeps them apart, any two
+    # ordered ones up to n: the columns that the left rectangle and the gap may take.
+    free = scene_width - 2 * width
+    left, right = np.sort(rng.choice(free + 2, size=2, replace=False))
+    columns = rng.permutation([left, right - 1 + width])
+    rows = rng.integers(scene_height - height + 1, size=2)
+    first, second = zip(rows.tolist(), columns.tolist(), strict=True)
+    return first, second
+
+
+def paste_mask(
+    place: Size, size: Size, scene_size: Size, patch_size: int
+) -> np.ndarray:
+    """Which tokens of a scene a pasted rectangle covers by more than half.
+
+    Returns:
+        bool [scene height / patch_size, scene width / patch_size]
+    """
+    covered = []  # pixels of every row, every column of patches inside the rectangle
+    for start, length, whole in zip(place, size, scene_size, strict=True):
+        edges = np.arange(0, whole, patch_size)
+        ends = np.minimum(edges + patch_size, start + length)
+        covered.append(np.maximum(ends - np.maximum(edges, start), 0))
+    return 2 * np.outer(*covered) > patch_size**2
+
+
+GLOBAL_0 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=1.0)
+GLOBAL_1 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1, solarise=0.2)
+LOCAL = dict(area=(0.05, 0.8), aspect=(0.4, 0.6), blur=0.5)
+SCENE = dict(area=(0.2, 1.0), aspect=(3 / 4, 4 / 3), blur=0.1, solarise=0.2)
+COLOURS = dict(
+    jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grey=0.2
+)
+
+
+@TRANSFORMS.register_module()
+class DrawViews(BaseTransform):
+    """Adds ``results['views']``, the record of what happens to an image.
+
+    It reads the shapes of ``results['image']`` and ``results['scene']`` and draws from
+    ``results['rng']``. Every hyper-parameter of the views is an argument; the defaults
+    are the method's.
+
+    Args:
+        global_size: (height, width) of the two views of the whole person.
+        local_size: (height, width) of local views, roi and inst.
+        num_locals: Number of local views besides roi.
+        scene_size: (height, width) of the scene.
+        patch_size: Side of a token in pixels; all sizes are multiples of it.
+        global_0: ``CropOptions`` of the anchor.
+        global_1: ``CropOptions`` of the second view, with its own flip and colours.
+        local: ``CropOptions`` of local views and roi, flip and colours as the anchor.
+        scene: ``CropOptions`` of the scene, with its own flip and colours.
+        flip: Probability of a horizontal flip.
+        colours: ``ColourOptions``.
+        blur_sigma: Range of the blur's standard deviation in pixels.
+        solarise_threshold: Values (0–255) from here on are inverted.
+        paste_opacity: Share of the person in the pixels pasted into the scene.
+
+    Raises:
+        ValueError: An argument is out of range, a size is not made of whole patches,
+            or the two pasted crops do not fit into the scene side by side.
+    """
+
+    def __init__(
+        self,
+        global_size: Size = (256, 128),
+        local_size: Size = (128, 64),
+        num_locals: int = 6,
+        scene_size: Size = (224, 224),
+        patch_size: int = 16,
+        global_0: dict = GLOBAL_0,
+        global_1: dict = GLOBAL_1,
+        local: dict = LOCAL,
+        scene: dict = SCENE,
+        flip: float = 0.5,
+        colours: dict = COLOURS,
+        blur_sigma: Range = (0.1, 2.0),
+        solarise_threshold: int = 128,
+        paste_opacity: float = 0.7,
+    ) -> None:
+        self.global_size = tuple(global_size)
+        self.local_size = tuple(local_size)
+        self.num_locals = num_locals
+        self.scene_size = tuple(scene_size)
+        self.patch_size = patch_size
+        self.global_0 = CropOptions(**global_0)
+        self.global_1 = CropOptions(**global_1)
+        self.local = CropOptions(**local)
+        self.scene = CropOptions(**scene)
+        self.flip = flip
+        self.colours = ColourOptions(**colours)
+        self.blur_sigma = tuple(blur_sigma)
+        self.solarise_threshold = solarise_threshold
+        self.paste_opacity = paste_opacity
+        self._check()
+
+    def _check(self) -> None:
+        for name in ('patch_size', 'num_locals'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name}={getattr(self, name)}: give at least 1')
+        for name in ('global_size', 'local_size', 'scene_size'):
+            check_size(name, getattr(self, name), self.patch_size)
+        (height, width), (scene_height, scene_width) = self.local_size, self.scene_size
+        if height > scene_height or 2 * width > scene_width:
+            raise ValueError(
+                f'two crops of local_size={self.local_size} do not fit side by side '
+                f'into scene_size={self.scene_size}: make the scene at least '
+                f'{(height, 2 * width)} or local_size smaller'
+            )
+        for name in ('global_0', 'global_1', 'local', 'scene', 'colours'):
+            getattr(self, name).check(name)
+        for name in ('flip', 'paste_opacity'):
+            check_probability(name, getattr(self, name))
+        check_range('blur_sigma', self.blur_sigma)
+        if not 0 <= self.solarise_threshold <= 255:
+            raise ValueError(
+                f'solarise_threshold={self.solarise_threshold}: give 0 to 255'
+            )
+
+    def transform(self, results: dict) -> dict:
+        """Draw ``results['views']``, a :class:`Views`."""
+        rng, shape = results['rng'], results['image'].shape[:2]
+        flip, colours = self._draw_look(rng)
+        anchor = self._draw_view(
+            rng, shape, self.global_size, self.global_0, flip, colours
+        )
+        second = self._draw_view(
+            rng, shape, self.global_size, self.global_1, *self._draw_look(rng)
+        )
+        *locals_, roi = (
+            self._draw_view(rng, shape, self.local_size, self.local, flip, colours)
+            for _ in range(self.num_locals + 1)
+        )
+        scene_shape = results['scene'].shape[:2]
+        scene = self._draw_view(
+            rng, scene_shape, self.scene_size, self.scene, *self._draw_look(rng)
+        )
+        places = draw_places(rng, self.local_size, self.scene_size)
+        masks = [
+            paste_mask(place, self.local_size, self.scene_size, self.patch_size)
+            for place in places
+        ]
+        tokens = tuple(side // self.patch_size for side in self.global_size)
+        results['views'] = Views(
+            globals=(anchor, second),
+            locals=tuple(locals_),
+            roi=roi,
+            scene=scene,
+            places=places,
+            opacity=self.paste_opacity,
+            scene_masks=np.stack(masks),
+            csr_noise=rng.random(tokens, dtype=np.float32),
+        )
+        return results
+
+    def _draw_look(self, rng: np.random.Generator) -> tuple[bool, Colours]:
+        """What the anchor and its local views have in common: flip and colours."""
+        return bool(rng.random() < self.flip), draw_colours(rng, self.colours)
+
+    def _draw_view(
+        self,
+        rng: np.random.Generator,
+        shape: Size,
+        size: Size,
+        options: CropOptions,
+        flip: bool,
+        colours: Colours,
+    ) -> View:
+        blurred = rng.random() < options.blur
+        solarised = rng.random() < options.solarise
+        sigma = float(rng.uniform(*self.blur_sigma))
+        return View(
+            crop=draw_crop(rng, shape, options.area, options.aspect),
+            size=size,
+            flip=flip,
+            colours=colours,
+            blur=sigma if blurred else None,
+            solarise=self.solarise_threshold if solarised else None,
+        )

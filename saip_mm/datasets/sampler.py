@@ -1,0 +1,62 @@
+"""The order of the images, as a function of (seed, epoch) alone."""
+
+from collections.abc import Iterator, Sized
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+
+@DATA_SAMPLERS.register_module()
+class StatelessSampler(Sampler):
+    """Yields keys ``(seed, epoch, index)`` that say all there is to say about a sample.
+
+    Every epoch has one global order of the images. Process r of W takes positions
+    r, r + W, r + 2W, …, so global batch k holds the same images for one process of
+    2B as for two of B. For the same reason the last ``len(dataset) % W`` images of
+    an epoch's order are left out instead of repeating others: with ``drop_last=True``
+    in the loader, the number of batches then depends on the global batch size only.
+
+    Args:
+        dataset: Gives the number of images.
+        seed: Non-negative, the same on all processes; None draws one and shares it.
+            MMEngine's runner passes its own.
+        shuffle: Draw a new order for every epoch, else always 0, 1, 2, …
+
+    Raises:
+        ValueError: There are fewer images than processes.
+    """
+
+    def __init__(
+        self, dataset: Sized, seed: int | None = None, shuffle: bool = True
+    ) -> None:
+        self.rank, self.world_size = get_dist_info()
+        if len(dataset) < self.world_size:
+            raise ValueError(
+                f'{len(dataset)} images cannot be shared by {self.world_size} '
+                'processes: give the training dataset more images or start fewer '
+                'processes'
+            )
+        self.num_images = len(dataset)
+        self.seed = sync_random_seed() if seed is None else seed
+        self.shuffle = shuffle
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        order = np.arange(self.num_images)
+        if self.shuffle:
+            # Samples draw from (seed, epoch, index): no index equals num_images, so
+            # the order shares its random numbers with none of them.
+            rng = np.random.default_rng((self.seed, self.epoch, self.num_images))
+            rng.shuffle(order)
+        end = len(self) * self.world_size
+        for index in order[self.rank : end : self.world_size]:
+            yield self.seed, self.epoch, int(index)
+
+    def __len__(self) -> int:
+        """Number of samples of this process per epoch."""
+        return self.num_images // self.world_size
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch

@@ -1,0 +1,165 @@
+"""Shaded tubes, of which synthetic people are made.
+
+A tube is a line of cross-sections, each an ellipse as wide as the part from the front
+and as deep as from the side. Clothes, faces and patterns are patches in a tube's own
+coordinates: how far along it, and at which angle around it, 0 being the front. They
+turn with the person and vanish behind the edge.
+"""
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .body import Colour
+
+NEUTRAL = 160  # value of the shade map that leaves a colour as it is
+EDGE, MIDDLE, HIGHLIGHT = 108, 148, 172  # shades across a tube
+SUBPIXEL_BITS = 4
+ROUND_END = np.array([[0.6], [0.95]])  # sections beyond an end, in radii
+ROUND_WIDTH = np.array([[0.8], [0.31]])
+FLAT_END, FLAT_WIDTH = np.zeros((2, 1)), np.ones((2, 1))  # as if there were none
+
+
+class Canvas:
+    """A picture and its light: colours are painted flat, shades beside them.
+
+    `image` is uint8 RGB [H, W, 3] and is drawn into; `shade` is uint8 [H, W].
+    """
+
+    def __init__(self, image: np.ndarray):
+        self.image = image
+        self.shade = np.full(image.shape[:2], NEUTRAL, np.uint8)
+
+    def colour(self, polygon: np.ndarray, colour: Colour) -> None:
+        """Fill a polygon [n, 2] of (x, y) pixels with a colour."""
+        _fill(self.image, polygon, colour)
+
+    def light(self, polygon: np.ndarray, shade: int) -> None:
+        """Set the shade in a polygon [n, 2] of (x, y) pixels."""
+        _fill(self.shade, polygon, shade)
+
+    def develop(self, softness: float) -> np.ndarray:
+        """Return colours times shades, uint8 [H, W, 3]; softness in pixels."""
+        shade = cv2.GaussianBlur(self.shade, (0, 0), max(softness, 0.3))
+        return cv2.multiply(self.image, cv2.merge([shade] * 3), scale=1 / NEUTRAL)
+
+
+def _fill(target, polygon, value):
+    points = np.rint(polygon * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    cv2.fillPoly(target, [points], value, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+class Patch(NamedTuple):
+    """A coloured piece of a tube; angles from -pi to pi cover all around."""
+
+    start: float  # along the tube; below 0 and above 1 include the round ends
+    end: float
+    colour: Colour
+    left: float = -math.pi
+    right: float = math.pi
+    width: float = 1.0  # of loose clothes, relative to the tube
+
+
+@dataclass
+class Tube:
+    """A tube as it is seen.
+
+    sections: [n, 2, 2] pixels, centre and side; centre + u * side is inside for u in
+        [-1, 1].
+    along: n numbers, 0 at the first joint, 1 at the last, slightly outside beyond.
+    facing: angle by which the front is turned away from the camera.
+    depth: larger is nearer.
+    """
+
+    sections: np.ndarray
+    along: list[float]
+    facing: float
+    depth: float
+    colour: Colour
+    patches: Sequence[Patch] = ()
+
+    def outline(self, start=-1.0, end=2.0, left=-1.0, right=1.0) -> np.ndarray:
+        """Polygon [m, 2] of a stretch along the tube, between two u across it."""
+        along, stretch = self.along, self.sections
+        if start > along[0] or end < along[-1]:
+            i, j = bisect.bisect_right(along, start), bisect.bisect_left(along, end)
+            ends = self._section(start)[None], self._section(end)[None]
+            stretch = np.concatenate([ends[0], stretch[i:j], ends[1]])
+        centre, side = stretch[:, 0], stretch[:, 1]
+        return np.concatenate([centre + left * side, (centre + right * side)[::-1]])
+
+    def _section(self, at):
+        at = min(max(at, self.along[0]), self.along[-1])
+        i = min(bisect.bisect_right(self.along, at), len(self.along) - 1)
+        weight = (at - self.along[i - 1]) / (self.along[i] - self.along[i - 1])
+        before, after = self.sections[i - 1], self.sections[i]
+        return before + weight * (after - before)
+
+    def across(self, patch: Patch) -> tuple[float, float] | None:
+        """The visible u range of a patch; None when it faces away.
+
+        A point at angle a of an elliptical section lies at u = sin(a + facing) and is
+        visible where cos(a + facing) > 0.
+        """
+        half = (patch.right - patch.left) / 2
+        if half >= math.pi:
+            return -patch.width, patch.width
+        middle = (patch.left + patch.right) / 2 + self.facing
+        middle = (middle + math.pi) % (2 * math.pi) - math.pi
+        left, right = max(middle - half, -math.pi / 2), min(middle + half, math.pi / 2)
+        if left >= right:
+            return None
+        return patch.width * math.sin(left), patch.width * math.sin(right)
+
+    def paint(self, canvas: Canvas, light: float) -> None:
+        """Paint colours and shades; light in [-1, 1] is the side it comes from."""
+        canvas.colour(self.outline(), self.colour)
+        widest = 1.0
+        for patch in self.patches:
+            if (u := self.across(patch)) is not None:
+                canvas.colour(self.outline(patch.start, patch.end, *u), patch.colour)
+                widest = max(widest, patch.width)
+        for shade, half in ((EDGE, widest), (MIDDLE, 0.72), (HIGHLIGHT, 0.35)):
+            shift = 0.5 * light * (widest - half)
+            outline = self.outline(left=shift - half, right=shift + half)
+            canvas.light(outline, shade)
+
+
+def _unit(vectors):
+    return vectors / (np.sqrt((vectors**2).sum(axis=1, keepdims=True)) + 1e-6)
+
+
+def make_tube(
+    points: np.ndarray,
+    radii: np.ndarray,
+    along: Sequence[float],
+    facing: float,
+    depth: float,
+    colour: Colour,
+    patches: Sequence[Patch] = (),
+    flat_end: bool = False,
+) -> Tube:
+    """Make a tube with round ends (or a flat last one) around a line of pixels.
+
+    points: [n, 2], radii: [n] half widths in pixels, along: n numbers; n > 1.
+    """
+    n = len(points)
+    # The tiny downward part gives a tube that points at the camera a direction.
+    steps = _unit(points[1:] - points[:-1] + (0, 1e-3))
+    tangent = _unit(np.concatenate([steps[:1], steps[1:] + steps[:-1], steps[-1:]]))
+    tail, tail_width = (FLAT_END, FLAT_WIDTH) if flat_end else (ROUND_END, ROUND_WIDTH)
+    sections = np.empty((n + 4, 2, 2))
+    centre, side = sections[:, 0], sections[:, 1]
+    side[2:-2, 0] = tangent[:, 1] * radii
+    side[2:-2, 1] = -tangent[:, 0] * radii
+    side[:2], side[-2:] = ROUND_WIDTH[::-1] * side[2], tail_width * side[-3]
+    centre[:2] = points[0] - ROUND_END[::-1] * tangent[0] * radii[0]
+    centre[2:-2] = points
+    centre[-2:] = points[-1] + tail * tangent[-1] * radii[-1]
+    along = [-0.1, -0.05, *along, 1.05, 1.1]
+    return Tube(sections, along, facing, depth, colour, patches)

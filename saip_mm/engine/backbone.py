@@ -1,0 +1,147 @@
+"""The ViT in a checkpoint: where it is, and what is known about it."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mmpretrain.models.backbones import VisionTransformer
+from torch import Tensor
+
+from .convert import TIMM_TO_VIT, Grid, rename_tensors, state_dict_of
+
+
+@dataclass
+class Backbone:
+    """Weights of a ViT under the names of SAIPViT.
+
+    Attributes:
+        tensors: Weights by name, without a prefix.
+        grid: (h, w) patch grid of ``pos_embed``; None if the checkpoint does not say.
+        num_heads: Attention heads; None if the checkpoint does not say.
+        meta: What an exported file says about itself.
+    """
+
+    tensors: dict[str, Tensor]
+    grid: Grid | None = None
+    num_heads: int | None = None
+    meta: dict = field(default_factory=dict)
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return self.tensors['patch_embed.projection.weight'].shape[-1]
+
+
+def with_metadata(
+    tensors: Mapping[str, Tensor], prefix: str, grid: Grid | None, num_heads: int | None
+) -> OrderedDict[str, Tensor]:
+    """A state dict with every name under ``prefix``, which knows its patch grid."""
+    state_dict = OrderedDict((prefix + name, t) for name, t in tensors.items())
+    known = dict(grid=grid, num_heads=num_heads)
+    known = {key: value for key, value in known.items() if value is not None}
+    state_dict._metadata = OrderedDict({prefix[:-1]: known})
+    return state_dict
+
+
+def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
+    """Find the ViT in a checkpoint; timm's names are turned into SAIPViT's.
+
+    Args:
+        checkpoint: As :func:`~saip_mm.engine.checkpoint.read_checkpoint` returns it.
+        prefix: Where to look, such as ``'teacher.encoder.backbone.'``. A file that
+            holds nothing but a backbone needs no prefix and takes any. Without a
+            prefix, ``'backbone.'`` is taken if it is there: in a training checkpoint
+            that is the student's.
+
+    Raises:
+        ValueError: If there is nothing under ``prefix``; says what there is.
+    """
+    state_dict = state_dict_of(checkpoint)
+    bare = 'cls_token' in state_dict
+    if prefix and not prefix.endswith('.'):
+        prefix += '.'
+    if bare and not any(name.startswith(prefix or 'backbone.') for name in state_dict):
+        prefix = ''
+    elif not prefix and any(name.startswith('backbone.') for name in state_dict):
+        prefix = 'backbone.'
+    tensors = {
+        name[len(prefix) :]: tensor
+        for name, tensor in state_dict.items()
+        if name.startswith(prefix)
+    }
+    if not tensors:
+        parts = sorted({name.split('.')[0] for name in state_dict})
+        raise ValueError(
+            f'has no weights under {prefix!r}; its names begin with {", ".join(parts)}'
+        )
+    meta = checkpoint.get('meta')
+    meta = dict(meta) if isinstance(meta, Mapping) else {}
+    known = {**meta, **state_dict._metadata.get(prefix[:-1], {})}
+    if 'blocks.0.norm1.weight' in tensors:
+        tensors = rename_tensors(tensors, TIMM_TO_VIT)
+    return Backbone(
+        tensors,
+        grid=_checked_grid(known.get('grid')),
+        num_heads=_checked_heads(known.get('num_heads')),
+        meta=meta,
+    )
+
+
+def architecture_of(backbone: Backbone) -> dict:
+    """Architecture of a ViT, read from its tensors.
+
+    Attention heads cannot be seen in tensors: where ``backbone.num_heads`` is None they
+    are those of MMPretrain's architecture of the same sizes.
+
+    Returns:
+        ``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels`` (what
+        MMPretrain's ViT takes as ``arch``).
+
+    Raises:
+        ValueError: If a tensor that shows a size is missing, or the heads are unknown.
+    """
+    tensors = backbone.tensors
+    for name in ('cls_token', 'pos_embed', 'patch_embed.projection.weight'):
+        if name not in tensors:
+            raise ValueError(f'is not a ViT with a class token: it has no {name!r}')
+    in_layer = (re.match(r'layers\.(\d+)\.', name) for name in tensors)
+    layers = {int(found[1]) for found in in_layer if found}
+    hidden = tensors.get('layers.0.ffn.layers.0.0.weight')
+    if hidden is None:
+        raise ValueError("is not a ViT: it has no 'layers.0.ffn.layers.0.0.weight'")
+    arch = dict(
+        embed_dims=tensors['cls_token'].shape[-1],
+        num_layers=max(layers) + 1,
+        feedforward_channels=hidden.shape[0],
+    )
+    heads = backbone.num_heads
+    if heads is None:
+        zoo = VisionTransformer.arch_zoo.values()
+        alike = [known for known in zoo if arch.items() <= known.items()]
+        if not alike:
+            raise ValueError(
+                f'does not say how many attention heads it has, and a ViT with {arch} '
+                'is not a known one: give --num-heads'
+            )
+        heads = alike[0]['num_heads']
+    return dict(arch, num_heads=heads)
+
+
+def _checked_grid(grid: object) -> Grid | None:
+    """``grid`` as (h, w) if it is one; files from outside may hold anything."""
+    if grid is None:
+        return None
+    if not (
+        isinstance(grid, list | tuple)
+        and len(grid) == 2
+        and all(type(side) is int and side > 0 for side in grid)
+    ):
+        raise ValueError(f'says that its patch grid is {grid!r}, which is no (h, w)')
+    return tuple(grid)
+
+
+def _checked_heads(num_heads: object) -> int | None:
+    if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
+        raise ValueError(f'says that it has {num_heads!r} attention heads')
+    return num_heads

@@ -1,0 +1,187 @@
+"""Checkpoint files: read without running anything in them, written whole or not."""
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import Tensor
+
+
+class _SafeHistory(HistoryBuffer):
+    """Unpickles as a HistoryBuffer with its numbers, and nothing else from the file.
+
+    MMEngine's own ``__setstate__`` would install functions of the file's choice for all
+    history buffers of the process.
+    """
+
+    def __setstate__(self, state: dict) -> None:
+        self._set_default_statistics()
+        for name in ('max_length', '_log_history', '_count_history'):
+            setattr(self, name, state[name])
+        self.__class__ = HistoryBuffer  # so that it is saved under that name again
+
+
+def _name_of_method(owner: type, name: str) -> str:
+    """Stands in for ``getattr``, by which history buffers pickle their functions.
+
+    The real one would let a file reach anything from the classes allowed here.
+    """
+    return name
+
+
+def _safe_globals() -> list:
+    """What a file may name besides torch's own: the plain data in real checkpoints.
+
+    ``argparse.Namespace`` is in the checkpoints of SAIP, DeiT and MAE, the rest in
+    MMEngine's (message hub, schedulers).
+    """
+    array = np.zeros(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    numbers = np.typecodes['AllInteger'] + np.typecodes['Float'] + '?'
+    return [
+        argparse.Namespace,
+        np.ndarray,
+        np.dtype,
+        *{type(np.dtype(code)) for code in numbers},
+        # NumPy 1 and 2 call the same functions differently
+        (array, 'numpy.core.multiarray._reconstruct'),
+        (array, 'numpy._core.multiarray._reconstruct'),
+        (scalar, 'numpy.core.multiarray.scalar'),
+        (scalar, 'numpy._core.multiarray.scalar'),
+        (_SafeHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        _SafeHistory,
+        (_name_of_method, 'builtins.getattr'),
+    ]
+
+
+def resolve_checkpoint(path: str | os.PathLike) -> Path:
+    """The checkpoint file meant by ``path``: itself, or a work directory's latest.
+
+    Args:
+        path: A file, a work directory, or the ``last_checkpoint`` file in one.
+
+    Raises:
+        FileNotFoundError: If there is no such file, or the work directory's
+            ``last_checkpoint`` does not lead to one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not (path / 'last_checkpoint').is_file():
+            raise FileNotFoundError(
+                f'{path} has no last_checkpoint, so its latest checkpoint is not '
+                'known: name a checkpoint file'
+            )
+        path = path / 'last_checkpoint'
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no checkpoint {path}')
+    if path.name != 'last_checkpoint':
+        return path
+    latest = Path(path.read_text(errors='replace').strip())
+    # The file holds the path at the time of training: the folder may have moved.
+    for candidate in (latest, path.parent / latest.name):
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f'{path} points to {latest}, which does not exist')
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict:
+    """Read a checkpoint onto the CPU; nothing in it is ever run.
+
+    Args:
+        path: ``.safetensors``, or any file by ``torch.save``.
+
+    Returns:
+        What was saved. For safetensors ``dict(state_dict=..., meta=...)``, where
+        ``meta`` is the file's metadata, decoded from JSON where it is JSON.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, is no checkpoint, or names a class that is
+            not plain data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no checkpoint {path}')
+    if path.suffix == '.safetensors':
+        return _read_safetensors(path)
+    try:
+        with torch.serialization.safe_globals(_safe_globals()):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # damaged files fail in many ways
+        refused = re.search(r'GLOBAL (\S+)', str(error))
+        if isinstance(error, UnpicklingError) and refused:
+            raise ValueError(
+                f'{path} was refused for safety: it names {refused[1]}, and only '
+                'tensors and plain data are read, so that nothing in a file is run. '
+                'If you trust its origin, save its state dict alone'
+            ) from error
+        size = path.stat().st_size
+        raise ValueError(
+            f'{path} ({size} bytes) is damaged, incomplete or not a checkpoint: '
+            f'{_first_line(error)}'
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(
+            f'{path} holds no state dict but a {type(checkpoint).__name__}'
+        )
+    return checkpoint
+
+
+def _read_safetensors(path: Path) -> dict:
+    try:
+        with safetensors.safe_open(path, 'pt', device='cpu') as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except Exception as error:
+        raise ValueError(
+            f'{path} is damaged, incomplete or not a safetensors file: '
+            f'{_first_line(error)}'
+        ) from error
+    return dict(
+        state_dict=tensors, meta={key: _decoded(v) for key, v in metadata.items()}
+    )
+
+
+def _decoded(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def write_checkpoint(
+    path: str | os.PathLike, state_dict: Mapping[str, Tensor], meta: dict
+) -> None:
+    """Write weights and plain ``meta`` as ``.pth`` or ``.safetensors``, whole or not.
+
+    The file appears under its name only once it is complete.
+    """
+    path = Path(path)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        if path.suffix == '.safetensors':
+            tensors = {
+                k: v.detach().clone().contiguous() for k, v in state_dict.items()
+            }
+            metadata = {key: json.dumps(value) for key, value in meta.items()}
+            safetensors.torch.save_file(tensors, partial, dict(metadata, format='pt'))
+        else:
+            torch.save(dict(state_dict=state_dict, meta=meta), partial)
+        with open(partial, 'rb+') as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

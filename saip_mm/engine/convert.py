@@ -1,0 +1,206 @@
+"""Names that other projects give to the weights of a ViT and of SAIP."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+Grid = tuple[int, int]
+Table = tuple[tuple[str, str], ...]  # (regex, replacement), applied in this order
+
+# timm's ViT, hence DeiT and the encoder of MAE -> SAIPViT
+TIMM_TO_VIT: Table = (
+    (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
+    (r'^norm\.', 'ln1.'),
+    (r'^blocks\.', 'layers.'),
+    (r'^(layers\.\d+)\.norm([12])\.', r'\1.ln\2.'),
+    (r'^(layers\.\d+)\.mlp\.fc1\.', r'\1.ffn.layers.0.0.'),
+    (r'^(layers\.\d+)\.mlp\.fc2\.', r'\1.ffn.layers.1.'),
+)
+
+# SAIPViT -> timm
+VIT_TO_TIMM: Table = (
+    (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
+    (r'^ln1\.', 'norm.'),
+    (r'^layers\.', 'blocks.'),
+    (r'^(blocks\.\d+)\.ln([12])\.', r'\1.norm\2.'),
+    (r'^(blocks\.\d+)\.ffn\.layers\.0\.0\.', r'\1.mlp.fc1.'),
+    (r'^(blocks\.\d+)\.ffn\.layers\.1\.', r'\1.mlp.fc2.'),
+)
+
+# the authors' SAIP -> SAIP
+OFFICIAL_TO_SAIP: Table = (
+    (r'^backbone\.inter_norm\.', 'middle_norm.'),
+    (r'^backbone\.patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
+    (r'^backbone\.norm\.', 'backbone.ln1.'),
+    (r'^backbone\.blocks\.', 'backbone.layers.'),
+    (r'^csm_decoder\.mlp\.', 'matching.projector.mlp.'),
+    (r'^csm_decoder\.last_layer\.weight_v$', 'matching.projector.prototypes'),
+    (r'^csr_decoder\.decoder_pos_embed$', 'reconstruction.pos_embed'),
+    (r'^csr_decoder\.decoder_pred\.', 'reconstruction.predict.'),
+    (r'^csr_decoder\.decoder_(embed|blocks|norm)\.', r'reconstruction.\1.'),
+    (r'^csr_decoder\.mask_token$', 'reconstruction.mask_token'),
+    (r'^css_decoder\.q_decoder_embed\.', 'search.query_embed.'),
+    (r'^css_decoder\.q_decoder_norm\.', 'search.query_norm.'),
+    (r'^css_decoder\.kv_decoder_embed\.', 'search.scene_embed.'),
+    (r'^css_decoder\.kv_decoder_norm\.', 'search.scene_norm.'),
+    (r'^css_decoder\.self_atten_blocks\.', 'search.query_blocks.'),
+    (r'^css_decoder\.cross_atten_block\.', 'search.cross_block.'),
+    (r'^css_decoder\.kernel_pred\.', 'search.kernel.'),
+    (r'^css_decoder\.mask_head\.', 'search.mask_branch.'),
+    (r'((?:layers|blocks)\.\d+)\.norm([12])\.', r'\1.ln\2.'),
+    (r'\.mlp\.fc1\.', '.ffn.layers.0.0.'),
+    (r'\.mlp\.fc2\.', '.ffn.layers.1.'),
+)
+
+# a part of the student -> where the teacher keeps its average
+STUDENT_TO_TEACHER: Table = (
+    (r'^backbone\.', 'teacher.encoder.backbone.'),
+    (r'^middle_norm\.', 'teacher.encoder.middle_norm.'),
+    (r'^matching\.projector\.', 'teacher.projector.'),
+)
+
+
+def rename(names: Iterable[str], table: Table) -> dict[str, str]:
+    """New names by old name: every rule of ``table`` in turn, on each name."""
+    renamed = {}
+    for name in names:
+        renamed[name] = name
+        for pattern, replacement in table:
+            renamed[name] = re.sub(pattern, replacement, renamed[name])
+    return renamed
+
+
+def rename_tensors(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Tensor]:
+    """The same tensors under the names that ``table`` gives them."""
+    new_names = rename(tensors, table)
+    return {new_names[name]: tensor for name, tensor in tensors.items()}
+
+
+def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
+    """The tensors of a checkpoint: under ``state_dict``, under ``model``, or bare.
+
+    The ``module.`` that a data-parallel wrapper leaves before names is removed.
+
+    Raises:
+        ValueError: If there are no tensors in any of these places.
+    """
+    for place in ('state_dict', 'model'):
+        if isinstance(checkpoint.get(place), Mapping):
+            checkpoint = checkpoint[place]
+            break
+    state_dict = OrderedDict(
+        (re.sub(r'^module\.', '', name), tensor)
+        for name, tensor in checkpoint.items()
+        if isinstance(name, str) and isinstance(tensor, Tensor)
+    )
+    if not state_dict:
+        found = ', '.join(repr(key) for key in list(checkpoint)[:8]) or 'nothing'
+        raise ValueError(f'holds no state dict (a dict of tensors); it has {found}')
+    metadata = getattr(checkpoint, '_metadata', None)
+    state_dict._metadata = OrderedDict(
+        (re.sub(r'^module(\.|$)', '', name), known)
+        for name, known in (metadata.items() if isinstance(metadata, Mapping) else ())
+        if isinstance(name, str) and isinstance(known, Mapping)
+    )
+    return state_dict
+
+
+def from_official(
+    student: Mapping[str, Tensor],
+    teacher: Mapping[str, Tensor],
+    center: Tensor | None = None,
+    grid: Grid | None = None,
+) -> OrderedDict[str, Tensor]:
+    """A SAIP training state dict from the authors' student and teacher.
+
+    Args:
+        student: The authors' whole student, with or without ``module.``.
+        teacher: Theirs likewise; its backbone and matching decoder are used.
+        center: [1, out] centre of the matching loss; zeros if not given.
+        grid: (h, w) patch grid of the positions, kept in the state dict's metadata.
+
+    Raises:
+        ValueError: If a gain of the weight-normalised last layer is not one.
+    """
+    ours = _official_names(student, 'student')
+    theirs = rename_tensors(_official_names(teacher, 'teacher'), STUDENT_TO_TEACHER)
+    state_dict = OrderedDict(ours)
+    for name, tensor in theirs.items():
+        if name.startswith('teacher.'):
+            state_dict[name] = tensor
+    prototypes = ours.get('matching.projector.prototypes')
+    if center is None and prototypes is not None:
+        center = torch.zeros(1, len(prototypes))
+    if center is not None:
+        state_dict['matching.center'] = center.reshape(1, -1)
+    known = {} if grid is None else dict(grid=tuple(grid))
+    state_dict._metadata = OrderedDict(
+        {'backbone': dict(known), 'teacher.encoder.backbone': dict(known)}
+    )
+    return state_dict
+
+
+def official_roles(
+    checkpoint: Mapping,
+) -> tuple[dict[str, Mapping], Tensor | None]:
+    """Student and teacher of an authors' checkpoint, by role, and its centre if kept.
+
+    Raises:
+        ValueError: If it has neither, or they are not SAIP's.
+    """
+    roles = {
+        role: checkpoint[role]
+        for role in ('student', 'teacher')
+        if isinstance(checkpoint.get(role), Mapping)
+    }
+    names = [name for role in roles.values() for name in state_dict_of(role)]
+    if not any(name.startswith('backbone.blocks.') for name in names):
+        raise ValueError("is not the authors' SAIP: no student or teacher with a ViT")
+    centers = [
+        kept['center']
+        for kept in (checkpoint, *checkpoint.values())
+        if isinstance(kept, Mapping) and isinstance(kept.get('center'), Tensor)
+    ]
+    return roles, centers[0] if centers else None
+
+
+def source_of(checkpoint: Mapping) -> str:
+    """Whose names a checkpoint uses: ``saip``, ``mae``, ``timm`` or ``mm``.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if 'teacher' in checkpoint or 'student' in checkpoint:
+        return 'saip'
+    names = [re.sub(r'^backbone\.', '', name) for name in state_dict_of(checkpoint)]
+    if 'decoder_embed.weight' in names:
+        return 'mae'
+    if 'blocks.0.norm1.weight' in names:
+        return 'timm'
+    if 'layers.0.ln1.weight' in names:
+        return 'mm'
+    raise ValueError(
+        "has the names of neither the authors' SAIP, timm (DeiT), MAE nor MMPretrain; "
+        f'they begin with {", ".join(sorted({n.split(".")[0] for n in names})[:8])}'
+    )
+
+
+def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tensor]:
+    """The authors' tensors under our names, without those that have no effect."""
+    tensors = {}
+    for name, tensor in state_dict_of(official).items():
+        if name.startswith('csm_decoder.decoder_norm.'):
+            continue  # a layer that the authors' model never calls
+        if name == 'csm_decoder.last_layer.weight_g':
+            if not bool((tensor == 1).all()):
+                raise ValueError(
+                    f'{role}: {name} is not one everywhere (it ranges from '
+                    f'{tensor.min():.6g} to {tensor.max():.6g}); prototypes without a '
+                    'gain cannot express it'
+                )
+            continue
+        tensors[name] = tensor
+    return rename_tensors(tensors, OFFICIAL_TO_SAIP)

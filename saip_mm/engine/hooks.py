@@ -1,0 +1,61 @@
+"""What happens around an optimizer step."""
+
+import math
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from .loops import AccumulatingTrainLoop
+
+
+@HOOKS.register_module()
+class SAIPHook(Hook):
+    """Draws the scales of each step; moves teacher and centre after a real step.
+
+    A loss scaler may skip a step, and wrappers for distributed training have a
+    ``train_step`` of their own, so the optimizer itself tells when it has stepped.
+
+    Args:
+        momentum: Momentum of the teacher at the first step; it follows a cosine over
+            all optimizer steps.
+        end_momentum: Momentum it would reach after the last step.
+    """
+
+    def __init__(self, momentum: float = 0.996, end_momentum: float = 1.0) -> None:
+        for name, value in dict(momentum=momentum, end_momentum=end_momentum).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f'{name}={value} is not between 0 and 1')
+        self.start, self.end = momentum, end_momentum
+
+    def before_train(self, runner: Runner) -> None:
+        if not isinstance(runner.train_loop, AccumulatingTrainLoop):
+            raise TypeError(
+                f'SAIP counts optimizer steps, {type(runner.train_loop).__name__} does '
+                "not: set train_cfg=dict(type='AccumulatingTrainLoop', max_epochs=…)"
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = model
+        runner.optim_wrapper.optimizer.register_step_post_hook(
+            lambda *_: model.after_step(self.momentum_at(runner.iter, runner.max_iters))
+        )
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None
+    ) -> None:
+        self.model.data_preprocessor.begin_step(runner.seed, runner.iter)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        self.model.forget_step()
+        momentum = self.momentum_at(runner.iter, runner.max_iters)
+        runner.message_hub.update_scalar('train/teacher_momentum', momentum)
+
+    def momentum_at(self, step: int, steps: int) -> float:
+        """Momentum at a step (from 0) of so many: a half cosine from start to end."""
+        return (
+            self.end
+            - (self.end - self.start) * (1 + math.cos(math.pi * step / steps)) / 2
+        )

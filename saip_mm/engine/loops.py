@@ -1,0 +1,70 @@
+"""Training loops."""
+
+from mmengine.dist import get_world_size
+from mmengine.runner import EpochBasedTrainLoop
+from mmpretrain.registry import LOOPS
+
+
+@LOOPS.register_module()
+class AccumulatingTrainLoop(EpochBasedTrainLoop):
+    """Epoch-based training in which one iteration is one optimizer step.
+
+    With ``optim_wrapper.accumulative_counts = k`` the batch that the loader gives is
+    processed as k micro-batches: memory falls, the result stays. Learning rate, teacher
+    momentum, logs and checkpoints all count optimizer steps.
+    """
+
+    def __init__(self, runner, dataloader, max_epochs: int) -> None:
+        super().__init__(runner, dataloader, max_epochs)
+        if len(self.dataloader) == 0:
+            size = self.dataloader.batch_size
+            raise ValueError(
+                f'{len(self.dataloader.dataset)} images do not fill a batch of {size} '
+                f'on each of {get_world_size()} processes: lower '
+                'train_dataloader.batch_size'
+            )
+
+    def run(self):
+        # OptimWrapper counts micro-batches, to know when to step.
+        count = self._micro_batches
+        self.runner.optim_wrapper.initialize_count_status(
+            self.runner.model, self.iter * count, self.max_iters * count
+        )
+        return super().run()
+
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """One optimizer step.
+
+        Args:
+            idx: Index of the batch in its epoch.
+            data_batch: ``inputs``, a dict of tensors that stack the batch first.
+        """
+        runner = self.runner
+        runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
+        logs = [
+            runner.model.train_step(micro_batch, optim_wrapper=runner.optim_wrapper)
+            for micro_batch in self._split(data_batch)
+        ]
+        outputs = {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
+        runner.call_hook(
+            'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
+        )
+        self._iter += 1
+
+    @property
+    def _micro_batches(self) -> int:
+        return self.runner.optim_wrapper._accumulative_counts
+
+    def _split(self, data_batch: dict) -> list[dict]:
+        count = self._micro_batches
+        if count == 1:
+            return [data_batch]
+        views = data_batch['inputs']
+        size = len(next(iter(views.values())))
+        if size % count:
+            raise ValueError(
+                f'train_dataloader.batch_size={size} cannot be split into '
+                f'optim_wrapper.accumulative_counts={count} equal micro-batches'
+            )
+        chunks = zip(*(view.chunk(count) for view in views.values()), strict=True)
+        return [dict(inputs=dict(zip(views, chunk, strict=True))) for chunk in chunks]

@@ -1,0 +1,141 @@
+"""Cross-scale matching: one person at many scales, one representation."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from mmengine.model import BaseModule, initialize
+from mmengine.model.weight_init import trunc_normal_
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from .encoder import AttentionMaps
+
+
+class Projector(BaseModule):
+    """Image token → MLP → unit sphere → cosine with each of many prototypes.
+
+    Args:
+        in_channels: Channels of the image token.
+        hidden_channels: Channels of the two hidden layers.
+        bottleneck_channels: Channels on the unit sphere.
+        out_channels: Number of prototypes.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        bottleneck_channels: int,
+        out_channels: int,
+    ) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(in_channels, hidden_channels),
+            nn.GELU(),
+            nn.Linear(hidden_channels, hidden_channels),
+            nn.GELU(),
+            nn.Linear(hidden_channels, bottleneck_channels),
+        )
+        self.prototypes = nn.Parameter(torch.empty(out_channels, bottleneck_channels))
+
+    def init_weights(self) -> None:
+        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        trunc_normal_(self.prototypes, std=0.02)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[N, C] image tokens → [N, out_channels] logits."""
+        # Normalised prototypes are a weight-normalised linear layer of gain 1.
+        return F.linear(
+            F.normalize(self.mlp(tokens), dim=-1), F.normalize(self.prototypes, dim=-1)
+        )
+
+
+@MODELS.register_module()
+class CrossScaleMatchingHead(BaseModule):
+    """Student views must predict the teacher's view of the same image.
+
+    The teacher's logits are centred and sharpened as in DINO (arXiv 2104.14294); last
+    block attention is matched as well, between student and teacher on the same view.
+
+    Args:
+        in_channels: Channels of the image token.
+        hidden_channels: Width of the projector.
+        bottleneck_channels: Channels on the unit sphere.
+        out_channels: Number of prototypes.
+        student_temperature: Softmax temperature of the student.
+        teacher_temperature: Softmax temperature of the teacher.
+        center_momentum: Momentum of the centre of the teacher's logits.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 192,
+        hidden_channels: int = 2048,
+        bottleneck_channels: int = 256,
+        out_channels: int = 65536,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.04,
+        center_momentum: float = 0.9,
+    ) -> None:
+        super().__init__()
+        self.projector = Projector(
+            in_channels, hidden_channels, bottleneck_channels, out_channels
+        )
+        self.student_temperature = student_temperature
+        self.teacher_temperature = teacher_temperature
+        self.center_momentum = center_momentum
+        self.register_buffer('center', torch.zeros(1, out_channels))
+        self._seen: list[Tensor] = []
+
+    def loss(self, student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
+        """Cross entropy over all pairs of different views, and the teacher's entropy.
+
+        Args:
+            student: [V, B, K] logits; the first T views are the teacher's.
+            teacher: [T, B, K] logits, without gradient.
+
+        Returns:
+            ``loss_csm`` and, for watching, ``teacher_entropy`` in nats: log K when the
+            teacher prefers nothing, 0 when it is certain.
+        """
+        # Under autocast logits arrive in half precision, which is too coarse here.
+        dtype = self.center.dtype
+        centred = teacher.to(dtype) - self.center
+        target = (centred / self.teacher_temperature).softmax(-1)
+        log_student = (student.to(dtype) / self.student_temperature).log_softmax(-1)
+        # t: teacher views, v: student views, b: images, k: prototypes
+        with torch.autocast(student.device.type, enabled=False):
+            cross_entropy = -torch.einsum('tbk,vbk->tv', target, log_student)
+        same_view = cross_entropy.diagonal().sum()
+        pairs = cross_entropy.numel() - len(teacher)
+        loss = (cross_entropy.sum() - same_view) / (pairs * teacher.shape[1])
+        return dict(
+            loss_csm=loss, teacher_entropy=torch.special.entr(target).sum(-1).mean()
+        )
+
+    def attention_loss(self, student: AttentionMaps, teacher: AttentionMaps) -> Tensor:
+        """KL(teacher ‖ student) of both attention maps [B, heads, N, N], summed over
+        keys, averaged over images, heads and queries."""
+        eps = 1e-10
+        loss = 0.0
+        for ours, target in zip(student, teacher, strict=True):
+            ours, target = (x.to(self.center.dtype) + eps for x in (ours, target))
+            loss += (target * (target.log() - ours.log())).sum(-1).mean()
+        return loss
+
+    def see(self, teacher: Tensor) -> None:
+        """Keep the mean of a (micro-)batch of teacher logits [T, B, K] for the centre,
+        until :meth:`update_center` or :meth:`forget`."""
+        self._seen.append(teacher.to(self.center.dtype).mean(dim=(0, 1)))
+
+    @torch.no_grad()
+    def update_center(self) -> None:
+        """Move the centre towards the mean logits seen since the last update, over
+        micro-batches and processes."""
+        mean = torch.stack(self._seen).mean(dim=0)
+        all_reduce(mean, 'mean')
+        self.center.lerp_(mean[None], 1 - self.center_momentum)
+
+    def forget(self) -> None:
+        """Drop what was seen: the step is over."""
+        self._seen.clear()

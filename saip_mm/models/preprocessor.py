@@ -1,0 +1,85 @@
+"""From stacked uint8 views to what ``SAIP.loss`` takes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.model import BaseDataPreprocessor
+from mmpretrain.registry import MODELS
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+
+
+@MODELS.register_module()
+class SAIPDataPreprocessor(BaseDataPreprocessor):
+    """Normalises the views and brings some of them to the scales of the step.
+
+    Args:
+        mean: Per colour (R, G, B), in 0–255.
+        std: Per colour (R, G, B), in 0–255.
+        scales: Scales of which ``roi`` and ``inst`` draw one each, once per step and
+            the same on all processes.
+        csr_scale: Scale of the view to be reconstructed, relative to the globals.
+        patch_size: Sides of rescaled views are whole numbers of patches.
+        non_blocking: Copy to the device asynchronously.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        scales: Sequence[float] = (0.75, 0.875, 1.125, 1.25),
+        csr_scale: float = 1.25,
+        patch_size: int = 16,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1))
+        self.scales = scales
+        self.csr_scale = csr_scale
+        self.patch_size = patch_size
+        self.step_scales: tuple[float, float] | None = None
+
+    def begin_step(self, seed: int, step: int) -> None:
+        """Draw the scales of ``roi`` and ``inst`` for an optimizer step."""
+        # The fourth number keeps steps apart from samples, whose generators are seeded
+        # with (seed, epoch, index).
+        rng = np.random.default_rng((seed, step, 0, 1))
+        self.step_scales = tuple(rng.choice(self.scales, size=2))
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch.
+
+        Args:
+            data: ``inputs`` as the pipeline stacks them: uint8 ``globals``
+                [B, 2, 3, H, W], ``locals`` [B, n, 3, h, w], ``roi`` and ``inst``
+                [B, 3, h, w], ``scene`` [B, 3, S, S]; ``scene_masks``; ``csr_noise``.
+            training: Not used; part of MMEngine's interface.
+
+        Returns:
+            dict: ``inputs`` for :meth:`saip_mm.models.SAIP.loss`, and no data samples.
+        """
+        if self.step_scales is None:
+            raise RuntimeError(
+                'the scales of this step are not drawn: add '
+                "default_hooks=dict(saip=dict(type='SAIPHook')) to the config"
+            )
+        views = dict(self.cast_data(data)['inputs'])
+        scale_roi, scale_inst = self.step_scales
+        views['csr'] = self._rescale(views['globals'][:, 1], self.csr_scale)
+        views['roi'] = self._rescale(views['roi'], scale_roi)
+        views['inst'] = self._rescale(views['inst'], scale_inst)
+        for name in ('globals', 'locals', 'roi', 'inst', 'csr', 'scene'):
+            views[name] = (views[name].to(self.mean.dtype) - self.mean) / self.std
+        return dict(inputs=views, data_samples=None)
+
+    def _rescale(self, images: Tensor, scale: float) -> Tensor:
+        size = scaled_size(images.shape[-2:], scale, self.patch_size)
+        return resize(images, size, InterpolationMode.BICUBIC, antialias=True)
+
+
+def scaled_size(size: Sequence[int], scale: float, patch_size: int) -> tuple[int, int]:
+    """(h, w) after rescaling: each side a whole number of patches, at least one."""
+    return tuple(patch_size * max(1, round(scale * s / patch_size)) for s in size)

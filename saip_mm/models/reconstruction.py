@@ -1,0 +1,124 @@
+"""Cross-scale reconstruction: fill in a masked person, given its anchor view."""
+
+import torch
+from mmengine.model import BaseModule, initialize
+from mmengine.model.weight_init import trunc_normal_
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from mmpretrain.models.utils import resize_pos_embed
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+
+@MODELS.register_module()
+class CrossScaleReconstructionHead(BaseModule):
+    """Transformer decoder that predicts the removed patches.
+
+    Args:
+        in_channels: Channels of the backbone's middle tokens.
+        embed_dims: Channels of the decoder.
+        num_blocks: Number of transformer blocks.
+        num_heads: Attention heads per block.
+        img_size: (h, w) in pixels for which positions are learned; they are resized in
+            two dimensions for other sizes.
+        patch_size: Side of a patch in pixels.
+        mask_ratio: Share of patches removed from view.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 192,
+        embed_dims: int = 512,
+        num_blocks: int = 8,
+        num_heads: int = 16,
+        img_size: tuple[int, int] = (256, 128),
+        patch_size: int = 16,
+        mask_ratio: float = 0.75,
+    ) -> None:
+        super().__init__()
+        if not 0 < mask_ratio < 1:
+            raise ValueError(f'mask_ratio={mask_ratio} is not between 0 and 1')
+        self.patch_size = patch_size
+        self.mask_ratio = mask_ratio
+        self.grid = (img_size[0] // patch_size, img_size[1] // patch_size)
+        self.embed = nn.Linear(in_channels, embed_dims)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
+        self.pos_embed = nn.Parameter(
+            torch.zeros(1, 1 + self.grid[0] * self.grid[1], embed_dims)
+        )
+        norm = dict(type='LN', eps=1e-6)
+        self.blocks = nn.ModuleList(
+            TransformerEncoderLayer(
+                embed_dims, num_heads, 4 * embed_dims, norm_cfg=norm
+            )
+            for _ in range(num_blocks)
+        )
+        self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
+        self.predict = nn.Linear(embed_dims, 3 * patch_size**2)
+
+    def init_weights(self) -> None:
+        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        trunc_normal_(self.mask_token, std=0.02)
+        trunc_normal_(self.pos_embed, std=0.02)
+
+    def draw_mask(self, noise: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Choose the patches to remove; one sort decides what is seen and what counts.
+
+        Args:
+            noise: [B, h, w] uniform noise, of any grid; enlarged to ``grid`` so that
+                neighbouring patches tend to share their fate.
+            grid: (h, w) patch grid of the masked image.
+
+        Returns:
+            Indices [B, K] of the visible patches, and the mask [B, h, w] in which 1 is
+            a removed patch.
+        """
+        noise = interpolate(noise[:, None].float(), grid, mode='nearest').flatten(1)
+        kept = int(noise.shape[1] * (1 - self.mask_ratio))
+        visible = noise.argsort(dim=1, stable=True)[:, :kept]
+        mask = torch.ones_like(noise).scatter_(1, visible, 0)
+        return visible, mask.unflatten(1, grid)
+
+    def forward(self, anchor_token: Tensor, token: Tensor, map_: Tensor, mask: Tensor):
+        """Predict the pixels of every patch.
+
+        Args:
+            anchor_token: [B, C] middle class token of the anchor view.
+            token: [B, C] middle class token of the masked view.
+            map_: [B, C, h, w] middle map of the masked view.
+            mask: [B, h, w], 1 where the patch was removed.
+
+        Returns:
+            Tensor: [B, h·w, 3·p²] pixels, each patch as (row, column, colour).
+        """
+        removed = mask.flatten(1)[..., None].bool()
+        patches = self.embed(map_.flatten(2).transpose(1, 2))
+        patches = torch.where(removed, self.mask_token.to(patches.dtype), patches)
+        class_tokens = self.embed(torch.stack([token, anchor_token], dim=1))
+        positions = resize_pos_embed(
+            self.pos_embed, self.grid, tuple(mask.shape[1:]), mode='bicubic'
+        )
+        tokens = torch.cat(
+            [class_tokens + positions[:, :1], patches + positions[:, 1:]], dim=1
+        )
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.predict(self.norm(tokens[:, 2:]))
+
+    def loss(self, prediction: Tensor, images: Tensor, mask: Tensor) -> Tensor:
+        """Mean squared error on the removed patches, each normalised to mean 0 and
+        variance 1 (so that predicting zero gives about 1).
+
+        Args:
+            prediction: [B, h·w, 3·p²].
+            images: [B, 3, h·p, w·p] the unmasked view.
+            mask: [B, h, w], 1 where the patch was removed.
+        """
+        p = self.patch_size
+        patches = images.unflatten(3, (-1, p)).unflatten(2, (-1, p))
+        # [B, 3, h, p, w, p] → [B, h·w, p·p·3]
+        patches = patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+        target = (patches - mean) / (variance + 1e-6).sqrt()
+        error = (prediction.to(target.dtype) - target).square().mean(dim=-1)
+        return (error * mask.flatten(1)).sum() / mask.sum()

@@ -1,0 +1,176 @@
+"""A plain vision transformer for images of any rectangle."""
+
+from typing import Literal
+
+import torch
+from mmengine.model import initialize
+from mmengine.model.weight_init import trunc_normal_
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from ..engine.checkpoint import load_pretrained
+from .encoder import AttentionMaps, Encoded
+
+
+@MODELS.register_module()
+class SAIPViT(VisionTransformer):
+    """MMPretrain's ViT, made to work on any rectangle, with SAIP's inner outputs.
+
+    Parameter names are those of :class:`mmpretrain.models.VisionTransformer`. The
+    position embedding belongs to the patch grid of ``img_size``; for images of other
+    sizes it is resized in two dimensions (bicubic) at run time.
+
+    A state dict of this class carries its patch grid in torch's own per-module
+    metadata, because the shape of the position embedding cannot tell 16×8 from 8×16.
+    Positions of another grid are resized on loading; weights without that metadata need
+    ``source_grid``.
+
+    Args:
+        arch: An architecture name of MMPretrain's ViT, or a dict with ``embed_dims``,
+            ``num_layers``, ``num_heads`` and ``feedforward_channels``.
+        img_size: (h, w) in pixels for which positions are learned.
+        middle_block: Index of the block after which the middle tokens are taken.
+        out_type: What :meth:`forward` returns of each block in ``out_indices``:
+            ``'featmap'`` [B, C, h, w], ``'cls_token'`` [B, C], ``'raw'`` or
+            ``'avg_featmap'``.
+        source_grid: (h, w) patch grid of weights that do not carry it themselves.
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')``
+            starts from an exported or converted backbone (.pth or .safetensors),
+            reports what was loaded, and fails if nothing was.
+        **kwargs: As for :class:`mmpretrain.models.VisionTransformer`.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'deit-tiny',
+        img_size: tuple[int, int] = (256, 128),
+        middle_block: int = 6,
+        out_type: str = 'featmap',
+        source_grid: tuple[int, int] | None = None,
+        init_cfg: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            arch=arch, img_size=img_size, out_type=out_type, init_cfg=init_cfg, **kwargs
+        )
+        if self.cls_token is None:
+            raise ValueError('SAIPViT needs its class token: leave with_cls_token=True')
+        if not 0 <= middle_block < self.num_layers - 1:
+            raise ValueError(
+                f'middle_block={middle_block} does not come before the last of the '
+                f'{self.num_layers} blocks (counted from 0)'
+            )
+        self.middle_block = middle_block
+        self.source_grid = source_grid
+
+    def init_weights(self) -> None:
+        """Xavier-uniform linear layers, or the weights that ``init_cfg`` names."""
+        if self.init_cfg and self.init_cfg['type'] == 'Pretrained':
+            load_pretrained(
+                self,
+                self.init_cfg['checkpoint'],
+                prefix=self.init_cfg.get('prefix', ''),
+                source_grid=self.source_grid,
+            )
+            return
+        super().init_weights()
+        linear = dict(type='Xavier', layer='Linear', distribution='uniform')
+        initialize(self, linear)
+        trunc_normal_(self.cls_token, std=0.02)
+
+    def train(self, mode: bool = True) -> 'SAIPViT':
+        super().train(mode)  # returns None, unlike every other module
+        return self
+
+    def encode(
+        self,
+        images: Tensor,
+        visible: Tensor | None = None,
+        until: Literal['middle', 'end'] = 'end',
+        attention: bool = False,
+    ) -> Encoded:
+        """Encode images, computing nothing for patches that are not visible.
+
+        Args:
+            images: [B, 3, H, W], normalised; H and W whole numbers of patches.
+            visible: [B, K] indices into the row-major patch grid; None shows all.
+            until: ``'middle'`` stops after ``middle_block``.
+            attention: Whether to return the last block's attention maps; only with
+                ``until='end'``.
+        """
+        patches, grid = self.patch_embed(images)
+        cls_token, patches = self._add_positions(patches, grid)
+        if visible is not None:
+            index = visible[..., None].expand(-1, -1, self.embed_dims)
+            patches = patches.gather(1, index)
+        tokens = torch.cat([cls_token.expand(len(images), -1, -1), patches], dim=1)
+        tokens = self.pre_norm(self.drop_after_pos(tokens))
+
+        for layer in self.layers[: self.middle_block + 1]:
+            tokens = layer(tokens)
+        middle_token, middle = tokens[:, 0], tokens[:, 1:]
+        if visible is not None:
+            hidden = middle.new_zeros(len(images), grid[0] * grid[1], self.embed_dims)
+            middle = hidden.scatter(1, index, middle)
+        middle_map = middle.transpose(1, 2).unflatten(2, grid)
+        if until == 'middle':
+            return Encoded(None, middle_token, middle_map, None)
+
+        for layer in self.layers[self.middle_block + 1 : -1]:
+            tokens = layer(tokens)
+        maps = self._attention_maps(tokens) if attention else None
+        tokens = self.layers[-1](tokens)
+        return Encoded(self.ln1(tokens[:, 0]), middle_token, middle_map, maps)
+
+    def _add_positions(self, patches: Tensor, grid: tuple) -> tuple[Tensor, Tensor]:
+        """Class token [1, 1, C] and patches [B, h·w, C], both with positions."""
+        positions = resize_pos_embed(
+            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode
+        )
+        return self.cls_token + positions[:, :1], patches + positions[:, 1:]
+
+    def _attention_maps(self, tokens: Tensor) -> AttentionMaps:
+        """Attention maps of the last block for its input tokens [B, N, C]."""
+        layer = self.layers[-1]
+        # The block computes this projection again: fused attention keeps no maps, and
+        # one linear layer for two views of ten costs less than unfused attention.
+        qkv = layer.attn.qkv(layer.ln1(tokens))
+        qkv = qkv.unflatten(2, (3, layer.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = qkv
+        scale = query.shape[-1] ** -0.5
+        return AttentionMaps(
+            (query @ key.mT * scale).softmax(dim=-1),
+            (value @ value.mT * scale).softmax(dim=-1),
+        )
+
+    def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, '_metadata', {}).get(prefix[:-1])
+        if metadata is not None:
+            metadata['grid'] = tuple(self.patch_resolution)
+            metadata['num_heads'] = self.arch_settings['num_heads']
+
+    def _prepare_pos_embed(self, state_dict, prefix: str, metadata, *args) -> None:
+        """Resize the positions of a state dict, before it is loaded, to our grid."""
+        name = f'{prefix}pos_embed'
+        if name not in state_dict:
+            return
+        grid = metadata.get('grid') or self.source_grid
+        count = state_dict[name].shape[1] - 1
+        if grid is None:
+            raise ValueError(
+                f'{name} holds {count} positions, but the weights do not say on which '
+                f'patch grid (this model has {tuple(self.patch_resolution)}): give '
+                'SAIPViT source_grid=(h, w), or pass the weights through '
+                'tools/convert_checkpoint.py'
+            )
+        if grid[0] * grid[1] != count:
+            raise ValueError(
+                f'{name} holds {count} positions, which is not the patch grid '
+                f'{tuple(grid)}: correct source_grid=(h, w)'
+            )
+        state_dict[name] = resize_pos_embed(
+            state_dict[name], grid, self.patch_resolution, self.interpolate_mode
+        )

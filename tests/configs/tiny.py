@@ -1,0 +1,59 @@
+"""A SAIP of a few thousand parameters, of everything one; for tests."""
+
+_base_ = '../../configs/pretrain/saip_vit-tiny.py'
+
+global_size = (64, 32)
+local_size = (32, 16)
+scene_size = (64, 48)
+
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True,
+            embed_dims=24,
+            num_layers=4,
+            num_heads=3,
+            feedforward_channels=96,
+        ),
+        img_size=global_size,
+        middle_block=1,
+    ),
+    matching=dict(
+        in_channels=24, hidden_channels=32, bottleneck_channels=16, out_channels=64
+    ),
+    reconstruction=dict(
+        in_channels=24, embed_dims=32, num_blocks=2, num_heads=4, img_size=global_size
+    ),
+    search=dict(in_channels=24, embed_dims=32, num_blocks=1, num_heads=4),
+)
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    pin_memory=False,
+    dataset=dict(
+        _delete_=True,
+        type='SyntheticPeople',
+        num_identities=3,
+        images_per_identity=8,
+        size=(64, 32),
+        scenes=dict(type='SyntheticScenes', num_scenes=8, size=scene_size),
+        pipeline=[
+            dict(
+                type='DrawViews',
+                global_size=global_size,
+                local_size=local_size,
+                scene_size=scene_size,
+                num_locals=2,
+            ),
+            dict(type='ApplyViews'),
+        ],
+    ),
+)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=2e-2))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=False, begin=0, end=2),
+    dict(type='CosineAnnealingLR', T_max=4, by_epoch=False, begin=2, end=6),
+]
+train_cfg = dict(max_epochs=2)
+default_hooks = dict(logger=dict(interval=1))

@@ -1,0 +1,91 @@
+"""SAIPHook, parameter groups and precision."""
+
+import math
+
+import pytest
+import torch
+from launch import TINY, call
+from mmengine.config import Config
+from mmpretrain.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+from saip_mm.engine import SAIPHook
+
+
+def test_momentum_is_half_a_cosine_over_all_steps():
+    hook = SAIPHook(momentum=0.9, end_momentum=1.0)
+    assert hook.momentum_at(0, 10) == pytest.approx(0.9)
+    assert hook.momentum_at(5, 10) == pytest.approx(0.95)
+    assert hook.momentum_at(10, 10) == pytest.approx(1.0)
+    assert hook.momentum_at(3, 10) == pytest.approx(
+        1 - 0.1 * math.cos(math.pi * 3 / 20) ** 2
+    )
+
+
+@pytest.mark.parametrize('option', ['momentum', 'end_momentum'])
+def test_a_momentum_outside_zero_to_one_is_refused(option):
+    with pytest.raises(ValueError, match=f'^{option}='):
+        SAIPHook(**{option: 1.1})
+
+
+def test_teacher_and_centre_wait_for_a_real_step():
+    """A loss scaler that skips the optimizer must leave both alone."""
+    model = MODELS.build(Config.fromfile(TINY).model)
+    model.init_weights()
+    optimizer = torch.optim.SGD(model.backbone.parameters(), lr=1.0)
+    moved = []
+    optimizer.register_step_post_hook(lambda *_: moved.append(1))
+    scaler = torch.amp.GradScaler('cpu')
+    loss = sum(p.sum() for p in model.backbone.parameters()) * float('inf')
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    assert not moved
+    optimizer.zero_grad()
+    scaler.update()
+    scaler.scale(sum(p.sum() for p in model.backbone.parameters())).backward()
+    scaler.step(optimizer)
+    assert moved
+
+
+def test_no_decay_for_vectors_positions_and_tokens():
+    cfg = Config.fromfile(TINY)
+    model = MODELS.build(cfg.model)
+    options = cfg.optim_wrapper
+    constructor = dict(
+        type=options.pop('constructor'),
+        paramwise_cfg=options.pop('paramwise_cfg'),
+        optim_wrapper_cfg=options,
+    )
+    optimizer = OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model).optimizer
+    decayed, others = optimizer.param_groups
+    assert (decayed['weight_decay'], others['weight_decay']) == (0.05, 0.0)
+    names = {id(p): name for name, p in model.named_parameters()}
+    without = {names[id(p)] for p in others['params']}
+    for name, parameter in model.named_parameters():
+        plain = name.split('.')[-1] in ('bias', 'in_proj_bias')
+        norm = any(word in name for word in ('norm', '.ln')) and 'projector' not in name
+        special = name.endswith(('cls_token', 'pos_embed', 'mask_token'))
+        if parameter.requires_grad:
+            assert (name in without) == (plain or norm or special), name
+        else:
+            assert name.startswith('teacher.') and name not in without
+    assert len(decayed['params']) + len(without) == sum(
+        p.requires_grad for p in model.parameters()
+    )
+
+
+def test_bfloat16_wrapper_runs_linear_layers_in_bfloat16():
+    layer = torch.nn.Linear(4, 4)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    wrapper = OPTIM_WRAPPERS.build(
+        dict(type='BFloat16OptimWrapper', optimizer=optimizer)
+    )
+    with wrapper.optim_context(layer):
+        assert layer(torch.ones(2, 4)).dtype == torch.bfloat16
+    assert layer.weight.dtype == torch.float32
+
+
+def test_another_loop_is_refused(tmp_path):
+    options = ['train_cfg.type=EpochBasedTrainLoop', 'train_dataloader.batch_size=2']
+    arguments = [TINY, '--work-dir', tmp_path, '--cfg-options', *options]
+    with pytest.raises(TypeError, match='AccumulatingTrainLoop'):
+        call('tools/train.py', *arguments)

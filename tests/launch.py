@@ -1,0 +1,60 @@
+"""Runs the project's scripts as a user would."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TINY = ROOT / 'tests/configs/tiny.py'
+
+
+def environment(**more: str) -> dict[str, str]:
+    """An environment in which scripts find the package, the tests and this Python."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
+    return os.environ | dict(
+        PYTHONPATH=path, PYTHON=sys.executable, OMP_NUM_THREADS='1', **more
+    )
+
+
+def run(
+    *command: object, check: bool = True, **env: str
+) -> subprocess.CompletedProcess:
+    """Run a script of the project and keep what it prints.
+
+    Args:
+        command: Script, relative to the project, and its arguments.
+        check: Whether a failure of the script is one of the test.
+    """
+    script, *arguments = map(str, command)
+    interpreter = [sys.executable] if script.endswith('.py') else ['bash']
+    done = subprocess.run(
+        [*interpreter, script, *arguments],
+        cwd=ROOT,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if check:
+        assert done.returncode == 0, done.stdout[-4000:]
+    return done
+
+
+def call(script: str, *arguments: object) -> int | str | None:
+    """Run a Python script of the project in this process, which is faster.
+
+    Returns:
+        Its exit status; what it raises is raised here.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [script, *map(str, arguments)])
+        patch.chdir(ROOT)
+        try:
+            runpy.run_path(str(ROOT / script), run_name='__main__')
+        except SystemExit as stop:
+            return stop.code
+    return None

@@ -1,0 +1,200 @@
+"""SAIP against the plain method, and what it promises besides."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from launch import TINY, call
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS, MODELS
+from plain_training import Recipe, start, train_step
+
+from saip_mm.engine.convert import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, rename
+
+CASE = Path(__file__).parents[1] / 'data/case_a.json'
+PLAIN = SimpleNamespace(heads=3, decoder_heads=4, middle=2, mask_ratio=0.75)
+
+
+@HOOKS.register_module()
+class FollowPlainly(Hook):
+    """Lets the plain method take every step of a run, from the same start."""
+
+    def before_train(self, runner):
+        model = runner.model.double()
+        names = json.loads(CASE.read_text())['official_state_dict_shapes']
+        ours = rename(names, OFFICIAL_TO_SAIP)
+        state = model.state_dict()
+        self.student = {name: ours[name] for name in names if ours[name] in state}
+        theirs = rename(self.student.values(), STUDENT_TO_TEACHER)
+        self.teacher = {
+            name: theirs[key]
+            for name, key in self.student.items()
+            if name.startswith(('backbone.', 'csm_decoder.'))
+        }
+        self.plain = start(
+            {name: state[key] for name, key in self.student.items()},
+            {name: state[key] for name, key in self.teacher.items()},
+            model.matching.center[0].clone(),
+        )
+        self.losses, self.plain_losses, self.batches = [], [], []
+        forward = model.data_preprocessor.forward
+
+        def keep_views(*args, **kwargs):
+            data = forward(*args, **kwargs)
+            self.batches.append(plain_views(data['inputs']))
+            return data
+
+        model.data_preprocessor.forward = keep_views
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        recipe = Recipe(lr=2e-2 * 8 / 256, warmup=2, steps=6)
+        self.losses.append(outputs)
+        self.plain_losses.append(train_step(self.plain, self.batches, recipe, PLAIN))
+        self.batches.clear()
+
+
+def plain_views(inputs: dict) -> dict:
+    """Views under the names of the plain method, in double precision."""
+    views = {f'global_{i}': inputs['globals'][:, i] for i in range(2)}
+    locals_ = inputs['locals'].unbind(1)
+    views |= {f'local_{i}': view for i, view in enumerate(locals_)}
+    views |= {name: inputs[name] for name in ('roi', 'inst', 'csr', 'scene')}
+    views = {name: view.double() for name, view in views.items()}
+    views['csr_noise'] = inputs['csr_noise']
+    views['inst_mask'], views['roi_mask'] = inputs['scene_masks'].unbind(1)
+    return views
+
+
+@pytest.mark.parametrize('micro_batches', [1, 2])
+def test_whole_training_steps_equal_the_plain_method(micro_batches, tmp_path):
+    cfg = Config.fromfile(TINY)
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), tmp_path.name
+    cfg.optim_wrapper.accumulative_counts = micro_batches
+    cfg.custom_hooks = [dict(type='FollowPlainly')]
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    follower = next(hook for hook in runner.hooks if isinstance(hook, FollowPlainly))
+
+    assert len(follower.losses) == 6
+    for ours, plain in zip(follower.losses, follower.plain_losses, strict=True):
+        for name, value in plain.items():
+            assert ours[name].item() == pytest.approx(value, rel=1e-6)
+    state = runner.model.state_dict()
+    plain = follower.plain
+    for names, weights in (
+        (follower.student, plain['student']),
+        (follower.teacher, plain['teacher']),
+    ):
+        for name, key in names.items():
+            torch.testing.assert_close(
+                state[key], weights[name].detach(), rtol=1e-6, atol=1e-8, msg=key
+            )
+    torch.testing.assert_close(state['matching.center'][0], plain['center'])
+    expected = {'matching.center', 'data_preprocessor.mean', 'data_preprocessor.std'}
+    compared = {*follower.student.values(), *follower.teacher.values()}
+    assert set(state) - compared == expected
+
+
+def tiny_model() -> torch.nn.Module:
+    model = MODELS.build(Config.fromfile(TINY).model)
+    model.init_weights()
+    return model.train()
+
+
+def tiny_inputs(batch: int = 2) -> dict:
+    def images(*shape):
+        return torch.randn(batch, *shape)
+
+    return dict(
+        globals=images(2, 3, 64, 32),
+        locals=images(2, 3, 32, 16),
+        roi=images(3, 48, 16),
+        inst=images(3, 32, 32),
+        csr=images(3, 80, 48),
+        scene=images(3, 64, 48),
+        csr_noise=torch.rand(batch, 4, 2),
+        scene_masks=torch.rand(batch, 2, 4, 3) > 0.5,
+    )
+
+
+def test_loss_changes_no_state():
+    model, inputs = tiny_model(), tiny_inputs()
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    first, second = model.loss(inputs), model.loss(inputs)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_every_trained_parameter_gets_a_gradient():
+    model = tiny_model()
+    losses = model.loss(tiny_inputs())
+    losses.pop('teacher_entropy')
+    sum(losses.values()).backward()
+    without = {name for name, p in model.named_parameters() if p.grad is None}
+    assert without == {n for n, _ in model.named_parameters() if n[:7] == 'teacher'}
+
+
+@pytest.mark.parametrize(
+    'left_out, losses',
+    [
+        ('matching', {'loss_csr', 'loss_css_inst', 'loss_css_roi'}),
+        ('reconstruction', {'loss_csm', 'loss_attn', 'loss_css_inst', 'loss_css_roi'}),
+        ('search', {'loss_csm', 'loss_attn', 'loss_csr'}),
+    ],
+)
+def test_a_head_left_out_leaves_out_its_objective(left_out, losses):
+    cfg = Config.fromfile(TINY).model
+    cfg[left_out] = None
+    model = MODELS.build(cfg)
+    model.init_weights()
+    found = model.train().loss(tiny_inputs())
+    assert {name for name in found if name.startswith('loss')} == losses
+    model.after_step(0.99)
+
+
+def test_a_model_without_any_head_is_refused():
+    with pytest.raises(ValueError, match='matching, reconstruction or search'):
+        MODELS.build(dict(type='SAIP', backbone=Config.fromfile(TINY).model.backbone))
+
+
+def test_a_key_that_no_class_knows_is_refused():
+    cfg = Config.fromfile(TINY).model
+    cfg.matching.temperature = 0.1
+    with pytest.raises(TypeError, match='temperature'):
+        MODELS.build(cfg)
+
+
+def test_a_non_finite_loss_stops_before_the_weights_change():
+    model = tiny_model()
+    losses = dict(loss_csm=torch.tensor(1.0), loss_csr=torch.tensor(float('nan')))
+    with pytest.raises(FloatingPointError, match='loss_csr'):
+        model.parse_losses(losses)
+
+
+def test_bfloat16_gives_nearly_the_same_losses():
+    model, inputs = tiny_model(), tiny_inputs()
+    with torch.no_grad():
+        full = model.loss(inputs)
+        with torch.autocast('cpu', torch.bfloat16):
+            half = model.loss(inputs)
+    for name in full:
+        assert half[name].dtype == torch.float32
+        assert half[name].item() == pytest.approx(full[name].item(), rel=0.05, abs=1e-2)
+
+
+def test_the_reference_case_agrees(capsys):
+    assert call('tools/verify_reference.py', CASE) == 0
+    assert '28 of 28 agree' in capsys.readouterr().out
+
+
+def test_a_wrong_reference_is_noticed(tmp_path, capsys):
+    case = json.loads(CASE.read_text())
+    case['expected']['step0/loss_csr'] *= 1.0001
+    (tmp_path / 'case.json').write_text(json.dumps(case))
+    assert call('tools/verify_reference.py', tmp_path / 'case.json') == 1
+    assert '27 of 28 agree' in capsys.readouterr().out

@@ -1,0 +1,174 @@
+"""SAIPViT against MMPretrain's ViT, timm and plain loops."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from mmengine.runner import load_checkpoint, save_checkpoint
+from mmengine.runner.checkpoint import get_state_dict
+from mmpretrain.models.backbones import VisionTransformer
+from torch import nn
+from torch.nn.functional import interpolate
+
+from saip_mm.models import Encoder, SAIPViT
+
+SMALL = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
+
+
+def small(img_size=(64, 32), **kwargs) -> SAIPViT:
+    torch.manual_seed(0)
+    model = SAIPViT(SMALL, img_size, middle_block=1, **kwargs)
+    model.init_weights()
+    return model.eval()
+
+
+def test_forward_gives_what_mmpretrain_gives():
+    ours = small()
+    stock = VisionTransformer(SMALL, img_size=(64, 32), out_type='featmap')
+    stock.load_state_dict(ours.state_dict())
+    stock.eval()
+    images = torch.randn(2, 3, 64, 32)
+    for a, b in zip(ours(images), stock(images), strict=True):
+        assert a.shape == (2, 24, 4, 2)
+        torch.testing.assert_close(a, b)
+
+
+def test_tiny_is_as_large_as_the_paper_says():
+    count = sum(p.numel() for p in SAIPViT().parameters())
+    assert count == pytest.approx(5.51e6, abs=5e3)
+
+
+@pytest.mark.parametrize('size', [(64, 32), (32, 64), (96, 48), (16, 80)])
+def test_encode_resizes_positions_for_any_rectangle(size):
+    """Against a model that was built for the size, with positions resized by hand."""
+    ours, there = small(), small(size)
+    state = ours.state_dict()
+    grid = (size[0] // 16, size[1] // 16)
+    plane = ours.pos_embed[:, 1:].mT.unflatten(2, (4, 2))
+    plane = interpolate(plane, grid, mode='bicubic', align_corners=False)
+    state['pos_embed'] = torch.cat([ours.pos_embed[:, :1], plane.flatten(2).mT], 1)
+    state._metadata['']['grid'] = grid
+    there.load_state_dict(state)
+    images = torch.randn(2, 3, *size)
+    ours, there = ours.encode(images), there.encode(images)
+    assert ours.middle_map.shape == (2, 24, *grid)
+    for a, b in zip(ours[:3], there[:3], strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_image_token_is_timms_class_token():
+    ours = SAIPViT('deit-tiny', img_size=(224, 224))
+    ours.init_weights()
+    theirs = timm.create_model('vit_tiny_patch16_224', num_classes=0)
+    state = ours.state_dict()
+    for a, b in (
+        ('patch_embed.proj', 'patch_embed.projection'),
+        ('norm.', 'ln1.'),
+    ):
+        for leaf in ('weight', 'bias'):
+            name = f'{a.rstrip(".")}.{leaf}'
+            theirs.state_dict()[name].copy_(state[f'{b.rstrip(".")}.{leaf}'])
+    theirs.cls_token.data.copy_(state['cls_token'])
+    theirs.pos_embed.data.copy_(state['pos_embed'])
+    pairs = zip(theirs.blocks.parameters(), ours.layers.parameters(), strict=True)
+    for a, b in pairs:
+        a.data.copy_(b.data)
+    images = torch.randn(1, 3, 224, 224)
+    theirs.eval(), ours.eval()
+    expected = theirs.forward_features(images)
+    torch.testing.assert_close(ours.encode(images).image_token, expected[:, 0])
+
+
+def test_hidden_patches_have_no_influence():
+    model = small()
+    images = torch.randn(2, 3, 64, 32)
+    visible = torch.tensor([[0, 3, 6], [1, 2, 7]])
+    shown = torch.zeros(2, 8).scatter_(1, visible, 1).view(2, 1, 4, 2)
+    mask = interpolate(shown, scale_factor=16)
+    other = images * mask + torch.randn_like(images) * (1 - mask)
+    a = model.encode(images, visible, until='middle')
+    b = model.encode(other, visible, until='middle')
+    torch.testing.assert_close(a.middle_token, b.middle_token)
+    torch.testing.assert_close(a.middle_map, b.middle_map)
+    assert torch.equal((a.middle_map != 0).any(1), shown[:, 0].bool())
+    assert a.image_token is None
+
+
+def test_all_patches_visible_in_any_order_is_no_mask_at_all():
+    model = small()
+    images = torch.randn(2, 3, 64, 32)
+    order = torch.stack([torch.randperm(8) for _ in range(2)])
+    masked, whole = model.encode(images, order), model.encode(images)
+    for a, b in zip(masked[:3], whole[:3], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_maps_are_those_of_the_last_block():
+    """From queries and keys that are caught inside the block."""
+    model, caught = small(), []
+    qkv = model.layers[-1].attn.qkv
+    qkv.register_forward_hook(lambda _, inputs, output: caught.append(output))
+    maps = model.encode(torch.randn(2, 3, 64, 32), attention=True).attention
+    for b in range(2):
+        query, key, value = caught[-1][b].split(24, dim=1)
+        for head in range(3):
+            part = slice(8 * head, 8 * head + 8)
+            q, k, v = query[:, part], key[:, part], value[:, part]
+            expected = torch.softmax(q @ k.T / 8**0.5, dim=1)
+            torch.testing.assert_close(maps.query_key[b, head], expected)
+            expected = torch.softmax(v @ v.T / 8**0.5, dim=1)
+            torch.testing.assert_close(maps.value_value[b, head], expected)
+
+
+def test_encoder_normalises_the_middle_tokens():
+    model = small()
+    norm = nn.LayerNorm(24, eps=1e-6)
+    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    images = torch.randn(2, 3, 64, 32)
+    raw, normed = model.encode(images), Encoder(model, norm)(images)
+    tokens = torch.cat([raw.middle_token[:, None], raw.middle_map.flatten(2).mT], 1)
+    torch.testing.assert_close(normed.middle_tokens, norm(tokens))
+
+
+@pytest.mark.parametrize('through', ['torch', 'mmengine'])
+def test_a_checkpoint_knows_its_grid(through, tmp_path):
+    """Saved for 4×2 patches, loaded for 2×4: resized, never taken as it is."""
+    ours, transposed = small(), small((32, 64))
+    path = str(tmp_path / 'vit.pth')
+    if through == 'torch':
+        torch.save(ours.state_dict(), path)
+        transposed.load_state_dict(torch.load(path, weights_only=True))
+    else:
+        save_checkpoint(dict(state_dict=get_state_dict(ours)), path)
+        load_checkpoint(transposed, path)
+    plane = ours.pos_embed[0, 1:].T.view(1, 24, 4, 2)
+    plane = interpolate(plane, (2, 4), mode='bicubic', align_corners=False)
+    torch.testing.assert_close(transposed.pos_embed[0, 1:].T, plane.view(24, 8))
+
+
+def test_weights_without_a_grid_ask_for_it():
+    ours, transposed = small(), small((32, 64))
+    bare = dict(ours.state_dict())
+    with pytest.raises(ValueError, match='source_grid'):
+        transposed.load_state_dict(bare)
+    with pytest.raises(ValueError, match='not the patch grid'):
+        small((32, 64), source_grid=(3, 3)).load_state_dict(bare)
+    told = small((32, 64), source_grid=(4, 2))
+    told.load_state_dict(bare)
+    transposed.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(told.pos_embed, transposed.pos_embed)
+
+
+def test_a_copy_is_independent_and_keeps_its_grid():
+    ours = small()
+    other = copy.deepcopy(ours)
+    nn.init.zeros_(other.pos_embed)
+    assert ours.pos_embed.abs().max() > 0
+    assert other.state_dict()._metadata['']['grid'] == (4, 2)
+
+
+@pytest.mark.parametrize('middle_block', [-1, 2])
+def test_a_middle_block_outside_the_model_is_refused(middle_block):
+    with pytest.raises(ValueError, match='middle_block'):
+        SAIPViT(SMALL, (64, 32), middle_block=middle_block)

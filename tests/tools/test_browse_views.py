@@ -1,0 +1,66 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmpretrain.registry import DATASETS
+from PIL import Image
+
+import saip_mm.datasets  # noqa: F401  (registers the transforms)
+from saip_mm.datasets.people import PeopleDataset
+
+CONFIG = """
+default_scope = 'mmpretrain'
+train_dataloader = dict(
+    dataset=dict(
+        type='ColourfulRectangles',
+        pipeline=[dict(type='DrawViews', num_locals=5), dict(type='ApplyViews')],
+    )
+)
+"""
+
+
+@DATASETS.register_module()
+class ColourfulRectangles(PeopleDataset):
+    def load_data_list(self):
+        return [dict(size=size) for size in [(90, 40), (300, 150), (40, 100)]]
+
+    def load_image(self, data_info):
+        rng = np.random.default_rng(data_info['sample_idx'])
+        return rng.integers(0, 256, (*data_info['size'], 3), np.uint8)
+
+
+@pytest.fixture(scope='module')
+def browse_views():
+    path = Path(__file__).parents[2] / 'tools' / 'browse_views.py'
+    spec = importlib.util.spec_from_file_location('browse_views', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_picture(browse_views, tmp_path, monkeypatch, capsys):
+    config, out = tmp_path / 'config.py', tmp_path / 'views.png'
+    config.write_text(CONFIG)
+    argv = ['browse_views.py', str(config), '--num', '2', '--out', str(out)]
+    monkeypatch.setattr('sys.argv', argv)
+    browse_views.main()
+    assert f'{out}: 2 of 3 samples' in capsys.readouterr().out
+    with Image.open(out) as image:
+        width, height = image.size
+        assert height > 2 * 256 and width > 2 * 128 + 3 * 64 + 64 + 2 * 224
+        pixels = np.array(image)
+    for colour in (browse_views.INST, browse_views.ROI):
+        assert (pixels == colour).all(-1).any()
+
+
+def test_tinted_tokens(browse_views):
+    masks = torch.zeros(2, 2, 3, dtype=torch.bool)
+    masks[0, 1, 0] = masks[1, 0, 2] = True
+    image = browse_views.tint(Image.new('RGB', (48, 32)), masks)
+    pixels = np.array(image)
+    tinted = pixels.any(-1)
+    assert tinted[16:, :16].all() and tinted[:16, 32:].all()
+    assert tinted.sum() == 2 * 16 * 16
+    assert pixels[20, 5].argmax() == 1 and pixels[5, 40].argmax() == 0

@@ -1,0 +1,31 @@
+"""What tools/train.py says about mistakes, before any training."""
+
+import pytest
+from launch import TINY, call
+
+
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        ('modle.backbone=None', "no 'modle'; did you mean 'model'?"),
+        ('model.matching.temperature=0.1', "unexpected keyword argument 'temperature'"),
+        ('train_dataloader.batch_size=25', '24 images do not fill a batch of 25'),
+        ('model.backbone.init_cfg.checkpoint=none.pth', 'none.pth'),
+        ('optim_wrapper.accumulative_counts=3', 'batch_size=8 cannot be split'),
+        (
+            'train_dataloader.dataset.pipeline.0.local_size=(64,32)',
+            'local_size=(64, 32) do not fit side by side into scene_size=(64, 48)',
+        ),
+        (
+            'train_dataloader.dataset.pipeline.0.global_size=(60,32)',
+            'global_size=(60, 32) is not made of whole patches',
+        ),
+    ],
+)
+def test_a_mistake_in_an_option_is_named(option, message, tmp_path):
+    options = [option]
+    if 'init_cfg' in option:
+        options.append('model.backbone.init_cfg.type=Pretrained')
+    with pytest.raises(Exception) as error:  # noqa: B017  (any type, if it says why)
+        call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
+    assert message in str(error.value)

@@ -1,0 +1,79 @@
+"""Train a model: `python tools/train.py CONFIG`, or tools/dist_train.sh for many."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from saip_mm.engine.config import load_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir', help='where logs and checkpoints go; default work_dirs/CONFIG'
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from a checkpoint; without a path from the latest in the work '
+        'directory, or from the start where there is none',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings that replace those of the config, such as '
+        'train_dataloader.batch_size=64',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    return parser.parse_args()
+
+
+def configure(args: argparse.Namespace) -> Config:
+    """The config with what the command line says."""
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif 'work_dir' not in cfg:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    return cfg
+
+
+def train_on_cpu(cfg: Config) -> None:
+    """Replace what distributed training takes for granted of a GPU."""
+    cfg.env_cfg.dist_cfg.backend = 'gloo'
+    # Already initialised, MMEngine leaves the process group alone; its own set-up asks
+    # for a GPU.
+    torch.distributed.init_process_group(backend='gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+
+
+def main() -> None:
+    # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    cfg = configure(parse_args())
+    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+        train_on_cpu(cfg)
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
