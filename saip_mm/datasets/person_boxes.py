@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,20 +43,21 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
     images = {}
     for image in _records(content, 'images', ann_file):
         where = f'{ann_file}: image {image.get("id", image)}'
-        if _get(image, 'id', where) in images:
+        image_id = _get(image, 'id', (int, str), where)
+        if image_id in images:
             raise ValueError(f'{where} is there twice; give each its own id')
-        size = (image['height'], image['width']) if image.keys() >= _SIZE else None
-        images[image['id']] = (_get(image, 'file_name', where), size)
+        file_name = _get(image, 'file_name', str, where)
+        images[image_id] = (file_name, _size(image, where))
     person_ids = _person_ids(content, ann_file)
     annotations = _records(content, 'annotations', ann_file)
     people = []
     for annotation in annotations:
         where = f'{ann_file}: annotation {annotation.get("id", annotation)}'
-        if person_ids and _get(annotation, 'category_id', where) not in person_ids:
+        if annotation.get('iscrowd') or (
+            person_ids and _get(annotation, 'category_id', int, where) not in person_ids
+        ):
             continue
-        if annotation.get('iscrowd'):
-            continue
-        image_id = _get(annotation, 'image_id', where)
+        image_id = _get(annotation, 'image_id', (int, str), where)
         if image_id not in images:
             raise ValueError(
                 f'{where} is of image {image_id}, which "images" does not have; add '
@@ -70,9 +71,6 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
             'other categories, or crowds'
         )
     return people
-
-
-_SIZE = {'height', 'width'}
 
 
 def _load_json(path: str) -> dict:
@@ -103,17 +101,27 @@ def _records(content: dict, key: str, ann_file: str) -> list[dict]:
     return records
 
 
-def _get(record: dict, key: str, where: str) -> object:
-    if key not in record:
-        raise ValueError(f'{where} has no "{key}"; add it, or remove the record')
+def _get(record: dict, key: str, kind: type | tuple, where: str) -> Any:
+    if not isinstance(record.get(key), kind):
+        raise ValueError(
+            f'{where}: "{key}" is {repr(record[key]) if key in record else "missing"}; '
+            'correct or remove the record'
+        )
     return record[key]
+
+
+def _size(image: dict, where: str) -> tuple[int, int] | None:
+    if not (image.get('height') and image.get('width')):
+        return None
+    return _get(image, 'height', int, where), _get(image, 'width', int, where)
 
 
 def _person_ids(content: dict, ann_file: str) -> set:
     """Category ids that mean a person; empty where the file has no categories."""
     if not content.get('categories'):
         return set()
-    names = {c.get('id'): c.get('name') for c in _records(content, 'categories', '')}
+    categories = _records(content, 'categories', ann_file)
+    names = {c.get('id'): c.get('name') for c in categories}
     ids = {key for key, name in names.items() if str(name).lower() == 'person'}
     if not ids:
         raise ValueError(
@@ -124,12 +132,10 @@ def _person_ids(content: dict, ann_file: str) -> set:
 
 
 def _box(annotation: dict, where: str) -> Box:
-    box = _get(annotation, 'bbox', where)
-    numbers = isinstance(box, list) and all(isinstance(v, (int, float)) for v in box)
+    box = _get(annotation, 'bbox', list, where)
     if (
-        not numbers
-        or len(box) != 4
-        or not all(map(math.isfinite, box))
+        len(box) != 4
+        or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in box)
         or min(box[2:]) < 0
     ):
         raise ValueError(
