@@ -215,7 +215,7 @@ def find_missing(folder: str, paths: Iterable[str]) -> list[int]:
     for position, path in enumerate(paths):
         below, _, name = path.rpartition('/')  # os.path.split is three times slower
         if below not in listed:
-            listed[below] = _names(os.path.join(folder, below) or '.')
+            listed[below] = _names(os.path.join(folder, below))
         if name not in listed[below]:
             missing.append(position)
     return missing

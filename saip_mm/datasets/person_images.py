@@ -1,6 +1,7 @@
 """Real images of people, one person each."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 from mmengine.logging import print_log
@@ -71,7 +72,7 @@ class PersonImages(PeopleDataset):
 
     @property
     def folder(self) -> str:
-        return self.data_prefix['img_path']
+        return os.path.normpath(self.data_prefix['img_path'])
 
     def load_data_list(self) -> list[dict]:
         if not self.ann_file:
@@ -124,15 +125,14 @@ class PersonImages(PeopleDataset):
         )
         return entries
 
-    def _refuse_missing(self, paths: list[str], place) -> None:
+    def _refuse_missing(self, paths: list[str], place: Callable[[int], str]) -> None:
         missing = find_missing(self.folder, paths)
         if missing:
             first = ', '.join(f'{place(i)}: {paths[i]}' for i in missing[:5])
             raise FileNotFoundError(
                 f'{self.ann_file}: {len(missing)} of {len(paths)} images do not exist '
-                f'in {self.folder or "the current folder"} ({first}'
-                f'{", …" if len(missing) > 5 else ""}); correct the entries, data_root '
-                'or data_prefix'
+                f'in {self.folder} ({first}{", …" if len(missing) > 5 else ""}); '
+                'correct the entries, data_root or data_prefix'
             )
 
     def load_image(self, data_info: dict) -> np.ndarray:
