@@ -115,7 +115,7 @@ def save_crops(crops: list[np.ndarray], path: str) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     for number, crop in reversed(list(enumerate(crops))):
         unfinished = f'{path}.{number}.tmp'
-        Image.fromarray(crop).save(unfinished, format='JPEG', quality=95)
+        Image.fromarray(crop).save(unfinished, format='JPEG', quality=95, subsampling=0)
         os.replace(unfinished, f'{path}.{number}.jpg')
 
 
