@@ -1,0 +1,128 @@
+"""Every command of the README runs as written, and every config snippet builds."""
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from launch import ROOT, TINY, environment
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.utils import get_installed_path
+
+README = (ROOT / 'README.md').read_text()
+COMMANDS = re.findall(r'```bash\n(.*?)```', README, re.DOTALL)
+SNIPPETS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
+
+# Commands that the tests do not run, by how they begin.
+EXEMPT = {
+    'make demo': 'takes minutes; its steps are run by tests of their own',
+    'make test': 'is what runs this test',
+    'source .venv/bin/activate': 'the tests have their own environment',
+    'tensorboard': 'serves until it is stopped',
+    'tools/dist_train.sh configs/pretrain/saip_vit-tiny.py 8': 'needs 8 GPUs and data',
+    'GPUS=16': 'needs a Slurm cluster',
+}
+
+# Training as in the README, but of a tiny model, for one epoch of two images.
+SHORT = """
+import os, sys
+if sys.argv[1:2] and sys.argv[1].endswith('tools/train.py'):
+    if '--cfg-options' not in sys.argv:
+        sys.argv.append('--cfg-options')
+    sys.argv += {options}
+os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+"""
+OPTIONS = [
+    'model.backbone.arch=deit-tiny',
+    'model.matching.out_channels=64',
+    'model.reconstruction.num_blocks=1',
+    'train_dataloader.batch_size=2',
+    'train_dataloader.num_workers=0',
+    'train_dataloader.persistent_workers=False',
+    'train_cfg.max_epochs=1',
+    'optim_wrapper.type=OptimWrapper',
+]
+
+
+def exempt(command: str) -> bool:
+    return any(command.startswith(start) for start in EXEMPT)
+
+
+def test_every_exemption_is_in_the_readme():
+    for start in EXEMPT:
+        assert any(command.startswith(start) for command in COMMANDS), start
+
+
+@pytest.fixture(scope='module')
+def workplace(tmp_path_factory, test_data) -> Path:
+    """A clone with photographs and weights where the README has them."""
+    place = tmp_path_factory.mktemp('clone')
+    for name in ('configs', 'tools', 'tests', 'saip_mm'):
+        (place / name).symlink_to(ROOT / name)
+    photos = place / 'photos'
+    photos.mkdir()
+    for image in (test_data / 'real/coco').glob('*.jpg'):
+        shutil.copy(image, photos)
+    shutil.copy(test_data / 'real/coco/test_coco.json', photos / 'boxes.json')
+    import timm
+
+    model = timm.create_model('deit_tiny_patch16_224')
+    torch.save(dict(model=model.state_dict()), place / 'deit_tiny.pth')
+
+    shim = place / 'bin/python'
+    shim.parent.mkdir()
+    body = SHORT.format(options=OPTIONS, python=sys.executable)
+    shim.write_text(f'#!{sys.executable}\n{body}')
+    shim.chmod(0o755)
+    return place
+
+
+@pytest.mark.parametrize('command', [c for c in COMMANDS if not exempt(c)])
+def test_a_command_runs_as_written(command, workplace):
+    path = f'{workplace / "bin"}{os.pathsep}{os.environ["PATH"]}'
+    done = subprocess.run(
+        ['bash', '-euc', command],
+        cwd=workplace,
+        env=environment(PATH=path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize('library', ['mmpose', 'mmdet', 'mmseg'])
+def test_a_config_snippet_builds_and_loads_the_weights(library, tmp_path, caplog):
+    """Against each library's own config and registry."""
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f'{library} is not installed; `make test` installs it')
+    snippet = next(s for s in SNIPPETS if library in s or 'cityscapes' in s)
+    snippet = dict(zip(['mmpose', 'mmdet', 'mmseg'], SNIPPETS, strict=True))[library]
+    if library == 'mmseg':
+        folder = Path(get_installed_path('mmseg'), '.mim/configs/fcn')
+        snippet = snippet.replace("'./fcn", f"'{folder}/fcn")
+    (tmp_path / 'config.py').write_text(snippet)
+    cfg = Config.fromfile(tmp_path / 'config.py')
+    init_default_scope(library)
+    importlib.import_module(f'{library}.models')
+    source = MODELS.build(dict(type='mmpretrain.SAIPViT'))
+    source.init_weights()
+    weights = source.state_dict()
+    state = {f'backbone.{name}': tensor for name, tensor in weights.items()}
+    meta = dict(grid=(16, 8), num_heads=3)
+    torch.save(dict(state_dict=state, meta=meta), tmp_path / 'backbone.pth')
+    cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'backbone.pth')
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    for name, tensor in model.backbone.state_dict().items():
+        if name != 'pos_embed':
+            torch.testing.assert_close(tensor, weights[name])
+    model.eval()
+    with torch.no_grad():
+        model(torch.randn(1, 3, 256, 192), mode='tensor')
