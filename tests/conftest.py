@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
 
 # Without a log file, MMEngine would print a line per initialised parameter.
 MMLogger.get_current_instance().setLevel('WARNING')
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> None:
+    """Types without a scope are MMPretrain's, whatever the test before has set."""
+    init_default_scope('mmpretrain')
 
 
 @pytest.fixture(scope='session')

@@ -53,6 +53,8 @@ def call(script: str, *arguments: object) -> int | str | None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         patch.chdir(ROOT)
+        # tools/train.py sets it for good; here other tests follow.
+        patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
         try:
             runpy.run_path(str(ROOT / script), run_name='__main__')
         except SystemExit as stop:
