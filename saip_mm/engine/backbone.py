@@ -10,6 +10,15 @@ from torch import Tensor
 
 from .convert import TIMM_TO_VIT, Grid, rename_tensors, state_dict_of
 
+# tensors that show a ViT's sizes, and their number of dimensions
+_TELLING = {
+    'cls_token': 3,
+    'pos_embed': 3,
+    'patch_embed.projection.weight': 4,
+    'layers.0.ffn.layers.0.0.weight': 2,
+}
+_IN_LAYER = re.compile(r'layers\.\d{1,6}\.')
+
 
 @dataclass
 class Backbone:
@@ -102,18 +111,16 @@ def architecture_of(backbone: Backbone) -> dict:
         ValueError: If a tensor that shows a size is missing, or the heads are unknown.
     """
     tensors = backbone.tensors
-    for name in ('cls_token', 'pos_embed', 'patch_embed.projection.weight'):
-        if name not in tensors:
-            raise ValueError(f'is not a ViT with a class token: it has no {name!r}')
-    in_layer = (re.match(r'layers\.(\d+)\.', name) for name in tensors)
-    layers = {int(found[1]) for found in in_layer if found}
-    hidden = tensors.get('layers.0.ffn.layers.0.0.weight')
-    if hidden is None:
-        raise ValueError("is not a ViT: it has no 'layers.0.ffn.layers.0.0.weight'")
+    for name, ndim in _TELLING.items():
+        if name not in tensors or tensors[name].ndim != ndim:
+            raise ValueError(f'is not a ViT with a class token: it lacks {name}')
+    layers = {int(name.split('.')[1]) for name in tensors if _IN_LAYER.match(name)}
+    if layers != set(range(len(layers))):
+        raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
     arch = dict(
         embed_dims=tensors['cls_token'].shape[-1],
-        num_layers=max(layers) + 1,
-        feedforward_channels=hidden.shape[0],
+        num_layers=len(layers),
+        feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
     )
     heads = backbone.num_heads
     if heads is None:
@@ -125,7 +132,22 @@ def architecture_of(backbone: Backbone) -> dict:
                 'is not a known one: give --num-heads'
             )
         heads = alike[0]['num_heads']
+    if arch['embed_dims'] % heads:
+        raise ValueError(
+            f'cannot have {heads} attention heads: it has {arch["embed_dims"]} channels'
+        )
     return dict(arch, num_heads=heads)
+
+
+def describe(backbone: Backbone) -> dict:
+    """Architecture, patch grid and image size (both (h, w)) as plain JSON."""
+    patch = backbone.patch_size
+    return dict(
+        **architecture_of(backbone),
+        patch_size=patch,
+        grid=list(backbone.grid),
+        img_size=[side * patch for side in backbone.grid],
+    )
 
 
 def _checked_grid(grid: object) -> Grid | None:

@@ -159,7 +159,9 @@ def _decoded(text: str) -> object:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    # torch puts advice to load unsafely before what is wrong
+    text = str(error).split('WeightsUnpickler error: ')[-1]
+    return (text.strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def write_checkpoint(

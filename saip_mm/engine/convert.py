@@ -98,7 +98,10 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     )
     if not state_dict:
         found = ', '.join(repr(key) for key in list(checkpoint)[:8]) or 'nothing'
-        raise ValueError(f'holds no state dict (a dict of tensors); it has {found}')
+        raise ValueError(
+            f'holds no state dict (a dict of tensors) but {found}; weights of other '
+            'projects go through tools/convert_checkpoint.py first'
+        )
     metadata = getattr(checkpoint, '_metadata', None)
     state_dict._metadata = OrderedDict(
         (re.sub(r'^module(\.|$)', '', name), known)

@@ -1,0 +1,196 @@
+"""Convert weights of other projects for SAIPViT or SAIP.
+
+python tools/convert_checkpoint.py deit_tiny_patch16_224-a1311bcf.pth --out deit.pth
+python tools/convert_checkpoint.py official_saip.pth --out teacher.pth
+python tools/convert_checkpoint.py official_saip.pth --out saip.pth --full
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import torch
+from mmpretrain.registry import MODELS
+
+from saip_mm import __version__
+from saip_mm.engine.backbone import (
+    Backbone,
+    architecture_of,
+    describe,
+    find_backbone,
+    with_metadata,
+)
+from saip_mm.engine.checkpoint import (
+    LoadReport,
+    compare_weights,
+    fit_backbone,
+    read_checkpoint,
+    resolve_checkpoint,
+    write_checkpoint,
+)
+from saip_mm.engine.convert import Grid, from_official, official_roles, source_of
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('checkpoint', help='.pth or .safetensors; nothing in it is run')
+    parser.add_argument('--out', required=True, type=Path, help='file to write')
+    parser.add_argument(
+        '--source',
+        choices=['auto', 'saip', 'timm', 'mae', 'mm'],
+        default='auto',
+        help="the authors' SAIP, timm (DeiT), MAE or MMPretrain (default: look)",
+    )
+    parser.add_argument(
+        '--role',
+        choices=['teacher', 'student'],
+        default='teacher',
+        help="which of SAIP's backbones to take (default: teacher)",
+    )
+    parser.add_argument(
+        '--full',
+        action='store_true',
+        help='keep all of SAIP, for load_from, instead of one backbone',
+    )
+    parser.add_argument(
+        '--grid',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help='patch grid that the positions were trained on, if the file does not say',
+    )
+    parser.add_argument(
+        '--img-size',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help='resize the positions for images of this size in pixels',
+    )
+    parser.add_argument(
+        '--num-heads', type=int, help='attention heads of an uncommon ViT'
+    )
+    args = parser.parse_args(argv)
+    if args.full and (args.role != 'teacher' or args.img_size or args.num_heads):
+        parser.error('--full keeps both roles as they are: it takes only --grid')
+    return args
+
+
+def find_grid(backbone: Backbone, source: str, given: Grid | None) -> Grid:
+    """The patch grid of the positions: told by the file, given, or usual.
+
+    Raises:
+        ValueError: If it is not known, or the file says otherwise than ``given``.
+    """
+    if given and backbone.grid and tuple(given) != backbone.grid:
+        raise ValueError(f'says that its patch grid is {backbone.grid}: omit --grid')
+    if given or backbone.grid:
+        return tuple(given or backbone.grid)
+    count = backbone.tensors['pos_embed'].shape[1] - 1
+    # timm and MAE pretrain on squares, the authors of SAIP on people twice as high as
+    # wide; nothing else can be told from a number of positions.
+    width = math.isqrt(count // 2 if source == 'saip' else count)
+    height = 2 * width if source == 'saip' else width
+    if source == 'mm' or height * width != count:
+        raise ValueError(
+            f'has {count} positions and does not say on which patch grid: give --grid '
+            'H W (in patches, not pixels)'
+        )
+    print(f'patch grid: {height}×{width} (h×w), as usual for {source}')
+    return height, width
+
+
+def convert_backbone(
+    checkpoint: dict, source: str, args: argparse.Namespace
+) -> tuple[dict, dict, LoadReport]:
+    """State dict, meta and report of one backbone."""
+    if source == 'saip':
+        roles, _ = official_roles(checkpoint)
+        if args.role not in roles:
+            raise ValueError(f'has no {args.role}, only a {"".join(roles)}')
+        print(f"taking the {args.role}'s backbone")
+        checkpoint = roles[args.role]
+    backbone = find_backbone(checkpoint)
+    if 'dist_token' in backbone.tensors:
+        raise ValueError(
+            'has a dist_token: SAIPViT has one class token only. Take the weights of '
+            'that architecture that were trained without distillation'
+        )
+    if source == 'mae':
+        count = len(backbone.tensors)
+        backbone.tensors = {
+            name: tensor
+            for name, tensor in backbone.tensors.items()
+            if not name.startswith('decoder_') and name != 'mask_token'
+        }
+        print(f"left out the {count - len(backbone.tensors)} tensors of MAE's decoder")
+    backbone.num_heads = args.num_heads or backbone.num_heads
+    architecture_of(backbone)  # complains where this is not a ViT at all
+    backbone.grid = find_grid(backbone, source, args.grid)
+    backbone, report = fit_backbone(backbone, args.img_size)
+    state_dict = with_metadata(
+        backbone.tensors, 'backbone.', backbone.grid, backbone.num_heads
+    )
+    meta = describe(backbone)
+    if source == 'saip':
+        meta['role'] = args.role
+    return state_dict, meta, report
+
+
+def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadReport]:
+    """State dict, meta and report of a whole training state."""
+    roles, center = official_roles(checkpoint)
+    if len(roles) < 2:
+        raise ValueError(f'has only a {"".join(roles)}: --full needs both roles')
+    grid = find_grid(find_backbone(roles['student']), 'saip', grid)
+    state_dict = from_official(roles['student'], roles['teacher'], center, grid)
+    prototypes = state_dict.get('matching.projector.prototypes', [])
+    img_size = tuple(16 * side for side in grid)
+    with torch.device('meta'):
+        model = MODELS.build(
+            dict(
+                type='SAIP',
+                backbone=dict(type='SAIPViT', img_size=img_size),
+                matching=dict(
+                    type='CrossScaleMatchingHead', out_channels=len(prototypes)
+                ),
+                reconstruction=dict(
+                    type='CrossScaleReconstructionHead', img_size=img_size
+                ),
+                search=dict(type='CrossScaleSearchHead'),
+            )
+        )
+    return state_dict, {}, compare_weights(model, state_dict)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        path = resolve_checkpoint(args.checkpoint)
+        checkpoint = read_checkpoint(path)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    try:
+        source = source_of(checkpoint) if args.source == 'auto' else args.source
+        print(f'{path}: names of {source}')
+        if args.full and source != 'saip':
+            raise ValueError("is not the authors' SAIP: there is only a backbone")
+        if args.full:
+            state_dict, meta, report = convert_saip(checkpoint, args.grid)
+        else:
+            state_dict, meta, report = convert_backbone(checkpoint, source, args)
+        print(report)
+        meta.update(source=path.name, saip_mm=__version__)
+        write_checkpoint(args.out, state_dict, meta)
+    except (OSError, ValueError) as error:
+        print(f'error: {path}: {error}', file=sys.stderr)
+        return 1
+    print(f'wrote {args.out}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
