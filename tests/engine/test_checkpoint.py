@@ -247,7 +247,7 @@ def test_report_counts_and_names():
     source, target = nn.Linear(2, 3), nn.Linear(2, 3)
     state_dict = dict(weight=source.weight.detach(), scale=torch.ones(1))
     report = load_weights(target, state_dict)
-    assert str(report) == '1 of 2 tensors matched, 1 missing: bias; 1 unexpected: scale'
+    assert str(report) == '1 of 2 tensors matched; 1 missing: bias; 1 unexpected: scale'
     assert torch.equal(target.weight, source.weight)
 
 
