@@ -201,6 +201,15 @@ def test_files_without_weights(tmp_path):
         read_checkpoint(tmp_path / 'nowhere.pth')
 
 
+@pytest.mark.parametrize(
+    'unusual', [torch.empty(3, 2, device='meta'), torch.ones(3, 2).to_sparse()]
+)
+def test_unusual_tensors_are_refused(tmp_path, unusual):
+    torch.save(dict(weight=unusual, cls_token=torch.ones(1)), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='a.pth: keeps weight as something else'):
+        load_pretrained(nn.Linear(2, 3), tmp_path / 'a.pth')
+
+
 def test_work_dir_means_its_latest_checkpoint(tmp_path, work_dir):
     latest = work_dir / 'iter_4.pth'
     assert resolve_checkpoint(work_dir) == latest
