@@ -32,7 +32,7 @@ from saip_mm.engine.checkpoint import (
 from saip_mm.engine.convert import Grid, from_official, official_roles, source_of
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -72,7 +72,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--num-heads', type=int, help='attention heads of an uncommon ViT'
     )
-    args = parser.parse_args(argv)
+    args = parser.parse_args()
     if args.full and (args.role != 'teacher' or args.img_size or args.num_heads):
         parser.error('--full keeps both roles as they are: it takes only --grid')
     return args
@@ -165,8 +165,8 @@ def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadR
     return state_dict, {}, compare_weights(model, state_dict)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
+def main() -> int:
+    args = parse_args()
     try:
         path = resolve_checkpoint(args.checkpoint)
         checkpoint = read_checkpoint(path)

@@ -28,7 +28,7 @@ PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -51,7 +51,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         choices=['mm', 'timm'],
         help='names of tensors (default: mm in .pth, timm in .safetensors)',
     )
-    args = parser.parse_args(argv)
+    args = parser.parse_args()
     if args.out.suffix not in ('.pth', '.safetensors'):
         parser.error(f'--out {args.out} ends neither in .pth nor in .safetensors')
     args.format = args.format or ('mm' if args.out.suffix == '.pth' else 'timm')
@@ -131,8 +131,8 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
+def main() -> int:
+    args = parse_args()
     try:
         path = resolve_checkpoint(args.checkpoint)
         checkpoint = read_checkpoint(path)

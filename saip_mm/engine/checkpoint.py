@@ -66,7 +66,7 @@ class LoadReport:
         ):
             if names:
                 parts.append(f'{len(names)} {word}: {_some(names)}')
-        return ', '.join(parts[:2]) + ''.join(f'; {part}' for part in parts[2:])
+        return '; '.join(parts)
 
 
 def _by(sizes: tuple) -> str:

@@ -85,7 +85,7 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     The ``module.`` that a data-parallel wrapper leaves before names is removed.
 
     Raises:
-        ValueError: If there are no tensors in any of these places.
+        ValueError: If there are no tensors in any of these places, or unusual ones.
     """
     for place in ('state_dict', 'model'):
         if isinstance(checkpoint.get(place), Mapping):
@@ -102,6 +102,9 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
             f'holds no state dict (a dict of tensors) but {found}; weights of other '
             'projects go through tools/convert_checkpoint.py first'
         )
+    for name, tensor in state_dict.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+            raise ValueError(f'keeps {name} as something else than a dense tensor')
     metadata = getattr(checkpoint, '_metadata', None)
     state_dict._metadata = OrderedDict(
         (re.sub(r'^module(\.|$)', '', name), known)

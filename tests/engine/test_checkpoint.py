@@ -201,6 +201,15 @@ def test_files_without_weights(tmp_path):
         read_checkpoint(tmp_path / 'nowhere.pth')
 
 
+@pytest.mark.parametrize(
+    'unusual', [torch.empty(3, 2, device='meta'), torch.ones(3, 2).to_sparse()]
+)
+def test_unusual_tensors_are_refused(tmp_path, unusual):
+    torch.save(dict(weight=unusual, cls_token=torch.ones(1)), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='a.pth: keeps weight as something else'):
+        load_pretrained(nn.Linear(2, 3), tmp_path / 'a.pth')
+
+
 def test_work_dir_means_its_latest_checkpoint(tmp_path, work_dir):
     latest = work_dir / 'iter_4.pth'
     assert resolve_checkpoint(work_dir) == latest
@@ -247,7 +256,7 @@ def test_report_counts_and_names():
     source, target = nn.Linear(2, 3), nn.Linear(2, 3)
     state_dict = dict(weight=source.weight.detach(), scale=torch.ones(1))
     report = load_weights(target, state_dict)
-    assert str(report) == '1 of 2 tensors matched, 1 missing: bias; 1 unexpected: scale'
+    assert str(report) == '1 of 2 tensors matched; 1 missing: bias; 1 unexpected: scale'
     assert torch.equal(target.weight, source.weight)
 
 
