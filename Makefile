@@ -1,0 +1,48 @@
+# Two commands: `make demo` pretrains a small SAIP, `make test` runs all tests.
+# Both install what they need into .venv and can be repeated at any time.
+.PHONY: help demo test lint format
+MAKEFLAGS += --no-print-directory
+export PYTHON
+
+DEMO := work_dirs/demo
+BACKBONE := $(DEMO)/saip_demo_backbone.pth
+INSTALL := tools/install.sh
+PINS := setup.py constraints.txt $(INSTALL)
+
+help:
+	@echo 'make demo    pretrain a small SAIP on drawn people and export its backbone'
+	@echo '             (installs for 3 minutes the first time, then runs for minutes)'
+	@echo 'make test    run all tests (compiles mmcv ops for 9–13 minutes, once)'
+	@echo 'make lint    check style and formatting'
+	@echo 'make format  correct what can be corrected'
+	@echo
+	@echo 'PYTHON=/path/to/python3.11 chooses the Python that .venv is made with.'
+
+demo: .venv/.pretrain
+	@echo '[demo] Pretraining on drawn people: a few minutes. Interrupt it if you like:'
+	@echo '[demo] the next `make demo` goes on from the last checkpoint.'
+	.venv/bin/python tools/train.py configs/pretrain/saip_demo.py \
+	    --work-dir $(DEMO) --resume
+	.venv/bin/python tools/export_backbone.py $(DEMO) --out $(BACKBONE)
+	@echo
+	@echo '[demo] Made: $(BACKBONE), a backbone for MMPose, MMDet and MMSeg,'
+	@echo '[demo]       and logs and checkpoints in $(DEMO).'
+	@echo '[demo] Next: .venv/bin/tensorboard --logdir $(DEMO)  shows the losses;'
+	@echo '[demo]       README.md says how to pretrain on your own photographs.'
+
+test: .venv/.complete
+	.venv/bin/python -m pytest
+
+lint: .venv/.complete
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+format: .venv/.complete
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+.venv/.pretrain: $(PINS)
+	@$(INSTALL) pretrain
+
+.venv/.complete: $(PINS)
+	@$(INSTALL) complete

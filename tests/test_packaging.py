@@ -1,0 +1,75 @@
+"""A plain installation, not editable, is complete and does not touch its source."""
+
+import shutil
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+NOT_SOURCE = shutil.ignore_patterns(
+    '.*', 'build', 'data', 'dist', 'work_dirs', '__pycache__', '*.egg-info'
+)
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('source') / 'saip_mm'
+    shutil.copytree(ROOT, folder, ignore=NOT_SOURCE)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which pip installed a clean copy of the source."""
+    target = tmp_path_factory.mktemp('installed')
+    command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps']
+    command += ['--no-build-isolation', '--target', str(target), str(source)]
+    result = subprocess.run(command, cwd=target, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return target
+
+
+def files(folder: Path) -> set[Path]:
+    paths = folder.rglob('*')
+    return {path.relative_to(folder) for path in paths if path.is_file()}
+
+
+def test_import_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    code = f'import sys; sys.path.insert(0, {str(installed)!r}); import saip_mm'
+    code += '; print(saip_mm.__version__, saip_mm.__file__)'
+    command = [sys.executable, '-c', code]
+    output = subprocess.check_output(command, cwd=tmp_path, text=True)
+    (package,) = distributions(name='saip_mm', path=[str(installed)])
+    assert output.split()[-2:] == [
+        package.version,
+        str(installed / 'saip_mm' / '__init__.py'),
+    ]
+
+
+def test_configs_and_tools_are_inside_the_package(
+    installed: Path, source: Path
+) -> None:
+    mim = installed / 'saip_mm' / '.mim'
+    assert files(mim / 'configs') == files(source / 'configs')
+    assert files(mim / 'tools') == files(source / 'tools') - {Path('install.sh')}
+
+
+def test_source_package_is_left_alone(installed: Path, source: Path) -> None:
+    assert not (source / 'saip_mm' / '.mim').exists()
+
+
+def test_extras_are_pinned_and_the_base_requires_nothing(installed: Path) -> None:
+    (package,) = distributions(name='saip_mm', path=[str(installed)])
+    requirements = [Requirement(line) for line in package.requires]
+    assert set(package.metadata.get_all('Provides-Extra')) == {
+        'pretrain',
+        'downstream',
+        'dev',
+    }
+    for requirement in requirements:
+        assert 'extra ==' in str(requirement.marker), requirement
+        assert [pin.operator for pin in requirement.specifier] == ['=='], requirement

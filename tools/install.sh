@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Brings .venv to what `make demo` (pretrain) or `make test` (complete) needs:
+#
+#     tools/install.sh pretrain|complete
+#
+# It may be interrupted and repeated at any time: .venv/.pretrain and .venv/.complete
+# stand for a finished installation that was checked by importing it.
+#
+#     PYTHON        the interpreter to make .venv with (default: 3.11, 3.12 or 3.10)
+#     SAIP_WHEELS   where compiled wheels are kept for the next clone
+#                   (default: ${XDG_CACHE_HOME:-~/.cache}/saip_mm/wheels)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=$PWD/.venv/bin/python
+wheels=${SAIP_WHEELS:-${XDG_CACHE_HOME:-$HOME/.cache}/saip_mm/wheels}
+export PIP_BUILD_CONSTRAINT=$PWD/constraints.txt PIP_ROOT_USER_ACTION=ignore
+
+say() { echo "[install] $*"; }
+die() { echo "[install] error: $*" >&2; exit 1; }
+pip_install() { "$python" -m pip install -qq --no-input -c constraints.txt "$@"; }
+pinned() { sed -n "s/^$1==\([^ ;]*\).*/\1/p" constraints.txt; }
+
+# Prints an interpreter that can make .venv. A name on the PATH may be a shim that does
+# not run, and a distribution's Python may lack ensurepip, so each is tried.
+find_python() {
+    local path
+    while read -r path; do
+        if "$path" -c 'import sys, ensurepip, venv
+sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
+            echo "$path"
+            return
+        fi
+    done < <(type -aP ${PYTHON:-python3.11 python3.12 python3.10 python3})
+    die "no Python 3.10, 3.11 or 3.12 with the venv module${PYTHON:+ at PYTHON=$PYTHON}." \
+        'Install one (Debian, Ubuntu: python3 python3-venv python3-dev),' \
+        'or name one: make PYTHON=/path/to/python3.11 …'
+}
+
+make_venv() {
+    if ! "$python" -m pip --version >/dev/null 2>&1; then
+        local base
+        base=$(find_python)
+        say "Creating .venv with $base ($("$base" -V))."
+        rm -rf .venv
+        "$base" -m venv .venv
+    fi
+    pip_install pip
+}
+
+# Of the two OpenCV packages that the libraries pull in, the one with windows wants
+# libGL, which servers lack, and both write into the same cv2/. Headless alone remains.
+keep_headless_opencv() {
+    "$python" -m pip uninstall -qq --yes opencv-python
+    pip_install --force-reinstall --no-deps opencv-python-headless
+}
+
+check() {  # $1: what is checked, $2: Python code, run outside the source tree
+    local output
+    say "Checking $1."
+    output=$(cd .venv && "$python" -c "$2" 2>&1) || {
+        echo "$output" >&2
+        die "$1 is installed but does not work (above). Remove .venv and run again."
+    }
+}
+
+install_pretrain() {
+    say 'Installing what pretraining needs: about three minutes, 5 GB.'
+    pip_install -e '.[pretrain]'
+    keep_headless_opencv
+    check 'the pretraining environment' \
+        'import cv2, mmengine, mmpretrain, torch, torchvision
+from importlib.util import find_spec
+assert find_spec("saip_mm"), "saip_mm is not on the path"'
+}
+
+# Names the folder of compiled wheels: everything that a compiled mmcv depends on.
+# CUDA ops need a GPU to compile for and a toolkit of torch's own CUDA version.
+wheel_key() {
+    "$python" - "$(pinned onedl-mmcv)" <<'EOF'
+import platform, subprocess, sys
+import torch
+from torch.utils.cpp_extension import CUDA_HOME
+
+ops = 'cpu'
+if torch.cuda.is_available() and CUDA_HOME:
+    nvcc = subprocess.run([f'{CUDA_HOME}/bin/nvcc', '-V'], capture_output=True, text=True)
+    if f'release {torch.version.cuda},' in nvcc.stdout:
+        ops = 'sm{}{}'.format(*torch.cuda.get_device_capability())
+tag = f'cp{sys.version_info.major}{sys.version_info.minor}-{platform.machine()}'
+print(f'mmcv{sys.argv[1]}-torch{torch.__version__}-{ops}-{tag}')
+EOF
+}
+
+# Unpacks mmcv's source into $1/source and compiles it there, so that an interrupted
+# compilation goes on with the files that are left.
+# pip's cache is bypassed: it knows a wheel by its source alone, and would return an
+# mmcv without ops, or one compiled for another torch.
+compile_mmcv() {
+    local folder=$1 log=$1/compile.log
+    command -v "${CXX:-c++}" >/dev/null || die 'no C++ compiler (Debian, Ubuntu: g++).'
+    "$python" -c 'import os, sysconfig
+assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
+        die 'no Python.h for this Python (Debian, Ubuntu: python3-dev).'
+    say "Compiling the ops of mmcv: 9–13 minutes on two cores, once for" \
+        "$(basename "$folder"). The log is $log."
+    if [ ! -d "$folder/source" ]; then
+        rm -rf "$folder/unpacked"
+        mkdir "$folder/unpacked"
+        "$python" -m pip download -qq --no-deps --no-cache-dir --no-binary :all: \
+            -d "$folder/unpacked" "onedl-mmcv==$(pinned onedl-mmcv)"
+        tar -xzf "$folder"/unpacked/*.tar.gz --strip-components 1 -C "$folder/unpacked"
+        mv "$folder/unpacked" "$folder/source"
+    fi
+    if [[ $folder == *-cpu-* ]]; then
+        export CUDA_VISIBLE_DEVICES='' FORCE_CUDA=0
+    fi
+    MAX_JOBS=$(nproc) "$python" -m pip wheel -v --no-deps --no-cache-dir \
+        --no-build-isolation -w "$folder/new" "$folder/source" 2>&1 | tee "$log" |
+        sed -un 's/.*\[\([0-9]*0\)\/\([0-9]*\)\].*/[install]   \1 of \2 files/p' || {
+        tail -n 40 "$log" >&2
+        die "mmcv did not compile (above; everything is in $log)."
+    }
+    rm -rf "$folder/source"
+}
+
+# Its published wheels are for NumPy 1, hence built here.
+build_xtcocotools() {
+    say 'Building xtcocotools: about a minute.'
+    "$python" -m pip wheel -qq --no-deps --no-cache-dir --no-build-isolation \
+        --no-binary xtcocotools -w "$1/new" "xtcocotools==$(pinned xtcocotools)"
+}
+
+# Calls the builder $3 unless folder $1 holds a wheel of package $2. Builders write into
+# `new`, and whole wheels are moved up: a wheel in the folder is a finished one.
+ensure_wheel() {
+    compgen -G "$1/$2-*.whl" >/dev/null && return
+    rm -rf "$1/new"
+    "$3" "$1"
+    mv "$1"/new/*.whl "$1"
+    rmdir "$1/new"
+}
+
+install_complete() {
+    say 'Installing MMDetection, MMSegmentation, MMPose and the tools for tests.'
+    pip_install -e '.[pretrain,downstream,dev]'
+    # MMPose declares a package that it never imports and that no longer builds.
+    pip_install --no-deps mmpose
+    keep_headless_opencv
+
+    local folder
+    folder=$wheels/$(wheel_key)
+    mkdir -p "$folder"
+    (
+        flock --nonblock 9 || {
+            say "Waiting for another installation that compiles into $folder."
+            flock 9
+        }
+        ensure_wheel "$folder" onedl_mmcv compile_mmcv
+        ensure_wheel "$folder" xtcocotools build_xtcocotools
+    ) 9>"$folder/lock"
+    # By force: an mmcv without ops has the same version.
+    pip_install --no-deps --force-reinstall "$folder"/{onedl_mmcv,xtcocotools}-*.whl
+    check 'the complete environment' \
+        'import mmdet.apis, mmpose.apis, mmpretrain.apis, mmseg.apis, torch
+from mmcv.ops import nms
+from xtcocotools.coco import COCO
+nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5)'
+}
+
+make_venv
+rm -f .venv/.pretrain .venv/.complete
+install_pretrain
+if [ "${1:?pretrain or complete}" = complete ]; then
+    install_complete
+    touch .venv/.complete
+fi
+touch .venv/.pretrain
+say 'Done.'
