@@ -43,7 +43,7 @@ DOWNSTREAM = (
     'setuptools',
     'wheel',
 )
-DEV = ('pytest', 'hypothesis', 'ruff', 'scipy', 'setuptools', 'timm')
+DEV = ('pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'scipy', 'setuptools', 'timm')
 
 
 def pinned(names: tuple[str, ...]) -> list[str]:

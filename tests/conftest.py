@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 # Without a log file, MMEngine would print a line per initialised parameter.
 MMLogger.get_current_instance().setLevel('WARNING')
+# pytest-xdist keeps the cores busy.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

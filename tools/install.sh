@@ -14,11 +14,14 @@ cd "$(dirname "$0")/.."
 
 python=$PWD/.venv/bin/python
 wheels=${SAIP_WHEELS:-${XDG_CACHE_HOME:-$HOME/.cache}/saip_mm/wheels}
-export PIP_BUILD_CONSTRAINT=$PWD/constraints.txt PIP_ROOT_USER_ACTION=ignore
+export PIP_ROOT_USER_ACTION=ignore
 
 say() { echo "[install] $*"; }
 die() { echo "[install] error: $*" >&2; exit 1; }
-pip_install() { "$python" -m pip install -qq --no-input -c constraints.txt "$@"; }
+pip_install() {
+    "$python" -m pip install -qq --no-input --no-warn-conflicts \
+        -c constraints.txt --build-constraint constraints.txt "$@"
+}
 pinned() { sed -n "s/^$1==\([^ ;]*\).*/\1/p" constraints.txt; }
 
 # Prints an interpreter that can make .venv. A name on the PATH may be a shim that does
@@ -45,7 +48,7 @@ make_venv() {
         rm -rf .venv
         "$base" -m venv .venv
     fi
-    pip_install pip
+    "$python" -m pip install -qq "pip==$(pinned pip)"
 }
 
 # Of the two OpenCV packages that the libraries pull in, the one with windows wants
@@ -65,7 +68,7 @@ check() {  # $1: what is checked, $2: Python code, run outside the source tree
 }
 
 install_pretrain() {
-    say 'Installing what pretraining needs: about three minutes, 5 GB.'
+    say 'Installing what pretraining needs: the first time, about three minutes and 5 GB.'
     pip_install -e '.[pretrain]'
     keep_headless_opencv
     check 'the pretraining environment' \
@@ -80,12 +83,13 @@ wheel_key() {
     "$python" - "$(pinned onedl-mmcv)" <<'EOF'
 import platform, subprocess, sys
 import torch
-from torch.utils.cpp_extension import CUDA_HOME
 
 ops = 'cpu'
-if torch.cuda.is_available() and CUDA_HOME:
-    nvcc = subprocess.run([f'{CUDA_HOME}/bin/nvcc', '-V'], capture_output=True, text=True)
-    if f'release {torch.version.cuda},' in nvcc.stdout:
+if torch.cuda.is_available():
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    toolkit = CUDA_HOME and subprocess.check_output([f'{CUDA_HOME}/bin/nvcc', '-V'])
+    if toolkit and f'release {torch.version.cuda},' in toolkit.decode():
         ops = 'sm{}{}'.format(*torch.cuda.get_device_capability())
 tag = f'cp{sys.version_info.major}{sys.version_info.minor}-{platform.machine()}'
 print(f'mmcv{sys.argv[1]}-torch{torch.__version__}-{ops}-{tag}')
