@@ -169,9 +169,10 @@ def write_checkpoint(
 ) -> None:
     """Write weights and plain ``meta`` as ``.pth`` or ``.safetensors``, whole or not.
 
-    The file appears under its name only once it is complete.
+    The file appears under its name only once it is complete; folders are made.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
         if path.suffix == '.safetensors':
