@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
 
+from saip_mm.engine import PretrainingRunner
 from saip_mm.engine.config import load_config
 
 
@@ -72,7 +72,7 @@ def main() -> None:
     cfg = configure(parse_args())
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         train_on_cpu(cfg)
-    Runner.from_cfg(cfg).train()
+    PretrainingRunner.from_cfg(cfg).train()
 
 
 if __name__ == '__main__':

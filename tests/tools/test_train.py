@@ -1,7 +1,12 @@
 """What tools/train.py says about mistakes, before any training."""
 
 import pytest
+import torch
 from launch import TINY, call
+
+from saip_mm.models import SAIPViT
+
+SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 
 
 @pytest.mark.parametrize(
@@ -12,6 +17,7 @@ from launch import TINY, call
         ('train_dataloader.batch_size=25', '24 images do not fill a batch of 25'),
         ('model.backbone.init_cfg.checkpoint=none.pth', 'none.pth'),
         ('optim_wrapper.accumulative_counts=3', 'batch_size=8 cannot be split'),
+        ('load_from=OTHER', 'tensors matched'),
         (
             'train_dataloader.dataset.pipeline.0.local_size=(64,32)',
             'local_size=(64, 32) do not fit side by side into scene_size=(64, 48)',
@@ -23,7 +29,9 @@ from launch import TINY, call
     ],
 )
 def test_a_mistake_in_an_option_is_named(option, message, tmp_path):
-    options = [option]
+    model = SAIPViT(dict(SMALL, embed_dims=48), img_size=(64, 32), middle_block=1)
+    torch.save(model.state_dict(), tmp_path / 'other.pth')
+    options = [option.replace('OTHER', str(tmp_path / 'other.pth'))]
     if 'init_cfg' in option:
         options.append('model.backbone.init_cfg.type=Pretrained')
     with pytest.raises(Exception) as error:  # noqa: B017  (any type, if it says why)
