@@ -1,10 +1,11 @@
 """Cross-scale matching: one person at many scales, one representation."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModule, initialize
-from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
@@ -40,7 +41,9 @@ class Projector(BaseModule):
 
     def init_weights(self) -> None:
         initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
-        trunc_normal_(self.prototypes, std=0.02)
+        # As torch starts a linear layer: only directions count, but the norm sets how
+        # fast they turn.
+        nn.init.kaiming_uniform_(self.prototypes, a=math.sqrt(5))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[N, C] image tokens → [N, out_channels] logits."""
