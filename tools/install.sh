@@ -68,7 +68,7 @@ check() {  # $1: what is checked, $2: Python code, run outside the source tree
 }
 
 install_pretrain() {
-    say 'Installing what pretraining needs: the first time, about three minutes and 5 GB.'
+    say 'Installing what pretraining needs (at first: three minutes, 5 GB).'
     pip_install -e '.[pretrain]'
     keep_headless_opencv
     check 'the pretraining environment' \
