@@ -23,7 +23,8 @@ class SAIP(BaseSelfSupervisor):
     a training checkpoint therefore takes the student, while
     ``tools/export_backbone.py`` takes the teacher unless told otherwise.
 
-    Leaving out a head leaves out its objective.
+    Leaving out a head leaves out its objective. (Without matching, nothing trains the
+    last blocks, so several processes need ``find_unused_parameters=True``.)
 
     Args:
         backbone: A backbone with the ``encode`` method of ``SAIPViT``.

@@ -1,0 +1,32 @@
+"""The shell launchers."""
+
+import os
+
+import pytest
+from launch import run
+
+
+@pytest.mark.parametrize('script', ['tools/dist_train.sh', 'tools/slurm_train.sh'])
+def test_without_arguments_a_launcher_says_what_it_takes(script):
+    done = run(script, check=False)
+    assert done.returncode == 2
+    assert done.stdout.startswith(f'usage: {script} ')
+
+
+def test_slurm_starts_one_task_per_gpu(tmp_path):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    done = run(
+        'tools/slurm_train.sh',
+        *('gpu', 'saip', 'config.py', 'work', '--resume'),
+        PATH=f'{tmp_path}{os.pathsep}{os.environ["PATH"]}',
+        GPUS='16',
+        GPUS_PER_NODE='8',
+    )
+    arguments = done.stdout.splitlines()
+    for expected in ('--ntasks=16', '--ntasks-per-node=8', '--gres=gpu:8'):
+        assert expected in arguments
+    command = arguments[arguments.index('-u') + 1 :]
+    options = ['config.py', '--work-dir', 'work', '--launcher', 'slurm', '--resume']
+    assert command == ['tools/train.py', *options]
