@@ -71,16 +71,9 @@ default_hooks = dict(
     logger=dict(interval=10),
 )
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        begin=0,
-        end=1,
-        convert_to_iter_based=True,
-    ),
+    dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
-        T_max=max_epochs - 1,
         begin=1,
         end=max_epochs,
         convert_to_iter_based=True,

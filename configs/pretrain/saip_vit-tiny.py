@@ -18,19 +18,7 @@ _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']
 train_dataloader = dict(dataset=dict(data_root='data/LUPerson', ann_file='quarter.txt'))
 
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=290,
-        begin=10,
-        end=300,
-        convert_to_iter_based=True,
-    ),
+    dict(type='LinearLR', start_factor=1e-4, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=10, end=300, convert_to_iter_based=True),
 ]
 train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=300)

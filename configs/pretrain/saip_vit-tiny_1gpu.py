@@ -38,19 +38,7 @@ train_dataloader = dict(
 default_hooks = dict(saip=dict(momentum=0.996**relative_batch))
 
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-4,
-        begin=0,
-        end=5,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=95,
-        begin=5,
-        end=100,
-        convert_to_iter_based=True,
-    ),
+    dict(type='LinearLR', start_factor=1e-4, end=5, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=5, end=100, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=100)

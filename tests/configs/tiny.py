@@ -53,7 +53,7 @@ train_dataloader = dict(
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=2e-2))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=False, begin=0, end=2),
-    dict(type='CosineAnnealingLR', T_max=4, by_epoch=False, begin=2, end=6),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=2, end=6),
 ]
 train_cfg = dict(max_epochs=2)
 default_hooks = dict(logger=dict(interval=1))
