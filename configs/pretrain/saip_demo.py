@@ -64,12 +64,9 @@ train_dataloader = dict(
     ),
 )
 
-max_epochs = 10
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=8e-3))
-default_hooks = dict(
-    saip=dict(momentum=0.99),
-    logger=dict(interval=10),
-)
+max_epochs = 6
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=3.2e-3))
+default_hooks = dict(logger=dict(interval=10))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),
     dict(
