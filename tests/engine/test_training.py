@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from launch import ROOT, TINY, environment, run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saip_mm.engine.checkpoint import read_checkpoint
 
@@ -81,4 +82,8 @@ def test_logs_show_progress_losses_entropy_rate_and_momentum(one_process):
     quantities += ['loss_csm', 'loss_attn', 'loss_csr', 'loss_css_inst', 'loss_css_roi']
     for quantity in quantities:
         assert f' {quantity}: ' in line
-    assert list(one_process.glob('*/vis_data/events.out.tfevents.*'))
+    events = EventAccumulator(str(next(one_process.glob('*/vis_data'))))
+    events.Reload()
+    tags = set(events.Tags()['scalars'])
+    assert set(quantities) - {'eta'} <= tags
+    assert len(events.Scalars('loss_csm')) == 6

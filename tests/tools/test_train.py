@@ -1,4 +1,4 @@
-"""What tools/train.py says about mistakes, before any training."""
+"""What tools/train.py says about mistakes."""
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ('model.backbone.init_cfg.checkpoint=none.pth', 'none.pth'),
         ('optim_wrapper.accumulative_counts=3', 'batch_size=8 cannot be split'),
         ('load_from=OTHER', 'tensors matched'),
+        ('optim_wrapper.optimizer.lr=1e30', 'non-finite loss'),
         (
             'train_dataloader.dataset.pipeline.0.local_size=(64,32)',
             'local_size=(64, 32) do not fit side by side into scene_size=(64, 48)',
