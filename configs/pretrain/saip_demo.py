@@ -64,7 +64,7 @@ train_dataloader = dict(
     ),
 )
 
-max_epochs = 6
+max_epochs = 4
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=3.2e-3))
 default_hooks = dict(logger=dict(interval=10))
 param_scheduler = [
