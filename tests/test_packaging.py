@@ -34,8 +34,9 @@ def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(folder: Path) -> set[Path]:
-    paths = folder.rglob('*')
-    return {path.relative_to(folder) for path in paths if path.is_file()}
+    """All files but those that pip compiles."""
+    paths = (path for path in folder.rglob('*') if path.is_file())
+    return {p.relative_to(folder) for p in paths if p.suffix != '.pyc'}
 
 
 def test_import_from_another_folder(installed: Path, tmp_path: Path) -> None:
