@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from plain_saip import MODEL, PATCH, attention, block, losses, matching
 from torch import nn
 
-from saip_mm.engine.reference import scaled, view, weight
+from saip_mm.engine.reference import view, weight
+from saip_mm.models.preprocessor import scaled_size
 
 CASES = {'case_a': Path(__file__).parent / 'data/case_a.json'}
 if 'SAIP_TEST_DATA' in os.environ:
@@ -26,10 +27,13 @@ def draw_views(case: dict, step: int) -> dict[str, torch.Tensor]:
     sizes = {
         'global_0': image,
         'global_1': image,
-        'csr': scaled(image, case['csr_scale']),
+        'csr': scaled_size(image, case['csr_scale'], PATCH),
     }
     sizes |= {f'local_{i}': crop for i in range(case['num_native_locals'])}
-    sizes |= {name: scaled(crop, case[f'scale_{name}']) for name in ('roi', 'inst')}
+    sizes |= {
+        name: scaled_size(crop, case[f'scale_{name}'], PATCH)
+        for name in ('roi', 'inst')
+    }
     shapes = {name: (3, *size) for name, size in (sizes | {'scene': scene}).items()}
     shapes['csr_noise'] = [side // PATCH for side in image]
     shapes |= dict.fromkeys(

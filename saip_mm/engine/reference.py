@@ -41,9 +41,3 @@ def weight(tag: str, role: str, key: str, shape: Sequence[int]) -> np.ndarray:
 def view(tag: str, step: int, name: str, shape: Sequence[int]) -> np.ndarray:
     """Input ``name`` of ``step`` (from 0): N(0, 1); a mask is where it is positive."""
     return normal(f'{tag}/input/step{step}/{name}', shape)
-
-
-def scaled(size: tuple[int, int], scale: float, patch: int = 16) -> tuple[int, int]:
-    """``size`` (h, w) in pixels times ``scale``, in whole patches, at least one."""
-    h, w = (patch * max(1, round(scale * side / patch)) for side in size)
-    return h, w
