@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config, DictAction
 
 from saip_mm.engine import PretrainingRunner
+from saip_mm.engine.checkpoint import resolve_checkpoint
 from saip_mm.engine.config import load_config
 
 
@@ -46,9 +47,10 @@ def configure(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    latest = Path(cfg.work_dir, 'last_checkpoint')
+    if args.resume and (args.resume != 'auto' or latest.exists()):
+        path = latest if args.resume == 'auto' else args.resume
+        cfg.resume, cfg.load_from = True, str(resolve_checkpoint(path))
     return cfg
 
 

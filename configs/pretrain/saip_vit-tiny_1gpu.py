@@ -8,7 +8,8 @@ The weights are an exported or converted backbone (tools/export_backbone.py,
 tools/convert_checkpoint.py). Without any: `--cfg-options model.backbone.init_cfg=None`,
 and expect to need more epochs.
 
-What follows from a batch smaller than the recipe's 2048, and why:
+What follows from a batch smaller than the recipe's 2048, and why. (For another batch,
+change `batch_size` below: the momenta are computed from it.)
 
 - Learning rate ∝ batch: the same change of weights per image seen; auto_scale_lr does
   it.

@@ -86,6 +86,8 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
     if path.name != 'last_checkpoint':
         return path
     latest = Path(path.read_text(errors='replace').strip())
+    if not latest.name:
+        raise FileNotFoundError(f'{path} is empty: name a checkpoint file')
     # The file holds the path at the time of training: the folder may have moved.
     for candidate in (latest, path.parent / latest.name):
         if candidate.is_file():

@@ -6,6 +6,9 @@ import inspect
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+# Settings that MMEngine reads without their being arguments of its runner.
+ALSO_READ = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg')
+
 
 def load_config(path: str, options: dict) -> Config:
     """Read a config and replace some of its settings.
@@ -15,16 +18,23 @@ def load_config(path: str, options: dict) -> Config:
         options: New values by dotted name, such as ``train_dataloader.batch_size``.
 
     Raises:
-        KeyError: If an option does not begin with a setting of the config or of
-            MMEngine's runner. (What comes after is up to the classes to know.)
+        KeyError: If an option does not begin with what MMEngine's runner takes. (What
+            comes after is up to the classes to know.)
     """
     cfg = Config.fromfile(path)
-    known = set(cfg) | set(inspect.signature(Runner).parameters)
+    known = {*inspect.signature(Runner).parameters, *ALSO_READ}
     for option in options:
         key = option.split('.')[0]
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f'; did you mean {close[0]!r}?' if close else ''
-            raise KeyError(f'--cfg-options {option}: {path} has no {key!r}{hint}')
+        if key in known:
+            continue
+        if key in cfg:
+            raise KeyError(
+                f'--cfg-options {option}: {key!r} is a name that {path} gives to a '
+                'value for itself, so nothing would change; set what is made of it, or '
+                'edit the config'
+            )
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f'; did you mean {close[0]!r}?' if close else ''
+        raise KeyError(f'--cfg-options {option}: there is no setting {key!r}{hint}')
     cfg.merge_from_dict(options)
     return cfg

@@ -53,6 +53,19 @@ class SAIPHook(Hook):
         momentum = self.momentum_at(runner.iter, runner.max_iters)
         runner.message_hub.update_scalar('train/teacher_momentum', momentum)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        bad = [
+            name
+            for name, tensor in checkpoint['state_dict'].items()
+            if not tensor.isfinite().all()
+        ]
+        if bad:
+            raise FloatingPointError(
+                f'{len(bad)} tensors are not finite, {bad[0]} among them: they are not '
+                'saved, so that the last checkpoint is a good one. Start anew from its '
+                'weights with load_from and a lower learning rate'
+            )
+
     def momentum_at(self, step: int, steps: int) -> float:
         """Momentum at a step (from 0) of so many: a half cosine from start to end."""
         return (

@@ -25,6 +25,15 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             )
 
     def run(self):
+        if self.iter != self.epoch * len(self.dataloader):
+            raise ValueError(
+                f'the checkpoint made {self.iter} steps in {self.epoch} epochs, but an '
+                f'epoch now has {len(self.dataloader)} steps: resume with the same '
+                'images and the same global batch (train_dataloader.batch_size × '
+                'processes), or start anew from its weights with load_from'
+            )
+        # A resumed run has the checkpoint's seed, which the sampler cannot know yet.
+        self.dataloader.sampler.seed = self.runner.seed
         # OptimWrapper counts micro-batches, to know when to step.
         count = self._micro_batches
         self.runner.optim_wrapper.initialize_count_status(

@@ -19,6 +19,13 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
     ``paramwise_cfg['no_decay']``.
     """
 
+    def _validate_cfg(self) -> None:
+        if set(self.paramwise_cfg) != {'no_decay'}:
+            raise ValueError(
+                'WeightDecayGroups takes paramwise_cfg=dict(no_decay=[names]), not '
+                f'{dict(self.paramwise_cfg)}'
+            )
+
     def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
         """Append the two groups of ``module`` to ``params``."""
         names = set(self.paramwise_cfg['no_decay'])

@@ -42,7 +42,8 @@ class PretrainingRunner(Runner):
             report = load_weights(model, state_dict_of(checkpoint))
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
-        if report.missing:
+        # Mean and std come from the config; converted checkpoints have none.
+        if any(not name.startswith('data_preprocessor.') for name in report.missing):
             raise ValueError(
                 f'{path} is not of the whole model: {report}. To start from a backbone '
                 "alone, set model.backbone.init_cfg=dict(type='Pretrained', …)"

@@ -138,9 +138,9 @@ class SAIP(BaseSelfSupervisor):
             bad = {k: v.item() for k, v in losses.items() if not v.isfinite()}
             raise FloatingPointError(
                 f'non-finite loss {bad}: training stops before the weights change, '
-                'and the last checkpoint is kept. Resume from it with a lower learning '
-                'rate or in full precision; if it returns at once, look at the images '
-                'of this step with tools/browse_views.py'
+                'and the last checkpoint is kept. Resume from it in full precision '
+                "(optim_wrapper.type='OptimWrapper'), or start anew from its weights "
+                'with load_from and a lower learning rate'
             )
         return total, log_vars
 

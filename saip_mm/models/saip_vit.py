@@ -10,7 +10,7 @@ from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..engine.checkpoint import load_pretrained
+from ..engine.checkpoint import load_pretrained, resize_positions
 from .encoder import AttentionMaps, Encoded
 
 
@@ -158,19 +158,13 @@ class SAIPViT(VisionTransformer):
         if name not in state_dict:
             return
         grid = metadata.get('grid') or self.source_grid
-        count = state_dict[name].shape[1] - 1
         if grid is None:
             raise ValueError(
-                f'{name} holds {count} positions, but the weights do not say on which '
-                f'patch grid (this model has {tuple(self.patch_resolution)}): give '
+                f'the weights do not say on which patch grid {name} was trained (this '
+                f'model has {tuple(self.patch_resolution)}): give '
                 'SAIPViT source_grid=(h, w), or pass the weights through '
                 'tools/convert_checkpoint.py'
             )
-        if grid[0] * grid[1] != count:
-            raise ValueError(
-                f'{name} holds {count} positions, which is not the patch grid '
-                f'{tuple(grid)}: correct source_grid=(h, w)'
-            )
-        state_dict[name] = resize_pos_embed(
-            state_dict[name], grid, self.patch_resolution, self.interpolate_mode
+        state_dict[name] = resize_positions(
+            state_dict[name], tuple(grid), tuple(self.patch_resolution)
         )

@@ -89,3 +89,10 @@ def test_another_loop_is_refused(tmp_path):
     arguments = [TINY, '--work-dir', tmp_path, '--cfg-options', *options]
     with pytest.raises(TypeError, match='AccumulatingTrainLoop'):
         call('tools/train.py', *arguments)
+
+
+def test_weights_that_are_not_finite_are_not_saved():
+    state = dict(good=torch.ones(2), bad=torch.tensor([1.0, float('inf')]))
+    with pytest.raises(FloatingPointError, match='1 tensors are not finite, bad'):
+        SAIPHook().before_save_checkpoint(None, dict(state_dict=state))
+    SAIPHook().before_save_checkpoint(None, dict(state_dict=dict(good=state['good'])))

@@ -75,6 +75,14 @@ def test_killed_training_goes_on_to_the_same_end(one_process, tmp_path):
     assert all(torch.equal(ours[name], reference[name]) for name in reference)
 
 
+def test_resuming_with_another_global_batch_is_refused(one_process, tmp_path):
+    arguments = [FLOAT64, '--work-dir', tmp_path, '--resume', one_process]
+    options = ['--cfg-options', 'train_dataloader.batch_size=4']
+    done = run('tools/train.py', *arguments, *options, check=False)
+    assert done.returncode != 0
+    assert 'the checkpoint made 6 steps in 2 epochs' in done.stdout.splitlines()[-1]
+
+
 def test_logs_show_progress_losses_entropy_rate_and_momentum(one_process):
     log = next(one_process.glob('*/*.log')).read_text()
     line = next(line for line in log.splitlines() if 'Epoch(train) [2][3/3]' in line)

@@ -12,12 +12,14 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 @pytest.mark.parametrize(
     'option, message',
     [
-        ('modle.backbone=None', "no 'modle'; did you mean 'model'?"),
+        ('modle.backbone=None', "no setting 'modle'; did you mean 'model'?"),
         ('model.matching.temperature=0.1', "unexpected keyword argument 'temperature'"),
         ('train_dataloader.batch_size=25', '24 images do not fill a batch of 25'),
         ('model.backbone.init_cfg.checkpoint=none.pth', 'none.pth'),
         ('optim_wrapper.accumulative_counts=3', 'batch_size=8 cannot be split'),
         ('load_from=OTHER', 'tensors matched'),
+        ('global_size=(96,48)', 'nothing would change'),
+        ('optim_wrapper.paramwise_cfg.norm_decay_mult=0', 'norm_decay_mult'),
         ('optim_wrapper.optimizer.lr=1e30', 'non-finite loss'),
         (
             'train_dataloader.dataset.pipeline.0.local_size=(64,32)',
