@@ -15,7 +15,13 @@ import sys
 from pathlib import Path
 
 from saip_mm import __version__
-from saip_mm.engine.backbone import Backbone, describe, find_backbone, with_metadata
+from saip_mm.engine.backbone import (
+    Backbone,
+    architecture_of,
+    describe,
+    find_backbone,
+    with_metadata,
+)
 from saip_mm.engine.checkpoint import (
     fit_backbone,
     read_checkpoint,
@@ -97,6 +103,7 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         ValueError: If the checkpoint does not hold a whole backbone.
     """
     backbone, role = choose_backbone(checkpoint, args.role)
+    architecture_of(backbone)  # complains where this is not a ViT at all
     if backbone.grid is None:
         raise ValueError(
             'does not say on which patch grid its positions are: pass it through '

@@ -227,7 +227,14 @@ def load_pretrained(
         FileNotFoundError: If there is no such file.
         ValueError: If the file cannot be read safely, or does not fit ``module``.
     """
-    path = resolve_checkpoint(checkpoint)
+    try:
+        path = resolve_checkpoint(checkpoint)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}. It is named by the backbone's init_cfg: make it with "
+            'tools/export_backbone.py or tools/convert_checkpoint.py, or set '
+            'init_cfg=None to start from scratch'
+        ) from None
     content = read_checkpoint(path)
     try:
         backbone = find_backbone(content, prefix)

@@ -6,7 +6,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
+from torch import nn
 
+from ..datasets import DrawViews
 from .loops import AccumulatingTrainLoop
 
 
@@ -37,6 +39,7 @@ class SAIPHook(Hook):
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.model = model
+        _compare_patch_sizes(runner, model)
         runner.optim_wrapper.optimizer.register_step_post_hook(
             lambda *_: model.after_step(self.momentum_at(runner.iter, runner.max_iters))
         )
@@ -72,3 +75,15 @@ class SAIPHook(Hook):
             self.end
             - (self.end - self.start) * (1 + math.cos(math.pi * step / steps)) / 2
         )
+
+
+def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
+    sizes = {'model.data_preprocessor': model.data_preprocessor.patch_size}
+    if model.reconstruction:
+        sizes['model.reconstruction'] = model.reconstruction.patch_size
+    for i, step in enumerate(runner.train_dataloader.dataset.pipeline.transforms):
+        if isinstance(step, DrawViews):
+            sizes[f'train_dataloader.dataset.pipeline.{i}'] = step.patch_size
+    if len(set(sizes.values())) > 1:
+        found = ', '.join(f'{size} in {key}' for key, size in sizes.items())
+        raise ValueError(f'patch_size must be the same everywhere; it is {found}')

@@ -31,7 +31,8 @@ class SAIPViT(VisionTransformer):
         arch: An architecture name of MMPretrain's ViT, or a dict with ``embed_dims``,
             ``num_layers``, ``num_heads`` and ``feedforward_channels``.
         img_size: (h, w) in pixels for which positions are learned.
-        middle_block: Index of the block after which the middle tokens are taken.
+        middle_block: Index of the block after which the middle tokens are taken; by
+            default half the number of blocks, which is 6 of 12.
         out_type: What :meth:`forward` returns of each block in ``out_indices``:
             ``'featmap'`` [B, C, h, w], ``'cls_token'`` [B, C], ``'raw'`` or
             ``'avg_featmap'``.
@@ -46,7 +47,7 @@ class SAIPViT(VisionTransformer):
         self,
         arch: str | dict = 'deit-tiny',
         img_size: tuple[int, int] = (256, 128),
-        middle_block: int = 6,
+        middle_block: int | None = None,
         out_type: str = 'featmap',
         source_grid: tuple[int, int] | None = None,
         init_cfg: dict | None = None,
@@ -57,6 +58,8 @@ class SAIPViT(VisionTransformer):
         )
         if self.cls_token is None:
             raise ValueError('SAIPViT needs its class token: leave with_cls_token=True')
+        if middle_block is None:
+            middle_block = self.num_layers // 2
         if not 0 <= middle_block < self.num_layers - 1:
             raise ValueError(
                 f'middle_block={middle_block} does not come before the last of the '
