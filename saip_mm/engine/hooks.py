@@ -78,7 +78,10 @@ class SAIPHook(Hook):
 
 
 def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
-    sizes = {'model.data_preprocessor': model.data_preprocessor.patch_size}
+    sizes = {
+        'model.backbone': model.backbone.patch_size,
+        'model.data_preprocessor': model.data_preprocessor.patch_size,
+    }
     if model.reconstruction:
         sizes['model.reconstruction'] = model.reconstruction.patch_size
     for i, step in enumerate(runner.train_dataloader.dataset.pipeline.transforms):

@@ -66,6 +66,7 @@ class SAIPViT(VisionTransformer):
                 f'{self.num_layers} blocks (counted from 0)'
             )
         self.middle_block = middle_block
+        self.patch_size = self.patch_embed.projection.kernel_size[0]
         self.source_grid = source_grid
 
     def init_weights(self) -> None:

@@ -19,6 +19,7 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ('optim_wrapper.accumulative_counts=3', 'batch_size=8 cannot be split'),
         ('load_from=OTHER', 'tensors matched'),
         ('train_dataloader.dataset.pipeline.0.patch_size=8', '8 in train_dataloader'),
+        ('model.backbone.patch_size=8', 'it is 8 in model.backbone, 16 in model'),
         ('global_size=(96,48)', 'nothing would change'),
         ('optim_wrapper.paramwise_cfg.norm_decay_mult=0', 'norm_decay_mult'),
         ('optim_wrapper.optimizer.lr=1e30', 'non-finite loss'),
