@@ -13,7 +13,7 @@ from saip_mm.datasets.synthetic import (
     draw_person,
     draw_scene,
 )
-from saip_mm.datasets.synthetic.body import draw_identity, draw_pose, skeleton, turned
+from saip_mm.datasets.synthetic.body import draw_body, draw_pose, skeleton, turned
 from saip_mm.datasets.synthetic.tubes import Patch, make_tube
 
 KEYS = [(0, 0, 0), (0, 0, 1), (0, 7, 3), (5, 7, 3), (0, 299, 12)]
@@ -37,8 +37,8 @@ def bodies():
     drawn = []
     for seed in range(200):
         rng = np.random.default_rng(seed)
-        who, poses = draw_identity(rng), (draw_pose(rng), draw_pose(rng))
-        drawn.append((poses, [skeleton(who, pose) for pose in poses]))
+        body, poses = draw_body(rng), (draw_pose(rng), draw_pose(rng))
+        drawn.append((poses, [skeleton(body, pose) for pose in poses]))
     return drawn
 
 
@@ -68,7 +68,7 @@ def test_an_identity_keeps_its_clothes():
     itself = same & np.eye(6, dtype=bool)[None, :, None, :]
     same = np.broadcast_to(same, distance.shape)
     within, between = distance[same & ~itself].mean(), distance[~same].mean()
-    assert within < 0.6 * between
+    assert within < 0.7 * between
 
 
 @pytest.mark.parametrize('size', [(256, 128), (255, 127), (16, 16), (40, 300)])
@@ -100,15 +100,23 @@ def test_joints_bend_only_where_people_do(bodies):
                 shin = body['ankle' + side] - body['knee' + side]
                 # Cross product about the lateral axis: positive when bent backwards.
                 assert thigh[2] * shin[1] - thigh[1] * shin[2] > -1e-3
-                assert thigh[1] > 0.5 * np.linalg.norm(thigh)
+                assert pose.seated or thigh[1] > 0.5 * np.linalg.norm(thigh)
 
 
 def test_people_stand_on_the_ground_as_tall_as_people(bodies):
-    for _, skeletons in bodies:
-        for joints in skeletons:
+    seated = upright = 0
+    for poses, skeletons in bodies:
+        for pose, joints in zip(poses, skeletons, strict=True):
             lowest = max(at[1] for at in joints.values())
             assert -0.03 < lowest <= 0
-            assert 0.85 < -joints['crown'][1] < 1.02
+            height = -joints['crown'][1]
+            if pose.seated:
+                assert 0.55 < height < 0.85
+                seated += 1
+            elif pose.lean < 0.3:
+                assert 0.85 < height < 1.04
+                upright += 1
+    assert upright > 5 * seated > 0
 
 
 def test_left_is_on_the_right_of_the_image_seen_from_the_front(bodies):

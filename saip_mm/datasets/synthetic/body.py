@@ -1,4 +1,4 @@
-"""Who a synthetic person is, how they stand, and where that puts their joints.
+"""The body of a synthetic person, its pose, and where that puts the joints.
 
 Lengths are fractions of the person's stature, angles are radians. The body frame is
 x to the person's left, y down, z forward; seen from the front, x is the image's right.
@@ -8,54 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Colour = tuple[int, int, int]
-
-SKINS = (
-    (234, 202, 178),
-    (222, 180, 150),
-    (212, 165, 130),
-    (182, 132, 96),
-    (140, 94, 66),
-    (98, 64, 46),
-)
-HAIRS = (
-    (28, 24, 24),
-    (54, 38, 30),
-    (92, 62, 40),
-    (140, 90, 48),
-    (202, 168, 110),
-    (116, 56, 34),
-    (150, 148, 146),
-)
-CLOTHES = (
-    (32, 32, 36),
-    (232, 230, 224),
-    (126, 128, 132),
-    (36, 48, 86),
-    (58, 98, 160),
-    (128, 172, 210),
-    (172, 38, 44),
-    (112, 30, 48),
-    (226, 126, 44),
-    (228, 196, 70),
-    (60, 120, 70),
-    (96, 104, 62),
-    (194, 172, 132),
-    (104, 72, 52),
-    (214, 132, 158),
-    (112, 74, 132),
-)
-TROUSERS = (0, 2, 3, 3, 4, 11, 12, 13, 0, 1)  # in CLOTHES; what legs usually wear
-SHOES = (0, 0, 1, 1, 2, 13, 6, 4)
-HAIR_STYLES = ('short', 'short', 'long', 'long', 'tail', 'bun', 'bald', 'cap')
-PATTERNS = ('plain', 'plain', 'stripes', 'block', 'logo', 'open', 'vertical', 'checks')
-BOTTOMS = ('trousers', 'trousers', 'trousers', 'shorts', 'skirt')
-BAGS = ('none', 'none', 'backpack', 'shoulder', 'hand')
-
 
 @dataclass(frozen=True)
-class Identity:
-    """What all images of one person share."""
+class Body:
+    """Measures of a person's body."""
 
     stature: float  # relative to the average person
     shoulder: float  # half widths and depth of the trunk
@@ -65,62 +21,27 @@ class Identity:
     girth: float  # of the limbs, relative to average
     leg: float  # hip to ankle
     head: float  # relative to average
-    skin: Colour
-    hair: Colour
-    hair_style: str
-    top: Colour
-    accent: Colour  # second colour of the top, also of a cap
-    pattern: str
-    sleeve: float  # covered part of the arm
-    hem: float  # how far the top reaches below the hip joints
-    bottom: Colour
-    bottom_kind: str
-    bottom_length: float  # covered part of the leg
-    shoes: Colour
-    bag: str
-    bag_colour: Colour
 
 
-def draw_identity(rng: np.random.Generator) -> Identity:
-    """Draw a person: body, skin, hair, clothes, bag."""
-
-    def pick(options):
-        return options[rng.integers(len(options))]
-
-    def dye(colour):
-        shifts = rng.integers(-12, 13, 3).tolist()
-        return tuple(
-            min(max(c + s, 0), 255) for c, s in zip(colour, shifts, strict=True)
-        )
-
-    top, accent = rng.choice(len(CLOTHES), 2, replace=False)
-    build = rng.uniform(0.86, 1.2)
-    bottom_kind = pick(BOTTOMS)
-    short = bottom_kind != 'trousers'
-    return Identity(
-        stature=rng.uniform(0.86, 1.1),
-        shoulder=rng.uniform(0.092, 0.112),
-        waist=build * rng.uniform(0.074, 0.088),
+def draw_body(rng: np.random.Generator) -> Body:
+    """Draw a body: short or tall, slim or stout."""
+    build = rng.uniform(0.84, 1.24)
+    return Body(
+        stature=rng.uniform(0.82, 1.1),
+        shoulder=rng.uniform(0.092, 0.114),
+        waist=build * rng.uniform(0.072, 0.09),
         hip=build * rng.uniform(0.08, 0.092),
-        depth=build * rng.uniform(0.058, 0.07),
-        girth=build * rng.uniform(0.95, 1.05),
-        leg=rng.uniform(0.475, 0.515),
-        head=rng.uniform(0.94, 1.08),
-        skin=dye(pick(SKINS)),
-        hair=dye(pick(HAIRS)),
-        hair_style=pick(HAIR_STYLES),
-        top=dye(CLOTHES[top]),
-        accent=dye(CLOTHES[accent]),
-        pattern=pick(PATTERNS),
-        sleeve=pick((0.0, 0.36, 0.36, 0.92, 0.92)),
-        hem=pick((0.01, 0.03, 0.05, 0.16)),
-        bottom=dye(CLOTHES[pick(TROUSERS)]),
-        bottom_kind=bottom_kind,
-        bottom_length=rng.uniform(0.38, 0.62) if short else 1.0,
-        shoes=dye(CLOTHES[pick(SHOES)]),
-        bag=pick(BAGS),
-        bag_colour=dye(pick(CLOTHES)),
+        depth=build * rng.uniform(0.056, 0.072),
+        girth=build * rng.uniform(0.94, 1.06),
+        leg=rng.uniform(0.47, 0.515),
+        head=rng.uniform(0.94, 1.1),
     )
+
+
+POSTURES = ('stand', 'walk', 'run', 'sit', 'bend')
+POSTURE_RATES = (0.32, 0.38, 0.12, 0.12, 0.06)
+FRONT, BACK, SIDE = 0.0, np.pi, np.pi / 2
+VIEWPOINTS = (FRONT, FRONT, BACK, BACK, SIDE, -SIDE)
 
 
 @dataclass(frozen=True)
@@ -139,6 +60,7 @@ class Pose:
     knees: tuple[float, float]
     arms: tuple[tuple[float, float], tuple[float, float]]
     forearms: tuple[tuple[float, float], tuple[float, float]]
+    seated: bool
 
 
 def _gesture(rng, swing):
@@ -163,30 +85,42 @@ def _gesture(rng, swing):
 
 
 def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw a person standing, walking or running, seen from anywhere around."""
-    gait = rng.integers(6)
-    if gait < 2:  # stand
-        stride, bend, lean = rng.uniform(0, 0.08), rng.uniform(0, 0.1), 0.0
-    elif gait < 5:  # walk
-        stride, bend, lean = rng.uniform(0.2, 0.4), rng.uniform(0.5, 0.9), 0.05
-    else:  # run
-        stride, bend, lean = rng.uniform(0.4, 0.65), rng.uniform(1.0, 1.5), 0.15
-    phase = rng.uniform(0, 2 * np.pi)
-    flexions = stride * np.sin([phase, phase + np.pi])
-    # A leg that swings forward bends its knee; the one that carries is nearly straight.
-    knees = 0.06 + bend * np.maximum(np.cos([phase, phase + np.pi]), 0)
-    spread = rng.uniform(0.0, 0.14 if gait < 2 else 0.04, 2)
-    left, left_fore = _gesture(rng, -0.9 * flexions[0])
-    right, right_fore = _gesture(rng, -0.9 * flexions[1])
+    """Draw a posture, seen from anywhere around."""
+    kind = rng.choice(POSTURES, p=POSTURE_RATES)
+    phase = rng.uniform(0, 2 * np.pi) + np.array([0, np.pi])
+    lean = rng.uniform(-0.05, 0.1)
+    spread = rng.uniform(0.0, 0.04, 2)
+    if kind == 'sit':
+        flexions, knees = rng.uniform(1.3, 1.5, 2), rng.uniform(1.1, 1.6, 2)
+        spread, lean = rng.uniform(0.02, 0.25, 2), lean + rng.uniform(-0.1, 0.2)
+    elif kind == 'bend':
+        flexions, knees = rng.uniform(0.1, 0.6, 2), rng.uniform(0.3, 1.0, 2)
+        lean += rng.uniform(0.4, 1.0)
+    else:
+        stride, bend = {
+            'stand': (rng.uniform(0, 0.08), rng.uniform(0, 0.1)),
+            'walk': (rng.uniform(0.2, 0.4), rng.uniform(0.5, 0.9)),
+            'run': (rng.uniform(0.4, 0.65), rng.uniform(1.0, 1.5)),
+        }[kind]
+        flexions = stride * np.sin(phase)
+        # The leg that swings forward bends its knee; the other is nearly straight.
+        knees = 0.06 + bend * np.maximum(np.cos(phase), 0)
+        if kind == 'stand':
+            spread = rng.uniform(0.0, 0.14, 2)
+        lean += {'stand': 0.0, 'walk': 0.05, 'run': 0.15}[kind]
+    swings = np.zeros(2) if kind == 'sit' else -0.9 * flexions
+    left, left_fore = _gesture(rng, swings[0] + 0.7 * max(lean - 0.2, 0))
+    right, right_fore = _gesture(rng, swings[1] + 0.7 * max(lean - 0.2, 0))
     return Pose(
-        yaw=rng.uniform(-np.pi, np.pi),
-        lean=lean + rng.uniform(-0.05, 0.1),
+        yaw=rng.choice(VIEWPOINTS) + rng.uniform(-0.5, 0.5),
+        lean=lean,
         sway=rng.uniform(-0.05, 0.05),
         turn=rng.uniform(-0.6, 0.6),
         thighs=tuple(zip(flexions, spread, strict=True)),
         knees=tuple(knees),
         arms=(left, right),
         forearms=(left_fore, right_fore),
+        seated=kind == 'sit',
     )
 
 
@@ -207,29 +141,29 @@ def turned(points: np.ndarray, yaw: float) -> np.ndarray:
     return points @ np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
 
 
-def skeleton(who: Identity, pose: Pose) -> dict[str, np.ndarray]:
+def skeleton(body: Body, pose: Pose) -> dict[str, np.ndarray]:
     """Joints [3] of a person who stands on y = 0, turned towards the camera by yaw.
 
     Names: pelvis, chest (between the shoulders), crown, chin and, with a suffix `_l` or
     `_r`: hip, knee, ankle, toe, shoulder, elbow, wrist, hand.
     """
     up = np.array([np.sin(pose.sway), -np.cos(pose.lean), np.sin(pose.lean)])
-    trunk = 0.762 - who.leg  # the rest is foot, neck and head
+    trunk = 0.762 - body.leg  # the rest is foot, neck and head
     chest = trunk * up
     chin = chest + 0.05 * up + np.array([0, 0, 0.012])
     joints = {'pelvis': np.zeros(3), 'chest': chest, 'chin': chin}
-    joints['crown'] = chin + 0.132 * who.head * (up + np.array([0, 0, -0.05]))
+    joints['crown'] = chin + 0.132 * body.head * (up + np.array([0, 0, -0.05]))
     for i, (suffix, side) in enumerate((('_l', 1), ('_r', -1))):
         thigh, knee = pose.thighs[i], pose.knees[i]
         shin = _direction((thigh[0] - knee, thigh[1] * 0.5), side)
-        hip = np.array([side * 0.58 * who.hip, 0, 0])
+        hip = np.array([side * 0.58 * body.hip, 0, 0])
         joints['hip' + suffix] = hip
-        joints['knee' + suffix] = hip + 0.51 * who.leg * _direction(thigh, side)
-        ankle = joints['knee' + suffix] + 0.49 * who.leg * shin
+        joints['knee' + suffix] = hip + 0.51 * body.leg * _direction(thigh, side)
+        ankle = joints['knee' + suffix] + 0.49 * body.leg * shin
         joints['ankle' + suffix] = ankle
         foot = _direction((thigh[0] - 0.8 * knee + np.pi / 2 - 0.25, 0.12), side)
         joints['toe' + suffix] = ankle + 0.105 * foot + np.array([0, 0.012, 0])
-        shoulder = chest + np.array([side * (who.shoulder - 0.012), 0.018, 0])
+        shoulder = chest + np.array([side * (body.shoulder - 0.012), 0.018, 0])
         joints['shoulder' + suffix] = shoulder
         fore = _direction(pose.forearms[i], side)
         elbow = shoulder + 0.168 * _direction(pose.arms[i], side)

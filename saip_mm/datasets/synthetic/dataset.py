@@ -6,15 +6,17 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ..people import PeopleDataset
-from .scene import draw_person, draw_scene
+from .labels import LabelledImage
+from .scene import camera_of, draw_person, draw_scene, label_person, label_scene
 
 
 @DATASETS.register_module()
 class SyntheticPeople(PeopleDataset):
-    """Images of drawn people, in a data list of `dict(identity=i, image=j)`.
+    """Images of drawn people: a data list of `dict(identity=i, image=j, camera=k)`.
 
-    An image follows from (seed, identity, image) alone; an identity keeps its body,
-    hair, clothes and bag in all its images.
+    An image follows from (seed, identity, image) alone. An identity keeps its body,
+    hair, clothes and bag over poses, viewpoints, cameras, light and places; six cameras
+    take turns.
 
     Args:
         num_identities: How many different people.
@@ -49,7 +51,7 @@ class SyntheticPeople(PeopleDataset):
 
     def load_data_list(self) -> list[dict]:
         return [
-            dict(identity=identity, image=image)
+            dict(identity=identity, image=image, camera=camera_of(identity, image))
             for identity in range(self.num_identities)
             for image in range(self.images_per_identity)
         ]
@@ -57,6 +59,11 @@ class SyntheticPeople(PeopleDataset):
     def load_image(self, data_info: dict) -> np.ndarray:
         identity, image = data_info['identity'], data_info['image']
         return draw_person(self.seed, identity, image, self.size)
+
+    def load_labelled(self, data_info: dict) -> LabelledImage:
+        """The image of an entry with its labels; the person is the first of them."""
+        identity, image = data_info['identity'], data_info['image']
+        return label_person(self.seed, identity, image, self.size)
 
     def source(self, data_info: dict) -> str:
         return (
@@ -71,7 +78,8 @@ class SyntheticScenes(PeopleDataset):
 
     Args:
         num_scenes: How many different places.
-        max_people: At most so many strangers in each.
+        max_people: At most so many people in each; up to 250.
+        min_people: At least so many.
         seed: Another seed gives other places.
         size: (h, w) of the images in pixels.
 
@@ -85,10 +93,12 @@ class SyntheticScenes(PeopleDataset):
         max_people: int = 3,
         seed: int = 0,
         size: tuple[int, int] = (224, 224),
+        min_people: int = 0,
     ) -> None:
         _at_least_one(num_scenes=num_scenes)
-        self.num_scenes, self.max_people = num_scenes, max_people
-        draw_scene(seed, 0, size, max_people)  # as above
+        self.num_scenes = num_scenes
+        self.max_people, self.min_people = max_people, min_people
+        draw_scene(seed, 0, size, max_people, min_people)  # as above
         self.seed, self.size = seed, tuple(size)
         super().__init__()
 
@@ -96,7 +106,13 @@ class SyntheticScenes(PeopleDataset):
         return [dict(image=image) for image in range(self.num_scenes)]
 
     def load_image(self, data_info: dict) -> np.ndarray:
-        return draw_scene(self.seed, data_info['image'], self.size, self.max_people)
+        crowd = (self.max_people, self.min_people)
+        return draw_scene(self.seed, data_info['image'], self.size, *crowd)
+
+    def load_labelled(self, data_info: dict) -> LabelledImage:
+        """The image of an entry with its labels."""
+        crowd = (self.max_people, self.min_people)
+        return label_scene(self.seed, data_info['image'], self.size, *crowd)
 
     def source(self, data_info: dict) -> str:
         return f'SyntheticScenes(seed={self.seed}) image {data_info["image"]}'

@@ -5,10 +5,31 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .body import Colour, Identity, Pose, skeleton, turned
+from .body import Pose, skeleton, turned
+from .garments import arm_patches, head_patches, leg_patches, top_patches
+from .labels import Limb, Part, Tag
 from .tubes import Canvas, Patch, Tube, make_tube
+from .wardrobe import Colour, Identity
 
 ARM = ('shoulder', 'elbow', 'wrist')
+SIDES = {
+    '_l': (Limb.LEFT_ARM, Part.LEFT_ARM, Limb.LEFT_LEG, Part.LEFT_LEG, Part.LEFT_SHOE),
+    '_r': (
+        Limb.RIGHT_ARM,
+        Part.RIGHT_ARM,
+        Limb.RIGHT_LEG,
+        Part.RIGHT_LEG,
+        Part.RIGHT_SHOE,
+    ),
+}
+TOP_PARTS = dict(
+    shirt=Part.UPPER_CLOTHES,
+    coat=Part.COAT,
+    dress=Part.DRESS,
+    jumpsuit=Part.JUMPSUITS,
+)
+LOWER_PARTS = dict(skirt=Part.SKIRT, trousers=Part.PANTS, shorts=Part.PANTS)
+KNEES_UP = 0.12  # a thigh that points at the camera by more hides the trunk
 
 
 class Figure:
@@ -16,10 +37,11 @@ class Figure:
 
     Args:
         who: The person.
-        pose: How they stand.
+        pose: How they hold themselves.
         foot: (x, y) pixels on the ground below the pelvis.
         height: Pixels of an upright person of stature 1.
         tilt: Radians that the camera looks down.
+        number: What pixels of this person are labelled with; not 0.
     """
 
     def __init__(
@@ -29,15 +51,20 @@ class Figure:
         foot: tuple[float, float],
         height: float,
         tilt: float = 0.0,
+        number: int = 1,
     ):
-        self.who, self.pose, self.tilt = who, pose, tilt
-        self.foot, self.scale = np.array(foot), height * who.stature
-        self.joints = skeleton(who, pose)
+        self.who, self.pose, self.tilt, self.number = who, pose, tilt, number
+        self.body, self.outfit = who.body, who.outfit
+        self.foot, self.scale = np.array(foot), height * who.body.stature
+        self.joints = skeleton(who.body, pose)
         self.forward = turned(np.array([0.0, 0.0, 1.0]), pose.yaw)
+        self.top_part = TOP_PARTS[self.outfit.upper]
+        one_piece = self.outfit.upper in ('dress', 'jumpsuit')
+        self.lower_part = self.top_part if one_piece else LOWER_PARTS[self.outfit.lower]
         self.tubes: list[Tube] = []
         hips = abs(self.joints['hip_l'][2])
         self.trunk_depth = hips + 0.02  # over both legs, behind the nearer arm
-        for side in ('_l', '_r'):
+        for side in SIDES:
             self._add_leg(side)
             self._add_arm(side)
         self._add_trunk()
@@ -45,18 +72,29 @@ class Figure:
         self._add_bag()
 
     def paint(self, canvas: Canvas, light: float = 0.0) -> None:
-        """Paint the shadow on the ground, then the parts, the farthest first.
+        """Paint shadow and seat, then the parts, the farthest first.
 
         light in [-1, 1]: where it comes from, left to right.
         """
-        angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
         feet = self.project(np.stack([self.joints['toe_l'], self.joints['toe_r']]))
         wide = np.ptp(feet[:, 0]) / 2 + 0.1 * self.scale
         x = feet[:, 0].mean() - 0.08 * light * self.scale
+        angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
         ring = np.stack([wide * np.cos(angle), 0.02 * self.scale * np.sin(angle)], 1)
         canvas.light(ring + (x, self.foot[1]), 100)
+        if self.pose.seated:
+            self._paint_seat(canvas)
         for tube in sorted(self.tubes, key=lambda tube: tube.depth):
             tube.paint(canvas, light)
+
+    def _paint_seat(self, canvas):
+        x, y = self.project(self.joints['pelvis'][None])[0]
+        half, top = 0.13 * self.scale, y + self.body.hip * self.scale
+        box = np.array([[-1, 0], [1, 0], [1, 1], [-1, 1]])
+        size = np.array([half, max(self.foot[1] - top, 1)])
+        grey = (self.who.number * 37) % 90 + 60
+        canvas.colour(box * size + (x, top), (grey, grey, grey - 10))
+        canvas.colour(box * (half, 0.03 * self.scale) + (x, top), (grey + 30,) * 3)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels [n, 2] of body points [n, 3]; orthographic, from above by tilt."""
@@ -70,6 +108,8 @@ class Figure:
         radii: Sequence[float],
         depth: float,
         colour: Colour,
+        part: Part = Part.BACKGROUND,
+        limb: Limb = Limb.NONE,
         patches: Sequence[Patch] = (),
         flatness: float = 1.0,
         turn: float = 0.0,
@@ -92,46 +132,41 @@ class Figure:
                 math.atan2(sin, cos),
                 depth,
                 colour,
+                Tag(part, self.number, limb) if part else Tag(),
                 patches,
                 flat_end,
             )
         )
 
     def _add_leg(self, side):
-        who = self.who
+        *_, limb, skin, shoe = SIDES[side]
+        outfit = self.outfit
         hip, knee, ankle, toe = (
             self.joints[name + side] for name in ('hip', 'knee', 'ankle', 'toe')
         )
         depth = hip[2] + 0.02 * (knee[2] + ankle[2])
+        if knee[2] - hip[2] > KNEES_UP and outfit.lower != 'skirt':
+            depth = self.trunk_depth + 0.0005
         points = [hip, hip + 0.6 * (knee - hip), knee]
         points += [knee + 0.35 * (ankle - knee), ankle]
-        radii = who.girth * np.array([0.052, 0.045, 0.034, 0.034, 0.02])
-        clothes = []
-        if who.bottom_kind != 'skirt':
-            length = 2.0 if who.bottom_length == 1 else who.bottom_length
-            clothes.append(Patch(-1, length, who.bottom, width=1.15))
-        self._add(points, radii, depth, who.skin, clothes)
+        radii = self.body.girth * np.array([0.052, 0.045, 0.034, 0.034, 0.02])
+        patches = leg_patches(outfit, self.lower_part)
+        self._add(points, radii, depth, outfit.skin, skin, limb, patches)
         sole = np.array([0, 0.008, 0])
         heel = ankle - 0.12 * (toe - ankle) + sole
-        self._add([heel, toe + sole], [0.023, 0.019], depth + 0.001, who.shoes)
+        foot = [heel, toe + sole]
+        self._add(foot, [0.023, 0.019], depth + 0.001, outfit.shoes, shoe, limb)
 
     def _add_arm(self, side):
-        who = self.who
+        limb, skin, *_ = SIDES[side]
         shoulder, elbow, wrist, hand = (
             self.joints[name + side] for name in (*ARM, 'hand')
         )
-        depth = self._arm_depth(side)
         points = [shoulder, elbow, elbow + 0.3 * (wrist - elbow), wrist, hand]
-        radii = who.girth * np.array([0.031, 0.024, 0.024, 0.016, 0.014])
-        sleeve = []
-        if who.sleeve:
-            sleeve.append(Patch(-1, 0.88 * who.sleeve, who.top, width=1.18))
-            if who.pattern == 'stripes':
-                bars = np.arange(0.04, 0.84 * who.sleeve, 0.16)
-                sleeve += [
-                    Patch(bar, bar + 0.08, who.accent, width=1.18) for bar in bars
-                ]
-        self._add(points, radii, depth, who.skin, sleeve)
+        radii = self.body.girth * np.array([0.031, 0.024, 0.024, 0.016, 0.014])
+        patches = arm_patches(self.outfit, self.top_part)
+        depth = self._arm_depth(side)
+        self._add(points, radii, depth, self.outfit.skin, skin, limb, patches)
 
     def _arm_depth(self, side):
         depth = sum(self.joints[name + side][2] for name in ARM) / 3
@@ -139,143 +174,100 @@ class Figure:
         return depth + self.trunk_depth * (depth > -0.03)
 
     def _add_trunk(self):
-        who, joints = self.who, self.joints
+        body, outfit, joints = self.body, self.outfit, self.joints
         chest, pelvis = joints['chest'], joints['pelvis']
         down = pelvis - chest
-        flatness = who.depth / who.waist
-        depth = self.trunk_depth
+        flatness, depth = body.depth / body.waist, self.trunk_depth
         below = (joints['knee_l'] + joints['knee_r']) / 2 - pelvis
-        if who.bottom_kind == 'skirt':
-            hem = pelvis + 2 * who.bottom_length * below
+        if outfit.lower == 'skirt':
+            hem = pelvis + 2 * outfit.bottom_length * below
             spread = 0.6 * np.ptp([joints['knee_l'][0], joints['knee_r'][0]])
-            radii = [who.waist, who.hip, max(who.hip * 1.25, spread)]
+            radii = [body.waist, body.hip, max(body.hip * 1.25, spread)]
         else:
-            hem, radii = pelvis + 0.1 * below, [who.waist, who.hip, who.hip * 0.9]
-        points = [chest + 0.8 * down, pelvis, hem]
+            hem, radii = pelvis + 0.1 * below, [body.waist, body.hip, body.hip * 0.9]
         self._add(
-            points,
+            [chest + 0.8 * down, pelvis, hem],
             radii,
             depth - 0.002,
-            who.bottom,
+            outfit.bottom,
+            self.lower_part,
+            Limb.TRUNK,
             flatness=flatness,
             flat_end=True,
         )
         neck = [joints['chin'] - 0.05 * down, chest]
-        self._add(neck, [0.028, 0.032], depth - 0.001, who.skin)
-        stations = (-0.09, 0.0, 0.08, 0.35, 0.68, 0.97)
-        points = [chest + station * down for station in stations]
-        points.append(pelvis + who.hem * below / np.linalg.norm(below))
-        radii = [0.04, who.shoulder * 0.86, who.shoulder, who.shoulder * 0.93]
-        radii += [who.waist, who.hip * 1.03, who.hip * (1.05 + who.hem)]
-        patches = [*_top_patches(who), *self._straps()]
-        self._add(points, radii, depth, who.top, patches, flatness, flat_end=True)
-
-    def _straps(self):
-        if self.who.bag != 'backpack':
-            return []
-        return [
-            Patch(0.05, 0.6, self.who.bag_colour, left, left + 0.25)
-            for left in (-0.85, 0.6)
-        ]
+        skin = (outfit.skin, Part.FACE, Limb.TRUNK)
+        self._add(neck, [0.028, 0.032], depth - 0.001, *skin)
+        points = [chest + t * down for t in (-0.09, 0.0, 0.08, 0.35, 0.68, 0.97)]
+        points.append(pelvis + outfit.hem * below / np.linalg.norm(below))
+        radii = [0.04, body.shoulder * 0.86, body.shoulder, body.shoulder * 0.93]
+        radii += [body.waist, body.hip * 1.03, body.hip * (1.05 + outfit.hem)]
+        dress = (outfit.top, self.top_part, Limb.TRUNK, top_patches(outfit))
+        self._add(points, radii, depth, *dress, flatness, flat_end=True)
+        if outfit.scarf:
+            ring = [chest - 0.13 * down, chest - 0.05 * down]
+            wool = (outfit.woolen, Part.SCARF, Limb.TRUNK)
+            self._add(ring, [0.046, 0.05], depth + 0.002, *wool)
 
     def _add_head(self):
-        who, pose = self.who, self.pose
+        body, outfit, pose = self.body, self.outfit, self.pose
         crown, chin = self.joints['crown'], self.joints['chin']
         heights = (0.2, 0.35, 0.5, 0.7, 0.85)
         axis = [crown + height * (chin - crown) for height in heights]
-        radii = who.head * np.array([0.04, 0.047, 0.048, 0.043, 0.03])
+        radii = body.head * np.array([0.04, 0.047, 0.048, 0.043, 0.03])
         depth = self.trunk_depth + 0.003
-        patches = _head_patches(who)
-        base = who.skin if who.hair_style == 'bald' else who.hair
-        self._add(axis, radii, depth, base, patches, 1.15, pose.turn)
+        skin = (outfit.skin, Part.FACE, Limb.HEAD)
+        hair = (outfit.hair, Part.HAIR, Limb.HEAD)
+        base = skin if outfit.hair_style == 'bald' else hair
+        self._add(axis, radii, depth, *base, head_patches(outfit), 1.15, pose.turn)
         front = turned(np.array([0.0, 0.0, 1.0]), pose.yaw + pose.turn)
-        surface = 0.052 * who.head * front
+        surface = 0.052 * body.head * front
         nose = crown + 0.5 * (chin - crown) + surface
         if front[2] > -0.3:
             tip = crown + 0.62 * (chin - crown) + 1.1 * surface
-            self._add([nose, tip], [0.006, 0.01], depth + 0.001, who.skin)
-        self._add_hair(crown, chin, front, depth)
+            self._add([nose, tip], [0.006, 0.01], depth + 0.001, *skin)
+        if outfit.hat == 'cap' and front[2] > -0.5:
+            brim = crown + 0.3 * (chin - crown)
+            points = [brim + 0.03 * front, brim + 0.09 * front + (0, 0.008, 0)]
+            cap = (outfit.woolen, Part.HAT, Limb.HEAD)
+            self._add(points, [0.012, 0.007], depth + 0.002, *cap)
+        self._add_hair(crown, chin, front, depth - 0.02 * np.sign(front[2]))
 
-    def _add_hair(self, crown, chin, front, depth):
-        who = self.who
+    def _add_hair(self, crown, chin, front, behind):
+        style, hair = self.outfit.hair_style, (self.outfit.hair, Part.HAIR)
         back = crown + 0.4 * (chin - crown) - 0.03 * front
-        behind = depth - 0.02 * np.sign(front[2])
         fall = (self.joints['pelvis'] - self.joints['chest']) * 0.5
-        if who.hair_style == 'long':
+        if style == 'long':
             points = [back, chin - 0.02 * front, chin - 0.05 * front + fall]
-            self._add(points, [0.05, 0.056, 0.045], behind, who.hair)
-        elif who.hair_style == 'tail':
+            self._add(points, [0.05, 0.056, 0.045], behind, *hair)
+        elif style == 'tail':
             points = [back - 0.025 * front, chin - 0.06 * front + 0.6 * fall]
-            self._add(points, [0.02, 0.014], behind, who.hair)
-        elif who.hair_style == 'bun':
+            self._add(points, [0.02, 0.014], behind, *hair)
+        elif style == 'bun':
             points = [back - 0.035 * front - (0, 0.03, 0), back - 0.045 * front]
-            self._add(points, [0.024, 0.024], behind, who.hair)
-        elif who.hair_style == 'cap' and front[2] > -0.5:
-            brim = crown + 0.34 * (chin - crown)
-            points = [brim + 0.03 * front, brim + 0.085 * front]
-            self._add(points, [0.03, 0.02], depth + 0.002, who.accent, flatness=0.3)
+            self._add(points, [0.024, 0.024], behind, *hair)
 
     def _add_bag(self):
-        who, joints = self.who, self.joints
+        outfit, joints = self.outfit, self.joints
         chest, pelvis = joints['chest'], joints['pelvis']
-        if who.bag == 'backpack':
-            behind = -(who.depth + 0.035) * self.forward
+        if outfit.bag == 'backpack':
+            behind = -(self.body.depth + 0.035) * self.forward
             points = [chest + u * (pelvis - chest) + behind for u in (0.12, 0.75)]
             depth = self.trunk_depth - 0.1 * self.forward[2]
-            pocket = (Patch(0.55, 0.95, who.accent, np.pi - 0.7, np.pi + 0.7),)
-            self._add(points, [0.07, 0.08], depth, who.bag_colour, pocket, 0.6)
-        elif who.bag == 'shoulder':
+            pocket = (Patch(0.55, 0.95, outfit.accent, np.pi - 0.7, np.pi + 0.7),)
+            look = dict(patches=pocket, flatness=0.6)
+            self._add(points, [0.07, 0.08], depth, outfit.extra, **look)
+        elif outfit.bag == 'shoulder':
             near = np.array([0, 0, 0.06])  # the strap runs around; its near half shows
             hip = pelvis + 1.5 * (joints['hip_l'] - pelvis)
             strap = [chest + 0.6 * (joints['shoulder_r'] - chest) + near, hip + near]
-            self._add(strap, [0.009] * 2, self.trunk_depth + 0.001, who.bag_colour)
+            self._add(strap, [0.009] * 2, self.trunk_depth + 0.001, outfit.extra)
             bag = [hip, hip + np.array([0, 0.07, 0])]
             depth = self.trunk_depth + np.sign(hip[2]) * 0.015
-            self._add(bag, [0.03, 0.036], depth, who.bag_colour, flatness=2.2)
-        elif who.bag == 'hand':
+            self._add(bag, [0.03, 0.036], depth, outfit.extra, flatness=2.2)
+        elif outfit.bag == 'hand':
             hand, depth = joints['hand_l'], self._arm_depth('_l') - 0.001
             top, low = hand + (0, 0.06, 0), hand + (0, 0.14, 0)
-            self._add([hand, top], [0.01, 0.01], depth, who.bag_colour)
+            self._add([hand, top], [0.01, 0.01], depth, outfit.extra)
             bag, radii = [top, low], [0.04, 0.055]
-            self._add(bag, radii, depth, who.bag_colour, flatness=2, flat_end=True)
-
-
-def _top_patches(who):
-    pattern, accent = who.pattern, who.accent
-    bands = [Patch(t, t + 0.085, accent) for t in np.arange(0.15, 0.95, 0.17)]
-    bars = [
-        Patch(0.08, 2, accent, angle, angle + 0.22)
-        for angle in np.arange(-np.pi, np.pi - 0.1, np.pi / 5)
-    ]
-    if pattern == 'stripes':
-        patches = bands
-    elif pattern == 'vertical':
-        patches = bars
-    elif pattern == 'checks':
-        patches = bands[::2] + bars[::2]
-    elif pattern == 'block':
-        patches = [Patch(0.5, 2, accent)]
-    elif pattern == 'logo':
-        patches = [Patch(0.28, 0.5, accent, -0.6, 0.6)]
-    elif pattern == 'open':
-        patches = [Patch(0.08, 2, accent, -0.3, 0.3)]
-    else:
-        patches = []
-    collar = Patch(0.0, 0.1, who.skin, -0.5, 0.5)
-    return [*patches, collar]
-
-
-def _head_patches(who):
-    dark = tuple(c // 2 for c in who.hair)
-    lips = tuple(int(c * f) for c, f in zip(who.skin, (0.8, 0.55, 0.55), strict=True))
-    hairline = -0.02 if who.hair_style in ('short', 'bald') else 0.06
-    patches = [Patch(hairline, 2, who.skin, -1.2, 1.2)]
-    if who.hair_style == 'short':
-        patches.append(Patch(0.8, 2, who.skin))
-    for eye in (-0.42, 0.42):
-        patches.append(Patch(0.27, 0.32, dark, eye - 0.22, eye + 0.22))
-        patches.append(Patch(0.38, 0.46, (40, 30, 30), eye - 0.13, eye + 0.13))
-    patches.append(Patch(0.86, 0.93, lips, -0.28, 0.28))
-    if who.hair_style == 'cap':
-        patches.append(Patch(-1, 0.14, who.accent, width=1.08))
-    return patches
+            self._add(bag, radii, depth, outfit.extra, flatness=2, flat_end=True)

@@ -15,8 +15,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .body import Colour
+from .labels import Part, Tag
+from .wardrobe import Colour
 
+UNLABELLED = Tag()
 NEUTRAL = 160  # value of the shade map that leaves a colour as it is
 EDGE, MIDDLE, HIGHLIGHT = 108, 148, 172  # shades across a tube
 SUBPIXEL_BITS = 4
@@ -26,32 +28,45 @@ FLAT_END, FLAT_WIDTH = np.zeros((2, 1)), np.ones((2, 1))  # as if there were non
 
 
 class Canvas:
-    """A picture and its light: colours are painted flat, shades beside them.
+    """A picture, its light and its labels.
 
-    `image` is uint8 RGB [H, W, 3] and is drawn into; `shade` is uint8 [H, W].
+    Colours are painted flat and shades beside them, so that light is one product.
+
+    Args:
+        image: uint8 RGB [H, W, 3], drawn into.
+        labelled: Whether to keep labels.
     """
 
-    def __init__(self, image: np.ndarray):
+    def __init__(self, image: np.ndarray, labelled: bool = False):
         self.image = image
         self.shade = np.full(image.shape[:2], NEUTRAL, np.uint8)
+        self.labels = np.zeros(image.shape, np.uint8) if labelled else None
+        """A Tag for each pixel, [H, W, 3]."""
 
-    def colour(self, polygon: np.ndarray, colour: Colour) -> None:
+    def colour(self, polygon: np.ndarray, colour: Colour, tag: Tag = UNLABELLED):
         """Fill a polygon [n, 2] of (x, y) pixels with a colour."""
-        _fill(self.image, polygon, colour)
+        points = _fixed_point(polygon)
+        cv2.fillPoly(self.image, points, colour, cv2.LINE_AA, SUBPIXEL_BITS)
+        if self.labels is not None:
+            cv2.fillPoly(self.labels, points, tag, cv2.LINE_8, SUBPIXEL_BITS)
 
     def light(self, polygon: np.ndarray, shade: int) -> None:
         """Set the shade in a polygon [n, 2] of (x, y) pixels."""
-        _fill(self.shade, polygon, shade)
+        points = _fixed_point(polygon)
+        cv2.fillPoly(self.shade, points, shade, cv2.LINE_AA, SUBPIXEL_BITS)
 
-    def develop(self, softness: float) -> np.ndarray:
-        """Return colours times shades, uint8 [H, W, 3]; softness in pixels."""
+    def develop(self, softness: float, contrast: float = 1.0) -> np.ndarray:
+        """Return colours times shades, uint8 [H, W, 3].
+
+        softness: of shades, in pixels. contrast: 0 is flat light, 1 a bright day.
+        """
         shade = cv2.GaussianBlur(self.shade, (0, 0), max(softness, 0.3))
+        shade = cv2.addWeighted(shade, contrast, shade, 0, NEUTRAL * (1 - contrast))
         return cv2.multiply(self.image, cv2.merge([shade] * 3), scale=1 / NEUTRAL)
 
 
-def _fill(target, polygon, value):
-    points = np.rint(polygon * (1 << SUBPIXEL_BITS)).astype(np.int32)
-    cv2.fillPoly(target, [points], value, cv2.LINE_AA, SUBPIXEL_BITS)
+def _fixed_point(polygon):
+    return [np.rint(polygon * (1 << SUBPIXEL_BITS)).astype(np.int32)]
 
 
 class Patch(NamedTuple):
@@ -63,6 +78,7 @@ class Patch(NamedTuple):
     left: float = -math.pi
     right: float = math.pi
     width: float = 1.0  # of loose clothes, relative to the tube
+    part: Part | None = None  # None: as the tube below
 
 
 @dataclass
@@ -74,6 +90,7 @@ class Tube:
     along: n numbers, 0 at the first joint, 1 at the last, slightly outside beyond.
     facing: angle by which the front is turned away from the camera.
     depth: larger is nearer.
+    tag: labels of what is painted.
     """
 
     sections: np.ndarray
@@ -81,6 +98,7 @@ class Tube:
     facing: float
     depth: float
     colour: Colour
+    tag: Tag
     patches: Sequence[Patch] = ()
 
     def outline(self, start=-1.0, end=2.0, left=-1.0, right=1.0) -> np.ndarray:
@@ -118,11 +136,15 @@ class Tube:
 
     def paint(self, canvas: Canvas, light: float) -> None:
         """Paint colours and shades; light in [-1, 1] is the side it comes from."""
-        canvas.colour(self.outline(), self.colour)
+        canvas.colour(self.outline(), self.colour, self.tag)
         widest = 1.0
         for patch in self.patches:
             if (u := self.across(patch)) is not None:
-                canvas.colour(self.outline(patch.start, patch.end, *u), patch.colour)
+                outline = self.outline(patch.start, patch.end, *u)
+                tag = self.tag
+                if patch.part is not None:
+                    tag = tag._replace(part=patch.part)
+                canvas.colour(outline, patch.colour, tag)
                 widest = max(widest, patch.width)
         for shade, half in ((EDGE, widest), (MIDDLE, 0.72), (HIGHLIGHT, 0.35)):
             shift = 0.5 * light * (widest - half)
@@ -141,6 +163,7 @@ def make_tube(
     facing: float,
     depth: float,
     colour: Colour,
+    tag: Tag = UNLABELLED,
     patches: Sequence[Patch] = (),
     flat_end: bool = False,
 ) -> Tube:
@@ -162,4 +185,4 @@ def make_tube(
     centre[2:-2] = points
     centre[-2:] = points[-1] + tail * tangent[-1] * radii[-1]
     along = [-0.1, -0.05, *along, 1.05, 1.1]
-    return Tube(sections, along, facing, depth, colour, patches)
+    return Tube(sections, along, facing, depth, colour, tag, patches)
