@@ -8,7 +8,7 @@ import numpy as np
 from .body import Pose, skeleton, turned
 from .garments import arm_patches, head_patches, leg_patches, top_patches
 from .labels import Limb, Part, Tag
-from .tubes import Canvas, Patch, Tube, make_tube
+from .tubes import NEUTRAL, Canvas, Patch, Tube, make_tube
 from .wardrobe import Colour, Identity
 
 ARM = ('shoulder', 'elbow', 'wrist')
@@ -76,24 +76,36 @@ class Figure:
 
         light in [-1, 1]: where it comes from, left to right.
         """
-        feet = self.project(np.stack([self.joints['toe_l'], self.joints['toe_r']]))
-        wide = np.ptp(feet[:, 0]) / 2 + 0.1 * self.scale
-        x = feet[:, 0].mean() - 0.08 * light * self.scale
+        self._paint_shadow(canvas, light)
+        # Who sits with the back to the camera has the legs behind the seat.
+        hides_legs = self.forward[2] < -0.3
+        seat_depth = self.trunk_depth - 0.003 if hides_legs else -np.inf
+        seat_waits = self.pose.seated
+        for tube in sorted(self.tubes, key=lambda tube: tube.depth):
+            if seat_waits and tube.depth > seat_depth:
+                self._paint_seat(canvas)
+                seat_waits = False
+            tube.paint(canvas, light)
+
+    def _paint_shadow(self, canvas, light):
+        toes = np.stack([self.joints['toe_l'], self.joints['toe_r']])
+        x = self.project(toes)[:, 0]
+        wide = np.ptp(x) / 2 + 0.1 * self.scale
+        y = self.scale * math.sin(self.tilt) * toes[:, 2].mean()
         angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
         ring = np.stack([wide * np.cos(angle), 0.02 * self.scale * np.sin(angle)], 1)
-        canvas.light(ring + (x, self.foot[1]), 100)
-        if self.pose.seated:
-            self._paint_seat(canvas)
-        for tube in sorted(self.tubes, key=lambda tube: tube.depth):
-            tube.paint(canvas, light)
+        canvas.light(
+            ring + (x.mean() - 0.08 * light * self.scale, self.foot[1] + y), 100
+        )
 
     def _paint_seat(self, canvas):
         x, y = self.project(self.joints['pelvis'][None])[0]
         half, top = 0.13 * self.scale, y + self.body.hip * self.scale
         box = np.array([[-1, 0], [1, 0], [1, 1], [-1, 1]])
         size = np.array([half, max(self.foot[1] - top, 1)])
-        grey = (self.who.number * 37) % 90 + 60
+        grey = (self.who.number * 37) % 70 + 40
         canvas.colour(box * size + (x, top), (grey, grey, grey - 10))
+        canvas.light(box * size + (x, top), NEUTRAL)
         canvas.colour(box * (half, 0.03 * self.scale) + (x, top), (grey + 30,) * 3)
 
     def project(self, points: np.ndarray) -> np.ndarray:
