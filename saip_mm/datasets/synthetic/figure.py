@@ -91,12 +91,11 @@ class Figure:
         toes = np.stack([self.joints['toe_l'], self.joints['toe_r']])
         x = self.project(toes)[:, 0]
         wide = np.ptp(x) / 2 + 0.1 * self.scale
-        y = self.scale * math.sin(self.tilt) * toes[:, 2].mean()
+        below = self.scale * math.sin(self.tilt) * toes[:, 2].mean()
+        middle = x.mean() - 0.08 * light * self.scale, self.foot[1] + below
         angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
         ring = np.stack([wide * np.cos(angle), 0.02 * self.scale * np.sin(angle)], 1)
-        canvas.light(
-            ring + (x.mean() - 0.08 * light * self.scale, self.foot[1] + y), 100
-        )
+        canvas.light(ring + middle, 100)
 
     def _paint_seat(self, canvas):
         x, y = self.project(self.joints['pelvis'][None])[0]
