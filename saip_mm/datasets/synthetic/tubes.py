@@ -101,7 +101,9 @@ class Tube:
     tag: Tag
     patches: Sequence[Patch] = ()
 
-    def outline(self, start=-1.0, end=2.0, left=-1.0, right=1.0) -> np.ndarray:
+    def outline(
+        self, start: float, end: float, left: float, right: float
+    ) -> np.ndarray:
         """Polygon [m, 2] of a stretch along the tube, between two u across it."""
         along, stretch = self.along, self.sections
         if start > along[0] or end < along[-1]:
@@ -136,20 +138,28 @@ class Tube:
 
     def paint(self, canvas: Canvas, light: float) -> None:
         """Paint colours and shades; light in [-1, 1] is the side it comes from."""
-        canvas.colour(self.outline(), self.colour, self.tag)
-        widest = 1.0
-        for patch in self.patches:
-            if (u := self.across(patch)) is not None:
-                outline = self.outline(patch.start, patch.end, *u)
-                tag = self.tag
-                if patch.part is not None:
-                    tag = tag._replace(part=patch.part)
-                canvas.colour(outline, patch.colour, tag)
-                widest = max(widest, patch.width)
-        for shade, half in ((EDGE, widest), (MIDDLE, 0.72), (HIGHLIGHT, 0.35)):
-            shift = 0.5 * light * (widest - half)
-            outline = self.outline(left=shift - half, right=shift + half)
-            canvas.light(outline, shade)
+        patches = [(patch, self.across(patch)) for patch in self.patches]
+        patches = [(patch, u) for patch, u in patches if u is not None]
+        widest = max([1.0, *(patch.width for patch, _ in patches)])
+        halves = np.array([widest, 0.72, 0.35])
+        middles = 0.5 * light * (widest - halves)
+        edges = np.stack([middles - halves, middles + halves], axis=1)
+        outline, *bands = self._lengthwise(np.concatenate([[[-1.0, 1.0]], edges]))
+        canvas.colour(outline, self.colour, self.tag)
+        for patch, u in patches:
+            tag = self.tag
+            if patch.part is not None:
+                tag = tag._replace(part=patch.part)
+            outline = self.outline(patch.start, patch.end, *u)
+            canvas.colour(outline, patch.colour, tag)
+        for band, shade in zip(bands, (EDGE, MIDDLE, HIGHLIGHT), strict=True):
+            canvas.light(band, shade)
+
+    def _lengthwise(self, edges):
+        """Polygons [k, m, 2] of the whole tube between edges [k, 2] across it."""
+        centre, side = self.sections[:, 0], self.sections[:, 1]
+        left, right = (centre + u[:, None, None] * side for u in edges.T)
+        return np.concatenate([left, right[:, ::-1]], axis=1)
 
 
 def _unit(vectors):
