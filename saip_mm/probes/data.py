@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 from rich.progress import track
+from torch import Tensor
 
 from ..datasets.synthetic import SyntheticPeople
 from ..datasets.views import Size
@@ -37,7 +39,7 @@ class LabelledPeople:
     """N images of one person each, and what is known of them; sizes in pixels.
 
     Attributes:
-        images: RGB, uint8 [N, h, w, 3].
+        images: RGB, uint8 numpy [N, h, w, 3].
         identities: int64 [N], from 1.
         cameras: int64 [N].
         attributes: bool [N, A].
@@ -47,12 +49,12 @@ class LabelledPeople:
     """
 
     images: np.ndarray
-    identities: np.ndarray
-    cameras: np.ndarray
-    attributes: np.ndarray
-    parts: np.ndarray
-    keypoints: np.ndarray
-    boxes: np.ndarray
+    identities: Tensor
+    cameras: Tensor
+    attributes: Tensor
+    parts: Tensor
+    keypoints: Tensor
+    boxes: Tensor
 
 
 @lru_cache(maxsize=4)
@@ -69,10 +71,14 @@ def draw_people(
     persons = [image.people[0] for image in drawn]
     return LabelledPeople(
         images=np.stack([image.image for image in drawn]),
-        identities=np.array([info['identity'] for info in infos]) + 1,
-        cameras=np.array([info['camera'] for info in infos]),
-        attributes=np.stack([person.attributes for person in persons]),
-        parts=np.stack([image.parts for image in drawn]),
-        keypoints=np.stack([person.keypoints for person in persons]),
-        boxes=np.stack([person.full_box for person in persons]),
+        identities=torch.tensor([info['identity'] for info in infos]) + 1,
+        cameras=torch.tensor([info['camera'] for info in infos]),
+        attributes=_stack([person.attributes for person in persons]),
+        parts=_stack([image.parts for image in drawn]),
+        keypoints=_stack([person.keypoints for person in persons]),
+        boxes=_stack([person.full_box for person in persons]),
     )
+
+
+def _stack(arrays: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays))

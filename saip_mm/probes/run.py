@@ -1,11 +1,12 @@
 """All probes, one after the other."""
 
-import torch
 from mmengine.logging import print_log
 
-from .data import TEST_SEED, LabelledPeople, ProbeSizes, draw_people
+from .data import TEST_SEED, TRAIN_SEED, LabelledPeople, ProbeSizes, draw_people
 from .features import Embedded, embed
-from .retrieval import Sightings, evaluate_retrieval
+from .objectives import probe_objectives
+from .readout import attribute_accuracy, keypoint_pck, part_iou
+from .retrieval import Distance, Sightings, evaluate_retrieval
 from .subject import Subject
 
 DEFAULT_SIZES = ProbeSizes()
@@ -22,29 +23,64 @@ def run_probes(subject: Subject, sizes: ProbeSizes = DEFAULT_SIZES) -> dict[str,
         Scores by name. Probes that cannot be run are left out, and the log says why.
     """
     features = subject.features
-    size = features.size
+    size, dense = features.size, features.has_patches
+    train = draw_people(sizes.train_identities, sizes.train_images, TRAIN_SEED, size)
     test = draw_people(sizes.identities, sizes.images, TEST_SEED, size)
-    tested = embed(features, test.images, features.has_patches, subject.device)
-    return reid(test, tested, features.distance)
+    train_embedded, embedded = (
+        embed(features, people.images, dense, subject.device)
+        for people in (train, test)
+    )
+    sightings = Sightings(embedded.image, test.identities, test.cameras)
+    scores = probe_reid(sightings, sightings, features.distance)
+    scores['attributes/mA'] = attribute_accuracy(
+        train_embedded.image, train.attributes, embedded.image, test.attributes
+    )
+    if dense:
+        scores |= _probe_patches(train_embedded, train, embedded, test, size)
+    else:
+        _leave_out('parts and keypoints', 'there are no features of patches')
+    if subject.no_heads:
+        _leave_out('search and reconstruction', subject.no_heads)
+    else:
+        scores |= probe_objectives(subject.model, subject.views(sizes.views))
+    return scores
 
 
-def reid(people: LabelledPeople, embedded: Embedded, distance: str) -> dict[str, float]:
-    """Every image is searched for among all others."""
-    identities = torch.from_numpy(people.identities)
-    cameras = torch.from_numpy(people.cameras)
-    sightings = Sightings(embedded.image, identities, cameras)
-    return reid_scores(sightings, sightings, distance)
-
-
-def reid_scores(
-    query: Sightings, gallery: Sightings, distance: str
+def probe_reid(
+    query: Sightings, gallery: Sightings, distance: Distance
 ) -> dict[str, float]:
+    """Scores of re-identification; says how many queries had nothing to find."""
     result = evaluate_retrieval(query, gallery, distance)
     if result.num_left_out:
         total = result.num_queries + result.num_left_out
         print_log(
-            f're-ID: {result.num_left_out} of {total} queries are left out: nobody '
-            'else has an image of their identity',
+            f're-ID: {result.num_left_out} of {total} queries are left out: no other '
+            'camera has an image of their identity',
             logger='current',
         )
     return {'reid/mAP': result.mean_average_precision, 'reid/rank1': result.rank1}
+
+
+def _probe_patches(
+    train: Embedded,
+    train_people: LabelledPeople,
+    test: Embedded,
+    people: LabelledPeople,
+    size: tuple[int, int],
+) -> dict[str, float]:
+    maps, test_maps = train.patches, test.patches
+    return {
+        'parts/mIoU': part_iou(maps, train_people.parts, test_maps, people.parts),
+        'keypoints/PCK': keypoint_pck(
+            maps,
+            train_people.keypoints,
+            test_maps,
+            people.keypoints,
+            people.boxes,
+            size,
+        ),
+    }
+
+
+def _leave_out(probes: str, reason: str) -> None:
+    print_log(f'{probes} are left out: {reason}', logger='current')

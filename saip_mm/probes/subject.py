@@ -1,18 +1,20 @@
 """What is probed: a checkpoint, a random initialisation, or no network at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
+from torch import Tensor
 
 from ..engine.backbone import Backbone, architecture_of, find_backbone, with_metadata
 from ..engine.checkpoint import load_weights, read_checkpoint, resolve_checkpoint
 from ..engine.convert import state_dict_of
 from ..models import SAIP, SAIPViT
 from .features import BASELINES, BackboneFeatures, Features
+from .objectives import draw_batches
 
 RANDOM = 'random'
 TEACHER = 'teacher.encoder.backbone.'
@@ -38,6 +40,13 @@ class Subject:
     dataset: dict | None = None
     device: torch.device | str = 'cpu'
     no_heads: str = ''
+    _views: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict, repr=False)
+
+    def views(self, num_people: int) -> list[dict[str, Tensor]]:
+        """Batches of training views of new people, drawn once."""
+        if num_people not in self._views:
+            self._views[num_people] = draw_batches(self.dataset, num_people)
+        return self._views[num_people]
 
 
 def teacher_of(model: SAIP, dataset: dict) -> Subject:
