@@ -4,6 +4,8 @@ python tools/probe.py work_dirs/saip
 python tools/probe.py backbone.pth
 python tools/probe.py random --config configs/pretrain/saip_demo.py
 python tools/probe.py histogram
+python tools/probe.py backbone.pth --market1501 data/Market-1501-v15.09.15
+python tools/probe.py backbone.pth --coco data/coco/val2017 data/coco/keypoints.json
 
 What can be probed: a training checkpoint or a work directory (its teacher), an exported
 backbone, the random initialisation of a config, and three baselines without a network.
@@ -16,7 +18,12 @@ import os
 import sys
 from pathlib import Path
 
-from saip_mm.probes import load_subject, run_probes
+from saip_mm.probes import (
+    load_subject,
+    probe_coco,
+    probe_market1501,
+    run_probes,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,6 +40,17 @@ def parse_args() -> argparse.Namespace:
         help='of the training (default: the one in the work directory); its image size '
         'is that of a baseline',
     )
+    parser.add_argument(
+        '--market1501',
+        metavar='DIR',
+        help='also re-identify real people: query/ and bounding_box_test/ in DIR',
+    )
+    parser.add_argument(
+        '--coco',
+        nargs=2,
+        metavar=('IMAGES', 'ANN'),
+        help='also find keypoints in photographs with COCO-style annotations',
+    )
     parser.add_argument('--out', type=Path, help='JSON file for the scores')
     parser.add_argument('--device', default='cpu', help='such as cuda')
     return parser.parse_args()
@@ -42,7 +60,12 @@ def main() -> int:
     args = parse_args()
     try:
         subject = load_subject(args.source, args.config, args.device)
-        scores = run_probes(subject)
+        scores = {}
+        if args.market1501:
+            scores |= probe_market1501(subject, args.market1501)
+        if args.coco:
+            scores |= probe_coco(subject, *args.coco)
+        scores |= run_probes(subject)
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from mmengine.registry import init_default_scope
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -29,7 +28,6 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
     """
     if num_people < 2:
         raise ValueError(f'views={num_people}: give 2 or more, one is no stranger')
-    init_default_scope('mmpretrain')
     plain = SyntheticPeople(num_people, 1, VIEWS_SEED, pipeline=dataset['pipeline'])
     drawing = next(s for s in plain.pipeline.transforms if isinstance(s, DrawViews))
     people = SyntheticPeople(

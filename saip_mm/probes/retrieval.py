@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -86,6 +87,17 @@ def evaluate_retrieval(
         num_queries=len(hits),
         num_left_out=len(query.features) - len(hits),
     )
+
+
+def report_left_out(result: Retrieval) -> None:
+    """Log how many queries had nothing to find, if any."""
+    if result.num_left_out:
+        total = result.num_queries + result.num_left_out
+        print_log(
+            f're-ID: {result.num_left_out} of {total} queries are left out: no other '
+            'camera has an image of their identity',
+            logger='current',
+        )
 
 
 def score_ranking(

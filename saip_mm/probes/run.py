@@ -6,7 +6,7 @@ from .data import TEST_SEED, TRAIN_SEED, LabelledPeople, ProbeSizes, draw_people
 from .features import Embedded, embed
 from .objectives import probe_objectives
 from .readout import attribute_accuracy, keypoint_pck, part_iou
-from .retrieval import Distance, Sightings, evaluate_retrieval
+from .retrieval import Sightings, evaluate_retrieval, report_left_out
 from .subject import Subject
 
 DEFAULT_SIZES = ProbeSizes()
@@ -31,10 +31,15 @@ def run_probes(subject: Subject, sizes: ProbeSizes = DEFAULT_SIZES) -> dict[str,
         for people in (train, test)
     )
     sightings = Sightings(embedded.image, test.identities, test.cameras)
-    scores = probe_reid(sightings, sightings, features.distance)
-    scores['attributes/mA'] = attribute_accuracy(
-        train_embedded.image, train.attributes, embedded.image, test.attributes
-    )
+    found = evaluate_retrieval(sightings, sightings, features.distance)
+    report_left_out(found)
+    scores = {
+        'reid/mAP': found.mean_average_precision,
+        'reid/rank1': found.rank1,
+        'attributes/mA': attribute_accuracy(
+            train_embedded.image, train.attributes, embedded.image, test.attributes
+        ),
+    }
     if dense:
         scores |= _probe_patches(train_embedded, train, embedded, test, size)
     else:
@@ -44,21 +49,6 @@ def run_probes(subject: Subject, sizes: ProbeSizes = DEFAULT_SIZES) -> dict[str,
     else:
         scores |= probe_objectives(subject.model, subject.views(sizes.views))
     return scores
-
-
-def probe_reid(
-    query: Sightings, gallery: Sightings, distance: Distance
-) -> dict[str, float]:
-    """Scores of re-identification; says how many queries had nothing to find."""
-    result = evaluate_retrieval(query, gallery, distance)
-    if result.num_left_out:
-        total = result.num_queries + result.num_left_out
-        print_log(
-            f're-ID: {result.num_left_out} of {total} queries are left out: no other '
-            'camera has an image of their identity',
-            logger='current',
-        )
-    return {'reid/mAP': result.mean_average_precision, 'reid/rank1': result.rank1}
 
 
 def _probe_patches(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import Tensor
@@ -112,10 +113,16 @@ def _build(cfg: Config) -> SAIP:
     """A model of a config, initialised at random but always the same."""
     init_default_scope('mmpretrain')
     cfg.model.backbone.pop('init_cfg', None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = MODELS.build(cfg.model)
-        model.init_weights()
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')  # else a line per parameter
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = MODELS.build(cfg.model)
+            model.init_weights()
+    finally:
+        logger.setLevel(level)
     return model.eval()
 
 
