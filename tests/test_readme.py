@@ -47,6 +47,7 @@ OPTIONS = [
     'train_dataloader.persistent_workers=False',
     'train_cfg.max_epochs=1',
     'optim_wrapper.type=OptimWrapper',
+    'custom_hooks=[]',
 ]
 
 

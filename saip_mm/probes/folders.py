@@ -48,7 +48,7 @@ def probe_market1501(subject: Subject, folder: str | Path) -> dict[str, float]:
     folders = [os.path.join(folder, name) for name in ('query', 'bounding_box_test')]
     query, gallery = (_sightings(subject, folder) for folder in folders)
     try:
-        result = evaluate_retrieval(query, gallery, subject.features.distance)
+        result = evaluate_retrieval(query, gallery)
     except ValueError as error:
         raise ValueError(f'{folder}: {error}') from error
     report_left_out(result)

@@ -59,7 +59,7 @@ def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str,
         model: Left as it was.
         batches: As :func:`draw_batches` gives them.
     """
-    sums, count = {}, 0
+    values = {}
     with frozen(model):
         for step, batch in enumerate(batches):
             model.data_preprocessor.begin_step(VIEWS_SEED, step)
@@ -70,11 +70,9 @@ def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str,
                 scores |= _search(model, anchor.middle_tokens, inputs)
             if model.reconstruction:
                 scores |= _reconstruct(model, anchor.middle_token, inputs)
-            size = len(inputs['globals'])
-            count += size
             for name, score in scores.items():
-                sums[name] = sums.get(name, 0) + size * score.item()
-    means = {name: total / count for name, total in sums.items()}
+                values.setdefault(name, []).append(score.double().cpu())
+    means = {name: torch.cat(scores).mean().item() for name, scores in values.items()}
     if model.search:
         means['search/gain'] = means['search/IoU'] - means['search/IoU_stranger']
     if model.reconstruction:
@@ -99,13 +97,17 @@ def frozen(model: SAIP) -> Iterator[None]:
 
 
 def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
-    """IoU of the mask found for tokens [B, 1 + n, C] with the place of inst."""
+    """IoU of the mask found for tokens [B, 1 + n, C] with the place of inst.
+
+    Of every scene in which that place is a token or more.
+    """
     scene = model.teacher['encoder'](inputs['scene'], until='middle')
     logits = model.search([anchor, anchor.roll(1, dims=0)], scene.middle_map)
     found = logits > 0
     place = inputs['scene_masks'][:, :1].bool()
     both = (found & place).sum(dim=(2, 3))
-    iou, stranger = (both / (found | place).sum(dim=(2, 3))).mean(dim=0)
+    iou = both / (found | place).sum(dim=(2, 3))
+    iou, stranger = iou[place.any(dim=(2, 3))[:, 0]].unbind(1)
     return {'search/IoU': iou, 'search/IoU_stranger': stranger}
 
 
@@ -118,7 +120,7 @@ def _reconstruct(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]
 
     def loss(token: Tensor) -> Tensor:
         pixels = head(token, masked.middle_token, masked.middle_map, mask)
-        return head.loss(pixels, csr, mask)
+        return head.loss(pixels, csr, mask).expand(len(csr))
 
     stranger = anchor.roll(1, dims=0)
     return {

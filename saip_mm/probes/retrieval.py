@@ -1,13 +1,11 @@
 """Re-identification: find the other images of a person, seen by other cameras."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn.functional import normalize
-
-Distance = Literal['cosine', 'euclidean']
 
 # Identities of Market-1501 that are nobody's.
 JUNK, DISTRACTOR = -1, 0
@@ -39,10 +37,9 @@ class Retrieval(NamedTuple):
 def evaluate_retrieval(
     query: Sightings,
     gallery: Sightings,
-    distance: Distance = 'cosine',
     chunk_size: int = 256,
 ) -> Retrieval:
-    """Rank the gallery by its distance from every query.
+    """Rank the gallery by its cosine distance from every query.
 
     An entry is right if it shows the query's identity to another camera. Entries that
     show it to the same camera do not count, nor does junk. Average precision is the
@@ -52,13 +49,12 @@ def evaluate_retrieval(
         query: What is searched for. May be the gallery itself: an image never counts
             as its own match, because the camera is the same.
         gallery: Where it is searched.
-        distance: Between features.
         chunk_size: Queries at a time.
 
     Raises:
         ValueError: If features are not finite, or no query has a right entry.
     """
-    features = [_prepare(each.features, distance) for each in (query, gallery)]
+    features = [_unit(each.features) for each in (query, gallery)]
     precisions, hits = [], []
     for rows in torch.arange(len(query.features)).split(chunk_size):
         right, wrong = _relevance(query, gallery, rows)
@@ -66,7 +62,8 @@ def evaluate_retrieval(
         if not findable.any():
             continue
         rows = rows[findable]
-        # without a matrix product, whose rounding would break ties
+        # |a - b|² = 2 - 2 a·b ranks as the cosine does; computed without a matrix
+        # product, whose rounding would break ties.
         distances = torch.cdist(
             features[0][rows],
             features[1],
@@ -138,10 +135,8 @@ def _relevance(
     return same & elsewhere, ~same & (gallery.identities != JUNK)
 
 
-def _prepare(features: Tensor, distance: Distance) -> Tensor:
-    """Features [N, D] whose Euclidean distances rank as ``distance`` does."""
+def _unit(features: Tensor) -> Tensor:
+    """Features [N, D] scaled to length 1, in double precision."""
     if not features.isfinite().all():
         raise ValueError('features are not finite: the network is of no use')
-    features = features.double()
-    # |a - b|² = 2 - 2 a·b for vectors of length 1
-    return normalize(features, dim=1) if distance == 'cosine' else features
+    return normalize(features.double(), dim=1)

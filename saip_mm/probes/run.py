@@ -31,7 +31,7 @@ def run_probes(subject: Subject, sizes: ProbeSizes = DEFAULT_SIZES) -> dict[str,
         for people in (train, test)
     )
     sightings = Sightings(embedded.image, test.identities, test.cameras)
-    found = evaluate_retrieval(sightings, sightings, features.distance)
+    found = evaluate_retrieval(sightings, sightings)
     report_left_out(found)
     scores = {
         'reid/mAP': found.mean_average_precision,

@@ -14,7 +14,7 @@ from ..engine.backbone import Backbone, architecture_of, find_backbone, with_met
 from ..engine.checkpoint import load_weights, read_checkpoint, resolve_checkpoint
 from ..engine.convert import state_dict_of
 from ..models import SAIP, SAIPViT
-from .features import BASELINES, BackboneFeatures, Features
+from .features import BASELINES, BackboneFeatures, BaselineFeatures, Features
 from .objectives import draw_batches
 
 RANDOM = 'random'
@@ -97,7 +97,7 @@ def _baseline(name: str, config: str | Path | None) -> Subject:
     size = DEFAULT_SIZE
     if config is not None:
         size = tuple(Config.fromfile(config).model.backbone.img_size)
-    return Subject(BASELINES[name](size), no_heads=f'{name} is no network')
+    return Subject(BaselineFeatures(name, size), no_heads=f'{name} is no network')
 
 
 def _config_beside(checkpoint: Path) -> Path | None:
