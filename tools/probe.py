@@ -18,6 +18,8 @@ import os
 import sys
 from pathlib import Path
 
+import torch
+
 from saip_mm.probes import (
     load_subject,
     probe_coco,
@@ -52,8 +54,14 @@ def parse_args() -> argparse.Namespace:
         help='also find keypoints in photographs with COCO-style annotations',
     )
     parser.add_argument('--out', type=Path, help='JSON file for the scores')
-    parser.add_argument('--device', default='cpu', help='such as cuda')
-    return parser.parse_args()
+    parser.add_argument(
+        '--device', choices=['cpu', 'cuda'], help='default: a GPU if there is one'
+    )
+    args = parser.parse_args()
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: there is no GPU that PyTorch could use')
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    return args
 
 
 def main() -> int:

@@ -44,10 +44,16 @@ def run_probes(subject: Subject, sizes: ProbeSizes = DEFAULT_SIZES) -> dict[str,
         scores |= _probe_patches(train_embedded, train, embedded, test, size)
     else:
         _leave_out('parts and keypoints', 'there are no features of patches')
-    if subject.no_heads:
+    if subject.model is None:
         _leave_out('search and reconstruction', subject.no_heads)
     else:
-        scores |= probe_objectives(subject.model, subject.views(sizes.views))
+        heads = dict(
+            search=subject.model.search, reconstruction=subject.model.reconstruction
+        )
+        for name in (name for name, head in heads.items() if not head):
+            _leave_out(name, 'the model has no such head')
+        if any(heads.values()):
+            scores |= probe_objectives(subject.model, subject.views(sizes.views))
     return scores
 
 
@@ -73,4 +79,4 @@ def _probe_patches(
 
 
 def _leave_out(probes: str, reason: str) -> None:
-    print_log(f'{probes} are left out: {reason}', logger='current')
+    print_log(f'{probes} left out: {reason}', logger='current')

@@ -83,7 +83,7 @@ def load_subject(
     if source == RANDOM:
         if config is None:
             raise ValueError(f'{RANDOM}: give the config of the model, --config CONFIG')
-        cfg = Config.fromfile(config)
+        cfg = _read_config(config)
         return teacher_of(_build(cfg).to(device), cfg.train_dataloader.dataset)
     path = resolve_checkpoint(source)
     checkpoint = read_checkpoint(path)
@@ -96,8 +96,18 @@ def load_subject(
 def _baseline(name: str, config: str | Path | None) -> Subject:
     size = DEFAULT_SIZE
     if config is not None:
-        size = tuple(Config.fromfile(config).model.backbone.img_size)
+        size = tuple(_read_config(config).model.backbone.img_size)
     return Subject(BaselineFeatures(name, size), no_heads=f'{name} is no network')
+
+
+def _read_config(path: str | Path) -> Config:
+    cfg = Config.fromfile(path)
+    if cfg.get('model', {}).get('type') != 'SAIP' or 'train_dataloader' not in cfg:
+        raise ValueError(
+            f'{path}: is not a config of pretraining, with a model of type SAIP and a '
+            'train_dataloader'
+        )
+    return cfg
 
 
 def _config_beside(checkpoint: Path) -> Path | None:
@@ -132,7 +142,7 @@ def _from_checkpoint(
     tensors = state_dict_of(checkpoint)
     has_teacher = any(name.startswith(TEACHER) for name in tensors)
     if has_teacher and config is not None:
-        cfg = Config.fromfile(config)
+        cfg = _read_config(config)
         model = _build(cfg)
         report = load_weights(model, tensors)
         missing = [n for n in report.missing if not n.startswith('data_preprocessor.')]
@@ -147,7 +157,7 @@ def _from_checkpoint(
         ).to(device, torch.float)
         for name, default in IMAGENET.items()
     }
-    reason = 'its config is not beside it: give --config' if has_teacher else 'no heads'
+    reason = 'beside it is not one config: give --config' if has_teacher else 'no heads'
     return Subject(BackboneFeatures(vit, **colours), device=device, no_heads=reason)
 
 
