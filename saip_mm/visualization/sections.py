@@ -1,0 +1,172 @@
+"""The sections of a report that show pictures, as HTML."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..models import SAIP
+from . import page
+from .glimpses import attention, nearest, reconstruct, search
+from .model import image_tokens, prepare
+from .panels import describe, make_panels
+from .people import Gallery, Sample
+from .pictures import heat, outline_mask
+from .work_dir import Unavailable
+
+
+def show_views(samples: list[Sample]) -> str:
+    """What every sample is made into."""
+    rows = []
+    for sample in samples:
+        panels = make_panels(sample.results, sample.inputs)
+        figures = [
+            page.figure(image, f'{text} of a training sample', text, 'scene')
+            for text, image in panels
+        ]
+        rows.append(page.row(figures, title=describe(sample.results)))
+    return ''.join(rows)
+
+
+def show_reconstruction(model: SAIP, samples: list[Sample]) -> str:
+    """Anchor, masked view, prediction and original of every sample."""
+    if model.reconstruction is None:
+        raise Unavailable('This model has no reconstruction head: an ablation.')
+    inputs = prepare(model, samples)
+    filling = reconstruct(model, inputs)
+    rows = []
+    for i, sample in enumerate(samples):
+        pictures = [
+            ('anchor', sample.inputs['globals'][0], 'The anchor view of a person'),
+            ('masked', filling.masked[i], 'The person with most patches removed'),
+            ('predicted', filling.filled[i], 'The removed patches predicted'),
+            ('original', filling.original[i], 'The person as it was'),
+        ]
+        rows.append(
+            page.row(page.figure(x, alt, name, 'tall') for name, x, alt in pictures)
+        )
+    return f'<div class="columns">{"".join(map(_cell, rows))}</div>'
+
+
+def show_search(model: SAIP, samples: list[Sample]) -> str:
+    """Heat maps over every scene for the right query and for a stranger's."""
+    if model.search is None:
+        raise Unavailable('This model has no search head: an ablation.')
+    if len(samples) < 2:
+        raise Unavailable('There is no second person to be the stranger.')
+    places = search(model, prepare(model, samples))
+    rows = []
+    for i, sample in enumerate(samples):
+        stranger = samples[(i + 1) % len(samples)]
+        scene, inside = sample.inputs['scene'], sample.inputs['scene_masks'][0]
+        high = max(places.right[i].max(), places.stranger[i].max()).item()
+        plain = scene.permute(1, 2, 0).numpy().copy()
+        outline_mask(plain, inside)
+        rows.append(
+            page.row(
+                [
+                    page.figure(plain, 'A scene, true place outlined', 'scene', 'scene'),
+                    _query(sample, 'query'),
+                    _heat_map(scene, places.right[i], inside, high, 'the query'),
+                    _query(stranger, 'stranger'),
+                    _heat_map(scene, places.stranger[i], inside, high, 'a stranger'),
+                ]
+            )
+        )
+    return ''.join(rows)
+
+
+def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> str:
+    """Where the class token looks: mean of the heads, then every head."""
+    chosen = np.linspace(0, len(gallery.images) - 1, count).round().astype(int)
+    images = gallery.images[np.unique(chosen)]
+    maps = attention(model, images)
+    if maps is None:
+        raise Unavailable('This backbone has no attention.')
+    rows = []
+    for image, heads in zip(images, maps, strict=True):
+        shown = {'mean of the heads': heads.mean(dim=0)}
+        shown |= {f'head {i + 1}': head for i, head in enumerate(heads[:6])}
+        figures = [page.figure(image, 'A person', 'image', 'tall')]
+        for name, values in shown.items():
+            picture = heat(image, values, values.max().item())
+            most = f'{name}, to {values.max():.1%}'
+            figures.append(page.figure(picture, f'Attention, {name}', most, 'tall'))
+        rows.append(page.row(figures))
+    return f'<div class="columns">{"".join(map(_cell, rows))}</div>'
+
+
+def show_neighbours(
+    models: dict[str, SAIP], gallery: Gallery, num_queries: int = 6
+) -> str:
+    """Rows of a query and its nearest neighbours, by every model."""
+    if len(gallery.images) < 2:
+        raise Unavailable('There is only one image, which has no neighbours.')
+    queries = _choose_queries(gallery, num_queries)
+    columns = []
+    for name, model in models.items():
+        ranked = nearest(image_tokens(model, gallery.images), gallery, queries)
+        rows = [
+            _neighbours(gallery, query, neighbours)
+            for query, neighbours in zip(queries, ranked, strict=True)
+        ]
+        score = _share_right(gallery, queries, ranked)
+        columns.append(_cell(f'<h3>{name}{score}</h3>{"".join(rows)}'))
+    return f'<div class="columns">{"".join(columns)}</div>'
+
+
+def _cell(content: str) -> str:
+    return f'<div>{content}</div>'
+
+
+def _query(sample: Sample, name: str) -> str:
+    return page.figure(
+        sample.inputs['globals'][0], f'The {name}: a person', name, 'tall'
+    )
+
+
+def _heat_map(
+    scene: Tensor, values: Tensor, inside: Tensor, high: float, whose: str
+) -> str:
+    """The map, with its mean probability inside and outside of the true place."""
+    picture = heat(scene, values, high)
+    outline_mask(picture, inside)
+    within, without = values[inside].mean(), values[~inside].mean()
+    caption = f'{whose}: {within:.2f} inside, {without:.2f} outside'
+    return page.figure(
+        picture, f'Where {whose} is found in the scene', caption, 'scene'
+    )
+
+
+def _choose_queries(gallery: Gallery, count: int) -> np.ndarray:
+    """Images of different people, evenly spread."""
+    candidates = np.arange(len(gallery.images))
+    if gallery.identities is not None:
+        _, candidates = np.unique(gallery.identities, return_index=True)
+    chosen = np.linspace(0, len(candidates) - 1, min(count, len(candidates)))
+    return candidates[chosen.round().astype(int)]
+
+
+def _neighbours(gallery: Gallery, query: int, neighbours: np.ndarray) -> str:
+    figures = [page.figure(gallery.images[query], 'Query', 'query', 'query')]
+    for rank, index in enumerate(neighbours, 1):
+        kind, caption = '', str(rank)
+        if gallery.identities is not None:
+            same = gallery.identities[index] == gallery.identities[query]
+            kind = 'right' if same else 'wrong'
+            caption = f'{rank} {"✓ same" if same else "✗ other"}'
+        alt = f'Neighbour {caption}'
+        figures.append(page.figure(gallery.images[index], alt, caption, kind))
+    return page.row(figures, 'neighbours')
+
+
+def _share_right(
+    gallery: Gallery, queries: np.ndarray, ranked: list[np.ndarray]
+) -> str:
+    if gallery.identities is None:
+        return ''
+    right = [
+        gallery.identities[neighbours] == gallery.identities[query]
+        for query, neighbours in zip(queries, ranked, strict=True)
+    ]
+    right = torch.from_numpy(np.concatenate(right))
+    return f': {int(right.sum())} of {len(right)} neighbours right'
