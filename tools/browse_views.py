@@ -46,7 +46,7 @@ def draw_row(title: str, panels: list[Panel]) -> Image.Image:
     left = GAP
     for (text, image), width in zip(panels, widths, strict=True):
         pen.text((left, LINE), text, fill='black', font=FONT)
-        row.paste(image, (left, 2 * LINE))
+        row.paste(image, (left, 2 * LINE), image.convert('RGBA'))
         left += width + GAP
     return row
 

@@ -117,9 +117,10 @@ def draw(chart: Chart, images_per_step: int | None = None) -> str:
     ]
     for label, level in chart.levels.items():
         y = scale.y(level)
+        beside = y - 4 if y > TOP + 15 else y + 12  # clear of the legend
         parts.append(
             f'<path class="level" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-            f'<text class="unit" x="{WIDTH - RIGHT - 2}" y="{y - 4:.1f}">'
+            f'<text class="unit" x="{WIDTH - RIGHT - 2}" y="{beside:.1f}">'
             f'{escape(label)}</text>'
         )
     legend = LEFT
@@ -154,7 +155,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= rough * 0.999)
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [float(f'{i * step:.12g}') for i in range(first, last + 1)]
 
 
 class _Scale:
@@ -197,11 +198,12 @@ def _axes(scale: _Scale, images_per_step: int | None) -> list[str]:
 def _curve(points: Points, scale: _Scale, colour: str, label: str) -> list[str]:
     places = [(scale.x(step), scale.y(value)) for step, value in points]
     line = 'L'.join(f'{x:.1f} {y:.1f}' for x, y in places)
-    parts = [f'<path class="{colour}" d="M{line}"><title>{escape(label)}</title></path>']
+    name = escape(label)
+    parts = [f'<path class="{colour}" d="M{line}"><title>{name}</title></path>']
     if len(points) <= 30:
         parts += [
             f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.5">'
-            f'<title>{escape(label)}: {value:g} at step {step}</title></circle>'
+            f'<title>{name}: {value:g} at step {step}</title></circle>'
             for (x, y), (step, value) in zip(places, points, strict=True)
         ]
     return parts

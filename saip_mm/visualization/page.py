@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
-import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from .panels import picture
 from .pictures import data_uri
 
 
@@ -37,25 +37,40 @@ def missing(reason: str) -> str:
     return f'<p class="missing">{escape(reason)}</p>'
 
 
-def figure(
-    image: Image.Image | Tensor | np.ndarray,
-    alt: str,
-    caption: str = '',
-    kind: str = '',
-) -> str:
-    """A picture; ``alt`` says what it shows to those who cannot see it."""
-    text = f'<figcaption>{escape(caption)}</figcaption>' if caption else ''
-    width, height = image.size if isinstance(image, Image.Image) else _size(image)
+def figure(image: Image.Image | Tensor, alt: str, caption: str, kind: str = '') -> str:
+    """A picture (tensors: uint8 [3, h, w]).
+
+    Args:
+        alt: What it shows, for those who cannot see it.
+        caption: Below it.
+        kind: Its class in the style sheet.
+    """
+    image = picture(image) if isinstance(image, Tensor) else image
+    width, height = image.size
     return (
         f'<figure class="{kind}"><img src="{data_uri(image)}" alt="{escape(alt)}" '
-        f'width="{width}" height="{height}">{text}</figure>'
+        f'width="{width}" height="{height}">'
+        f'<figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 
-def row(figures: Iterable[str], kind: str = '', title: str = '') -> str:
-    """Pictures side by side."""
+def row(figures: Iterable[str], title: str = '') -> str:
+    """Pictures of one height side by side, in more lines where there is no room."""
     head = f'<h3>{escape(title)}</h3>' if title else ''
-    return f'{head}<div class="row {kind}">{"".join(figures)}</div>'
+    return f'{head}<div class="row">{"".join(figures)}</div>'
+
+
+def strip(figures: Sequence[str], kind: str = '') -> str:
+    """Pictures of one size in one line, as small as that makes them."""
+    return (
+        f'<div class="strip {kind}" style="--n:{len(figures)}">{"".join(figures)}</div>'
+    )
+
+
+def columns(parts: Iterable[str]) -> str:
+    """Pieces of HTML next to each other where there is room."""
+    cells = ''.join(f'<div>{part}</div>' for part in parts)
+    return f'<div class="columns">{cells}</div>'
 
 
 def table(facts: Mapping[str, object]) -> str:
@@ -92,14 +107,6 @@ def page(title: str, head: str, sections: Sequence[Section]) -> str:
         links=links,
         sections='\n'.join(map(str, sections)),
     )
-
-
-def _size(image: Tensor | np.ndarray) -> tuple[int, int]:
-    """(width, height)"""
-    height, width = (
-        image.shape[1:] if isinstance(image, Tensor) else image.shape[:2]
-    )
-    return width, height
 
 
 _PAGE = Template("""\
@@ -144,17 +151,16 @@ progress { width: 100%; height: .8rem; accent-color: var(--c0); }
 .finished { color: var(--good); } .crashed { color: var(--bad); }
 .running, .interrupted { color: var(--busy); }
 .missing { border-left: 4px solid var(--busy); padding-left: .75rem; }
-.row { display: flex; flex-wrap: wrap; gap: .75rem; align-items: flex-end; }
+.row { display: flex; flex-wrap: wrap; gap: .5rem .75rem; margin-bottom: .75rem; }
 figure { margin: 0; max-width: 100%; }
-figcaption { font-size: .78rem; line-height: 1.3; color: var(--pale); }
+figcaption { font-size: .78rem; line-height: 1.3; color: var(--pale);
+  width: 0; min-width: 100%; white-space: pre-line; }
 img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
-.tall img { height: 13rem; width: auto; }
-.scene img { height: 13rem; width: auto; }
-.neighbours {
-  display: grid; gap: .5rem; align-items: start; margin-bottom: .75rem;
-  grid-template-columns: 1.15fr repeat(5, 1fr); max-width: 46rem;
-}
-.neighbours img { width: 100%; border: 4px solid var(--rule); }
+.row img { height: 13rem; width: auto; }
+.strip { display: grid; gap: .5rem; margin-bottom: .75rem;
+  grid-template-columns: repeat(var(--n), minmax(0, 7.5rem)); }
+.strip img { width: 100%; }
+.neighbours img { border: 4px solid var(--rule); }
 .neighbours .query img { border-color: var(--ink); }
 .neighbours .right img { border-color: var(--good); }
 .neighbours .wrong img { border-color: var(--bad); border-style: dashed; }
@@ -183,8 +189,8 @@ pre { overflow-x: auto; font-size: .8rem; line-height: 1.4; white-space: pre-wra
 summary { cursor: pointer; color: var(--link); }
 @media (max-width: 40rem) {
   body { padding: .5rem; } section, header { padding: .75rem; }
-  .tall img, .scene img { height: 9.5rem; }
-  .row, .neighbours { gap: .3rem; } .neighbours img { border-width: 3px; }
+  .row img { height: 7rem; } .row { gap: .3rem; } figcaption { font-size: .7rem; }
+  .strip { gap: .25rem; } .neighbours img { border-width: 3px; }
 }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --pale: #444; --rule: #bbb;

@@ -29,10 +29,11 @@ def outline(
 
 
 def grid(images: list[Image.Image], rows: int = 2) -> Image.Image:
-    """Images of one size in a grid, filled column by column."""
-    width, height = (side + GAP // 2 for side in images[0].size)
+    """Images of one size in a grid, filled column by column, clear in between."""
+    gap = GAP // 2
+    width, height = (side + gap for side in images[0].size)
     columns = -(-len(images) // rows)
-    canvas = Image.new('RGB', (columns * width, rows * height), 'white')
+    canvas = Image.new('RGBA', (columns * width - gap, rows * height - gap))
     for i, image in enumerate(images):
         canvas.paste(image, (i // rows * width, i % rows * height))
     return canvas

@@ -13,7 +13,7 @@ from ..datasets import PeopleDataset
 from ..datasets.apply_views import resize
 from .work_dir import Unavailable
 
-HELD_OUT = 1_000_000  # added to the training's seeds: people and places unlike any in it
+HELD_OUT = 1_000_000  # added to the training's seeds: other people, other places
 IDENTITIES, IMAGES_EACH = 24, 8  # of drawn people
 GALLERY = 240  # at most so many photographs
 
@@ -97,8 +97,10 @@ class People:
     def _spread(self, count: int) -> list[int]:
         """Indices of different people, evenly spread over the data set."""
         infos = self._infos(min(len(self.dataset), GALLERY))
-        first = {info.get('identity', info['sample_idx']): info for info in infos}
-        infos = list(first.values())
+        one_each: dict[int, dict] = {}
+        for info in infos:
+            one_each.setdefault(info.get('identity', info['sample_idx']), info)
+        infos = list(one_each.values())
         chosen = np.linspace(0, len(infos) - 1, min(count, len(infos))).round()
         return [infos[int(i)]['sample_idx'] for i in chosen]
 

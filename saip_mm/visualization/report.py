@@ -88,7 +88,9 @@ class Report:
             self._section('Losses', LOSSES, lambda: self._charts(series, 'loss')),
             self._section('Probes', PROBES, lambda: self._charts(series, 'probe')),
             self._section(
-                'Training samples', VIEWS, lambda: sections.show_views(self.samples()[:3])
+                'Training samples',
+                VIEWS,
+                lambda: sections.show_views(self.samples()[:3]),
             ),
             self._section(
                 'Reconstruction',
@@ -166,7 +168,9 @@ class Report:
         facts = [f'{words}.']
         if done.seconds:
             took = datetime.timedelta(seconds=round(done.seconds))
-            facts.append(f'Time by the logs of {len(self.work_dir.runs)} run(s): {took}.')
+            starts = len(self.work_dir.runs)
+            runs = f'{starts} runs' if starts > 1 else 'one run'
+            facts.append(f'It took {took} in {runs}, by the logs.')
         if done.state == 'interrupted' and done.last_sign is not None:
             ago = datetime.timedelta(seconds=round(done.last_sign))
             facts.append(f'Its last sign of life was {ago} before this report.')
@@ -217,11 +221,13 @@ class Report:
         if torch.cuda.is_available():
             device = torch.cuda.get_device_name()
         facts['Device of this report'] = f'{device}, {torch.get_num_threads()} threads'
-        note = '' if logged else page.missing(
+        if logged:
+            return page.table(facts)
+        reason = (
             'The log does not describe the environment of the training: these are the '
             'versions that made this report.'
         )
-        return note + page.table(facts)
+        return page.missing(reason) + page.table(facts)
 
     def _config(self) -> str:
         file = self.work_dir.config_file()
@@ -249,13 +255,14 @@ RECONSTRUCTION = (
 SEARCH = (
     'A person is pasted into a scene, its true place outlined. The head is asked where '
     'the query is: bright is where it believes so, with one scale of colours for both '
-    'maps of a row; below are its mean probabilities inside and outside of the place. '
+    'maps of a row; below are its mean probabilities in and out of the place. '
     'For a stranger, who is not in the scene, nothing should light up. The scene holds '
     'a second, partial crop of the same person, which is not asked for here.'
 )
 ATTENTION = (
-    'Attention of the class token over the patches in the last block of the teacher, '
-    'every map scaled to its own highest share.'
+    'Attention of the class token over the patches in the last block of the teacher: '
+    'mean of the heads and each head. Every map goes from its lowest share (dark) to '
+    'its highest (bright), given below it.'
 )
 NEIGHBOURS = (
     'A query and the images whose image tokens of the teacher are most like its own, '

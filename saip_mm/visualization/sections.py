@@ -4,13 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..datasets.views import Crop
 from ..models import SAIP
 from . import page
 from .glimpses import attention, nearest, reconstruct, search
 from .model import image_tokens, prepare
-from .panels import describe, make_panels
+from .panels import INST, describe, make_panels, outline, picture
 from .people import Gallery, Sample
-from .pictures import heat, outline_mask
+from .pictures import heat
 from .work_dir import Unavailable
 
 
@@ -20,7 +21,7 @@ def show_views(samples: list[Sample]) -> str:
     for sample in samples:
         panels = make_panels(sample.results, sample.inputs)
         figures = [
-            page.figure(image, f'{text} of a training sample', text, 'scene')
+            page.figure(image, f'{text} of a training sample', text)
             for text, image in panels
         ]
         rows.append(page.row(figures, title=describe(sample.results)))
@@ -41,10 +42,9 @@ def show_reconstruction(model: SAIP, samples: list[Sample]) -> str:
             ('predicted', filling.filled[i], 'The removed patches predicted'),
             ('original', filling.original[i], 'The person as it was'),
         ]
-        rows.append(
-            page.row(page.figure(x, alt, name, 'tall') for name, x, alt in pictures)
-        )
-    return f'<div class="columns">{"".join(map(_cell, rows))}</div>'
+        figures = [page.figure(image, alt, name) for name, image, alt in pictures]
+        rows.append(page.strip(figures))
+    return page.columns(rows)
 
 
 def show_search(model: SAIP, samples: list[Sample]) -> str:
@@ -57,21 +57,17 @@ def show_search(model: SAIP, samples: list[Sample]) -> str:
     rows = []
     for i, sample in enumerate(samples):
         stranger = samples[(i + 1) % len(samples)]
-        scene, inside = sample.inputs['scene'], sample.inputs['scene_masks'][0]
         high = max(places.right[i].max(), places.stranger[i].max()).item()
-        plain = scene.permute(1, 2, 0).numpy().copy()
-        outline_mask(plain, inside)
-        rows.append(
-            page.row(
-                [
-                    page.figure(plain, 'A scene, true place outlined', 'scene', 'scene'),
-                    _query(sample, 'query'),
-                    _heat_map(scene, places.right[i], inside, high, 'the query'),
-                    _query(stranger, 'stranger'),
-                    _heat_map(scene, places.stranger[i], inside, high, 'a stranger'),
-                ]
-            )
-        )
+        scene = picture(sample.inputs['scene'])
+        outline(scene, _place(sample), INST)
+        figures = [
+            page.figure(scene, 'A scene, the true place outlined', 'scene'),
+            _query(sample, 'query'),
+            _heat_map(sample, places.right[i], high, 'query'),
+            _query(stranger, 'stranger'),
+            _heat_map(sample, places.stranger[i], high, 'stranger'),
+        ]
+        rows.append(page.row(figures))
     return ''.join(rows)
 
 
@@ -84,15 +80,16 @@ def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> str:
         raise Unavailable('This backbone has no attention.')
     rows = []
     for image, heads in zip(images, maps, strict=True):
-        shown = {'mean of the heads': heads.mean(dim=0)}
+        shown = {'mean': heads.mean(dim=0)}
         shown |= {f'head {i + 1}': head for i, head in enumerate(heads[:6])}
-        figures = [page.figure(image, 'A person', 'image', 'tall')]
+        figures = [page.figure(image, 'A person', 'image')]
         for name, values in shown.items():
-            picture = heat(image, values, values.max().item())
-            most = f'{name}, to {values.max():.1%}'
-            figures.append(page.figure(picture, f'Attention, {name}', most, 'tall'))
-        rows.append(page.row(figures))
-    return f'<div class="columns">{"".join(map(_cell, rows))}</div>'
+            low, high = values.min().item(), values.max().item()
+            caption = f'{name}\n{100 * low:.1f}–{100 * high:.1f}%'
+            warm = heat(image, values, low, high)
+            figures.append(page.figure(warm, f'Attention, {name}', caption))
+        rows.append(page.strip(figures))
+    return page.columns(rows)
 
 
 def show_neighbours(
@@ -102,7 +99,7 @@ def show_neighbours(
     if len(gallery.images) < 2:
         raise Unavailable('There is only one image, which has no neighbours.')
     queries = _choose_queries(gallery, num_queries)
-    columns = []
+    parts = []
     for name, model in models.items():
         ranked = nearest(image_tokens(model, gallery.images), gallery, queries)
         rows = [
@@ -110,31 +107,33 @@ def show_neighbours(
             for query, neighbours in zip(queries, ranked, strict=True)
         ]
         score = _share_right(gallery, queries, ranked)
-        columns.append(_cell(f'<h3>{name}{score}</h3>{"".join(rows)}'))
-    return f'<div class="columns">{"".join(columns)}</div>'
-
-
-def _cell(content: str) -> str:
-    return f'<div>{content}</div>'
+        parts.append(f'<h3>{name}{score}</h3>{"".join(rows)}')
+    return page.columns(parts)
 
 
 def _query(sample: Sample, name: str) -> str:
-    return page.figure(
-        sample.inputs['globals'][0], f'The {name}: a person', name, 'tall'
-    )
+    return page.figure(sample.inputs['globals'][0], f'The {name}: a person', name)
 
 
-def _heat_map(
-    scene: Tensor, values: Tensor, inside: Tensor, high: float, whose: str
-) -> str:
+def _place(sample: Sample) -> Crop:
+    """Where the whole person was pasted into the scene."""
+    views = sample.results['views']
+    return Crop(*views.places[0], *views.roi.size)
+
+
+def _heat_map(sample: Sample, values: Tensor, high: float, whose: str) -> str:
     """The map, with its mean probability inside and outside of the true place."""
-    picture = heat(scene, values, high)
-    outline_mask(picture, inside)
-    within, without = values[inside].mean(), values[~inside].mean()
-    caption = f'{whose}: {within:.2f} inside, {without:.2f} outside'
-    return page.figure(
-        picture, f'Where {whose} is found in the scene', caption, 'scene'
-    )
+    scene, crop = sample.inputs['scene'], _place(sample)
+    warm = heat(scene, values, 0, high)
+    outline(warm, crop, INST)
+    side = scene.shape[-1] // values.shape[-1]
+    pixels = values.repeat_interleave(side, 0).repeat_interleave(side, 1)
+    inside = torch.zeros_like(pixels, dtype=torch.bool)
+    bottom, right = crop.top + crop.height, crop.left + crop.width
+    inside[crop.top : bottom, crop.left : right] = True
+    within, without = pixels[inside].mean(), pixels[~inside].mean()
+    caption = f'{whose}: {within:.2f} in, {without:.2f} out'
+    return page.figure(warm, f'Where the {whose} is found in the scene', caption)
 
 
 def _choose_queries(gallery: Gallery, count: int) -> np.ndarray:
@@ -156,7 +155,7 @@ def _neighbours(gallery: Gallery, query: int, neighbours: np.ndarray) -> str:
             caption = f'{rank} {"✓ same" if same else "✗ other"}'
         alt = f'Neighbour {caption}'
         figures.append(page.figure(gallery.images[index], alt, caption, kind))
-    return page.row(figures, 'neighbours')
+    return page.strip(figures, 'neighbours')
 
 
 def _share_right(

@@ -18,7 +18,7 @@ _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
 _SAVED = re.compile(r'Saving checkpoint at (\d+) epochs')
 _PROCESSES = re.compile(r'^\s*GPU number: (\d+)$', re.MULTILINE)
-_ENVIRONMENT = re.compile(r'System environment:\n(.*?)\n-{20}', re.DOTALL)
+_ENVIRONMENT = re.compile(r'System environment:\n(.*?)\n(?:Runtime|-{20})', re.DOTALL)
 _TRACEBACK = 'Traceback (most recent call last)'
 _QUIET = 300  # seconds without a line after which a training is not called running
 
