@@ -60,6 +60,11 @@ def row(figures: Iterable[str], title: str = '') -> str:
     return f'{head}<div class="row">{"".join(figures)}</div>'
 
 
+def together(figures: Iterable[str]) -> str:
+    """Pictures of a row that stay in one line."""
+    return f'<div class="together">{"".join(figures)}</div>'
+
+
 def strip(figures: Sequence[str], kind: str = '') -> str:
     """Pictures of one size in one line, as small as that makes them."""
     return (
@@ -152,6 +157,7 @@ progress { width: 100%; height: .8rem; accent-color: var(--c0); }
 .running, .interrupted { color: var(--busy); }
 .missing { border-left: 4px solid var(--busy); padding-left: .75rem; }
 .row { display: flex; flex-wrap: wrap; gap: .5rem .75rem; margin-bottom: .75rem; }
+.together { display: flex; gap: inherit; }
 figure { margin: 0; max-width: 100%; }
 figcaption { font-size: .78rem; line-height: 1.3; color: var(--pale);
   width: 0; min-width: 100%; white-space: pre-line; }

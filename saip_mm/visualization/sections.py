@@ -60,14 +60,16 @@ def show_search(model: SAIP, samples: list[Sample]) -> str:
         high = max(places.right[i].max(), places.stranger[i].max()).item()
         scene = picture(sample.inputs['scene'])
         outline(scene, _place(sample), INST)
-        figures = [
+        right = [
             page.figure(scene, 'A scene, the true place outlined', 'scene'),
             _query(sample, 'query'),
             _heat_map(sample, places.right[i], high, 'query'),
+        ]
+        wrong = [
             _query(stranger, 'stranger'),
             _heat_map(sample, places.stranger[i], high, 'stranger'),
         ]
-        rows.append(page.row(figures))
+        rows.append(page.row(map(page.together, (right, wrong))))
     return ''.join(rows)
 
 

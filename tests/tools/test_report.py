@@ -10,6 +10,8 @@ import torch
 from launch import TINY, call
 from PIL import Image
 
+from saip_mm.visualization import people
+
 TITLES = ['Losses', 'Probes', 'Training samples', 'Reconstruction', 'Search']
 TITLES += ['Attention', 'Nearest neighbours', 'Environment', 'Config']
 
@@ -46,6 +48,13 @@ class Page(HTMLParser):
         if self.heading:
             self.section, self.heading = data, False
         self.text[self.section] = self.text.get(self.section, '') + data
+
+
+@pytest.fixture(autouse=True)
+def _few_people(monkeypatch):
+    """Drawing people takes most of the time."""
+    monkeypatch.setattr(people, 'IDENTITIES', 6)
+    monkeypatch.setattr(people, 'IMAGES_EACH', 2)
 
 
 @pytest.fixture(scope='module')
