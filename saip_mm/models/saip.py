@@ -115,16 +115,17 @@ class SAIP(BaseSelfSupervisor):
         return losses
 
     def _reconstruct(self, anchor_token: Tensor, inputs: dict) -> dict:
-        prediction, mask = self.reconstruct(anchor_token, inputs)
+        prediction, mask = self.reconstruct(self.student, anchor_token, inputs)
         loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
         return dict(loss_csr=loss)
 
     def reconstruct(
-        self, anchor_token: Tensor, inputs: dict[str, Tensor]
+        self, encoder: Encoder, anchor_token: Tensor, inputs: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Mask the view ``csr`` and predict it.
 
         Args:
+            encoder: Student or teacher.
             anchor_token: [B, C] middle class token of the anchor view.
             inputs: As in :meth:`loss`; ``csr`` and ``csr_noise`` are used.
 
@@ -135,7 +136,7 @@ class SAIP(BaseSelfSupervisor):
         csr = inputs['csr']
         grid = tuple(side // self.reconstruction.patch_size for side in csr.shape[2:])
         visible, mask = self.reconstruction.draw_mask(inputs['csr_noise'], grid)
-        masked = self.student(csr, visible, until='middle')
+        masked = encoder(csr, visible, until='middle')
         prediction = self.reconstruction(
             anchor_token, masked.middle_token, masked.middle_map, mask
         )

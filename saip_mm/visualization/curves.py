@@ -106,7 +106,8 @@ def draw(chart: Chart, images_per_step: int | None = None) -> str:
     values = [value for points in curves.values() for _, value in points]
     values += chart.levels.values()
     y_ticks = ticks(min(values), max(values), 5)
-    x_ticks = ticks(0, max(points[-1][0] for points in curves.values()), 5)
+    last = max(points[-1][0] for points in curves.values())
+    x_ticks = ticks(0, max(last, 5), 5)
     scale = _Scale(x_ticks, y_ticks)
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '

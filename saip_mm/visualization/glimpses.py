@@ -57,13 +57,14 @@ def fill_in(
 
 @torch.inference_mode()
 def reconstruct(model: SAIP, inputs: dict[str, Tensor]) -> Filling:
-    """Mask and fill in, as in training, with the student.
+    """Mask and fill in, with the teacher's tokens.
 
     Args:
         inputs: As :meth:`SAIP.loss` takes them.
     """
-    anchor = model.student(inputs['globals'][:, 0], until='middle').middle_token
-    prediction, mask = model.reconstruct(anchor, inputs)
+    teacher = model.teacher['encoder']
+    anchor = teacher(inputs['globals'][:, 0], until='middle').middle_token
+    prediction, mask = model.reconstruct(teacher, anchor, inputs)
     images, p = inputs['csr'], model.reconstruction.patch_size
     removed = mask.repeat_interleave(p, 1).repeat_interleave(p, 2)[:, None].bool()
     grey = model.data_preprocessor.mean.new_full((3, 1, 1), 128)
@@ -82,7 +83,8 @@ def search(model: SAIP, inputs: dict[str, Tensor]) -> Places:
     Args:
         inputs: As :meth:`SAIP.loss` takes them, of different people.
     """
-    anchors = model.student(inputs['globals'][:, 0], until='middle').middle_tokens
+    teacher = model.teacher['encoder']
+    anchors = teacher(inputs['globals'][:, 0], until='middle').middle_tokens
     found = model.find([anchors, anchors.roll(-1, dims=0)], inputs['scene'])
     right, stranger = found.sigmoid().cpu().unbind(dim=1)
     return Places(right, stranger)

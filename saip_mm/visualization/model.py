@@ -1,45 +1,22 @@
-"""The model of a work directory, as it is now and as it began."""
-
-from pathlib import Path
+"""The model of a work directory, and what it takes and gives."""
 
 import torch
-from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..engine.checkpoint import load_weights, read_checkpoint
-from ..engine.convert import state_dict_of
 from ..models import SAIP
+from ..probes.features import embed
+from ..probes.subject import RANDOM, Subject, load_subject
 from .people import Sample
 from .work_dir import Unavailable, WorkDir
 
-BATCH = 32
+
+def untrained(work_dir: WorkDir) -> Subject:
+    """The architecture of the config with random weights."""
+    return load_subject(RANDOM, work_dir.config_file(), _device())
 
 
-def initial_model(cfg: Config, notes: list[str] | None = None) -> SAIP:
-    """The model of a config before its training.
-
-    Args:
-        cfg: Config of the training.
-        notes: Gets a sentence if the weights that it started from are not there any
-            more, and random ones take their place.
-    """
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    try:
-        model.init_weights()
-    except (OSError, ValueError) as error:
-        if notes is not None:
-            notes.append(f'Random, because of the weights to start from: {error}.')
-        for module in model.modules():
-            module.init_cfg = None
-        model.init_weights()
-    model.data_preprocessor.step_scales = (1.0, 1.0)  # queries as large as they come
-    return model.eval().to('cuda' if torch.cuda.is_available() else 'cpu')
-
-
-def trained_model(work_dir: WorkDir, cfg: Config) -> tuple[SAIP, str]:
+def latest(work_dir: WorkDir) -> tuple[Subject, str]:
     """The model of the latest checkpoint that can be read.
 
     Returns:
@@ -51,22 +28,17 @@ def trained_model(work_dir: WorkDir, cfg: Config) -> tuple[SAIP, str]:
     files, problems = work_dir.checkpoints(), []
     for file in files:
         try:
-            checkpoint = read_checkpoint(file)
-            model = initial_model(cfg)
-            report = load_weights(model, state_dict_of(checkpoint))
-            if any(not name.startswith('data_prep') for name in report.missing):
-                raise ValueError(f'{file} is not of the whole model: {report}')
+            subject = load_subject(str(file), work_dir.config_file(), _device())
         except (OSError, ValueError) as error:
             problems.append(f'{file.name} is left out: {error}.')
             continue
-        return model, ' '.join([f'Checkpoint {_name(file, checkpoint)}.', *problems])
-    if not files:
-        raise Unavailable('There is no checkpoint yet.')
-    raise Unavailable(' '.join(problems))
+        return subject, ' '.join([f'Weights of {file.name}.', *problems])
+    raise Unavailable(' '.join(problems) or 'There is no checkpoint yet.')
 
 
 def prepare(model: SAIP, samples: list[Sample]) -> dict[str, Tensor]:
     """Inputs of :meth:`SAIP.loss` for some samples, queries at their own size."""
+    model.data_preprocessor.step_scales = (1.0, 1.0)
     batch = default_collate([dict(inputs=sample.inputs) for sample in samples])
     return model.data_preprocessor(batch)['inputs']
 
@@ -84,18 +56,11 @@ def denormalise(model: SAIP, images: Tensor) -> Tensor:
     return pixels.round().clamp(0, 255).to(torch.uint8).cpu()
 
 
-@torch.inference_mode()
-def image_tokens(model: SAIP, images: Tensor) -> Tensor:
+def image_tokens(subject: Subject, images: Tensor) -> Tensor:
     """The teacher's tokens [N, C] of uint8 images [N, 3, h, w], on the CPU."""
-    encoder = model.teacher['encoder']
-    tokens = [
-        encoder(normalise(model, batch)).image_token.cpu()
-        for batch in images.split(BATCH)
-    ]
-    return torch.cat(tokens)
+    arrays = images.permute(0, 2, 3, 1).numpy()
+    return embed(subject.features, arrays, device=subject.device).image
 
 
-def _name(file: Path, checkpoint: dict) -> str:
-    meta = checkpoint.get('meta', {})
-    done = meta.get('iter') if isinstance(meta, dict) else None
-    return f'{file.name}, after {done} steps' if isinstance(done, int) else file.name
+def _device() -> str:
+    return 'cuda' if torch.cuda.is_available() else 'cpu'

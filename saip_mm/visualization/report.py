@@ -14,8 +14,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from .. import __version__
+from ..models import SAIP
 from . import curves, page, sections
-from .model import initial_model, trained_model
+from .model import latest, untrained
 from .people import People
 from .work_dir import Progress, Unavailable, WorkDir
 
@@ -74,12 +75,15 @@ class Report:
         self.people = cache(lambda: People(self.config(), self.images))
         self.samples = cache(lambda: self.people().samples(NUM_SAMPLES))
         self.gallery = cache(lambda: self.people().gallery())
-        self.model = cache(lambda: trained_model(work_dir, self.config()))
+        self.latest = cache(lambda: latest(work_dir))
         init_default_scope('mmpretrain')
 
     @cache  # noqa: B019  (a report is made once)
     def config(self) -> Config:
         return self.work_dir.config()
+
+    def model(self) -> SAIP:
+        return self.latest()[0].model
 
     def html(self) -> str:
         """The page."""
@@ -95,17 +99,17 @@ class Report:
             self._section(
                 'Reconstruction',
                 RECONSTRUCTION,
-                lambda: sections.show_reconstruction(self.model()[0], self.samples()),
+                lambda: sections.show_reconstruction(self.model(), self.samples()),
             ),
             self._section(
                 'Search',
                 SEARCH,
-                lambda: sections.show_search(self.model()[0], self.samples()),
+                lambda: sections.show_search(self.model(), self.samples()),
             ),
             self._section(
                 'Attention',
                 ATTENTION,
-                lambda: sections.show_attention(self.model()[0], self.gallery()),
+                lambda: sections.show_attention(self.model(), self.gallery()),
             ),
             self._section('Nearest neighbours', NEIGHBOURS, self._neighbours),
             self._section('Environment', ENVIRONMENT, self._environment),
@@ -151,7 +155,7 @@ class Report:
             )
         if done.traceback:
             lines.append(page.details('What stopped it', done.traceback[-4000:]))
-        for find in (self.model, self.people):
+        for find in (self.latest, self.people):
             try:
                 found = find()
             except Exception:  # its sections say why
@@ -201,12 +205,10 @@ class Report:
         return f'<div class="charts">{drawn}</div>'
 
     def _neighbours(self) -> str:
-        notes: list[str] = []
-        trained = self.model()[0]
-        before = initial_model(self.config(), notes)
-        models = {'Before training': before, 'Now': trained}
-        shown = sections.show_neighbours(models, self.gallery())
-        return ''.join(map(page.missing, notes)) + shown
+        trained, _ = self.latest()
+        before = untrained(self.work_dir)
+        subjects = {'Before, random weights': before, 'Now': trained}
+        return sections.show_neighbours(subjects, self.gallery())
 
     def _environment(self) -> str:
         logged = self.work_dir.environment()
@@ -266,8 +268,8 @@ ATTENTION = (
 )
 NEIGHBOURS = (
     'A query and the images whose image tokens of the teacher are most like its own, '
-    'the nearest first, before training and now. Where identities are known, a green '
-    'frame is the same person, a dashed red one somebody else; as in '
+    'the nearest first, with random weights and now. Where identities are known, a '
+    'green frame is the same person, a dashed red one somebody else; as in '
     're-identification, images of that person by the same camera are left out.'
 )
 ENVIRONMENT = 'Where the training ran, as its log says, and where this page was made.'

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..datasets.views import Crop
 from ..models import SAIP
+from ..probes import Subject
 from . import page
 from .glimpses import attention, nearest, reconstruct, search
 from .model import image_tokens, prepare
@@ -95,15 +96,15 @@ def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> str:
 
 
 def show_neighbours(
-    models: dict[str, SAIP], gallery: Gallery, num_queries: int = 6
+    subjects: dict[str, Subject], gallery: Gallery, num_queries: int = 6
 ) -> str:
-    """Rows of a query and its nearest neighbours, by every model."""
+    """Rows of a query and its nearest neighbours, by the features of every subject."""
     if len(gallery.images) < 2:
         raise Unavailable('There is only one image, which has no neighbours.')
     queries = _choose_queries(gallery, num_queries)
     parts = []
-    for name, model in models.items():
-        ranked = nearest(image_tokens(model, gallery.images), gallery, queries)
+    for name, subject in subjects.items():
+        ranked = nearest(image_tokens(subject, gallery.images), gallery, queries)
         rows = [
             _neighbours(gallery, query, neighbours)
             for query, neighbours in zip(queries, ranked, strict=True)

@@ -127,7 +127,7 @@ def test_a_checkpoint_that_is_half_written(work_dir):
     latest = work_dir / 'epoch_2.pth'
     latest.write_bytes(latest.read_bytes()[:1000])
     page = report(work_dir)
-    assert 'Checkpoint epoch_1.pth, after 3 steps.' in page.text['']
+    assert 'Weights of epoch_1.pth.' in page.text['']
     assert 'epoch_2.pth is left out' in page.text['']
     assert page.pictures['Search'] == 30
 

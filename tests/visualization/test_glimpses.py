@@ -6,6 +6,7 @@ import torch
 from launch import TINY
 from mmengine.config import Config
 
+from saip_mm.probes import load_subject
 from saip_mm.visualization.glimpses import (
     attention,
     fill_in,
@@ -13,7 +14,7 @@ from saip_mm.visualization.glimpses import (
     reconstruct,
     search,
 )
-from saip_mm.visualization.model import image_tokens, initial_model, prepare
+from saip_mm.visualization.model import image_tokens, prepare
 from saip_mm.visualization.people import Gallery, People
 from saip_mm.visualization.pictures import heat
 
@@ -24,8 +25,13 @@ def cfg():
 
 
 @pytest.fixture(scope='module')
-def model(cfg):
-    return initial_model(cfg)
+def subject():
+    return load_subject('random', TINY)
+
+
+@pytest.fixture(scope='module')
+def model(subject):
+    return subject.model
 
 
 @pytest.fixture(scope='module')
@@ -92,20 +98,20 @@ def test_the_stranger_is_the_next_person(model, samples):
     for number, found in ((1, places.right[1]), (2, places.stranger[1])):
         inputs = prepare(model, samples)
         with torch.no_grad():
-            query = model.student(inputs['globals'][number : number + 1, 0])
+            query = model.teacher['encoder'](inputs['globals'][number : number + 1, 0])
             scene = model.teacher['encoder'](inputs['scene'][1:2])
             logits = model.search([query.middle_tokens], scene.middle_map)
         torch.testing.assert_close(found, logits[0, 0].sigmoid())
 
 
-def test_attention_is_that_of_the_class_token(model):
+def test_attention_is_that_of_the_class_token(subject, model):
     images = torch.randint(256, (2, 3, 64, 32), dtype=torch.uint8)
     maps = attention(model, images)
     assert maps.shape == (2, 3, 4, 2)
     seen = []
     layer = model.teacher['encoder'].backbone.layers[-1]
     hook = layer.ln1.register_forward_hook(lambda *args: seen.append(args[2]))
-    image_tokens(model, images)
+    image_tokens(subject, images)
     hook.remove()
     qkv = layer.attn.qkv(seen[0]).unflatten(2, (3, 3, 8))
     query, key = qkv[:, 0, 0], qkv[:, :, 1]  # [B, heads, 8], [B, N, heads, 8]
