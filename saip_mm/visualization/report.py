@@ -12,6 +12,7 @@ import mmengine
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from rich.progress import track
 
 from .. import __version__
 from ..models import SAIP
@@ -25,7 +26,7 @@ WORDS = dict(
     finished='Finished',
     running='Running',
     crashed='Stopped by an error',
-    interrupted='Not finished, and not running',
+    interrupted='Interrupted',
 )
 
 
@@ -89,33 +90,37 @@ class Report:
         """The page."""
         series = self.work_dir.series()
         parts = [
-            self._section('Losses', LOSSES, lambda: self._charts(series, 'loss')),
-            self._section('Probes', PROBES, lambda: self._charts(series, 'probe')),
-            self._section(
+            ('Losses', LOSSES, lambda: self._charts(series, 'loss')),
+            ('Probes', PROBES, lambda: self._charts(series, 'probe')),
+            (
                 'Training samples',
                 VIEWS,
                 lambda: sections.show_views(self.samples()[:3]),
             ),
-            self._section(
+            (
                 'Reconstruction',
                 RECONSTRUCTION,
                 lambda: sections.show_reconstruction(self.model(), self.samples()),
             ),
-            self._section(
+            (
                 'Search',
                 SEARCH,
                 lambda: sections.show_search(self.model(), self.samples()),
             ),
-            self._section(
+            (
                 'Attention',
                 ATTENTION,
                 lambda: sections.show_attention(self.model(), self.gallery()),
             ),
-            self._section('Nearest neighbours', NEIGHBOURS, self._neighbours),
-            self._section('Environment', ENVIRONMENT, self._environment),
-            self._section('Config', CONFIG, self._config),
+            ('Nearest neighbours', NEIGHBOURS, self._neighbours),
+            ('Environment', ENVIRONMENT, self._environment),
+            ('Config', CONFIG, self._config),
         ]
-        return page.page(f'Pretraining: {self._name()}', self._head(), parts)
+        made = [
+            self._section(*part)
+            for part in track(parts, 'Making the sections', transient=True)
+        ]
+        return page.page(f'Pretraining: {self._name()}', self._head(), made)
 
     def _section(self, title: str, text: str, make: Callable[[], str]) -> page.Section:
         try:
@@ -174,7 +179,8 @@ class Report:
             took = datetime.timedelta(seconds=round(done.seconds))
             starts = len(self.work_dir.runs)
             runs = f'{starts} runs' if starts > 1 else 'one run'
-            facts.append(f'It took {took} in {runs}, by the logs.')
+            so_far = 'So far it took' if done.state == 'running' else 'It took'
+            facts.append(f'{so_far} {took} in {runs}, by the logs.')
         if done.state == 'interrupted' and done.last_sign is not None:
             ago = datetime.timedelta(seconds=round(done.last_sign))
             facts.append(f'Its last sign of life was {ago} before this report.')

@@ -152,9 +152,11 @@ class WorkDir:
         if per_epoch:
             step = max(step, saved * per_epoch)
         start = log.rfind(_TRACEBACK)
+        traceback = log[start:].strip() if start >= 0 else None
         last_sign = self._seconds_since_last_line()
-        if start >= 0:
-            state = 'crashed'
+        if traceback:
+            by_hand = traceback.endswith('KeyboardInterrupt')
+            state = 'interrupted' if by_hand else 'crashed'
         elif max_epochs and saved >= max_epochs:
             state = 'finished'
         elif last_sign is not None and last_sign < max(_QUIET, 5 * _last_gap(log)):
@@ -167,7 +169,7 @@ class WorkDir:
             steps=steps,
             seconds=sum(_duration(run.log) for run in self.runs),
             last_sign=last_sign,
-            traceback=log[start:].strip() if start >= 0 else None,
+            traceback=traceback if state == 'crashed' else None,
         )
 
     def _seconds_since_last_line(self) -> float | None:

@@ -93,6 +93,12 @@ def test_a_crash(tmp_path):
     assert done.traceback == trace.strip()
 
 
+def test_an_interrupt_by_hand_is_no_crash(tmp_path):
+    log = step_line(1, 1, 5) + 'Traceback (most recent call last):\nKeyboardInterrupt\n'
+    done = add_run(tmp_path, '20260101_000000', {5: 1.0}, log).progress(2)
+    assert (done.state, done.traceback) == ('interrupted', None)
+
+
 def test_a_restart_after_a_crash_is_no_crash(tmp_path):
     trace = 'Traceback (most recent call last):\nValueError: of no use\n'
     add_run(tmp_path, '20260101_000000', {5: 1.0}, trace)
