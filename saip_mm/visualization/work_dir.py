@@ -17,6 +17,7 @@ Series = dict[str, list[tuple[int, float]]]
 _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
 _SAVED = re.compile(r'Saving checkpoint at (\d+) epochs')
+_RESUMED = re.compile(r'resumed epoch: (\d+), iter: (\d+)')
 _PROCESSES = re.compile(r'^\s*GPU number: (\d+)$', re.MULTILINE)
 _ENVIRONMENT = re.compile(r'System environment:\n(.*?)\n(?:Runtime|-{20})', re.DOTALL)
 _TRACEBACK = 'Traceback (most recent call last)'
@@ -142,15 +143,19 @@ class WorkDir:
 
     def progress(self, max_epochs: int | None) -> Progress:
         """How far the training is, of ``max_epochs`` where the config says."""
-        log, steps, per_epoch = self.log, None, None
+        log, per_epoch = self.log, None
         step = max((points[-1][0] for points in self.series().values()), default=0)
+        saved = max(map(int, _SAVED.findall(log)), default=0)
+        if resumed := _RESUMED.findall(log):
+            epochs, step = map(int, resumed[-1])
+            per_epoch = step // max(epochs, 1)
+            saved = max(saved, epochs)
         if found := _STEP.findall(log):
             epoch, iteration, per_epoch = map(int, found[-1])
             step = max(step, (epoch - 1) * per_epoch + iteration)
-            steps = per_epoch * max_epochs if max_epochs else None
-        saved = max(map(int, _SAVED.findall(log)), default=0)
         if per_epoch:
             step = max(step, saved * per_epoch)
+        steps = per_epoch * max_epochs if per_epoch and max_epochs else None
         start = log.rfind(_TRACEBACK)
         traceback = log[start:].strip() if start >= 0 else None
         last_sign = self._seconds_since_last_line()

@@ -74,6 +74,15 @@ def test_a_finished_run(tmp_path):
     assert (done.state, done.step, done.steps, done.seconds) == ('finished', 20, 20, 30)
 
 
+def test_nothing_is_left_to_do_after_a_resume(tmp_path):
+    log = 'mmengine - INFO - resumed epoch: 2, iter: 20\n'
+    add_run(tmp_path, '20260101_000000', {20: 1.0}, step_line(1, 2, 10))
+    done = add_run(tmp_path, '20260102_000000', {}, log).progress(2)
+    assert (done.state, done.step, done.steps) == ('finished', 20, 20)
+    done = WorkDir(tmp_path).progress(3)
+    assert (done.state, done.step, done.steps) == ('running', 20, 30)
+
+
 @pytest.mark.parametrize('age, state', [(5, 'running'), (4000, 'interrupted')])
 def test_a_run_is_running_while_it_writes(age, state, tmp_path):
     work_dir = add_run(tmp_path, '20260101_000000', {5: 1.0}, step_line(1, 1, 5))
