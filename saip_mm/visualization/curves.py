@@ -79,14 +79,20 @@ def loss_charts(series: Series, prototypes: int | None = None) -> list[Chart]:
 
 
 def probe_charts(series: Series) -> list[Chart]:
-    """A chart for every probe, of the scalars ``probe/PROBE/MEASURE``."""
+    """A chart for every probe, of the scalars ``probe/PROBE/MEASURE``.
+
+    Gains are small beside the two scores that they are the difference of, and have a
+    chart of their own.
+    """
     probes: dict[str, dict[str, Points]] = {}
     for name, points in series.items():
         if name.startswith('probe/') and points:
             probe, _, measure = name.removeprefix('probe/').partition('/')
-            probes.setdefault(probe, {})[measure or probe] = points
+            title = f'{probe}: gain' if measure == 'gain' else probe
+            label = measure.replace('_stranger', ', stranger') or probe
+            probes.setdefault(title, {})[label] = points
     return [
-        Chart(probe, 'loss' if probe == 'reconstruction' else 'share of 1', curves)
+        Chart(probe, 'loss' if 'reconstruction' in probe else 'share of 1', curves)
         for probe, curves in probes.items()
     ]
 

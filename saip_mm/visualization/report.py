@@ -247,7 +247,11 @@ LOSSES = (
     'Means of the last ten steps, as training logs them. Where a run was resumed, its '
     'values replace those of the steps that it repeated.'
 )
-PROBES = 'Frozen features of the teacher on held-out people; higher is better.'
+PROBES = (
+    'What frozen features of the teacher are good for, on held-out people. Higher is '
+    'better, but for the losses of reconstruction. Stranger: with the query or anchor '
+    'of another person; gain: by how much the right person is better.'
+)
 VIEWS = (
     'What the model is shown: the source with the boxes of the anchor (green) and of '
     'roi (red), all views, and a scene into which both are pasted, with the tokens '

@@ -123,3 +123,12 @@ def test_probes_are_grouped():
     series = {'probe/reid/mAP': POINTS, 'probe/reid/rank1': POINTS, 'loss': POINTS}
     (chart,) = probe_charts(series | {'other/reid': POINTS})
     assert chart.title == 'reid' and list(chart.curves) == ['mAP', 'rank1']
+
+
+def test_gains_have_their_own_chart():
+    names = ['IoU', 'IoU_stranger', 'gain']
+    charts = probe_charts({f'probe/search/{name}': POINTS for name in names})
+    assert [list(chart.curves) for chart in charts] == [
+        ['IoU', 'IoU, stranger'],
+        ['gain'],
+    ]
