@@ -6,12 +6,14 @@ export PYTHON
 
 DEMO := work_dirs/demo
 BACKBONE := $(DEMO)/saip_demo_backbone.pth
+REPORT := $(DEMO)/report.html
 INSTALL := tools/install.sh
 PINS := setup.py constraints.txt $(INSTALL)
 
 help:
-	@echo 'make demo    pretrain a small SAIP on drawn people and export its backbone'
-	@echo '             (installs for 3 minutes the first time, then runs for minutes)'
+	@echo 'make demo    pretrain a small SAIP on drawn people, export its backbone,'
+	@echo '             and show what it learnt (installs for 3 minutes the first time,'
+	@echo '             then runs for minutes)'
 	@echo 'make test    run all tests (compiles mmcv ops for 9–13 minutes, once)'
 	@echo 'make lint    check style and formatting'
 	@echo 'make format  correct what can be corrected'
@@ -24,11 +26,12 @@ demo: .venv/.pretrain
 	.venv/bin/python tools/train.py configs/pretrain/saip_demo.py \
 	    --work-dir $(DEMO) --resume
 	.venv/bin/python tools/export_backbone.py $(DEMO) --out $(BACKBONE)
+	.venv/bin/python tools/report.py $(DEMO) --out $(REPORT)
 	@echo
 	@echo '[demo] Made: $(BACKBONE), a backbone for MMPose, MMDet and MMSeg,'
 	@echo '[demo]       and logs and checkpoints in $(DEMO).'
-	@echo '[demo] Next: .venv/bin/tensorboard --logdir $(DEMO)  shows the losses;'
-	@echo '[demo]       README.md says how to pretrain on your own photographs.'
+	@echo '[demo] Look: open $(REPORT) in a browser, to see what was learnt.'
+	@echo '[demo] Next: README.md says how to pretrain on your own photographs.'
 
 test: .venv/.complete
 	.venv/bin/python -m pytest

@@ -43,7 +43,16 @@ DOWNSTREAM = (
     'setuptools',
     'wheel',
 )
-DEV = ('pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'scipy', 'setuptools', 'timm')
+DEV = (
+    'pytest',
+    'pytest-xdist',
+    'hypothesis',
+    'ruff',
+    'scikit-learn',
+    'scipy',
+    'setuptools',
+    'timm',
+)
 
 
 def pinned(names: tuple[str, ...]) -> list[str]:

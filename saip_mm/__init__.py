@@ -14,7 +14,7 @@ warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttentio
 with contextlib.redirect_stdout(io.StringIO()):
     import mmpretrain.datasets  # noqa: F401
 
-from . import datasets, engine, models  # noqa: E402
+from . import datasets, engine, models, probes  # noqa: E402
 
 __version__ = '0.1.0'
-__all__ = ['__version__', 'datasets', 'engine', 'models']
+__all__ = ['__version__', 'datasets', 'engine', 'models', 'probes']

@@ -24,6 +24,7 @@ EXEMPT = {
     'make demo': 'takes minutes; its steps are run by tests of their own',
     'make test': 'is what runs this test',
     'source .venv/bin/activate': 'the tests have their own environment',
+    'python tools/probe.py': 'takes minutes; tests/tools/test_probe.py runs it',
     'tensorboard': 'serves until it is stopped',
     'tools/dist_train.sh configs/pretrain/saip_vit-tiny.py 8': 'needs 8 GPUs and data',
     'GPUS=16': 'needs a Slurm cluster',
@@ -47,6 +48,7 @@ OPTIONS = [
     'train_dataloader.persistent_workers=False',
     'train_cfg.max_epochs=1',
     'optim_wrapper.type=OptimWrapper',
+    'custom_hooks=[]',
 ]
 
 

@@ -1,10 +1,12 @@
-"""Logging, checkpoints and processes."""
+"""Logging, probes, checkpoints and processes."""
 
 default_hooks = dict(
     saip=dict(type='SAIPHook', momentum=0.996, end_momentum=1.0),
     logger=dict(type='LoggerHook', interval=50),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
 )
+# What the teacher's features are good for, on drawn people that it never sees.
+custom_hooks = [dict(type='ProbeHook', interval=10)]
 visualizer = dict(
     type='UniversalVisualizer',
     vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],

@@ -67,6 +67,7 @@ train_dataloader = dict(
 max_epochs = 4
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=3.2e-3))
 default_hooks = dict(logger=dict(interval=10))
+custom_hooks = [dict(type='ProbeHook', interval=2)]
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),
     dict(

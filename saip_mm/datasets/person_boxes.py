@@ -7,7 +7,7 @@ its EXIF orientation was applied: as annotation tools show it and MMDetection re
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,50 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is malformed or holds nobody.
     """
+    return [person for person, _ in _people(ann_file)]
+
+
+def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
+    """Read the people of a COCO-style annotation file who have labelled keypoints.
+
+    Args:
+        ann_file: As for :func:`read_person_boxes`, with ``keypoints`` (a flat list of
+            x, y in pixels and v > 0 where labelled) in its annotations.
+
+    Returns:
+        Boxes, and keypoints float32 [K, 3], as many of each person.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is malformed or has no keypoints.
+    """
+    people, numbers = [], set()
+    for person, annotation in _people(ann_file):
+        where = f'{ann_file}: annotation {annotation.get("id", annotation)}'
+        flat = annotation.get('keypoints', [])
+        try:
+            keypoints = np.array(flat, np.float32).reshape(-1, 3)
+        except (TypeError, ValueError):
+            keypoints = np.full((1, 3), np.nan)
+        if not np.isfinite(keypoints).all():
+            raise ValueError(
+                f'{where}: "keypoints" should be a flat list of x, y, v for each, all '
+                'finite numbers; correct or remove it'
+            )
+        if (keypoints[:, 2] > 0).any():
+            people.append((person, keypoints))
+            numbers.add(len(keypoints))
+    if len(numbers) != 1:
+        found = ' and '.join(map(str, sorted(numbers))) or 'no'
+        raise ValueError(
+            f'{ann_file}: its people have {found} keypoints; give annotations with the '
+            'same keypoints of everybody'
+        )
+    return people
+
+
+def _people(ann_file: str) -> Iterator[tuple[PersonBox, dict]]:
+    """People of an annotation file, with the annotation of each."""
     content = _load_json(ann_file)
     images = {}
     for image in _records(content, 'images', ann_file):
@@ -50,7 +94,7 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
         images[image_id] = (file_name, _size(image, where))
     person_ids = _person_ids(content, ann_file)
     annotations = _records(content, 'annotations', ann_file)
-    people = []
+    found = False
     for annotation in annotations:
         where = f'{ann_file}: annotation {annotation.get("id", annotation)}'
         if annotation.get('iscrowd') or (
@@ -64,13 +108,13 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
                 'the image, or remove the annotation'
             )
         file_name, size = images[image_id]
-        people.append(PersonBox(file_name, _box(annotation, where), size))
-    if not people:
+        found = True
+        yield PersonBox(file_name, _box(annotation, where), size), annotation
+    if not found:
         raise ValueError(
             f'{ann_file}: nobody in it; its {len(annotations)} annotations are of '
             'other categories, or crowds'
         )
-    return people
 
 
 def _load_json(path: str) -> dict:

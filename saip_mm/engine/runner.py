@@ -1,9 +1,12 @@
 """Loading checkpoints into a run."""
 
+import sys
 from collections.abc import Callable
+from logging import ERROR, FileHandler
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from .checkpoint import load_weights, read_checkpoint, resolve_checkpoint
 from .convert import state_dict_of
@@ -11,6 +14,19 @@ from .convert import state_dict_of
 
 class PretrainingRunner(Runner):
     """MMEngine's runner, with checkpoints that load safely and whole or not at all."""
+
+    def train(self) -> nn.Module:
+        """Train; what stops the training is in the log file as well."""
+        try:
+            return super().train()
+        except BaseException:
+            files = [h for h in self.logger.handlers if isinstance(h, FileHandler)]
+            record = self.logger.makeRecord(
+                self.logger.name, ERROR, __file__, 0, 'stopped', (), sys.exc_info()
+            )
+            for file in files:  # the terminal gets it anyway
+                file.handle(record)
+            raise
 
     def load_checkpoint(
         self,

@@ -114,11 +114,23 @@ class CrossScaleReconstructionHead(BaseModule):
             images: [B, 3, h·p, w·p] the unmasked view.
             mask: [B, h, w], 1 where the patch was removed.
         """
-        p = self.patch_size
-        patches = images.unflatten(3, (-1, p)).unflatten(2, (-1, p))
-        # [B, 3, h, p, w, p] → [B, h·w, p·p·3]
-        patches = patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        patches = to_patches(images, self.patch_size)
         variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
         target = (patches - mean) / (variance + 1e-6).sqrt()
         error = (prediction.to(target.dtype) - target).square().mean(dim=-1)
         return (error * mask.flatten(1)).sum() / mask.sum()
+
+
+def to_patches(images: Tensor, patch_size: int) -> Tensor:
+    """[B, 3, h·p, w·p] → [B, h·w, 3·p²], each patch as (row, column, colour)."""
+    p = patch_size
+    patches = images.unflatten(3, (-1, p)).unflatten(2, (-1, p))
+    # [B, 3, h, p, w, p] → [B, h·w, p·p·3]
+    return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
+
+def from_patches(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
+    """What :func:`to_patches` undoes, for an (h, w) grid."""
+    patches = patches.unflatten(2, (patch_size, patch_size, 3)).unflatten(1, grid)
+    # [B, h, w, p, p, 3] → [B, 3, h·p, w·p]
+    return patches.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)

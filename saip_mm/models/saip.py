@@ -115,21 +115,47 @@ class SAIP(BaseSelfSupervisor):
         return losses
 
     def _reconstruct(self, anchor_token: Tensor, inputs: dict) -> dict:
+        prediction, mask = self.reconstruct(self.student, anchor_token, inputs)
+        loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
+        return dict(loss_csr=loss)
+
+    def reconstruct(
+        self, encoder: Encoder, anchor_token: Tensor, inputs: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Mask the view ``csr`` and predict it.
+
+        Args:
+            encoder: Student or teacher.
+            anchor_token: [B, C] middle class token of the anchor view.
+            inputs: As in :meth:`loss`; ``csr`` and ``csr_noise`` are used.
+
+        Returns:
+            Normalised patches [B, h·w, 3·p²], and the mask [B, h, w] in which 1 is a
+            removed patch.
+        """
         csr = inputs['csr']
         grid = tuple(side // self.reconstruction.patch_size for side in csr.shape[2:])
         visible, mask = self.reconstruction.draw_mask(inputs['csr_noise'], grid)
-        masked = self.student(csr, visible, until='middle')
+        masked = encoder(csr, visible, until='middle')
         prediction = self.reconstruction(
             anchor_token, masked.middle_token, masked.middle_map, mask
         )
-        return dict(loss_csr=self.reconstruction.loss(prediction, csr, mask))
+        return prediction, mask
 
     def _search(self, queries: list[Tensor], inputs: dict) -> dict:
-        with torch.no_grad():
-            scene = self.teacher['encoder'](inputs['scene'], until='middle')
-        found = self.search(queries, scene.middle_map)
+        found = self.find(queries, inputs['scene'])
         inst, roi = self.search.loss(found, inputs['scene_masks'])
         return dict(loss_css_inst=inst, loss_css_roi=roi)
+
+    def find(self, queries: list[Tensor], scenes: Tensor) -> Tensor:
+        """Search scenes [B, 3, S, T] for Q queries, middle tokens [B, 1 + n, C] each.
+
+        Returns:
+            Tensor: [B, Q, h, w] logits of the queries' places.
+        """
+        with torch.no_grad():
+            scene = self.teacher['encoder'](scenes, until='middle')
+        return self.search(queries, scene.middle_map)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict]:
         """Sum the losses, and stop before a non-finite one can spoil the weights."""

@@ -57,3 +57,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=2)
 default_hooks = dict(logger=dict(interval=1))
+custom_hooks = []

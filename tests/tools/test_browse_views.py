@@ -9,6 +9,7 @@ from PIL import Image
 
 import saip_mm.datasets  # noqa: F401  (registers the transforms)
 from saip_mm.datasets.people import PeopleDataset
+from saip_mm.visualization import panels
 
 CONFIG = """
 default_scope = 'mmpretrain'
@@ -51,14 +52,14 @@ def test_picture(browse_views, tmp_path, monkeypatch, capsys):
         width, height = image.size
         assert height > 2 * 256 and width > 2 * 128 + 3 * 64 + 64 + 2 * 224
         pixels = np.array(image)
-    for colour in (browse_views.INST, browse_views.ROI):
+    for colour in (panels.INST, panels.ROI):
         assert (pixels == colour).all(-1).any()
 
 
-def test_tinted_tokens(browse_views):
+def test_tinted_tokens():
     masks = torch.zeros(2, 2, 3, dtype=torch.bool)
     masks[0, 1, 0] = masks[1, 0, 2] = True
-    image = browse_views.tint(Image.new('RGB', (48, 32)), masks)
+    image = panels.tint(Image.new('RGB', (48, 32)), masks)
     pixels = np.array(image)
     tinted = pixels.any(-1)
     assert tinted[16:, :16].all() and tinted[:16, 32:].all()

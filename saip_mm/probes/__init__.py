@@ -1,0 +1,18 @@
+"""Frozen probes: what features can be read for, without training the network."""
+
+from .data import ProbeSizes
+from .folders import probe_coco, probe_market1501
+from .hook import ProbeHook
+from .run import run_probes
+from .subject import Subject, load_subject, teacher_of
+
+__all__ = [
+    'ProbeHook',
+    'ProbeSizes',
+    'Subject',
+    'load_subject',
+    'probe_coco',
+    'probe_market1501',
+    'run_probes',
+    'teacher_of',
+]

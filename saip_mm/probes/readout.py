@@ -1,0 +1,159 @@
+"""What a linear map reads from features: attributes, parts, keypoints."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import (
+    adaptive_avg_pool2d,
+    interpolate,
+    one_hot,
+    pad,
+)
+
+from .ridge import fit_ridge
+
+PCK_RADIUS = 0.1  # of the longer side of a person's box
+HEATMAP_SIGMA = 1.0  # in patches
+CHUNK = 32  # images at a time in full resolution
+
+
+def attribute_accuracy(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor
+) -> float:
+    """Mean accuracy mA: the mean over attributes of (TPR + TNR) / 2.
+
+    An attribute is said to be there where its score is beyond the middle between the
+    mean scores of the training images with and without it, so that rare ones are not
+    simply denied. Attributes that all or none of the images have are left out.
+
+    Args:
+        train, test: [N, D] and [M, D] features of images.
+        train_labels, test_labels: bool [N, A] and [M, A].
+
+    Raises:
+        ValueError: If no attribute varies.
+    """
+    varying = [labels.any(0) & ~labels.all(0) for labels in (train_labels, test_labels)]
+    varying = varying[0] & varying[1]
+    if not varying.any():
+        raise ValueError('all people have the same attributes')
+    train_labels, test_labels = train_labels[:, varying], test_labels[:, varying]
+    fitted = fit_ridge(train, train_labels)
+    scores = fitted(train)
+    threshold = (_mean(scores, train_labels) + _mean(scores, ~train_labels)) / 2
+    said = fitted(test) > threshold
+    accuracy = _mean(said, test_labels) + _mean(~said, ~test_labels)
+    return (accuracy / 2).mean().item()
+
+
+def part_iou(train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tensor):
+    """Mean IoU of parts over the pixels of the test images.
+
+    Fitted to the share of every label in each patch; scores are enlarged bilinearly.
+    Labels that no test image has are left out.
+
+    Args:
+        train, test: [N, C, h, w] and [M, C, h, w] features of patches.
+        train_parts, test_parts: uint8 [N, H, W] and [M, H, W] labels.
+    """
+    count = 1 + int(max(train_parts.max(), test_parts.max()))
+    shares = [
+        adaptive_avg_pool2d(_indicators(parts, count), train.shape[2:])
+        for parts in train_parts.split(CHUNK)
+    ]
+    fitted = fit_ridge(_rows(train), _rows(torch.cat(shares)))
+    confusion = torch.zeros(count, count, dtype=torch.long)  # [true, said]
+    for maps, parts in zip(test.split(CHUNK), test_parts.split(CHUNK), strict=True):
+        scores = _maps(fitted(_rows(maps)), maps).float()
+        scores = interpolate(scores, parts.shape[1:], mode='bilinear')
+        pairs = parts.long() * count + scores.argmax(dim=1)
+        confusion += pairs.flatten().bincount(minlength=count**2).view(count, count)
+    true, said, both = confusion.sum(1), confusion.sum(0), confusion.diagonal()
+    iou = both / (true + said - both)
+    return iou[true > 0].mean().item()
+
+
+def keypoint_pck(
+    train: Tensor,
+    train_keypoints: Tensor,
+    test: Tensor,
+    test_keypoints: Tensor,
+    boxes: Tensor,
+    size: tuple[int, int],
+) -> float:
+    """Share of labelled keypoints found within ``PCK_RADIUS``.
+
+    Fitted to a Gaussian around every labelled keypoint, sampled at the patches; a
+    keypoint is placed at the centroid of the 3×3 patches around the highest score.
+
+    Args:
+        train, test: [N, C, h, w] and [M, C, h, w] features of patches.
+        train_keypoints, test_keypoints: [N, K, 3] and [M, K, 3]: x, y in pixels, v.
+        boxes: [M, 4]: x1, y1, x2, y2 of the people tested.
+        size: (H, W) of the images in pixels.
+
+    Raises:
+        ValueError: If no keypoint of the test images is labelled.
+    """
+    grid = train.shape[2:]
+    patch = torch.tensor([size[1] / grid[1], size[0] / grid[0]])  # (x, y)
+    fitted = fit_ridge(_rows(train), _rows(_heatmaps(train_keypoints, grid, patch)))
+    found = _peaks(_maps(fitted(_rows(test)), test)) * patch
+    labelled = test_keypoints[..., 2] > 0
+    if not labelled.any():
+        raise ValueError('no keypoint of the test images is labelled')
+    distance = (found - test_keypoints[..., :2]).norm(dim=-1)
+    longer = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1, keepdim=True)
+    return (distance <= PCK_RADIUS * longer)[labelled].double().mean().item()
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """Mean of each column [N, A] over the rows that a mask [N, A] names: [A]."""
+    return (values * where).sum(dim=0).double() / where.sum(dim=0)
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """[N, C, h, w] → [N·h·w, C]"""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _maps(rows: Tensor, like: Tensor) -> Tensor:
+    """[N·h·w, T] → [N, T, h, w], for the N and grid of ``like``."""
+    count, _, height, width = like.shape
+    return rows.view(count, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _indicators(labels: Tensor, count: int) -> Tensor:
+    """Labels [N, H, W] → float [N, count, H, W] that is 1 at the label."""
+    return one_hot(labels.long(), count).permute(0, 3, 1, 2).float()
+
+
+def _heatmaps(keypoints: Tensor, grid: tuple[int, int], patch: Tensor) -> Tensor:
+    """Gaussians [N, K, h, w] around keypoints [N, K, 3]; zero for unlabelled ones."""
+    x, y = (keypoints[..., :2] / patch - 0.5).unbind(-1)
+    rows, columns = (torch.arange(side) for side in grid)
+    squared = (rows[:, None] - y[..., None, None]) ** 2
+    squared = squared + (columns - x[..., None, None]) ** 2
+    heat = torch.exp(-squared / (2 * HEATMAP_SIGMA**2))
+    return heat * (keypoints[..., 2] > 0)[..., None, None]
+
+
+def _peaks(scores: Tensor) -> Tensor:
+    """Centroids [N, K, 2] (x, y) in patches of the 3×3 around each map's maximum.
+
+    Coordinates count from the edge of the image: the first patch's centre is at 0.5.
+    Negative scores weigh nothing.
+    """
+    width = scores.shape[-1]
+    highest = scores.flatten(2).argmax(dim=-1)
+    row, column = highest // width, highest % width
+    padded = pad(scores.clamp_min(0), (1, 1, 1, 1))
+    offsets = torch.tensor([-1, 0, 1])
+    rows = row[..., None, None] + 1 + offsets[:, None]
+    columns = column[..., None, None] + 1 + offsets
+    index = rows * (width + 2) + columns
+    weights = padded.flatten(2).gather(2, index.flatten(2)).unflatten(2, (3, 3))
+    weights[..., 1, 1] += 1e-12  # all scores may be negative
+    total = weights.sum(dim=(-2, -1))
+    x = column + 0.5 + (weights * offsets).sum(dim=(-2, -1)) / total
+    y = row + 0.5 + (weights * offsets[:, None]).sum(dim=(-2, -1)) / total
+    return torch.stack([x, y], dim=-1)

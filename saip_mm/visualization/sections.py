@@ -1,0 +1,174 @@
+"""The sections of a report that show pictures, as HTML."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datasets.views import Crop
+from ..models import SAIP
+from ..probes import Subject
+from . import page
+from .glimpses import attention, nearest, reconstruct, search
+from .model import image_tokens, prepare
+from .panels import INST, describe, make_panels, outline, picture
+from .people import Gallery, Sample
+from .pictures import heat
+from .work_dir import Unavailable
+
+
+def show_views(samples: list[Sample]) -> str:
+    """What every sample is made into."""
+    rows = []
+    for sample in samples:
+        panels = make_panels(sample.results, sample.inputs)
+        figures = [
+            page.figure(image, f'{text} of a training sample', text)
+            for text, image in panels
+        ]
+        rows.append(page.row(figures, title=describe(sample.results)))
+    return ''.join(rows)
+
+
+def show_reconstruction(model: SAIP, samples: list[Sample]) -> str:
+    """Anchor, masked view, prediction and original of every sample."""
+    if model.reconstruction is None:
+        raise Unavailable('This model has no reconstruction head: an ablation.')
+    inputs = prepare(model, samples)
+    filling = reconstruct(model, inputs)
+    rows = []
+    for i, sample in enumerate(samples):
+        pictures = [
+            ('anchor', sample.inputs['globals'][0], 'The anchor view of a person'),
+            ('masked', filling.masked[i], 'The person with most patches removed'),
+            ('predicted', filling.filled[i], 'The removed patches predicted'),
+            ('original', filling.original[i], 'The person as it was'),
+        ]
+        figures = [page.figure(image, alt, name) for name, image, alt in pictures]
+        rows.append(page.strip(figures))
+    return page.columns(rows)
+
+
+def show_search(model: SAIP, samples: list[Sample]) -> str:
+    """Heat maps over every scene for the right query and for a stranger's."""
+    if model.search is None:
+        raise Unavailable('This model has no search head: an ablation.')
+    if len(samples) < 2:
+        raise Unavailable('There is no second person to be the stranger.')
+    places = search(model, prepare(model, samples))
+    rows = []
+    for i, sample in enumerate(samples):
+        stranger = samples[(i + 1) % len(samples)]
+        high = max(places.right[i].max(), places.stranger[i].max()).item()
+        scene = picture(sample.inputs['scene'])
+        outline(scene, _place(sample), INST)
+        right = [
+            page.figure(scene, 'A scene, the true place outlined', 'scene'),
+            _query(sample, 'query'),
+            _heat_map(sample, places.right[i], high, 'query'),
+        ]
+        wrong = [
+            _query(stranger, 'stranger'),
+            _heat_map(sample, places.stranger[i], high, 'stranger'),
+        ]
+        rows.append(page.row(map(page.together, (right, wrong))))
+    return ''.join(rows)
+
+
+def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> str:
+    """Where the class token looks: mean of the heads, then every head."""
+    chosen = np.linspace(0, len(gallery.images) - 1, count).round().astype(int)
+    images = gallery.images[np.unique(chosen)]
+    maps = attention(model, images)
+    if maps is None:
+        raise Unavailable('This backbone has no attention.')
+    rows = []
+    for image, heads in zip(images, maps, strict=True):
+        shown = {'mean': heads.mean(dim=0)}
+        shown |= {f'head {i + 1}': head for i, head in enumerate(heads[:6])}
+        figures = [page.figure(image, 'A person', 'image')]
+        for name, values in shown.items():
+            low, high = values.min().item(), values.max().item()
+            caption = f'{name}\n{100 * low:.1f}–{100 * high:.1f}%'
+            warm = heat(image, values, low, high)
+            figures.append(page.figure(warm, f'Attention, {name}', caption))
+        rows.append(page.strip(figures))
+    return page.columns(rows)
+
+
+def show_neighbours(
+    subjects: dict[str, Subject], gallery: Gallery, num_queries: int = 6
+) -> str:
+    """Rows of a query and its nearest neighbours, by the features of every subject."""
+    if len(gallery.images) < 2:
+        raise Unavailable('There is only one image, which has no neighbours.')
+    queries = _choose_queries(gallery, num_queries)
+    parts = []
+    for name, subject in subjects.items():
+        ranked = nearest(image_tokens(subject, gallery.images), gallery, queries)
+        rows = [
+            _neighbours(gallery, query, neighbours)
+            for query, neighbours in zip(queries, ranked, strict=True)
+        ]
+        score = _share_right(gallery, queries, ranked)
+        parts.append(f'<h3>{name}{score}</h3>{"".join(rows)}')
+    return page.columns(parts)
+
+
+def _query(sample: Sample, name: str) -> str:
+    return page.figure(sample.inputs['globals'][0], f'The {name}: a person', name)
+
+
+def _place(sample: Sample) -> Crop:
+    """Where the whole person was pasted into the scene."""
+    views = sample.results['views']
+    return Crop(*views.places[0], *views.roi.size)
+
+
+def _heat_map(sample: Sample, values: Tensor, high: float, whose: str) -> str:
+    """The map, with its mean probability inside and outside of the true place."""
+    scene, crop = sample.inputs['scene'], _place(sample)
+    warm = heat(scene, values, 0, high)
+    outline(warm, crop, INST)
+    side = scene.shape[-1] // values.shape[-1]
+    pixels = values.repeat_interleave(side, 0).repeat_interleave(side, 1)
+    inside = torch.zeros_like(pixels, dtype=torch.bool)
+    bottom, right = crop.top + crop.height, crop.left + crop.width
+    inside[crop.top : bottom, crop.left : right] = True
+    within, without = pixels[inside].mean(), pixels[~inside].mean()
+    caption = f'{whose}: {within:.2f} in, {without:.2f} out'
+    return page.figure(warm, f'Where the {whose} is found in the scene', caption)
+
+
+def _choose_queries(gallery: Gallery, count: int) -> np.ndarray:
+    """Images of different people, evenly spread."""
+    candidates = np.arange(len(gallery.images))
+    if gallery.identities is not None:
+        _, candidates = np.unique(gallery.identities, return_index=True)
+    chosen = np.linspace(0, len(candidates) - 1, min(count, len(candidates)))
+    return candidates[chosen.round().astype(int)]
+
+
+def _neighbours(gallery: Gallery, query: int, neighbours: np.ndarray) -> str:
+    figures = [page.figure(gallery.images[query], 'Query', 'query', 'query')]
+    for rank, index in enumerate(neighbours, 1):
+        kind, caption = '', str(rank)
+        if gallery.identities is not None:
+            same = gallery.identities[index] == gallery.identities[query]
+            kind = 'right' if same else 'wrong'
+            caption = f'{rank} {"✓ same" if same else "✗ other"}'
+        alt = f'Neighbour {caption}'
+        figures.append(page.figure(gallery.images[index], alt, caption, kind))
+    return page.strip(figures, 'neighbours')
+
+
+def _share_right(
+    gallery: Gallery, queries: np.ndarray, ranked: list[np.ndarray]
+) -> str:
+    if gallery.identities is None:
+        return ''
+    right = [
+        gallery.identities[neighbours] == gallery.identities[query]
+        for query, neighbours in zip(queries, ranked, strict=True)
+    ]
+    right = torch.from_numpy(np.concatenate(right))
+    return f': {int(right.sum())} of {len(right)} neighbours right'

@@ -1,0 +1,114 @@
+"""Probing from the command line."""
+
+import functools
+import json
+
+import pytest
+import torch
+from launch import TINY, call
+
+import saip_mm.probes
+from saip_mm.probes import ProbeSizes, run_probes
+
+FEATURES = {'reid/mAP', 'reid/rank1', 'attributes/mA'}
+PATCHES = {'parts/mIoU', 'keypoints/PCK'}
+HEADS = {
+    'search/IoU',
+    'search/IoU_stranger',
+    'search/gain',
+    'reconstruction/loss',
+    'reconstruction/loss_stranger',
+    'reconstruction/gain',
+}
+SIZES = ProbeSizes(
+    identities=10, images=6, train_identities=20, train_images=2, views=6
+)
+
+
+@pytest.fixture(scope='module')
+def work_dir(tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('work_dir')
+    call('tools/train.py', TINY, '--work-dir', work_dir)
+    return work_dir
+
+
+@pytest.fixture
+def probe(monkeypatch, tmp_path, capsys):
+    """Runs the tool on few people; returns its scores and what it printed."""
+    few = functools.partial(run_probes, sizes=SIZES)
+    monkeypatch.setattr(saip_mm.probes, 'run_probes', few)
+
+    def run(*arguments):
+        out = tmp_path / 'deep' / 'probes.json'
+        assert call('tools/probe.py', *arguments, '--out', out, '--device', 'cpu') == 0
+        scores, printed = json.loads(out.read_text()), capsys.readouterr()
+        for name, score in scores.items():
+            assert f'{name:28}{score:8.4f}\n' in printed.out
+            if not name.startswith('reconstruction/') and 'gain' not in name:
+                assert 0 <= score <= 1
+        return scores, printed.out + printed.err
+
+    return run
+
+
+@pytest.mark.parametrize('name', ['mean-colour', 'histogram', 'pixels'])
+def test_baselines(probe, name):
+    scores, _ = probe(name, '--config', TINY)
+    assert scores.keys() == FEATURES
+
+
+def test_a_work_directory_a_checkpoint_and_its_export(probe, work_dir, tmp_path):
+    scores, _ = probe(work_dir)
+    assert scores.keys() == FEATURES | PATCHES | HEADS
+    assert probe(work_dir / 'epoch_2.pth')[0] == scores
+    assert probe(work_dir / 'epoch_1.pth')[0] != scores
+    random, _ = probe('random', '--config', TINY)
+    assert random.keys() == scores.keys() and random != scores
+    for name in ('a.pth', 'a.safetensors'):
+        call('tools/export_backbone.py', work_dir, '--out', tmp_path / name)
+        exported, _ = probe(tmp_path / name)
+        assert exported == {key: scores[key] for key in FEATURES | PATCHES}
+
+
+def test_a_checkpoint_without_its_config(probe, work_dir, tmp_path):
+    moved = tmp_path / 'moved.pth'
+    moved.write_bytes((work_dir / 'epoch_2.pth').read_bytes())
+    assert probe(moved)[0].keys() == FEATURES | PATCHES
+    with_config, _ = probe(moved, '--config', TINY)
+    assert with_config == probe(work_dir)[0]
+
+
+def test_a_model_with_one_head(probe, tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text(f'_base_ = {str(TINY)!r}\nmodel = dict(reconstruction=None)')
+    scores, _ = probe('random', '--config', config)
+    search = {name for name in HEADS if name.startswith('search')}
+    assert scores.keys() == FEATURES | PATCHES | search
+
+
+def test_real_folders(probe, test_data):
+    folder = test_data / 'real/coco'
+    arguments = ['--config', TINY, '--coco', folder, folder / 'test_coco.json']
+    scores, _ = probe('random', *arguments)
+    assert 'coco/PCK' in scores
+
+
+def test_bad_input(work_dir, tmp_path, capsys):
+    def error(*arguments):
+        assert call('tools/probe.py', *arguments) == 1
+        return capsys.readouterr().err
+
+    assert 'random: give the config of the model' in error('random')
+    assert 'there is no checkpoint' in error(tmp_path / 'none.pth')
+    assert 'has no last_checkpoint' in error(tmp_path)
+    config = tmp_path / 'config.py'
+    config.write_text('model = dict(type="ResNet")')
+    assert 'config.py: is not a config of pretraining' in error(
+        'random', '--config', config
+    )
+    assert 'query: there is no such folder' in error('pixels', '--market1501', tmp_path)
+    coco = ['--coco', tmp_path, tmp_path / 'ann.json']
+    assert 'keypoints need features of patches' in error('pixels', *coco)
+    assert 'there is no such annotation file' in error(work_dir, *coco)
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')
+    assert 'bad.pth: is not a ViT' in error(tmp_path / 'bad.pth')

@@ -1,0 +1,208 @@
+"""The page of tools/report.py, of work directories in every state."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from launch import TINY, call
+from PIL import Image
+
+from saip_mm.visualization import people
+
+TITLES = ['Losses', 'Probes', 'Training samples', 'Reconstruction', 'Search']
+TITLES += ['Attention', 'Nearest neighbours', 'Environment', 'Config']
+
+
+class Page(HTMLParser):
+    """Sections of a page by title: their text, and how many pictures they have."""
+
+    VOID = ('meta', 'img')
+
+    def __init__(self, path):
+        super().__init__()
+        self.text, self.pictures, self.references, self.alts = {}, {}, [], []
+        self.open, self.section, self.heading = [], '', False
+        self.html = path.read_text()
+        self.feed(self.html)
+        assert not self.open, 'every element is closed'
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        assert tag not in ('script', 'link', 'iframe')
+        self.references += [attrs[key] for key in ('src', 'href') if key in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == 'img':
+            self.alts.append(attrs.get('alt'))
+        if tag in ('img', 'svg'):
+            self.pictures[self.section] = self.pictures.get(self.section, 0) + 1
+        self.heading = tag == 'h2'
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.heading:
+            self.section, self.heading = data, False
+        self.text[self.section] = self.text.get(self.section, '') + data
+
+
+@pytest.fixture(autouse=True)
+def _few_people(monkeypatch):
+    """Drawing people takes most of the time."""
+    monkeypatch.setattr(people, 'IDENTITIES', 6)
+    monkeypatch.setattr(people, 'IMAGES_EACH', 2)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A finished run of six steps."""
+    work_dir = tmp_path_factory.mktemp('work') / 'dir'
+    call('tools/train.py', TINY, '--work-dir', work_dir)
+    return work_dir
+
+
+@pytest.fixture
+def work_dir(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / 'dir')
+
+
+def report(work_dir, *options):
+    assert call('tools/report.py', work_dir, *options) == 0
+    return Page(work_dir / 'report.html')
+
+
+def test_a_finished_run(work_dir, capsys):
+    page = report(work_dir)
+    assert 'Finished: 6 of 6 optimizer steps, 48 images seen' in page.text['']
+    assert list(page.text)[1:] == TITLES
+    pictures = page.pictures
+    assert pictures['Losses'] == 6
+    assert pictures['Training samples'] == 3 * 7
+    assert pictures['Reconstruction'] == 6 * 4
+    assert pictures['Search'] == 6 * 5
+    assert pictures['Attention'] == 6 * 5
+    assert pictures['Nearest neighbours'] == 2 * 6 * 6
+    assert 'Python' in page.text['Environment']
+    assert "type='SAIP'" in page.text['Config']
+    assert 'No probe has been logged' in page.text['Probes']
+    out = capsys.readouterr().out
+    assert f'wrote {work_dir}/report.html' in out and 'left out: Probes' in out
+    assert [path.name for path in work_dir.glob('.*')] == []
+
+
+def test_the_page_needs_nothing_else(work_dir):
+    page = report(work_dir)
+    for reference in page.references:
+        assert re.match('data:image/webp;base64,|#', reference), reference[:80]
+    assert 'url(' not in page.html and '@import' not in page.html
+    assert not re.search(r'(src|href)\s*=\s*["\']?\s*(https?:)?//', page.html)
+    assert page.alts and all(page.alts)
+    assert len(page.html) < 5e6
+
+
+def test_probes_that_were_logged(work_dir):
+    (scalars,) = work_dir.glob('*/vis_data/scalars.json')
+    with open(scalars, 'a') as file:
+        file.write(json.dumps({'probe/reid/mAP': 0.25, 'step': 3}) + '\n')
+        file.write(json.dumps({'probe/reid/mAP': 0.5, 'step': 6}) + '\n')
+    page = report(work_dir)
+    assert page.pictures['Probes'] == 1
+    assert 'mAP: 0.25 at step 3' in page.text['Probes']
+
+
+def test_a_run_without_checkpoint(work_dir):
+    for file in work_dir.glob('*.pth'):
+        file.unlink()
+    page = report(work_dir)
+    assert page.pictures['Losses'] == 6 and page.pictures['Training samples'] == 21
+    for title in ('Reconstruction', 'Search', 'Attention', 'Nearest neighbours'):
+        assert 'There is no checkpoint yet.' in page.text[title]
+
+
+def test_a_checkpoint_that_is_half_written(work_dir):
+    latest = work_dir / 'epoch_2.pth'
+    latest.write_bytes(latest.read_bytes()[:1000])
+    page = report(work_dir)
+    assert 'Weights of epoch_1.pth.' in page.text['']
+    assert 'epoch_2.pth is left out' in page.text['']
+    assert page.pictures['Search'] == 30
+
+
+def test_checkpoints_without_logs(work_dir):
+    for folder in work_dir.glob('2*'):
+        shutil.rmtree(folder)
+    page = report(work_dir)
+    assert 'No loss has been logged yet' in page.text['Losses']
+    assert page.pictures['Search'] == 30
+    assert 'does not describe the environment' in page.text['Environment']
+
+
+def test_a_config_that_is_not_there(work_dir):
+    for file in work_dir.rglob('*.py'):
+        file.unlink()
+    page = report(work_dir)
+    assert page.pictures['Losses'] == 6
+    for title in ('Training samples', 'Search', 'Config'):
+        assert 'has no config' in page.text[title]
+
+
+def test_the_config_inside_a_checkpoint_is_not_run(work_dir):
+    path = work_dir / 'epoch_2.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['meta']['cfg'] = checkpoint['meta']['config'] = 'raise SystemExit(9)'
+    torch.save(checkpoint, path)
+    assert report(work_dir).pictures['Search'] == 30
+
+
+def test_what_stopped_a_training_is_shown(tmp_path):
+    with pytest.raises(FloatingPointError):
+        options = ['--cfg-options', 'optim_wrapper.optimizer.lr=1e30']
+        call('tools/train.py', TINY, '--work-dir', tmp_path, *options)
+    page = report(tmp_path)
+    assert 'Stopped by an error' in page.text['']
+    assert 'FloatingPointError: non-finite loss' in page.text['']
+
+
+def test_heads_that_are_left_out(tmp_path):
+    options = ['model.search=None', 'model.reconstruction=None']
+    options += ['train_cfg.max_epochs=1']
+    call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
+    page = report(tmp_path)
+    assert 'no reconstruction head' in page.text['Reconstruction']
+    assert 'no search head' in page.text['Search']
+    assert page.pictures['Attention'] == 30 and page.pictures['Losses'] == 4
+
+
+def test_images_of_a_folder(work_dir, tmp_path):
+    crops = tmp_path / 'crops'
+    crops.mkdir()
+    for i in range(4):
+        Image.new('RGB', (30 + i, 70), (60 * i, 90, 90)).save(crops / f'{i}.png')
+    page = report(work_dir, '--images', crops)
+    assert f'Images of {crops}' in page.text['']
+    assert page.pictures['Search'] == 4 * 5
+    assert page.pictures['Nearest neighbours'] == 2 * 4 * 4
+    assert 'same' not in page.text['Nearest neighbours'].split('left out.')[1]
+
+
+def test_a_folder_without_images(work_dir, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    page = report(work_dir, '--images', tmp_path / 'empty')
+    assert 'no images in it' in page.text['Search']
+    assert page.pictures['Losses'] == 6
+
+
+def test_names_are_escaped(work_dir, tmp_path):
+    (config,) = work_dir.glob('*.py')
+    config.rename(work_dir / '<b>&.py')
+    assert '<b>' not in report(work_dir).html
+
+
+def test_no_work_directory(tmp_path, capsys):
+    assert call('tools/report.py', tmp_path) == 1
+    assert 'neither a log' in capsys.readouterr().err
+    assert not (tmp_path / 'report.html').exists()

@@ -1,0 +1,91 @@
+"""Probe frozen features on drawn people that nothing was trained on.
+
+python tools/probe.py work_dirs/saip
+python tools/probe.py backbone.pth
+python tools/probe.py random --config configs/pretrain/saip_demo.py
+python tools/probe.py histogram
+python tools/probe.py backbone.pth --market1501 data/Market-1501-v15.09.15
+python tools/probe.py backbone.pth --coco data/coco/val2017 data/coco/keypoints.json
+
+What can be probed: a training checkpoint or a work directory (its teacher), an exported
+backbone, the random initialisation of a config, and three baselines without a network.
+Nothing is trained but linear maps, in closed form.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from saip_mm.probes import (
+    load_subject,
+    probe_coco,
+    probe_market1501,
+    run_probes,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'source',
+        help='a checkpoint, a work directory, random, mean-colour, histogram or pixels',
+    )
+    parser.add_argument(
+        '--config',
+        type=Path,
+        help='of the training (default: the one in the work directory); its image size '
+        'is that of a baseline',
+    )
+    parser.add_argument(
+        '--market1501',
+        metavar='DIR',
+        help='also re-identify real people: query/ and bounding_box_test/ in DIR',
+    )
+    parser.add_argument(
+        '--coco',
+        nargs=2,
+        metavar=('IMAGES', 'ANN'),
+        help='also find keypoints in photographs with COCO-style annotations',
+    )
+    parser.add_argument('--out', type=Path, help='JSON file for the scores')
+    parser.add_argument(
+        '--device', choices=['cpu', 'cuda'], help='default: a GPU if there is one'
+    )
+    args = parser.parse_args()
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: there is no GPU that PyTorch could use')
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        subject = load_subject(args.source, args.config, args.device)
+        scores = {}
+        if args.market1501:
+            scores |= probe_market1501(subject, args.market1501)
+        if args.coco:
+            scores |= probe_coco(subject, *args.coco)
+        scores |= run_probes(subject)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    for name, score in scores.items():
+        print(f'{name:28}{score:8.4f}')
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(scores, indent=2) + '\n')
+    return 0
+
+
+if __name__ == '__main__':
+    # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Show what was trained, and what came of it: `python tools/report.py WORK_DIR`.
+
+Writes one HTML page that needs no other file: curves, training samples, reconstruction,
+search, attention, nearest neighbours before and after, environment and config. It can
+be made at any time: during a training, after it, or after a crash.
+"""
+
+import argparse
+import sys
+
+from mmengine.logging import MMLogger
+
+from saip_mm.visualization.report import write_report
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('work_dir', help='where the training keeps logs, checkpoints')
+    parser.add_argument('--out', help='page to write; default WORK_DIR/report.html')
+    parser.add_argument(
+        '--images', help="folder of images of people to show instead of the config's"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    # MMEngine would tell of every parameter that it initialises.
+    MMLogger.get_current_instance().setLevel('WARNING')
+    try:
+        out, gaps = write_report(args.work_dir, args.out, args.images)
+    except OSError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    for gap in gaps:
+        print(f'left out: {gap}')
+    print(f'wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
