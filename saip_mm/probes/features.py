@@ -6,10 +6,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..datasets.views import Size
+from ..models import SAIPViT
 
 BATCH = 64
 COLOUR_BINS = 4  # per colour
@@ -48,15 +49,14 @@ class BackboneFeatures:
     token half-way and its token at the end, one after the other.
 
     Args:
-        backbone: With ``encode`` and ``forward`` of
-            :class:`~saip_mm.models.saip_vit.SAIPViT`.
+        backbone: A :class:`~saip_mm.models.saip_vit.SAIPViT`.
         mean: Per colour, in 0–255, as the backbone was trained with.
         std: Likewise.
     """
 
     has_patches = True
 
-    def __init__(self, backbone: nn.Module, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, backbone: SAIPViT, mean: Tensor, std: Tensor) -> None:
         self.backbone = backbone
         self.mean, self.std = mean.view(3, 1, 1), std.view(3, 1, 1)
         self.size = tuple(
@@ -65,11 +65,20 @@ class BackboneFeatures:
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
         images = (images.to(self.mean) - self.mean) / self.std
-        encoded = self.backbone.encode(images)
+        tokens = []
+        # The last block's tokens are caught on their way: `encode` drops all but one,
+        # and `forward` would compute everything again.
+        block = self.backbone.layers[-1]
+        handle = block.register_forward_hook(lambda *call: tokens.append(call[-1]))
+        try:
+            encoded = self.backbone.encode(images)
+        finally:
+            handle.remove()
         if not patches:
             return Embedded(encoded.image_token, None)
-        maps = torch.cat([encoded.middle_map, self.backbone(images)[-1]], dim=1)
-        return Embedded(encoded.image_token, maps)
+        grid = encoded.middle_map.shape[2:]
+        last = self.backbone.ln1(tokens[0][:, 1:]).mT.unflatten(2, grid)
+        return Embedded(encoded.image_token, torch.cat([encoded.middle_map, last], 1))
 
 
 class BaselineFeatures:
