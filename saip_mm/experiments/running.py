@@ -1,0 +1,182 @@
+"""One run: pretraining in a process of its own, then probes, then its result."""
+
+import json
+import platform
+import re
+import subprocess
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from mmpretrain.registry import MODELS
+
+from .. import __version__
+from ..engine.checkpoint import read_checkpoint, resolve_checkpoint, write_checkpoint
+from .rows import BASELINES, RANDOM, Run, digest, write_text
+
+PROGRESS = re.compile(
+    rb'Epoch\(train\) +(\[\d+\]\[ *\d+/\d+\]).*? eta: ((?:\d+ days?, )?[\d:]+)'
+)
+POLL_SECONDS = 5.0
+REPORT_SECONDS = 60.0
+
+
+class RunFailed(RuntimeError):
+    """A run that could not be finished; the message names its log."""
+
+
+def complete(run: Run, trainer: Path, lock: IO) -> None:
+    """Bring a run from wherever it stands to its result.
+
+    Args:
+        run: What to run.
+        trainer: ``tools/train.py``.
+        lock: The file that holds the run's lock.
+
+    Raises:
+        RunFailed: If training or a probe fails.
+    """
+    if run.row.is_trained:
+        train(run, trainer, lock)
+    # With a log file of its own MMEngine says there what it would say here.
+    MMLogger.get_instance(str(run.folder), log_file=str(run.log), file_mode='a')
+    try:
+        if run.row.name == RANDOM:
+            initialise(run)
+        result = describe(run) | dict(probes=probe(run))
+    except Exception as error:
+        with open(run.log, 'a') as log:
+            traceback.print_exc(file=log)
+        raise RunFailed(f'{run}: probing failed ({error}); see {run.log}') from error
+    write_text(run.result_file, json.dumps(result, indent=2) + '\n')
+
+
+def probe(run: Run) -> dict[str, float]:
+    """Figures of a trained or initialised model, or of a baseline."""
+    from ..probes.run import run_probes
+    from ..probes.subject import load_subject
+
+    source = run.row.name if run.row.name in BASELINES else str(run.folder)
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return run_probes(load_subject(source, run.row.config_file, device))
+
+
+def initialise(run: Run) -> None:
+    """Save the model of the row's config as it is before training."""
+    init_default_scope('mmpretrain')
+    set_random_seed(run.seed)
+    model = MODELS.build(run.row.config.model)
+    model.init_weights()
+    meta = dict(seed=run.seed, epoch=0, iter=0)
+    path = run.folder / 'epoch_0.pth'
+    write_checkpoint(path, model.state_dict(), meta)
+    write_text(run.folder / 'last_checkpoint', str(path))
+
+
+def train(run: Run, trainer: Path, lock: IO) -> None:
+    """Train, or go on training from the last checkpoint, and wait for the end.
+
+    Its seconds are added up in ``seconds.json``, over all sittings.
+
+    Raises:
+        RunFailed: If the trainer fails.
+    """
+    command = [sys.executable, str(trainer), str(run.row.config_file)]
+    command += ['--work-dir', str(run.folder), '--resume']
+    command += ['--cfg-options', f'randomness.seed={run.seed}']
+    before, start = seconds_of(run), time.monotonic()
+    with open(run.log, 'ab') as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, pass_fds=[lock.fileno()]
+        )
+    reported = start
+    try:
+        while process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_SECONDS)
+            now = time.monotonic()
+            write_text(run.folder / 'seconds.json', json.dumps(before + now - start))
+            if now - reported > REPORT_SECONDS and (progress := last_progress(run.log)):
+                print(f'    {run}: {progress}', flush=True)
+                reported = now
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        last = run.log.read_text(errors='replace').strip().splitlines()[-1:]
+        raise RunFailed(
+            f'{run}: training failed with status {process.returncode} '
+            f'({"".join(last)[:300]}); see {run.log}'
+        )
+
+
+def seconds_of(run: Run) -> float:
+    """Seconds that training took so far, start-up included."""
+    file = run.folder / 'seconds.json'
+    return json.loads(file.read_text()) if file.exists() else 0.0
+
+
+def last_progress(log: Path) -> str:
+    """Epoch, step and time left as a training log last says; empty if it does not."""
+    with open(log, 'rb') as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        found = PROGRESS.findall(file.read())
+    return 'epoch {}, {} left'.format(*map(bytes.decode, found[-1])) if found else ''
+
+
+def describe(run: Run) -> dict:
+    """What a result says besides its probes; nothing that depends on the date."""
+    config = run.row.config
+    result = dict(
+        row=run.row.name,
+        seed=run.seed,
+        config=run.row.config_file.name,
+        config_sha256=digest(config),
+        images_seen=0,
+        seconds=round(seconds_of(run), 1),
+        environment=environment(),
+    )
+    if run.row.is_trained:
+        steps = read_checkpoint(resolve_checkpoint(run.folder))['meta']['iter']
+        result['images_seen'] = steps * config.train_dataloader.batch_size
+    return result
+
+
+def environment() -> dict:
+    """Versions and machine that a result was made with."""
+    cuda = torch.cuda.is_available()
+    return dict(
+        saip_mm=__version__,
+        revision=revision(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device=torch.cuda.get_device_name() if cuda else platform.machine(),
+        threads=torch.get_num_threads(),
+    )
+
+
+def revision() -> str | None:
+    """The commit of this clone, with '+' if files differ from it; None in no clone."""
+    git = ['git', '-C', str(Path(__file__).parents[2])]
+    try:
+        commit = subprocess.run(
+            [*git, 'rev-parse', '--short=12', 'HEAD'], capture_output=True, text=True
+        )
+        changed = subprocess.run(
+            [*git, 'status', '--porcelain', '--', 'saip_mm', 'tools'],
+            capture_output=True,
+            text=True,
+        )
+    except FileNotFoundError:
+        return None
+    if commit.returncode or changed.returncode:
+        return None
+    return commit.stdout.strip() + ('+' if changed.stdout.strip() else '')
