@@ -43,7 +43,18 @@ DOWNSTREAM = (
     'setuptools',
     'wheel',
 )
-DEV = ('pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'scipy', 'setuptools', 'timm')
+# torch's exporter needs onnxscript.
+ONNX = ('onnx', 'onnxruntime', 'onnxscript')
+DEV = (
+    *ONNX,
+    'pytest',
+    'pytest-xdist',
+    'hypothesis',
+    'ruff',
+    'scipy',
+    'setuptools',
+    'timm',
+)
 
 
 def pinned(names: tuple[str, ...]) -> list[str]:
@@ -87,6 +98,7 @@ setup(
     extras_require={
         'pretrain': pinned(PRETRAIN),
         'downstream': pinned(DOWNSTREAM),
+        'onnx': pinned(ONNX),
         'dev': pinned(DEV),
     },
     cmdclass={'build_py': BuildWithConfigs},

@@ -155,8 +155,8 @@ def fit_backbone(
         The backbone that fits, without what a ViT does not have, and the report.
 
     Raises:
-        ValueError: If tensors do not fit together, the patch grid is unknown, or ``img_size`` is not a
-            whole number of patches.
+        ValueError: If tensors do not fit together, the patch grid is unknown, or
+            ``img_size`` is not a whole number of patches.
     """
     arch = architecture_of(backbone)
     if backbone.grid is None:
