@@ -1,6 +1,8 @@
 """One run: pretraining in a process of its own, then probes, then its result."""
 
 import json
+import math
+import os
 import platform
 import re
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import torch
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
@@ -50,7 +52,7 @@ def complete(run: Run, trainer: Path, lock: IO) -> None:
     try:
         if run.row.name == RANDOM:
             initialise(run)
-        result = describe(run) | dict(probes=probe(run))
+        result = describe(run) | dict(probes=only_finite(probe(run)))
     except Exception as error:
         with open(run.log, 'a') as log:
             traceback.print_exc(file=log)
@@ -60,12 +62,19 @@ def complete(run: Run, trainer: Path, lock: IO) -> None:
 
 def probe(run: Run) -> dict[str, float]:
     """Figures of a trained or initialised model, or of a baseline."""
-    from ..probes.run import run_probes
-    from ..probes.subject import load_subject
+    from ..probes import load_subject, run_probes
 
     source = run.row.name if run.row.name in BASELINES else str(run.folder)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     return run_probes(load_subject(source, run.row.config_file, device))
+
+
+def only_finite(figures: dict[str, float]) -> dict[str, float]:
+    """Figures without those that are no numbers; the log says which."""
+    finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+    if left_out := sorted(figures.keys() - finite.keys()):
+        print_log(f'not finite, left out: {", ".join(left_out)}', logger='current')
+    return finite
 
 
 def initialise(run: Run) -> None:
@@ -138,7 +147,7 @@ def describe(run: Run) -> dict:
     result = dict(
         row=run.row.name,
         seed=run.seed,
-        config=run.row.config_file.name,
+        config=f'{run.row.name}/{run.row.config_file.name}',
         config_sha256=digest(config),
         images_seen=0,
         seconds=round(seconds_of(run), 1),
@@ -153,12 +162,13 @@ def describe(run: Run) -> dict:
 def environment() -> dict:
     """Versions and machine that a result was made with."""
     cuda = torch.cuda.is_available()
+    cpu = f'{platform.machine()} with {os.cpu_count()} cores'
     return dict(
         saip_mm=__version__,
         revision=revision(),
         python=platform.python_version(),
         torch=torch.__version__,
-        device=torch.cuda.get_device_name() if cuda else platform.machine(),
+        device=torch.cuda.get_device_name() if cuda else cpu,
         threads=torch.get_num_threads(),
     )
 
