@@ -32,7 +32,7 @@ from saip_mm.experiments.rows import (
     untrained,
     write_text,
 )
-from saip_mm.experiments.running import RunFailed, complete, seconds_of
+from saip_mm.experiments.running import RunFailed, complete, training_of
 from saip_mm.experiments.table import markdown, summarise
 
 
@@ -134,8 +134,8 @@ def time_left(current: Run, runs: list[Run]) -> str:
     for run in runs:
         if run.row.is_trained and not run.result():
             alike = [done for done in finished if done.row == run.row] or finished
-            expected = statistics.fmean(seconds_of(done) for done in alike)
-            left += max(0.0, expected - seconds_of(run))
+            expected = statistics.fmean(training_of(done)['seconds'] for done in alike)
+            left += max(0.0, expected - training_of(run)['seconds'])
     return f' (about {timedelta(seconds=round(left))} left for all runs)'
 
 

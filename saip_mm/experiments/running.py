@@ -45,7 +45,7 @@ def complete(run: Run, trainer: Path, lock: IO) -> None:
     Raises:
         RunFailed: If training or a probe fails.
     """
-    if run.row.is_trained:
+    if run.row.is_trained and not training_of(run)['finished']:
         train(run, trainer, lock)
     # With a log file of its own MMEngine says there what it would say here.
     MMLogger.get_instance(str(run.folder), log_file=str(run.log), file_mode='a')
@@ -92,7 +92,7 @@ def initialise(run: Run) -> None:
 def train(run: Run, trainer: Path, lock: IO) -> None:
     """Train, or go on training from the last checkpoint, and wait for the end.
 
-    Its seconds are added up in ``seconds.json``, over all sittings.
+    ``training.json`` adds up its seconds over all sittings.
 
     Raises:
         RunFailed: If the trainer fails.
@@ -100,18 +100,19 @@ def train(run: Run, trainer: Path, lock: IO) -> None:
     command = [sys.executable, str(trainer), str(run.row.config_file)]
     command += ['--work-dir', str(run.folder), '--resume']
     command += ['--cfg-options', f'randomness.seed={run.seed}']
-    before, start = seconds_of(run), time.monotonic()
+    before, start = training_of(run)['seconds'], time.monotonic()
     with open(run.log, 'ab') as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, pass_fds=[lock.fileno()]
         )
-    reported = start
+    reported, status = start, None
     try:
-        while process.poll() is None:
+        while status is None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
-            now = time.monotonic()
-            write_text(run.folder / 'seconds.json', json.dumps(before + now - start))
+            now, status = time.monotonic(), process.poll()
+            keep = dict(seconds=before + now - start, finished=status == 0)
+            write_text(run.folder / 'training.json', json.dumps(keep))
             if now - reported > REPORT_SECONDS and (progress := last_progress(run.log)):
                 print(f'    {run}: {progress}', flush=True)
                 reported = now
@@ -119,18 +120,20 @@ def train(run: Run, trainer: Path, lock: IO) -> None:
         if process.poll() is None:
             process.terminate()
             process.wait()
-    if process.returncode:
+    if status:
         last = run.log.read_text(errors='replace').strip().splitlines()[-1:]
         raise RunFailed(
-            f'{run}: training failed with status {process.returncode} '
+            f'{run}: training failed with status {status} '
             f'({"".join(last)[:300]}); see {run.log}'
         )
 
 
-def seconds_of(run: Run) -> float:
-    """Seconds that training took so far, start-up included."""
-    file = run.folder / 'seconds.json'
-    return json.loads(file.read_text()) if file.exists() else 0.0
+def training_of(run: Run) -> dict:
+    """``seconds`` that training took so far, start-up included; is it ``finished``?"""
+    file = run.folder / 'training.json'
+    if not file.exists():
+        return dict(seconds=0.0, finished=False)
+    return json.loads(file.read_text())
 
 
 def last_progress(log: Path) -> str:
@@ -150,7 +153,7 @@ def describe(run: Run) -> dict:
         config=f'{run.row.name}/{run.row.config_file.name}',
         config_sha256=digest(config),
         images_seen=0,
-        seconds=round(seconds_of(run), 1),
+        seconds=round(training_of(run)['seconds'], 1),
         environment=environment(),
     )
     if run.row.is_trained:

@@ -41,7 +41,8 @@ def trained(monkeypatch) -> list[str]:
     def train(run, trainer, lock) -> None:
         names.append(str(run))
         running.initialise(run)
-        (run.folder / 'seconds.json').write_text('90')
+        keep = dict(seconds=90, finished=True)
+        (run.folder / 'training.json').write_text(json.dumps(keep))
 
     monkeypatch.setattr(running, 'train', train)
     return names
@@ -103,6 +104,8 @@ def test_a_failed_probe_leaves_the_training(tmp_path, monkeypatch, trained, caps
     log = (tmp_path / 'tiny/seed0/run.log').read_text()
     assert 'ArithmeticError: no people' in log
     assert not (tmp_path / 'tiny/seed0/result.json').exists()
+    assert call(TOOL, TINY, '--work-dir', tmp_path) == 0
+    assert trained == ['tiny seed 0']
 
 
 def test_figures_that_are_no_numbers_are_left_out(tmp_path, monkeypatch, trained):
