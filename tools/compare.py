@@ -111,7 +111,7 @@ def work(runs: list[Run]) -> list[str]:
     for number, run in enumerate(runs, 1):
         if run.result():
             continue
-        left = time_left(run, runs)
+        left = time_left(runs)
         print(f'[{number}/{len(runs)}] {run}{left}', flush=True)
         try:
             with run.locked() as lock:
@@ -125,7 +125,7 @@ def work(runs: list[Run]) -> list[str]:
     return failures
 
 
-def time_left(current: Run, runs: list[Run]) -> str:
+def time_left(runs: list[Run]) -> str:
     """Time that the runs without a result take, judged by those that have one."""
     finished = [run for run in runs if run.row.is_trained and run.result()]
     if not finished:
