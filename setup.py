@@ -43,7 +43,10 @@ DOWNSTREAM = (
     'setuptools',
     'wheel',
 )
+# torch's exporter needs onnxscript.
+ONNX = ('onnx', 'onnxruntime', 'onnxscript')
 DEV = (
+    *ONNX,
     'pytest',
     'pytest-xdist',
     'hypothesis',
@@ -96,6 +99,7 @@ setup(
     extras_require={
         'pretrain': pinned(PRETRAIN),
         'downstream': pinned(DOWNSTREAM),
+        'onnx': pinned(ONNX),
         'dev': pinned(DEV),
     },
     cmdclass={'build_py': BuildWithConfigs},

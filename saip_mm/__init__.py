@@ -15,6 +15,15 @@ with contextlib.redirect_stdout(io.StringIO()):
     import mmpretrain.datasets  # noqa: F401
 
 from . import datasets, engine, models, probes  # noqa: E402
+from .apis import embed, load_backbone  # noqa: E402
 
 __version__ = '0.1.0'
-__all__ = ['__version__', 'datasets', 'engine', 'models', 'probes']
+__all__ = [
+    '__version__',
+    'datasets',
+    'embed',
+    'engine',
+    'load_backbone',
+    'models',
+    'probes',
+]

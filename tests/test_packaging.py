@@ -69,6 +69,7 @@ def test_extras_are_pinned_and_the_base_requires_nothing(installed: Path) -> Non
     assert set(package.metadata.get_all('Provides-Extra')) == {
         'pretrain',
         'downstream',
+        'onnx',
         'dev',
     }
     for requirement in requirements:

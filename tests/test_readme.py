@@ -14,10 +14,13 @@ from launch import ROOT, environment
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.utils import get_installed_path
+from PIL import Image
+
+from saip_mm.models import SAIPViT
 
 README = (ROOT / 'README.md').read_text()
 COMMANDS = re.findall(r'```bash\n(.*?)```', README, re.DOTALL)
-SNIPPETS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
+PYTHON, *SNIPPETS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
 
 # Commands that the tests do not run, by how they begin.
 EXEMPT = {
@@ -27,6 +30,7 @@ EXEMPT = {
     'python tools/probe.py': 'takes minutes; tests/tools/test_probe.py runs it',
     'tensorboard': 'serves until it is stopped',
     'tools/dist_train.sh configs/pretrain/saip_vit-tiny.py 8': 'needs 8 GPUs and data',
+    'python tools/compare.py': 'trains for an hour; a smaller one has its own tests',
     'GPUS=16': 'needs a Slurm cluster',
 }
 
@@ -97,6 +101,19 @@ def test_a_command_runs_as_written(command, workplace):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_the_lines_of_python_give_features(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backbone = SAIPViT()
+    backbone.init_weights()
+    torch.save(backbone.state_dict(), 'backbone.pth')
+    for name, size in {'anna.jpg': (60, 200), 'bert.jpg': (128, 256)}.items():
+        Image.new('RGB', size, 'teal').save(name)
+    names = {}
+    exec(PYTHON, names)
+    assert names['features'].shape == (2, 192)
+    torch.testing.assert_close(*names['features'])
 
 
 @pytest.mark.parametrize('library', ['mmpose', 'mmdet', 'mmseg'])

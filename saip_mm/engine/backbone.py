@@ -17,6 +17,9 @@ _TELLING = {
     'patch_embed.projection.weight': 4,
     'layers.0.ffn.layers.0.0.weight': 2,
 }
+# where a training checkpoint keeps them
+PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
+_IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 _IN_LAYER = re.compile(r'layers\.\d{1,6}\.')
 
 
@@ -97,6 +100,51 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
     )
 
 
+def choose_backbone(
+    checkpoint: Mapping, role: str | None = None
+) -> tuple[Backbone, str]:
+    """The backbone of the teacher or the student, or the only one there is.
+
+    Args:
+        checkpoint: As :func:`~saip_mm.engine.checkpoint.read_checkpoint` returns it.
+        role: ``'teacher'`` or ``'student'``; None takes the teacher where there is one.
+
+    Returns:
+        The backbone, and whose it is.
+
+    Raises:
+        ValueError: If the checkpoint does not hold it.
+    """
+    names = state_dict_of(checkpoint)
+    if any(name.startswith(PREFIXES['teacher']) for name in names):
+        role = role or 'teacher'
+        return find_backbone(checkpoint, PREFIXES[role]), role
+    backbone = find_backbone(checkpoint)
+    own_role = backbone.meta.get('role', 'unknown')
+    if role not in (None, own_role):
+        raise ValueError(
+            f'has no {role}, only one backbone (role: {own_role}): omit the role'
+        )
+    return backbone, own_role
+
+
+def colours(checkpoint: Mapping, backbone: Backbone) -> dict[str, list[float]]:
+    """Mean and std that the backbone's images were normalised with (RGB, 0-255).
+
+    Raises:
+        ValueError: If the file says something else than three numbers each.
+    """
+    tensors = state_dict_of(checkpoint)
+    found = dict(_IMAGENET)
+    for name in found:
+        tensor = tensors.get(f'data_preprocessor.{name}')
+        if tensor is not None:
+            found[name] = [round(value, 4) for value in tensor.flatten().tolist()]
+        elif name in backbone.meta:
+            found[name] = _checked_colour(name, backbone.meta[name])
+    return found
+
+
 def architecture_of(backbone: Backbone) -> dict:
     """Architecture of a ViT, read from its tensors.
 
@@ -167,3 +215,14 @@ def _checked_heads(num_heads: object) -> int | None:
     if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
         raise ValueError(f'says that it has {num_heads!r} attention heads')
     return num_heads
+
+
+def _checked_colour(name: str, values: object) -> list[float]:
+    if not (
+        isinstance(values, list | tuple)
+        and len(values) == 3
+        and all(type(value) in (int, float) for value in values)
+        and (name == 'mean' or min(values) > 0)
+    ):
+        raise ValueError(f'says that the {name} of its images is {values!r}')
+    return list(values)

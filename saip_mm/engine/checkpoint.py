@@ -148,17 +148,22 @@ def fit_backbone(
     """Check a backbone against its own architecture; resize its positions if asked.
 
     Args:
-        backbone: With its ``grid``.
+        backbone: Weights and what is known of them.
         img_size: (h, w) in pixels to resize positions for; None leaves them.
 
     Returns:
         The backbone that fits, without what a ViT does not have, and the report.
 
     Raises:
-        ValueError: If tensors do not fit together, or ``img_size`` is not a whole
-            number of patches.
+        ValueError: If tensors do not fit together, the patch grid is unknown, or
+            ``img_size`` is not a whole number of patches.
     """
     arch = architecture_of(backbone)
+    if backbone.grid is None:
+        raise ValueError(
+            'does not say on which patch grid its positions are: pass it through '
+            'tools/convert_checkpoint.py with --grid H W'
+        )
     patch = backbone.patch_size
     img_size = img_size or tuple(side * patch for side in backbone.grid)
     if any(side % patch or side < patch for side in img_size):

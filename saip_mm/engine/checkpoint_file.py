@@ -87,7 +87,15 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
         return path
     latest = Path(path.read_text(errors='replace').strip())
     if not latest.name:
-        raise FileNotFoundError(f'{path} is empty: name a checkpoint file')
+        # Killed in the moment of writing it; what it was to name was whole by then.
+        saved = {
+            int(found[1]): file
+            for file in path.parent.iterdir()
+            if (found := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', file.name))
+        }
+        if not saved:
+            raise FileNotFoundError(f'{path} is empty: name a checkpoint file')
+        return saved[max(saved)]
     # The file holds the path at the time of training: the folder may have moved.
     for candidate in (latest, path.parent / latest.name):
         if candidate.is_file():

@@ -210,6 +210,15 @@ def test_unusual_tensors_are_refused(tmp_path, unusual):
         load_pretrained(nn.Linear(2, 3), tmp_path / 'a.pth')
 
 
+def test_killed_while_naming_the_checkpoint_the_newest_is_taken(tmp_path):
+    (tmp_path / 'last_checkpoint').touch()
+    with pytest.raises(FileNotFoundError, match='is empty: name a checkpoint file'):
+        resolve_checkpoint(tmp_path)
+    for name in ('epoch_9.pth', 'epoch_10.pth', 'backbone_11.pth'):
+        (tmp_path / name).touch()
+    assert resolve_checkpoint(tmp_path) == tmp_path / 'epoch_10.pth'
+
+
 def test_work_dir_means_its_latest_checkpoint(tmp_path, work_dir):
     latest = work_dir / 'iter_4.pth'
     assert resolve_checkpoint(work_dir) == latest

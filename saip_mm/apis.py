@@ -1,0 +1,192 @@
+"""Pretrained backbones from Python: load one, and turn images into features."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.utils import ProgressBar
+from torch import Tensor, nn
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+
+from .datasets.images import read_image
+from .engine.backbone import (
+    Backbone,
+    architecture_of,
+    choose_backbone,
+    colours,
+    describe,
+    with_metadata,
+)
+from .engine.checkpoint import fit_backbone, read_checkpoint, resolve_checkpoint
+from .models import SAIPViT
+
+Image = str | os.PathLike | np.ndarray
+MANY = 1000  # images from which on progress is shown
+
+
+class ImageFeatures(NamedTuple):
+    """Features of B images."""
+
+    image: Tensor
+    """[B, C] of whole images: the class token after the final norm."""
+    patches: Tensor
+    """[B, C, h, w] of their patches, after the final norm."""
+
+
+class PretrainedBackbone(nn.Module):
+    """A backbone that takes RGB images as they are, 0–255, and normalises them.
+
+    Args:
+        vit: Backbone with ``out_type='raw'``.
+        mean: Per colour (R, G, B), in 0–255.
+        std: Per colour (R, G, B), in 0–255.
+    """
+
+    def __init__(
+        self, vit: SAIPViT, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.vit = vit
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1))
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """(h, w) in pixels of the images that its positions belong to."""
+        return tuple(self.vit.img_size)
+
+    def forward(self, images: Tensor) -> ImageFeatures:
+        """Features of images.
+
+        Args:
+            images: [B, 3, H, W], RGB, 0–255, of any type; H and W whole numbers of
+                patches, not necessarily those of ``img_size``.
+        """
+        grid = [side // self.vit.patch_size for side in images.shape[2:]]
+        (tokens,) = self.vit((images.to(self.mean.dtype) - self.mean) / self.std)
+        return ImageFeatures(tokens[:, 0], tokens[:, 1:].mT.unflatten(2, grid))
+
+
+def load_backbone(
+    path: str | os.PathLike,
+    role: str | None = None,
+    device: torch.device | str = 'cpu',
+) -> PretrainedBackbone:
+    """Load a backbone, ready to embed images.
+
+    Args:
+        path: An exported or converted backbone (.pth or .safetensors), a training
+            checkpoint, or a work directory, which means its latest checkpoint.
+        role: ``'teacher'`` or ``'student'`` of a training checkpoint; by default the
+            teacher, which is the one to use.
+        device: Where to put it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read safely, or holds no whole backbone.
+    """
+    path = resolve_checkpoint(path)
+    checkpoint = read_checkpoint(path)
+    try:
+        weights, _ = choose_backbone(checkpoint, role)
+        normalisation = colours(checkpoint, weights)
+        vit = build_vit(weights)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    return PretrainedBackbone(vit, **normalisation).to(device).eval()
+
+
+def build_vit(weights: Backbone) -> SAIPViT:
+    """A ViT with given weights, for images of the size that they were trained on.
+
+    Raises:
+        ValueError: If the weights are not those of a whole ViT.
+    """
+    weights, report = fit_backbone(weights)
+    if report.missing:
+        raise ValueError(f'lacks {", ".join(report.missing)}')
+    sizes = describe(weights)
+    patch_size, img_size = sizes['patch_size'], tuple(sizes['img_size'])
+    vit = SAIPViT(
+        architecture_of(weights), img_size, patch_size=patch_size, out_type='raw'
+    )
+    vit.load_state_dict(
+        with_metadata(weights.tensors, '', weights.grid, weights.num_heads)
+    )
+    return vit
+
+
+def embed(
+    backbone: PretrainedBackbone,
+    images: Sequence[Image] | np.ndarray,
+    patches: bool = False,
+    img_size: tuple[int, int] | None = None,
+    batch_size: int = 64,
+) -> Tensor:
+    """Features of any number of images, computed where the backbone is.
+
+    Args:
+        backbone: From :func:`load_backbone`.
+        images: Files, or RGB images, uint8 [H, W, 3], each of its own size.
+        patches: Whether to give features of patches instead of whole images.
+        img_size: (h, w) in pixels that images are resized to (bicubic, antialiased,
+            not keeping their aspect); by default those of the backbone.
+        batch_size: Images that are computed at once.
+
+    Returns:
+        On the CPU, [N, C]; of patches [N, C, h, w].
+
+    Raises:
+        ImageError: If a file cannot be read.
+        TypeError: If ``images`` is a single image, or one of them is no image.
+        ValueError: If ``img_size`` is not a whole number of patches.
+    """
+    img_size = tuple(img_size or backbone.img_size)
+    patch = backbone.vit.patch_size
+    if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
+        raise ValueError(
+            f'img_size={img_size} is not (h, w) in whole patches of {patch}'
+        )
+    single = isinstance(images, str | os.PathLike)
+    if single or (isinstance(images, np.ndarray) and images.ndim == 3):
+        raise TypeError('embed takes a list of images: put a single one in [brackets]')
+    grid = [side // patch for side in img_size] if patches else []
+    features = torch.empty(len(images), backbone.vit.embed_dims, *grid)
+    bar = ProgressBar(len(images), file=sys.stderr) if len(images) >= MANY else None
+    for start in range(0, len(images), batch_size):
+        stop = min(start + batch_size, len(images))
+        batch = [_prepare(images[i], i, img_size) for i in range(start, stop)]
+        with torch.no_grad():
+            found = backbone(torch.stack(batch).to(backbone.mean.device))
+        features[start:stop] = found.patches if patches else found.image
+        if bar:
+            bar.update(stop - start)
+    return features
+
+
+def _prepare(image: Image, index: int, img_size: tuple[int, int]) -> Tensor:
+    """uint8 [3, h, w] of the right size."""
+    if isinstance(image, str | os.PathLike):
+        image = read_image(image)
+    if not (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.ndim == 3
+        and image.shape[2] == 3
+        and image.size
+    ):
+        found = (
+            f'{image.dtype} {list(image.shape)}'
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise TypeError(
+            f'images[{index}] is neither a file nor an RGB image, uint8 [h, w, 3], but '
+            f'{found}'
+        )
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return resize(tensor, list(img_size), InterpolationMode.BICUBIC, antialias=True)

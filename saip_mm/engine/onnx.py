@@ -1,0 +1,60 @@
+"""Backbones for ONNX runtimes."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+OPSET = 18
+
+
+def write_onnx(path: str | os.PathLike, backbone: nn.Module, meta: dict) -> None:
+    """Write a backbone as ONNX, for any number of images of its own size.
+
+    Its input ``images`` is float32 [batch, 3, h, w], RGB, 0–255: normalising is part of
+    the network. Its outputs are ``image`` [batch, C] and ``patches`` [batch, C, h, w].
+
+    Args:
+        path: The file appears under its name only once it is complete.
+        backbone: A :class:`~saip_mm.apis.PretrainedBackbone` on the CPU.
+        meta: Facts for the file's metadata; each becomes JSON.
+
+    Raises:
+        ValueError: If the packages for it are missing.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  (torch's exporter needs it)
+    except ImportError as error:
+        raise ValueError(
+            f'cannot be exported to ONNX: {error.name} is not installed; '
+            "pip install '.[onnx]' installs it"
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)  # torch's, about itself
+        program = torch.onnx.export(
+            backbone,
+            # Two images: torch takes a batch of one to be meant as a constant.
+            (torch.zeros(2, 3, *backbone.img_size),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=['images'],
+            output_names=['image', 'patches'],
+            dynamic_shapes=dict(images={0: torch.export.Dim('batch')}),
+            verbose=False,
+        )
+    model = program.model_proto
+    facts = {key: json.dumps(value) for key, value in meta.items()}
+    onnx.helper.set_model_props(model, facts | dict(input='"RGB, 0-255"'))
+    onnx.checker.check_model(model, full_check=True)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        onnx.save(model, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Experiments: configs × seeds, trained, probed and put into one table."""

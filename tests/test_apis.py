@@ -1,0 +1,183 @@
+"""Backbones from Python, against MMPretrain's ViT and Pillow."""
+
+import numpy as np
+import pytest
+import torch
+from launch import call
+from mmengine.runner import save_checkpoint
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.registry import MODELS
+from PIL import Image
+
+import saip_mm
+from saip_mm import apis
+from saip_mm.datasets.images import ImageError
+
+ARCH = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
+SIZE = (64, 32)
+MEAN, STD = (120.0, 110.0, 100.0), (50.0, 60.0, 70.0)
+
+
+@pytest.fixture(scope='module')
+def model():
+    torch.manual_seed(0)
+    saip = MODELS.build(
+        dict(
+            type='SAIP',
+            backbone=dict(type='SAIPViT', arch=ARCH, img_size=SIZE),
+            search=dict(
+                type='CrossScaleSearchHead', in_channels=24, embed_dims=32, num_heads=4
+            ),
+            data_preprocessor=dict(type='SAIPDataPreprocessor', mean=MEAN, std=STD),
+        )
+    )
+    for parameter in saip.parameters():
+        torch.nn.init.normal_(parameter.data, std=0.3)
+    return saip
+
+
+@pytest.fixture(scope='module')
+def work_dir(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('work_dir')
+    save_checkpoint(dict(state_dict=model.state_dict()), str(folder / 'epoch_1.pth'))
+    (folder / 'last_checkpoint').write_text(str(folder / 'epoch_1.pth'))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+    """Photographs of different sizes, as files and as arrays."""
+    folder, rng = tmp_path_factory.mktemp('photos'), np.random.default_rng(0)
+    files, arrays = [], []
+    for i, (h, w) in enumerate([(64, 32), (200, 90), (31, 77), (64, 32), (130, 60)]):
+        noise = rng.integers(0, 256, (8, 4, 3), dtype=np.uint8)
+        arrays.append(np.array(Image.fromarray(noise).resize((w, h))))
+        files.append(folder / f'{i}.png')
+        Image.fromarray(arrays[-1]).save(files[-1])
+    return files, arrays
+
+
+def expected(backbone, arrays, size=SIZE):
+    """Class token and map of MMPretrain's own ViT, of images that Pillow resized."""
+    images = np.stack(
+        [
+            np.array(Image.fromarray(a).resize(size[::-1], Image.Resampling.BICUBIC))
+            for a in arrays
+        ]
+    )
+    images = torch.from_numpy((images - np.float32(MEAN)) / np.float32(STD))
+    outputs = []
+    for out_type in ('cls_token', 'featmap'):
+        vit = VisionTransformer(ARCH, SIZE, out_type=out_type)
+        tensors = {name: value.clone() for name, value in backbone.state_dict().items()}
+        vit.load_state_dict(tensors)
+        with torch.no_grad():
+            outputs.append(vit(images.permute(0, 3, 1, 2))[0])
+    return outputs
+
+
+def same(features, reference):
+    """Up to the last bit of a resized pixel."""
+    assert features.shape == reference.shape and features.device.type == 'cpu'
+    torch.testing.assert_close(features, reference, rtol=0, atol=0.02)
+    assert reference.std() > 0.1
+    difference = (features - reference).square().mean().sqrt() / reference.std()
+    assert difference < 5e-3
+
+
+def test_features_are_those_of_the_plain_vit(model, work_dir, photos):
+    files, arrays = photos
+    backbone = saip_mm.load_backbone(work_dir)
+    image, patches = expected(model.teacher['encoder'].backbone, arrays)
+    same(saip_mm.embed(backbone, arrays), image)
+    same(saip_mm.embed(backbone, files, batch_size=2), image)
+    same(saip_mm.embed(backbone, [str(files[0]), *arrays[1:]], patches=True), patches)
+    stacked = np.stack([arrays[0], arrays[3]])
+    same(saip_mm.embed(backbone, stacked), image[[0, 3]])
+
+
+def test_the_student_is_there_as_well(model, work_dir, photos):
+    image, _ = expected(model.backbone, photos[1])
+    backbone = saip_mm.load_backbone(work_dir / 'epoch_1.pth', role='student')
+    same(saip_mm.embed(backbone, photos[1]), image)
+
+
+@pytest.mark.parametrize('name', ['backbone.pth', 'backbone.safetensors'])
+def test_exports_give_the_same(work_dir, photos, tmp_path, name):
+    out = tmp_path / name
+    assert call('tools/export_backbone.py', work_dir, '--out', out) == 0
+    images = photos[1]
+    features = saip_mm.embed(saip_mm.load_backbone(out), images)
+    torch.testing.assert_close(
+        features, saip_mm.embed(saip_mm.load_backbone(work_dir), images)
+    )
+
+
+def test_any_size_of_whole_patches(model, work_dir, photos, tmp_path):
+    backbone = saip_mm.load_backbone(work_dir)
+    out = tmp_path / 'large.pth'
+    options = ['--out', out, '--img-size', 96, 80]
+    assert call('tools/export_backbone.py', work_dir, *options) == 0
+    large = saip_mm.load_backbone(out)
+    assert large.img_size == (96, 80)
+    features = saip_mm.embed(backbone, photos[1], img_size=(96, 80), patches=True)
+    assert features.shape == (5, 24, 6, 5)
+    torch.testing.assert_close(features, saip_mm.embed(large, photos[1], patches=True))
+
+
+def test_many_images_show_progress(work_dir, photos, monkeypatch, capsys):
+    monkeypatch.setattr(apis, 'MANY', 5)
+    backbone = saip_mm.load_backbone(work_dir)
+    saip_mm.embed(backbone, photos[1][:4])
+    assert capsys.readouterr().err == ''
+    saip_mm.embed(backbone, photos[1], batch_size=2)
+    assert '5/5' in capsys.readouterr().err
+    assert saip_mm.embed(backbone, []).shape == (0, 24)
+
+
+def test_on_a_gpu(work_dir, photos):
+    if not torch.cuda.is_available():
+        pytest.skip('there is no GPU')
+    features = [
+        saip_mm.embed(saip_mm.load_backbone(work_dir, device=device), photos[1])
+        for device in ('cpu', 'cuda')
+    ]
+    torch.testing.assert_close(*features, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    'images, error, message',
+    [
+        (lambda f, a: [a[0], a[1] / 255.0], TypeError, 'images[1] is neither'),
+        (lambda f, a: [a[0][..., 0]], TypeError, 'but uint8 [64, 32]'),
+        (lambda f, a: [None], TypeError, 'but NoneType'),
+        (lambda f, a: a[0], TypeError, 'in [brackets]'),
+        (lambda f, a: str(f[0]), TypeError, 'in [brackets]'),
+        (lambda f, a: [f[0], 'none.png'], ImageError, 'none.png: there is no such'),
+    ],
+)
+def test_images_that_cannot_be_used_are_named(work_dir, photos, images, error, message):
+    with pytest.raises(error) as found:
+        saip_mm.embed(saip_mm.load_backbone(work_dir), images(*photos))
+    assert message in str(found.value)
+
+
+def test_what_cannot_be_loaded_is_named(model, work_dir, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no checkpoint none.pth'):
+        saip_mm.load_backbone('none.pth')
+    with pytest.raises(ValueError, match='img_size=.60, 32. is not'):
+        saip_mm.embed(saip_mm.load_backbone(work_dir), [], img_size=(60, 32))
+    file = tmp_path / 'bare.pth'
+    torch.save(dict(model.state_dict()), file)
+    with pytest.raises(ValueError, match='bare.pth: does not say'):
+        saip_mm.load_backbone(file)
+    state_dict = model.state_dict()
+    del state_dict['teacher.encoder.backbone.ln1.bias']
+    torch.save(state_dict, file)
+    with pytest.raises(ValueError, match='bare.pth: lacks ln1.bias'):
+        saip_mm.load_backbone(file)
+    meta = dict(mean=[1, 2])
+    backbone = {f'backbone.{k}': v for k, v in model.backbone.state_dict().items()}
+    torch.save(dict(state_dict=backbone, meta=meta), file)
+    with pytest.raises(ValueError, match=r'bare.pth: says that the mean .* \[1, 2\]'):
+        saip_mm.load_backbone(file)

@@ -1,0 +1,230 @@
+"""tools/compare.py: what is run, what is left alone, and the table's arithmetic."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from launch import ROOT, TINY, call, environment
+
+from saip_mm.engine.checkpoint import read_checkpoint
+from saip_mm.experiments import running
+
+TOOL = 'tools/compare.py'
+
+
+@pytest.fixture(autouse=True)
+def probed(monkeypatch) -> list[str]:
+    """Stands in for the probes; lists the runs that were probed."""
+    names = []
+
+    def probe(run) -> dict[str, float]:
+        names.append(str(run))
+        figures = {'reid/mAP': 0.5, 'search/gain': 0.25}
+        return {name: figures[name] / (1 + (run.seed or 0)) for name in figures}
+
+    monkeypatch.setattr(running, 'probe', probe)
+    return names
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[str]:
+    """Stands in for training; lists the runs that were trained."""
+    names = []
+
+    def train(run, trainer, lock) -> None:
+        names.append(str(run))
+        running.initialise(run)
+        keep = dict(seconds=90, finished=True)
+        (run.folder / 'training.json').write_text(json.dumps(keep))
+
+    monkeypatch.setattr(running, 'train', train)
+    return names
+
+
+def result(work_dir: Path, run: str) -> dict:
+    return json.loads((work_dir / run / 'result.json').read_text())
+
+
+def test_killed_in_training_it_goes_on_from_the_checkpoint(tmp_path, probed, capsys):
+    arguments = ['tests/configs/tiny.py', '--work-dir', str(tmp_path), '--seeds', '3']
+    process = subprocess.Popen(
+        [sys.executable, TOOL, *arguments],
+        cwd=ROOT,
+        env=environment(),
+        start_new_session=True,
+    )
+    run = tmp_path / 'tiny/seed3'
+    deadline = time.time() + 120
+    while not (run / 'last_checkpoint').exists() and time.time() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (run / 'epoch_2.pth').exists() and not (run / 'result.json').exists()
+
+    assert call(TOOL, *arguments) == 0
+    assert 'resumed epoch: 1, iter: 3' in (run / 'run.log').read_text()
+    assert read_checkpoint(run / 'epoch_2.pth')['meta']['seed'] == 3
+    found = result(tmp_path, 'tiny/seed3')
+    assert found['images_seen'] == 6 * 8 and found['seed'] == 3
+    assert found['seconds'] > 0 and found['probes']['reid/mAP'] == 0.125
+    assert probed == ['tiny seed 3']
+    assert '| tiny | 1 | 0.125 | 0.062 | 48 |' in capsys.readouterr().out
+
+    call(TOOL, *arguments)
+    assert probed == ['tiny seed 3']
+
+
+def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path, capsys):
+    config = f'_base_ = {str(TINY)!r}\noptim_wrapper=dict(optimizer=dict(lr=1e30))'
+    (tmp_path / 'bad.py').write_text(config)
+    assert call(TOOL, tmp_path / 'bad.py', 'random', '--work-dir', tmp_path) == 1
+    printed = capsys.readouterr()
+    log = tmp_path / 'bad/seed0/run.log'
+    assert f'see {log}' in printed.err and 'non-finite loss' in printed.err
+    assert 'non-finite loss' in log.read_text()
+    assert '| bad | 0 of 1 | – | – | – | – |' in printed.out
+    assert '| random | 1 | 0.500 | 0.250 | 0 | 0.0 |' in printed.out
+
+
+def test_a_failed_probe_leaves_the_training(tmp_path, monkeypatch, trained, capsys):
+    def fail(run):
+        raise ArithmeticError('no people')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, 'probe', fail)
+        assert call(TOOL, TINY, '--work-dir', tmp_path) == 1
+    assert 'probing failed (no people)' in capsys.readouterr().err
+    log = (tmp_path / 'tiny/seed0/run.log').read_text()
+    assert 'ArithmeticError: no people' in log
+    assert not (tmp_path / 'tiny/seed0/result.json').exists()
+    assert call(TOOL, TINY, '--work-dir', tmp_path) == 0
+    assert trained == ['tiny seed 0']
+
+
+def test_figures_that_are_no_numbers_are_left_out(tmp_path, monkeypatch, trained):
+    monkeypatch.setattr(running, 'probe', lambda run: {'a': 1.0, 'b': float('nan')})
+    assert call(TOOL, TINY, '--work-dir', tmp_path) == 0
+    assert result(tmp_path, 'tiny/seed0')['probes'] == {'a': 1.0}
+    log = (tmp_path / 'tiny/seed0/run.log').read_text()
+    assert 'not finite, left out: b' in log
+
+
+def test_every_seed_of_every_row_is_run_once(tmp_path, trained, probed):
+    arguments = ['pixels', 'random', TINY, '--work-dir', tmp_path, '--seeds', 0, 1]
+    assert call(TOOL, *arguments) == 0
+    expected = [
+        'pixels',
+        'random seed 0',
+        'tiny seed 0',
+        'random seed 1',
+        'tiny seed 1',
+    ]
+    assert probed == expected
+    assert trained == ['tiny seed 0', 'tiny seed 1']
+    assert call(TOOL, *arguments, 2) == 0
+    assert probed == [*expected, 'random seed 2', 'tiny seed 2']
+    weights = [
+        read_checkpoint(tmp_path / f'random/seed{seed}/epoch_0.pth')['state_dict']
+        for seed in (0, 1)
+    ]
+    name = 'backbone.layers.0.attn.qkv.weight'
+    assert not weights[0][name].equal(weights[1][name])
+    assert weights[0][name].equal(weights[0][f'teacher.encoder.{name}'])
+
+
+def test_a_changed_config_is_refused(tmp_path, trained, capsys):
+    arguments = [TOOL, 'random', TINY, '--work-dir', tmp_path]
+    assert call(*arguments) == 0
+    before = (tmp_path / 'tiny/seed0/result.json').read_bytes()
+    option = 'train_dataloader.batch_size=4'
+    for more in ([], ['--seeds', 1], ['--table']):
+        assert call(*arguments, *more, '--cfg-options', option) == 1
+    errors = capsys.readouterr().err
+    assert 'train_dataloader.batch_size from 8 to 4' in errors
+    assert 'tiny was begun with another config' in errors
+    assert trained == ['tiny seed 0']
+    assert (tmp_path / 'tiny/seed0/result.json').read_bytes() == before
+    # What is not trained depends on the model only.
+    more = ['random', '--random-of', TINY, '--work-dir', tmp_path, '--cfg-options']
+    assert call(TOOL, *more, option) == 0
+    assert call(TOOL, *more, 'model.backbone.middle_block=2') == 1
+
+
+def test_two_processes_never_take_the_same_run(tmp_path, trained, capsys):
+    (tmp_path / 'tiny/seed0').mkdir(parents=True)
+    with open(tmp_path / 'tiny/seed0/lock', 'a') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert call(TOOL, TINY, '--work-dir', tmp_path, '--seeds', 0, 1) == 0
+    assert trained == ['tiny seed 1']
+    printed = capsys.readouterr().out
+    assert 'tiny seed 0: another process is at work on it; left to it' in printed
+    assert '| tiny | 1 of 2 | 0.250 | 0.125 |' in printed
+
+
+def test_the_table_agrees_with_numpy(tmp_path, trained, capsys):
+    call(TOOL, 'histogram', 'random', TINY, '--work-dir', tmp_path, '--seeds', 0, 1, 2)
+    rng = np.random.default_rng(0)
+    values = rng.random(3)
+    for seed, value in enumerate(values):
+        file = tmp_path / f'tiny/seed{seed}/result.json'
+        content = json.loads(file.read_text())
+        probes = {'reid/mAP': value} | ({'parts/mIoU': 0.5} if seed == 1 else {})
+        file.write_text(json.dumps(content | dict(probes=probes, seconds=60 * seed)))
+    (tmp_path / 'random/seed2/result.json').unlink()
+    capsys.readouterr()
+    assert call(TOOL, '--table', '--work-dir', tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    cells = {row.split(' | ')[0]: row.split(' | ')[1:] for row in lines}
+    header = ['n', 'reid/mAP', 'parts/mIoU', 'search/gain', 'images seen', 'minutes |']
+    assert cells['| row'] == header
+    assert cells['| tiny'] == [
+        '3',
+        f'{values.mean():.3f} ± {values.std(ddof=1):.3f}',
+        '0.500 (n=1)',
+        '–',
+        '0',
+        '1.0 |',
+    ]
+    spread = np.std([0.5, 0.25], ddof=1)
+    assert cells['| random'][:2] == ['2 of 3', f'0.375 ± {spread:.3f}']
+    assert cells['| histogram'][:2] == ['1', '0.500']
+
+
+def test_results_are_kept_for_other_programs(tmp_path, trained):
+    call(TOOL, TINY, '--work-dir', tmp_path, '--seeds', 0, 1)
+    (row,) = json.loads((tmp_path / 'results.json').read_text())
+    values = np.array([0.5, 0.25])
+    found = row['probes']['reid/mAP']
+    assert found['values'] == list(values)
+    np.testing.assert_allclose(found['mean'], values.mean())
+    np.testing.assert_allclose(found['std'], values.std(ddof=1))
+    assert (row['row'], row['n'], row['of']) == ('tiny', 2, 2)
+    assert row['minutes']['mean'] == 1.5
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['random'], 'say of which config with --random-of'),
+        ([TINY, TINY], 'two rows are called tiny'),
+        (['none.py'], 'none.py'),
+        ([TINY, '--cfg-options', 'modle=1'], "there is no setting 'modle'"),
+    ],
+)
+def test_a_mistake_is_named(arguments, message, tmp_path, capsys):
+    assert call(TOOL, *arguments, '--work-dir', tmp_path) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_result_is_named(tmp_path, trained, capsys):
+    call(TOOL, TINY, '--work-dir', tmp_path)
+    (tmp_path / 'tiny/seed0/result.json').write_text('{"probes"')
+    assert call(TOOL, '--table', '--work-dir', tmp_path) == 1
+    assert 'seed0/result.json is not a result' in capsys.readouterr().err

@@ -1,0 +1,173 @@
+"""Compare configs: pretrain each with several seeds, probe, and print one table.
+
+python tools/compare.py pixels random configs/pretrain/a.py configs/pretrain/b.py \\
+    --seeds 0 1 2 --work-dir work_dirs/compare
+
+Rows are configs, or `random` (the first config's model, or that of --random-of, as
+initialised), or features without a network: `mean-colour`, `histogram`, `pixels`.
+
+Each run has a folder WORK_DIR/ROW/seedN. Started again, finished runs are skipped and
+interrupted ones go on from their last checkpoint; several processes may share a work
+directory. `--table` only prints what is there, also while others are at work.
+"""
+
+import argparse
+import json
+import signal
+import statistics
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from saip_mm.engine.config import load_config
+from saip_mm.experiments.rows import (
+    BASELINES,
+    RANDOM,
+    Locked,
+    Row,
+    Run,
+    find_rows,
+    untrained,
+    write_text,
+)
+from saip_mm.experiments.running import RunFailed, complete, training_of
+from saip_mm.experiments.table import markdown, summarise
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'rows', nargs='*', help=f'config files, {RANDOM}, {", ".join(BASELINES)}'
+    )
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--work-dir', type=Path, default='work_dirs/compare')
+    parser.add_argument(
+        '--random-of',
+        metavar='CONFIG',
+        help='whose model and image size the rows without training take (default: the '
+        'first config)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings that replace those of all configs',
+    )
+    parser.add_argument(
+        '--table', action='store_true', help='print the table so far, run nothing'
+    )
+    args = parser.parse_args()
+    if not args.rows and not args.table:
+        parser.error('name at least one row')
+    if min(args.seeds) < 0:
+        parser.error('--seeds must not be negative')
+    return args
+
+
+def rows_of(args: argparse.Namespace) -> list[Row]:
+    """The rows that the command line names.
+
+    Raises:
+        ValueError: If two have the same name, or `random` has no config.
+    """
+    words = (RANDOM, *BASELINES)
+    model = args.random_of or next((row for row in args.rows if row not in words), None)
+    rows = []
+    for source in args.rows:
+        name = Path(source).stem
+        if source in words:
+            if model is None:
+                raise ValueError(f'{source}: say of which config with --random-of')
+            config = untrained(load_config(model, args.cfg_options))
+        elif name in words:
+            raise ValueError(f'{source}: rename it, {name} is a row of its own')
+        else:
+            config = load_config(source, args.cfg_options)
+        rows.append(Row(args.work_dir / name, config))
+    names = [row.name for row in rows]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'two rows are called {name}: rename one of the configs')
+    return rows
+
+
+def table_of(rows: list[Row], args: argparse.Namespace) -> list[dict]:
+    """Summary of the rows asked for, then of all others in the work directory."""
+    asked = {row.name for row in rows}
+    summary = summarise(rows, args.seeds)
+    others = [row for row in find_rows(args.work_dir) if row.name not in asked]
+    return summary + summarise(others, [])
+
+
+def work(runs: list[Run]) -> list[str]:
+    """Complete the runs that have no result yet; returns what went wrong."""
+    failures = []
+    trainer = Path(__file__).resolve().with_name('train.py')
+    for number, run in enumerate(runs, 1):
+        if run.result():
+            continue
+        left = time_left(runs)
+        print(f'[{number}/{len(runs)}] {run}{left}', flush=True)
+        try:
+            with run.locked() as lock:
+                if run.result() is None:
+                    complete(run, trainer, lock)
+        except Locked as error:
+            print(f'    {error}; left to it', flush=True)
+        except RunFailed as error:
+            print(f'    error: {error}', file=sys.stderr, flush=True)
+            failures.append(str(error))
+    return failures
+
+
+def time_left(runs: list[Run]) -> str:
+    """Time that the runs without a result take, judged by those that have one."""
+    finished = [run for run in runs if run.row.is_trained and run.result()]
+    if not finished:
+        return ''
+    left = 0.0
+    for run in runs:
+        if run.row.is_trained and not run.result():
+            alike = [done for done in finished if done.row == run.row] or finished
+            expected = statistics.fmean(training_of(done)['seconds'] for done in alike)
+            left += max(0.0, expected - training_of(run)['seconds'])
+    return f' (about {timedelta(seconds=round(left))} left for all runs)'
+
+
+def main() -> int:
+    args = parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failures = []
+    try:
+        rows = rows_of(args)
+        if not args.table:
+            for row in rows:
+                row.freeze()
+            # Seed by seed, so that an interrupted comparison has all rows.
+            runs = [
+                run for seed in args.seeds for row in rows for run in row.runs([seed])
+            ]
+            failures = work(list(dict.fromkeys(runs)))
+        summary = table_of(rows, args)
+    except (OSError, ValueError, KeyError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
+        return 130
+    print(markdown(summary))
+    if not args.table:
+        write_text(args.work_dir / 'results.json', json.dumps(summary, indent=2))
+        write_text(args.work_dir / 'table.md', markdown(summary))
+    for failure in failures:
+        print(f'failed: {failure}', file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
