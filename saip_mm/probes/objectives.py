@@ -101,8 +101,8 @@ def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
 
     Of every scene in which that place is a token or more.
     """
-    scene = model.teacher['encoder'](inputs['scene'], until='middle')
-    logits = model.search([anchor, anchor.roll(1, dims=0)], scene.middle_map)
+    queries = [anchor, anchor.roll(1, dims=0)]
+    logits = model.find(queries, inputs['scene'])
     found = logits > 0
     place = inputs['scene_masks'][:, :1].bool()
     both = (found & place).sum(dim=(2, 3))
@@ -113,17 +113,13 @@ def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
 
 def _reconstruct(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
     """Loss with anchor tokens [B, C] and with those of others."""
-    head, csr = model.reconstruction, inputs['csr']
-    grid = tuple(side // head.patch_size for side in csr.shape[2:])
-    visible, mask = head.draw_mask(inputs['csr_noise'], grid)
-    masked = model.teacher['encoder'](csr, visible, until='middle')
 
     def loss(token: Tensor) -> Tensor:
-        pixels = head(token, masked.middle_token, masked.middle_map, mask)
-        return head.loss(pixels, csr, mask).expand(len(csr))
+        prediction, mask = model.reconstruct(model.teacher['encoder'], token, inputs)
+        loss = model.reconstruction.loss(prediction, inputs['csr'], mask)
+        return loss.expand(len(token))
 
-    stranger = anchor.roll(1, dims=0)
     return {
         'reconstruction/loss': loss(anchor),
-        'reconstruction/loss_stranger': loss(stranger),
+        'reconstruction/loss_stranger': loss(anchor.roll(1, dims=0)),
     }

@@ -10,17 +10,16 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..engine.backbone import Backbone, architecture_of, find_backbone, with_metadata
+from ..apis import build_vit
+from ..engine.backbone import PREFIXES, choose_backbone, colours
 from ..engine.checkpoint import load_weights, read_checkpoint, resolve_checkpoint
 from ..engine.convert import state_dict_of
-from ..models import SAIP, SAIPViT
+from ..models import SAIP
 from .features import BASELINES, BackboneFeatures, BaselineFeatures, Features
 from .objectives import draw_batches
 
 RANDOM = 'random'
-TEACHER = 'teacher.encoder.backbone.'
 DEFAULT_SIZE = (256, 128)
-IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 
 
 @dataclass
@@ -140,7 +139,7 @@ def _from_checkpoint(
     checkpoint: dict, config: str | Path | None, device: torch.device | str
 ) -> Subject:
     tensors = state_dict_of(checkpoint)
-    has_teacher = any(name.startswith(TEACHER) for name in tensors)
+    has_teacher = any(name.startswith(PREFIXES['teacher']) for name in tensors)
     if has_teacher and config is not None:
         cfg = _read_config(config)
         model = _build(cfg)
@@ -149,30 +148,12 @@ def _from_checkpoint(
         if missing:
             raise ValueError(f'is not of the model of {config}: {report}')
         return teacher_of(model.to(device), cfg.train_dataloader.dataset)
-    backbone = find_backbone(checkpoint, TEACHER if has_teacher else '')
-    vit = _build_backbone(backbone).to(device)
-    colours = {
-        name: torch.as_tensor(
-            tensors.get(f'data_preprocessor.{name}', backbone.meta.get(name, default))
-        ).to(device, torch.float)
-        for name, default in IMAGENET.items()
+    weights, _ = choose_backbone(checkpoint)
+    vit = build_vit(weights).to(device).eval()
+    normalisation = {
+        name: torch.tensor(values, dtype=torch.float, device=device)
+        for name, values in colours(checkpoint, weights).items()
     }
+    features = BackboneFeatures(vit, **normalisation)
     reason = 'beside it is not one config: give --config' if has_teacher else 'no heads'
-    return Subject(BackboneFeatures(vit, **colours), device=device, no_heads=reason)
-
-
-def _build_backbone(backbone: Backbone) -> SAIPViT:
-    """A ViT with the weights of a backbone, for images of its own size."""
-    arch = architecture_of(backbone)
-    if backbone.grid is None:
-        raise ValueError(
-            'does not say on which patch grid its positions are: pass it through '
-            'tools/convert_checkpoint.py with --grid H W'
-        )
-    patch = backbone.patch_size
-    vit = SAIPViT(arch, tuple(side * patch for side in backbone.grid), patch_size=patch)
-    weights = with_metadata(backbone.tensors, '', backbone.grid, backbone.num_heads)
-    report = load_weights(vit, weights)
-    if report.missing:
-        raise ValueError(f'lacks {", ".join(report.missing)}')
-    return vit.eval()
+    return Subject(features, device=device, no_heads=reason)
