@@ -47,8 +47,8 @@ def draw_light(rng: np.random.Generator) -> Light:
     """Draw the light of one picture."""
     return Light(
         side=rng.uniform(-1, 1),
-        contrast=rng.uniform(0.4, 1.15),
-        exposure=rng.uniform(0.85, 1.12),
+        contrast=rng.uniform(0.5, 1.1),
+        exposure=rng.uniform(0.92, 1.06),
         warmth=rng.uniform(0.97, 1.03),
     )
 

@@ -13,9 +13,10 @@ from .place import draw_background, put_in_front
 from .tubes import Canvas
 from .wardrobe import Identity, draw_identity
 
-IDENTITY, PERSON, SCENE, CAMERA = 1, 2, 3, 4  # streams of random numbers
+IDENTITY, PERSON, SCENE, CAMERA, PLACE = 1, 2, 3, 4, 5  # streams of random numbers
 SMALLEST = 16  # pixels; below, nothing of a person is left
 NUM_CAMERAS = 6
+NUM_PLACES = 8  # that a camera looks at
 # The others in a picture are numbered from here, above those of any data set.
 STRANGERS = 1 << 20
 
@@ -31,7 +32,7 @@ def draw_person(
     """Draw one image of one person.
 
     Everything follows from (seed, identity, index); the person only from (seed,
-    identity), the camera from (seed, camera_of(identity, index)).
+    identity), camera and places from (seed, camera_of(identity, index)).
 
     Args:
         seed: Of the whole data set, not negative.
@@ -103,6 +104,23 @@ def _camera(seed: int, number: int) -> Camera:
     return draw_camera(np.random.default_rng((seed, number, 0, CAMERA)))
 
 
+@lru_cache(2 * NUM_CAMERAS * NUM_PLACES)
+def _place(seed: int, camera: int, number: int, size: tuple) -> tuple:
+    """A place, twice as wide as an image, and its horizon."""
+    rng = np.random.default_rng((seed, camera, number, PLACE))
+    h, w = size
+    horizon = rng.uniform(0.15, 0.5)
+    return draw_background(rng, (h, 2 * w), horizon), horizon
+
+
+def _look(seed, camera, size, rng):
+    """A view of one of a camera's places, and its horizon."""
+    h, w = size
+    place, horizon = _place(seed, camera, int(rng.integers(NUM_PLACES)), (h, w))
+    left = rng.integers(w + 1)
+    return place[:, left : left + w].copy(), horizon
+
+
 def _stranger(seed, rng):
     return _identity(seed, STRANGERS + int(rng.integers(STRANGERS)))
 
@@ -116,7 +134,7 @@ def _take_portrait(seed, identity, index, size, labelled):
     camera, light = _camera(seed, number), draw_light(rng)
     who = _identity(seed, identity)
     h, w = size
-    background = draw_background(rng, size, horizon=rng.uniform(0.15, 0.5))
+    background, _ = _look(seed, number, size, rng)
     canvas = Canvas(background, labelled)
     height = min(h, 2.2 * w) * rng.uniform(0.8, 0.95) / who.body.stature
     top = rng.uniform(0.01, 0.06) * h
@@ -155,8 +173,8 @@ def _take_scene(seed, index, size, min_people, max_people, labelled):
     number = int(rng.integers(NUM_CAMERAS))
     camera, light = _camera(seed, number), draw_light(rng)
     h, w = size
-    horizon = rng.uniform(0.2, 0.5)
-    canvas = Canvas(draw_background(rng, size, horizon), labelled)
+    background, horizon = _look(seed, number, size, rng)
+    canvas = Canvas(background, labelled)
     eye_level = rng.uniform(0.7, 1.3)
     # On flat ground the horizon crosses everybody at the height of the camera. In a
     # crowd more people are far away than near.
