@@ -32,8 +32,8 @@ def draw_background(
     _texture(rng, image, cell=24, strength=40)
     _texture(rng, image[ground_level:], cell=5, strength=24)
     # Haze: what is behind people is paler than they are.
-    clear = rng.uniform(0.35, 0.65)
-    return cv2.addWeighted(image, clear, image, 0, (1 - clear) * rng.uniform(90, 190))
+    clear = rng.uniform(0.2, 0.4)
+    return cv2.addWeighted(image, clear, image, 0, (1 - clear) * rng.uniform(120, 170))
 
 
 def _tone(rng, low=60, high=210, tint=22):
