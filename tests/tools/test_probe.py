@@ -67,7 +67,9 @@ def test_a_work_directory_a_checkpoint_and_its_export(probe, work_dir, tmp_path)
     for name in ('a.pth', 'a.safetensors'):
         call('tools/export_backbone.py', work_dir, '--out', tmp_path / name)
         exported, _ = probe(tmp_path / name)
-        assert exported == {key: scores[key] for key in FEATURES | PATCHES}
+        # Patches differ: an export does not say that TINY's middle is not half-way.
+        assert exported.keys() == FEATURES | PATCHES
+        assert all(exported[key] == scores[key] for key in FEATURES)
 
 
 def test_a_checkpoint_without_its_config(probe, work_dir, tmp_path):
