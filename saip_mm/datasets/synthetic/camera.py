@@ -25,9 +25,9 @@ def draw_camera(rng: np.random.Generator) -> Camera:
     sharp = rng.random() < 0.6
     return Camera(
         tilt=rng.uniform(0, 0.35),
-        gains=tuple((rng.uniform(0.95, 1.05) * rng.uniform(0.96, 1.04, 3)).tolist()),
-        gamma=rng.uniform(0.9, 1.12),
-        lift=rng.uniform(-3, 8),
+        gains=tuple((rng.uniform(0.97, 1.03) * rng.uniform(0.97, 1.03, 3)).tolist()),
+        gamma=rng.uniform(0.93, 1.08),
+        lift=rng.uniform(-3, 6),
         sharpness=1.0 if sharp else rng.uniform(0.4, 0.75),
         blur=rng.uniform(-0.3, 0.9),
         noise=rng.uniform(0.01, 0.06),
@@ -48,8 +48,8 @@ def draw_light(rng: np.random.Generator) -> Light:
     return Light(
         side=rng.uniform(-1, 1),
         contrast=rng.uniform(0.5, 1.0),
-        exposure=rng.uniform(0.94, 1.05),
-        warmth=rng.uniform(0.98, 1.02),
+        exposure=rng.uniform(0.98, 1.02),
+        warmth=rng.uniform(0.99, 1.01),
     )
 
 

@@ -33,7 +33,7 @@ def draw_background(
     _texture(rng, image[ground_level:], cell=5, strength=24)
     # Haze: what is behind people is paler than they are.
     clear = rng.uniform(0.2, 0.4)
-    return cv2.addWeighted(image, clear, image, 0, (1 - clear) * rng.uniform(120, 170))
+    return cv2.addWeighted(image, clear, image, 0, (1 - clear) * rng.uniform(138, 152))
 
 
 def _tone(rng, low=60, high=210, tint=22):
