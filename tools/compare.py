@@ -22,6 +22,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from saip_mm.engine.config import load_config
+from saip_mm.engine.files import write_text
 from saip_mm.experiments.rows import (
     BASELINES,
     RANDOM,
@@ -30,7 +31,6 @@ from saip_mm.experiments.rows import (
     Run,
     find_rows,
     untrained,
-    write_text,
 )
 from saip_mm.experiments.running import RunFailed, complete, training_of
 from saip_mm.experiments.table import markdown, summarise

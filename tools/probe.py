@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from saip_mm.engine.files import write_text
 from saip_mm.probes import (
     load_subject,
     probe_coco,
@@ -80,8 +81,7 @@ def main() -> int:
     for name, score in scores.items():
         print(f'{name:28}{score:8.4f}')
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(scores, indent=2) + '\n')
+        write_text(args.out, json.dumps(scores, indent=2) + '\n')
     return 0
 
 

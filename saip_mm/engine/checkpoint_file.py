@@ -15,6 +15,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
+from .files import whole_file
+
 
 class _SafeHistory(HistoryBuffer):
     """Unpickles as a HistoryBuffer with its numbers, and nothing else from the file.
@@ -181,11 +183,8 @@ def write_checkpoint(
 
     The file appears under its name only once it is complete; folders are made.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        if path.suffix == '.safetensors':
+    with whole_file(path) as partial:
+        if Path(path).suffix == '.safetensors':
             tensors = {
                 k: v.detach().clone().contiguous() for k, v in state_dict.items()
             }
@@ -193,8 +192,3 @@ def write_checkpoint(
             safetensors.torch.save_file(tensors, partial, dict(metadata, format='pt'))
         else:
             torch.save(dict(state_dict=state_dict, meta=meta), partial)
-        with open(partial, 'rb+') as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -3,10 +3,11 @@
 import json
 import os
 import warnings
-from pathlib import Path
 
 import torch
 from torch import nn
+
+from .files import whole_file
 
 OPSET = 18
 
@@ -50,11 +51,5 @@ def write_onnx(path: str | os.PathLike, backbone: nn.Module, meta: dict) -> None
     facts = {key: json.dumps(value) for key, value in meta.items()}
     onnx.helper.set_model_props(model, facts | dict(input='"RGB, 0-255"'))
     onnx.checker.check_model(model, full_check=True)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
+    with whole_file(path) as partial:
         onnx.save(model, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

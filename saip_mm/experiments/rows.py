@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from mmengine.config import Config
+
+from ..engine.files import write_text
 
 RANDOM = 'random'
 # Features without a network; of a config they need the size of the images.
@@ -167,17 +168,6 @@ def digest(config: Config) -> str:
     """SHA-256 of a config's settings, whatever their order and its comments."""
     text = json.dumps(config.to_dict(), sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        partial.write_text(text)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _differences(before: dict, after: dict, limit: int = 4) -> str:

@@ -21,7 +21,9 @@ from mmpretrain.registry import MODELS
 
 from .. import __version__
 from ..engine.checkpoint import read_checkpoint, resolve_checkpoint, write_checkpoint
-from .rows import BASELINES, RANDOM, Run, digest, write_text
+from ..engine.files import write_text
+from ..probes import load_subject, run_probes
+from .rows import BASELINES, RANDOM, Run, digest
 
 PROGRESS = re.compile(
     rb'Epoch\(train\) +(\[\d+\]\[ *\d+/\d+\]).*? eta: ((?:\d+ days?, )?[\d:]+)'
@@ -62,8 +64,6 @@ def complete(run: Run, trainer: Path, lock: IO) -> None:
 
 def probe(run: Run) -> dict[str, float]:
     """Figures of a trained or initialised model, or of a baseline."""
-    from ..probes import load_subject, run_probes
-
     source = run.row.name if run.row.name in BASELINES else str(run.folder)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     return run_probes(load_subject(source, run.row.config_file, device))

@@ -1,7 +1,6 @@
 """A page about a work directory: what was trained, and what came of it."""
 
 import datetime
-import os
 import platform
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +14,7 @@ from mmengine.registry import init_default_scope
 from rich.progress import track
 
 from .. import __version__
+from ..engine.files import write_text
 from ..models import SAIP
 from . import curves, page, sections
 from .model import latest, untrained
@@ -49,13 +49,7 @@ def write_report(
     report = Report(WorkDir(path), images)
     html = report.html()
     out = Path(out) if out else Path(path) / 'report.html'
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f'.{out.name}.{os.getpid()}.partial')
-    try:
-        partial.write_text(html, encoding='utf-8')
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(out, html)
     return out, report.gaps
 
 
