@@ -50,7 +50,7 @@ train_dataloader = dict(
         num_identities=300,
         images_per_identity=10,
         size=global_size,
-        scenes=dict(type='SyntheticScenes', size=scene_size),
+        scenes=dict(type='SyntheticScenes', size=scene_size, max_people=2),
         pipeline=[
             dict(
                 type='DrawViews',
@@ -58,6 +58,18 @@ train_dataloader = dict(
                 local_size=local_size,
                 scene_size=scene_size,
                 num_locals=4,
+                blur_sigma=(0.1, 1.0),  # images are half as large
+                # Drawn people differ in colour before all. Jittered as photographs
+                # are, hours pass before more than the jitter is matched.
+                colours=dict(
+                    jitter=0.8,
+                    brightness=0.1,
+                    contrast=0.1,
+                    saturation=0.1,
+                    hue=0.02,
+                    grey=0.0,
+                ),
+                global_1=dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1),
             ),
             dict(type='ApplyViews'),
         ],
@@ -66,7 +78,7 @@ train_dataloader = dict(
 
 max_epochs = 4
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=3.2e-3))
-default_hooks = dict(logger=dict(interval=10))
+default_hooks = dict(saip=dict(momentum=0.99), logger=dict(interval=10))
 custom_hooks = [dict(type='ProbeHook', interval=2)]
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),

@@ -1,10 +1,9 @@
 """A small SAIP for comparisons: most of an hour on one CPU core.
 
-    python tools/compare.py random pixels histogram mean-colour \
+    python tools/compare.py random pixels histogram mean-colour \\
         configs/pretrain/saip_small.py configs/pretrain/ablations/*.py --seeds 0 1 2
 
-The model of saip_demo.py, trained ten times as long on more people. What each objective
-brings is in docs/comparison.md.
+The model of saip_demo.py, trained ten times as long on more people.
 """
 
 _base_ = ['saip_demo.py']
@@ -14,14 +13,9 @@ max_epochs = 20
 train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(
-        num_identities=2000,
-        images_per_identity=3,
-        scenes=dict(max_people=2),
-    ),
+    dataset=dict(num_identities=2000, images_per_identity=3),
 )
 default_hooks = dict(
-    saip=dict(momentum=0.99),
     logger=dict(interval=50),
     checkpoint=dict(max_keep_ckpts=1),
 )
