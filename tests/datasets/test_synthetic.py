@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from mmpretrain.registry import DATASETS
 
 from saip_mm.datasets.synthetic import (
@@ -165,6 +166,30 @@ def test_dataset_gives_people_and_scenes():
     assert sample['scene'].shape == (224, 224, 3)
     assert 'identity 1' in sample['source']
     assert np.array_equal(sample['scene'], people[(0, 4, 3)]['scene'])
+
+
+def test_kept_images_are_drawn_once_and_stay_as_they_are():
+    def data_set(keep):
+        return SyntheticPeople(
+            num_identities=2,
+            images_per_identity=2,
+            pipeline=[dict(type='DrawViews'), dict(type='ApplyViews')],
+            scenes=dict(type='SyntheticScenes', num_scenes=2, keep=keep),
+            keep=keep,
+        )
+
+    fresh, kept = data_set(keep=False), data_set(keep=True)
+    info = kept.get_data_info(1)
+    first = kept.load_image(info)
+    for epoch in range(2):
+        for index in range(4):
+            expected = fresh[(0, epoch, index)]['inputs']
+            views = kept[(0, epoch, index)]['inputs']
+            assert views.keys() == expected.keys()
+            for name, view in views.items():
+                torch.testing.assert_close(view, expected[name], rtol=0, atol=0)
+    assert kept.load_image(info) is first
+    assert np.array_equal(first, draw_person(0, 0, 1))
 
 
 def test_registered():
