@@ -122,7 +122,10 @@ def save_crops(crops: list[np.ndarray], path: str) -> None:
 def main() -> None:
     args = parse_args()
     if args.ann:
-        people = people_by_photograph(args.ann, args.img_dir)
+        try:
+            people = people_by_photograph(args.ann, args.img_dir)
+        except (OSError, ValueError) as error:
+            sys.exit(f'error: {error}')
         photographs = list(people)
         if len(find_missing(args.img_dir, photographs)) == len(photographs):
             sys.exit(f'{args.img_dir}: none of the photographs of {args.ann} is there')

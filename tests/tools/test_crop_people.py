@@ -134,8 +134,17 @@ def test_no_crop_at_all_is_a_failure(run, photos, tmp_path):
 def test_nothing_is_written_outside(run, photos, tmp_path):
     Image.new('RGB', (200, 200)).save(tmp_path / 'x.png')
     ann = annotate(photos, ['../x.png'], BOXES)
-    with pytest.raises(ValueError, match=r'boxes\.json: \.\./x\.png is not below'):
-        run(photos, tmp_path / 'out', '--ann', ann)
+    status, _ = run(photos, tmp_path / 'out', '--ann', ann)
+    assert 'boxes.json: ../x.png is not below' in status
+
+
+def test_bad_annotations_end_in_one_line(run, photos, tmp_path):
+    ann = photos / 'boxes.json'
+    status, _ = run(photos, tmp_path / 'out', '--ann', ann)
+    assert f'error: {ann}: there is no such annotation file' in status
+    ann.write_text('[]')
+    status, _ = run(photos, tmp_path / 'out', '--ann', ann)
+    assert f'error: {ann}: holds a list' in status
 
 
 @pytest.mark.parametrize(
