@@ -35,8 +35,8 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
         1,
         VIEWS_SEED,
         drawing.global_size,
-        plain.pipeline.transforms,
-        dict(
+        pipeline=plain.pipeline.transforms,
+        scenes=dict(
             type='SyntheticScenes',
             num_scenes=num_people,
             seed=VIEWS_SEED,

@@ -24,10 +24,10 @@ class SyntheticPeople(PeopleDataset):
         images_per_identity: How many images of each.
         seed: Another seed gives other people.
         size: (h, w) of the images in pixels.
-        keep: Draw every image once and keep it in memory: 3·h·w bytes each, in every
-            data loader worker. For small data sets that are seen for many epochs.
         pipeline: As in PeopleDataset.
         scenes: As in PeopleDataset, for instance `dict(type='SyntheticScenes')`.
+        keep: Draw every image once and keep it in memory: 3·h·w bytes each, in every
+            data loader worker. For small data sets that are seen for many epochs.
 
     Raises:
         ValueError: If there would be no image, the seed is negative or the size too
@@ -40,9 +40,9 @@ class SyntheticPeople(PeopleDataset):
         images_per_identity: int = 20,
         seed: int = 0,
         size: tuple[int, int] = (256, 128),
-        keep: bool = False,
         pipeline: Sequence = (),
         scenes: dict | None = None,
+        keep: bool = False,
     ) -> None:
         _at_least_one(
             num_identities=num_identities, images_per_identity=images_per_identity
