@@ -1,5 +1,6 @@
 """Parameter groups and precision."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -28,15 +29,64 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
         """Append the two groups of ``module`` to ``params``."""
-        names = set(self.paramwise_cfg['no_decay'])
         decayed, others = [], []
-        for name, parameter in module.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            exempt = parameter.ndim == 1 or name.rsplit('.', 1)[-1] in names
-            (others if exempt else decayed).append(parameter)
+        for name, parameter in _trained(module):
+            (others if self._is_exempt(name, parameter) else decayed).append(parameter)
         params.append(dict(params=decayed))
         params.append(dict(params=others, weight_decay=0.0))
+
+    def _is_exempt(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether a parameter is spared weight decay."""
+        last = name.rsplit('.', 1)[-1]
+        return parameter.ndim == 1 or last in self.paramwise_cfg['no_decay']
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecay(WeightDecayGroups):
+    """Learning rates that fall from the head to the first layer (arXiv 2003.10555).
+
+    A parameter of layer i of n learns at ``decay_rate ** (n - 1 - i)`` of the learning
+    rate: n - 1 is whatever follows the blocks, 0 the patch embedding and positions.
+    Weight decay as in :class:`WeightDecayGroups`. Works with the models of all
+    OpenMMLab libraries, as ``constructor='mmpretrain.LayerDecay'`` with
+    ``paramwise_cfg=dict(_delete_=True, decay_rate=0.75, no_decay=[names])``, if their
+    backbone has MMPretrain's ``get_layer_depth``, as ``SAIPViT`` has.
+    """
+
+    def _validate_cfg(self) -> None:
+        if set(self.paramwise_cfg) != {'decay_rate', 'no_decay'}:
+            raise ValueError(
+                'LayerDecay takes paramwise_cfg=dict(_delete_=True, decay_rate=RATE, '
+                f'no_decay=[names]), not {dict(self.paramwise_cfg)}'
+            )
+        if not 0 < self.paramwise_cfg['decay_rate'] <= 1:
+            raise ValueError(
+                f'decay_rate={self.paramwise_cfg["decay_rate"]}: give more than 0 and '
+                'at most 1'
+            )
+
+    def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
+        """Append a group of ``module`` for every layer and kind of weight decay."""
+        backbone = getattr(module, 'backbone', None)
+        if not hasattr(backbone, 'get_layer_depth'):
+            raise TypeError(
+                f'LayerDecay: the backbone {type(backbone).__name__} of '
+                f'{type(module).__name__} has no get_layer_depth, which says to which '
+                'layer a parameter belongs; take another constructor'
+            )
+        groups = {}
+        for name, parameter in _trained(module):
+            depth, depths = backbone.get_layer_depth(name, 'backbone.')
+            key = depths - 1 - depth, self._is_exempt(name, parameter)
+            groups.setdefault(key, []).append(parameter)
+        for (below_head, exempt), parameters in sorted(groups.items()):
+            lr = self.base_lr * self.paramwise_cfg['decay_rate'] ** below_head
+            decay = dict(weight_decay=0.0) if exempt else {}
+            params.append(dict(params=parameters, lr=lr, **decay))
+
+
+def _trained(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return (each for each in module.named_parameters() if each[1].requires_grad)
 
 
 @OPTIM_WRAPPERS.register_module()
