@@ -1,0 +1,1 @@
+"""What downstream tasks need beyond the libraries; imported by configs that name it."""

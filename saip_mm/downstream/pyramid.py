@@ -1,0 +1,73 @@
+"""Maps at several strides from the single stride of a plain ViT."""
+
+import math
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from mmpretrain.models.utils import LayerNorm2d
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class ViTPyramid(BaseModule):
+    """The simple feature pyramid of ViTDet (arXiv 2203.16527), up to its 1×1 layers.
+
+    Finer maps come from the ViT's by transposed convolutions, each of which doubles the
+    resolution and halves the channels; coarser ones by max pooling, whose size is
+    rounded up, as that of a strided convolution with padding is. Of 192 channels at
+    stride 16 it makes 48, 96, 192 and 192 at strides 4, 8, 16 and 32.
+
+    Goes in front of a neck, or stands in for one:
+
+        neck=[
+            dict(type='mmpretrain.ViTPyramid', in_channels=192),
+            dict(type='FPN', in_channels=[48, 96, 192, 192], …),
+        ]
+
+    Args:
+        in_channels: Channels of the ViT's map.
+        strides: Pixels of the image between neighbours, for each map that is made.
+        in_stride: The same for the ViT's map, its patch size.
+        init_cfg: Initialisation, see :class:`mmengine.model.BaseModule`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        strides: Sequence[int] = (4, 8, 16, 32),
+        in_stride: int = 16,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        levels = [_level(in_channels, in_stride, stride) for stride in strides]
+        self.levels = nn.ModuleList(level for level, _ in levels)
+        self.out_channels = [channels for _, channels in levels]
+
+    def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Maps [B, out_channels[i], h_i, w_i] of the last of some maps [B, C, h, w]."""
+        return tuple(level(maps[-1]) for level in self.levels)
+
+
+def _level(channels: int, in_stride: int, stride: int) -> tuple[nn.Module, int]:
+    """A module from one stride to another, and the channels that it gives."""
+    octaves = math.log2(in_stride / stride)
+    if octaves != round(octaves):
+        raise ValueError(
+            f'strides: {stride} is not {in_stride} times or divided by a power of 2'
+        )
+    if octaves <= 0:
+        factor = stride // in_stride
+        return nn.MaxPool2d(factor, ceil_mode=True), channels
+    if channels % 2**octaves:
+        raise ValueError(
+            f'{channels} channels cannot be halved {octaves:.0f} times for stride '
+            f'{stride}'
+        )
+    layers = []
+    for _ in range(round(octaves)):
+        if layers:
+            layers += [LayerNorm2d(channels), nn.GELU()]
+        layers.append(nn.ConvTranspose2d(channels, channels // 2, 2, stride=2))
+        channels //= 2
+    return nn.Sequential(*layers), channels
