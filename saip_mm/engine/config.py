@@ -4,7 +4,9 @@ import difflib
 import inspect
 
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.runner import Runner
+from mmengine.utils import is_installed
 
 # Settings that MMEngine reads without their being arguments of its runner.
 ALSO_READ = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg')
@@ -21,6 +23,7 @@ def load_config(path: str, options: dict) -> Config:
         KeyError: If an option does not begin with what MMEngine's runner takes. (What
             comes after is up to the classes to know.)
     """
+    find_mmseg()
     cfg = Config.fromfile(path)
     known = {*inspect.signature(Runner).parameters, *ALSO_READ}
     for option in options:
@@ -38,3 +41,13 @@ def load_config(path: str, options: dict) -> Config:
         raise KeyError(f'--cfg-options {option}: there is no setting {key!r}{hint}')
     cfg.merge_from_dict(options)
     return cfg
+
+
+def find_mmseg() -> None:
+    """Let ``_base_ = 'mmseg::…'`` find MMSegmentation's fork as well.
+
+    MMEngine looks for a distribution called mmsegmentation. That of the fork has
+    another name, and is found by its module.
+    """
+    if not is_installed('mmsegmentation'):
+        MODULE2PACKAGE['mmseg'] = 'mmseg'
