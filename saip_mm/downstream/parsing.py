@@ -1,0 +1,94 @@
+"""Human parsing, where left and right are different labels: flips must swap them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.datasets import LIPDataset
+from mmseg.models import SegTTAModel
+from mmseg.registry import DATASETS, MODELS, TRANSFORMS
+from mmseg.structures import SegDataSample
+from torch import nn
+
+
+@MODELS.register_module()
+class ParsingTTAModel(SegTTAModel):
+    """Mean over views, in which those of flipped images get left and right back.
+
+    MMSegmentation flips predictions back in space only, so that without this a left arm
+    in a flipped view votes for the right arm.
+
+    Args:
+        module: The segmentor.
+        swap_seg_labels: Pairs of labels that a horizontal flip exchanges, as for
+            ``RandomFlip``.
+        data_preprocessor: As in :class:`mmengine.model.BaseTTAModel`.
+    """
+
+    def __init__(
+        self,
+        module: dict | nn.Module,
+        swap_seg_labels: Sequence[tuple[int, int]],
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(module, data_preprocessor)
+        self.swap_seg_labels = swap_seg_labels
+
+    def merge_preds(
+        self, data_samples_list: list[list[SegDataSample]]
+    ) -> list[SegDataSample]:
+        """One prediction per image, from the list of its views' predictions."""
+        for views in data_samples_list:
+            for view in views:
+                if view.metainfo.get('flip'):
+                    logits = view.seg_logits.data  # [classes, h, w]
+                    order = list(range(len(logits)))
+                    for left, right in self.swap_seg_labels:
+                        order[left], order[right] = right, left
+                    view.seg_logits.data = logits[order]
+        return super().merge_preds(data_samples_list)
+
+
+@TRANSFORMS.register_module()
+class CheckLabels(BaseTransform):
+    """Stops at a label map with labels that the classes do not know.
+
+    Such a label is a wrong class on a CPU, and ends a GPU's training without a word
+    about the file.
+
+    Args:
+        num_classes: Labels are 0 to ``num_classes - 1``, and 255 to be ignored.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+
+    def transform(self, results: dict) -> dict:
+        """Look at ``results['gt_seg_map']``, uint8 [h, w], and change nothing."""
+        labels = np.unique(results['gt_seg_map'])
+        unknown = labels[(labels >= self.num_classes) & (labels != 255)]
+        if len(unknown):
+            raise ValueError(
+                f'{results["seg_map_path"]}: labels {unknown.tolist()} are none of 0 '
+                f'to {self.num_classes - 1}, nor 255 (ignored). Is it a map of these '
+                'classes, and not of instances or of colours?'
+            )
+        return results
+
+
+@DATASETS.register_module()
+class CIHPDataset(LIPDataset):
+    """Crowd Instance-level Human Parsing (arXiv 1808.00157), as semantic parsing.
+
+    Its labels are LIP's, but for 10, which is the skin of the torso. Images in
+    ``Images/*.jpg``, labels in ``Category_ids/*.png``, both below ``Training`` or
+    ``Validation``.
+    """
+
+    METAINFO = dict(
+        LIPDataset.METAINFO,
+        classes=tuple(
+            'Torso-skin' if name == 'Jumpsuits' else name
+            for name in LIPDataset.METAINFO['classes']
+        ),
+    )
