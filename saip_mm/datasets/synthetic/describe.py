@@ -5,6 +5,7 @@ import numpy as np
 from .body import turned
 from .figure import Figure
 from .labels import Limb, Person
+from .whole_body import face_points, foot_points, hand_points
 
 BEHIND = -0.04  # a shoulder or hip farther than that lies behind the trunk
 PAIRS = (
@@ -23,13 +24,17 @@ def describe(figure: Figure, labels: np.ndarray) -> Person:
     labels: of the whole painted canvas, uint8 [H, W, 3].
     """
     dressed = [tube for tube in figure.tubes if tube.tag.person]
+    keypoints = _keypoints(figure, labels)
     return Person(
         identity=figure.who.number,
-        keypoints=_keypoints(figure, labels),
+        keypoints=keypoints,
+        whole_body=np.concatenate([keypoints, _details(figure, labels)]),
+        yaw=float(figure.pose.yaw),
         full_box=_box_around(dressed),
         visible_box=_visible_box(labels[..., 1], figure.number),
         head_box=_box_around([t for t in dressed if t.tag.limb == Limb.HEAD]),
         attributes=figure.who.attributes,
+        outfit=figure.outfit,
         measurements=figure.who.measurements,
     )
 
@@ -50,9 +55,25 @@ def _keypoints(figure, labels):
             limbs.append((own, Limb.TRUNK) if on_trunk else (own,))
             points.append(point)
             facing.append(1.0)
+    return _look_up(figure, labels, np.stack(points), facing, limbs)
+
+
+def _details(figure, labels):
+    """Feet, face and hands [116, 3]; visible as in _keypoints."""
+    feet, (face, facing) = foot_points(figure), face_points(figure)
+    hands = [hand_points(figure, side) for side in ('_l', '_r')]
+    limbs = [(Limb.LEFT_LEG,)] * 3 + [(Limb.RIGHT_LEG,)] * 3 + [(Limb.HEAD,)] * 68
+    limbs += [(Limb.LEFT_ARM,)] * 21 + [(Limb.RIGHT_ARM,)] * 21
+    facing = np.concatenate([np.ones(6), facing, np.ones(42)])
+    points = np.concatenate([feet, face, *hands])
+    return _look_up(figure, labels, points, facing, limbs)
+
+
+def _look_up(figure, labels, points, facing, limbs):
+    """Keypoints [n, 3] of body points [n, 3]; limbs: what may lie on top of each."""
     h, w = labels.shape[:2]
-    keypoints = np.zeros((17, 3), np.float32)
-    for i, (x, y) in enumerate(figure.project(np.stack(points)).tolist()):
+    keypoints = np.zeros((len(points), 3), np.float32)
+    for i, (x, y) in enumerate(figure.project(points).tolist()):
         if 0 <= x < w and 0 <= y < h:
             _, person, limb = labels[int(y), int(x)]
             seen = person == figure.number and limb in limbs[i] and facing[i] > 0

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .wardrobe import Outfit
+
 
 class Part(IntEnum):
     """Labels of the Look into Person (LIP) data set; left is the person's left.
@@ -86,6 +88,11 @@ class Person:
     keypoints: np.ndarray
     """float32 [17, 3] in COCO's order: x, y in pixels and v, which is 0 outside the
     image (then x = y = 0), 1 where the keypoint is hidden, 2 where it is visible."""
+    whole_body: np.ndarray
+    """float32 [133, 3] in COCO-WholeBody's order: ``keypoints``, then 6 of the feet, 68
+    of the face and 21 of each hand, which only follow from the joints."""
+    yaw: float
+    """Where the trunk faces, in radians: 0 is the camera, pi/2 the image's right."""
     full_box: np.ndarray
     """float32 [4], of everything but bags; it may reach outside the image."""
     visible_box: np.ndarray
@@ -94,6 +101,8 @@ class Person:
     """float32 [4], with hair and hat; it may reach outside the image."""
     attributes: np.ndarray
     """bool, one for each of ``ATTRIBUTES``."""
+    outfit: Outfit
+    """What the attributes are of, in full."""
     measurements: np.ndarray
     """float32, one for each field of ``Body``."""
 
