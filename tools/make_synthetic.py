@@ -1,0 +1,54 @@
+"""Write drawn people in the layout of a real data set.
+
+    python tools/make_synthetic.py coco data/coco --num 2000 --seed 0
+
+Formats: coco, coco-wholebody, crowdhuman, lip, cihp, market1501, msmt17, pa100k, peta;
+docs/synthetic.md says what each holds. Annotations are written last; after an
+interruption the same command goes on.
+"""
+
+import argparse
+import sys
+
+from rich.progress import track
+
+from saip_mm.datasets.synthetic.formats import WRITERS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('format', metavar='FORMAT', help='one of those above')
+    parser.add_argument('out', metavar='OUT', help='an empty folder, or a new one')
+    parser.add_argument(
+        '--num',
+        type=int,
+        required=True,
+        help='training images; a quarter as many are for validation and testing each',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='another seed gives other people'
+    )
+    parser.add_argument(
+        '--size', type=int, nargs=2, metavar=('H', 'W'), help='of the images in pixels'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.format not in WRITERS:
+        sys.exit(f'error: FORMAT is {args.format}; give one of {", ".join(WRITERS)}')
+    try:
+        writer = WRITERS[args.format](args.out, args.num, args.seed, args.size)
+        writer.begin()
+        shots = writer.shots()
+        writer.finish([writer.write(shot) for shot in track(shots, 'Pictures')])
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    print(f'{len(shots)} pictures and their labels written to {args.out}')
+
+
+if __name__ == '__main__':
+    main()
