@@ -49,6 +49,8 @@ CLASSES = {
     'appliance': 'microwave,oven,toaster,sink,refrigerator',
     'indoor': 'book,clock,vase,scissors,teddy bear,hair drier,toothbrush',
 }
+# MMPose's configs take the boxes for testing from this file.
+DETECTIONS = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
 UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 # Points of COCO-WholeBody, and the least length in pixels of a box around them for
 # them to count as clear enough to be labelled.
@@ -101,7 +103,10 @@ class Coco(FormatWriter):
 
     def finish(self, records) -> None:
         for split, chosen in self.by_split(records).items():
-            self.save_annotations(split, [i for i, _ in chosen], number(chosen, split))
+            annotations = number(chosen, split)
+            if split == 'val':
+                self.save_json(DETECTIONS, [detect(a) for a in annotations])
+            self.save_annotations(split, [i for i, _ in chosen], annotations)
 
     def save_annotations(self, split, images, annotations):
         """Write the files of a split."""
@@ -146,6 +151,12 @@ def number(records: list, split: str) -> list[dict]:
     first = 1 if split == 'train' else 1_000_001
     annotations = [a for _, several in records for a in several]
     return [dict(id=first + i) | a for i, a in enumerate(annotations)]
+
+
+def detect(annotation: dict) -> dict:
+    """A detection without error."""
+    kept = {key: annotation[key] for key in ('image_id', 'category_id', 'bbox')}
+    return kept | dict(score=1.0)
 
 
 def describe(images: list, annotations: list, categories: list) -> dict:

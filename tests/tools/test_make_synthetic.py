@@ -1,0 +1,120 @@
+"""tools/make_synthetic.py: what it writes once, twice, and after an interruption."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from saip_mm.datasets.synthetic.formats.folder import FormatWriter
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'make_synthetic.py'
+SMALL = ('--num', 3, '--size', 64, 48)
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('make_synthetic', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(tool, monkeypatch, capsys):
+    """Run the tool; returns its exit status (or message) and what it printed."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['make_synthetic.py', *map(str, arguments)])
+        try:
+            tool.main()
+            status = 0
+        except SystemExit as error:
+            status = error.code
+        printed = capsys.readouterr()
+        return status, ' '.join((printed.out + printed.err).split())
+
+    return call
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize('name', ['coco', 'market1501', 'peta'])
+def test_writes_a_data_set(run, tmp_path, name):
+    status, text = run(name, tmp_path / 'data', *SMALL)
+    assert status == 0, status
+    assert f'pictures and their labels written to {tmp_path}/data' in text
+    assert not list(tmp_path.rglob('*.partial'))
+
+
+def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
+    whole, cut = tmp_path / 'whole', tmp_path / 'cut'
+    assert run('lip', whole, *SMALL)[0] == 0
+    save, saved = FormatWriter.save_image, []
+
+    def interrupted(writer, path, image):
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+        saved.append(path)
+        save(writer, path, image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FormatWriter, 'save_image', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run('lip', cut, *SMALL)
+    assert not list(cut.rglob('*_id.txt'))  # annotations are last
+    (cut / 'TrainVal_images' / '.a.jpg.12.partial').touch()  # of a killed run
+    first = (cut / saved[0]).stat().st_mtime_ns
+    assert run('lip', cut, *SMALL)[0] == 0
+    assert (cut / saved[0]).stat().st_mtime_ns == first
+    assert contents(cut) == contents(whole)
+    assert run('lip', cut, *SMALL)[0] == 0
+    assert contents(cut) == contents(whole)
+
+
+def test_a_foreign_folder_is_left_alone(run, tmp_path):
+    (tmp_path / 'mine.txt').write_text('mine')
+    status, _ = run('coco', tmp_path, *SMALL)
+    assert status.startswith(f'error: {tmp_path}: is not an empty folder')
+    status, _ = run('coco', tmp_path / 'mine.txt', *SMALL)
+    assert 'is not an empty folder' in status
+    assert contents(tmp_path) == {Path('mine.txt'): b'mine'}
+
+
+def test_other_settings_need_another_folder(run, tmp_path):
+    assert run('lip', tmp_path / 'data', *SMALL)[0] == 0
+    before = contents(tmp_path)
+    for arguments in (('coco', 3, 0), ('lip', 4, 0), ('lip', 3, 1)):
+        name, num, seed = arguments
+        options = ('--num', num, '--seed', seed, '--size', 64, 48)
+        status, _ = run(name, tmp_path / 'data', *options)
+        assert 'holds a data set of other settings' in status
+        assert 'synthetic.json' in status
+    assert contents(tmp_path) == before
+    settings = json.loads((tmp_path / 'data' / 'synthetic.json').read_text())
+    assert settings == dict(format='lip', num=3, seed=0, size=[64, 48])
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('voc', '--num', 3), 'error: FORMAT is voc; give one of coco, coco-wholebody'),
+        (('coco', '--num', 0), 'error: num is 0; give 1 or more'),
+        (('lip', '--num', 3, '--seed', -1), 'error: seed is -1; give 0 or more'),
+        (('lip', '--num', 3, '--size', 8, 48), 'error: size is (8, 48); give (h, w)'),
+        (('market1501', '--num', 99999), 'numbers for 1501 people'),
+    ],
+)
+def test_bad_arguments_end_in_one_line(run, tmp_path, arguments, message):
+    name, *options = arguments
+    status, _ = run(name, tmp_path / 'data', *options)
+    assert message in status
+    assert '\n' not in status
+    assert not (tmp_path / 'data').exists()
