@@ -1,0 +1,35 @@
+"""Small data sets of drawn people in others' formats, for tests."""
+
+import contextlib
+import io
+
+import numpy as np
+from PIL import Image
+
+from saip_mm.datasets.synthetic.formats import WRITERS
+
+SEED, NUM = 3, 8
+TRAIN, VAL = 3 * SEED, 3 * SEED + 1  # seeds of the splits
+
+
+def write(name, out, num=NUM, seed=SEED, size=None):
+    """Write a data set as tools/make_synthetic.py does."""
+    writer = WRITERS[name](out, num, seed, size)
+    writer.begin()
+    writer.finish([writer.write(shot) for shot in writer.shots()])
+    return out
+
+
+def read_image(path):
+    return np.asarray(Image.open(path))
+
+
+def is_nearly(path, image):
+    """Whether a JPEG shows an image."""
+    return np.abs(read_image(path).astype(int) - image).mean() < 4
+
+
+def quietly(function, *arguments):
+    """What a function returns, without what it prints."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return function(*arguments)
