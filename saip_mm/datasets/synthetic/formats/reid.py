@@ -49,7 +49,7 @@ class ReId(FormatWriter):
         """Number of people in all splits."""
         return sum(self.people().values())
 
-    def draw(self, shot: Shot):
+    def draw(self, shot: Shot) -> tuple[int, int, np.ndarray, int]:
         """Identity (from 0), index and picture of a shot, and its camera (from 1)."""
         first = 0
         for split, people in self.people().items():
