@@ -124,6 +124,10 @@ def test_market1501_says_who_is_seen(root):
         assert len(cameras[kind]) == 12
     first = root('market1501') / 'bounding_box_train/0001_c1s1_000001_01.jpg'
     assert is_nearly(first, label_person(TRAIN, 0, 0, (128, 64)).image)
+    for path in (root('market1501') / 'bounding_box_test').glob('0000*'):
+        frame, camera = int(path.name[10:16]), int(path.name[6])
+        scene = label_scene(TRAIN, frame // 25, (128, 64), 0)
+        assert is_nearly(path, scene.image) and camera == scene.camera + 1
     query = root('market1501') / 'query/0003_c3s1_000301_00.jpg'
     assert is_nearly(query, label_person(TRAIN, 2, 0, (128, 64)).image)
 

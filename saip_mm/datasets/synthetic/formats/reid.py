@@ -82,10 +82,10 @@ class Market1501(ReId):
     def write(self, shot: Shot) -> None:
         frame = 25 * shot.number + 1
         if shot.split in ('distractor', 'junk'):
-            camera = shot.number % NUM_CAMERAS + 1
-            draw = getattr(self, f'draw_{shot.split}')
-            person = '0000' if shot.split == 'distractor' else '-1'
-            name, image = f'{person}_c{camera}s1_{frame:06}_01', draw(shot.number)
+            distractor = shot.split == 'distractor'
+            draw = self.draw_distractor if distractor else self.draw_junk
+            (image, camera), person = draw(shot.number), '0000' if distractor else '-1'
+            name = f'{person}_c{camera}s1_{frame:06}_01'
             self.save_image(f'bounding_box_test/{name}.jpg', image)
             return
         identity, index, image, camera = self.draw(shot)
@@ -98,17 +98,19 @@ class Market1501(ReId):
         name = f'{identity + 1:04}_c{camera}s{sequence}_{frame:06}_{box:02}'
         self.save_image(f'{folder}/{name}.jpg', image)
 
-    def draw_distractor(self, number: int) -> np.ndarray:
-        """A place without anybody."""
-        return label_scene(self.seed_of('test'), number, self.size, 0).image
+    def draw_distractor(self, number: int) -> tuple[np.ndarray, int]:
+        """A place without anybody, and the camera (from 1)."""
+        scene = label_scene(self.seed_of('train'), number, self.size, 0)
+        return scene.image, scene.camera + 1
 
-    def draw_junk(self, number: int) -> np.ndarray:
-        """The lower left quarter of a picture of somebody who is tested."""
+    def draw_junk(self, number: int) -> tuple[np.ndarray, int]:
+        """The lower left quarter of a picture of somebody who is tested; the camera."""
         h, w = self.size
         identity = self.people()['train'] + number
         seed = self.seed_of('train')
         image = label_person(seed, identity, IMAGES, (2 * h, 2 * w)).image
-        return np.ascontiguousarray(image[h:, :w])
+        camera = camera_of(identity, IMAGES) + 1
+        return np.ascontiguousarray(image[h:, :w]), camera
 
     def finish(self, records) -> None:
         """The names of the files say everything."""
