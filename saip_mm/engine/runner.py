@@ -1,19 +1,28 @@
-"""Loading checkpoints into a run."""
+"""Loading checkpoints into a run, and which runner a config is for."""
 
+import re
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from logging import ERROR, FileHandler
+from pathlib import Path
 
+import torch
+from mmengine.config import Config
 from mmengine.model import is_model_wrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import load_state_dict
+from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.registry import MODELS
 from torch import nn
 
 from .checkpoint import load_weights, read_checkpoint, resolve_checkpoint
 from .convert import state_dict_of
 
 
-class PretrainingRunner(Runner):
-    """MMEngine's runner, with checkpoints that load safely and whole or not at all."""
+class SafeRunner(Runner):
+    """MMEngine's runner, which runs nothing that a checkpoint holds."""
 
     def train(self) -> nn.Module:
         """Train; what stops the training is in the log file as well."""
@@ -27,6 +36,61 @@ class PretrainingRunner(Runner):
             for file in files:  # the terminal gets it anyway
                 file.handle(record)
             raise
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool = False,
+        revise_keys: list = ((r'^module\.', ''),),
+    ) -> dict:
+        """Load what fits of a checkpoint, as MMEngine does; it logs what does not.
+
+        Args:
+            filename: File, or work directory.
+            map_location: Not used: state goes to the device of what it belongs to.
+            strict: Whether names and shapes must be those of the model.
+            revise_keys: (pattern, replacement) pairs applied to names.
+
+        Raises:
+            FileNotFoundError: If there is no such checkpoint.
+            ValueError: If it cannot be read safely, or no tensor fits.
+        """
+        path = resolve_checkpoint(filename)
+        checkpoint = self._read(path)
+        weights = state_dict_of(checkpoint)
+        metadata = getattr(weights, '_metadata', OrderedDict())
+        for pattern, replacement in revise_keys:
+            weights = OrderedDict(
+                (re.sub(pattern, replacement, k), v) for k, v in weights.items()
+            )
+        weights._metadata = metadata
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        wanted = model.state_dict()
+        fitting = [k for k, v in weights.items() if _fits(v, wanted.get(k))]
+        if not fitting:
+            raise ValueError(
+                f'{path}: none of {len(weights)} tensors fits this '
+                f'{type(model).__name__}: is it a checkpoint of another model? To start '
+                'from a backbone alone, set model.backbone.init_cfg='
+                "dict(type='Pretrained', …)"
+            )
+        load_state_dict(model, weights, strict, self.logger)
+        self.logger.info(f'{path}: {len(fitting)} of {len(wanted)} tensors matched')
+        self._has_loaded = True
+        return checkpoint
+
+    def _read(self, path: Path) -> dict:
+        checkpoint = read_checkpoint(path)
+        # MMEngine would run the text of the config as Python.
+        for key in ('config', 'cfg'):
+            checkpoint.get('meta', {}).pop(key, None)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        return checkpoint
+
+
+class PretrainingRunner(SafeRunner):
+    """A runner with checkpoints that load whole or not at all."""
 
     def load_checkpoint(
         self,
@@ -48,12 +112,8 @@ class PretrainingRunner(Runner):
             ValueError: If it cannot be read safely or is not of the whole model.
         """
         path = resolve_checkpoint(filename)
-        checkpoint = read_checkpoint(path)
-        # MMEngine would run the text of the config as Python.
-        checkpoint.get('meta', {}).pop('config', None)
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        wrapped = is_model_wrapper(self.model)
-        model = self.model.module if wrapped else self.model
+        checkpoint = self._read(path)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
         try:
             report = load_weights(model, state_dict_of(checkpoint))
         except ValueError as error:
@@ -67,3 +127,32 @@ class PretrainingRunner(Runner):
         self.logger.info(f'{path}: {report}')
         self._has_loaded = True
         return checkpoint
+
+
+def choose_runner(cfg: Config) -> type[SafeRunner]:
+    """The runner for what a config trains.
+
+    Pretraining goes on whole or not at all; a detector, say, often starts from a part.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        model = MODELS.get(cfg.model.type)
+    pretrains = isinstance(model, type) and issubclass(model, BaseSelfSupervisor)
+    return PretrainingRunner if pretrains else SafeRunner
+
+
+def use_cpu_processes(cfg: Config) -> None:
+    """Replace what MMEngine takes for granted of a GPU in several processes."""
+    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
+    # Already initialised, MMEngine leaves the process group alone; its own set-up asks
+    # for a GPU.
+    torch.distributed.init_process_group(backend='gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+
+
+def _fits(tensor: torch.Tensor, wanted: torch.Tensor | None) -> bool:
+    return wanted is not None and tensor.shape == wanted.shape

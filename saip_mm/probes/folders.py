@@ -1,7 +1,6 @@
 """Probes on real photographs: re-identification and keypoints."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ..datasets.apply_views import resize
 from ..datasets.images import BACKGROUND, find_images, read_image
+from ..datasets.market1501 import read_name
 from ..datasets.person_boxes import (
     PersonBox,
     crop_person,
@@ -26,7 +26,6 @@ from .readout import keypoint_pck
 from .retrieval import Sightings, evaluate_retrieval, report_left_out
 from .subject import Subject
 
-MARKET_NAME = re.compile(r'(-1|\d{1,9})_c(\d{1,9})')  # 0002_c1s1_000451_03.jpg
 MARGIN = 0.1  # around a person's box, on each side
 MIN_SIZE = (64, 32)  # (h, w) of a person in pixels
 MIN_PEOPLE, MAX_PEOPLE = 3, 1000  # of each half
@@ -115,16 +114,8 @@ def probe_coco(
 
 def _sightings(subject: Subject, folder: str) -> Sightings:
     names = find_images(folder)
-    labels = []
-    for name in names:
-        match = MARKET_NAME.match(os.path.basename(name))
-        if match is None:
-            raise ValueError(
-                f'{os.path.join(folder, name)}: the name does not say identity and '
-                'camera, as 0002_c1s1_000451_03.jpg does; rename or remove the image'
-            )
-        labels.append([int(match[1]), int(match[2])])
-    paths = (os.path.join(folder, name) for name in names)
+    paths = [os.path.join(folder, name) for name in names]
+    labels = [read_name(path) for path in paths]
     images = (_resized(read_image(path), subject.features.size) for path in paths)
     progress = track(images, os.path.basename(folder), len(names), transient=True)
     embedded = embed(subject.features, progress, device=subject.device)

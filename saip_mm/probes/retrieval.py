@@ -1,5 +1,6 @@
 """Re-identification: find the other images of a person, seen by other cameras."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,10 @@ class Retrieval(NamedTuple):
     mean_average_precision: float
     rank1: float
     """Share of the queries whose nearest counting entry is right."""
+    rank5: float
+    """Share of the queries with a right one among the five nearest."""
+    rank10: float
+    """Share of the queries with a right one among the ten nearest."""
     num_queries: int
     """Queries that had anything to find."""
     num_left_out: int
@@ -38,8 +43,9 @@ def evaluate_retrieval(
     query: Sightings,
     gallery: Sightings,
     chunk_size: int = 256,
+    distances: Callable[[Tensor], Tensor] | None = None,
 ) -> Retrieval:
-    """Rank the gallery by its cosine distance from every query.
+    """Rank the gallery by its distance from every query, as Market-1501 is evaluated.
 
     An entry is right if it shows the query's identity to another camera. Entries that
     show it to the same camera do not count, nor does junk. Average precision is the
@@ -50,40 +56,57 @@ def evaluate_retrieval(
             as its own match, because the camera is the same.
         gallery: Where it is searched.
         chunk_size: Queries at a time.
+        distances: Gives the distances [R, G] of R queries, by their numbers [R], from
+            the gallery; by default those of :func:`cosine_distances`.
 
     Raises:
         ValueError: If features are not finite, or no query has a right entry.
     """
-    features = [_unit(each.features) for each in (query, gallery)]
-    precisions, hits = [], []
-    for rows in torch.arange(len(query.features)).split(chunk_size):
+    distances = distances or cosine_distances(query.features, gallery.features)
+    precisions, ranks = [], []
+    everyone = torch.arange(len(query.features), device=query.features.device)
+    for rows in everyone.split(chunk_size):
         right, wrong = _relevance(query, gallery, rows)
         findable = right.any(dim=1)
         if not findable.any():
             continue
-        rows = rows[findable]
-        # |a - b|² = 2 - 2 a·b ranks as the cosine does; computed without a matrix
-        # product, whose rounding would break ties.
-        distances = torch.cdist(
-            features[0][rows],
-            features[1],
-            compute_mode='donot_use_mm_for_euclid_dist',
+        precision, rank = score_ranking(
+            distances(rows[findable]), right[findable], wrong[findable]
         )
-        precision, hit = score_ranking(distances, right[findable], wrong[findable])
         precisions.append(precision)
-        hits.append(hit)
+        ranks.append(rank)
     if not precisions:
         raise ValueError(
             f'none of {len(query.features)} queries has an image of the same identity '
             f'by another camera among the {len(gallery.features)} of the gallery'
         )
-    precisions, hits = torch.cat(precisions), torch.cat(hits)
+    precisions, ranks = torch.cat(precisions), torch.cat(ranks)
+    rank1, rank5, rank10 = (
+        (ranks <= depth).double().mean().item() for depth in (1, 5, 10)
+    )
     return Retrieval(
         mean_average_precision=precisions.mean().item(),
-        rank1=hits.double().mean().item(),
-        num_queries=len(hits),
-        num_left_out=len(query.features) - len(hits),
+        rank1=rank1,
+        rank5=rank5,
+        rank10=rank10,
+        num_queries=len(ranks),
+        num_left_out=len(query.features) - len(ranks),
     )
+
+
+def cosine_distances(query: Tensor, gallery: Tensor) -> Callable[[Tensor], Tensor]:
+    """Distances that rank as the cosine does, of queries by their numbers [R].
+
+    Of unit vectors |a - b|² = 2 - 2 a·b. Computed without a matrix product, whose
+    rounding would break ties.
+
+    Args:
+        query: [Q, D]
+        gallery: [G, D]
+    """
+    query, gallery = unit(query), unit(gallery)
+    mode = 'donot_use_mm_for_euclid_dist'
+    return lambda rows: torch.cdist(query[rows], gallery, compute_mode=mode)
 
 
 def report_left_out(result: Retrieval) -> None:
@@ -100,7 +123,7 @@ def report_left_out(result: Retrieval) -> None:
 def score_ranking(
     distances: Tensor, right: Tensor, wrong: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Average precision of every query, and whether its nearest entry is right.
+    """Average precision of every query, and at which rank its first right entry is.
 
     Of entries at the same distance the wrong ones come first: features that cannot tell
     people apart never profit from the order of the gallery.
@@ -111,7 +134,7 @@ def score_ranking(
         wrong: bool [Q, G]; entries that are neither do not count.
 
     Returns:
-        [Q] in [0, 1], and bool [Q].
+        [Q] in [0, 1], and [Q] integers from 1.
     """
     infinity = torch.inf
     found = right.sum(dim=1)
@@ -122,7 +145,7 @@ def score_ranking(
     rank = torch.arange(1, hits.shape[1] + 1, device=hits.device)
     precision = rank / (rank + before).double()
     precision = precision.where(rank <= found[:, None], 0)
-    return precision.sum(dim=1) / found, before[:, 0] == 0
+    return precision.sum(dim=1) / found, before[:, 0] + 1
 
 
 def _relevance(
@@ -135,7 +158,7 @@ def _relevance(
     return same & elsewhere, ~same & (gallery.identities != JUNK)
 
 
-def _unit(features: Tensor) -> Tensor:
+def unit(features: Tensor) -> Tensor:
     """Features [N, D] scaled to length 1, in double precision."""
     if not features.isfinite().all():
         raise ValueError('features are not finite: the network is of no use')

@@ -7,8 +7,8 @@ from saip_mm.probes.retrieval import Sightings, evaluate_retrieval, score_rankin
 
 
 def plain_evaluation(distances, query, gallery):
-    """(mAP, rank-1, queries, left out), with lists of (identity, camera)."""
-    precisions, hits, left_out = [], [], 0
+    """What Retrieval has, with lists of (identity, camera)."""
+    precisions, firsts, left_out = [], [], 0
     for row, (identity, camera) in zip(distances, query, strict=True):
         entries = []
         for distance, (other, other_camera) in zip(row, gallery, strict=True):
@@ -17,18 +17,20 @@ def plain_evaluation(distances, query, gallery):
             right = other == identity and identity > 0
             entries.append((distance, right))
         entries.sort()  # False before True at the same distance
-        found, total = 0, 0.0
+        found, total, first = 0, 0.0, None
         for position, (_, right) in enumerate(entries, 1):
             if right:
                 found += 1
+                first = first or position
                 total += found / position
         if found == 0:
             left_out += 1
             continue
         precisions.append(total / found)
-        hits.append(entries[0][1])
+        firsts.append(first)
     count = len(precisions)
-    return sum(precisions) / count, sum(hits) / count, count, left_out
+    ranks = [sum(first <= k for first in firsts) / count for k in (1, 5, 10)]
+    return sum(precisions) / count, *ranks, count, left_out
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -62,12 +64,12 @@ def test_random_distances_with_ties(seed):
     distances = torch.randint(20, (40, 60), generator=rng) / 20
     kind = torch.randint(4, (40, 60), generator=rng)  # 0 right, 1 and 2 wrong, 3 junk
     kind[:, 0] = 0
-    precisions, hits = score_ranking(distances, kind == 0, (kind == 1) | (kind == 2))
+    precisions, ranks = score_ranking(distances, kind == 0, (kind == 1) | (kind == 2))
     for i in range(40):
         gallery = [({0: 1, 3: -1}.get(k, 2), 1) for k in kind[i].tolist()]
-        mean, hit, _, _ = plain_evaluation([distances[i].tolist()], [(1, 2)], gallery)
+        mean, *hits, _, _ = plain_evaluation([distances[i].tolist()], [(1, 2)], gallery)
         assert precisions[i].item() == pytest.approx(mean, abs=1e-6)
-        assert hits[i].item() == hit
+        assert [float(ranks[i] <= k) for k in (1, 5, 10)] == hits
 
 
 def test_features_that_are_all_alike_earn_the_least():

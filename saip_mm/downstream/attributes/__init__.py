@@ -1,0 +1,14 @@
+"""Pedestrian attribute recognition in MMPretrain, with its MultiLabelLinearClsHead."""
+
+from .datasets import PA100K, PETA, AttributeDataset
+from .loss import PositiveRatioHook, RatioWeightedBCELoss
+from .metric import PedestrianAttributeMetric
+
+__all__ = [
+    'PA100K',
+    'PETA',
+    'AttributeDataset',
+    'PedestrianAttributeMetric',
+    'PositiveRatioHook',
+    'RatioWeightedBCELoss',
+]

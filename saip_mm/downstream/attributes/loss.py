@@ -1,0 +1,76 @@
+"""Attributes are rare: a loss that weighs them by how rare they are."""
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS, MODELS
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+@MODELS.register_module()
+class RatioWeightedBCELoss(nn.Module):
+    """Binary cross entropy, weighted by the share r of positives of each attribute.
+
+    The weight is exp(1 - r) of a positive and exp(r) of a negative label: DeepMAR (Li
+    et al., ACPR 2015) with σ = 1, in the form of its released code. Terms are summed
+    over attributes and averaged over images. :class:`PositiveRatioHook` counts r.
+
+    Args:
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.positive_ratio: Tensor | None = None
+
+    def forward(
+        self, cls_score: Tensor, label: Tensor, avg_factor: float | None = None
+    ) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            cls_score: Logits [N, A].
+            label: [N, A] of 0 and 1.
+            avg_factor: What the sum is divided by; N by default.
+
+        Raises:
+            ValueError: If r is not known, or of another number of attributes.
+        """
+        ratio = self.positive_ratio
+        if ratio is None:
+            raise ValueError(
+                'RatioWeightedBCELoss does not know how frequent attributes are: set '
+                "custom_hooks=[dict(type='PositiveRatioHook')]"
+            )
+        if len(ratio) != cls_score.shape[1]:
+            raise ValueError(
+                f'the training set has {len(ratio)} attributes, the model predicts '
+                f'{cls_score.shape[1]}: set model.head.num_classes={len(ratio)}'
+            )
+        weight = torch.where(label > 0.5, 1 - ratio, ratio).exp()
+        losses = binary_cross_entropy_with_logits(
+            cls_score.float(), label.float(), weight, reduction='sum'
+        )
+        return self.loss_weight * losses / (avg_factor or len(cls_score))
+
+
+@HOOKS.register_module()
+class PositiveRatioHook(Hook):
+    """Tells the loss of `model.head` how frequent attributes are in the training set"""
+
+    def before_train(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        loss = model.head.loss_module
+        if not isinstance(loss, RatioWeightedBCELoss):
+            raise TypeError(
+                f'PositiveRatioHook serves RatioWeightedBCELoss, model.head.loss is '
+                f'{type(loss).__name__}: change the loss, or leave the hook out'
+            )
+        dataset = runner.train_dataloader.dataset
+        labels = [dataset.get_data_info(i)['gt_score'] for i in range(len(dataset))]
+        device = next(model.parameters()).device
+        loss.positive_ratio = torch.from_numpy(np.mean(labels, axis=0)).to(device)

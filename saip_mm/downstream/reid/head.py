@@ -1,0 +1,136 @@
+"""The strong re-identification baseline: two losses with a norm between them."""
+
+import torch
+from mmpretrain.models.heads import LinearClsHead
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+from torch.nn.functional import relu, softplus
+
+
+@MODELS.register_module()
+class ReIDHead(LinearClsHead):
+    """Triplet loss on features, identity loss on the same features normalised.
+
+    "Bag of Tricks" (Luo et al., CVPRW 2019): the two losses want features of different
+    geometry, so a batch norm whose bias stays 0 stands between them. Its output is what
+    is compared in the end; the classifier, which has no bias, is for training only.
+
+    Features are [N, C]: the class token of a backbone with `out_type='cls_token'`, or
+    the map of another behind `neck=dict(type='GlobalAveragePooling')`.
+
+    Args:
+        num_classes: Identities in the training set.
+        in_channels: C.
+        loss: Identity loss.
+        triplet: Triplet loss.
+        init_cfg: Initial weights of the classifier.
+
+    Raises:
+        ValueError: If a label is not below `num_classes`, or features are no vectors.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        loss: dict = dict(type='LabelSmoothLoss', label_smooth_val=0.1),  # noqa: B006
+        triplet: dict = dict(type='BatchHardTripletLoss'),  # noqa: B006
+        init_cfg: dict | None = dict(type='Normal', layer='Linear', std=0.001),  # noqa: B006
+    ) -> None:
+        super().__init__(num_classes, in_channels, loss=loss, init_cfg=init_cfg)
+        self.fc = nn.Linear(in_channels, num_classes, bias=False)
+        self.norm = nn.BatchNorm1d(in_channels)
+        self.norm.bias.requires_grad_(False)
+        self.triplet = MODELS.build(triplet)
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """The features that are compared, [N, C]."""
+        return self.norm(_vectors(feats))
+
+    def loss(
+        self, feats: tuple[Tensor, ...], data_samples: list[DataSample]
+    ) -> dict[str, Tensor]:
+        features = _vectors(feats)
+        labels = torch.cat([sample.gt_label for sample in data_samples])
+        if (highest := labels.max().item()) >= self.num_classes:
+            raise ValueError(
+                f'the training set has at least {highest + 1} identities, '
+                f'model.head.num_classes={self.num_classes}: set it to their number'
+            )
+        scores = self.fc(self.norm(features))
+        return dict(
+            loss_id=self.loss_module(scores, labels, avg_factor=len(scores)),
+            loss_triplet=self.triplet(features, labels),
+        )
+
+    def predict(
+        self,
+        feats: tuple[Tensor, ...],
+        data_samples: list[DataSample] | None = None,
+    ) -> list[DataSample]:
+        """Data samples with a `feature` [C] to compare by its cosine."""
+        features = self.pre_logits(feats)
+        samples = data_samples or [DataSample() for _ in features]
+        for sample, feature in zip(samples, features, strict=True):
+            sample.set_field(feature, 'feature')
+        return samples
+
+
+@MODELS.register_module()
+class BatchHardTripletLoss(nn.Module):
+    """Triplets of every image, its farthest positive and its nearest negative.
+
+    "In Defense of the Triplet Loss" (Hermans et al., 2017), Euclidean distances:
+    softplus(d⁺ - d⁻), or max(0, d⁺ - d⁻ + margin), averaged over the images.
+
+    Args:
+        margin: None for the soft margin, which TransReID (He et al., ICCV 2021) uses;
+            0.3 in "Bag of Tricks".
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, margin: float | None = None, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.margin = margin
+        self.loss_weight = loss_weight
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The loss, a scalar.
+
+        Args:
+            features: [N, C]
+            labels: [N] integers.
+
+        Raises:
+            ValueError: If an image has no positive or no negative.
+        """
+        same = labels[:, None] == labels
+        if not ((same.sum(dim=1) > 1) & ~same.all(dim=1)).all():
+            raise ValueError(
+                'a batch has an image without another of the same identity, or nobody '
+                "else: set train_dataloader.sampler=dict(type='PKSampler', "
+                'num_identities=P, num_images=K) and batch_size to P·K'
+            )
+        features = features.float()
+        distances = torch.cdist(
+            features, features, compute_mode='donot_use_mm_for_euclid_dist'
+        )
+        farthest = distances.masked_fill(~same, -torch.inf).amax(dim=1)
+        nearest = distances.masked_fill(same, torch.inf).amin(dim=1)
+        if self.margin is None:
+            losses = softplus(farthest - nearest)
+        else:
+            losses = relu(farthest - nearest + self.margin)
+        return self.loss_weight * losses.mean()
+
+
+def _vectors(feats: tuple[Tensor, ...]) -> Tensor:
+    features = feats[-1]
+    if features.ndim != 2:
+        raise ValueError(
+            f'ReIDHead takes features [N, C], not {list(features.shape)}: set '
+            "model.backbone.out_type='cls_token', or model.neck=dict("
+            "type='GlobalAveragePooling')"
+        )
+    return features

@@ -1,0 +1,97 @@
+"""How well people are found again."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmpretrain.registry import METRICS
+
+from ...probes.retrieval import Sightings, evaluate_retrieval, report_left_out
+from .rerank import KReciprocalDistance
+
+NEEDED = ('feature', 'identity', 'camera', 'is_query')
+
+
+@METRICS.register_module()
+class ReIDMetric(BaseMetric):
+    """Mean average precision and rank-1, -5 and -10, as on Market-1501; all in [0, 1].
+
+    The gallery is ranked by the cosine of features. Images of the query's identity by
+    the query's own camera do not count, nor does junk (identity -1); identity 0 is
+    never right. Of images at the same distance wrong ones come first.
+
+    Args:
+        rerank: Also report the same after k-reciprocal re-ranking, with the arguments
+            of :class:`~saip_mm.downstream.reid.rerank.KReciprocalDistance`:
+            `dict(k1=20, k2=6, weight=0.3)`, or `dict()` for these.
+        collect_device: As in MMEngine's BaseMetric.
+        collect_dir: As in MMEngine's BaseMetric.
+        prefix: As in MMEngine's BaseMetric.
+    """
+
+    default_prefix = 'reid'
+
+    def __init__(
+        self,
+        rerank: dict | None = None,
+        collect_device: str = 'cpu',
+        collect_dir: str | None = None,
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.rerank = rerank
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep what is needed of every image.
+
+        Raises:
+            KeyError: If data samples lack it.
+        """
+        for sample in data_samples:
+            if missing := [name for name in NEEDED if name not in sample]:
+                raise KeyError(
+                    f'data samples lack {", ".join(missing)}: `feature` comes from '
+                    'ReIDHead, the others from the data set, if its pipeline ends with '
+                    "PackInputs(algorithm_keys=('identity', 'camera', 'is_query'))"
+                )
+            feature, *others = (sample[name] for name in NEEDED)
+            self.results.append((feature.float().cpu(), *others))
+
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        query, gallery = (_sightings(results, flag, device) for flag in (True, False))
+        found = evaluate_retrieval(query, gallery)
+        report_left_out(found)
+        metrics = _name(found)
+        if self.rerank is not None:
+            distances = KReciprocalDistance(
+                query.features, gallery.features, **self.rerank
+            )
+            found = evaluate_retrieval(query, gallery, distances=distances)
+            metrics |= {f'{k}_reranked': v for k, v in _name(found).items()}
+        return metrics
+
+
+def _sightings(results: list[tuple], is_query: bool, device: str) -> Sightings:
+    chosen = [result[:3] for result in results if bool(result[3]) == is_query]
+    if not chosen:
+        kind = 'query' if is_query else 'gallery image'
+        raise ValueError(
+            f'none of {len(results)} images is a {kind}: test with a data set of '
+            "split='test', whole"
+        )
+    features, identities, cameras = zip(*chosen, strict=True)
+    return Sightings(
+        torch.stack(features).to(device),
+        torch.tensor(identities, device=device),
+        torch.tensor(cameras, device=device),
+    )
+
+
+def _name(found: tuple) -> dict[str, float]:
+    return dict(
+        mAP=found.mean_average_precision,
+        rank1=found.rank1,
+        rank5=found.rank5,
+        rank10=found.rank10,
+    )
