@@ -1,4 +1,7 @@
-"""Train a model: `python tools/train.py CONFIG`, or tools/dist_train.sh for many."""
+"""Train a model: `python tools/train.py CONFIG`, or tools/dist_train.sh for many.
+
+Configs may be of any of OpenMMLab's libraries.
+"""
 
 import argparse
 import os
@@ -7,7 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 
-from saip_mm.engine import PretrainingRunner
+from saip_mm.engine import choose_runner, use_cpu_processes
 from saip_mm.engine.checkpoint import resolve_checkpoint
 from saip_mm.engine.config import load_config
 
@@ -54,27 +57,13 @@ def configure(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def train_on_cpu(cfg: Config) -> None:
-    """Replace what distributed training takes for granted of a GPU."""
-    cfg.env_cfg.dist_cfg.backend = 'gloo'
-    # Already initialised, MMEngine leaves the process group alone; its own set-up asks
-    # for a GPU.
-    torch.distributed.init_process_group(backend='gloo')
-    cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
-
-
 def main() -> None:
     # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     cfg = configure(parse_args())
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
-        train_on_cpu(cfg)
-    PretrainingRunner.from_cfg(cfg).train()
+        use_cpu_processes(cfg)
+    choose_runner(cfg).from_cfg(cfg).train()
 
 
 if __name__ == '__main__':

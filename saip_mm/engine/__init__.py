@@ -1,7 +1,7 @@
 from .hooks import SAIPHook
 from .loops import AccumulatingTrainLoop
 from .optimizer import BFloat16OptimWrapper, LayerDecay, WeightDecayGroups
-from .runner import PretrainingRunner
+from .runner import PretrainingRunner, SafeRunner, choose_runner, use_cpu_processes
 
 __all__ = [
     'AccumulatingTrainLoop',
@@ -9,5 +9,8 @@ __all__ = [
     'LayerDecay',
     'PretrainingRunner',
     'SAIPHook',
+    'SafeRunner',
     'WeightDecayGroups',
+    'choose_runner',
+    'use_cpu_processes',
 ]

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from logging import ERROR, FileHandler
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class SafeRunner(Runner):
         filename: str,
         map_location: str | Callable = 'cpu',
         strict: bool = False,
-        revise_keys: list = ((r'^module\.', ''),),
+        revise_keys: Sequence[tuple[str, str]] = ((r'^module\.', ''),),
     ) -> dict:
         """Load what fits of a checkpoint, as MMEngine does; it logs what does not.
 
@@ -57,7 +57,8 @@ class SafeRunner(Runner):
             ValueError: If it cannot be read safely, or no tensor fits.
         """
         path = resolve_checkpoint(filename)
-        checkpoint = self._read(path)
+        checkpoint = _read(path)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         weights = state_dict_of(checkpoint)
         metadata = getattr(weights, '_metadata', OrderedDict())
         for pattern, replacement in revise_keys:
@@ -71,21 +72,13 @@ class SafeRunner(Runner):
         if not fitting:
             raise ValueError(
                 f'{path}: none of {len(weights)} tensors fits this '
-                f'{type(model).__name__}: is it a checkpoint of another model? To start '
-                'from a backbone alone, set model.backbone.init_cfg='
+                f'{type(model).__name__}: is it a checkpoint of another model? To '
+                'start from a backbone alone, set model.backbone.init_cfg='
                 "dict(type='Pretrained', …)"
             )
         load_state_dict(model, weights, strict, self.logger)
         self.logger.info(f'{path}: {len(fitting)} of {len(wanted)} tensors matched')
         self._has_loaded = True
-        return checkpoint
-
-    def _read(self, path: Path) -> dict:
-        checkpoint = read_checkpoint(path)
-        # MMEngine would run the text of the config as Python.
-        for key in ('config', 'cfg'):
-            checkpoint.get('meta', {}).pop(key, None)
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         return checkpoint
 
 
@@ -112,7 +105,8 @@ class PretrainingRunner(SafeRunner):
             ValueError: If it cannot be read safely or is not of the whole model.
         """
         path = resolve_checkpoint(filename)
-        checkpoint = self._read(path)
+        checkpoint = _read(path)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
         try:
             report = load_weights(model, state_dict_of(checkpoint))
@@ -152,6 +146,13 @@ def use_cpu_processes(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
+
+
+def _read(path: Path) -> dict:
+    checkpoint = read_checkpoint(path)
+    # MMEngine would run the text of the config as Python.
+    checkpoint.get('meta', {}).pop('config', None)
+    return checkpoint
 
 
 def _fits(tensor: torch.Tensor, wanted: torch.Tensor | None) -> bool:

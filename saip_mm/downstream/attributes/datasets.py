@@ -11,9 +11,7 @@ from scipy.io import loadmat
 
 from ...datasets.person_boxes import find_missing
 
-SPLITS = dict(
-    train=('train',), val=('val',), trainval=('train', 'val'), test=('test',)
-)
+SPLITS = dict(train=('train',), val=('val',), trainval=('train', 'val'), test=('test',))
 
 
 class Annotations(NamedTuple):
@@ -119,8 +117,8 @@ class PA100K(AttributeDataset):
         labels = np.concatenate(labels)
         if len(names) != len(labels):
             raise ValueError(
-                f'{path}: {self.split} has {len(names)} names and {len(labels)} rows of '
-                'labels: download the file again'
+                f'{path}: {self.split} has {len(names)} names, but {len(labels)} rows '
+                'of labels: download the file again'
             )
         return Annotations(self._folder(), names, labels, tuple(attributes))
 
@@ -199,8 +197,8 @@ class PETA(AttributeDataset):
         if not fits or len(attributes) < self.NUM_ATTRIBUTES:
             raise ValueError(
                 f"{path}: 'peta' is not a structure of a table with "
-                f'{self.FIRST_LABEL} columns and one per attribute, and the names of at '
-                f'least {self.NUM_ATTRIBUTES} attributes: take the file from the '
+                f'{self.FIRST_LABEL} columns and one per attribute, and the names of '
+                f'at least {self.NUM_ATTRIBUTES} attributes: take the file from the '
                 'archive of PETA as it is'
             )
         return table, attributes
@@ -236,8 +234,8 @@ def _texts(cells: np.ndarray) -> list[str]:
 def _check_labels(labels: np.ndarray, count: int, place: str) -> None:
     if labels.ndim != 2 or labels.shape[1] != count:
         raise ValueError(
-            f'{place}: labels of shape {labels.shape} are not one per image and each of '
-            f'{count} attributes: take the annotation file as it was given out'
+            f'{place}: labels of shape {labels.shape} are not one per image and '
+            f'each of {count} attributes: take the annotation file as it was given out'
         )
     if (bad := ~np.isin(labels, (0, 1))).any():
         row, column = np.argwhere(bad)[0]

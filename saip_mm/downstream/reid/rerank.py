@@ -73,7 +73,7 @@ class KReciprocalDistance:
         return (2 - 2 * self.features[rows] @ self.features.T).clamp(min=0)
 
     def _neighbours(self, k1: int) -> tuple[np.ndarray, Tensor]:
-        """Of every image itself and its k1 nearest [N, k1 + 1]; its largest distance"""
+        """Of every image itself and its k1 nearest [N, k1 + 1]; its largest distance."""
         everyone = torch.arange(len(self.features), device=self.features.device)
         count = min(k1 + 1, len(everyone))
         neighbours, largest = [], []
@@ -86,7 +86,7 @@ class KReciprocalDistance:
         return np.concatenate(neighbours), torch.cat(largest).clamp(min=1e-12)
 
     def _encode(self, neighbours: np.ndarray, k1: int) -> _Sparse:
-        """exp(-d) from every image to its expanded reciprocal neighbours (eq. 5, 7)"""
+        """exp(-d) from every image to its expanded reciprocal neighbours (eq. 5, 7)."""
         reciprocal = _reciprocal(neighbours, k1)
         half = _reciprocal(neighbours, k1 // 2)
         columns, values = [], []
@@ -116,7 +116,7 @@ class KReciprocalDistance:
 
 
 def _reciprocal(neighbours: np.ndarray, k: int) -> list[np.ndarray]:
-    """Of every image those among its k nearest, and itself, that also have it (eq. 2)"""
+    """Of every image itself and those of its k nearest that also have it (eq. 2)."""
     near = neighbours[:, : k + 1]
     images = np.arange(len(near))
     mutual = (near[near] == images[:, None, None]).any(axis=2)

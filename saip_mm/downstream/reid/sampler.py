@@ -53,8 +53,8 @@ class PKSampler(Sampler):
         _, first, counts = np.unique(labels, return_index=True, return_counts=True)
         if (alone := np.flatnonzero(counts == 1)).size:
             raise ValueError(
-                f'{len(alone)} of {len(counts)} identities have one image only, such as '
-                f'{entries[first[alone[0]]]["img_path"]}: a triplet needs two. Remove '
+                f'{len(alone)} of {len(counts)} identities have one image only, such '
+                f'as {entries[first[alone[0]]]["img_path"]}: a triplet needs two. Remove '
                 'these images, or add more of the same people'
             )
         order = np.argsort(labels, kind='stable')

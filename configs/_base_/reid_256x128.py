@@ -1,0 +1,104 @@
+"""Re-identification with ViT-Tiny: model, images, optimizer and schedule.
+
+The protocol is that of TransReID's plain baseline for self-supervised ViTs (He et al.,
+ICCV 2021; Luo et al., 2021): 256x128, batches of 16 identities x 4 images, 120 epochs
+of SGD with cosine decay after 20 of warm-up. From "Bag of Tricks" (Luo et al., 2019)
+come label smoothing and the comparison of features after the batch norm.
+"""
+
+_base_ = 'mmpretrain::_base_/default_runtime.py'
+
+custom_imports = dict(
+    imports=['saip_mm', 'saip_mm.downstream.reid'], allow_failed_imports=False
+)
+
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(
+        type='ClsDataPreprocessor',
+        mean=(123.675, 116.28, 103.53),
+        std=(58.395, 57.12, 57.375),
+        to_rgb=True,
+    ),
+    backbone=dict(
+        type='SAIPViT',
+        arch='deit-tiny',
+        img_size=(256, 128),
+        out_type='cls_token',
+        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
+    ),
+    head=dict(
+        type='ReIDHead',
+        in_channels=192,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1),
+        triplet=dict(type='BatchHardTripletLoss'),
+    ),
+)
+
+# mmcv's Resize takes (w, h), RandomCrop (h, w). Images are BGR until they are batched.
+resize = dict(type='Resize', scale=(128, 256), interpolation='bicubic')
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    resize,
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomCrop', crop_size=(256, 128), padding=10),
+    dict(
+        type='RandomErasing',
+        erase_prob=0.5,
+        min_area_ratio=0.02,
+        max_area_ratio=1 / 3,
+        mode='rand',
+        fill_color=(103.53, 116.28, 123.675),
+        fill_std=(57.375, 57.12, 58.395),
+    ),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    resize,
+    dict(type='PackInputs', algorithm_keys=('identity', 'camera', 'is_query')),
+]
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='PKSampler', num_identities=16, num_images=4),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(split='train', pipeline=train_pipeline),
+)
+test_dataloader = dict(
+    batch_size=256,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(split='test', pipeline=test_pipeline, test_mode=True),
+)
+val_dataloader = test_dataloader
+test_evaluator = dict(type='ReIDMetric')
+val_evaluator = test_evaluator
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=1e-4),
+    paramwise_cfg=dict(bias_lr_mult=2.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, end=20, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min_ratio=0.002,
+        begin=20,
+        end=120,
+        convert_to_iter_based=True,
+    ),
+]
+# The last checkpoint counts. There is no set to choose another with: the figures on
+# the way are of the test set.
+train_cfg = dict(by_epoch=True, max_epochs=120, val_interval=40)
+val_cfg = dict()
+test_cfg = dict()
+default_hooks = dict(checkpoint=dict(type='CheckpointHook', max_keep_ckpts=2))

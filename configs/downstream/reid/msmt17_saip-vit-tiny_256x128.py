@@ -1,0 +1,29 @@
+"""Re-identification on MSMT17 with a pretrained ViT-Tiny.
+
+Expected: rank-1 75.7 % ("Ours") and 83.1 % ("Ours*") are the SAIP authors' figures,
+read off arXiv 2503.08201, after pretraining on LUPerson. This project has not measured
+it.
+
+Data: MSMT17 (Wei et al., CVPR 2018) is given out by its authors on a signed agreement,
+pkuvmc.com/dataset.html. The first version, unpacked:
+
+    data/MSMT17_V1/train/           32,621 images of 1,041 people
+    data/MSMT17_V1/test/            93,820 images of 3,060 people
+    data/MSMT17_V1/list_train.txt   and list_val.txt: trained with both
+    data/MSMT17_V1/list_query.txt   and list_gallery.txt
+
+Run, with a backbone by tools/export_backbone.py:
+
+    python tools/train.py configs/downstream/reid/msmt17_saip-vit-tiny_256x128.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
+    python tools/test.py configs/downstream/reid/msmt17_saip-vit-tiny_256x128.py \
+        work_dirs/msmt17_saip-vit-tiny_256x128
+"""
+
+_base_ = '../../_base_/reid_256x128.py'
+
+msmt17 = dict(type='MSMT17', data_root='data/MSMT17_V1')
+model = dict(head=dict(num_classes=1041))
+train_dataloader = dict(dataset=msmt17)
+val_dataloader = dict(dataset=msmt17)
+test_dataloader = dict(dataset=msmt17)

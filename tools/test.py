@@ -1,0 +1,71 @@
+"""Test a model: `python tools/test.py CONFIG CHECKPOINT`.
+
+Configs may be of any of OpenMMLab's libraries. The figures are printed, and written to
+a folder with the time as its name in the work directory.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+
+from saip_mm.engine import SafeRunner, use_cpu_processes
+from saip_mm.engine.checkpoint import resolve_checkpoint
+from saip_mm.engine.config import load_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint, or work directory')
+    parser.add_argument(
+        '--work-dir', help='where figures and logs go; default work_dirs/CONFIG'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings that replace those of the config, such as '
+        'test_dataloader.batch_size=64',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    return parser.parse_args()
+
+
+def configure(args: argparse.Namespace) -> Config:
+    """The config with what the command line says."""
+    cfg = load_config(args.config, args.cfg_options)
+    if cfg.get('test_dataloader') is None:
+        raise ValueError(
+            f'{args.config} has no test_dataloader, so there is nothing to test with'
+        )
+    cfg.launcher = args.launcher
+    cfg.load_from = str(resolve_checkpoint(args.checkpoint))
+    # The model is loaded whole: what it would be initialised from need not be there.
+    if 'backbone' in cfg.model:
+        cfg.model.backbone.init_cfg = None
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif 'work_dir' not in cfg:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    return cfg
+
+
+def main() -> None:
+    # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    cfg = configure(parse_args())
+    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
+        use_cpu_processes(cfg)
+    SafeRunner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    main()
