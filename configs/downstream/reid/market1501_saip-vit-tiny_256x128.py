@@ -18,7 +18,7 @@ Run, with a backbone by tools/export_backbone.py:
     python tools/test.py configs/downstream/reid/market1501_saip-vit-tiny_256x128.py \
         work_dirs/market1501_saip-vit-tiny_256x128
 
-`--cfg-options "test_evaluator.rerank={'k1': 20}"` of tools/test.py also reports what
+`--cfg-options test_evaluator.rerank.k1=20` of tools/test.py also reports what
 k-reciprocal re-ranking makes of it. From scratch: `model.backbone.init_cfg=None`.
 """
 

@@ -73,7 +73,7 @@ class KReciprocalDistance:
         return (2 - 2 * self.features[rows] @ self.features.T).clamp(min=0)
 
     def _neighbours(self, k1: int) -> tuple[np.ndarray, Tensor]:
-        """Of every image itself and its k1 nearest [N, k1 + 1]; its largest distance."""
+        """Every image and its k1 nearest [N, k1 + 1]; its largest distance [N]."""
         everyone = torch.arange(len(self.features), device=self.features.device)
         count = min(k1 + 1, len(everyone))
         neighbours, largest = [], []

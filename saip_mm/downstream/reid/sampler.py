@@ -54,8 +54,8 @@ class PKSampler(Sampler):
         if (alone := np.flatnonzero(counts == 1)).size:
             raise ValueError(
                 f'{len(alone)} of {len(counts)} identities have one image only, such '
-                f'as {entries[first[alone[0]]]["img_path"]}: a triplet needs two. Remove '
-                'these images, or add more of the same people'
+                f'as {entries[first[alone[0]]]["img_path"]}: a triplet needs two. '
+                'Remove these images, or add more of the same people'
             )
         order = np.argsort(labels, kind='stable')
         self.images = np.split(order, np.cumsum(counts)[:-1])  # of every identity

@@ -1,0 +1,305 @@
+"""Re-identification: readers, sampler, losses, and the configs from end to end."""
+
+import math
+from collections import Counter
+
+import mmpretrain
+import numpy as np
+import pytest
+import torch
+from launch import call, run
+from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.structures import DataSample
+from people_files import SIZE, save_person, small, write_market1501, write_msmt17
+
+from saip_mm.downstream.reid import BatchHardTripletLoss, PKSampler, ReIDHead, sampler
+from saip_mm.engine.checkpoint import write_checkpoint
+from saip_mm.models import SAIPViT
+
+MARKET = 'configs/downstream/reid/market1501_saip-vit-tiny_256x128.py'
+MSMT = 'configs/downstream/reid/msmt17_saip-vit-tiny_256x128.py'
+
+
+def build(name: str, root, split: str):
+    return DATASETS.build(dict(type=name, data_root=str(root), split=split))
+
+
+def entries(dataset) -> list[dict]:
+    return [dataset.get_data_info(i) for i in range(len(dataset))]
+
+
+def test_market1501(tmp_path):
+    write_market1501(tmp_path)
+    train = entries(build('Market1501', tmp_path, 'train'))
+    assert [e['gt_label'] for e in train] == [i for i in range(4) for _ in range(4)]
+    assert train[5]['identity'] == 2 and train[5]['camera'] == 2
+    test = entries(build('Market1501', tmp_path, 'test'))
+    assert [e['is_query'] for e in test] == [True] * 4 + [False] * 17
+    assert Counter(e['identity'] for e in test if not e['is_query'])[0] == 1
+    assert not any(e['identity'] == -1 for e in test)
+
+
+def test_msmt17(tmp_path):
+    write_msmt17(tmp_path)
+    train = entries(build('MSMT17', tmp_path, 'train'))
+    assert sorted({e['gt_label'] for e in train}) == [0, 1, 2, 3]  # val is in it
+    test = entries(build('MSMT17', tmp_path, 'test'))
+    assert sum(e['is_query'] for e in test) == 4
+    # Person 0 is somebody here.
+    assert sorted({e['identity'] for e in test}) == [1, 2, 3, 4]
+    assert [e['camera'] for e in test[:4]] == [1] * 4
+
+
+def spoil(root, what: str) -> None:
+    if what == 'layout':
+        (root / 'query').rename(root / 'queries')
+    elif what == 'name':
+        save_person(root / 'query' / 'someone.jpg', 0, 0)
+    elif what == 'matches':
+        for path in (root / 'query').glob('*.jpg'):
+            path.rename(path.with_name('9' + path.name[1:]))
+    elif what == 'images':
+        next((root / 'test').rglob('*_03_*.jpg'), None)
+        next((root / 'test').rglob('*.jpg')).unlink()
+    elif what == 'line':
+        with open(root / 'list_query.txt', 'a') as file:
+            file.write('0000/0000.jpg 3\n')
+
+
+@pytest.mark.parametrize(
+    'name, what, message',
+    [
+        ('Market1501', 'layout', 'query not found; it holds .*queries. Set data_root'),
+        ('Market1501', 'name', 'someone.jpg: the name does not say identity and cam'),
+        ('Market1501', 'matches', 'none of 4 queries has an image of the same'),
+        ('MSMT17', 'images', 'list_.*txt: 1 of .* images are not in .*test, such as 0'),
+        ('MSMT17', 'line', 'list_query.txt:5: .* does not say image, camera and ident'),
+    ],
+)
+def test_a_data_set_that_is_not_as_expected(name, what, message, tmp_path):
+    dict(Market1501=write_market1501, MSMT17=write_msmt17)[name](tmp_path)
+    spoil(tmp_path, what)
+    with pytest.raises((OSError, ValueError), match=message):
+        build(name, tmp_path, 'test')
+
+
+def test_no_folder_and_no_such_split(tmp_path):
+    with pytest.raises(FileNotFoundError, match='there is no such folder; set data_ro'):
+        build('Market1501', tmp_path / 'none', 'train')
+    with pytest.raises(ValueError, match="split='query' is neither"):
+        build('Market1501', tmp_path, 'query')
+
+
+class Labels:
+    """A data set of labels alone."""
+
+    def __init__(self, labels) -> None:
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(gt_label=self.labels[index], img_path=f'{index}.jpg')
+
+
+def sample_epoch(monkeypatch, labels, world_size, epoch=0, seed=0) -> list:
+    """Batches [process][batch][position] of indices."""
+    processes = []
+    for rank in range(world_size):
+        info = (rank, world_size)
+        monkeypatch.setattr(sampler, 'get_dist_info', lambda info=info: info)
+        pk = PKSampler(Labels(labels), num_identities=4, num_images=3, seed=seed)
+        pk.set_epoch(epoch)
+        indices = list(pk)
+        assert len(indices) == len(pk)
+        processes.append(np.array(indices).reshape(-1, 12))
+    assert len({len(batches) for batches in processes}) == 1
+    return processes
+
+
+@pytest.mark.parametrize('world_size', [1, 3])
+def test_batches_against_a_plain_count(world_size, monkeypatch):
+    rng = np.random.default_rng(0)
+    counts = rng.integers(2, 20, 40)
+    labels = rng.permutation(np.repeat(np.arange(40), counts))
+    processes = sample_epoch(monkeypatch, labels, world_size)
+    seen = Counter()
+    for batches in zip(*processes, strict=True):
+        everyone = np.concatenate([np.unique(labels[batch]) for batch in batches])
+        assert len(everyone) == len(set(everyone)) == 4 * world_size
+        for batch in batches:
+            seen.update(batch.tolist())
+            assert set(Counter(labels[batch].tolist()).values()) == {3}
+            for group in batch.reshape(4, 3):
+                enough = counts[labels[group[0]]] >= 3
+                assert len(set(group.tolist())) == (3 if enough else 2)
+    # Nothing comes twice, but in identities with too few images
+    assert all(n == 1 or counts[labels[i]] < 3 for i, n in seen.items())
+    possible = np.maximum(counts // 3, 1).sum() // (4 * world_size)
+    assert len(processes[0]) == possible
+
+
+def test_an_epoch_follows_from_seed_and_epoch(monkeypatch):
+    labels = np.repeat(np.arange(20), 7)
+    first, again, next_epoch, other_seed = (
+        sample_epoch(monkeypatch, labels, 1, epoch, seed)[0]
+        for epoch, seed in [(0, 5), (0, 5), (1, 5), (0, 6)]
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != next_epoch).any() and (first != other_seed).any()
+
+
+def test_one_process_of_6_identities_trains_as_three_of_2(monkeypatch):
+    labels = np.repeat(np.arange(20), 7)
+
+    def draw(rank, world_size, identities):
+        info = (rank, world_size)
+        monkeypatch.setattr(sampler, 'get_dist_info', lambda: info)
+        indices = list(PKSampler(Labels(labels), identities, 3, seed=0))
+        return np.array(indices).reshape(-1, identities * 3)
+
+    together = np.concatenate([draw(rank, 3, 2) for rank in range(3)], axis=1)
+    np.testing.assert_array_equal(together, draw(0, 1, 6))
+
+
+def test_one_person_with_most_images_is_not_twice_in_a_batch(monkeypatch):
+    labels = np.array([0] * 300 + [i for i in range(1, 9) for _ in range(3)])
+    (batches,) = sample_epoch(monkeypatch, labels, 1)
+    assert len(batches) == 2  # the other eight make no more than two batches with 0
+    assert all(len(set(labels[batch])) == 4 for batch in batches)
+
+
+def test_samplers_refusals():
+    with pytest.raises(ValueError, match='1 of 3 identities have one image only.* 4.j'):
+        PKSampler(Labels([0, 0, 1, 1, 2]), 2, 2, seed=0)
+    with pytest.raises(ValueError, match='2 identities do not fill a batch of 4'):
+        PKSampler(Labels([0, 0, 1, 1]), 4, 2, seed=0)
+    with pytest.raises(ValueError, match='must both be at least 2'):
+        PKSampler(Labels([0, 0, 1, 1]), 2, 1, seed=0)
+
+
+@pytest.mark.parametrize('margin', [None, 0.3])
+def test_triplet_loss_against_plain_loops(margin):
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(12, 5)), [0, 1, 2, 0, 1, 2, 0, 1, 2, 3, 3, 3]
+    total = 0
+    for i, a in enumerate(features):
+        distances = [math.dist(a, b) for b in features]
+        farthest = max(
+            d for j, d in enumerate(distances) if labels[j] == labels[i] and j != i
+        )
+        nearest = min(d for j, d in enumerate(distances) if labels[j] != labels[i])
+        gap = farthest - nearest
+        total += math.log1p(math.exp(gap)) if margin is None else max(0, gap + margin)
+    loss = BatchHardTripletLoss(margin, loss_weight=2.0)
+    found = loss(torch.tensor(features), torch.tensor(labels))
+    assert found.item() == pytest.approx(2 * total / 12, abs=1e-5)
+
+
+def test_identical_features_have_a_finite_gradient():
+    features = torch.ones(4, 3, requires_grad=True)
+    BatchHardTripletLoss()(features, torch.tensor([0, 0, 1, 1])).backward()
+    assert features.grad.isfinite().all()
+
+
+def samples(labels) -> list[DataSample]:
+    return [DataSample().set_gt_label(label) for label in labels]
+
+
+def test_head_against_plain_loops():
+    torch.manual_seed(0)
+    head = ReIDHead(5, 6, loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1))
+    head.init_weights()
+    torch.nn.init.normal_(head.fc.weight)
+    features, labels = torch.randn(8, 6), [0, 0, 1, 1, 2, 2, 4, 4]
+    losses = head.loss((features,), samples(labels))
+    x = features.double().numpy()
+    x = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+    logits = x @ head.fc.weight.detach().double().numpy().T
+    total = 0
+    for row, label in zip(logits, labels, strict=True):
+        log_sum = math.log(sum(math.exp(v) for v in row))
+        for k, v in enumerate(row):
+            total -= (0.9 * (k == label) + 0.1 / 5) * (v - log_sum)
+    assert losses['loss_id'].item() == pytest.approx(total / 8, abs=1e-5)
+    assert losses['loss_triplet'].item() == pytest.approx(
+        BatchHardTripletLoss()(features, torch.tensor(labels)).item()
+    )
+    losses['loss_id'].backward()
+    assert head.norm.bias.grad is None and head.norm.weight.grad is not None
+    head.eval()
+    (first, *_) = head.predict((features,))
+    torch.testing.assert_close(first.feature, head.norm(features)[0])
+
+
+def test_heads_refusals():
+    head = ReIDHead(3, 6)
+    with pytest.raises(ValueError, match='at least 5 identities.*num_classes=3'):
+        head.loss((torch.randn(4, 6),), samples([0, 0, 4, 4]))
+    with pytest.raises(ValueError, match="out_type='cls_token'"):
+        head.loss((torch.randn(4, 6, 8, 4),), samples([0, 0, 1, 1]))
+    with pytest.raises(ValueError, match="type='PKSampler'"):
+        head.loss((torch.randn(3, 6),), samples([0, 0, 1]))
+
+
+def test_a_backbone_without_class_token_is_pooled():
+    model = MODELS.build(
+        dict(
+            type='ImageClassifier',
+            backbone=dict(type='ResNet', depth=18),
+            neck=dict(type='GlobalAveragePooling'),
+            head=dict(type='ReIDHead', num_classes=3, in_channels=512),
+        )
+    ).eval()
+    (sample,) = model(torch.rand(1, 3, *SIZE), mode='predict')
+    assert sample.feature.shape == (512,)
+
+
+def options_for(root, backbone) -> list[str]:
+    return [
+        *small(root, crop=3),
+        f'model.backbone.init_cfg.checkpoint={backbone}',
+        'train_dataloader.batch_size=4',
+        'train_dataloader.sampler.num_identities=2',
+        'train_dataloader.sampler.num_images=2',
+        'model.head.num_classes=4',
+    ]
+
+
+@pytest.fixture(scope='module')
+def backbone(tmp_path_factory):
+    """A backbone as tools/export_backbone.py writes it."""
+    vit = SAIPViT()
+    state = {f'backbone.{name}': value for name, value in vit.state_dict().items()}
+    path = tmp_path_factory.mktemp('backbone') / 'backbone.pth'
+    meta = dict(grid=(16, 8))
+    write_checkpoint(path, state, meta)
+    return path
+
+
+@pytest.mark.parametrize(
+    'config, write', [(MARKET, write_market1501), (MSMT, write_msmt17)]
+)
+def test_configs_train_and_test(config, write, backbone, tmp_path, capfd):
+    write(tmp_path / 'data')
+    work_dir = tmp_path / 'run'
+    options = ['--cfg-options', *options_for(tmp_path / 'data', backbone)]
+    call('tools/train.py', config, '--work-dir', work_dir, *options)
+    out = capfd.readouterr()
+    assert 'loss_triplet' in out.out + out.err
+    options += ['test_evaluator.rerank.k1=4', 'test_evaluator.rerank.k2=2']
+    call('tools/test.py', config, work_dir, '--work-dir', tmp_path / 'test', *options)
+    out = capfd.readouterr()
+    assert 'reid/rank10_reranked' in out.out + out.err
+
+
+def test_mmpretrains_own_launcher(backbone, tmp_path):
+    write_market1501(tmp_path / 'data')
+    script = f'{mmpretrain.__path__[0]}/.mim/tools/train.py'
+    done = run(
+        *(script, MARKET, '--work-dir', tmp_path / 'run', '--no-persistent-workers'),
+        *('--no-pin-memory', '--cfg-options'),
+        *options_for(tmp_path / 'data', backbone),
+    )
+    assert 'reid/mAP' in done.stdout

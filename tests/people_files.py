@@ -1,0 +1,120 @@
+"""Tiny data sets of drawn people, in the layouts that the readers expect."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from saip_mm.datasets.synthetic import draw_person
+
+SIZE = (64, 32)
+
+
+def save_person(path: Path, identity: int, image: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw_person(0, identity, image, SIZE)).save(path)
+
+
+def write_market1501(root: Path, identities: int = 4) -> Path:
+    """Four images of everyone for training; two cameras, junk and a distractor."""
+    for identity in range(1, identities + 1):
+        for image in range(4):
+            name = f'{identity:04}_c{image % 2 + 1}s1_{image:06}_00.jpg'
+            save_person(root / 'bounding_box_train' / name, identity, image)
+            other = f'{identity + 100:04}_c{image % 2 + 1}s1_{image:06}_00.jpg'
+            save_person(root / 'bounding_box_test' / other, identity + 100, image)
+        query = f'{identity + 100:04}_c1s1_000009_00.jpg'
+        save_person(root / 'query' / query, identity + 100, 4)
+    for i, name in enumerate(['-1_c1s1_000001_00.jpg', '0000_c2s1_000001_00.jpg']):
+        save_person(root / 'bounding_box_test' / name, 500 + i, 0)
+    (root / 'query' / 'Thumbs.db').write_bytes(b'')
+    return root
+
+
+def write_msmt17(root: Path, identities: int = 4) -> Path:
+    """Identities from 0, as they are there; the last of the training set in val."""
+    lists = dict(train=[], val=[], query=[], gallery=[])
+    for identity in range(identities):
+        for image in range(4):
+            name = f'{identity:04}/{identity:04}_{image:03}_{image % 2 + 1:02}_0303.jpg'
+            save_person(root / 'train' / name, identity, image)
+            save_person(root / 'test' / name, identity + 100, image)
+            part = 'val' if identity == identities - 1 else 'train'
+            lists[part].append(f'{name} {identity}')
+            lists['query' if image == 0 else 'gallery'].append(f'{name} {identity}')
+    for part, lines in lists.items():
+        (root / f'list_{part}.txt').write_text('\n'.join(lines) + '\n')
+    return root
+
+
+def cells(texts: list[str]) -> np.ndarray:
+    """A column of MATLAB cells."""
+    array = np.empty((len(texts), 1), object)
+    array[:, 0] = texts
+    return array
+
+
+def pa100k_content(train: int = 8, others: int = 4, count: int = 26) -> dict:
+    """What annotation.mat holds."""
+    rng = np.random.default_rng(0)
+    content = dict(attributes=cells([f'attribute{i}' for i in range(count)]))
+    number = 0
+    for part, size in dict(train=train, val=others, test=others).items():
+        names = [f'{number + i + 1:06}.jpg' for i in range(size)]
+        number += size
+        content[f'{part}_images_name'] = cells(names)
+        content[f'{part}_label'] = rng.integers(0, 2, (size, count), np.uint8)
+    return content
+
+
+def write_pa100k(root: Path, folder: str = 'data') -> dict:
+    content = pa100k_content()
+    for number in range(1, 17):
+        save_person(root / folder / f'{number:06}.jpg', number, 0)
+    savemat(root / 'annotation.mat', content)
+    return content
+
+
+def write_peta(root: Path, images: int = 16) -> np.ndarray:
+    """Returns the labels [images, 105]."""
+    for number in range(1, images + 1):
+        save_person(root / 'images' / f'{number:05}.png', number, 0)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (images, 105))
+    numbers = np.tile(np.arange(1, images + 1)[:, None], (1, 4))
+    peta = np.empty((1, 1), [('data', object), ('names', object)])
+    peta[0, 0] = (np.hstack([numbers, labels]), cells([f'a{i}' for i in range(105)]))
+    savemat(root / 'PETA.mat', dict(peta=peta))
+    parts = ['train'] * 8 + ['val'] * 4 + ['test'] * (images - 12)
+    lines = [f'{i:05}.png {part}' for i, part in enumerate(parts, 1)]
+    (root / 'zero_shot.txt').write_text('\n'.join(lines) + '\n')
+    return labels
+
+
+def small(data_root: Path, crop: int) -> list[str]:
+    """Options that make a downstream config train briefly on a tiny data set.
+
+    Args:
+        data_root: Folder of the data set.
+        crop: At which step of the training pipeline images are cropped.
+    """
+    options = [
+        f'{loader}.{key}={value}'
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')
+        for key, value in {
+            'dataset.data_root': data_root,
+            'dataset.pipeline.1.scale': '(32,64)',
+            'batch_size': 4,
+            'num_workers': 0,
+            'persistent_workers': False,
+            'pin_memory': False,
+        }.items()
+    ]
+    return options + [
+        f'train_dataloader.dataset.pipeline.{crop}.crop_size=(64,32)',
+        'model.backbone.img_size=(64,32)',
+        'train_cfg.max_epochs=1',
+        'train_cfg.val_interval=1',
+        'default_hooks.logger.interval=1',
+    ]
