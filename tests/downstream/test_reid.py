@@ -32,7 +32,7 @@ def test_market1501(tmp_path):
     write_market1501(tmp_path)
     train = entries(build('Market1501', tmp_path, 'train'))
     assert [e['gt_label'] for e in train] == [i for i in range(4) for _ in range(4)]
-    assert train[5]['identity'] == 2 and train[5]['camera'] == 2
+    assert train[6]['identity'] == 2 and train[6]['camera'] == 2
     test = entries(build('Market1501', tmp_path, 'test'))
     assert [e['is_query'] for e in test] == [True] * 4 + [False] * 17
     assert Counter(e['identity'] for e in test if not e['is_query'])[0] == 1

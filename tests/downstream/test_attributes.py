@@ -1,0 +1,230 @@
+"""Attributes: readers, loss, measures, and the configs from end to end."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from launch import call
+from mmpretrain.registry import DATASETS, MODELS
+from people_files import pa100k_content, small, write_pa100k, write_peta
+from scipy.io import savemat
+from sklearn.metrics import jaccard_score, precision_score, recall_score
+
+from saip_mm.downstream.attributes import (
+    PedestrianAttributeMetric,
+    PositiveRatioHook,
+    RatioWeightedBCELoss,
+)
+
+PA100K = 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
+PETA = 'configs/downstream/attributes/peta-zs_saip-vit-tiny_256x128.py'
+
+
+def build(name: str, root, split: str):
+    return DATASETS.build(dict(type=name, data_root=str(root), split=split))
+
+
+@pytest.mark.parametrize('folder', ['data', 'release_data/release_data'])
+def test_pa100k(folder, tmp_path):
+    content = write_pa100k(tmp_path, folder)
+    for split, size in dict(train=8, val=4, trainval=12, test=4).items():
+        assert len(build('PA100K', tmp_path, split)) == size
+    dataset = build('PA100K', tmp_path, 'trainval')
+    assert list(dataset.CLASSES) == [f'attribute{i}' for i in range(26)]
+    entry = dataset.get_data_info(9)  # the second of val
+    assert entry['img_path'].endswith(f'{folder}/000010.jpg')
+    np.testing.assert_array_equal(entry['gt_score'], content['val_label'][1])
+
+
+def test_peta(tmp_path):
+    labels = write_peta(tmp_path)
+    dataset = build('PETA', tmp_path, 'test')
+    assert list(dataset.CLASSES) == [f'a{i}' for i in range(35)]
+    assert len(dataset) == 4 and len(build('PETA', tmp_path, 'trainval')) == 12
+    entry = dataset.get_data_info(2)
+    assert entry['img_path'].endswith('images/00015.png')
+    np.testing.assert_array_equal(entry['gt_score'], labels[14, :35])
+
+
+def spoil_pa100k(root, what: str) -> None:
+    content = pa100k_content()
+    if what == 'key':
+        del content['test_label']
+    elif what == 'label':
+        content['test_label'][1, 2] = 2
+    elif what == 'columns':
+        content['test_label'] = content['test_label'][:, :20]
+    elif what == 'rows':
+        content['test_label'] = content['test_label'][:3]
+    elif what == 'folder':
+        (root / 'data').rename(root / 'images')
+    elif what == 'image':
+        (root / 'data' / '000016.jpg').unlink()
+    savemat(root / 'annotation.mat', content)
+    if what == 'damage':
+        (root / 'annotation.mat').write_bytes(b'no such thing')
+    elif what == 'file':
+        (root / 'annotation.mat').unlink()
+
+
+@pytest.mark.parametrize(
+    'what, message',
+    [
+        (
+            'key',
+            'annotation.mat lacks test_label; it has .*val_label.*: is it the',
+        ),
+        ('label', 'test_label: 1 labels are neither 0 nor 1, such as 2 in row 2, attr'),
+        ('columns', r'test_label: labels of shape \(4, 20\) are not one per image and'),
+        ('rows', 'test has 4 names, but 3 rows of labels'),
+        ('folder', 'has none of the folders data, release_data/release_data'),
+        (
+            'image',
+            'data: 1 of 4 images of the annotations are not there, such as 0',
+        ),
+        ('damage', 'annotation.mat is damaged or not a MATLAB file'),
+        ('file', 'there is no .*annotation.mat: set data_root'),
+    ],
+)
+def test_a_pa100k_that_is_not_as_expected(what, message, tmp_path):
+    write_pa100k(tmp_path)
+    spoil_pa100k(tmp_path, what)
+    with pytest.raises((OSError, ValueError), match=message):
+        build('PA100K', tmp_path, 'test')
+
+
+@pytest.mark.parametrize(
+    'line, message',
+    [
+        ('00001.png test', "zero_shot.txt:17: '00001.png test' is not an image, once"),
+        ('00017.png', 'is not an image, once, and train, val or test'),
+        ('00017.png test', "'00017.png' is not one of 00001.png to 00016.png"),
+        (None, 'there is no .*zero_shot.txt, of lines like'),
+    ],
+)
+def test_a_split_of_peta_that_is_not_as_expected(line, message, tmp_path):
+    write_peta(tmp_path)
+    path = tmp_path / 'zero_shot.txt'
+    if line is None:
+        path.unlink()
+    else:
+        path.write_text(path.read_text() + line + '\n')
+    with pytest.raises((OSError, ValueError), match=message):
+        build('PETA', tmp_path, 'test')
+
+
+def test_a_peta_of_another_structure(tmp_path):
+    write_peta(tmp_path)
+    savemat(tmp_path / 'PETA.mat', dict(peta=np.ones((3, 3))))
+    with pytest.raises(ValueError, match="'peta' is not a structure of a table"):
+        build('PETA', tmp_path, 'test')
+
+
+def test_loss_against_plain_loops():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(6, 5)), rng.integers(0, 2, (6, 5))
+    ratio = rng.random(5)
+    total = 0
+    for i in range(6):
+        for j in range(5):
+            p = 1 / (1 + math.exp(-logits[i, j]))
+            if labels[i, j]:
+                total -= math.exp(1 - ratio[j]) * math.log(p)
+            else:
+                total -= math.exp(ratio[j]) * math.log(1 - p)
+    loss = RatioWeightedBCELoss(loss_weight=0.5)
+    loss.positive_ratio = torch.tensor(ratio).float()
+    found = loss(torch.tensor(logits), torch.tensor(labels))
+    assert found.item() == pytest.approx(0.5 * total / 6, rel=1e-6)
+    with pytest.raises(ValueError, match='set model.head.num_classes=5'):
+        loss(torch.zeros(2, 3), torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="type='PositiveRatioHook'"):
+        RatioWeightedBCELoss()(torch.zeros(2, 3), torch.zeros(2, 3))
+
+
+def hooked(loss: dict, dataset) -> torch.nn.Module:
+    head = dict(type='MultiLabelLinearClsHead', num_classes=26, in_channels=4)
+    model = torch.nn.Module()
+    model.head = MODELS.build(dict(head, loss=loss))
+    loader = SimpleNamespace(dataset=dataset)
+    runner = SimpleNamespace(model=model, train_dataloader=loader)
+    PositiveRatioHook().before_train(runner)
+    return model.head
+
+
+def test_hook_counts_the_training_set(tmp_path):
+    content = write_pa100k(tmp_path)
+    dataset = build('PA100K', tmp_path, 'train')
+    head = hooked(dict(type='RatioWeightedBCELoss'), dataset)
+    np.testing.assert_allclose(
+        head.loss_module.positive_ratio, content['train_label'].mean(axis=0)
+    )
+    assert not any('ratio' in name for name in head.state_dict())
+    with pytest.raises(TypeError, match='model.head.loss is CrossEntropyLoss'):
+        hooked(dict(type='CrossEntropyLoss', use_sigmoid=True), dataset)
+
+
+def evaluate(scores, labels, **options) -> dict:
+    metric = PedestrianAttributeMetric(**options)
+    samples = [
+        dict(pred_score=torch.tensor(score), gt_score=torch.tensor(label))
+        for score, label in zip(scores, labels, strict=True)
+    ]
+    metric.process({}, samples[:3])
+    metric.process({}, samples[3:])
+    found = metric.evaluate(len(samples))
+    return {key.removeprefix('attributes/'): value for key, value in found.items()}
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_measures_agree_with_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.random((50, 12)), rng.integers(0, 2, (50, 12))
+    labels[:, 0], labels[:, 1], labels[4] = 0, 1, 0  # nothing to recall here and there
+    scores[4] /= 2
+    predicted = scores > 0.6
+    found = evaluate(scores, labels, threshold=0.6)
+    by_image = dict(average='samples', zero_division=0)
+    precision = precision_score(labels, predicted, **by_image)
+    recall = recall_score(labels, predicted, **by_image)
+    accuracies = [
+        sum(
+            recall_score(labels[:, a], predicted[:, a], pos_label=k, zero_division=0)
+            for k in (0, 1)
+        )
+        / 2
+        for a in range(12)
+    ]
+    expected = dict(
+        mA=np.mean(accuracies),
+        accuracy=jaccard_score(labels, predicted, **by_image),
+        precision=precision,
+        recall=recall,
+        F1=2 * precision * recall / (precision + recall),
+    )
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_perfect_constant_and_empty_predictions():
+    labels = np.random.default_rng(0).integers(0, 2, (40, 6))
+    labels[:, 0] = np.arange(40) % 2
+    labels[:, 1] = 1 - labels[:, 0]  # nobody has nothing
+    assert set(evaluate(labels.astype(float), labels).values()) == {1.0}
+    assert evaluate(np.ones((40, 6)), labels)['mA'] == pytest.approx(0.5)
+    none = evaluate(np.zeros((40, 6)), labels)
+    assert none['F1'] == 0 and none['mA'] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize('config, write', [(PA100K, write_pa100k), (PETA, write_peta)])
+def test_configs_train_and_test(config, write, tmp_path, capfd):
+    write(tmp_path / 'data')
+    work_dir = tmp_path / 'run'
+    options = ['--cfg-options', *small(tmp_path / 'data', crop=2)]
+    options += ['model.backbone.init_cfg=None', 'train_dataloader.batch_size=6']
+    call('tools/train.py', config, '--work-dir', work_dir, *options)
+    call('tools/test.py', config, work_dir, '--work-dir', tmp_path / 'test', *options)
+    out = capfd.readouterr()
+    assert 'Epoch(test)' in out.out + out.err
+    assert 'attributes/F1' in out.out + out.err

@@ -1,0 +1,73 @@
+"""tools/test.py, and which runner a config gets."""
+
+import logging
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from launch import ROOT, TINY, call
+from mmengine.config import Config
+
+from saip_mm.engine import PretrainingRunner, SafeRunner, choose_runner
+from saip_mm.engine.config import load_config
+
+PA100K = ROOT / 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
+
+
+def test_pretraining_loads_whole_or_not_at_all_and_the_rest_what_fits():
+    assert choose_runner(load_config(str(TINY), {})) is PretrainingRunner
+    assert choose_runner(load_config(str(PA100K), {})) is SafeRunner
+    detector = Config(dict(model=dict(type='FasterRCNN'), default_scope='mmdet'))
+    assert choose_runner(detector) is SafeRunner
+    scoped = Config(dict(model=dict(type='mmpretrain.SAIP')))
+    assert choose_runner(scoped) is PretrainingRunner
+
+
+class Malicious:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+def test_refusals(tmp_path):
+    work_dir = ['--work-dir', tmp_path / 'test']
+    with pytest.raises(ValueError, match='has no test_dataloader'):
+        call('tools/test.py', TINY, tmp_path / 'none.pth', *work_dir)
+    with pytest.raises(FileNotFoundError, match='there is no checkpoint .*none.pth'):
+        call('tools/test.py', PA100K, tmp_path / 'none.pth', *work_dir)
+
+
+def loader_of(state: dict, path: Path) -> SafeRunner:
+    torch.save(state, path)
+    runner = SafeRunner.__new__(SafeRunner)
+    runner.model = torch.nn.Linear(3, 2)
+    runner._hooks = []
+    runner.logger = logging.getLogger(__name__)
+    return runner
+
+
+def test_a_part_loads_and_nothing_is_run(tmp_path):
+    path = tmp_path / 'part.pth'
+    weight = torch.randn(2, 3)
+    state = {'module.weight': weight, 'module.bias': torch.ones(5)}
+    meta = dict(config='raise SystemExit')
+    runner = loader_of(dict(state_dict=state, meta=meta), path)
+    assert 'config' not in runner.load_checkpoint(path)['meta']
+    torch.testing.assert_close(runner.model.weight.data, weight)
+
+    with pytest.raises(ValueError, match='none of 1 tensors fits this Linear'):
+        loader_of({'other': weight}, path).load_checkpoint(path)
+
+    evil = dict(state_dict=dict(weight=weight), meta=Malicious(tmp_path / 'ran'))
+    runner = loader_of({}, path)
+    path.write_bytes(pickle.dumps(evil))
+    with pytest.raises(ValueError):
+        runner.load_checkpoint(path)
+    torch.save(evil, path)
+    with pytest.raises(ValueError, match='refused for safety'):
+        runner.load_checkpoint(path)
+    assert not (tmp_path / 'ran').exists()
