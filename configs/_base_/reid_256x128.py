@@ -101,4 +101,6 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True, max_epochs=120, val_interval=40)
 val_cfg = dict()
 test_cfg = dict()
+# Several processes test with the same batch norm, and save it.
+custom_hooks = [dict(type='SyncBuffersHook')]
 default_hooks = dict(checkpoint=dict(type='CheckpointHook', max_keep_ckpts=2))

@@ -47,7 +47,7 @@ class SafeRunner(Runner):
         """Load what fits of a checkpoint, as MMEngine does; it logs what does not.
 
         Args:
-            filename: File, or work directory.
+            filename: File, or work directory; no address to download from.
             map_location: Not used: state goes to the device of what it belongs to.
             strict: Whether names and shapes must be those of the model.
             revise_keys: (pattern, replacement) pairs applied to names.

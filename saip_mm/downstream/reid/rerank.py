@@ -90,11 +90,14 @@ class KReciprocalDistance:
         reciprocal = _reciprocal(neighbours, k1)
         half = _reciprocal(neighbours, k1 // 2)
         columns, values = [], []
+        is_near = np.zeros(len(reciprocal), bool)
         for i, near in enumerate(reciprocal):
             members = [near]
+            is_near[near] = True
             for j in near:
-                if 3 * np.isin(half[j], near).sum() >= 2 * len(half[j]):
+                if 3 * np.count_nonzero(is_near[half[j]]) >= 2 * len(half[j]):
                     members.append(half[j])
+            is_near[near] = False
             columns.append(np.unique(np.concatenate(members)))
             index = torch.from_numpy(columns[-1]).to(self.features.device)
             distances = (2 - 2 * self.features[index] @ self.features[i]).clamp(min=0)
