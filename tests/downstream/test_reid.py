@@ -12,7 +12,7 @@ from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.structures import DataSample
 from people_files import SIZE, save_person, small, write_market1501, write_msmt17
 
-from saip_mm.downstream.reid import BatchHardTripletLoss, PKSampler, ReIDHead, sampler
+from saip_mm.downstream.reid import BatchHardTripletLoss, ReIDHead
 from saip_mm.engine.checkpoint import write_checkpoint
 from saip_mm.models import SAIPViT
 
@@ -87,95 +87,6 @@ def test_no_folder_and_no_such_split(tmp_path):
         build('Market1501', tmp_path / 'none', 'train')
     with pytest.raises(ValueError, match="split='query' is neither"):
         build('Market1501', tmp_path, 'query')
-
-
-class Labels:
-    """A data set of labels alone."""
-
-    def __init__(self, labels) -> None:
-        self.labels = labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def get_data_info(self, index: int) -> dict:
-        return dict(gt_label=self.labels[index], img_path=f'{index}.jpg')
-
-
-def sample_epoch(monkeypatch, labels, world_size, epoch=0, seed=0) -> list:
-    """Batches [process][batch][position] of indices."""
-    processes = []
-    for rank in range(world_size):
-        info = (rank, world_size)
-        monkeypatch.setattr(sampler, 'get_dist_info', lambda info=info: info)
-        pk = PKSampler(Labels(labels), num_identities=4, num_images=3, seed=seed)
-        pk.set_epoch(epoch)
-        indices = list(pk)
-        assert len(indices) == len(pk)
-        processes.append(np.array(indices).reshape(-1, 12))
-    assert len({len(batches) for batches in processes}) == 1
-    return processes
-
-
-@pytest.mark.parametrize('world_size', [1, 3])
-def test_batches_against_a_plain_count(world_size, monkeypatch):
-    rng = np.random.default_rng(0)
-    counts = rng.integers(2, 20, 40)
-    labels = rng.permutation(np.repeat(np.arange(40), counts))
-    processes = sample_epoch(monkeypatch, labels, world_size)
-    seen = Counter()
-    for batches in zip(*processes, strict=True):
-        everyone = np.concatenate([np.unique(labels[batch]) for batch in batches])
-        assert len(everyone) == len(set(everyone)) == 4 * world_size
-        for batch in batches:
-            seen.update(batch.tolist())
-            assert set(Counter(labels[batch].tolist()).values()) == {3}
-            for group in batch.reshape(4, 3):
-                enough = counts[labels[group[0]]] >= 3
-                assert len(set(group.tolist())) == (3 if enough else 2)
-    # Nothing comes twice, but in identities with too few images
-    assert all(n == 1 or counts[labels[i]] < 3 for i, n in seen.items())
-    possible = np.maximum(counts // 3, 1).sum() // (4 * world_size)
-    assert len(processes[0]) == possible
-
-
-def test_an_epoch_follows_from_seed_and_epoch(monkeypatch):
-    labels = np.repeat(np.arange(20), 7)
-    first, again, next_epoch, other_seed = (
-        sample_epoch(monkeypatch, labels, 1, epoch, seed)[0]
-        for epoch, seed in [(0, 5), (0, 5), (1, 5), (0, 6)]
-    )
-    np.testing.assert_array_equal(first, again)
-    assert (first != next_epoch).any() and (first != other_seed).any()
-
-
-def test_one_process_of_6_identities_trains_as_three_of_2(monkeypatch):
-    labels = np.repeat(np.arange(20), 7)
-
-    def draw(rank, world_size, identities):
-        info = (rank, world_size)
-        monkeypatch.setattr(sampler, 'get_dist_info', lambda: info)
-        indices = list(PKSampler(Labels(labels), identities, 3, seed=0))
-        return np.array(indices).reshape(-1, identities * 3)
-
-    together = np.concatenate([draw(rank, 3, 2) for rank in range(3)], axis=1)
-    np.testing.assert_array_equal(together, draw(0, 1, 6))
-
-
-def test_one_person_with_most_images_is_not_twice_in_a_batch(monkeypatch):
-    labels = np.array([0] * 300 + [i for i in range(1, 9) for _ in range(3)])
-    (batches,) = sample_epoch(monkeypatch, labels, 1)
-    assert len(batches) == 2  # the other eight make no more than two batches with 0
-    assert all(len(set(labels[batch])) == 4 for batch in batches)
-
-
-def test_samplers_refusals():
-    with pytest.raises(ValueError, match='1 of 3 identities have one image only.* 4.j'):
-        PKSampler(Labels([0, 0, 1, 1, 2]), 2, 2, seed=0)
-    with pytest.raises(ValueError, match='2 identities do not fill a batch of 4'):
-        PKSampler(Labels([0, 0, 1, 1]), 4, 2, seed=0)
-    with pytest.raises(ValueError, match='must both be at least 2'):
-        PKSampler(Labels([0, 0, 1, 1]), 2, 1, seed=0)
 
 
 @pytest.mark.parametrize('margin', [None, 0.3])

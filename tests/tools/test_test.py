@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def test_pretraining_loads_whole_or_not_at_all_and_the_rest_what_fits():
     assert choose_runner(detector) is SafeRunner
     scoped = Config(dict(model=dict(type='mmpretrain.SAIP')))
     assert choose_runner(scoped) is PretrainingRunner
+
+
+@pytest.mark.skipif(find_spec('mmseg') is None, reason='MMSegmentation is missing')
+def test_a_config_based_on_one_of_mmsegmentation(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text("_base_ = 'mmseg::_base_/models/upernet_vit-b16_ln_mln.py'\n")
+    assert load_config(str(path), {}).model.type == 'EncoderDecoder'
 
 
 class Malicious:
