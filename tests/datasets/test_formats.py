@@ -1,6 +1,5 @@
 """Parsing, re-identification and attribute data sets, held against what was drawn."""
 
-import json
 import re
 from collections import Counter, defaultdict
 
@@ -208,7 +207,10 @@ def test_peta_says_what_is_worn(root):
         'personalFemale',
         'hairShort',
     ]
-    splits = json.loads((root('peta') / 'dataset_zs_run0.json').read_text())
+    splits = dict(train=[], val=[], test=[])
+    for line in (root('peta') / 'zero_shot.txt').read_text().splitlines():
+        file, split = line.split()
+        splits[split].append(file)
     for run in range(5):
         runs = peta[3][run][0][0][0]
         for part, split in zip(runs, ('train', 'val', 'test'), strict=True):

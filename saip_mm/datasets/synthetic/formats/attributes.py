@@ -75,7 +75,7 @@ class Peta(Attributes):
     image, of the person, of the camera, of the split; then labels), the names of the
     attributes, those that are evaluated, and five partitions, structs of columns with
     numbers from 1 for training, validation and testing. The five are the same here. The
-    split is in dataset_zs_run0.json, too: names of images for each part.
+    split is in zero_shot.txt, too: lines such as "00001.png train".
     """
 
     name = 'peta'
@@ -83,16 +83,16 @@ class Peta(Attributes):
     pattern = 'images/{:05}.png'
 
     def finish(self, records) -> None:
-        rows, runs, names = [], {}, {}
+        rows, runs, lines = [], {}, []
         for number, (split, chosen) in enumerate(self.by_split(records).items()):
             first, count = self.first[split], self.counts[split]
             runs[f'{split}_index'] = np.arange(first + 1, first + count + 1)[:, None]
-            names[split] = [name for name, *_ in chosen]
+            lines += [f'{name} {split}' for name, *_ in chosen]
             for i, (_, person, camera) in enumerate(chosen):
                 who = first + person.identity  # no two splits share numbers
                 labels = as_row(PETA, peta_names(person))
                 rows.append([first + i + 1, who + 1, camera + 1, number + 1, *labels])
-        self.save_json('dataset_zs_run0.json', names)
+        self.save_lines('zero_shot.txt', lines)
         partition = np.empty((5, 1), object)
         partition[:, 0] = [runs] * 5
         peta = dict(
