@@ -21,19 +21,20 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    *command: object, check: bool = True, **env: str
+    *command: object, check: bool = True, cwd: Path = ROOT, **env: str
 ) -> subprocess.CompletedProcess:
     """Run a script of the project and keep what it prints.
 
     Args:
-        command: Script, relative to the project, and its arguments.
+        command: Script, as seen from the folder it is run in, and its arguments.
         check: Whether a failure of the script is one of the test.
+        cwd: Where it is run.
     """
     script, *arguments = map(str, command)
     interpreter = [sys.executable] if script.endswith('.py') else ['bash']
     done = subprocess.run(
         [*interpreter, script, *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env=environment(**env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -44,15 +45,20 @@ def run(
     return done
 
 
-def call(script: str, *arguments: object) -> int | str | None:
+def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
     """Run a Python script of the project in this process, which is faster.
+
+    Args:
+        script: Relative to the project.
+        arguments: What follows it on the command line.
+        cwd: Where it is run.
 
     Returns:
         Its exit status; what it raises is raised here.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
-        patch.chdir(ROOT)
+        patch.chdir(cwd)
         # tools/train.py sets it for good; here other tests follow.
         patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
         try:

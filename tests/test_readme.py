@@ -28,6 +28,7 @@ EXEMPT = {
     'make test': 'is what runs this test',
     'source .venv/bin/activate': 'the tests have their own environment',
     'python tools/probe.py': 'takes minutes; tests/tools/test_probe.py runs it',
+    'python tools/make_synthetic.py': 'tests/downstream/test_training.py does the same',
     'tensorboard': 'serves until it is stopped',
     'tools/dist_train.sh configs/pretrain/saip_vit-tiny.py 8': 'needs 8 GPUs and data',
     'python tools/compare.py': 'trains for an hour; a smaller one has its own tests',

@@ -34,6 +34,12 @@ def parse_args() -> argparse.Namespace:
         'test_dataloader.batch_size=64',
     )
     parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test with several views of every image, by the `tta_model` and '
+        '`tta_pipeline` of the config',
+    )
+    parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
     )
     return parser.parse_args()
@@ -51,11 +57,22 @@ def configure(args: argparse.Namespace) -> Config:
     # The model is loaded whole: what it would be initialised from need not be there.
     if 'backbone' in cfg.model:
         cfg.model.backbone.init_cfg = None
+    if args.tta:
+        test_several_views(args.config, cfg)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     return cfg
+
+
+def test_several_views(path: str, cfg: Config) -> None:
+    """Let ``cfg`` test with several views of every image."""
+    for name in ('tta_model', 'tta_pipeline'):
+        if name not in cfg:
+            raise ValueError(f'{path} has no {name}, which --tta needs')
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
 def main() -> None:

@@ -8,8 +8,14 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.runner import Runner
 from mmengine.utils import is_installed
 
-# Settings that MMEngine reads without their being arguments of its runner.
-ALSO_READ = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg')
+# Settings that are read without their being arguments of MMEngine's runner.
+ALSO_READ = (
+    'custom_imports',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'tta_model',
+    'tta_pipeline',
+)
 
 
 def load_config(path: str, options: dict) -> Config:

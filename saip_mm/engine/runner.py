@@ -4,25 +4,64 @@ import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from logging import ERROR, FileHandler
+from logging import ERROR, WARNING, FileHandler
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import nn
+from torch.utils.data import DataLoader
 
 from .checkpoint import load_weights, read_checkpoint, resolve_checkpoint
 from .convert import state_dict_of
+from .data_check import check_images, check_places, places, useless_annotations
 
 
 class SafeRunner(Runner):
-    """MMEngine's runner, which runs nothing that a checkpoint holds."""
+    """MMEngine's runner, which runs nothing that a checkpoint holds.
+
+    It says what is wrong with the data before it begins.
+    """
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict,
+        seed: int | None = None,
+        diff_rank_seed: bool = False,
+    ) -> DataLoader:
+        """Build a data loader as MMEngine does, and look whether its files are there.
+
+        Raises:
+            FileNotFoundError: If some are missing; the first is named.
+            ValueError: If there are none.
+        """
+        if not isinstance(dataloader, dict):
+            return dataloader
+        config = dataloader['dataset']
+        check_places(config)
+        if is_main_process() and not config.get('test_mode'):
+            for line in useless_annotations(config):
+                print_log(line, 'current', WARNING)
+        try:
+            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        except ValueError as error:
+            if 'need at least one array' not in str(error):
+                raise
+            raise ValueError(
+                f'{", ".join(map(str, places(config)))}: nothing is left of this data '
+                'set. Are there annotations of the classes, and images with the names, '
+                'that its config expects?'
+            ) from error
+        check_images(loader.dataset)
+        return loader
 
     def train(self) -> nn.Module:
         """Train; what stops the training is in the log file as well."""
@@ -67,6 +106,8 @@ class SafeRunner(Runner):
             )
         weights._metadata = metadata
         model = self.model.module if is_model_wrapper(self.model) else self.model
+        if isinstance(model, BaseTTAModel):
+            model = model.module
         wanted = model.state_dict()
         fitting = [k for k, v in weights.items() if _fits(v, wanted.get(k))]
         if not fitting:
@@ -84,6 +125,9 @@ class SafeRunner(Runner):
 
 class PretrainingRunner(SafeRunner):
     """A runner with checkpoints that load whole or not at all."""
+
+    # PersonImages looks for its files itself, of which there may be millions.
+    build_dataloader = staticmethod(Runner.build_dataloader)
 
     def load_checkpoint(
         self,

@@ -13,8 +13,6 @@ from mmpretrain.structures import DataSample
 from people_files import SIZE, save_person, small, write_market1501, write_msmt17
 
 from saip_mm.downstream.reid import BatchHardTripletLoss, ReIDHead
-from saip_mm.engine.checkpoint import write_checkpoint
-from saip_mm.models import SAIPViT
 
 MARKET = 'configs/downstream/reid/market1501_saip-vit-tiny_256x128.py'
 MSMT = 'configs/downstream/reid/msmt17_saip-vit-tiny_256x128.py'
@@ -175,17 +173,6 @@ def options_for(root, backbone) -> list[str]:
         'train_dataloader.sampler.num_images=2',
         'model.head.num_classes=4',
     ]
-
-
-@pytest.fixture(scope='module')
-def backbone(tmp_path_factory):
-    """A backbone as tools/export_backbone.py writes it."""
-    vit = SAIPViT()
-    state = {f'backbone.{name}': value for name, value in vit.state_dict().items()}
-    path = tmp_path_factory.mktemp('backbone') / 'backbone.pth'
-    meta = dict(grid=(16, 8))
-    write_checkpoint(path, state, meta)
-    return path
 
 
 @pytest.mark.parametrize(

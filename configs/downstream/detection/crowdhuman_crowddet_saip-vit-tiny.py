@@ -8,12 +8,14 @@ weights that they mark with an asterisk. Not measured by this project.
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
 Data: data/CrowdHuman with annotation_train.odgt, annotation_val.odgt and Images/
-(crowdhuman.org). CrowdDet needs two boxes per image at least, ignored ones included.
+(crowdhuman.org).
 """
 
 _base_ = 'mmdet::crowddet/crowddet-rcnn_r50_fpn_8xb2-30e_crowdhuman.py'
 
-custom_imports = dict(imports=['saip_mm', 'saip_mm.downstream.pyramid'])
+custom_imports = dict(
+    imports=['saip_mm', 'saip_mm.downstream.detection', 'saip_mm.downstream.pyramid']
+)
 
 channels = [48, 96, 192, 192]
 model = dict(
@@ -37,6 +39,20 @@ model = dict(
         ),
     ],
 )
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PadBoxes', num=2),
+    dict(type='RandomFlip', prob=0.5),
+    dict(
+        type='PackDetInputs',
+        meta_keys=(
+            *('img_id', 'img_path', 'ori_shape', 'img_shape'),
+            *('flip', 'flip_direction'),
+        ),
+    ),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(
     constructor='mmpretrain.LayerDecay',
     paramwise_cfg=dict(decay_rate=0.75, no_decay=['cls_token', 'pos_embed']),

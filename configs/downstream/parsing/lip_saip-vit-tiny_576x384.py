@@ -6,14 +6,17 @@ for the weights that they mark with an asterisk. Not measured by this project.
     tools/dist_train.sh configs/downstream/parsing/lip_saip-vit-tiny_576x384.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
-For several scales and flips at test, `tta_model` and `tta_pipeline` are here;
-MMSegmentation's own tools/test.py takes them with `--tta`.
+At several scales and with flips:
+
+    python tools/test.py configs/downstream/parsing/lip_saip-vit-tiny_576x384.py \
+        work_dirs/lip_saip-vit-tiny_576x384 --tta
 
 Data: data/LIP with TrainVal_images/{train,val}_images and
 TrainVal_parsing_annotations/{train,val}_segmentations (sysu-hcp.net/lip).
 """
 
-_base_ = 'mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'
+# Not 'mmseg::…', which MMEngine only finds under the name of one distribution.
+_base_ = f'{__import__("mmseg").__path__[0]}/.mim/configs/upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'  # noqa: E501
 
 custom_imports = dict(
     imports=['saip_mm', 'saip_mm.downstream.parsing', 'saip_mm.downstream.pyramid']
@@ -21,7 +24,6 @@ custom_imports = dict(
 
 size = (576, 384)
 scale = (384, 576)  # width first, as transforms want it
-test_scales = (288, 432), scale, (480, 720)
 left_right = [(14, 15), (16, 17), (18, 19)]
 
 channels = [48, 96, 192, 192]
