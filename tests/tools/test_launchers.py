@@ -6,7 +6,9 @@ import pytest
 from launch import run
 
 
-@pytest.mark.parametrize('script', ['tools/dist_train.sh', 'tools/slurm_train.sh'])
+@pytest.mark.parametrize(
+    'script', ['tools/dist_train.sh', 'tools/dist_test.sh', 'tools/slurm_train.sh']
+)
 def test_without_arguments_a_launcher_says_what_it_takes(script):
     done = run(script, check=False)
     assert done.returncode == 2
