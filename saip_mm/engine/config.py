@@ -26,11 +26,18 @@ def load_config(path: str, options: dict) -> Config:
         options: New values by dotted name, such as ``train_dataloader.batch_size``.
 
     Raises:
+        ModuleNotFoundError: If the library of the config is not installed.
         KeyError: If an option does not begin with what MMEngine's runner takes. (What
             comes after is up to the classes to know.)
     """
     find_mmseg()
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f'{path}: {error}. `tools/install.sh complete` installs MMDetection, '
+            'MMPose and MMSegmentation into .venv'
+        ) from error
     known = {*inspect.signature(Runner).parameters, *ALSO_READ}
     for option in options:
         key = option.split('.')[0]

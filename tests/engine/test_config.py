@@ -25,3 +25,10 @@ def test_stock_configs_can_be_inherited(tmp_path, library):
     cfg = load_config(str(config), {})
     assert cfg.model.type == model
     assert cfg.model.backbone.a == 1
+
+
+def test_a_library_that_is_not_installed(tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text("_base_ = __import__('mmnone').__path__[0]")
+    with pytest.raises(ModuleNotFoundError, match=r"mine.py: .*'mmnone'.*install.sh"):
+        load_config(str(config), {})
