@@ -35,7 +35,9 @@ def parse_args() -> argparse.Namespace:
     result = commands.add_parser('result', help='keep the figures of a run')
     result.add_argument('config', type=Path)
     result.add_argument('run', type=Path, help='folder of the test')
-    result.add_argument('--url', help='where its weights can be downloaded from')
+    result.add_argument(
+        '--url', default='', help='where its weights can be downloaded from'
+    )
     commands.add_parser('write', help='write metafiles and tables')
     return parser.parse_args()
 

@@ -7,8 +7,9 @@ was measured of a config, and the result of its training, are in a JSON file bes
 import json
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import get_origin
 
 import yaml
 
@@ -55,7 +56,7 @@ class Trained:
         log_sha256: Of that file.
         weights: Name of the checkpoint.
         weights_sha256: Of that file.
-        url: Where the checkpoint can be downloaded from, if anywhere.
+        url: Where the checkpoint can be downloaded from; empty if nowhere.
     """
 
     metrics: dict[str, float]
@@ -63,12 +64,7 @@ class Trained:
     log_sha256: str
     weights: str
     weights_sha256: str
-    url: str | None
-
-    def __post_init__(self) -> None:
-        for name in ('log_sha256', 'weights_sha256'):
-            if not _SHA256.fullmatch(getattr(self, name)):
-                raise ValueError(f'{name} is not a SHA-256')
+    url: str
 
 
 @dataclass(frozen=True)
@@ -180,7 +176,7 @@ def read_results(config: Path) -> dict[str, Measured | Trained | None]:
         if unknown := content.keys() - kinds.keys():
             raise ValueError(f'says {", ".join(sorted(unknown))}')
         for name, values in content.items():
-            results[name] = kinds[name](**values)
+            results[name] = _checked(kinds[name](**values))
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f'{path} is not a result file: {error}') from error
     return results
@@ -191,6 +187,17 @@ def write_results(config: Path, **parts: Measured | Trained) -> None:
     results = read_results(config) | parts
     content = {name: asdict(part) for name, part in results.items() if part}
     write_text(result_file(config), json.dumps(content, indent=2) + '\n')
+
+
+def _checked(part: Measured | Trained) -> Measured | Trained:
+    for field in fields(part):
+        value = getattr(part, field.name)
+        wanted = get_origin(field.type) or field.type
+        if not isinstance(value, (int, float) if wanted is float else wanted):
+            raise ValueError(f'{field.name} is {value!r}')
+        if field.name.endswith('sha256') and not _SHA256.fullmatch(value):
+            raise ValueError(f'{field.name} is not a SHA-256')
+    return part
 
 
 def _check_metrics(entry: Entry) -> None:

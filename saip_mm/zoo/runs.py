@@ -14,7 +14,7 @@ from .catalogue import Trained
 _NOT_METRICS = ('time', 'data_time')
 
 
-def read_run(cfg: Config, folder: Path, url: str | None = None) -> Trained:
+def read_run(cfg: Config, folder: Path, url: str = '') -> Trained:
     """The result of a run.
 
     Args:
