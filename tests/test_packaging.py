@@ -7,6 +7,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from mmengine.config.utils import _get_cfg_metainfo
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,13 @@ def test_configs_and_tools_are_inside_the_package(
     mim = installed / 'saip_mm' / '.mim'
     assert files(mim / 'configs') == files(source / 'configs')
     assert files(mim / 'tools') == files(source / 'tools') - {Path('install.sh')}
+
+
+def test_the_model_index_is_inside_the_package(installed: Path) -> None:
+    """MMEngine looks there for what `saip_mm::pretrain/…` is and where its weights."""
+    found = _get_cfg_metainfo(str(installed / 'saip_mm'), 'pretrain/saip_vit-tiny.py')
+    assert found['Name'] == 'saip_vit-tiny'
+    assert (installed / 'saip_mm/.mim' / found['Config']).is_file()
 
 
 def test_source_package_is_left_alone(installed: Path, source: Path) -> None:

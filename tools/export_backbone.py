@@ -14,7 +14,6 @@ from.
 """
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from saip_mm.engine.checkpoint import (
     write_checkpoint,
 )
 from saip_mm.engine.convert import VIT_TO_TIMM, rename_tensors
+from saip_mm.engine.files import sha256
 from saip_mm.engine.onnx import write_onnx
 
 
@@ -106,14 +106,6 @@ def write_weights(path: Path, backbone: Backbone, names: str, meta: dict) -> Non
         tensors, prefix = rename_tensors(tensors, VIT_TO_TIMM), ''
     state_dict = with_metadata(tensors, prefix, backbone.grid, backbone.num_heads)
     write_checkpoint(path, state_dict, meta)
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and their digests."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,3 +29,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding='utf-8')
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file of any size, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
