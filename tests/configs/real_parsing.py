@@ -1,0 +1,69 @@
+"""Masks of people in a few photographs, learnt by heart. tests/fine_tune_real.py runs it.
+
+Of our config this changes classes, sizes (photographs lie on their side) and schedule,
+and leaves the distortion of colours out.
+"""  # noqa: E501
+
+_base_ = '../../configs/downstream/parsing/lip_saip-vit-tiny_576x384.py'
+
+data_root = '{{$REAL_PEOPLE:work_dirs/real}}'
+photographs = '{{$PHOTOGRAPHS:photographs}}'
+size = (192, 288)
+scale = (288, 192)
+channels = 64
+norm = dict(num_groups=8)  # of as many channels as ours
+model = dict(
+    data_preprocessor=dict(size=size),
+    backbone=dict(img_size=size, init_cfg=dict(checkpoint=f'{data_root}/backbone.pth')),
+    decode_head=dict(channels=channels, num_classes=2, norm_cfg=norm),
+    auxiliary_head=dict(channels=channels, num_classes=2, norm_cfg=norm),
+)
+
+load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+loader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+files = dict(
+    type='BaseSegDataset',
+    data_root=data_root,
+    data_prefix=dict(img_path=photographs, seg_map_path=f'{photographs}_labels'),
+    metainfo=dict(classes=('background', 'person'), palette=[[0, 0, 0], [255, 200, 0]]),
+)
+train_dataloader = dict(
+    **loader,
+    dataset=dict(
+        **files,
+        pipeline=[
+            *load,
+            dict(type='CheckLabels', num_classes=2),
+            dict(type='RandomResize', scale=scale, ratio_range=(0.75, 1.25)),
+            dict(type='RandomCrop', crop_size=size),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackSegInputs'),
+        ],
+    ),
+)
+test_dataloader = dict(
+    **loader,
+    dataset=dict(
+        **files,
+        pipeline=[
+            load[0],
+            dict(type='Resize', scale=scale),
+            load[1],
+            dict(type='PackSegInputs'),
+        ],
+    ),
+)
+val_dataloader = val_cfg = val_evaluator = None
+
+max_epochs = 180
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=20),
+    dict(type='CosineAnnealingLR', T_max=max_epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=max_epochs)
+default_hooks = dict(
+    checkpoint=dict(interval=max_epochs),
+    logger=dict(interval=1),
+    visualization=dict(draw=True, interval=1),
+)
