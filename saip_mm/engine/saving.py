@@ -73,6 +73,9 @@ class SafeCheckpointHook(Hook):
             number: signal.signal(number, self._remember)
             for number in (signal.SIGTERM, signal.SIGUSR1)
         }
+        if is_main_process():
+            for partial in Path(runner.work_dir).glob('.*.partial'):
+                partial.unlink()  # of a training that was killed while it saved
         runner.logger.info(f'Checkpoints will be saved to {runner.work_dir}.')
 
     def after_train_iter(
