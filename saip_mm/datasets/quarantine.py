@@ -71,14 +71,17 @@ class Quarantine:
         with open(self.path, 'a+') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            self.known = _indices(file)
+            lines = file.readlines()
+            cut_off = bool(lines) and not lines[-1].endswith('\n')
+            self.known = _indices(lines)
             if index not in self.known:
-                file.write(json.dumps(dict(index=index, reason=reason)) + '\n')
+                line = json.dumps(dict(index=index, reason=reason))
+                file.write(f'\n{line}\n' if cut_off else f'{line}\n')
                 self.known.add(index)
         if len(self.known) > self.max_share * self.total:
             raise TooManyBadImages(
                 f'{len(self.known)} of {self.total} images cannot be used, more than '
-                f'max_bad_share={self.max_share}. {self.path} lists them with the '
+                f'max_share={self.max_share}. {self.path} lists them with the '
                 f'reasons; the last one: {reason}'
             )
 
