@@ -167,7 +167,7 @@ def without_weights(part: object) -> object:
 
 
 def measure_levels(stock: Stock) -> list[Level]:
-    """Run a random image through the backbone, untrained, to see what it gives.
+    """Show an image to the backbone, untrained, to see what it gives.
 
     Raises:
         Refusal: If it does not build or does not take images, or gives something else
@@ -176,24 +176,18 @@ def measure_levels(stock: Stock) -> list[Level]:
     cfg = without_weights(stock.model['backbone'])
     kind = cfg.get('type')
     cfg.pop('init_cfg', None)
-    try:
-        backbone = MODELS.build(cfg)
-    except Exception as error:
-        raise Refusal(
-            f'its own backbone {kind} does not build here: {reason(error)}'
-        ) from error
-    more = list(inspect.signature(backbone.forward).parameters)[1:]
-    if more:
-        raise Refusal(f'its backbone {kind} takes {", ".join(more)} besides images')
-    # Most backbones take any size, and small images are faster.
-    height, width = (min(side, 512) for side in stock.size)
-    for size in ((128, 128), (height, width)):
-        images = torch.randn(2, 3, *size)
+    # Most backbones take small images, and on the meta device, which only works out
+    # shapes; the others are asked in earnest.
+    small, own = (128, 128), tuple(min(side, 512) for side in stock.size)
+    for device, size in (('meta', small), ('cpu', small), ('cpu', own)):
         try:
-            training, testing = (
-                _outputs(backbone, images, mode) for mode in (True, False)
-            )
+            backbone = _built(cfg, device)
+            images = torch.randn(2, 3, *size, device=device)
+            training, testing = (_run(backbone, images, m) for m in (True, False))
             break
+        except Refusal:
+            if device == 'cpu':
+                raise
         except Exception as error:
             failure = error
     else:
@@ -209,9 +203,25 @@ def measure_levels(stock: Stock) -> list[Level]:
     return levels
 
 
-def _outputs(backbone: nn.Module, images: Tensor, training: bool) -> list | tuple:
+def _built(cfg: dict, device: str) -> nn.Module:
+    """A backbone that takes images and nothing else."""
+    kind = cfg.get('type')
+    try:
+        with torch.device(device):
+            backbone = MODELS.build(copy.deepcopy(cfg))
+    except Exception as error:
+        raise Refusal(
+            f'its own backbone {kind} does not build here: {reason(error)}'
+        ) from error
+    more = list(inspect.signature(backbone.forward).parameters)[1:]
+    if more:
+        raise Refusal(f'its backbone {kind} takes {", ".join(more)} besides images')
+    return backbone
+
+
+def _run(backbone: nn.Module, images: Tensor, training: bool) -> list | tuple:
+    backbone.train(training)  # some return None here
     with torch.no_grad():
-        backbone.train(training)  # which returns None of some backbones
         outputs = backbone(images)
     return outputs if isinstance(outputs, list | tuple) else [outputs]
 
