@@ -65,10 +65,8 @@ def plan_changes(
     outputs, pyramid = _outputs(model, weights, levels, adapt, unused)
     changed = _consumers(model, levels, outputs) if adapt else {}
     if pyramid:
-        neck = changed.pop('neck', None) or model.get('neck') or []
-        if isinstance(model.get('neck'), dict):
-            neck = [{**model['neck'], **neck}]
-        changed = {'neck': [pyramid, *neck] if neck else pyramid, **changed}
+        neck = _with_neck(stock, pyramid, changed.pop('neck', None))
+        changed = dict(neck=neck, **changed)
     backbone = _backbone(stock, weights, levels, pyramid)
     for key in ('pretrained', 'init_cfg'):
         if model.get(key):
@@ -96,7 +94,7 @@ def _outputs(
         if len(levels) > 1:
             raise Refusal('its backbone gives vectors, and more than one output')
         if not adapt:
-            raise Refusal(
+            raise NotClean(
                 'its backbone gives a vector, and no head says that it takes '
                 f'in_channels={levels[0].channels}'
             )
@@ -122,6 +120,21 @@ def _outputs(
             None if i in unused else level.channels for i, level in enumerate(levels)
         ]
     return channels, pyramid
+
+
+def _with_neck(
+    stock: Stock, pyramid: dict, changed: dict | list | None
+) -> dict | list[dict]:
+    """The pyramid, and after it the config's own neck with what changed of it."""
+    neck = stock.model.get('neck')
+    if not neck:
+        return pyramid
+    if isinstance(neck, list):
+        return [pyramid, *(changed or neck)]
+    neck = {**neck, **(changed or {})}
+    if stock.library == 'mmpose':  # which drops a list of necks without a word
+        return dict(_delete_=True, **pyramid, neck=neck)
+    return [pyramid, neck]
 
 
 def _pools(model: dict, count: int) -> bool:

@@ -80,25 +80,31 @@ def _first_that_works(
     Raises:
         Refusal: If neither trains a step; says so of the stock config if that is why.
     """
+    failure: Exception | None = None
     for adapt in (True, False):
         try:
             trial = attempt(adapt)
             if trial.unused:
                 trial = attempt(adapt, trial.unused)
             return adapt, trial
-        except NotClean:
-            continue
+        except NotClean as error:
+            not_clean = error
         except Refusal:
             raise
         except Exception as error:  # whatever another library's model may raise
             failure = error
+    if failure is None:
+        raise Refusal(str(not_clean)) from not_clean
     try:
         try_config(stock.cfg, stock)
     except Exception as error:
         raise Refusal(
-            'does not train here with its own backbone either: ' + reason(error)
+            'a training step on random images fails with its own backbone too: '
+            + reason(error)
         ) from error
-    raise Refusal(f'does not train with this backbone: {reason(failure)}') from failure
+    raise Refusal(
+        f'a training step fails with this backbone only: {reason(failure)}'
+    ) from failure
 
 
 def read_weights(checkpoint: str) -> Weights:

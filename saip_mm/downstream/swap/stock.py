@@ -5,6 +5,7 @@ import difflib
 import importlib
 import inspect
 import os
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,7 @@ LIBRARIES = dict(
     mmpretrain='MMPretrain',
 )
 # Parts of a model that a vision backbone is not enough for, by what their names hold.
-_BEYOND_IMAGES = ('language', 'lang_', 'text', 'tokenizer', 'multimodal')
+_BEYOND_IMAGES = ('language', 'lang_', 'text', 'tokenizer', 'multimodal', 'track')
 
 
 class Refusal(ValueError):
@@ -85,7 +86,7 @@ def read_stock(name: str, out: Path) -> Stock:
             'is a pure Python config (read_base), which a text config cannot inherit: '
             'take its counterpart among the text configs'
         )
-    library = cfg.get('default_scope')
+    library = cfg.get('default_scope', name.partition('::')[0])
     if library not in LIBRARIES:
         raise Refusal(
             f'has default_scope={library!r}, not one of {", ".join(LIBRARIES)}'
@@ -117,9 +118,10 @@ def _locate(name: str, out: Path) -> tuple[Path, str]:
         close = difflib.get_close_matches(inner, known, n=1)
         hint = f'; did you mean {library}::{close[0]}?' if close else ''
         raise Refusal(f'{LIBRARIES[library]} has no such config{hint}')
-    if library == 'mmseg':
-        # MMSegmentation's launcher finds 'mmseg::…' with upstream's package only.
-        return path, f'f"{{__import__(\'mmseg\').__path__[0]}}/.mim/configs/{inner}"'
+    if library == 'mmseg' or re.match(r'\w+::\w+/', name) is None:
+        # MMSegmentation's launcher finds 'mmseg::…' with upstream's package only, and
+        # MMEngine no folders such as gn+ws.
+        return path, f'f"{{__import__({library!r}).__path__[0]}}/.mim/configs/{inner}"'
     return path, repr(name)
 
 
@@ -192,7 +194,7 @@ def measure_levels(stock: Stock) -> list[Level]:
             failure = error
     else:
         raise Refusal(
-            f'its backbone {kind} does not take images [B, 3, h, w]: {reason(failure)}'
+            f'its own backbone {kind} fails on images [B, 3, h, w]: {reason(failure)}'
         ) from failure
     levels = [_level(kind, each, images) for each in training]
     if levels != [_level(kind, each, images) for each in testing]:

@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +12,7 @@ from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS
+from torch import distributed as dist
 from torch import nn
 
 from ...engine.checkpoint import LoadReport, load_pretrained
@@ -90,13 +93,27 @@ def _build(cfg: Config, weights: Weights | None, size: tuple[int, int]) -> nn.Mo
     if cfg.default_scope in ('mmdet', 'mmpose', 'mmseg'):
         # Batches are resized, padded and mixed to sizes that are slow here.
         preprocessor.pop('batch_augments', None)
-    if 'size' in preprocessor:
+    if preprocessor.get('size'):
         preprocessor['size'] = size
     _sample_less(model_cfg.get('train_cfg'))
     torch.manual_seed(0)
-    model = MODELS.build(model_cfg)
+    with _process_group():  # MMCV's synchronised norms do not build without one
+        model = MODELS.build(model_cfg)
     model.init_weights()
     return revert_sync_batchnorm(model)
+
+
+@contextmanager
+def _process_group() -> Iterator[None]:
+    """A group of this process alone, if there is none."""
+    if dist.is_initialized():
+        yield
+        return
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def _sample_less(part: object, limit: int = 64) -> None:
