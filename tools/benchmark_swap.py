@@ -12,6 +12,7 @@ import importlib
 import json
 import multiprocessing
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -37,6 +38,23 @@ OUTCOMES = {
     'refused': 'refused, with the reason',
     'crashed': 'crashed',
 }
+
+HOW = """# The backbone swapped in stock configs
+
+`python tools/benchmark_swap.py --out work_dirs/swap.json --table docs/swap_backbone.md`
+draws {number} configs per library with seed {seed}, from all text configs that it ships
+outside of `_base_` and that have a model, and runs `tools/swap_backbone.py` on each, in
+a process of its own with limits of time and memory (PyTorch {torch}, CPU).
+
+- *trained*: written; its model built, took all tensors of the backbone, and trained one
+  step on two random images with random truths; the loss was finite and every tensor of
+  the backbone got a gradient. *adapted*: neck or heads were told the new channels;
+  *projected*: 1×1 convolutions make those that they had.
+- *built*: written; inputs for its task could not be made up, or it needs a GPU.
+- *refused*: nothing written, one line says why. If a training step failed, it says
+  whether that of the config's own backbone, untrained, fails as well.
+- *crashed*: anything else.
+"""
 
 
 def parse_args() -> argparse.Namespace:
@@ -137,20 +155,22 @@ def run_all(names: list[str], results: dict, args: argparse.Namespace) -> None:
 
 
 def table(results: dict, args: argparse.Namespace) -> str:
-    """A summary per library and a line per config."""
+    """A summary per library and a line per config, as Markdown."""
+    counts = Counter((name.split('::')[0], r['outcome']) for name, r in results.items())
     lines = ['| library | ' + ' | '.join(OUTCOMES.values()) + ' |']
     lines += ['| --- |' + ' ---: |' * len(OUTCOMES)]
-    counts = Counter((name.split('::')[0], r['outcome']) for name, r in results.items())
     for library in args.libraries:
         numbers = ' | '.join(str(counts[library, outcome]) for outcome in OUTCOMES)
-        lines.append(f'| {LIBRARIES[library]} | {numbers} |')
+        version = importlib.import_module(library).__version__
+        lines.append(f'| {LIBRARIES[library]} {version} | {numbers} |')
     for library in args.libraries:
         lines += ['', f'## {LIBRARIES[library]}', '']
-        lines += ['| config | outcome | reason, or route |', '| --- | --- | --- |']
+        lines += ['| config | outcome | route, or reason |', '| --- | --- | --- |']
         for name, result in sorted(results.items()):
             of, _, path = name.partition('::')
             if of == library:
-                text = result['reason'].strip().splitlines()[-1].replace('|', '\\|')
+                text = result['reason'].strip().splitlines()[-1].replace('|', r'\|')
+                text = re.sub(r'(/[\w.@+-]+)+/', '…/', text)  # folders of this machine
                 lines.append(f'| {path} | {result["outcome"]} | {text} |')
     return '\n'.join(lines) + '\n'
 
@@ -164,12 +184,8 @@ def main() -> None:
         importlib.import_module(f'{library}.utils').register_all_modules(False)
         run_all(draw(library, args.number, args.seed), results, args)
     if args.table:
-        title = '# Backbones swapped in stock configs'
-        how = (
-            f'Drawn with seed {args.seed}: {args.number} configs per library, of those '
-            'that it ships outside of\n`_base_` and that have a model.\n'
-        )
-        args.table.write_text(f'{title}\n\n{how}\n{table(results, args)}')
+        how = HOW.format(number=args.number, seed=args.seed, torch=torch.__version__)
+        args.table.write_text(f'{how}\n{table(results, args)}')
 
 
 if __name__ == '__main__':
