@@ -21,7 +21,7 @@ RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 # Strides that are used, by stock config; in others the ViT's own map stays.
 STRIDES = {
     FASTER: {0: 4, 1: 8, 2: 16, 3: 32},
-    'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py': {1: 8, 2: 16, 3: 32},
+    'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py': {0: 8, 1: 16, 2: 32},
     'mmdet::detr/detr_r18_8xb2-500e_coco.py': {0: 32},
     'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
     'td-hm_mobilenetv2_8xb64-210e_coco-256x192.py': {0: 32},
@@ -90,13 +90,18 @@ def test_levels_are_those_of_the_stock_backbone(name, checkpoint, tmp_path):
     assert all(ours[level] == (8, 4) for level in unused)
 
 
-def test_channels_that_a_head_insists_on_are_made(checkpoint, tmp_path):
-    """Mask R-CNN without a neck: its shared head is a stage of a ResNet."""
-    name = 'mmdet::mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py'
+def test_channels_that_cannot_be_told_are_made(checkpoint, tmp_path):
+    """A neck that joins four maps, and a head that knows only their sum."""
+    name = (
+        'mmpose::face_2d_keypoint/topdown_heatmap/cofw/'
+        'td-hm_hrnetv2-w18_8xb64-60e_cofw-256x256.py'
+    )
     need(name)
-    assert not swap_backbone(name, str(checkpoint), tmp_path / 'new.py').adapted
-    neck = Config.fromfile(tmp_path / 'new.py').model.neck
-    assert (neck.strides, neck.out_channels) == ([16], [1024])
+    swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
+    assert not swapped.adapted and swapped.loss > 0
+    new, old = Config.fromfile(tmp_path / 'new.py').model, read_stock(name, tmp_path)
+    assert new.neck.out_channels == [18, 36, 72, 144]
+    assert new.neck.neck == old.model.neck and new.head == old.model.head
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,7 @@ def test_what_is_written_are_differences(checkpoint, tmp_path, capsys):
         ('mmdet::ld/ld_r18-gflv1-r101_fpn_1x_coco.py', 'learns from a trained teacher'),
         ('mmdet::tridentnet/tridentnet_r50-caffe_1x_coco.py', 'neither maps'),
         ('mmdet::bytetrack/bytetrack_yolox_x_8xb4-80e_crowdhuman-mot17halftrain_'
-         'test-mot17halfval.py', 'has no backbone of its own, but'),
+         'test-mot17halfval.py', 'needs more than images: it has a tracker'),
         ('mmpose::body_3d_keypoint/video_pose_lift/h36m/video-pose-lift_tcn-27frm-'
          'supv_8xb128-160e_h36m.py', 'fails on images'),
         ('mmpretrain::mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py', 'takes ma'),

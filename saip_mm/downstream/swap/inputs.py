@@ -19,11 +19,13 @@ class NoInputs(Exception):
     """Inputs for a task cannot be made up; the message says of which."""
 
 
-def trial_size(stock: Stock) -> Size:
-    """(h, w) of images to try: the config's, or less where nothing depends on it."""
+def trial_sizes(stock: Stock) -> list[Size]:
+    """(h, w) of images to try: small ones, and if a model fails on them larger ones."""
+    own = stock.size if max(stock.size) <= 512 else (256, 256)
+    small = dict(mmdet=(128, 128), mmseg=(64, 64), mmpretrain=(64, 64))
     if stock.library == 'mmseg':
-        return 128, 128
-    return stock.size if max(stock.size) <= 512 else (256, 256)
+        own = 128, 128
+    return [small[stock.library], own] if stock.library in small else [own]
 
 
 def random_batch(stock: Stock, size: Size) -> dict:

@@ -61,7 +61,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
 
     def attempt(adapt: bool, unused: Sequence[int] = ()) -> Trial:
         changes = plain(plan_changes(stock, weights, levels, adapt, unused))
-        draft.write_text(config_text(stock, changes, out))
+        draft.write_text(config_text(stock, changes, out, unused))
         return try_config(Config.fromfile(draft), stock, weights)
 
     try:

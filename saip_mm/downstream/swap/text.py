@@ -1,5 +1,6 @@
 """Configs as readable Python source."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from .stock import Stock
@@ -7,12 +8,25 @@ from .stock import Stock
 _WIDTH = 88
 
 
-def config_text(stock: Stock, changes: dict, out: Path) -> str:
-    """A config that inherits ``stock`` and states ``changes``."""
+def config_text(
+    stock: Stock, changes: dict, out: Path, unused: Sequence[int] = ()
+) -> str:
+    """A config that inherits ``stock`` and states ``changes``.
+
+    Args:
+        stock: The config to inherit.
+        changes: Settings by name.
+        out: Where it will be.
+        unused: Levels of the backbone that nothing learns from.
+    """
+    note = ''
+    if unused:
+        levels = ', '.join(map(str, unused))
+        note = f"Nothing learns from level {levels}: it keeps the ViT's own stride.\n"
     parts = [
         f'"""{stock.name}\nwith a pretrained SAIPViT backbone.\n\n'
-        'Written by tools/swap_backbone.py: it states what differs. Train it with\n\n'
-        f'    python tools/train.py {out}\n"""\n',
+        f'Written by tools/swap_backbone.py: it states what differs.\n{note}'
+        f'Train it with\n\n    python tools/train.py {out}\n"""\n',
         f'_base_ = {_long(stock.base)}\n',
     ]
     parts += [

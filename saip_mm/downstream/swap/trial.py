@@ -1,6 +1,7 @@
 """Builds a config's model and trains it for one step, on random inputs."""
 
 import copy
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS
@@ -17,7 +18,7 @@ from torch import nn
 
 from ...engine.checkpoint import LoadReport, load_pretrained
 from ..pyramid import ViTPyramid
-from .inputs import NoInputs, random_batch, trial_size
+from .inputs import NoInputs, random_batch, trial_sizes
 from .plan import Weights
 from .stock import Stock, without_weights
 
@@ -51,7 +52,19 @@ def try_config(cfg: Config, stock: Stock, weights: Weights | None = None) -> Tri
         Exception: Whatever the model raises, or ValueError if its loss is not finite or
             does not reach the whole backbone.
     """
-    size = trial_size(stock)
+    *smaller, largest = trial_sizes(stock)
+    for size in smaller:
+        try:
+            return _try_size(cfg, stock, weights, size)
+        except Exception as error:  # whatever another library's model may raise
+            print_log(f'images of {size}: {error}', 'current', logging.DEBUG)
+    return _try_size(cfg, stock, weights, largest)
+
+
+def _try_size(
+    cfg: Config, stock: Stock, weights: Weights | None, size: tuple[int, int]
+) -> Trial:
+    """The same for images of one size, (h, w)."""
     model = _build(cfg, weights, size)
     report = None
     if weights:
