@@ -54,7 +54,8 @@ def build(cfg):
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
     model.init_weights()
-    return model.eval()
+    model.eval()  # returns None of some backbones
+    return model
 
 
 def sizes(maps):

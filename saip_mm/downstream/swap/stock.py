@@ -253,6 +253,5 @@ def _level(kind: str, output: object, images: Tensor) -> Level:
 
 def reason(error: Exception, limit: int = 160) -> str:
     """An exception in one line."""
-    lines = str(error).strip().splitlines()
-    text = f'{type(error).__name__}: {lines[0] if lines else ""}'.rstrip(': ')
+    text = f'{type(error).__name__}: {str(error).strip()}'.split('\n')[0].rstrip(': ')
     return text if len(text) <= limit else f'{text[:limit]}…'
