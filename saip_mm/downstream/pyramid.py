@@ -29,6 +29,10 @@ class ViTPyramid(BaseModule):
         in_channels: Channels of the ViT's map.
         strides: Pixels of the image between neighbours, for each map that is made.
         in_stride: The same for the ViT's map, its patch size.
+        out_channels: Channels of each map, made by a 1×1 convolution, for a neck or
+            head that insists on them; None leaves a map, or all of them, as above.
+        neck: Config of a neck for the maps, where only one neck can be given: MMPose
+            takes no list of them.
         init_cfg: Initialisation, see :class:`mmengine.model.BaseModule`.
     """
 
@@ -37,16 +41,33 @@ class ViTPyramid(BaseModule):
         in_channels: int,
         strides: Sequence[int] = (4, 8, 16, 32),
         in_stride: int = 16,
+        out_channels: Sequence[int | None] | None = None,
+        neck: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        levels = [_level(in_channels, in_stride, stride) for stride in strides]
-        self.levels = nn.ModuleList(level for level, _ in levels)
-        self.out_channels = [channels for _, channels in levels]
+        wanted = [None] * len(strides) if out_channels is None else out_channels
+        if len(wanted) != len(strides):
+            raise ValueError(
+                f'out_channels: {len(wanted)} numbers for {len(strides)} strides'
+            )
+        self.levels = nn.ModuleList()
+        self.out_channels = []
+        for stride, channels in zip(strides, wanted, strict=True):
+            level, made = _level(in_channels, in_stride, stride)
+            if channels is not None:
+                level = nn.Sequential(level, nn.Conv2d(made, channels, 1))
+            self.levels.append(level)
+            self.out_channels.append(channels or made)
+        self.neck = MODELS.build(neck) if neck else nn.Identity()
 
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Maps [B, out_channels[i], h_i, w_i] of the last of some maps [B, C, h, w]."""
-        return tuple(level(maps[-1]) for level in self.levels)
+        """Maps [B, out_channels[i], h_i, w_i] of the last of some maps [B, C, h, w].
+
+        With a neck, what it makes of them.
+        """
+        # A ViT's map is channels-last in memory; some heads take views that forbid it.
+        return self.neck(tuple(level(maps[-1]).contiguous() for level in self.levels))
 
 
 def _level(channels: int, in_stride: int, stride: int) -> tuple[nn.Module, int]:

@@ -21,6 +21,17 @@ def test_strides_and_channels():
     assert pyramid.out_channels == [size[1] for size in sizes]
 
 
+def test_channels_can_be_asked_for():
+    pyramid = ViTPyramid(32, strides=(8, 16, 32), out_channels=(None, 7, 5))
+    assert pyramid.out_channels == [16, 7, 5]
+    maps = pyramid((torch.randn(1, 32, 4, 4),))
+    assert [tuple(each.shape[1:]) for each in maps] == [
+        (16, 8, 8),
+        (7, 4, 4),
+        (5, 2, 2),
+    ]
+
+
 def test_odd_maps_are_rounded_up_as_by_strided_convolutions():
     rounded = ViTPyramid(8, strides=(32,))((torch.randn(1, 8, 5, 7),))[0]
     convolution = torch.nn.Conv2d(8, 8, 3, stride=2, padding=1)
@@ -71,6 +82,7 @@ def test_in_front_of_the_neck_of_another_library():
     [
         (dict(in_channels=192, strides=(12,)), 'strides: 12 is not 16 times'),
         (dict(in_channels=6, strides=(4,)), '6 channels cannot be halved 2 times'),
+        (dict(in_channels=6, out_channels=(1, 2)), '2 numbers for 4 strides'),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -1,0 +1,196 @@
+"""Configs with our backbone in them, against the stock configs that they inherit."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from launch import call, environment
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from saip_mm.downstream.pyramid import ViTPyramid
+from saip_mm.downstream.swap import Refusal, swap_backbone
+from saip_mm.downstream.swap.stock import LIBRARIES, read_stock
+from saip_mm.downstream.swap.text import source
+from saip_mm.models import SAIPViT
+
+MEAN = [100.0, 110.0, 120.0]
+FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+# Strides that are used, by stock config; in others the ViT's own map stays.
+STRIDES = {
+    FASTER: {0: 4, 1: 8, 2: 16, 3: 32},
+    'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py': {0: 8, 1: 16, 2: 32},
+    'mmdet::detr/detr_r18_8xb2-500e_coco.py': {0: 32},
+    'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
+    'td-hm_mobilenetv2_8xb64-210e_coco-256x192.py': {0: 32},
+    'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py': {
+        0: 32
+    },
+    'mmseg::fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py': {2: 8, 3: 8},
+    'mmseg::upernet/upernet_r18_4xb4-80k_ade20k-512x512.py': {0: 4, 1: 8, 2: 16, 3: 32},
+}
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """An exported backbone."""
+    torch.manual_seed(0)
+    vit = SAIPViT()
+    vit.init_weights()
+    state_dict = {f'backbone.{name}': t for name, t in vit.state_dict().items()}
+    path = tmp_path_factory.mktemp('weights') / 'backbone.pth'
+    meta = dict(grid=(16, 8), num_heads=3, mean=MEAN)
+    torch.save(dict(state_dict=state_dict, meta=meta), path)
+    return path
+
+
+def need(name):
+    pytest.importorskip(name.partition('::')[0])
+
+
+def build(cfg):
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.eval()  # returns None of some backbones
+    return model
+
+
+def sizes(maps):
+    return [tuple(each.shape[-2:]) for each in maps]
+
+
+@pytest.mark.parametrize('name', STRIDES)
+def test_levels_are_those_of_the_stock_backbone(name, checkpoint, tmp_path):
+    need(name)
+    out = tmp_path / 'new.py'
+    swapped = swap_backbone(name, str(checkpoint), out)
+    assert swapped.loss > 0
+    assert len(swapped.report.matched) == 150 and not swapped.report.missing
+
+    new = build(Config.fromfile(out))
+    trained = torch.load(checkpoint, weights_only=True)['state_dict']
+    for tensor_name, tensor in new.backbone.state_dict().items():
+        if tensor_name != 'pos_embed':
+            assert torch.equal(tensor, trained[f'backbone.{tensor_name}'])
+    assert new.data_preprocessor.mean.flatten().tolist() == MEAN
+
+    stock = read_stock(name, out)
+    stock.model.backbone.init_cfg = stock.model.pretrained = None
+    old = build(Config(dict(model=stock.model.backbone, default_scope=stock.library)))
+    images = torch.randn(2, 3, 128, 64)
+    pyramid = next(m for m in new.modules() if isinstance(m, ViTPyramid))
+    with torch.no_grad():
+        ours, theirs = sizes(pyramid(new.backbone(images))), sizes(old(images))
+    assert len(ours) == len(theirs)
+    for level, stride in STRIDES[name].items():
+        assert ours[level] == theirs[level] == (128 // stride, 64 // stride)
+    unused = set(range(len(ours))) - STRIDES[name].keys()
+    assert all(ours[level] == (8, 4) for level in unused)
+
+
+def test_channels_that_cannot_be_told_are_made(checkpoint, tmp_path):
+    """A neck that joins four maps, and a head that knows only their sum."""
+    name = (
+        'mmpose::face_2d_keypoint/topdown_heatmap/cofw/'
+        'td-hm_hrnetv2-w18_8xb64-60e_cofw-256x256.py'
+    )
+    need(name)
+    swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
+    assert not swapped.adapted and swapped.loss > 0
+    new, old = Config.fromfile(tmp_path / 'new.py').model, read_stock(name, tmp_path)
+    assert new.neck.out_channels == [18, 36, 72, 144]
+    assert new.neck.neck == old.model.neck and new.head == old.model.head
+
+
+@pytest.mark.parametrize(
+    ('name', 'out_type', 'channels'),
+    [
+        (RESNET, None, 512),
+        ('mmpretrain::deit/deit-tiny_4xb256_in1k.py', 'cls_token', 192),
+    ],
+)
+def test_classifiers_need_no_pyramid(name, out_type, channels, checkpoint, tmp_path):
+    assert read_stock(name, tmp_path).model.head.in_channels == channels
+    swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
+    assert swapped.adapted and swapped.loss > 0
+    cfg = Config.fromfile(tmp_path / 'new.py')
+    assert cfg.model.backbone.get('out_type') == out_type
+    assert cfg.model.head.in_channels == 192
+    model = build(cfg)
+    assert not any(isinstance(each, ViTPyramid) for each in model.modules())
+    assert model(torch.randn(2, 3, 224, 224)).shape == (2, 1000)
+
+
+def test_what_is_written_are_differences(checkpoint, tmp_path, capsys):
+    out = tmp_path / 'new.py'
+    arguments = 'tools/swap_backbone.py', RESNET, '--checkpoint', checkpoint
+    assert call(*arguments, '--out', out) == 0
+    assert 'backbone: 150 of 150 tensors matched' in capsys.readouterr().out
+    text = out.read_text()
+    assert f'_base_ = {RESNET!r}' in text and max(map(len, text.splitlines())) < 120
+    new, old = Config.fromfile(out), read_stock(RESNET, out).cfg
+    changed = {key for key in new if new[key] != old.get(key)}
+    assert changed == {
+        'custom_imports',
+        'data_preprocessor',
+        'model',
+        'optim_wrapper',
+    }
+    assert new.model.neck == old.model.neck
+    assert new.optim_wrapper.constructor == 'mmpretrain.LayerDecay'
+    assert list(tmp_path.iterdir()) == [out]
+    # in a process that knows nothing of saip_mm but what the config imports
+    code = (
+        'from mmengine.config import Config; from mmengine.registry import MODELS; '
+        f'cfg = Config.fromfile({str(out)!r}); print(MODELS.build(cfg.model).backbone)'
+    )
+    command = [sys.executable, '-c', code]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert 'SAIPViT' in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ('name', 'why'),
+    [
+        ('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_cocoa.py', 'did you mean'),
+        ('mmdet::glip/glip_atss_swin-t_a_fpn_dyhead_pretrain_obj365.py', 'language'),
+        ('mmdet::ld/ld_r18-gflv1-r101_fpn_1x_coco.py', 'learns from a trained teacher'),
+        ('mmdet::tridentnet/tridentnet_r50-caffe_1x_coco.py', 'neither maps'),
+        ('mmdet::bytetrack/bytetrack_yolox_x_8xb4-80e_crowdhuman-mot17halftrain_'
+         'test-mot17halfval.py', 'needs more than images: it has a tracker'),
+        ('mmpose::body_3d_keypoint/video_pose_lift/h36m/video-pose-lift_tcn-27frm-'
+         'supv_8xb128-160e_h36m.py', 'fails on images'),
+        ('mmpretrain::mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py', 'takes ma'),
+        ('mmpretrain::vgg/vgg11_8xb32_in1k.py', 'no head says that it takes'),
+        ('mmfoo::a.py', "'mmfoo' is not one of mmpose, mmdet, mmseg, mmpretrain"),
+        ('nowhere.py', 'there is no such file'),
+    ],
+)  # fmt: skip
+def test_refusals_are_one_line_and_leave_nothing(
+    name, why, checkpoint, tmp_path, capsys
+):
+    if name.partition('::')[0] in LIBRARIES:
+        need(name)
+    arguments = 'tools/swap_backbone.py', name, '--checkpoint', checkpoint
+    assert call(*arguments, '--out', tmp_path / 'new.py') == 1
+    printed = capsys.readouterr().err.strip().splitlines()[-1]
+    assert printed.startswith(f'error: {name}: ') and why in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr('saip_mm.downstream.swap.stock.find_spec', lambda name: None)
+    with pytest.raises(
+        Refusal, match=r'MMPose \(mmpose\) is not installed: `make test'
+    ):
+        read_stock('mmpose::a/b.py', tmp_path / 'new.py')
+
+
+def test_source_is_python_that_fits():
+    value = dict(a=[dict(b=(1,), c='x' * 60), {'d-e': None}], f=dict(g=['h' * 40] * 3))
+    text = source(value)
+    assert eval(text) == value
+    assert max(map(len, text.splitlines())) <= 88

@@ -1,0 +1,71 @@
+"""Give a config of MMPose, MMDetection, MMSegmentation or MMPretrain your backbone.
+
+python tools/swap_backbone.py mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py \
+    --checkpoint backbone.pth --out configs/mine.py
+
+The config that is written inherits the other and states only what differs. Before, it
+was built, took the weights and trained one step on random images.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+
+from saip_mm.downstream.swap import Refusal, Swapped, swap_backbone
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='library::path of a stock config, or a file')
+    parser.add_argument(
+        '--checkpoint',
+        required=True,
+        help='an exported backbone, a training checkpoint or a work directory',
+    )
+    parser.add_argument('--out', required=True, type=Path, help='config to write, .py')
+    args = parser.parse_args()
+    if args.out.suffix != '.py':
+        parser.error(f'--out {args.out} does not end in .py')
+    return args
+
+
+def summary(swapped: Swapped) -> str:
+    """What was done, for the terminal."""
+    levels = ', '.join(
+        'a vector' if level.stride is None else f'stride {level.stride}'
+        for level in swapped.levels
+    )
+    how = 'told the new channels' if swapped.adapted else 'given the channels they had'
+    step = (
+        f'one step on random images: loss {swapped.loss:.4g}'
+        if swapped.loss is not None
+        else f'built, step not tried: {swapped.not_tried}'
+    )
+    return (
+        f'backbone: {swapped.report}\nlevels as before ({levels}); neck or heads were '
+        f'{how}\n{step}'
+    )
+
+
+def main() -> int:
+    args = parse_args()
+    # Without a log file, MMEngine would print a line per initialised parameter.
+    MMLogger.get_current_instance().setLevel('WARNING')
+    try:
+        swapped = swap_backbone(args.config, args.checkpoint, args.out)
+    except Refusal as error:
+        print(f'error: {args.config}: {error}', file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(f'{summary(swapped)}\nwrote {args.out}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
