@@ -61,7 +61,7 @@ def check_images(dataset: object) -> None:
         return
     entries = [dataset.get_data_info(index) for index in range(len(dataset))]
     for key in ('img_path', 'seg_map_path'):
-        paths = list(dict.fromkeys(entry[key] for entry in entries if key in entry))
+        paths = list(dict.fromkeys(entry[key] for entry in entries if entry.get(key)))
         missing = find_missing('', paths)
         if missing:
             raise FileNotFoundError(
@@ -91,14 +91,11 @@ def useless_annotations(dataset: dict) -> Iterator[str]:
     no_area = [name for name, (_, _, w, h), _ in people if not (w > 0 and h > 0)]
     unseen = [name for name, _, points in people if points and not any(points[2::3])]
     for names, what in (
-        (no_area, 'boxes have no area'),
-        (unseen, 'people have no visible keypoint'),
+        (no_area, 'boxes have no area, and nothing is learnt from them'),
+        (unseen, 'people have no visible keypoint, and no pose is learnt from them'),
     ):
         if names:
-            yield (
-                f'{path}: {len(names)} of {len(people)} {what}, such as that of '
-                f'{names[0]}: nothing is learnt from them'
-            )
+            yield f'{path}: {len(names)} of {len(people)} {what}; {names[0]} is one'
 
 
 def _people_of_crowdhuman(path: Path) -> list[tuple]:

@@ -85,7 +85,7 @@ test_evaluator = dict(ann_file=f'{data_root}/{photographs}.json')
 
 max_epochs = 150
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-3, weight_decay=0.0),
+    optimizer=dict(lr=5e-4, weight_decay=0.0),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [

@@ -8,8 +8,8 @@ _base_ = '../../configs/downstream/parsing/lip_saip-vit-tiny_576x384.py'
 
 data_root = '{{$REAL_PEOPLE:work_dirs/real}}'
 photographs = '{{$PHOTOGRAPHS:photographs}}'
-size = (192, 288)
-scale = (288, 192)
+size = (288, 432)
+scale = (432, 288)
 channels = 64
 norm = dict(num_groups=8)  # of as many channels as ours
 model = dict(
@@ -55,7 +55,7 @@ test_dataloader = dict(
 )
 val_dataloader = val_cfg = val_evaluator = None
 
-max_epochs = 180
+max_epochs = 240
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=20),
