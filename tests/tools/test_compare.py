@@ -228,3 +228,11 @@ def test_a_damaged_result_is_named(tmp_path, trained, capsys):
     (tmp_path / 'tiny/seed0/result.json').write_text('{"probes"')
     assert call(TOOL, '--table', '--work-dir', tmp_path) == 1
     assert 'seed0/result.json is not a result' in capsys.readouterr().err
+
+
+def test_the_documented_table_is_that_of_the_kept_results(capsys):
+    results = ROOT / 'docs' / 'comparison'
+    assert call(TOOL, '--table', '--work-dir', results) is None
+    table = capsys.readouterr().out.strip()
+    assert '| random |' in table
+    assert table in (ROOT / 'docs' / 'comparison.md').read_text()
