@@ -157,12 +157,15 @@ def run_all(names: list[str], results: dict, args: argparse.Namespace) -> None:
 def table(results: dict, args: argparse.Namespace) -> str:
     """A summary per library and a line per config, as Markdown."""
     counts = Counter((name.split('::')[0], r['outcome']) for name, r in results.items())
-    lines = ['| library | ' + ' | '.join(OUTCOMES.values()) + ' |']
-    lines += ['| --- |' + ' ---: |' * len(OUTCOMES)]
+    lines = ['| library | of drawn | ' + ' | '.join(OUTCOMES.values()) + ' |']
+    lines += ['| --- | ---: |' + ' ---: |' * len(OUTCOMES)]
     for library in args.libraries:
         numbers = ' | '.join(str(counts[library, outcome]) for outcome in OUTCOMES)
         version = importlib.import_module(library).__version__
-        lines.append(f'| {LIBRARIES[library]} {version} | {numbers} |')
+        tried = sum(name.startswith(f'{library}::') for name in results)
+        lines.append(
+            f'| {LIBRARIES[library]} {version} | {tried} of {args.number} | {numbers} |'
+        )
     for library in args.libraries:
         lines += ['', f'## {LIBRARIES[library]}', '']
         lines += ['| config | outcome | route, or reason |', '| --- | --- | --- |']

@@ -44,7 +44,7 @@ def random_batch(stock: Stock, size: Size) -> dict:
 
 
 def _detection(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
-    """Boxes, labels, masks, and a label map where the pipeline loads one."""
+    """Boxes and labels; masks and a label map where the pipeline loads them."""
     from mmdet.structures import ReIDDataSample
     from mmdet.testing import demo_mm_inputs
 
@@ -55,11 +55,13 @@ def _detection(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
         return dict(inputs=_noise(rng, size), data_samples=samples)
     things, stuff = _numbers_of_classes(stock.model)
     steps = list(transforms(stock.cfg))
-    semantic = any(step.get('with_seg') or 'Panoptic' in step['type'] for step in steps)
+    panoptic = any('Panoptic' in step['type'] for step in steps)
+    masks = panoptic or any(step.get('with_mask') for step in steps)
+    semantic = panoptic or any(step.get('with_seg') for step in steps)
     factor = [step['scale_factor'] for step in steps if step['type'] == 'SegRescale']
     coarse = round(1 / factor[0]) if factor else 1
     batch = demo_mm_inputs(
-        _BATCH, [(3, *size)] * _BATCH, [4] * _BATCH, 3, coarse, True, semantic
+        _BATCH, [(3, *size)] * _BATCH, [4] * _BATCH, 3, coarse, masks, semantic
     )
     for sample in batch['data_samples']:
         sample.gt_instances.labels = torch.from_numpy(rng.integers(things, size=4))

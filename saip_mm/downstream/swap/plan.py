@@ -223,6 +223,8 @@ def _preprocessor(stock: Stock, weights: Weights) -> tuple[dict, dict]:
     new[rgb] = True
     if old.get('rgb_to_bgr'):
         new['rgb_to_bgr'] = False
+    if stock.library == 'mmseg' and not old.get('size') and not old.get('size_divisor'):
+        new['size'] = stock.size  # without either, MMSegmentation makes no batch
     new = {key: value for key, value in new.items() if old.get(key) != value}
     found = dict(data_preprocessor=new) if new else {}
     return (found, {}) if top else ({}, found)
