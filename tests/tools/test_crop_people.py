@@ -186,7 +186,8 @@ def test_real_photographs(run, test_data, tmp_path, name, crops):
 
 
 def test_without_mmdet_the_remedy_is_named(run, photos, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'mmdet', None)
+    for name in ('mmdet', 'mmdet.apis'):  # which another test may have imported
+        monkeypatch.setitem(sys.modules, name, None)
     options = ['--det-config', 'a.py', '--det-checkpoint', 'a.pth']
     status, _ = run(photos, tmp_path / 'out', *options)
     assert 'needs MMDetection' in status
