@@ -58,7 +58,7 @@ def configure(args: argparse.Namespace) -> Config:
     if 'backbone' in cfg.model:
         cfg.model.backbone.init_cfg = None
     if args.tta:
-        test_several_views(args.config, cfg)
+        view_several_times(args.config, cfg)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
@@ -66,7 +66,7 @@ def configure(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def test_several_views(path: str, cfg: Config) -> None:
+def view_several_times(path: str, cfg: Config) -> None:
     """Let ``cfg`` test with several views of every image."""
     for name in ('tta_model', 'tta_pipeline'):
         if name not in cfg:
