@@ -111,8 +111,10 @@ def _people_of_crowdhuman(path: Path) -> list[tuple]:
 def _people_of_coco(path: Path) -> list[tuple]:
     """Name, box (x, y, w, h) and keypoints (x, y, visibility, …) of everyone."""
     content = json.loads(path.read_text())
+    if not isinstance(content, dict):  # not COCO's; who reads it will say more
+        return []
     return [
-        (f'annotation {each["id"]}', each['bbox'], each.get('keypoints', ()))
+        (f'annotation {each.get("id")}', each['bbox'], each.get('keypoints', ()))
         for each in content.get('annotations', ())
-        if 'bbox' in each
+        if len(each.get('bbox', ())) == 4
     ]

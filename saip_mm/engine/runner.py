@@ -60,7 +60,8 @@ class SafeRunner(Runner):
                 'set. Are there annotations of the classes, and images with the names, '
                 'that its config expects?'
             ) from error
-        check_images(loader.dataset)
+        if is_main_process():
+            check_images(loader.dataset)
         return loader
 
     def train(self) -> nn.Module:

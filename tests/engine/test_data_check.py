@@ -67,6 +67,13 @@ def test_useless_annotations_of_coco(tmp_path):
     assert f'1 of {total} people have no visible keypoint' in unseen
 
 
+def test_annotations_that_are_not_of_coco(tmp_path):
+    config = dict(data_root=str(tmp_path), ann_file='captions.json')
+    for content in ([dict(caption='a man')], dict(annotations=[dict(caption='a man')])):
+        (tmp_path / 'captions.json').write_text(json.dumps(content))
+        assert list(useless_annotations(config)) == []
+
+
 def test_useless_annotations_of_crowdhuman(tmp_path):
     write('crowdhuman', tmp_path)
     config = dict(data_root=str(tmp_path), ann_file='annotation_train.odgt')
