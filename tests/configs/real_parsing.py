@@ -55,7 +55,7 @@ test_dataloader = dict(
 )
 val_dataloader = val_cfg = val_evaluator = None
 
-max_epochs = 240
+max_epochs = 360
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=20),
