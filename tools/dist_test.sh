@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test on N GPUs of this machine, or in N processes on its CPU where there is no GPU:
 #   tools/dist_test.sh CONFIG CHECKPOINT N [options of tools/test.py]
-# Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
+# Several machines: set NNODES, MASTER_ADDR (the first one) and PORT on each.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
@@ -17,10 +17,16 @@ shift 3
 : "${OMP_NUM_THREADS:=$((($(nproc) + processes - 1) / processes))}"
 export OMP_NUM_THREADS
 
+rendezvous=(
+    --rdzv-backend=c10d
+    --rdzv-endpoint="${MASTER_ADDR:-127.0.0.1}:${PORT:-29500}"
+)
+if [ -z "${MASTER_ADDR:-}" ]; then
+    rendezvous+=(--local-addr=127.0.0.1)  # the host's name need not be known
+fi
+
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$processes" \
+    --nproc-per-node="$processes" \
+    "${rendezvous[@]}" \
     "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

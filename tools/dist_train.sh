@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Train on N GPUs of this machine, or in N processes on its CPU where there is no GPU:
 #   tools/dist_train.sh CONFIG N [options of tools/train.py]
-# Several machines: set NNODES, NODE_RANK, MASTER_ADDR and PORT on each.
+# Several machines: set NNODES, MASTER_ADDR (the first one) and PORT on each.
+# Set MAX_RESTARTS=3, say, and all start again from the last whole checkpoint when a
+# process dies, three times at most.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
@@ -16,10 +18,20 @@ shift 2
 : "${OMP_NUM_THREADS:=$((($(nproc) + processes - 1) / processes))}"
 export OMP_NUM_THREADS
 
+rendezvous=(
+    --rdzv-backend=c10d
+    --rdzv-endpoint="${MASTER_ADDR:-127.0.0.1}:${PORT:-29500}"
+)
+if [ -z "${MASTER_ADDR:-}" ]; then
+    rendezvous+=(--local-addr=127.0.0.1)  # the host's name need not be known
+fi
+
+# Else processes that start again find the addresses of those that died.
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$processes" \
+    --nproc-per-node="$processes" \
+    "${rendezvous[@]}" \
+    --max-restarts="${MAX_RESTARTS:-0}" \
     "$(dirname "$0")/train.py" "$config" --launcher pytorch "$@"

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Train on a Slurm cluster:
+# Train on a Slurm cluster, in the foreground or as a batch job:
 #   [GPUS=8] [GPUS_PER_NODE=8] [CPUS_PER_TASK=12] [SRUN_ARGS="--time=3-0"] \
 #       tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]
+#   [SBATCH_ARGS="--time=1-0"] BATCH=1 tools/slurm_train.sh …
+# A batch job saves two minutes before its time is over, or when it is preempted, and
+# queues itself again; it goes on from the last whole checkpoint.
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
@@ -19,15 +22,32 @@ gpus_per_node=${GPUS_PER_NODE:-8}
 if [ "$gpus" -lt "$gpus_per_node" ]; then
     gpus_per_node=$gpus
 fi
+resources=(
+    --partition="$partition"
+    --job-name="$job_name"
+    --gres="gpu:$gpus_per_node"
+    --ntasks="$gpus"
+    --ntasks-per-node="$gpus_per_node"
+    --cpus-per-task="${CPUS_PER_TASK:-12}"
+)
+train=("${PYTHON:-python}" -u "$(dirname "$0")/train.py" "$config"
+    --work-dir "$work_dir" --launcher slurm "$@")
 
-# shellcheck disable=SC2086  # SRUN_ARGS holds several options
-exec srun --partition="$partition" \
-    --job-name="$job_name" \
-    --gres="gpu:$gpus_per_node" \
-    --ntasks="$gpus" \
-    --ntasks-per-node="$gpus_per_node" \
-    --cpus-per-task="${CPUS_PER_TASK:-12}" \
-    --kill-on-bad-exit=1 \
-    ${SRUN_ARGS:-} \
-    "${PYTHON:-python}" -u "$(dirname "$0")/train.py" "$config" \
-    --work-dir "$work_dir" --launcher slurm "$@"
+if [ -z "${BATCH:-}" ]; then
+    # shellcheck disable=SC2086  # SRUN_ARGS holds several options
+    exec srun "${resources[@]}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} "${train[@]}"
+fi
+
+mkdir -p "$work_dir"
+# 75 is the exit status of a training that was asked to stop and has saved.
+# shellcheck disable=SC2086  # SBATCH_ARGS holds several options
+exec sbatch "${resources[@]}" --requeue --signal=USR1@120 --open-mode=append \
+    --output="$work_dir/slurm-%j.log" ${SBATCH_ARGS:-} <<EOF
+#!/usr/bin/env bash
+srun --kill-on-bad-exit=0 ${SRUN_ARGS:-} $(printf '%q ' "${train[@]}") --resume
+status=\$?
+if [ \$status -eq 75 ]; then
+    scontrol requeue "\$SLURM_JOB_ID"
+fi
+exit \$status
+EOF

@@ -13,6 +13,7 @@ from mmengine.config import Config, DictAction
 from saip_mm.engine import choose_runner, use_cpu_processes
 from saip_mm.engine.checkpoint import resolve_checkpoint
 from saip_mm.engine.config import load_config
+from saip_mm.engine.saving import newest_valid
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,10 +51,15 @@ def configure(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    latest = Path(cfg.work_dir, 'last_checkpoint')
-    if args.resume and (args.resume != 'auto' or latest.exists()):
-        path = latest if args.resume == 'auto' else args.resume
-        cfg.resume, cfg.load_from = True, str(resolve_checkpoint(path))
+    # torchrun starts all processes again when one of them has died.
+    if args.resume is None and int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)):
+        args.resume = 'auto'
+    if args.resume == 'auto':
+        path = newest_valid(cfg.work_dir)
+    else:
+        path = args.resume and resolve_checkpoint(args.resume)
+    if path:
+        cfg.resume, cfg.load_from = True, str(path)
     return cfg
 
 

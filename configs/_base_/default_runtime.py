@@ -3,7 +3,13 @@
 default_hooks = dict(
     saip=dict(type='SAIPHook', momentum=0.996, end_momentum=1.0),
     logger=dict(type='LoggerHook', interval=50),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
+    quarantine=dict(type='QuarantineHook', max_share=0.01),
+    finite=dict(type='FiniteGuard', max_in_row=10),
+    collapse=dict(type='CollapseWatch'),
+    # After every epoch, and within epochs of more than half an hour.
+    checkpoint=dict(
+        type='SafeCheckpointHook', interval=1, minutes=30, max_keep_ckpts=3
+    ),
 )
 # What the teacher's features are good for, on drawn people that it never sees.
 custom_hooks = [dict(type='ProbeHook', interval=10)]

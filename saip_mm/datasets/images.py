@@ -7,6 +7,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.gif', '.tif')
 EXTENSIONS += ('.tiff', '.jp2', '.ppm', '.pgm', '.pbm')
+MAX_PIXELS = 50_000_000  # more would take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 
 
@@ -35,6 +36,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
+            _refuse_huge(image)
             ImageOps.exif_transpose(image, in_place=True)
             return np.array(_to_rgb(image))
     except ImageError as error:
@@ -94,6 +96,15 @@ def find_images(folder: str) -> list[str]:
             f'{" ".join(EXTENSIONS)}, and found {others} other files'
         )
     return images
+
+
+def _refuse_huge(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f'{width}×{height} pixels are more than {MAX_PIXELS:,}; shrink the image, '
+            'or remove it'
+        )
 
 
 def _refuse(error: OSError) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
+from .quarantine import Quarantine
+
 
 class PeopleDataset(BaseDataset, ABC):
     """Images of one person each, every one together with an image for its scene.
@@ -16,7 +18,8 @@ class PeopleDataset(BaseDataset, ABC):
     choices come from one generator that starts from the key. It is therefore the same
     in any worker, on any number of processes and after a resume.
 
-    An image that cannot be read is an error; no other one silently takes its place.
+    An image that cannot be used is an error, unless ``quarantine`` is set: then another
+    one takes its place, and it is listed.
 
     Subclasses give :meth:`load_data_list` (a list of small dicts, which MMEngine
     packs into one flat array that data loader workers share) and :meth:`load_image`.
@@ -40,6 +43,7 @@ class PeopleDataset(BaseDataset, ABC):
         data_prefix: dict | None = None,
     ) -> None:
         self.scenes = None if scenes is None else _build_scenes(scenes)
+        self.quarantine: Quarantine | None = None
         super().__init__(
             data_root=data_root,
             ann_file=ann_file,
@@ -86,14 +90,29 @@ class PeopleDataset(BaseDataset, ABC):
         ``rng`` (the sample's generator) and ``source`` (the image's name).
         """
         rng = np.random.default_rng(key)
-        data_info = self.get_data_info(key[-1])
         results = dict(
-            image=self.load_image(data_info),
-            scene=self._draw_scene(key[-1], rng),
+            image=self.load(key[-1], key),
+            scene=self._draw_scene(key, rng),
             rng=rng,
-            source=self.source(data_info),
+            source=self.source(self.get_data_info(key[-1])),
         )
         return self.pipeline(results)
+
+    def load(self, index: int, key: tuple[int, int, int]) -> np.ndarray:
+        """Image of an entry, or of the one that stands in for it in a sample.
+
+        Args:
+            index: Of the entry.
+            key: Of the sample that it is for.
+
+        Returns:
+            RGB image, uint8 ``[H, W, 3]``.
+        """
+        if self.quarantine is None:
+            return self.load_image(self.get_data_info(index))
+        return self.quarantine.load(
+            index, lambda i: self.load_image(self.get_data_info(i)), key
+        )
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Pack the data list as MMEngine does, in a third of its time and memory.
@@ -105,15 +124,17 @@ class PeopleDataset(BaseDataset, ABC):
         ends = np.cumsum([len(entry) for entry in entries])
         return np.frombuffer(b''.join(entries), dtype=np.uint8), ends
 
-    def _draw_scene(self, index: int, rng: np.random.Generator) -> np.ndarray:
+    def _draw_scene(
+        self, key: tuple[int, int, int], rng: np.random.Generator
+    ) -> np.ndarray:
         """A random image of the scenes' source, another than the sample's own."""
         scenes = self if self.scenes is None else self.scenes
         if scenes is self and len(self) > 1:
             other = int(rng.integers(len(self) - 1))
-            other += other >= index
+            other += other >= key[-1]
         else:
             other = int(rng.integers(len(scenes)))
-        return scenes.load_image(scenes.get_data_info(other))
+        return scenes.load(other, key)
 
 
 def _build_scenes(config: dict) -> PeopleDataset:

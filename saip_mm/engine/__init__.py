@@ -1,14 +1,20 @@
-from .hooks import SAIPHook
+from .guards import CollapseWatch, FiniteGuard
+from .hooks import QuarantineHook, SAIPHook
 from .loops import AccumulatingTrainLoop
 from .optimizer import BFloat16OptimWrapper, LayerDecay, WeightDecayGroups
 from .runner import PretrainingRunner, SafeRunner, choose_runner, use_cpu_processes
+from .saving import SafeCheckpointHook
 
 __all__ = [
     'AccumulatingTrainLoop',
     'BFloat16OptimWrapper',
+    'CollapseWatch',
+    'FiniteGuard',
     'LayerDecay',
     'PretrainingRunner',
+    'QuarantineHook',
     'SAIPHook',
+    'SafeCheckpointHook',
     'SafeRunner',
     'WeightDecayGroups',
     'choose_runner',

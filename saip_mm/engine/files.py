@@ -21,8 +21,18 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         with open(partial, 'rb+') as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
+        _sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put its names on the disk: else a power cut may take a new one back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

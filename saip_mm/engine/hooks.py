@@ -1,6 +1,7 @@
 """What happens around an optimizer step."""
 
 import math
+from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -9,6 +10,7 @@ from mmpretrain.registry import HOOKS
 from torch import nn
 
 from ..datasets import DrawViews
+from ..datasets.quarantine import Quarantine
 from .loops import AccumulatingTrainLoop
 
 
@@ -75,6 +77,39 @@ class SAIPHook(Hook):
             self.end
             - (self.end - self.start) * (1 + math.cos(math.pi * step / steps)) / 2
         )
+
+
+@HOOKS.register_module()
+class QuarantineHook(Hook):
+    """Lets a training do without some images, instead of ending with the first bad one.
+
+    They are listed in ``bad_images.jsonl`` of the work directory, those of a separate
+    source of scenes in ``bad_scenes.jsonl``.
+
+    Args:
+        max_share: Share of bad images above which the training is stopped.
+    """
+
+    def __init__(self, max_share: float = 0.01) -> None:
+        if not 0 <= max_share < 1:
+            raise ValueError(f'max_share={max_share} should be at least 0, below 1')
+        self.max_share = max_share
+
+    def before_train(self, runner: Runner) -> None:
+        people = runner.train_dataloader.dataset
+        self.sources = dict(bad_images=people, bad_scenes=people.scenes)
+        for name, source in self.sources.items():
+            if source is not None:
+                path = Path(runner.work_dir, f'{name}.jsonl')
+                source.quarantine = Quarantine(path, len(source), self.max_share)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        for source in self.sources.values():
+            if source is not None and (count := source.quarantine.count()):
+                runner.logger.warning(
+                    f'{count} of {len(source)} images could not be used so far, and '
+                    f'others stood in: see {source.quarantine.path}'
+                )
 
 
 def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:

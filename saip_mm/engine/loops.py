@@ -3,6 +3,9 @@
 from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
+from torch import nn
+
+from .guards import StepRefused
 
 
 @LOOPS.register_module()
@@ -12,6 +15,9 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     With ``optim_wrapper.accumulative_counts = k`` the batch that the loader gives is
     processed as k micro-batches: memory falls, the result stays. Learning rate, teacher
     momentum, logs and checkpoints all count optimizer steps.
+
+    Goes on from any step of an epoch, and passes over a step that
+    :class:`~saip_mm.engine.guards.FiniteGuard` refuses.
     """
 
     def __init__(self, runner, dataloader, max_epochs: int) -> None:
@@ -24,11 +30,12 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 'train_dataloader.batch_size'
             )
 
-    def run(self):
-        if self.iter != self.epoch * len(self.dataloader):
+    def run(self) -> nn.Module:
+        steps = len(self.dataloader)
+        if not 0 <= self.iter - self.epoch * steps <= steps:
             raise ValueError(
-                f'the checkpoint made {self.iter} steps in {self.epoch} epochs, but an '
-                f'epoch now has {len(self.dataloader)} steps: resume with the same '
+                f'the checkpoint made {self.iter} steps, {self.epoch} whole epochs '
+                f'among them, but an epoch now has {steps} steps: resume with the same '
                 'images and the same global batch (train_dataloader.batch_size × '
                 'processes), or start anew from its weights with load_from'
             )
@@ -41,6 +48,17 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         )
         return super().run()
 
+    def run_epoch(self) -> None:
+        """The steps of an epoch that are not done yet."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self.iter - self.epoch * len(self.dataloader)
+        self.dataloader.sampler.start = done * self.dataloader.batch_size
+        for idx, data_batch in enumerate(self.dataloader, done):
+            self.run_iter(idx, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """One optimizer step.
 
@@ -50,11 +68,18 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         """
         runner = self.runner
         runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
-        logs = [
-            runner.model.train_step(micro_batch, optim_wrapper=runner.optim_wrapper)
-            for micro_batch in self._split(data_batch)
-        ]
-        outputs = {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
+        try:
+            logs = [
+                runner.model.train_step(micro_batch, optim_wrapper=runner.optim_wrapper)
+                for micro_batch in self._split(data_batch)
+            ]
+        except StepRefused:
+            runner.optim_wrapper.zero_grad()
+            outputs = None
+        else:
+            outputs = {
+                name: sum(log[name] for log in logs) / len(logs) for name in logs[0]
+            }
         runner.call_hook(
             'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
         )

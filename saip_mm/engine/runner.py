@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from .checkpoint import load_weights, read_checkpoint, resolve_checkpoint
 from .convert import state_dict_of
 from .data_check import check_images, check_places, places, useless_annotations
+from .saving import restore_logs
 
 
 class SafeRunner(Runner):
@@ -68,6 +69,8 @@ class SafeRunner(Runner):
         """Train; what stops the training is in the log file as well."""
         try:
             return super().train()
+        except SystemExit:
+            raise
         except BaseException:
             files = [h for h in self.logger.handlers if isinstance(h, FileHandler)]
             record = self.logger.makeRecord(
@@ -165,6 +168,8 @@ class PretrainingRunner(SafeRunner):
             )
         self.logger.info(f'{path}: {report}')
         self._has_loaded = True
+        if 'message_hub' in checkpoint:
+            checkpoint['message_hub'] = restore_logs(checkpoint['message_hub'])
         return checkpoint
 
 

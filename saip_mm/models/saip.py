@@ -75,9 +75,10 @@ class SAIP(BaseSelfSupervisor):
             data_samples: Not used; part of MMPretrain's interface.
 
         Returns:
-            dict: Of the objectives that have a head, ``loss_csm`` with ``loss_attn``
-            and ``teacher_entropy``; ``loss_csr``; ``loss_css_inst`` and
-            ``loss_css_roi``.
+            dict: Of the objectives that have a head, ``loss_csm`` with ``loss_attn``,
+            ``teacher_entropy`` and ``feature_std``, the spread of the teacher's unit
+            tokens (0: all images alike, 1: in all directions); ``loss_csr``;
+            ``loss_css_inst`` and ``loss_css_roi``.
         """
         until = 'end' if self.matching else 'middle'
         globals_ = self.student(
@@ -108,6 +109,7 @@ class SAIP(BaseSelfSupervisor):
         if self.training:
             self.matching.see(target)
         losses = self.matching.loss(logits, target)
+        losses['feature_std'] = _spread(expert.image_token)
         if globals_.attention is not None:
             losses['loss_attn'] = self.matching.attention_loss(
                 globals_.attention, expert.attention
@@ -157,19 +159,6 @@ class SAIP(BaseSelfSupervisor):
             scene = self.teacher['encoder'](scenes, until='middle')
         return self.search(queries, scene.middle_map)
 
-    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict]:
-        """Sum the losses, and stop before a non-finite one can spoil the weights."""
-        total, log_vars = super().parse_losses(losses)
-        if not torch.isfinite(total):
-            bad = {k: v.item() for k, v in losses.items() if not v.isfinite()}
-            raise FloatingPointError(
-                f'non-finite loss {bad}: training stops before the weights change, '
-                'and the last checkpoint is kept. Resume from it in full precision '
-                "(optim_wrapper.type='OptimWrapper'), or start anew from its weights "
-                'with load_from and a lower learning rate'
-            )
-        return total, log_vars
-
     def after_step(self, momentum: float) -> None:
         """Let the teacher and the centre follow, once the optimizer really stepped.
 
@@ -211,3 +200,9 @@ class SAIP(BaseSelfSupervisor):
 def _fold(views: Tensor) -> Tensor:
     """[B, V, 3, h, w] → [V·B, 3, h, w], view by view."""
     return views.transpose(0, 1).flatten(0, 1)
+
+
+def _spread(tokens: Tensor) -> Tensor:
+    """Root of the summed variances of unit tokens [N, C] over N."""
+    unit = nn.functional.normalize(tokens.float(), dim=-1)
+    return unit.var(0, correction=0).sum().sqrt()

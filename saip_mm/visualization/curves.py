@@ -61,6 +61,12 @@ def loss_charts(series: Series, prototypes: int | None = None) -> list[Chart]:
             {'whole person': 'loss_css_inst', 'part of it': 'loss_css_roi'},
             {},
         ),
+        (
+            "Spread of the teacher's tokens",
+            '0: all images alike',
+            {'standard deviation': 'feature_std'},
+            {},
+        ),
         ('Learning rate', 'first parameter group', dict(lr='lr'), {}),
     ]
     named = {name for _, _, names, _ in plan for name in names.values()}

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..engine.saving import saved_checkpoints
+
 Series = dict[str, list[tuple[int, float]]]
 """Points (optimizer steps done, value) of every scalar, by name, in order of steps."""
 
 _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
-_SAVED = re.compile(r'Saving checkpoint at (\d+) epochs')
+_SAVED = re.compile(r'Saved .*epoch_(\d+)\.pth')
 _RESUMED = re.compile(r'resumed epoch: (\d+), iter: (\d+)')
 _PROCESSES = re.compile(r'^\s*GPU number: (\d+)$', re.MULTILINE)
 _ENVIRONMENT = re.compile(r'System environment:\n(.*?)\n(?:Runtime|-{20})', re.DOTALL)
@@ -111,8 +113,7 @@ class WorkDir:
 
     def checkpoints(self) -> list[Path]:
         """Training checkpoints, the latest first."""
-        files = [*self.path.glob('epoch_*.pth'), *self.path.glob('iter_*.pth')]
-        return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)
+        return saved_checkpoints(self.path)
 
     def series(self) -> Series:
         """All scalars over the runs; of steps done twice, those of the later run."""
@@ -143,15 +144,16 @@ class WorkDir:
 
     def progress(self, max_epochs: int | None) -> Progress:
         """How far the training is, of ``max_epochs`` where the config says."""
-        log, per_epoch = self.log, None
+        log = self.log
+        steps_of_epochs = [of for run in self.runs for *_, of in _STEP.findall(run.log)]
+        per_epoch = int(steps_of_epochs[-1]) if steps_of_epochs else None
         step = max((points[-1][0] for points in self.series().values()), default=0)
         saved = max(map(int, _SAVED.findall(log)), default=0)
         if resumed := _RESUMED.findall(log):
             epochs, step = map(int, resumed[-1])
-            per_epoch = step // max(epochs, 1)
             saved = max(saved, epochs)
         if found := _STEP.findall(log):
-            epoch, iteration, per_epoch = map(int, found[-1])
+            epoch, iteration, _ = map(int, found[-1])
             step = max(step, (epoch - 1) * per_epoch + iteration)
         if per_epoch:
             step = max(step, saved * per_epoch)

@@ -169,13 +169,6 @@ def test_a_key_that_no_class_knows_is_refused():
         MODELS.build(cfg)
 
 
-def test_a_non_finite_loss_stops_before_the_weights_change():
-    model = tiny_model()
-    losses = dict(loss_csm=torch.tensor(1.0), loss_csr=torch.tensor(float('nan')))
-    with pytest.raises(FloatingPointError, match='loss_csr'):
-        model.parse_losses(losses)
-
-
 def test_bfloat16_gives_nearly_the_same_losses():
     model, inputs = tiny_model(), tiny_inputs()
     with torch.no_grad():

@@ -80,7 +80,7 @@ def test_a_finished_run(work_dir, capsys):
     assert 'Finished: 6 of 6 optimizer steps, 48 images seen' in page.text['']
     assert list(page.text)[1:] == TITLES
     pictures = page.pictures
-    assert pictures['Losses'] == 6
+    assert pictures['Losses'] == 7
     assert pictures['Training samples'] == 3 * 7
     assert pictures['Reconstruction'] == 6 * 4
     assert pictures['Search'] == 6 * 5
@@ -118,7 +118,7 @@ def test_a_run_without_checkpoint(work_dir):
     for file in work_dir.glob('*.pth'):
         file.unlink()
     page = report(work_dir)
-    assert page.pictures['Losses'] == 6 and page.pictures['Training samples'] == 21
+    assert page.pictures['Losses'] == 7 and page.pictures['Training samples'] == 21
     for title in ('Reconstruction', 'Search', 'Attention', 'Nearest neighbours'):
         assert 'There is no checkpoint yet.' in page.text[title]
 
@@ -145,7 +145,7 @@ def test_a_config_that_is_not_there(work_dir):
     for file in work_dir.rglob('*.py'):
         file.unlink()
     page = report(work_dir)
-    assert page.pictures['Losses'] == 6
+    assert page.pictures['Losses'] == 7
     for title in ('Training samples', 'Search', 'Config'):
         assert 'has no config' in page.text[title]
 
@@ -160,11 +160,15 @@ def test_the_config_inside_a_checkpoint_is_not_run(work_dir):
 
 def test_what_stopped_a_training_is_shown(tmp_path):
     with pytest.raises(FloatingPointError):
-        options = ['--cfg-options', 'optim_wrapper.optimizer.lr=1e30']
-        call('tools/train.py', TINY, '--work-dir', tmp_path, *options)
+        options = [
+            'optim_wrapper.optimizer.lr=1e30',
+            'default_hooks.finite.max_in_row=2',
+        ]
+        arguments = ['--work-dir', tmp_path, '--cfg-options', *options]
+        call('tools/train.py', TINY, *arguments)
     page = report(tmp_path)
     assert 'Stopped by an error' in page.text['']
-    assert 'FloatingPointError: non-finite loss' in page.text['']
+    assert 'FloatingPointError: 2 steps in a row were not finite' in page.text['']
 
 
 def test_heads_that_are_left_out(tmp_path):
@@ -174,7 +178,7 @@ def test_heads_that_are_left_out(tmp_path):
     page = report(tmp_path)
     assert 'no reconstruction head' in page.text['Reconstruction']
     assert 'no search head' in page.text['Search']
-    assert page.pictures['Attention'] == 30 and page.pictures['Losses'] == 4
+    assert page.pictures['Attention'] == 30 and page.pictures['Losses'] == 5
 
 
 def test_images_of_a_folder(work_dir, tmp_path):
@@ -193,7 +197,7 @@ def test_a_folder_without_images(work_dir, tmp_path):
     (tmp_path / 'empty').mkdir()
     page = report(work_dir, '--images', tmp_path / 'empty')
     assert 'no images in it' in page.text['Search']
-    assert page.pictures['Losses'] == 6
+    assert page.pictures['Losses'] == 7
 
 
 def test_names_are_escaped(work_dir, tmp_path):

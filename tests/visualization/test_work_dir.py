@@ -69,7 +69,7 @@ def test_environment_and_processes(tmp_path):
 
 def test_a_finished_run(tmp_path):
     log = step_line(1, 1, 5) + step_line(21, 2, 7)
-    log += '2026/01/02 03:04:31 - mmengine - INFO - Saving checkpoint at 2 epochs\n'
+    log += '2026/01/02 03:04:31 - mmengine - INFO - Saved run/epoch_2.pth\n'
     done = add_run(tmp_path, '20260101_000000', {5: 1.0, 17: 1.0}, log).progress(2)
     assert (done.state, done.step, done.steps, done.seconds) == ('finished', 20, 20, 30)
 

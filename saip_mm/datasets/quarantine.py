@@ -1,0 +1,104 @@
+"""Images that cannot be used: who stands in for them, and where they are listed."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from .images import ImageError
+
+
+class TooManyBadImages(RuntimeError):
+    """More images cannot be used than a training may do without."""
+
+
+class Quarantine:
+    """Replaces images that cannot be used, and lists them in a file.
+
+    The file has a line of JSON per image, ``index`` and ``reason``, and can be read at
+    any time. Workers and processes share it: each image is in it once.
+
+    Args:
+        path: The file; what is in it already counts.
+        total: Images of the data set.
+        max_share: Share of them that may be bad.
+    """
+
+    def __init__(self, path: str | os.PathLike, total: int, max_share: float) -> None:
+        self.path = Path(path)
+        self.total = total
+        self.max_share = max_share
+        self.known: set[int] = set()
+
+    def load(
+        self, index: int, load: Callable[[int], np.ndarray], key: tuple[int, ...]
+    ) -> np.ndarray:
+        """An image, or the one that stands in for it.
+
+        Args:
+            index: Which image.
+            load: Reads an image by index, or raises ImageError.
+            key: Numbers that settle the stand-in, which is therefore the same in any
+                worker, on any process and after a resume.
+
+        Returns:
+            RGB image, uint8 ``[H, W, 3]``.
+
+        Raises:
+            TooManyBadImages: If more than ``max_share`` of all images are bad.
+        """
+        rng = None
+        while True:
+            try:
+                return load(index)
+            except ImageError as error:
+                self.add(index, str(error))
+            rng = rng or np.random.default_rng((*key, index))
+            index = int(rng.integers(self.total))
+
+    def add(self, index: int, reason: str) -> None:
+        """List an image, unless it is listed.
+
+        Raises:
+            TooManyBadImages: If these are too many.
+        """
+        if index in self.known:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, 'a+') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            lines = file.readlines()
+            cut_off = bool(lines) and not lines[-1].endswith('\n')
+            self.known = _indices(lines)
+            if index not in self.known:
+                line = json.dumps(dict(index=index, reason=reason))
+                file.write(f'\n{line}\n' if cut_off else f'{line}\n')
+                self.known.add(index)
+        if len(self.known) > self.max_share * self.total:
+            raise TooManyBadImages(
+                f'{len(self.known)} of {self.total} images cannot be used, more than '
+                f'max_share={self.max_share}. {self.path} lists them with the '
+                f'reasons; the last one: {reason}'
+            )
+
+    def count(self) -> int:
+        """How many images are listed."""
+        if not self.path.exists():
+            return 0
+        with open(self.path) as file:
+            return len(_indices(file))
+
+
+def _indices(lines: Iterable[str]) -> set[int]:
+    """The images listed; a line that is not whole, after a crash, does not count."""
+    indices = set()
+    for line in lines:
+        try:
+            indices.add(json.loads(line)['index'])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return indices

@@ -1,0 +1,232 @@
+"""Is this machine ready to train? `python -m saip_mm.doctor [CONFIG]`.
+
+One line per finding: ok, warn or fail, with what to do. With a config, its data and
+batch are looked at as well. The exit status is 1 if anything fails.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+OK, WARN, FAIL = 'ok', 'warn', 'fail'
+
+# What was tested together; also pinned in constraints.txt. Other names are those of the
+# packages before their maintained forks.
+TESTED = {
+    'torch': ('2.11.0', ()),
+    'torchvision': ('0.26.0', ()),
+    'onedl-mmengine': ('0.10.12', ('mmengine',)),
+    'onedl-mmcv': ('2.3.6', ('mmcv', 'mmcv-lite')),
+    'onedl-mmpretrain': ('1.3.6', ('mmpretrain',)),
+}
+DOWNSTREAM = {
+    'onedl-mmdetection': ('3.5.1', ('mmdet',)),
+    'onedl-mmsegmentation': ('1.4.2', ('mmsegmentation',)),
+    'mmpose': ('1.3.2', ()),
+}
+GIB = 2**30
+
+
+class Finding(NamedTuple):
+    """A line of the report."""
+
+    level: str
+    text: str
+    remedy: str = ''
+
+
+def versions() -> Iterator[Finding]:
+    """What is installed, beside what was tested."""
+    for packages, needed in ((TESTED, True), (DOWNSTREAM, False)):
+        for package, (tested, others) in packages.items():
+            found = next(filter(None, map(_installed, (package, *others))), None)
+            if found is None:
+                yield Finding(
+                    FAIL if needed else WARN,
+                    f'{package} is not installed',
+                    'tools/install.sh pretrain'
+                    if needed
+                    else 'tools/install.sh complete, for downstream tasks',
+                )
+            elif found[1].split('+')[0] != tested:
+                yield Finding(
+                    WARN,
+                    f'{found[0]} {found[1]}; tested was {package} {tested}',
+                    f"pip install '{package}=={tested}', should something fail",
+                )
+            else:
+                yield Finding(OK, f'{found[0]} {found[1]}')
+
+
+def _installed(package: str) -> tuple[str, str] | None:
+    try:
+        return package, importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def compiled_ops() -> Iterator[Finding]:
+    """MMCV's operators, which MMDetection and MMPose need."""
+    if find_spec('mmcv') and find_spec('mmcv._ext'):
+        yield Finding(OK, "MMCV's compiled operators are there")
+    else:
+        yield Finding(
+            WARN,
+            'MMCV has no compiled operators; pretraining does without',
+            'tools/install.sh complete, for MMDetection and MMPose',
+        )
+
+
+def devices() -> Iterator[Finding]:
+    """GPUs, precisions, and how processes talk."""
+    if not torch.cuda.is_available():
+        yield Finding(
+            WARN,
+            f'no GPU that torch {torch.__version__} can use; {os.cpu_count()} cores',
+            'enough to try things; for a GPU, look at nvidia-smi and the CUDA version '
+            'that the driver supports',
+        )
+    for index in range(torch.cuda.device_count()):
+        name = torch.cuda.get_device_name(index)
+        memory = torch.cuda.get_device_properties(index).total_memory / GIB
+        precision = torch.cuda.is_bf16_supported(including_emulation=False)
+        yield Finding(
+            OK if precision else WARN,
+            f'GPU {index}: {name}, {memory:.0f} GiB, '
+            f'{"with" if precision else "without"} bfloat16',
+            '' if precision else "set optim_wrapper.type='AmpOptimWrapper' (float16)",
+        )
+    for backend, there in (
+        ('nccl', torch.distributed.is_nccl_available()),
+        ('gloo', torch.distributed.is_gloo_available()),
+    ):
+        if there:
+            yield Finding(OK, f'torch has {backend}')
+        else:
+            needed = backend == 'gloo' or torch.cuda.device_count() > 1
+            yield Finding(
+                FAIL if needed else WARN,
+                f'torch has no {backend}, which several processes need',
+                "install PyPI's torch",
+            )
+
+
+def storage(work_dir: Path) -> Iterator[Finding]:
+    """Room for checkpoints, and for batches on their way between processes."""
+    folder = next(each for each in (work_dir, *work_dir.parents) if each.is_dir())
+    if not os.access(folder, os.W_OK):
+        yield Finding(FAIL, f'{folder} cannot be written', 'choose another --work-dir')
+    free = shutil.disk_usage(folder).free / GIB
+    yield Finding(
+        OK if free > 20 else WARN if free > 5 else FAIL,
+        f'{free:.0f} GiB free for {work_dir}',
+        '' if free > 20 else 'a checkpoint of ViT-Tiny takes 1 GiB; make room',
+    )
+    shared = Path('/dev/shm')
+    if shared.is_dir():
+        room = shutil.disk_usage(shared).free / GIB
+        yield Finding(
+            OK if room > 2 else WARN,
+            f'{room:.1f} GiB of shared memory, by which workers hand over batches',
+            '' if room > 2 else 'docker run --shm-size=16g, or fewer workers',
+        )
+
+
+def small_step() -> Iterator[Finding]:
+    """A forward and a backward pass of the backbone."""
+    from .models import SAIPViT
+
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    backbone = SAIPViT(out_type='cls_token').to(device)
+    backbone.init_weights()
+    (tokens,) = backbone(torch.randn(2, 3, 256, 128, device=device))
+    tokens.square().sum().backward()
+    gradient = backbone.cls_token.grad
+    if gradient is not None and gradient.isfinite().all():
+        yield Finding(OK, f'a step of ViT-Tiny on {device}')
+    else:
+        yield Finding(FAIL, f'a step of ViT-Tiny on {device} gave bad gradients')
+
+
+def config(path: str, options: dict) -> Iterator[Finding]:
+    """The config's model, its data, and one batch of them."""
+    from mmengine.registry import DATASETS, MODELS, init_default_scope
+
+    from .engine.config import load_config
+
+    cfg = load_config(path, options)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    count = sum(each.numel() for each in model.parameters()) / 1e6
+    yield Finding(OK, f'{path}: {type(model).__name__} of {count:.1f} M parameters')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    yield Finding(OK, f'{len(dataset):,} training images')
+    for index in {0, len(dataset) // 2, len(dataset) - 1}:
+        dataset[index]
+    yield Finding(OK, 'the first, the middle and the last of them can be used')
+    batch = cfg.train_dataloader.batch_size
+    workers = cfg.train_dataloader.num_workers
+    processes = max(1, torch.cuda.device_count())
+    if workers * processes > (os.cpu_count() or 1):
+        yield Finding(
+            WARN,
+            f'{workers} workers for each of {processes} processes on '
+            f'{os.cpu_count()} cores',
+            'lower train_dataloader.num_workers',
+        )
+    if len(dataset) < batch * processes:
+        yield Finding(
+            FAIL,
+            f'{len(dataset)} images do not fill {processes} batches of {batch}',
+            'lower train_dataloader.batch_size',
+        )
+
+
+def examine(check: Callable, *arguments: object) -> Iterator[Finding]:
+    """The findings of a check; that it fails is one as well."""
+    try:
+        yield from check(*arguments)
+    except Exception as error:  # whatever it is, the other checks go on
+        reason = str(error).strip() or type(error).__name__
+        yield Finding(FAIL, f'{check.__name__.replace("_", " ")}: {reason}')
+
+
+def main() -> int:
+    from mmengine.config import DictAction
+    from mmengine.logging import MMLogger
+
+    parser = argparse.ArgumentParser(
+        prog='python -m saip_mm.doctor',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', nargs='?', help='config to look at')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs').absolute())
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    args = parser.parse_args()
+    MMLogger.get_current_instance().setLevel('ERROR')
+    checks = [(versions,), (compiled_ops,), (devices,)]
+    checks += [(storage, args.work_dir.absolute()), (small_step,)]
+    if args.config:
+        checks.append((config, args.config, args.cfg_options))
+    worst = 0
+    for check in checks:
+        for finding in examine(*check):
+            print(f'{finding.level:4}  {finding.text}')
+            if finding.remedy:
+                print(f'      → {finding.remedy}')
+            worst |= finding.level == FAIL
+    return worst
+
+
+if __name__ == '__main__':
+    sys.exit(main())

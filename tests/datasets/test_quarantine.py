@@ -1,0 +1,128 @@
+"""Images that cannot be used do not end a training."""
+
+import json
+import multiprocessing
+
+import numpy as np
+import pytest
+from launch import TINY, call
+from PIL import Image
+
+from saip_mm.datasets import PersonImages
+from saip_mm.datasets.images import ImageError
+from saip_mm.datasets.quarantine import Quarantine, TooManyBadImages
+
+KEY = (0, 0, 3)
+
+
+def read(index: int) -> np.ndarray:
+    if index % 3 == 0:
+        raise ImageError(f'image {index} is broken')
+    return np.full((4, 2, 3), index, np.uint8)
+
+
+def listed(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_another_image_stands_in_and_the_bad_one_is_listed_once(tmp_path):
+    path = tmp_path / 'bad.jsonl'
+    quarantine = Quarantine(path, total=30, max_share=0.5)
+    stand_in = quarantine.load(3, read, KEY)
+    assert stand_in[0, 0, 0] % 3
+    assert listed(path)[0] == dict(index=3, reason='image 3 is broken')
+    before = path.read_text()
+    again = Quarantine(path, total=30, max_share=0.5).load(3, read, KEY)
+    np.testing.assert_array_equal(again, stand_in)  # whoever asks
+    assert path.read_text() == before
+    others = [quarantine.load(3, read, (0, epoch, 3))[0, 0, 0] for epoch in range(9)]
+    assert len(set(others)) > 3  # in other epochs others stand in
+
+
+def test_too_many_are_an_error(tmp_path):
+    quarantine = Quarantine(tmp_path / 'bad.jsonl', total=30, max_share=0.1)
+    for index in (0, 3, 6):
+        quarantine.add(index, 'broken')
+    with pytest.raises(TooManyBadImages, match=r'4 of 30 .*max_share=0.1.*bad.jso'):
+        quarantine.add(9, 'broken')
+
+
+def test_a_line_that_a_crash_cut_off_is_no_problem(tmp_path):
+    path = tmp_path / 'bad.jsonl'
+    path.write_text('{"index": 3, "reason": "a"}\n{"index": 5, "re')
+    quarantine = Quarantine(path, total=30, max_share=0.5)
+    assert quarantine.count() == 1
+    quarantine.add(7, 'broken')
+    assert quarantine.count() == 2
+
+
+def add_all(path, numbers) -> None:
+    quarantine = Quarantine(path, total=1000, max_share=0.9)
+    for number in numbers:
+        quarantine.add(number, 'broken')
+
+
+def test_processes_share_the_list(tmp_path):
+    path = tmp_path / 'bad.jsonl'
+    workers = [
+        multiprocessing.Process(target=add_all, args=(path, range(100)))
+        for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(entry['index'] for entry in listed(path)) == list(range(100))
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of twelve images, two of which cannot be used."""
+    folder = tmp_path / 'people'
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        pixels = rng.integers(0, 255, (80, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f'{i:02}.jpg')
+    content = (folder / '03.jpg').read_bytes()
+    (folder / '03.jpg').write_bytes(content[: len(content) // 2])
+    Image.new('RGB', (50000, 2)).save(folder / '05.png')
+    (folder / '05.jpg').unlink()
+    return folder
+
+
+def test_training_goes_on_without_them(photographs, tmp_path):
+    work_dir = tmp_path / 'run'
+    options = [
+        'train_dataloader.num_workers=2',
+        'train_dataloader.batch_size=6',
+        'default_hooks.quarantine.max_share=0.2',
+    ]
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(TINY)!r}\n'
+        'train_dataloader = dict(dataset=dict(_delete_=True, type="PersonImages",\n'
+        f'    data_root={str(photographs)!r},\n'
+        '    pipeline={{_base_.train_dataloader.dataset.pipeline}}))\n'
+    )
+    arguments = [config, '--work-dir', work_dir, '--cfg-options', *options]
+    call('tools/train.py', *arguments)
+    bad = listed(work_dir / 'bad_images.jsonl')
+    assert {entry['index'] for entry in bad} == {3, 5}
+    reasons = ' '.join(entry['reason'] for entry in bad)
+    assert '03.jpg' in reasons and '2x50000 pixels' in reasons
+    with pytest.raises(RuntimeError, match='1 of 12 images cannot be used, more than'):
+        arguments[-1] = 'default_hooks.quarantine.max_share=0.01'
+        call('tools/train.py', *[*arguments[:2], tmp_path / 'strict', *arguments[3:]])
+
+
+def test_data_are_checked_beforehand(photographs, tmp_path, capsys):
+    out, good = tmp_path / 'bad.jsonl', tmp_path / 'good.txt'
+    arguments = ['--out', out, '--good', good, '--processes', 2]
+    assert call('tools/check_data.py', photographs, *arguments) == 1
+    assert '2 of 12 images cannot be used' in capsys.readouterr().out
+    assert [entry['index'] for entry in listed(out)] == [3, 5]
+    dataset = PersonImages(data_root=str(photographs), ann_file=str(good))
+    assert len(dataset) == 10
+    assert call('tools/check_data.py', tmp_path / 'none', '--out', out) == 1
+    assert 'error: ' in capsys.readouterr().err

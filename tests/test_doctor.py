@@ -1,0 +1,77 @@
+"""python -m saip_mm.doctor"""
+
+import importlib.metadata
+import re
+
+import pytest
+from launch import ROOT, TINY
+
+from saip_mm import doctor
+
+
+def levels(findings) -> list[str]:
+    return [finding.level for finding in findings]
+
+
+def test_the_tested_versions_are_the_pinned_ones():
+    pins = dict(
+        re.findall(r'^([\w-]+)==([\w.]+)', (ROOT / 'constraints.txt').read_text(), re.M)
+    )
+    for package, (tested, _) in {**doctor.TESTED, **doctor.DOWNSTREAM}.items():
+        assert pins[package] == tested
+
+
+def test_other_versions_and_missing_packages(monkeypatch):
+    installed = dict(torch='2.1.0', mmengine='0.10.4', torchvision='0.26.0+cu130')
+
+    def version(package):
+        if package in installed:
+            return installed[package]
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, 'version', version)
+    found = [f'{each.level} {each.text}' for each in doctor.versions()]
+    assert 'warn torch 2.1.0; tested was torch 2.11.0' in found
+    assert 'ok torchvision 0.26.0+cu130' in found
+    assert 'warn mmengine 0.10.4; tested was onedl-mmengine 0.10.12' in found
+    assert 'fail onedl-mmcv is not installed' in found
+    assert 'warn mmpose is not installed' in found
+
+
+@pytest.mark.parametrize(
+    'free, level', [(100, doctor.OK), (10, doctor.WARN), (1, doctor.FAIL)]
+)
+def test_room_on_the_disk(free, level, monkeypatch, tmp_path):
+    usage = doctor.shutil._ntuple_diskusage(0, 0, free * doctor.GIB)
+    monkeypatch.setattr(doctor.shutil, 'disk_usage', lambda path: usage)
+    assert levels(doctor.storage(tmp_path / 'not' / 'yet'))[0] == level
+
+
+def test_a_check_that_fails_is_a_finding():
+    def small_step():
+        yield doctor.Finding(doctor.OK, 'first')
+        raise RuntimeError('out of memory')
+
+    found = list(doctor.examine(small_step))
+    assert levels(found) == [doctor.OK, doctor.FAIL]
+    assert found[1].text == 'small step: out of memory'
+
+
+def report(monkeypatch, capsys, *arguments: object) -> tuple[int, str]:
+    monkeypatch.setattr('sys.argv', ['doctor', *map(str, arguments)])
+    status = doctor.main()
+    return status, capsys.readouterr().out
+
+
+def test_a_config_that_can_be_trained(monkeypatch, capsys):
+    status, out = report(monkeypatch, capsys, TINY)
+    assert status == 0
+    assert 'ok    24 training images' in out
+    assert 'a step of ViT-Tiny' in out
+
+
+def test_a_config_without_its_data(monkeypatch, capsys):
+    config = ROOT / 'configs/pretrain/saip_vit-tiny.py'
+    status, out = report(monkeypatch, capsys, config)
+    assert status == 1
+    assert re.search(r'fail  config: .*(no such|not exist)', out)
