@@ -45,8 +45,11 @@ DOWNSTREAM = (
 )
 # torch's exporter needs onnxscript.
 ONNX = ('onnx', 'onnxruntime', 'onnxscript')
+# Millions of images in few large files.
+SHARDS = ('litdata',)
 DEV = (
     *ONNX,
+    *SHARDS,
     'pytest',
     'pytest-xdist',
     'hypothesis',
@@ -99,6 +102,7 @@ setup(
     extras_require={
         'pretrain': pinned(PRETRAIN),
         'downstream': pinned(DOWNSTREAM),
+        'shards': pinned(SHARDS),
         'onnx': pinned(ONNX),
         'dev': pinned(DEV),
     },

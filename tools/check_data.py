@@ -17,13 +17,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.registry import DATASETS, init_default_scope
 from rich.progress import track
 
-from saip_mm.datasets import PersonImages
 from saip_mm.datasets.images import ImageError
 from saip_mm.datasets.people import PeopleDataset
-from saip_mm.engine.config import load_config
+from saip_mm.engine.config import training_images
 from saip_mm.engine.files import write_text
 
 dataset: PeopleDataset  # in the worker processes as well, which are forked
@@ -33,7 +31,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('source', help='config file, or folder of images')
+    parser.add_argument(
+        'source', help='config file; folder or list of images; or shards'
+    )
     parser.add_argument('--out', required=True, type=Path, help='list of bad images')
     parser.add_argument(
         '--good', type=Path, help='list of the others (images in a folder or a list)'
@@ -54,15 +54,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def open_source(args: argparse.Namespace) -> PeopleDataset:
-    """The images that a config trains with, or those of a folder."""
-    if Path(args.source).is_dir():
-        return PersonImages(data_root=args.source)
-    cfg = load_config(args.source, args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    return DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
-
-
 def reason(index: int) -> str | None:
     """Why an image cannot be used; None if it can."""
     try:
@@ -76,7 +67,7 @@ def main() -> int:
     global dataset
     args = parse_args()
     try:
-        dataset = open_source(args)
+        dataset = training_images(args.source, args.cfg_options)
         if args.good and 'box' in dataset.get_data_info(0):
             raise ValueError('--good: a list cannot say which boxes of photographs')
         with ProcessPoolExecutor(args.processes, get_context('fork')) as pool:

@@ -3,6 +3,7 @@ from .draw_views import DrawViews
 from .people import PeopleDataset
 from .person_images import PersonImages
 from .sampler import StatelessSampler
+from .sharded_images import ShardedImages
 from .synthetic import SyntheticPeople, SyntheticScenes
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     'DrawViews',
     'PeopleDataset',
     'PersonImages',
+    'ShardedImages',
     'StatelessSampler',
     'SyntheticPeople',
     'SyntheticScenes',

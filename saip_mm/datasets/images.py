@@ -1,5 +1,6 @@
 """Image files of any kind as RGB arrays."""
 
+import io
 import os
 
 import numpy as np
@@ -34,28 +35,58 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         ImageError: If there is no such file, it is no image, it is truncated or
             damaged, it is far too large, or its values have no defined range.
     """
+    return _decode(path, path)
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """The image that :func:`read_image` reads from a file with such a content.
+
+    Args:
+        content: Bytes of the file.
+        name: What messages call it.
+
+    Raises:
+        ImageError: If it cannot be used.
+    """
+    return _decode(io.BytesIO(content), name)
+
+
+def encode_image(image: np.ndarray) -> bytes:
+    """A file of an image, without loss (PNG).
+
+    Args:
+        image: RGB, uint8 ``[H, W, 3]``.
+    """
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, 'PNG')
+    return file.getvalue()
+
+
+def _decode(
+    file: str | os.PathLike | io.BytesIO, name: str | os.PathLike
+) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             _refuse_huge(image)
             ImageOps.exif_transpose(image, in_place=True)
             return np.array(_to_rgb(image))
     except ImageError as error:
-        raise ImageError(f'{path}: {error}') from None
+        raise ImageError(f'{name}: {error}') from None
     except FileNotFoundError as error:
         raise ImageError(
-            f'{path}: there is no such file; correct the path, or remove the entry'
+            f'{name}: there is no such file; correct the path, or remove the entry'
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f'{path}: not an image, or of a kind that Pillow does not know; '
+            f'{name}: not an image, or of a kind that Pillow does not know; '
             'convert it to JPEG or PNG, or remove it'
         ) from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f'{path}: {error}; shrink the image, or remove it') from error
+        raise ImageError(f'{name}: {error}; shrink the image, or remove it') from error
     except Exception as error:  # Pillow's decoders raise any type on damaged files
         reason = f'{type(error).__name__}: {error}'
         raise ImageError(
-            f'{path}: cannot be read ({reason}); replace the file, or remove it'
+            f'{name}: cannot be read ({reason}); replace the file, or remove it'
         ) from error
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
+from .images import encode_image
 from .quarantine import Quarantine
 
 
@@ -64,6 +65,14 @@ class PeopleDataset(BaseDataset, ABC):
         Returns:
             RGB image, uint8 ``[H, W, 3]``.
         """
+
+    def load_file(self, data_info: dict) -> bytes:
+        """Content of an image file with what :meth:`load_image` gives for an entry.
+
+        Args:
+            data_info: The entry, with its index as ``sample_idx``.
+        """
+        return encode_image(self.load_image(data_info))
 
     def source(self, data_info: dict) -> str:
         """Name of an entry's image, for messages."""

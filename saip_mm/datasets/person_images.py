@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
@@ -150,6 +151,13 @@ class PersonImages(PeopleDataset):
                 'image, or lower min_size'
             )
         return image
+
+    def load_file(self, data_info: dict) -> bytes:
+        """The file as it is; of a person in a photograph, the crop without loss."""
+        if 'box' in data_info:
+            return super().load_file(data_info)
+        self.load_image(data_info)  # an error if it cannot be used
+        return Path(self.folder, data_info['img_path']).read_bytes()
 
     def source(self, data_info: dict) -> str:
         path = os.path.join(self.folder, data_info['img_path'])

@@ -2,11 +2,16 @@
 
 import difflib
 import inspect
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import is_installed
+
+from ..datasets import PeopleDataset, PersonImages, ShardedImages
+from ..datasets.sharded_images import INDEX
 
 # Settings that are read without their being arguments of MMEngine's runner.
 ALSO_READ = (
@@ -54,6 +59,24 @@ def load_config(path: str, options: dict) -> Config:
         raise KeyError(f'--cfg-options {option}: there is no setting {key!r}{hint}')
     cfg.merge_from_dict(options)
     return cfg
+
+
+def training_images(source: str, options: dict) -> PeopleDataset:
+    """The images that a config trains with, or those of a folder.
+
+    Args:
+        source: Config file, folder of images, list of images, or folder of shards.
+        options: New values of the config by dotted name.
+    """
+    if Path(source, INDEX).is_file():
+        return ShardedImages(source)
+    if Path(source).is_dir():
+        return PersonImages(source)
+    if source.endswith('.txt'):
+        return PersonImages(ann_file=source)
+    cfg = load_config(source, options)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    return DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
 
 
 def find_mmseg() -> None:

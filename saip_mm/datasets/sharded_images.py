@@ -1,0 +1,200 @@
+"""Images in few large files, for data sets of millions."""
+
+import json
+import os
+import zlib
+from bisect import bisect_right
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmpretrain.registry import DATASETS
+
+from .images import ImageError, decode_image
+from .people import PeopleDataset
+
+INDEX = 'index.json'
+# Types of what is kept of an image: its name (LitData would open a file whose name is a
+# string), its file, and the CRC-32 of that. Any others are refused, as LitData would
+# unpickle what an index calls a pickle.
+TYPES = ['bytes', 'bytes', 'int']
+
+
+@DATASETS.register_module()
+class ShardedImages(PeopleDataset):
+    """Images that ``tools/pack_shards.py`` has packed, in LitData's format.
+
+    Any image is read at random, without reading what is around it, and checked by its
+    checksum. Nothing about single images is kept in memory.
+
+    Needs ``pip install 'saip_mm[shards]'``.
+
+    Args:
+        data_root: Folder of shards, or its address in an object store that LitData
+            knows (``s3://…``, ``gs://…``). Of an object store single images are
+            fetched; a copy on a local disk is faster.
+        cache_dir: Local folder for what has to be kept of an object store.
+        pipeline: See :class:`PeopleDataset`.
+        scenes: See :class:`PeopleDataset`.
+
+    Raises:
+        FileNotFoundError: If there is no index of shards.
+        ValueError: If these are no shards of ``tools/pack_shards.py``.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        cache_dir: str | None = None,
+        pipeline: tuple = (),
+        scenes: dict | None = None,
+    ) -> None:
+        self.remote = _is_address(data_root)
+        if self.remote and not cache_dir:
+            raise ValueError(
+                f'ShardedImages: {data_root} is not on this machine; give cache_dir, a '
+                'folder for what has to be kept of it'
+            )
+        self.cache_dir = cache_dir
+        self._reader = (None, None)
+        super().__init__(pipeline, scenes, data_root)
+
+    def load_data_list(self) -> list[dict]:
+        """Nothing: the shards know where their images are."""
+        return []
+
+    def full_init(self) -> None:
+        """Read the index of the shards."""
+        path = Path(self.data_root, INDEX)
+        if self.remote:
+            # LitData fetches the index when it opens the shards.
+            path = Path(_open(self.data_root, self.cache_dir).input_dir.path, INDEX)
+        shards = read_index(path)
+        self.ends = list(accumulate(shard['chunk_size'] for shard in shards))
+        self.files = [shard['filename'] for shard in shards]
+        self.sizes = [shard['chunk_bytes'] for shard in shards]
+        self._fully_initialized = True
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def get_data_info(self, idx: int) -> dict:
+        return dict(sample_idx=idx, shard=bisect_right(self.ends, idx))
+
+    def load_image(self, data_info: dict) -> np.ndarray:
+        return decode_image(self.load_file(data_info), self.source(data_info))
+
+    def load_file(self, data_info: dict) -> bytes:
+        """The file that was packed.
+
+        Raises:
+            ImageError: If its shard is missing or damaged there.
+        """
+        where = self.source(data_info)
+        try:
+            self._check_size(data_info['shard'])
+            _, file, crc32 = self._open()[data_info['sample_idx']]
+        except Exception as error:  # of the file system, of LitData, or of the network
+            reason = f'{type(error).__name__}: {error}'
+            raise ImageError(
+                f'{where}: cannot be read ({reason}); copy the shard again'
+            ) from error
+        if zlib.crc32(file) != crc32:
+            raise ImageError(f'{where}: its checksum is wrong; copy the shard again')
+        return file
+
+    def source(self, data_info: dict) -> str:
+        shard = os.path.join(self.data_root, self.files[data_info['shard']])
+        return f'{shard}, image {data_info["sample_idx"]}'
+
+    def _check_size(self, shard: int) -> None:
+        """An error for a shard that is not whole: LitData would wait for the rest."""
+        if self.remote:
+            return
+        size = os.stat(os.path.join(self.data_root, self.files[shard])).st_size
+        if size != self.sizes[shard]:
+            raise OSError(f'it has {size} bytes instead of {self.sizes[shard]}')
+
+    def _open(self) -> Any:
+        """What reads the shards in this process; none of it survives a fork."""
+        owner, reader = self._reader
+        if owner != os.getpid():
+            reader = _open(self.data_root, self.cache_dir)
+            self._reader = (os.getpid(), reader)
+        return reader
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | dict(_reader=(None, None))
+
+
+def read_index(path: str | os.PathLike) -> list[dict]:
+    """The shards that an index lists: ``filename``, ``chunk_size``, ``chunk_bytes``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not an index of ``tools/pack_shards.py``.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f'{path}: there is no such index of shards; make them by '
+            'tools/pack_shards.py, or go on with what it was interrupted at'
+        )
+    try:
+        content = json.loads(Path(path).read_bytes())
+        shards, config = content['chunks'], content['config']
+        spec = json.loads(config['data_spec'])[1]
+        ours = (
+            (config['data_format'], spec) == (TYPES, _SPEC)
+            and _is_plain(config)
+            and len(shards) > 0
+            and all(map(_is_shard, shards))
+        )
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise ValueError(
+            f'{path}: not an index of shards ({type(error).__name__}: {error}); make '
+            'them by tools/pack_shards.py'
+        ) from error
+    if not ours:
+        raise ValueError(
+            f'{path}: not an index that tools/pack_shards.py has written; pack the '
+            'images again'
+        )
+    return shards
+
+
+_SPEC = dict(
+    type='builtins.list',
+    context='null',
+    children_spec=[dict(type=None, context=None, children_spec=[])] * len(TYPES),
+)
+
+
+def _is_shard(shard: dict) -> bool:
+    return (
+        all(
+            type(shard[key]) is int and shard[key] > 0
+            for key in ('chunk_size', 'chunk_bytes')
+        )
+        and type(shard['filename']) is str
+        and shard['filename'] == os.path.basename(shard['filename'])
+    )
+
+
+def _is_plain(config: dict) -> bool:
+    """Whether nothing is compressed, encrypted, or of another kind."""
+    return not any(config.get(k) for k in ('compression', 'encryption', 'format'))
+
+
+def _is_address(data_root: str) -> bool:
+    return '://' in data_root or data_root.startswith('local:')
+
+
+def _open(data_root: str, cache_dir: str | None) -> Any:
+    try:
+        from .litdata_reader import open_shards
+    except ImportError as error:
+        raise ImportError(
+            "ShardedImages needs LitData: pip install 'saip_mm[shards]'"
+        ) from error
+    return open_shards(data_root, cache_dir)

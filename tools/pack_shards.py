@@ -1,0 +1,77 @@
+"""Pack the images of a training into few large files.
+
+    python tools/pack_shards.py data/people data/people_shards
+    python tools/pack_shards.py configs/pretrain/saip_vit-tiny.py data/people_shards
+
+Millions of small files are slow on every file system. Shards are read with
+
+    train_dataloader.dataset=dict(type='ShardedImages', data_root='data/people_shards')
+
+to the same training: image files are kept as they are, in their order. Images that
+cannot be used are left out, and listed in OUT/bad_images.jsonl. Interrupted, the same
+command goes on.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from rich.progress import track
+
+from saip_mm.datasets.packing import BAD, pack_shards
+from saip_mm.engine.config import training_images
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'source', help='config file; folder or list of images; or shards'
+    )
+    parser.add_argument('out', type=Path, help='folder of the shards')
+    parser.add_argument(
+        '--images-per-shard',
+        type=int,
+        default=10_000,
+        help='10,000 by default: some 100 MB of person images',
+    )
+    parser.add_argument(
+        '--processes', type=int, default=os.cpu_count(), help='default: one per core'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='settings that replace those of the config',
+    )
+    args = parser.parse_args()
+    if args.processes < 1 or args.images_per_shard < 1:
+        parser.error('--processes and --images-per-shard should be at least 1')
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        packed, bad = pack_shards(
+            training_images(args.source, args.cfg_options),
+            args.out,
+            args.images_per_shard,
+            args.processes,
+            lambda parts, total: track(parts, 'Shards', total),
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(f'{packed} images packed into {args.out}')
+    if bad:
+        print(f'{bad} images cannot be used and were left out: {args.out / BAD}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
