@@ -60,7 +60,8 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         patch.chdir(cwd)
         # tools/train.py sets it for good; here other tests follow.
-        patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+        patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
+        patch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
         try:
             runpy.run_path(str(ROOT / script), run_name='__main__')
         except SystemExit as stop:
