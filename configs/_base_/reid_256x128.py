@@ -6,27 +6,13 @@ of SGD with cosine decay after 20 of warm-up. From "Bag of Tricks" (Luo et al., 
 come label smoothing and the comparison of features after the batch norm.
 """
 
-_base_ = 'mmpretrain::_base_/default_runtime.py'
+_base_ = 'people_256x128.py'
 
 custom_imports = dict(
     imports=['saip_mm', 'saip_mm.downstream.reid'], allow_failed_imports=False
 )
 
 model = dict(
-    type='ImageClassifier',
-    data_preprocessor=dict(
-        type='ClsDataPreprocessor',
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
-        to_rgb=True,
-    ),
-    backbone=dict(
-        type='SAIPViT',
-        arch='deit-tiny',
-        img_size=(256, 128),
-        out_type='cls_token',
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
-    ),
     head=dict(
         type='ReIDHead',
         in_channels=192,
@@ -35,11 +21,9 @@ model = dict(
     ),
 )
 
-# mmcv's Resize takes (w, h), RandomCrop (h, w). Images are BGR until they are batched.
-resize = dict(type='Resize', scale=(128, 256), interpolation='bicubic')
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    resize,
+    {{_base_.resize}},
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomCrop', crop_size=(256, 128), padding=10),
     dict(
@@ -55,28 +39,14 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    resize,
+    {{_base_.resize}},
     dict(type='PackInputs', algorithm_keys=('identity', 'camera', 'is_query')),
 ]
 train_dataloader = dict(
-    batch_size=64,
-    num_workers=8,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=True,
     sampler=dict(type='PKSampler', num_identities=16, num_images=4),
-    collate_fn=dict(type='default_collate'),
     dataset=dict(split='train', pipeline=train_pipeline),
 )
-test_dataloader = dict(
-    batch_size=256,
-    num_workers=8,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(split='test', pipeline=test_pipeline, test_mode=True),
-)
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 val_dataloader = test_dataloader
 test_evaluator = dict(type='ReIDMetric')
 val_evaluator = test_evaluator
@@ -99,8 +69,5 @@ param_scheduler = [
 # The last checkpoint counts. There is no set to choose another with: the figures on
 # the way are of the test set.
 train_cfg = dict(by_epoch=True, max_epochs=120, val_interval=40)
-val_cfg = dict()
-test_cfg = dict()
 # Several processes test with the same batch norm, and save it.
 custom_hooks = [dict(type='SyncBuffersHook')]
-default_hooks = dict(checkpoint=dict(type='CheckpointHook', max_keep_ckpts=2))

@@ -32,3 +32,31 @@ def test_slurm_starts_one_task_per_gpu(tmp_path):
     command = arguments[arguments.index('-u') + 1 :]
     options = ['config.py', '--work-dir', 'work', '--launcher', 'slurm', '--resume']
     assert command == ['tools/train.py', *options]
+
+
+@pytest.mark.parametrize('status', [0, 1, 75])
+def test_a_batch_job_that_was_asked_to_stop_queues_again(status, tmp_path):
+    """With stand-ins for Slurm's commands; the job is run as soon as it is queued."""
+    commands = dict(
+        sbatch='printf "%s\\n" "$@"; SLURM_JOB_ID=4711 exec bash',
+        srun=f'printf "%s\\n" "$@"; exit {status}',
+        scontrol='echo scontrol "$@"',
+    )
+    for name, body in commands.items():
+        (tmp_path / name).write_text(f'#!/bin/sh\n{body}\n')
+        (tmp_path / name).chmod(0o755)
+    done = run(
+        'tools/slurm_train.sh',
+        *('gpu', 'saip', 'config.py', tmp_path / 'my work'),
+        *('--cfg-options', 'model.search=None'),
+        check=False,
+        PATH=f'{tmp_path}{os.pathsep}{os.environ["PATH"]}',
+        BATCH='1',
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == status
+    for expected in ('--requeue', '--signal=USR1@120', '--ntasks=8'):
+        assert expected in lines
+    for expected in (str(tmp_path / 'my work'), 'model.search=None', '--resume'):
+        assert expected in lines
+    assert ('scontrol requeue 4711' in lines) == (status == 75)

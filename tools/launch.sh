@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Starts a tool in N processes, by torchrun; what dist_train.sh and dist_test.sh share:
+#   tools/launch.sh N TOOL.py [its options]
+set -euo pipefail
+
+processes=$1
+tool=$2
+shift 2
+
+# Processes share the cores; torchrun's own default is one thread each.
+: "${OMP_NUM_THREADS:=$((($(nproc) + processes - 1) / processes))}"
+export OMP_NUM_THREADS
+
+rendezvous=(
+    --rdzv-backend=c10d
+    --rdzv-endpoint="${MASTER_ADDR:-127.0.0.1}:${PORT:-29500}"
+)
+if [ -z "${MASTER_ADDR:-}" ]; then
+    rendezvous+=(--local-addr=127.0.0.1)  # the host's name need not be known
+fi
+
+# Else processes that start again find the addresses of those that died.
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --nproc-per-node="$processes" \
+    "${rendezvous[@]}" \
+    --max-restarts="${MAX_RESTARTS:-0}" \
+    "$(dirname "$0")/$tool" "$@" --launcher pytorch
