@@ -77,6 +77,7 @@ def test_extras_are_pinned_and_the_base_requires_nothing(installed: Path) -> Non
     assert set(package.metadata.get_all('Provides-Extra')) == {
         'pretrain',
         'downstream',
+        'shards',
         'onnx',
         'dev',
     }

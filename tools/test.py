@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 
-from saip_mm.engine import SafeRunner, use_cpu_processes
+from saip_mm.engine import SafeRunner, ending_together, use_cpu_processes
 from saip_mm.engine.checkpoint import resolve_checkpoint
 from saip_mm.engine.config import load_config
 
@@ -81,7 +81,8 @@ def main() -> None:
     cfg = configure(parse_args())
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         use_cpu_processes(cfg)
-    SafeRunner.from_cfg(cfg).test()
+    with ending_together():
+        SafeRunner.from_cfg(cfg).test()
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 
-from saip_mm.engine import choose_runner, use_cpu_processes
+from saip_mm.engine import choose_runner, ending_together, use_cpu_processes
 from saip_mm.engine.checkpoint import resolve_checkpoint
 from saip_mm.engine.config import load_config
 from saip_mm.engine.saving import newest_valid
@@ -69,7 +69,8 @@ def main() -> None:
     cfg = configure(parse_args())
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         use_cpu_processes(cfg)
-    choose_runner(cfg).from_cfg(cfg).train()
+    with ending_together():
+        choose_runner(cfg).from_cfg(cfg).train()
 
 
 if __name__ == '__main__':

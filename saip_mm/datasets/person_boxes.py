@@ -123,7 +123,7 @@ def _load_json(path: str) -> dict:
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f'{path}: not a JSON file ({error}); export the annotations again'
         ) from error
@@ -165,7 +165,12 @@ def _person_ids(content: dict, ann_file: str) -> set:
     if not content.get('categories'):
         return set()
     categories = _records(content, 'categories', ann_file)
-    names = {c.get('id'): c.get('name') for c in categories}
+    names = {
+        _get(c, 'id', (int, str), f'{ann_file}: category {c.get("name")}'): c.get(
+            'name'
+        )
+        for c in categories
+    }
     ids = {key for key, name in names.items() if str(name).lower() == 'person'}
     if not ids:
         raise ValueError(
@@ -268,5 +273,5 @@ def find_missing(folder: str, paths: Iterable[str]) -> list[int]:
 def _names(folder: str) -> set[str]:
     try:
         return set(os.listdir(folder))
-    except OSError:
+    except (OSError, ValueError):  # a ValueError for bytes that no name may have
         return set()

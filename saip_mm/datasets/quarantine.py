@@ -68,7 +68,7 @@ class Quarantine:
         if index in self.known:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, 'a+') as file:
+        with open(self.path, 'a+', encoding='utf-8', errors='replace') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             lines = file.readlines()
@@ -89,7 +89,7 @@ class Quarantine:
         """How many images are listed."""
         if not self.path.exists():
             return 0
-        with open(self.path) as file:
+        with open(self.path, encoding='utf-8', errors='replace') as file:
             return len(_indices(file))
 
 

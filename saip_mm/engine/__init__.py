@@ -2,6 +2,7 @@ from .guards import CollapseWatch, FiniteGuard
 from .hooks import QuarantineHook, SAIPHook
 from .loops import AccumulatingTrainLoop
 from .optimizer import BFloat16OptimWrapper, LayerDecay, WeightDecayGroups
+from .processes import ending_together
 from .runner import PretrainingRunner, SafeRunner, choose_runner, use_cpu_processes
 from .saving import SafeCheckpointHook
 
@@ -18,5 +19,6 @@ __all__ = [
     'SafeRunner',
     'WeightDecayGroups',
     'choose_runner',
+    'ending_together',
     'use_cpu_processes',
 ]

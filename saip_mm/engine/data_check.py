@@ -100,21 +100,45 @@ def useless_annotations(dataset: dict) -> Iterator[str]:
 
 def _people_of_crowdhuman(path: Path) -> list[tuple]:
     """Name, box (x, y, w, h) and no keypoints of everyone."""
-    records = map(json.loads, filter(None, path.read_text().splitlines()))
+    lines = filter(None, path.read_bytes().splitlines())
     return [
-        (record['ID'], box['fbox'], ())
-        for record in records
-        for box in record['gtboxes']
+        (record.get('ID'), box['fbox'], ())
+        for record in (_parse(line, path) for line in lines)
+        for box in _dicts(record, 'gtboxes')
+        if _are_numbers(box.get('fbox'), 4)
     ]
 
 
 def _people_of_coco(path: Path) -> list[tuple]:
     """Name, box (x, y, w, h) and keypoints (x, y, visibility, …) of everyone."""
-    content = json.loads(path.read_text())
-    if not isinstance(content, dict):  # not COCO's; who reads it will say more
-        return []
     return [
-        (f'annotation {each.get("id")}', each['bbox'], each.get('keypoints', ()))
-        for each in content.get('annotations', ())
-        if len(each.get('bbox', ())) == 4
+        (
+            f'annotation {each.get("id")}',
+            each['bbox'],
+            each['keypoints'] if _are_numbers(each.get('keypoints')) else (),
+        )
+        for each in _dicts(_parse(path.read_bytes(), path), 'annotations')
+        if _are_numbers(each.get('bbox'), 4)
     ]
+
+
+def _parse(text: bytes, path: Path) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'{path}: not JSON ({error}); get the file again') from error
+
+
+def _dicts(record: object, key: str) -> list[dict]:
+    """The dicts of a list in a record; of anything else, none."""
+    found = record.get(key) if isinstance(record, dict) else None
+    found = found if isinstance(found, list) else []
+    return [each for each in found if isinstance(each, dict)]
+
+
+def _are_numbers(values: object, count: int | None = None) -> bool:
+    return (
+        isinstance(values, list)
+        and count in (None, len(values))
+        and all(isinstance(value, int | float) for value in values)
+    )

@@ -1,8 +1,11 @@
 """What several processes of a training tell each other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed
-from mmengine.dist import is_distributed
+from mmengine.dist import barrier, is_distributed
 
 
 class Agreement:
@@ -25,3 +28,24 @@ class Agreement:
             flag, torch.distributed.ReduceOp.MAX, group=self.group
         )
         return bool(flag)
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """Lets processes that have done their work wait for each other, and then hang up.
+
+    One that leaves while others still talk, or save, may be killed by its own threads,
+    and all of them then count as failed. An error ends a process at once.
+    """
+    try:
+        yield
+    except SystemExit:  # told to stop, as all of them are
+        _hang_up()
+        raise
+    _hang_up()
+
+
+def _hang_up() -> None:
+    if is_distributed():
+        barrier()
+        torch.distributed.destroy_process_group()

@@ -80,7 +80,10 @@ def test_resuming_with_another_global_batch_is_refused(one_process, tmp_path):
     options = ['--cfg-options', 'train_dataloader.batch_size=4']
     done = run('tools/train.py', *arguments, *options, check=False)
     assert done.returncode != 0
-    assert 'the checkpoint made 6 steps in 2 epochs' in done.stdout.splitlines()[-1]
+    assert (
+        'the checkpoint made 6 steps, 2 whole epochs among them'
+        in done.stdout.splitlines()[-1]
+    )
 
 
 def test_logs_show_progress_losses_entropy_rate_and_momentum(one_process):

@@ -82,13 +82,17 @@ def test_killed_in_training_it_goes_on_from_the_checkpoint(tmp_path, probed, cap
 
 
 def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path, capsys):
-    config = f'_base_ = {str(TINY)!r}\noptim_wrapper=dict(optimizer=dict(lr=1e30))'
+    config = (
+        f'_base_ = {str(TINY)!r}\n'
+        'optim_wrapper = dict(optimizer=dict(lr=1e30))\n'
+        'default_hooks = dict(finite=dict(max_in_row=2))\n'
+    )
     (tmp_path / 'bad.py').write_text(config)
     assert call(TOOL, tmp_path / 'bad.py', 'random', '--work-dir', tmp_path) == 1
     printed = capsys.readouterr()
     log = tmp_path / 'bad/seed0/run.log'
-    assert f'see {log}' in printed.err and 'non-finite loss' in printed.err
-    assert 'non-finite loss' in log.read_text()
+    assert f'see {log}' in printed.err and 'were not finite' in printed.err
+    assert 'were not finite' in log.read_text()
     assert '| bad | 0 of 1 | – | – | – | – |' in printed.out
     assert '| random | 1 | 0.500 | 0.250 | 0 | 0.0 |' in printed.out
 
