@@ -32,6 +32,7 @@ DOWNSTREAM = {
     'onedl-mmsegmentation': ('1.4.2', ('mmsegmentation',)),
     'mmpose': ('1.3.2', ()),
 }
+SHARDS = {'litdata': ('0.2.76', ())}
 GIB = 2**30
 
 
@@ -45,17 +46,15 @@ class Finding(NamedTuple):
 
 def versions() -> Iterator[Finding]:
     """What is installed, beside what was tested."""
-    for packages, needed in ((TESTED, True), (DOWNSTREAM, False)):
+    for packages, level, remedy in (
+        (TESTED, FAIL, 'tools/install.sh pretrain'),
+        (DOWNSTREAM, WARN, 'tools/install.sh complete, for downstream tasks'),
+        (SHARDS, WARN, "pip install '.[shards]', for images in shards"),
+    ):
         for package, (tested, others) in packages.items():
             found = next(filter(None, map(_installed, (package, *others))), None)
             if found is None:
-                yield Finding(
-                    FAIL if needed else WARN,
-                    f'{package} is not installed',
-                    'tools/install.sh pretrain'
-                    if needed
-                    else 'tools/install.sh complete, for downstream tasks',
-                )
+                yield Finding(level, f'{package} is not installed', remedy)
             elif found[1].split('+')[0] != tested:
                 yield Finding(
                     WARN,

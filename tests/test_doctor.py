@@ -17,7 +17,8 @@ def test_the_tested_versions_are_the_pinned_ones():
     pins = dict(
         re.findall(r'^([\w-]+)==([\w.]+)', (ROOT / 'constraints.txt').read_text(), re.M)
     )
-    for package, (tested, _) in {**doctor.TESTED, **doctor.DOWNSTREAM}.items():
+    packages = doctor.TESTED | doctor.DOWNSTREAM | doctor.SHARDS
+    for package, (tested, _) in packages.items():
         assert pins[package] == tested
 
 

@@ -65,7 +65,8 @@ def training_images(source: str, options: dict) -> PeopleDataset:
     """The images that a config trains with, or those of a folder.
 
     Args:
-        source: Config file, folder of images, list of images, or folder of shards.
+        source: Config file, folder of images, list of images (relative to its own
+            folder), or folder of shards.
         options: New values of the config by dotted name.
     """
     if Path(source, INDEX).is_file():
@@ -73,7 +74,7 @@ def training_images(source: str, options: dict) -> PeopleDataset:
     if Path(source).is_dir():
         return PersonImages(source)
     if source.endswith('.txt'):
-        return PersonImages(ann_file=source)
+        return PersonImages(str(Path(source).parent), Path(source).name)
     cfg = load_config(source, options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     return DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))

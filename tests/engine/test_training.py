@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from saip_mm.engine.checkpoint import read_checkpoint
 
+EVERY_STEP = ('minutes=1e-9', 'max_keep_ckpts=9')
 FLOAT64 = TINY.with_name('tiny_float64.py')
 
 
@@ -24,7 +25,8 @@ def state_after(work_dir: Path, epoch: int = 1) -> dict[str, torch.Tensor]:
 def one_process(tmp_path_factory) -> Path:
     """Three steps of one process, global batch 8, and three more."""
     work_dir = tmp_path_factory.mktemp('one_process')
-    run('tools/train.py', FLOAT64, '--work-dir', work_dir)
+    options = [f'default_hooks.checkpoint.{each}' for each in EVERY_STEP]
+    run('tools/train.py', FLOAT64, '--work-dir', work_dir, '--cfg-options', *options)
     return work_dir
 
 
@@ -41,6 +43,17 @@ def test_two_processes_of_half_the_batch_train_the_same(one_process, tmp_path):
     arguments = [FLOAT64, 2, '--work-dir', tmp_path, *options]
     run('tools/dist_train.sh', *arguments, PORT='29611', CUDA_VISIBLE_DEVICES='')
     assert_same(state_after(tmp_path), state_after(one_process))
+
+
+def test_two_processes_go_on_where_one_was(one_process, tmp_path):
+    options = ['--cfg-options', 'train_dataloader.batch_size=4']
+    arguments = ['--resume', one_process / 'epoch_0_iter_2.pth', *options]
+    run(
+        *('tools/dist_train.sh', FLOAT64, 2, '--work-dir', tmp_path, *arguments),
+        PORT='29613',
+        CUDA_VISIBLE_DEVICES='',
+    )
+    assert_same(state_after(tmp_path, 2), state_after(one_process, 2))
 
 
 def test_two_micro_batches_of_half_the_batch_train_the_same(one_process, tmp_path):
