@@ -1,8 +1,10 @@
-"""A hook that spoils batches, for configs of tests."""
+"""What spoils steps, for configs of tests."""
 
+import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmpretrain.registry import HOOKS
+from mmengine.optim import OptimWrapper
+from mmpretrain.registry import HOOKS, OPTIM_WRAPPERS
 
 
 @HOOKS.register_module(force=True)
@@ -22,3 +24,38 @@ class Poison(Hook):
         if runner.iter + 1 in self.steps and get_rank() == self.rank:
             views = data_batch['inputs']
             views['globals'] = views['globals'].float().fill_(float('inf'))
+
+
+@HOOKS.register_module(force=True)
+class PoisonLoss(Hook):
+    """Adds a loss that is not finite, and has no gradient, in some steps (from 1)."""
+
+    def __init__(self, steps: tuple[int, ...]) -> None:
+        self.steps = steps
+
+    def before_train(self, runner) -> None:
+        def add(model, arguments, losses):
+            if runner.iter + 1 in self.steps:
+                losses['loss_more'] = torch.tensor(float('nan'))
+            return losses
+
+        runner.model.register_forward_hook(add, prepend=True)
+
+
+@OPTIM_WRAPPERS.register_module(force=True)
+class Scaled(OptimWrapper):
+    """Scales losses as MMEngine's AmpOptimWrapper does, which is for GPUs only."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=1024.0)
+
+    def backward(self, loss, **_) -> None:
+        self.loss_scaler.scale(loss).backward()
+
+    def step(self, **_) -> None:
+        self.loss_scaler.step(self.optimizer)
+        self.loss_scaler.update()
+
+    def state_dict(self) -> dict:
+        return super().state_dict() | dict(loss_scaler=self.loss_scaler.state_dict())

@@ -22,7 +22,7 @@ from rich.progress import track
 from saip_mm.datasets.images import ImageError
 from saip_mm.datasets.people import PeopleDataset
 from saip_mm.engine.config import training_images
-from saip_mm.engine.files import write_text
+from saip_mm.engine.files import whole_file, write_text
 
 dataset: PeopleDataset  # in the worker processes as well, which are forked
 
@@ -68,8 +68,9 @@ def main() -> int:
     args = parse_args()
     try:
         dataset = training_images(args.source, args.cfg_options)
-        if args.good and 'box' in dataset.get_data_info(0):
-            raise ValueError('--good: a list cannot say which boxes of photographs')
+        info = dataset.get_data_info(0)
+        if args.good and ('img_path' not in info or 'box' in info):
+            raise ValueError('--good: a list can only name images that are files')
         with ProcessPoolExecutor(args.processes, get_context('fork')) as pool:
             found = pool.map(reason, range(len(dataset)), chunksize=64)
             reasons = list(track(found, 'Images', len(dataset)))
@@ -82,7 +83,9 @@ def main() -> int:
                 for i, why in enumerate(reasons)
                 if not why
             ]
-            write_text(args.good, ''.join(f'{path}\n' for path in paths))
+            # Names need not be UTF-8: PersonImages reads them as they are written here.
+            with whole_file(args.good) as partial:
+                partial.write_bytes(b''.join(os.fsencode(f'{p}\n') for p in paths))
     except (OSError, ValueError, KeyError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on N GPUs of this machine, or in N processes on its CPU where there is no GPU:
 #   tools/dist_train.sh CONFIG N [options of tools/train.py]
-# Several machines: set NNODES, MASTER_ADDR (the first one) and PORT on each.
+# Several machines: set NNODES and MASTER_ADDR (the first one) on each, perhaps PORT.
 # Set MAX_RESTARTS=3, say, and all start again from the last whole checkpoint when a
 # process dies, three times at most.
 set -euo pipefail

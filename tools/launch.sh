@@ -11,12 +11,10 @@ shift 2
 : "${OMP_NUM_THREADS:=$((($(nproc) + processes - 1) / processes))}"
 export OMP_NUM_THREADS
 
-rendezvous=(
-    --rdzv-backend=c10d
-    --rdzv-endpoint="${MASTER_ADDR:-127.0.0.1}:${PORT:-29500}"
-)
-if [ -z "${MASTER_ADDR:-}" ]; then
-    rendezvous+=(--local-addr=127.0.0.1)  # the host's name need not be known
+if [ -n "${MASTER_ADDR:-}" ]; then
+    rendezvous=(--rdzv-backend=c10d --rdzv-endpoint="$MASTER_ADDR:${PORT:-29500}")
+else  # this machine alone, on any free port; its name need not be known
+    rendezvous=(--standalone --local-addr=127.0.0.1)
 fi
 
 # Else processes that start again find the addresses of those that died.

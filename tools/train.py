@@ -51,13 +51,15 @@ def configure(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    # torchrun starts all processes again when one of them has died.
-    if args.resume is None and int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)):
-        args.resume = 'auto'
-    if args.resume == 'auto':
+    # torchrun starts all processes again when one has died, Slurm a job that was
+    # queued again: they go on from where they were, not from where they had begun.
+    counts = 'TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT'
+    restarted = any(int(os.environ.get(name, 0)) for name in counts)
+    path = None
+    if args.resume == 'auto' or restarted:
         path = newest_valid(cfg.work_dir)
-    else:
-        path = args.resume and resolve_checkpoint(args.resume)
+    if path is None and args.resume not in (None, 'auto'):
+        path = resolve_checkpoint(args.resume)
     if path:
         cfg.resume, cfg.load_from = True, str(path)
     return cfg

@@ -17,6 +17,7 @@ from .sharded_images import INDEX
 
 PARTS = 'parts'  # the folder with what is known of every shard until all are there
 BAD = 'bad_images.jsonl'
+MOST_BYTES = 3 << 30  # of a shard: LitData counts them in 32 bits
 
 
 def pack_shards(
@@ -70,7 +71,7 @@ def _begin(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
     """Note what is packed, or compare it with what the folder was begun with."""
     digest = hashlib.sha256()
     for index in range(len(dataset)):
-        digest.update(dataset.source(dataset.get_data_info(index)).encode() + b'\n')
+        digest.update(os.fsencode(dataset.source(dataset.get_data_info(index))) + b'\n')
     plan = dict(
         images=len(dataset),
         images_per_shard=images_per_shard,
@@ -131,6 +132,7 @@ def _is_whole(out: Path, shard: dict) -> bool:
 
 def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
     """What is kept of every image; those that cannot be used go to ``bad``."""
+    size = 0
     for index in indices:
         info = _dataset.get_data_info(index)
         try:
@@ -138,7 +140,13 @@ def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
         except ImageError as error:
             bad.append(dict(index=index, reason=str(error)))
             continue
-        yield [_dataset.source(info).encode(), file, zlib.crc32(file)]
+        size += len(file)
+        if size > MOST_BYTES:
+            raise ValueError(
+                f'{_images_per_shard} images are more than {MOST_BYTES >> 30} GiB, all '
+                'that a shard holds; choose fewer --images-per-shard and another OUT'
+            )
+        yield [os.fsencode(_dataset.source(info)), file, zlib.crc32(file)]
 
 
 def _write(folder: Path, number: int, samples: Iterator[list]) -> dict | None:

@@ -91,10 +91,10 @@ class ShardedImages(PeopleDataset):
         Raises:
             ImageError: If its shard is missing or damaged there.
         """
-        where = self.source(data_info)
+        where, reader = self.source(data_info), self._open()
         try:
             self._check_size(data_info['shard'])
-            _, file, crc32 = self._open()[data_info['sample_idx']]
+            _, file, crc32 = reader[data_info['sample_idx']]
         except Exception as error:  # of the file system, of LitData, or of the network
             reason = f'{type(error).__name__}: {error}'
             raise ImageError(

@@ -15,6 +15,8 @@ from mmpretrain.registry import HOOKS
 from .processes import Agreement
 from .saving import training_state, write_state
 
+MOST_SAVED = 3  # refused steps of a work directory: each is as large as a checkpoint
+
 
 class StepRefused(ArithmeticError):
     """A step whose numbers are not finite: the optimizer must not make it."""
@@ -26,8 +28,8 @@ class FiniteGuard(Hook):
 
     All processes refuse together. Neither optimizer nor teacher nor centre sees such a
     step, and the training goes on with the next one. What reproduces the first of some
-    in a row is saved: ``refused_step_700.pth`` holds the state before it,
-    ``refused_step_700_rank_0.pth`` the batch of process 0.
+    in a row is saved, three times at most: ``refused_step_700.pth`` holds the state
+    before it, ``refused_step_700_rank_0.pth`` the batch of process 0.
 
     Args:
         max_in_row: After so many refused steps in a row the training is stopped.
@@ -45,17 +47,22 @@ class FiniteGuard(Hook):
         self.agreement = Agreement()
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.register_forward_hook(self._see_losses)
-        runner.optim_wrapper.optimizer.register_step_pre_hook(self._decide)
+        optimizer = runner.optim_wrapper.optimizer
+        optimizer.register_step_pre_hook(self._decide)
+        optimizer.register_step_post_hook(self._see_step)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None
     ) -> None:
         self.reasons = []
+        self.stepped = False
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        if outputs is not None:
+        # A loss scaler leaves out steps by itself, which is as it should be while all
+        # losses are finite.
+        if self.stepped or (outputs and not self.agreement.any(bool(self.reasons))):
             self.in_row = 0
             return
         self.in_row += 1
@@ -70,6 +77,9 @@ class FiniteGuard(Hook):
                 f'({why}). The weights are those before them. Lower the learning rate, '
                 'or look at what was saved as refused_step_….pth'
             )
+
+    def _see_step(self, *_) -> None:
+        self.stepped = True
 
     def _see_losses(self, model, arguments, losses) -> None:
         if isinstance(losses, dict):
@@ -95,10 +105,12 @@ class FiniteGuard(Hook):
 
     def _save(self, runner: Runner, step: int, data_batch: dict) -> None:
         folder = Path(runner.work_dir)
-        name = f'refused_step_{step}'
+        name, rank = f'refused_step_{step}', get_rank()
+        if len(list(folder.glob(f'refused_step_*_rank_{rank}.pth'))) == MOST_SAVED:
+            return
         batch = dict(seed=runner.seed, epoch=runner.epoch, step=step, batch=data_batch)
         try:
-            write_state(folder / f'{name}_rank_{get_rank()}.pth', batch)
+            write_state(folder / f'{name}_rank_{rank}.pth', batch)
             if is_main_process():
                 state = training_state(runner, runner.epoch, runner.iter)
                 write_state(folder / f'{name}.pth', state)

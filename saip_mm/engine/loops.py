@@ -1,11 +1,22 @@
 """Training loops."""
 
-from mmengine.dist import get_world_size
+import signal
+from collections.abc import Callable
+from functools import partial
+
+from mmengine.dist import all_gather_object, get_world_size
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 from torch import nn
 
 from .guards import StepRefused
+
+_SAME = (
+    'resume with the same images and the same global batch '
+    '(train_dataloader.batch_size × processes), or start anew from its weights with '
+    'load_from'
+)
 
 
 @LOOPS.register_module()
@@ -29,16 +40,17 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 f'on each of {get_world_size()} processes: lower '
                 'train_dataloader.batch_size'
             )
+        start = partial(_start_worker, self.dataloader.worker_init_fn)
+        self.dataloader.worker_init_fn = start
 
     def run(self) -> nn.Module:
         steps = len(self.dataloader)
         if not 0 <= self.iter - self.epoch * steps <= steps:
             raise ValueError(
                 f'the checkpoint made {self.iter} steps, {self.epoch} whole epochs '
-                f'among them, but an epoch now has {steps} steps: resume with the same '
-                'images and the same global batch (train_dataloader.batch_size × '
-                'processes), or start anew from its weights with load_from'
+                f'among them, but an epoch now has {steps} steps: {_SAME}'
             )
+        self._compare_data()
         # A resumed run has the checkpoint's seed, which the sampler cannot know yet.
         self.dataloader.sampler.seed = self.runner.seed
         # OptimWrapper counts micro-batches, to know when to step.
@@ -47,6 +59,28 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             self.runner.model, self.iter * count, self.max_iters * count
         )
         return super().run()
+
+    def _compare_data(self) -> None:
+        """Whether all processes go on from one place, with the data there were."""
+        places = set(all_gather_object((self.epoch, self.iter)))
+        if len(places) > 1:
+            raise RuntimeError(
+                f'processes would go on from different steps, (epoch, step) = '
+                f'{sorted(places)}: is work_dir the same folder for all of them?'
+            )
+        hub = self.runner.message_hub
+        now = dict(
+            images=len(self.dataloader.dataset),
+            global_batch=self.dataloader.batch_size * get_world_size(),
+        )
+        for name, value in now.items():
+            before = hub.runtime_info.get(name, value) if self.iter else value
+            if before != value:
+                raise ValueError(
+                    f'the checkpoint was trained with {name}={before}, now it is '
+                    f'{value}: {_SAME}'
+                )
+            hub.update_info(name, value)
 
     def run_epoch(self) -> None:
         """The steps of an epoch that are not done yet."""
@@ -74,6 +108,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 for micro_batch in self._split(data_batch)
             ]
         except StepRefused:
+            _leave_scaler(runner.optim_wrapper)
             runner.optim_wrapper.zero_grad()
             outputs = None
         else:
@@ -102,3 +137,24 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             )
         chunks = zip(*(view.chunk(count) for view in views.values()), strict=True)
         return [dict(inputs=dict(zip(views, chunk, strict=True))) for chunk in chunks]
+
+
+def _start_worker(then: Callable | None, worker: int) -> None:
+    """Let a worker of the loader be deaf to what tells the training to stop.
+
+    Schedulers tell it to all processes, and the training still has to end its step.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    if then is not None:
+        then(worker)
+
+
+def _leave_scaler(optim_wrapper: OptimWrapper) -> None:
+    """End the step of a loss scaler that an exception has interrupted."""
+    if not hasattr(optim_wrapper, 'loss_scaler'):
+        return
+    for name in ('grad_scale', 'found_inf'):  # a fused optimizer is told by them
+        if hasattr(optim_wrapper.optimizer, name):
+            delattr(optim_wrapper.optimizer, name)
+    optim_wrapper.loss_scaler.update()

@@ -1,5 +1,6 @@
 """Checkpoints of a training that survive what may happen while they are written."""
 
+import errno
 import io
 import math
 import os
@@ -76,6 +77,7 @@ class SafeCheckpointHook(Hook):
         if is_main_process():
             for partial in Path(runner.work_dir).glob('.*.partial'):
                 partial.unlink()  # of a training that was killed while it saved
+            _put_aside(runner)
         runner.logger.info(f'Checkpoints will be saved to {runner.work_dir}.')
 
     def after_train_iter(
@@ -117,7 +119,8 @@ class SafeCheckpointHook(Hook):
         try:
             write_state(path, state)
             write_text(path.with_name('last_checkpoint'), str(path))
-            for old in saved_checkpoints(path.parent)[self.max_keep_ckpts :]:
+            others = [each for each in saved_checkpoints(path.parent) if each != path]
+            for old in others[self.max_keep_ckpts - 1 :]:
                 old.unlink()
         except OSError as error:
             print_log(
@@ -130,6 +133,28 @@ class SafeCheckpointHook(Hook):
         else:
             runner.logger.info(f'Saved {path}')
         self.saved_at = time.monotonic()
+
+
+def _put_aside(runner: Runner) -> None:
+    """Move checkpoints of later steps, of another run or damaged, out of the way.
+
+    The next resume would take one of them for this training's newest.
+    """
+    folder = Path(runner.work_dir)
+    later = [
+        path
+        for path in saved_checkpoints(folder)
+        if _place(path) > (runner.epoch, runner.iter)
+    ]
+    if later:
+        aside = folder / f'superseded_{runner.timestamp}'
+        aside.mkdir()
+        for path in later:
+            path.rename(aside / path.name)
+        runner.logger.warning(
+            f'{len(later)} checkpoints of later steps than this training begins with '
+            f'were moved to {aside}'
+        )
 
 
 def training_state(runner: Runner, epoch: int, step: int) -> dict:
@@ -217,11 +242,15 @@ def write_state(path: Path, state: dict) -> None:
 def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
     """The checkpoints of a work directory, the newest first."""
     found = [
-        (int(name[1] or 0), int(name[2] or 0), path)
-        for path in Path(folder).glob('*_*.pth')
-        if (name := _NAME.fullmatch(path.name))
+        path for path in Path(folder).glob('*_*.pth') if _NAME.fullmatch(path.name)
     ]
-    return [path for *_, path in sorted(found, reverse=True)]
+    return sorted(found, key=_place, reverse=True)
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """Epoch and step of a checkpoint by its name; step 0 at the end of an epoch."""
+    name = _NAME.fullmatch(path.name)
+    return int(name[1] or 0), int(name[2] or 0)
 
 
 def newest_valid(folder: str | os.PathLike) -> Path | None:
@@ -252,12 +281,15 @@ def check(path: str | os.PathLike) -> None:
     """Compare a checkpoint with its checksums (CRC-32 of every part of the file).
 
     Raises:
+        OSError: If it cannot be read just now.
         ValueError: If it is damaged, or not the state of a training.
     """
     try:
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
     except Exception as error:  # zipfile raises any type on damaged files
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise  # of the file system: the file may be whole
         raise ValueError(f'{path} is damaged or incomplete ({error})') from error
     if damaged:
         raise ValueError(f'{path} is damaged: the checksum of {damaged} is wrong')

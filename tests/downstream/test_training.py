@@ -187,7 +187,7 @@ def test_two_processes_measure_what_one_does(backbone, tmp_path):
     write(POSE.data, tmp_path / 'data' / POSE.folder)
     more = options(POSE, backbone)
     run_dir, one, two = (tmp_path / name for name in ('run', 'one', 'two'))
-    cpu = dict(cwd=tmp_path, PORT='29617', CUDA_VISIBLE_DEVICES='')
+    cpu = dict(cwd=tmp_path, CUDA_VISIBLE_DEVICES='')
     train, test = ROOT / 'tools/dist_train.sh', ROOT / 'tools/dist_test.sh'
     run(train, POSE.path, 2, '--work-dir', run_dir, *more, **cpu)
     run(test, POSE.path, run_dir, 2, '--work-dir', two, *more, **cpu)

@@ -63,13 +63,38 @@ def test_too_many_in_a_row_stop_the_training(tmp_path):
         call('tools/train.py', *arguments, 'default_hooks.finite.max_in_row=3')
 
 
+@pytest.mark.parametrize('kind', ['Poison', 'PoisonLoss'])
+def test_with_a_loss_scaler_as_well(kind, tmp_path):
+    config = poisoned(tmp_path / 'config.py', (2,))
+    text = config.read_text().replace("'Poison'", repr(kind)).replace(', rank=0', '')
+    config.write_text(f"{text}optim_wrapper = dict(type='Scaled')\n")
+    call('tools/train.py', config, '--work-dir', tmp_path, '--cfg-options', *KEPT)
+    assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
+    assert (tmp_path / 'refused_step_2.pth').exists()
+    # The next step is of gradients that are not scaled.
+    moments = [
+        max(float(each['exp_avg'].abs().max()) for each in optimizer['state'].values())
+        for name in ('epoch_0_iter_1', 'epoch_0_iter_3')
+        for optimizer in [state(tmp_path, name)['optimizer']]
+    ]
+    assert 0 < moments[1] < 20 * moments[0]
+
+
+def test_with_a_loss_scaler_too_many_stop_the_training(tmp_path):
+    config = poisoned(tmp_path / 'config.py', (2, 3, 4, 5))
+    with open(config, 'a') as file:
+        file.write("optim_wrapper = dict(type='Scaled')\n")
+    arguments = [config, '--work-dir', tmp_path, '--cfg-options']
+    with pytest.raises(FloatingPointError, match='3 steps in a row'):
+        call('tools/train.py', *arguments, 'default_hooks.finite.max_in_row=3')
+
+
 def test_one_process_of_two_makes_both_refuse(tmp_path):
     config = poisoned(tmp_path / 'config.py', (2,), rank=1)
     options = [*KEPT, 'train_dataloader.batch_size=4']
     run(
         *('tools/dist_train.sh', config, 2, '--work-dir', tmp_path, '--cfg-options'),
         *options,
-        PORT='29623',
         CUDA_VISIBLE_DEVICES='',
     )
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')

@@ -158,13 +158,79 @@ def test_told_to_stop_it_saves_and_says_so(number, undisturbed, tmp_path):
     assert_same_end(tmp_path, undisturbed)
 
 
+def test_a_whole_group_of_processes_is_told_to_stop(tmp_path):
+    """As schedulers do: workers of the loader and all processes hear it as well."""
+    options = [*KEPT, 'train_dataloader.batch_size=4', 'train_dataloader.num_workers=2']
+    process = subprocess.Popen(
+        ['bash', 'tools/dist_train.sh', TINY, '2', '--work-dir', tmp_path]
+        + ['--cfg-options', *options, 'train_cfg.max_epochs=50'],
+        cwd=ROOT,
+        env=environment(CUDA_VISIBLE_DEVICES=''),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if '[2][1/3]' in line:
+            process.send_signal(signal.SIGTERM)  # torchrun tells the groups of both
+            break
+    rest = process.communicate()[0]
+    assert process.returncode != 0
+    assert 'stopped by SIGTERM after step' in rest, rest[-3000:]
+    newest = newest_valid(tmp_path)
+    assert f'Saved {newest}' in rest and read_checkpoint(newest)['meta']['iter'] > 3
+
+
+def test_another_training_in_the_same_folder_loses_nothing(undisturbed, tmp_path):
+    for name in ('epoch_2', 'epoch_1_iter_5', 'epoch_1'):
+        (tmp_path / f'{name}.pth').write_bytes(
+            (undisturbed / f'{name}.pth').read_bytes()
+        )
+    call(
+        *('tools/train.py', TINY, '--work-dir', tmp_path),
+        *('--resume', undisturbed / 'epoch_0_iter_2.pth', '--cfg-options'),
+        *('train_cfg.max_epochs=1', 'default_hooks.checkpoint.max_keep_ckpts=1'),
+    )
+    assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')
+    (aside,) = tmp_path.glob('superseded_*')
+    names = [path.stem for path in saved_checkpoints(aside)]
+    assert names == ['epoch_2', 'epoch_1_iter_5', 'epoch_1']
+
+
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        ('train_dataloader.batch_size=4', 'trained with global_batch=8, now it is 4'),
+        ('train_dataloader.dataset.images_per_identity=9', 'images=24, now it is 27'),
+    ],
+)
+def test_other_data_are_refused(option, message, undisturbed, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        call(
+            *('tools/train.py', TINY, '--work-dir', tmp_path, '--resume'),
+            *(undisturbed / 'epoch_0_iter_2.pth', '--cfg-options', option),
+        )
+
+
+@pytest.mark.parametrize('by', ['TORCHELASTIC', 'SLURM'])
+def test_a_restart_goes_on_from_the_newest(by, undisturbed, tmp_path, monkeypatch):
+    """Not from the file that the command line named at the beginning."""
+    arguments = ['--resume', undisturbed / 'epoch_0_iter_1.pth']
+    copy_state(undisturbed / 'epoch_1_iter_5.pth', tmp_path / 'run')
+    monkeypatch.setenv(f'{by}_RESTART_COUNT', '1')
+    call('tools/train.py', TINY, '--work-dir', tmp_path / 'run', *arguments)
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert 'resumed epoch: 1, iter: 5' in log
+
+
 def test_a_dead_process_leads_to_a_restart(undisturbed, tmp_path):
     options = ['--cfg-options', *KEPT, 'train_dataloader.batch_size=4']
     script = ['bash', 'tools/dist_train.sh', TINY, '2', '--work-dir', tmp_path]
     process = subprocess.Popen(
         [*script, *options],
         cwd=ROOT,
-        env=environment(MAX_RESTARTS='1', PORT='29619', CUDA_VISIBLE_DEVICES=''),
+        env=environment(MAX_RESTARTS='1', CUDA_VISIBLE_DEVICES=''),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
