@@ -5,7 +5,10 @@ batch are looked at as well. The exit status is 1 if anything fails.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
+import io
+import logging
 import os
 import shutil
 import sys
@@ -13,8 +16,6 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
-
-import torch
 
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 
@@ -86,6 +87,8 @@ def compiled_ops() -> Iterator[Finding]:
 
 def devices() -> Iterator[Finding]:
     """GPUs, precisions, and how processes talk."""
+    import torch
+
     if not torch.cuda.is_available():
         yield Finding(
             WARN,
@@ -141,6 +144,8 @@ def storage(work_dir: Path) -> Iterator[Finding]:
 
 def small_step() -> Iterator[Finding]:
     """A forward and a backward pass of the backbone."""
+    import torch
+
     from .models import SAIPViT
 
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -155,13 +160,19 @@ def small_step() -> Iterator[Finding]:
         yield Finding(FAIL, f'a step of ViT-Tiny on {device} gave bad gradients')
 
 
-def config(path: str, options: dict) -> Iterator[Finding]:
+def config(path: str, options: list[str]) -> Iterator[Finding]:
     """The config's model, its data, and one batch of them."""
+    import torch
+    from mmengine.config import DictAction
     from mmengine.registry import DATASETS, MODELS, init_default_scope
 
+    with contextlib.redirect_stdout(io.StringIO()):  # a library prints on import
+        from . import datasets, engine, models, probes  # noqa: F401
     from .engine.config import load_config
 
-    cfg = load_config(path, options)
+    parser = argparse.ArgumentParser()
+    parser.add_argument('options', nargs='*', action=DictAction)
+    cfg = load_config(path, parser.parse_args(options).options or {})
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)
     model.init_weights()
@@ -200,9 +211,6 @@ def examine(check: Callable, *arguments: object) -> Iterator[Finding]:
 
 
 def main() -> int:
-    from mmengine.config import DictAction
-    from mmengine.logging import MMLogger
-
     parser = argparse.ArgumentParser(
         prog='python -m saip_mm.doctor',
         description=__doc__,
@@ -210,9 +218,10 @@ def main() -> int:
     )
     parser.add_argument('config', nargs='?', help='config to look at')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs').absolute())
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], help='as of tools/train.py'
+    )
     args = parser.parse_args()
-    MMLogger.get_current_instance().setLevel('ERROR')
     checks = [(versions,), (compiled_ops,), (devices,)]
     checks += [(storage, args.work_dir.absolute()), (small_step,)]
     if args.config:
@@ -228,4 +237,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
+    logging.disable(logging.WARNING)
     sys.exit(main())

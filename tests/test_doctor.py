@@ -1,7 +1,10 @@
 """python -m saip_mm.doctor"""
 
 import importlib.metadata
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from launch import ROOT, TINY
@@ -76,3 +79,20 @@ def test_a_config_without_its_data(monkeypatch, capsys):
     status, out = report(monkeypatch, capsys, config)
     assert status == 1
     assert re.search(r'fail  config: .*(no such|not exist)', out)
+
+
+def test_a_broken_environment_is_what_it_is_for(tmp_path):
+    for name in ('mmpretrain', 'torch'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / '__init__.py').write_text('raise ImportError("broken")\n')
+    done = subprocess.run(
+        [sys.executable, '-m', 'saip_mm.doctor', 'config.py'],
+        env=os.environ | dict(PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}'),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and done.stderr == ''
+    lines = done.stdout.splitlines()
+    for failing in ('devices', 'small step', 'config'):
+        assert f'fail  {failing}: broken' in lines
+    assert any(line.startswith('ok    ') for line in lines)
