@@ -2,11 +2,14 @@
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from saip_mm.engine.saving import STOP_SIGNALS
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / 'tests/configs/tiny.py'
@@ -62,8 +65,12 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         # tools/train.py sets it for good; here other tests follow.
         patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
         patch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
+        handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         try:
             runpy.run_path(str(ROOT / script), run_name='__main__')
         except SystemExit as stop:
             return stop.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     return None

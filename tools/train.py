@@ -5,6 +5,7 @@ Configs may be of any of OpenMMLab's libraries.
 
 import argparse
 import os
+import signal
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from mmengine.config import Config, DictAction
 from saip_mm.engine import choose_runner, ending_together, use_cpu_processes
 from saip_mm.engine.checkpoint import resolve_checkpoint
 from saip_mm.engine.config import load_config
-from saip_mm.engine.saving import newest_valid
+from saip_mm.engine.saving import INTERRUPTED, STOP_SIGNALS, newest_valid
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,6 +69,8 @@ def configure(args: argparse.Namespace) -> Config:
 def main() -> None:
     # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    for number in STOP_SIGNALS:  # until there is something to save
+        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     cfg = configure(parse_args())
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         use_cpu_processes(cfg)

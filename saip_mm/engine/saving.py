@@ -29,6 +29,7 @@ _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
 
 # Exit status of a training that was asked to stop and can go on: EX_TEMPFAIL.
 INTERRUPTED = 75
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 @HOOKS.register_module()
@@ -71,8 +72,7 @@ class SafeCheckpointHook(Hook):
         self.stop_by = None
         self.agreement = Agreement()
         self.handlers = {
-            number: signal.signal(number, self._remember)
-            for number in (signal.SIGTERM, signal.SIGUSR1)
+            number: signal.signal(number, self._remember) for number in STOP_SIGNALS
         }
         if is_main_process():
             for partial in Path(runner.work_dir).glob('.*.partial'):

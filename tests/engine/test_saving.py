@@ -158,6 +158,24 @@ def test_told_to_stop_it_saves_and_says_so(number, undisturbed, tmp_path):
     assert_same_end(tmp_path, undisturbed)
 
 
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_told_to_stop_before_the_first_step(number, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, '-u', 'tools/train.py', TINY, '--work-dir', tmp_path],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if 'System environment' in line:
+            process.send_signal(number)
+            break
+    process.communicate()
+    assert process.returncode == INTERRUPTED
+
+
 def test_a_whole_group_of_processes_is_told_to_stop(tmp_path):
     """As schedulers do: workers of the loader and all processes hear it as well."""
     options = [*KEPT, 'train_dataloader.batch_size=4', 'train_dataloader.num_workers=2']
