@@ -21,7 +21,7 @@ help:
 	@echo 'PYTHON=/path/to/python3.11 chooses the Python that .venv is made with.'
 
 demo: .venv/.pretrain
-	@echo '[demo] Pretraining on drawn people: a few minutes. Interrupt it if you like:'
+	@echo '[demo] Pretraining on drawn people: ten minutes on two cores. Interrupt it if you like:'
 	@echo '[demo] the next `make demo` goes on from the last checkpoint.'
 	.venv/bin/python tools/train.py configs/pretrain/saip_demo.py \
 	    --work-dir $(DEMO) --resume
