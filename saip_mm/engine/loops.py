@@ -1,8 +1,11 @@
 """Training loops."""
 
+import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.synchronize import Event
 
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.optim import OptimWrapper
@@ -40,8 +43,10 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 f'on each of {get_world_size()} processes: lower '
                 'train_dataloader.batch_size'
             )
-        start = partial(_start_worker, self.dataloader.worker_init_fn)
-        self.dataloader.worker_init_fn = start
+        self._ended = multiprocessing.Event()
+        self.dataloader.worker_init_fn = partial(
+            _start_worker, self._ended, self.dataloader.worker_init_fn
+        )
 
     def run(self) -> nn.Module:
         steps = len(self.dataloader)
@@ -58,7 +63,10 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         self.runner.optim_wrapper.initialize_count_status(
             self.runner.model, self.iter * count, self.max_iters * count
         )
-        return super().run()
+        try:
+            return super().run()
+        finally:
+            self._ended.set()
 
     def _compare_data(self) -> None:
         """Whether all processes go on from one place, with the data there were."""
@@ -139,13 +147,19 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         return [dict(inputs=dict(zip(views, chunk, strict=True))) for chunk in chunks]
 
 
-def _start_worker(then: Callable | None, worker: int) -> None:
+def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:
     """Let a worker of the loader be deaf to what tells the training to stop.
 
     Schedulers tell it to all processes, and the training still has to end its step.
+    Once it has, Python ends workers by the same signal.
     """
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+
+    def leave(*_) -> None:
+        if ended.is_set():
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if then is not None:
         then(worker)
 

@@ -176,6 +176,20 @@ def test_told_to_stop_before_the_first_step(number, tmp_path):
     assert process.returncode == INTERRUPTED
 
 
+@pytest.mark.parametrize('persistent', [True, False])
+def test_workers_end_with_the_training(persistent, tmp_path):
+    options = ['train_dataloader.num_workers=2', 'train_cfg.max_epochs=1']
+    options += [f'train_dataloader.persistent_workers={persistent}']
+    done = subprocess.run(
+        [sys.executable, 'tools/train.py', TINY, '--work-dir', tmp_path]
+        + ['--cfg-options', *options],
+        cwd=ROOT,
+        env=environment(),
+        timeout=240,
+    )
+    assert done.returncode == 0
+
+
 def test_a_whole_group_of_processes_is_told_to_stop(tmp_path):
     """As schedulers do: workers of the loader and all processes hear it as well."""
     options = [*KEPT, 'train_dataloader.batch_size=4', 'train_dataloader.num_workers=2']
