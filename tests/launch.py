@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.registry import init_default_scope
 
 from saip_mm.engine.saving import STOP_SIGNALS
 
@@ -73,4 +74,5 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+            init_default_scope('mmpretrain')  # else another library's stays
     return None
