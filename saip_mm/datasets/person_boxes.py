@@ -165,12 +165,10 @@ def _person_ids(content: dict, ann_file: str) -> set:
     if not content.get('categories'):
         return set()
     categories = _records(content, 'categories', ann_file)
-    names = {
-        _get(c, 'id', (int, str), f'{ann_file}: category {c.get("name")}'): c.get(
-            'name'
-        )
-        for c in categories
-    }
+    names = {}
+    for category in categories:
+        where = f'{ann_file}: category {category.get("name")}'
+        names[_get(category, 'id', (int, str), where)] = category.get('name')
     ids = {key for key, name in names.items() if str(name).lower() == 'person'}
     if not ids:
         raise ValueError(
