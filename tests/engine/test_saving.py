@@ -135,17 +135,29 @@ def test_a_full_disk_keeps_what_was_saved(undisturbed, tmp_path):
     assert not list((tmp_path / 'run').glob('.*partial'))
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
-def test_told_to_stop_it_saves_and_says_so(number, undisturbed, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, '-u', 'tools/train.py', TINY, '--work-dir', tmp_path]
-        + ['--cfg-options', *KEPT],
+def started(work_dir: Path, *options: str) -> subprocess.Popen:
+    """A training of its own process, which can be read from line by line."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            '-u',
+            'tools/train.py',
+            TINY,
+            '--work-dir',
+            work_dir,
+            *options,
+        ],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_told_to_stop_it_saves_and_says_so(number, undisturbed, tmp_path):
+    process = started(tmp_path, '--cfg-options', *KEPT)
     for line in process.stdout:
         if 'Epoch(train) [1][1/3]' in line:
             process.send_signal(number)
@@ -160,14 +172,7 @@ def test_told_to_stop_it_saves_and_says_so(number, undisturbed, tmp_path):
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
 def test_told_to_stop_before_the_first_step(number, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, '-u', 'tools/train.py', TINY, '--work-dir', tmp_path],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = started(tmp_path)
     for line in process.stdout:
         if 'System environment' in line:
             process.send_signal(number)
