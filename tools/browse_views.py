@@ -8,12 +8,11 @@ count as theirs.
 import argparse
 from itertools import islice
 
-from mmengine.config import DictAction
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from PIL import Image, ImageDraw, ImageFont
 
 from saip_mm.datasets.sampler import StatelessSampler
-from saip_mm.engine.config import load_config
+from saip_mm.engine.config import add_options, load_config
 from saip_mm.visualization.panels import GAP, Panel, describe, make_panels
 
 LINE = 18  # pixels of a line of text
@@ -26,13 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num', type=int, default=8, help='number of samples')
     parser.add_argument('--out', default='views.png', help='image file to write')
     parser.add_argument('--seed', type=int, default=0, help='seed of the samples')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='settings that replace those of the config',
-    )
+    add_options(parser)
     return parser.parse_args()
 
 

@@ -16,12 +16,11 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.progress import track
 
 from saip_mm.datasets.images import ImageError
 from saip_mm.datasets.people import PeopleDataset
-from saip_mm.engine.config import training_images
+from saip_mm.engine.config import add_options, training_images
 from saip_mm.engine.files import whole_file, write_text
 
 dataset: PeopleDataset  # in the worker processes as well, which are forked
@@ -41,13 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--processes', type=int, default=os.cpu_count(), help='default: one per core'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='settings that replace those of the config',
-    )
+    add_options(parser)
     args = parser.parse_args()
     if args.processes < 1:
         parser.error('--processes should be at least 1')

@@ -19,9 +19,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from saip_mm.engine.config import load_config
+from saip_mm.engine.config import add_options, load_config
 from saip_mm.engine.files import write_text
 from saip_mm.experiments.rows import (
     BASELINES,
@@ -51,13 +49,7 @@ def parse_args() -> argparse.Namespace:
         help='whose model and image size the rows without training take (default: the '
         'first config)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='settings that replace those of all configs',
-    )
+    add_options(parser)
     parser.add_argument(
         '--table', action='store_true', help='print the table so far, run nothing'
     )

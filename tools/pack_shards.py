@@ -17,11 +17,10 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.progress import track
 
 from saip_mm.datasets.packing import BAD, pack_shards
-from saip_mm.engine.config import training_images
+from saip_mm.engine.config import add_options, training_images
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,13 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--processes', type=int, default=os.cpu_count(), help='default: one per core'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='settings that replace those of the config',
-    )
+    add_options(parser)
     args = parser.parse_args()
     if args.processes < 1 or args.images_per_shard < 1:
         parser.error('--processes and --images-per-shard should be at least 1')

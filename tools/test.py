@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from saip_mm.engine import SafeRunner, ending_together, use_cpu_processes
 from saip_mm.engine.checkpoint import resolve_checkpoint
-from saip_mm.engine.config import load_config
+from saip_mm.engine.config import add_options, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,14 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--work-dir', help='where figures and logs go; default work_dirs/CONFIG'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='settings that replace those of the config, such as '
-        'test_dataloader.batch_size=64',
-    )
+    add_options(parser)
     parser.add_argument(
         '--tta',
         action='store_true',

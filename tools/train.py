@@ -9,11 +9,11 @@ import signal
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from saip_mm.engine import choose_runner, ending_together, use_cpu_processes
 from saip_mm.engine.checkpoint import resolve_checkpoint
-from saip_mm.engine.config import load_config
+from saip_mm.engine.config import add_options, load_config
 from saip_mm.engine.saving import INTERRUPTED, STOP_SIGNALS, newest_valid
 
 
@@ -30,14 +30,7 @@ def parse_args() -> argparse.Namespace:
         help='go on from a checkpoint; without a path from the latest in the work '
         'directory, or from the start where there is none',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='settings that replace those of the config, such as '
-        'train_dataloader.batch_size=64',
-    )
+    add_options(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
     )

@@ -1,5 +1,6 @@
 """Image files of any kind as RGB arrays."""
 
+import errno
 import io
 import os
 
@@ -11,9 +12,38 @@ EXTENSIONS += ('.tiff', '.jp2', '.ppm', '.pgm', '.pbm')
 MAX_PIXELS = 50_000_000  # more would take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 
+# The machine fails, or its storage: nothing is known of the image.
+_OUTAGES = {
+    getattr(errno, name)
+    for name in (
+        *('EMFILE', 'ENFILE', 'ENOMEM', 'ESTALE', 'ENOTCONN', 'ETIMEDOUT'),
+        *('ECONNABORTED', 'ECONNREFUSED', 'ECONNRESET', 'EHOSTDOWN', 'EHOSTUNREACH'),
+        *('ENETDOWN', 'ENETUNREACH'),
+    )
+}
+
 
 class ImageError(OSError):
     """An image that cannot be used; the message names its file and the remedy."""
+
+
+def refuse_outage(error: Exception, name: str | os.PathLike) -> None:
+    """Raise an error that is no fault of the image that was to be read.
+
+    Args:
+        error: What reading it raised.
+        name: What messages call the image.
+
+    Raises:
+        OSError: If the machine or its storage has failed.
+    """
+    if isinstance(error, OSError) and error.errno in _OUTAGES:
+        raise OSError(
+            error.errno,
+            f'{os.strerror(error.errno)} (of this machine or its storage; when that is '
+            'mended, what was begun can go on)',
+            os.fspath(name),
+        ) from error
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -34,6 +64,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises:
         ImageError: If there is no such file, it is no image, it is truncated or
             damaged, it is far too large, or its values have no defined range.
+        OSError: If the machine or its storage has failed.
     """
     return _decode(path, path)
 
@@ -84,6 +115,7 @@ def _decode(
     except Image.DecompressionBombError as error:
         raise ImageError(f'{name}: {error}; shrink the image, or remove it') from error
     except Exception as error:  # Pillow's decoders raise any type on damaged files
+        refuse_outage(error, name)
         reason = f'{type(error).__name__}: {error}'
         raise ImageError(
             f'{name}: cannot be read ({reason}); replace the file, or remove it'

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..engine.files import whole_file, write_text
 from .images import ImageError
 from .people import PeopleDataset
-from .sharded_images import INDEX
+from .sharded_images import INDEX, is_whole, litdata
 
 PARTS = 'parts'  # the folder with what is known of every shard until all are there
 BAD = 'bad_images.jsonl'
@@ -107,7 +107,7 @@ def _pack_part(start: int) -> dict:
     done = _out / PARTS / f'{number:06}.json'
     if done.exists():
         part = json.loads(done.read_text())
-        if not part['shard'] or _is_whole(_out, part['shard']):
+        if not part['shard'] or is_whole(_out, part['shard']):
             return part
     indices = range(start, min(start + _images_per_shard, len(_dataset)))
     bad = []
@@ -123,11 +123,6 @@ def _pack_part(start: int) -> dict:
     shutil.rmtree(folder, ignore_errors=True)
     write_text(done, json.dumps(part))
     return part
-
-
-def _is_whole(out: Path, shard: dict) -> bool:
-    path = out / shard['filename']
-    return path.exists() and path.stat().st_size == shard['chunk_bytes']
 
 
 def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
@@ -151,9 +146,7 @@ def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
 
 def _write(folder: Path, number: int, samples: Iterator[list]) -> dict | None:
     """Let LitData write one shard; returns its index, None without samples."""
-    from litdata.streaming.writer import BinaryWriter
-
-    writer = BinaryWriter(str(folder), chunk_size=2**31, chunk_index=number)
+    writer = litdata().BinaryWriter(str(folder), chunk_size=2**31, chunk_index=number)
     count = 0
     for count, sample in enumerate(samples, 1):
         writer.add_item(count - 1, sample)

@@ -6,12 +6,13 @@ import zlib
 from bisect import bisect_right
 from itertools import accumulate
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from .images import ImageError, decode_image
+from .images import ImageError, decode_image, refuse_outage
 from .people import PeopleDataset
 
 INDEX = 'index.json'
@@ -69,11 +70,10 @@ class ShardedImages(PeopleDataset):
         path = Path(self.data_root, INDEX)
         if self.remote:
             # LitData fetches the index when it opens the shards.
-            path = Path(_open(self.data_root, self.cache_dir).input_dir.path, INDEX)
-        shards = read_index(path)
-        self.ends = list(accumulate(shard['chunk_size'] for shard in shards))
-        self.files = [shard['filename'] for shard in shards]
-        self.sizes = [shard['chunk_bytes'] for shard in shards]
+            opened = litdata().open_shards(self.data_root, self.cache_dir)
+            path = Path(opened.input_dir.path, INDEX)
+        self.shards = read_index(path)
+        self.ends = list(accumulate(shard['chunk_size'] for shard in self.shards))
         self._fully_initialized = True
 
     def __len__(self) -> int:
@@ -90,12 +90,19 @@ class ShardedImages(PeopleDataset):
 
         Raises:
             ImageError: If its shard is missing or damaged there.
+            OSError: If the machine or its storage has failed.
         """
         where, reader = self.source(data_info), self._open()
         try:
-            self._check_size(data_info['shard'])
+            shard = self.shards[data_info['shard']]
+            # LitData would wait for the rest of it.
+            if not self.remote and not is_whole(self.data_root, shard):
+                raise OSError(
+                    f'it is missing, or has other than {shard["chunk_bytes"]} bytes'
+                )
             _, file, crc32 = reader[data_info['sample_idx']]
         except Exception as error:  # of the file system, of LitData, or of the network
+            refuse_outage(error, where)
             reason = f'{type(error).__name__}: {error}'
             raise ImageError(
                 f'{where}: cannot be read ({reason}); copy the shard again'
@@ -105,27 +112,31 @@ class ShardedImages(PeopleDataset):
         return file
 
     def source(self, data_info: dict) -> str:
-        shard = os.path.join(self.data_root, self.files[data_info['shard']])
+        name = self.shards[data_info['shard']]['filename']
+        shard = os.path.join(self.data_root, name)
         return f'{shard}, image {data_info["sample_idx"]}'
-
-    def _check_size(self, shard: int) -> None:
-        """An error for a shard that is not whole: LitData would wait for the rest."""
-        if self.remote:
-            return
-        size = os.stat(os.path.join(self.data_root, self.files[shard])).st_size
-        if size != self.sizes[shard]:
-            raise OSError(f'it has {size} bytes instead of {self.sizes[shard]}')
 
     def _open(self) -> Any:
         """What reads the shards in this process; none of it survives a fork."""
         owner, reader = self._reader
         if owner != os.getpid():
-            reader = _open(self.data_root, self.cache_dir)
+            reader = litdata().open_shards(self.data_root, self.cache_dir)
             self._reader = (os.getpid(), reader)
         return reader
 
     def __getstate__(self) -> dict:
         return self.__dict__ | dict(_reader=(None, None))
+
+
+def is_whole(folder: str | os.PathLike, shard: dict) -> bool:
+    """Whether a shard's file is there, with the size that its entry in the index tells.
+
+    Args:
+        folder: Of the shards.
+        shard: The entry.
+    """
+    path = Path(folder, shard['filename'])
+    return path.exists() and path.stat().st_size == shard['chunk_bytes']
 
 
 def read_index(path: str | os.PathLike) -> list[dict]:
@@ -190,11 +201,16 @@ def _is_address(data_root: str) -> bool:
     return '://' in data_root or data_root.startswith('local:')
 
 
-def _open(data_root: str, cache_dir: str | None) -> Any:
+def litdata() -> ModuleType:
+    """What reads and writes LitData's format.
+
+    Raises:
+        ImportError: If LitData is not installed.
+    """
     try:
-        from .litdata_reader import open_shards
+        from . import litdata_format
     except ImportError as error:
         raise ImportError(
-            "ShardedImages needs LitData: pip install 'saip_mm[shards]'"
+            "shards need LitData: pip install 'saip_mm[shards]'"
         ) from error
-    return open_shards(data_root, cache_dir)
+    return litdata_format

@@ -2,9 +2,10 @@
 
 import difflib
 import inspect
+from argparse import ArgumentError, ArgumentParser, Namespace
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
@@ -21,6 +22,40 @@ ALSO_READ = (
     'tta_model',
     'tta_pipeline',
 )
+
+
+class _Options(DictAction):
+    """MMEngine's, with a message for what it cannot read."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: list[str],
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError, RecursionError) as error:
+            raise ArgumentError(
+                self,
+                f'{" ".join(values)}: should be NAME=VALUE, each VALUE a number, a '
+                'word, a [list] or a (tuple); give the entries of a dict one by one, '
+                'NAME.KEY=VALUE',
+            ) from error
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Let a tool take ``--cfg-options``, for :func:`load_config`."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Options,
+        default={},
+        metavar='NAME=VALUE',
+        help='settings that replace those of the config, such as '
+        'train_dataloader.batch_size=64',
+    )
 
 
 def load_config(path: str, options: dict) -> Config:

@@ -1,9 +1,13 @@
 """Images in shards are those of the folder, and what is damaged is named."""
 
+import errno
 import hashlib
 import json
 import os
+import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from PIL import Image
 
 from saip_mm.datasets import PersonImages, ShardedImages
 from saip_mm.datasets.images import ImageError
+from saip_mm.datasets.quarantine import Quarantine
 from saip_mm.engine.checkpoint import read_checkpoint
 
 litdata = pytest.importorskip('litdata')
@@ -150,9 +155,35 @@ def test_a_damaged_shard_costs_what_is_damaged(folder, shards):
     path.write_bytes(content[:-100])
     found = reasons(shards, originals)
     assert list(found) == [5, 6, 7, 8, 9]
-    assert f'{len(content) - 100} bytes instead of {len(content)}' in found[5]
+    assert f'other than {len(content)} bytes' in found[5]
     path.unlink()
     assert list(reasons(shards, originals)) == [5, 6, 7, 8, 9]
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """As if all the files that a process may open were open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize('kind', [PersonImages, ShardedImages])
+def test_a_failing_machine_is_no_fault_of_an_image(folder, shards, tmp_path, kind):
+    dataset = kind(str(folder if kind is PersonImages else shards))
+    dataset.quarantine = Quarantine(tmp_path / 'bad.jsonl', len(dataset), 0.5)
+    first = dataset.load(0, (0, 0, 0))
+    with no_more_files(), pytest.raises(OSError, match='Too many open') as error:
+        dataset.load(0, (0, 0, 0))
+    assert error.value.errno == errno.EMFILE
+    assert str(folder if kind is PersonImages else shards) in str(error.value)
+    assert dataset.quarantine.count() == 0
+    np.testing.assert_array_equal(dataset.load(0, (0, 0, 0)), first)
 
 
 def trap(marker):

@@ -1,8 +1,10 @@
 """Configs that inherit those of the libraries."""
 
+from argparse import ArgumentParser
+
 import pytest
 
-from saip_mm.engine.config import load_config
+from saip_mm.engine.config import add_options, load_config
 
 STOCK = {
     'mmdet': ('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', 'FasterRCNN'),
@@ -32,3 +34,14 @@ def test_a_library_that_is_not_installed(tmp_path):
     config.write_text("_base_ = __import__('mmnone').__path__[0]")
     with pytest.raises(ModuleNotFoundError, match=r"mine.py: .*'mmnone'.*install.sh"):
         load_config(str(config), {})
+
+
+def test_options_that_cannot_be_read(capsys):
+    parser = ArgumentParser()
+    add_options(parser)
+    options = parser.parse_args(['--cfg-options', 'a.b=[1,2]', 'c=x']).cfg_options
+    assert options == {'a.b': [1, 2], 'c': 'x'}
+    for bad in ('a', 'a=dict(b=1,c=2)', 'a=[1,2'):
+        with pytest.raises(SystemExit):
+            parser.parse_args(['--cfg-options', bad])
+        assert f'{bad}: should be NAME=VALUE' in capsys.readouterr().err

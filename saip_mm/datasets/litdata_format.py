@@ -1,4 +1,4 @@
-"""What reads shards in LitData's format, one item at a time."""
+"""What reads shards in LitData's format, one item at a time, and what writes them."""
 
 import os
 from typing import Any
@@ -10,6 +10,9 @@ os.environ['LITDATA_DISABLE_VERSION_CHECK'] = '1'
 
 from litdata import StreamingDataset  # noqa: E402
 from litdata.streaming import item_loader  # noqa: E402
+from litdata.streaming.writer import BinaryWriter  # noqa: E402
+
+__all__ = ['BinaryWriter', 'PyTreeLoader', 'open_shards']
 
 
 class PyTreeLoader(item_loader.PyTreeLoader):
