@@ -127,3 +127,24 @@ def test_collapse_is_reported_after_a_while(outputs, sign, monkeypatch):
     assert len(texts) == (sign is not None)
     if sign:
         assert '3 steps in a row' in texts[0] and sign in texts[0]
+
+
+@pytest.mark.parametrize('center_momentum', [1.0, 0.9])
+def test_a_training_without_centring_collapses(tmp_path, center_momentum):
+    """Without a centre that moves, one prototype wins all (DINO, section 5.3)."""
+    done = run(
+        'tools/train.py',
+        TINY,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        f'model.matching.center_momentum={center_momentum}',
+        'model.reconstruction=None',
+        'model.search=None',
+        'default_hooks.saip.momentum=0.5',
+        'default_hooks.collapse.patience=5',
+        'param_scheduler.1.end=1000',
+        'train_cfg.max_epochs=15',
+    )
+    warned = '5 steps in a row: teacher_entropy is 0.' in done.stdout
+    assert warned == (center_momentum == 1.0)
