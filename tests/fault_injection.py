@@ -27,7 +27,7 @@ from mmpretrain.registry import HOOKS
 
 from saip_mm.engine import choose_runner
 from saip_mm.engine.config import load_config
-from saip_mm.engine.saving import newest_valid, saved_checkpoints
+from saip_mm.engine.resuming import newest_valid, saved_checkpoints
 
 TINY = Path(__file__).parent / 'configs' / 'tiny.py'
 KEPT = 2  # checkpoints

@@ -25,7 +25,7 @@ from saip_mm.datasets.person_boxes import read_person_boxes, read_person_keypoin
 from saip_mm.datasets.quarantine import Quarantine
 from saip_mm.engine.checkpoint import load_pretrained
 from saip_mm.engine.data_check import useless_annotations
-from saip_mm.engine.saving import check
+from saip_mm.engine.resuming import check
 from saip_mm.models import SAIPViT
 
 EXAMPLES = int(os.environ.get('SAIP_FUZZ_EXAMPLES', 60))

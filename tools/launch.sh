@@ -24,5 +24,6 @@ exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --nproc-per-node="$processes" \
     "${rendezvous[@]}" \
+    --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 \
     --max-restarts="${MAX_RESTARTS:-0}" \
     "$(dirname "$0")/$tool" "$@" --launcher pytorch

@@ -62,7 +62,10 @@ def main() -> int:
         return 1
     print(f'{packed} images packed into {args.out}')
     if bad:
-        print(f'{bad} images cannot be used and were left out: {args.out / BAD}')
+        print(
+            f'{bad} images cannot be used and were left out: {args.out / BAD}. To have '
+            f'them too, mend them, remove {args.out} and pack again'
+        )
     return 0
 
 

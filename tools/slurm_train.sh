@@ -3,8 +3,9 @@
 #   [GPUS=8] [GPUS_PER_NODE=8] [CPUS_PER_TASK=12] [SRUN_ARGS="--time=3-0"] \
 #       tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]
 #   [SBATCH_ARGS="--time=1-0"] BATCH=1 tools/slurm_train.sh …
-# A batch job saves two minutes before its time is over, or when it is preempted, and
-# queues itself again; it goes on from the last whole checkpoint.
+# A batch job stops two minutes before its time is over, or when it is preempted, and
+# queues itself again; it goes on from the last whole checkpoint. Pretraining saves when it
+# stops, other trainings as often as their config says.
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
@@ -39,7 +40,7 @@ if [ -z "${BATCH:-}" ]; then
 fi
 
 mkdir -p "$work_dir"
-if [[ " $* " != *' --resume '* ]]; then
+if [[ " $* " != *' --resume'[\ =]* ]]; then
     train+=(--resume)
 fi
 # 75 is the exit status of a training that was asked to stop and has saved.

@@ -12,9 +12,9 @@ import torch
 from mmengine.config import Config
 
 from saip_mm.engine import choose_runner, ending_together, use_cpu_processes
-from saip_mm.engine.checkpoint import resolve_checkpoint
 from saip_mm.engine.config import add_options, load_config
-from saip_mm.engine.saving import INTERRUPTED, STOP_SIGNALS, newest_valid
+from saip_mm.engine.resuming import choose_checkpoint
+from saip_mm.engine.saving import INTERRUPTED, STOP_SIGNALS
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,6 +27,7 @@ def parse_args() -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
+        metavar='FILE_OR_WORK_DIR',
         help='go on from a checkpoint; without a path from the latest in the work '
         'directory, or from the start where there is none',
     )
@@ -45,17 +46,11 @@ def configure(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    # torchrun starts all processes again when one has died, Slurm a job that was
-    # queued again: they go on from where they were, not from where they had begun.
-    counts = 'TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT'
-    restarted = any(int(os.environ.get(name, 0)) for name in counts)
-    path = None
-    if args.resume == 'auto' or restarted:
-        path = newest_valid(cfg.work_dir)
-    if path is None and args.resume not in (None, 'auto'):
-        path = resolve_checkpoint(args.resume)
+    path = choose_checkpoint(cfg, args.resume)
     if path:
         cfg.resume, cfg.load_from = True, str(path)
+    else:
+        cfg.resume = False
     return cfg
 
 

@@ -6,14 +6,13 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from ..engine.files import whole_file, write_text
+from ..engine.processes import forked_pool
 from .images import ImageError
 from .people import PeopleDataset
-from .sharded_images import INDEX, is_whole, litdata
+from .sharded_images import INDEX, PLAN, is_whole, litdata
 
 PARTS = 'parts'  # the folder with what is known of every shard until all are there
 BAD = 'bad_images.jsonl'
@@ -49,13 +48,7 @@ def pack_shards(
     out = Path(out)
     starts = range(0, len(dataset), images_per_shard)
     _begin(dataset, out, images_per_shard)
-    pool = ProcessPoolExecutor(
-        processes,
-        get_context('fork'),
-        initializer=_share,
-        initargs=(dataset, out, images_per_shard),
-    )
-    with pool:
+    with forked_pool(processes, _share, dataset, out, images_per_shard) as pool:
         parts = list(track(pool.map(_pack_part, starts), len(starts)))
     bad = [entry for part in parts for entry in part['bad']]
     shards = [part['shard'] for part in parts if part['shard']]
@@ -72,17 +65,27 @@ def _begin(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         digest.update(os.fsencode(dataset.source(dataset.get_data_info(index))) + b'\n')
+    settings = {
+        name: value
+        for name, value in vars(dataset).items()
+        if isinstance(value, bool | int | float | str | tuple)
+    }
     plan = dict(
         images=len(dataset),
         images_per_shard=images_per_shard,
         names_sha256=digest.hexdigest(),
+        settings=repr(settings),
     )
-    path = out / 'source.json'
+    path = out / PLAN
     if path.exists():
-        if json.loads(path.read_text()) != plan:
+        try:
+            begun = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f'{path} is damaged ({error}); remove {out}') from error
+        if begun != plan:
             raise ValueError(
-                f'{out} was begun with other images, or other images per shard '
-                f'({path}); choose another folder, or remove it'
+                f'{out} was begun with other images, other settings of theirs, or '
+                f'other images per shard ({path}); choose another folder, or remove it'
             )
     elif out.is_dir() and any(out.iterdir()):
         raise ValueError(f'{out} holds other files; choose another folder')

@@ -4,9 +4,12 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from logging import ERROR
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
 from .images import ImageError
 
@@ -32,6 +35,7 @@ class Quarantine:
         self.total = total
         self.max_share = max_share
         self.known: set[int] = set()
+        self._read = 0  # bytes of the file
 
     def load(
         self, index: int, load: Callable[[int], np.ndarray], key: tuple[int, ...]
@@ -67,33 +71,46 @@ class Quarantine:
         """
         if index in self.known:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, 'a+', encoding='utf-8', errors='replace') as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            lines = file.readlines()
-            cut_off = bool(lines) and not lines[-1].endswith('\n')
-            self.known = _indices(lines)
-            if index not in self.known:
-                line = json.dumps(dict(index=index, reason=reason))
-                file.write(f'\n{line}\n' if cut_off else f'{line}\n')
-                self.known.add(index)
+        try:
+            self._list(index, reason)
+        except OSError as error:  # on a full disk, say
+            print_log(f'{self.path}: {error}; not listed: {reason}', 'current', ERROR)
+            self.known.add(index)
         if len(self.known) > self.max_share * self.total:
             raise TooManyBadImages(
                 f'{len(self.known)} of {self.total} images cannot be used, more than '
                 f'max_share={self.max_share}. {self.path} lists them with the '
-                f'reasons; the last one: {reason}'
+                f'reasons; the last one: {reason}. Mend them, remove that file, and go '
+                'on with --resume'
             )
+
+    def _list(self, index: int, reason: str) -> None:
+        """Read what others have listed, and add an image to it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, 'ab+') as file:
+            # Without locks, as some file systems are, an image may be listed twice.
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(self._read)
+            lines = file.readlines()
+            self.known |= _indices(lines)
+            if index not in self.known:
+                cut_off = bool(lines) and not lines[-1].endswith(b'\n')
+                line = json.dumps(dict(index=index, reason=reason)).encode()
+                file.write((b'\n' if cut_off else b'') + line + b'\n')
+                file.flush()
+                self.known.add(index)
+            self._read += sum(len(line) for line in lines if line.endswith(b'\n'))
 
     def count(self) -> int:
         """How many images are listed."""
         if not self.path.exists():
             return 0
-        with open(self.path, encoding='utf-8', errors='replace') as file:
+        with open(self.path, 'rb') as file:
             return len(_indices(file))
 
 
-def _indices(lines: Iterable[str]) -> set[int]:
+def _indices(lines: Iterable[bytes]) -> set[int]:
     """The images listed; a line that is not whole, after a crash, does not count."""
     indices = set()
     for line in lines:

@@ -1,5 +1,5 @@
 from .guards import CollapseWatch, FiniteGuard
-from .hooks import QuarantineHook, SAIPHook
+from .hooks import QuarantineHook, SafeLoggerHook, SAIPHook
 from .loops import AccumulatingTrainLoop
 from .optimizer import BFloat16OptimWrapper, LayerDecay, WeightDecayGroups
 from .processes import ending_together
@@ -16,6 +16,7 @@ __all__ = [
     'QuarantineHook',
     'SAIPHook',
     'SafeCheckpointHook',
+    'SafeLoggerHook',
     'SafeRunner',
     'WeightDecayGroups',
     'choose_runner',

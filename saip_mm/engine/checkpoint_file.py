@@ -98,8 +98,9 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
         if not saved:
             raise FileNotFoundError(f'{path} is empty: name a checkpoint file')
         return saved[max(saved)]
-    # The file holds the path at the time of training: the folder may have moved.
-    for candidate in (latest, path.parent / latest.name):
+    # The file holds the path at the time of training: the folder may have moved since,
+    # or be a copy.
+    for candidate in (path.parent / latest.name, latest):
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(f'{path} points to {latest}, which does not exist')

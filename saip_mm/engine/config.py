@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmengine.utils import is_installed
 
 from ..datasets import PeopleDataset, PersonImages, ShardedImages
-from ..datasets.sharded_images import INDEX
+from ..datasets.sharded_images import INDEX, PLAN
 
 # Settings that are read without their being arguments of MMEngine's runner.
 ALSO_READ = (
@@ -66,11 +66,14 @@ def load_config(path: str, options: dict) -> Config:
         options: New values by dotted name, such as ``train_dataloader.batch_size``.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ModuleNotFoundError: If the library of the config is not installed.
         KeyError: If an option does not begin with what MMEngine's runner takes. (What
             comes after is up to the classes to know.)
     """
     find_mmseg()
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: there is no such config file')
     try:
         cfg = Config.fromfile(path)
     except ModuleNotFoundError as error:
@@ -103,8 +106,12 @@ def training_images(source: str, options: dict) -> PeopleDataset:
         source: Config file, folder of images, list of images (relative to its own
             folder), or folder of shards.
         options: New values of the config by dotted name.
+
+    Raises:
+        OSError: If there is no such source, or nothing in it.
+        ValueError: If it trains with anything else.
     """
-    if Path(source, INDEX).is_file():
+    if any(Path(source, name).is_file() for name in (INDEX, PLAN)):
         return ShardedImages(source)
     if Path(source).is_dir():
         return PersonImages(source)
@@ -112,7 +119,15 @@ def training_images(source: str, options: dict) -> PeopleDataset:
         return PersonImages(str(Path(source).parent), Path(source).name)
     cfg = load_config(source, options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    return DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
+    dataset = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        kind = registry.get(str(dataset.get('type')))
+    if not (isinstance(kind, type) and issubclass(kind, PeopleDataset)):
+        raise ValueError(
+            f'{source}: train_dataloader.dataset is of type {dataset.get("type")}, and '
+            'should be one of images of people, such as PersonImages'
+        )
+    return DATASETS.build(dict(dataset, pipeline=[]))
 
 
 def find_mmseg() -> None:

@@ -1,9 +1,14 @@
 """What happens around an optimizer step."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import ERROR
 from pathlib import Path
 
-from mmengine.hooks import Hook
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -80,11 +85,47 @@ class SAIPHook(Hook):
 
 
 @HOOKS.register_module()
+class SafeLoggerHook(LoggerHook):
+    """MMEngine's, for trainings that go on when figures cannot be written.
+
+    Arguments are MMEngine's. On a full disk, say, the curves of the visualizer have a
+    gap, or end; it is said once.
+    """
+
+    failed = False
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        with self._writing():
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def after_run(self, runner: Runner) -> None:
+        with self._writing():
+            super().after_run(runner)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self.failed:
+                print_log(
+                    f'figures could not be written ({error}); the training goes on, '
+                    'and its curves have a gap',
+                    'current',
+                    ERROR,
+                )
+            self.failed = True
+
+
+@HOOKS.register_module()
 class QuarantineHook(Hook):
     """Lets a training do without some images, instead of ending with the first bad one.
 
     They are listed in ``bad_images.jsonl`` of the work directory, those of a separate
-    source of scenes in ``bad_scenes.jsonl``.
+    source of scenes in ``bad_scenes.jsonl``. A training that starts anew moves the list
+    of another one to ``superseded_TIME``.
 
     Args:
         max_share: Share of bad images above which the training is stopped.
@@ -101,7 +142,12 @@ class QuarantineHook(Hook):
         for name, source in self.sources.items():
             if source is not None:
                 path = Path(runner.work_dir, f'{name}.jsonl')
+                if runner.iter == 0 and is_main_process() and path.exists():
+                    aside = path.parent / f'superseded_{runner.timestamp}'
+                    aside.mkdir(exist_ok=True)
+                    path.rename(aside / path.name)
                 source.quarantine = Quarantine(path, len(source), self.max_share)
+        barrier()  # else another process may list an image before the list is moved
 
     def after_train_epoch(self, runner: Runner) -> None:
         for source in self.sources.values():

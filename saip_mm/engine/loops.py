@@ -7,12 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.synchronize import Event
 
-from mmengine.dist import all_gather_object, get_world_size
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 from torch import nn
 
+from ..datasets.sampler import StatelessSampler
 from .guards import StepRefused
 
 _SAME = (
@@ -31,11 +34,22 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     momentum, logs and checkpoints all count optimizer steps.
 
     Goes on from any step of an epoch, and passes over a step that
-    :class:`~saip_mm.engine.guards.FiniteGuard` refuses.
+    :class:`~saip_mm.engine.guards.FiniteGuard` refuses. What a model draws by torch's
+    generator (dropout, stochastic depth) is a function of seed, step and process.
+
+    Raises:
+        TypeError: If the order of the images is not that of ``StatelessSampler``.
+        ValueError: If there are too few images for a batch.
     """
 
     def __init__(self, runner, dataloader, max_epochs: int) -> None:
         super().__init__(runner, dataloader, max_epochs)
+        sampler = self.dataloader.sampler
+        if not isinstance(sampler, StatelessSampler):
+            raise TypeError(
+                f'{type(sampler).__name__} cannot go on within an epoch: set '
+                "train_dataloader.sampler=dict(type='StatelessSampler')"
+            )
         if len(self.dataloader) == 0:
             size = self.dataloader.batch_size
             raise ValueError(
@@ -109,6 +123,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             data_batch: ``inputs``, a dict of tensors that stack the batch first.
         """
         runner = self.runner
+        sequence = np.random.SeedSequence((runner.seed, self.iter, get_rank()))
+        torch.manual_seed(int(sequence.generate_state(1)[0]))
         runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         try:
             logs = [

@@ -1,7 +1,13 @@
-"""What several processes of a training tell each other."""
+"""What several processes tell each other."""
 
-from collections.abc import Iterator
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import get_context
 
 import torch
 import torch.distributed
@@ -49,3 +55,43 @@ def _hang_up() -> None:
     if is_distributed():
         barrier()
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def forked_pool(
+    processes: int, start: Callable | None = None, *arguments: object
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes that hold what this one holds, and end when it does.
+
+    Args:
+        processes: How many.
+        start: What each calls first.
+        arguments: Of ``start``.
+
+    Raises:
+        ChildProcessError: If one was killed.
+    """
+    pool = ProcessPoolExecutor(
+        processes, get_context('fork'), _start, (os.getpid(), start, arguments)
+    )
+    try:
+        with pool:
+            yield pool
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            f'one of {processes} processes was killed, for want of memory perhaps: '
+            'lower --processes. What is done stays done'
+        ) from error
+
+
+def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
+    """Let a process of a pool end with the one that it was forked from."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    if start is not None:
+        start(*arguments)

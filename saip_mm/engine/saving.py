@@ -1,14 +1,10 @@
 """Checkpoints of a training that survive what may happen while they are written."""
 
-import errno
 import io
 import math
-import os
-import re
 import signal
 import time
-import zipfile
-from logging import ERROR, WARNING
+from logging import ERROR
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +17,9 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from mmpretrain.registry import HOOKS
 
-from .checkpoint_file import read_checkpoint
 from .files import whole_file, write_text
 from .processes import Agreement
-
-_NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
+from .resuming import note_launch, place, saved_checkpoints
 
 # Exit status of a training that was asked to stop and can go on: EX_TEMPFAIL.
 INTERRUPTED = 75
@@ -42,7 +36,7 @@ class SafeCheckpointHook(Hook):
     ``epoch_3_iter_700.pth`` of step 700, on the way to the end of epoch 4.
 
     Told to stop (SIGTERM, SIGUSR1), the training finishes its step, saves, and exits
-    with status 75.
+    with status 75, or 1 if it could not be saved.
 
     Args:
         interval: Epochs from one checkpoint to the next; the last epoch has one anyway.
@@ -70,6 +64,7 @@ class SafeCheckpointHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self.saved_at = time.monotonic()
         self.stop_by = None
+        self.saved = True
         self.agreement = Agreement()
         self.handlers = {
             number: signal.signal(number, self._remember) for number in STOP_SIGNALS
@@ -78,50 +73,59 @@ class SafeCheckpointHook(Hook):
             for partial in Path(runner.work_dir).glob('.*.partial'):
                 partial.unlink()  # of a training that was killed while it saved
             _put_aside(runner)
+            note_launch(runner.work_dir)
         runner.logger.info(f'Checkpoints will be saved to {runner.work_dir}.')
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
+        step = runner.iter + 1
         stop = self.agreement.any(self.stop_by is not None)
         # The clock of the main process alone decides: nothing here waits for others.
         if stop or time.monotonic() - self.saved_at > self.seconds:
-            self.save(runner, runner.epoch, runner.iter + 1)
+            self.saved = self.save(runner, runner.epoch, step)
         if stop:
+            lost = self.agreement.any(not self.saved)
             name = self.stop_by.name if self.stop_by else 'a signal to another process'
             runner.logger.warning(
-                f'stopped by {name} after step {runner.iter + 1}; go on with --resume'
+                f'stopped by {name} after step {step}; '
+                + ('its state could not be saved; make room, and ' if lost else '')
+                + 'go on with --resume'
             )
-            raise SystemExit(INTERRUPTED)
+            raise SystemExit(1 if lost else INTERRUPTED)
 
     def after_train_epoch(self, runner: Runner) -> None:
         epoch = runner.epoch + 1
         if epoch % self.interval == 0 or epoch == runner.max_epochs:
-            self.save(runner, epoch, runner.iter)
+            self.saved = self.save(runner, epoch, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
+        if not self.saved:
+            runner.logger.error('the end of this training could not be saved')
+            raise SystemExit(1)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
     def _remember(self, number: int, frame: object) -> None:
         self.stop_by = signal.Signals(number)
 
-    def save(self, runner: Runner, epoch: int, step: int) -> None:
-        """Save the state after ``epoch`` whole epochs and ``step`` steps in all."""
+    def save(self, runner: Runner, epoch: int, step: int) -> bool:
+        """Save the state after ``epoch`` whole epochs and ``step`` steps in all.
+
+        Returns:
+            Whether there was room for it.
+        """
         if not is_main_process():
-            return
+            return True
         name = f'epoch_{epoch}'
         if step != epoch * len(runner.train_dataloader):
             name += f'_iter_{step}'
         path = Path(runner.work_dir, f'{name}.pth')
         state = training_state(runner, epoch, step)
         runner.call_hook('before_save_checkpoint', checkpoint=state)
+        self.saved_at = time.monotonic()
         try:
             write_state(path, state)
-            write_text(path.with_name('last_checkpoint'), str(path))
-            others = [each for each in saved_checkpoints(path.parent) if each != path]
-            for old in others[self.max_keep_ckpts - 1 :]:
-                old.unlink()
         except OSError as error:
             print_log(
                 f'{path} was not saved ({error}); the checkpoints before it are still '
@@ -130,9 +134,21 @@ class SafeCheckpointHook(Hook):
                 'current',
                 ERROR,
             )
-        else:
-            runner.logger.info(f'Saved {path}')
-        self.saved_at = time.monotonic()
+            return False
+        runner.logger.info(f'Saved {path}')
+        others = [each for each in saved_checkpoints(path.parent) if each != path]
+        try:
+            write_text(path.with_name('last_checkpoint'), str(path))
+            for old in others[self.max_keep_ckpts - 1 :]:
+                old.unlink()
+        except OSError as error:
+            print_log(
+                f'{path.parent}: last_checkpoint could not be written, or an old '
+                f'checkpoint not be removed ({error})',
+                'current',
+                ERROR,
+            )
+        return True
 
 
 def _put_aside(runner: Runner) -> None:
@@ -144,11 +160,11 @@ def _put_aside(runner: Runner) -> None:
     later = [
         path
         for path in saved_checkpoints(folder)
-        if _place(path) > (runner.epoch, runner.iter)
+        if place(path) > (runner.epoch, runner.iter)
     ]
     if later:
         aside = folder / f'superseded_{runner.timestamp}'
-        aside.mkdir()
+        aside.mkdir(exist_ok=True)
         for path in later:
             path.rename(aside / path.name)
         runner.logger.warning(
@@ -237,64 +253,3 @@ def write_state(path: Path, state: dict) -> None:
     torch.save(state, buffer)
     with whole_file(path) as partial:
         partial.write_bytes(buffer.getbuffer())
-
-
-def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
-    """The checkpoints of a work directory, the newest first."""
-    found = [
-        path for path in Path(folder).glob('*_*.pth') if _NAME.fullmatch(path.name)
-    ]
-    return sorted(found, key=_place, reverse=True)
-
-
-def _place(path: Path) -> tuple[int, int]:
-    """Epoch and step of a checkpoint by its name; step 0 at the end of an epoch."""
-    name = _NAME.fullmatch(path.name)
-    return int(name[1] or 0), int(name[2] or 0)
-
-
-def newest_valid(folder: str | os.PathLike) -> Path | None:
-    """The newest checkpoint of a work directory that is whole; None if it has none.
-
-    Those that are not are named in the log.
-
-    Raises:
-        ValueError: If there are checkpoints, but all are damaged.
-    """
-    saved = saved_checkpoints(folder)
-    for path in saved:
-        try:
-            check(path)
-        except ValueError as error:
-            print_log(f'{error}; an older one is tried', 'current', WARNING)
-        else:
-            return path
-    if saved:
-        raise ValueError(
-            f'{folder}: all {len(saved)} checkpoints are damaged. Restore one, or '
-            'choose another work_dir to start anew'
-        )
-    return None
-
-
-def check(path: str | os.PathLike) -> None:
-    """Compare a checkpoint with its checksums (CRC-32 of every part of the file).
-
-    Raises:
-        OSError: If it cannot be read just now.
-        ValueError: If it is damaged, or not the state of a training.
-    """
-    try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except Exception as error:  # zipfile raises any type on damaged files
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise  # of the file system: the file may be whole
-        raise ValueError(f'{path} is damaged or incomplete ({error})') from error
-    if damaged:
-        raise ValueError(f'{path} is damaged: the checksum of {damaged} is wrong')
-    missing = {'meta', 'state_dict', 'optimizer', 'message_hub'} - set(
-        read_checkpoint(path)
-    )
-    if missing:
-        raise ValueError(f'{path} is not of a training: it has no {min(missing)}')

@@ -52,20 +52,29 @@ def test_a_line_that_a_crash_cut_off_is_no_problem(tmp_path):
     path.write_text('{"index": 3, "reason": "a"}\n{"index": 5, "re')
     quarantine = Quarantine(path, total=30, max_share=0.5)
     assert quarantine.count() == 1
-    quarantine.add(7, 'broken')
-    assert quarantine.count() == 2
+    for index in (3, 7, 8):
+        quarantine.add(index, 'broken')
+    assert quarantine.count() == 3
 
 
-def add_all(path, numbers) -> None:
-    quarantine = Quarantine(path, total=1000, max_share=0.9)
+def test_a_list_that_cannot_be_written_is_no_problem(tmp_path):
+    (tmp_path / 'bad.jsonl').mkdir()
+    quarantine = Quarantine(tmp_path / 'bad.jsonl', total=30, max_share=0.2)
+    assert quarantine.load(3, read, KEY)[0, 0, 0] % 3
+    with pytest.raises(TooManyBadImages):
+        add_all(quarantine, range(7))
+
+
+def add_all(quarantine, numbers) -> None:
     for number in numbers:
         quarantine.add(number, 'broken')
 
 
 def test_processes_share_the_list(tmp_path):
     path = tmp_path / 'bad.jsonl'
+    quarantine = Quarantine(path, total=1000, max_share=0.9)
     workers = [
-        multiprocessing.Process(target=add_all, args=(path, range(100)))
+        multiprocessing.Process(target=add_all, args=(quarantine, range(100)))
         for _ in range(4)
     ]
     for worker in workers:
@@ -109,6 +118,11 @@ def test_training_goes_on_without_them(photographs, tmp_path):
     call('tools/train.py', *arguments)
     bad = listed(work_dir / 'bad_images.jsonl')
     assert {entry['index'] for entry in bad} == {3, 5}
+    call('tools/train.py', *arguments)  # once more, and anew
+    (aside,) = work_dir.glob('superseded_*/bad_images.jsonl')
+    assert listed(aside) == bad
+    again = listed(work_dir / 'bad_images.jsonl')
+    assert {entry['index'] for entry in again} == {3, 5}
     reasons = ' '.join(entry['reason'] for entry in bad)
     assert '03.jpg' in reasons and '2x50000 pixels' in reasons
     with pytest.raises(RuntimeError, match='1 of 12 images cannot be used, more than'):
@@ -124,5 +138,31 @@ def test_data_are_checked_beforehand(photographs, tmp_path, capsys):
     assert [entry['index'] for entry in listed(out)] == [3, 5]
     dataset = PersonImages(data_root=str(photographs), ann_file=str(good))
     assert len(dataset) == 10
-    assert call('tools/check_data.py', tmp_path / 'none', '--out', out) == 1
+    assert call('tools/check_data.py', tmp_path / 'none', '--out', out) == 2
     assert 'error: ' in capsys.readouterr().err
+
+
+def test_scenes_are_checked_as_well(photographs, tmp_path):
+    config, out = tmp_path / 'config.py', tmp_path / 'bad.jsonl'
+    config.write_text(
+        'train_dataloader = dict(dataset=dict(type="SyntheticPeople", size=(64, 32),\n'
+        '    num_identities=3, images_per_identity=2, scenes=dict(\n'
+        f'        type="PersonImages", data_root={str(photographs)!r})))\n'
+    )
+    assert call('tools/check_data.py', config, '--out', out, '--processes', 1) == 1
+    assert [entry['scene'] for entry in listed(out)] == [3, 5]
+
+
+def test_names_that_no_list_can_hold(photographs, tmp_path, capsys):
+    (photographs / '00.jpg').rename(photographs / '#00.jpg')
+    arguments = ['--out', tmp_path / 'bad.jsonl', '--good', tmp_path / 'good.txt']
+    assert call('tools/check_data.py', photographs, *arguments) == 2
+    assert "a list cannot name '#00.jpg'" in capsys.readouterr().err
+    assert not (tmp_path / 'bad.jsonl').exists()
+
+
+def test_a_config_of_other_data(tmp_path, capsys):
+    config = tmp_path / 'config.py'
+    config.write_text("train_dataloader = dict(dataset=dict(type='CIFAR10'))")
+    assert call('tools/check_data.py', config, '--out', tmp_path / 'bad.jsonl') == 2
+    assert 'is of type CIFAR10, and should be' in capsys.readouterr().err

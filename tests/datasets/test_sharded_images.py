@@ -6,13 +6,17 @@ import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from launch import TINY, call
+from launch import ROOT, TINY, call, environment
 from PIL import Image
 
 from saip_mm.datasets import PersonImages, ShardedImages
@@ -158,6 +162,43 @@ def test_a_damaged_shard_costs_what_is_damaged(folder, shards):
     assert f'other than {len(content)} bytes' in found[5]
     path.unlink()
     assert list(reasons(shards, originals)) == [5, 6, 7, 8, 9]
+
+
+def test_other_settings_are_not_mixed(tmp_path, capsys):
+    shards = tmp_path / 'shards'
+    assert pack(TINY, shards) == 0
+    (shards / 'index.json').unlink()
+    assert call('tools/check_data.py', shards, '--out', tmp_path / 'bad.jsonl') == 2
+    assert 'go on with what it was interrupted at' in capsys.readouterr().err
+    options = ['--cfg-options', 'train_dataloader.dataset.size=(96,48)']
+    assert pack(TINY, shards, *options) == 1
+    assert 'begun with other images, other settings' in capsys.readouterr().err
+    (shards / 'source.json').write_text('{')
+    assert pack(TINY, shards) == 1
+    assert 'source.json is damaged' in capsys.readouterr().err
+
+
+def test_processes_end_with_the_one_that_is_killed(tmp_path):
+    options = ['--images-per-shard', '2', '--processes', '2', '--cfg-options']
+    options += ['train_dataloader.dataset.images_per_identity=9999']
+    process = subprocess.Popen(
+        [sys.executable, 'tools/pack_shards.py', TINY, tmp_path / 'shards', *options],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    while not list((tmp_path / 'shards').glob('*.bin')):
+        assert process.poll() is None
+        time.sleep(0.1)
+    children = Path(f'/proc/{process.pid}/task/{process.pid}/children')
+    workers = children.read_text().split()
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(Path('/proc', worker).exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @contextmanager

@@ -35,7 +35,8 @@ def test_slurm_starts_one_task_per_gpu(tmp_path):
 
 
 @pytest.mark.parametrize('status', [0, 1, 75])
-def test_a_batch_job_that_was_asked_to_stop_queues_again(status, tmp_path):
+@pytest.mark.parametrize('resume', [(), ('--resume=a.pth',), ('--resume', 'a.pth')])
+def test_a_batch_job_that_was_asked_to_stop_queues_again(status, resume, tmp_path):
     """With stand-ins for Slurm's commands; the job is run as soon as it is queued."""
     commands = dict(
         sbatch='printf "%s\\n" "$@"; SLURM_JOB_ID=4711 exec bash',
@@ -48,7 +49,7 @@ def test_a_batch_job_that_was_asked_to_stop_queues_again(status, tmp_path):
     done = run(
         'tools/slurm_train.sh',
         *('gpu', 'saip', 'config.py', tmp_path / 'my work'),
-        *('--cfg-options', 'model.search=None'),
+        *('--cfg-options', 'model.search=None', *resume),
         check=False,
         PATH=f'{tmp_path}{os.pathsep}{os.environ["PATH"]}',
         BATCH='1',
@@ -57,7 +58,9 @@ def test_a_batch_job_that_was_asked_to_stop_queues_again(status, tmp_path):
     assert done.returncode == status
     for expected in ('--requeue', '--signal=USR1@120', '--ntasks=8'):
         assert expected in lines
-    for expected in (str(tmp_path / 'my work'), 'model.search=None', '--resume'):
+    for expected in (str(tmp_path / 'my work'), 'model.search=None'):
         assert lines.count(expected) == 1
+    assert ''.join(lines).count('--resume') == 1
+    assert set(resume) <= set(lines)
     assert '--cpus-per-task=12' in lines[lines.index('--requeue') :]
     assert ('scontrol requeue 4711' in lines) == (status == 75)
