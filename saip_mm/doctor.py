@@ -1,7 +1,8 @@
-"""Is this machine ready to train? `python -m saip_mm.doctor [CONFIG]`.
+"""Is this machine ready to train? `python -m saip_mm.doctor [CONFIG or images]`.
 
-One line per finding: ok, warn or fail, with what to do. With a config, its data and
-batch are looked at as well. The exit status is 1 if anything fails.
+One line per finding: ok, warn or fail, with what to do. Of a config, its model, data
+and batch size are looked at as well; of a folder, a list or shards, the images. The
+exit status is 1 if anything fails.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -123,6 +124,8 @@ def devices() -> Iterator[Finding]:
 
 def storage(work_dir: Path) -> Iterator[Finding]:
     """Room for checkpoints, and for batches on their way between processes."""
+    if work_dir.exists() and not work_dir.is_dir():
+        yield Finding(FAIL, f'{work_dir} is a file', 'choose another --work-dir')
     folder = next(each for each in (work_dir, *work_dir.parents) if each.is_dir())
     if not os.access(folder, os.W_OK):
         yield Finding(FAIL, f'{folder} cannot be written', 'choose another --work-dir')
@@ -146,6 +149,10 @@ def small_step() -> Iterator[Finding]:
     """A forward and a backward pass of the backbone."""
     import torch
 
+    with contextlib.redirect_stdout(io.StringIO()):  # a library prints on import
+        import mmpretrain.datasets  # noqa: F401
+
+        from . import datasets, engine, models, probes  # noqa: F401
     from .models import SAIPViT
 
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -157,32 +164,31 @@ def small_step() -> Iterator[Finding]:
     if gradient is not None and gradient.isfinite().all():
         yield Finding(OK, f'a step of ViT-Tiny on {device}')
     else:
-        yield Finding(FAIL, f'a step of ViT-Tiny on {device} gave bad gradients')
+        yield Finding(
+            FAIL,
+            f'a step of ViT-Tiny on {device} gave bad gradients',
+            "try PyPI's torch, and another driver of the GPU",
+        )
 
 
 def config(path: str, options: list[str]) -> Iterator[Finding]:
-    """The config's model, its data, and one batch of them."""
+    """The config's model, its data, and whether they fill a batch."""
     import torch
-    from mmengine.config import DictAction
     from mmengine.registry import DATASETS, MODELS, init_default_scope
 
-    with contextlib.redirect_stdout(io.StringIO()):  # a library prints on import
-        from . import datasets, engine, models, probes  # noqa: F401
-    from .engine.config import load_config
+    from .engine.config import add_options, load_config
 
-    parser = argparse.ArgumentParser()
-    parser.add_argument('options', nargs='*', action=DictAction)
-    cfg = load_config(path, parser.parse_args(options).options or {})
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser)
+    given = ['--cfg-options', *options] if options else []
+    cfg = load_config(path, parser.parse_args(given).cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)
     model.init_weights()
     count = sum(each.numel() for each in model.parameters()) / 1e6
     yield Finding(OK, f'{path}: {type(model).__name__} of {count:.1f} M parameters')
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    yield Finding(OK, f'{len(dataset):,} training images')
-    for index in {0, len(dataset) // 2, len(dataset) - 1}:
-        dataset[index]
-    yield Finding(OK, 'the first, the middle and the last of them can be used')
+    yield from samples(dataset)
     batch = cfg.train_dataloader.batch_size
     workers = cfg.train_dataloader.num_workers
     processes = max(1, torch.cuda.device_count())
@@ -201,13 +207,40 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
         )
 
 
+def images(path: str) -> Iterator[Finding]:
+    """A folder, a list or shards."""
+    from .engine.config import training_images
+
+    yield from samples(training_images(path, {}))
+
+
+def samples(dataset: Sequence) -> Iterator[Finding]:
+    """Three of a data set."""
+    from .datasets.images import ImageError
+
+    yield Finding(OK, f'{len(dataset):,} training images')
+    for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
+        try:
+            dataset[index]
+        except ImageError as error:
+            remedy = 'tools/check_data.py looks at all; training does without a few'
+            yield Finding(WARN, str(error), remedy)
+        else:
+            yield Finding(OK, f'image {index} can be used')
+
+
 def examine(check: Callable, *arguments: object) -> Iterator[Finding]:
     """The findings of a check; that it fails is one as well."""
     try:
         yield from check(*arguments)
     except Exception as error:  # whatever it is, the other checks go on
         reason = str(error).strip() or type(error).__name__
-        yield Finding(FAIL, f'{check.__name__.replace("_", " ")}: {reason}')
+        remedy = (
+            f'correct {arguments[0]}, or what it names'
+            if check in (config, images)
+            else 'tools/install.sh pretrain'
+        )
+        yield Finding(FAIL, f'{check.__name__.replace("_", " ")}: {reason}', remedy)
 
 
 def main() -> int:
@@ -216,7 +249,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', nargs='?', help='config to look at')
+    parser.add_argument(
+        'source', nargs='?', help='config; or folder or list of images, or shards'
+    )
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs').absolute())
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], help='as of tools/train.py'
@@ -224,8 +259,10 @@ def main() -> int:
     args = parser.parse_args()
     checks = [(versions,), (compiled_ops,), (devices,)]
     checks += [(storage, args.work_dir.absolute()), (small_step,)]
-    if args.config:
-        checks.append((config, args.config, args.cfg_options))
+    if args.source and args.source.endswith('.py'):
+        checks.append((config, args.source, args.cfg_options))
+    elif args.source:
+        checks.append((images, args.source))
     worst = 0
     for check in checks:
         for finding in examine(*check):

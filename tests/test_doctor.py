@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from launch import ROOT, TINY
+from PIL import Image
 
 from saip_mm import doctor
 
@@ -96,3 +97,25 @@ def test_a_broken_environment_is_what_it_is_for(tmp_path):
     for failing in ('devices', 'small step', 'config'):
         assert f'fail  {failing}: broken' in lines
     assert any(line.startswith('ok    ') for line in lines)
+
+
+def test_images_alone(monkeypatch, capsys, tmp_path):
+    status, out = report(monkeypatch, capsys, tmp_path)
+    assert status == 1 and f'fail  images: {tmp_path}: no images in it' in out
+    for number in range(8):
+        Image.new('RGB', (64, 128)).save(tmp_path / f'{number}.png')
+    (tmp_path / '8.png').write_bytes(b'no image')
+    status, out = report(monkeypatch, capsys, tmp_path)
+    assert status == 0
+    assert 'ok    image 4 can be used' in out
+    assert f'warn  {tmp_path}/8.png: not an image' in out
+
+
+def test_options_that_cannot_be_read(monkeypatch, capsys):
+    status, out = report(monkeypatch, capsys, TINY, '--cfg-options', 'foo')
+    assert status == 1 and 'foo: should be NAME=VALUE' in out
+
+
+def test_a_work_dir_that_is_a_file(tmp_path):
+    (tmp_path / 'a').touch()
+    assert levels(doctor.storage(tmp_path / 'a'))[0] == doctor.FAIL
