@@ -4,6 +4,7 @@ Configs may be of any of OpenMMLab's libraries.
 """
 
 import argparse
+import logging
 import os
 import signal
 from pathlib import Path
@@ -57,6 +58,7 @@ def configure(args: argparse.Namespace) -> Config:
 def main() -> None:
     # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    logging.raiseExceptions = False  # a full disk would fill the terminal
     for number in STOP_SIGNALS:  # until there is something to save
         signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     cfg = configure(parse_args())
