@@ -80,7 +80,7 @@ def forked_pool(
     except BrokenProcessPool as error:
         raise ChildProcessError(
             f'one of {processes} processes was killed, for want of memory perhaps: '
-            'lower --processes. What is done stays done'
+            'lower --processes'
         ) from error
 
 
