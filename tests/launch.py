@@ -1,5 +1,6 @@
 """Runs the project's scripts as a user would."""
 
+import logging
 import os
 import runpy
 import signal
@@ -63,7 +64,8 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         patch.chdir(cwd)
-        # tools/train.py sets it for good; here other tests follow.
+        # tools/train.py sets these for good; here other tests follow.
+        patch.setattr(logging, 'raiseExceptions', True)
         patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
         patch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
         handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}

@@ -25,7 +25,7 @@ from saip_mm.datasets.person_boxes import read_person_boxes, read_person_keypoin
 from saip_mm.datasets.quarantine import Quarantine
 from saip_mm.engine.checkpoint import load_pretrained
 from saip_mm.engine.data_check import useless_annotations
-from saip_mm.engine.resuming import check
+from saip_mm.engine.resuming import check_checkpoint
 from saip_mm.models import SAIPViT
 
 EXAMPLES = int(os.environ.get('SAIP_FUZZ_EXAMPLES', 60))
@@ -235,7 +235,7 @@ def test_metadata_of_checkpoints(folder, content, name, value):
         torch.save(content | dict(state_dict=state), path)
         attempt(lambda: saip_mm.load_backbone(path), path)
         attempt(lambda: load_pretrained(VIT, path), path)
-        attempt(lambda: check(path), path)
+        attempt(lambda: check_checkpoint(path), path)
 
 
 @fuzzed()
@@ -246,7 +246,7 @@ def test_bytes_of_checkpoints(folder, seed, zipped):
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
     path.write_bytes(spoil(path.read_bytes(), seed))
     attempt(lambda: saip_mm.load_backbone(path), path)
-    attempt(lambda: check(path), path)
+    attempt(lambda: check_checkpoint(path), path)
 
 
 @pytest.fixture(scope='module')

@@ -14,7 +14,6 @@ from mmengine.config import Config
 
 from saip_mm.engine import choose_runner, ending_together, use_cpu_processes
 from saip_mm.engine.config import add_options, load_config
-from saip_mm.engine.resuming import choose_checkpoint
 from saip_mm.engine.saving import INTERRUPTED, STOP_SIGNALS
 
 
@@ -47,11 +46,6 @@ def configure(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    path = choose_checkpoint(cfg, args.resume)
-    if path:
-        cfg.resume, cfg.load_from = True, str(path)
-    else:
-        cfg.resume = False
     return cfg
 
 
@@ -61,11 +55,14 @@ def main() -> None:
     logging.raiseExceptions = False  # a full disk would fill the terminal
     for number in STOP_SIGNALS:  # until there is something to save
         signal.signal(number, lambda *_: os._exit(INTERRUPTED))
-    cfg = configure(parse_args())
+    args = parse_args()
+    cfg = configure(args)
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
         use_cpu_processes(cfg)
     with ending_together():
-        choose_runner(cfg).from_cfg(cfg).train()
+        runner = choose_runner(cfg).from_cfg(cfg)
+        runner.go_on_from(args.resume)
+        runner.train()
 
 
 if __name__ == '__main__':

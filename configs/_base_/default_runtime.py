@@ -2,7 +2,7 @@
 
 default_hooks = dict(
     saip=dict(type='SAIPHook', momentum=0.996, end_momentum=1.0),
-    logger=dict(type='SafeLoggerHook', interval=50),
+    logger=dict(type='LoggerHook', interval=50),
     quarantine=dict(type='QuarantineHook', max_share=0.01),
     finite=dict(type='FiniteGuard', max_in_row=10),
     collapse=dict(type='CollapseWatch'),
@@ -14,7 +14,7 @@ default_hooks = dict(
 # What the teacher's features are good for, on drawn people that it never sees.
 custom_hooks = [dict(type='ProbeHook', interval=10)]
 visualizer = dict(
-    type='UniversalVisualizer',
+    type='SafeVisualizer',
     vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
 )
 env_cfg = dict(

@@ -65,16 +65,17 @@ def _begin(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         digest.update(os.fsencode(dataset.source(dataset.get_data_info(index))) + b'\n')
-    settings = {
+    plan = {
         name: value
         for name, value in vars(dataset).items()
         if isinstance(value, bool | int | float | str | tuple)
+        and not name.startswith('_')
+        and name not in ('data_root', 'ann_file')  # the names tell
     }
-    plan = dict(
+    plan |= dict(
         images=len(dataset),
         images_per_shard=images_per_shard,
         names_sha256=digest.hexdigest(),
-        settings=repr(settings),
     )
     path = out / PLAN
     if path.exists():
@@ -82,10 +83,12 @@ def _begin(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
             begun = json.loads(path.read_text())
         except ValueError as error:
             raise ValueError(f'{path} is damaged ({error}); remove {out}') from error
-        if begun != plan:
+        plan = json.loads(json.dumps(plan))  # tuples become lists
+        other = [name for name in plan if plan[name] != begun.get(name)]
+        if other:
             raise ValueError(
-                f'{out} was begun with other images, other settings of theirs, or '
-                f'other images per shard ({path}); choose another folder, or remove it'
+                f'{out} was begun with other images, or other settings of theirs '
+                f'({", ".join(other)} in {path}); choose another folder, or remove it'
             )
     elif out.is_dir() and any(out.iterdir()):
         raise ValueError(f'{out} holds other files; choose another folder')

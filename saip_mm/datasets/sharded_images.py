@@ -16,7 +16,7 @@ from .images import ImageError, decode_image, refuse_outage
 from .people import PeopleDataset
 
 INDEX = 'index.json'
-PLAN = 'source.json'  # what tools/pack_shards.py begins with
+PLAN = 'packed_from.json'  # what tools/pack_shards.py begins with
 # Types of what is kept of an image: its name (LitData would open a file whose name is a
 # string), its file, and the CRC-32 of that. Any others are refused, as LitData would
 # unpickle what an index calls a pickle.

@@ -1,10 +1,11 @@
 from .guards import CollapseWatch, FiniteGuard
-from .hooks import QuarantineHook, SafeLoggerHook, SAIPHook
+from .hooks import QuarantineHook, SAIPHook
 from .loops import AccumulatingTrainLoop
 from .optimizer import BFloat16OptimWrapper, LayerDecay, WeightDecayGroups
 from .processes import ending_together
 from .runner import PretrainingRunner, SafeRunner, choose_runner, use_cpu_processes
 from .saving import SafeCheckpointHook
+from .visualizer import SafeVisualizer
 
 __all__ = [
     'AccumulatingTrainLoop',
@@ -16,8 +17,8 @@ __all__ = [
     'QuarantineHook',
     'SAIPHook',
     'SafeCheckpointHook',
-    'SafeLoggerHook',
     'SafeRunner',
+    'SafeVisualizer',
     'WeightDecayGroups',
     'choose_runner',
     'ending_together',

@@ -121,7 +121,8 @@ def training_images(source: str, options: dict) -> PeopleDataset:
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
     with DATASETS.switch_scope_and_registry(None) as registry:
-        kind = registry.get(str(dataset.get('type')))
+        kind = dataset.get('type')
+        kind = registry.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(kind, type) and issubclass(kind, PeopleDataset)):
         raise ValueError(
             f'{source}: train_dataloader.dataset is of type {dataset.get("type")}, and '

@@ -1,14 +1,10 @@
 """What happens around an optimizer step."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from logging import ERROR
 from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
-from mmengine.hooks import Hook, LoggerHook
-from mmengine.logging import print_log
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -82,41 +78,6 @@ class SAIPHook(Hook):
             self.end
             - (self.end - self.start) * (1 + math.cos(math.pi * step / steps)) / 2
         )
-
-
-@HOOKS.register_module()
-class SafeLoggerHook(LoggerHook):
-    """MMEngine's, for trainings that go on when figures cannot be written.
-
-    Arguments are MMEngine's. On a full disk, say, the curves of the visualizer have a
-    gap, or end; it is said once.
-    """
-
-    failed = False
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
-        with self._writing():
-            super().after_train_iter(runner, batch_idx, data_batch, outputs)
-
-    def after_run(self, runner: Runner) -> None:
-        with self._writing():
-            super().after_run(runner)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if not self.failed:
-                print_log(
-                    f'figures could not be written ({error}); the training goes on, '
-                    'and its curves have a gap',
-                    'current',
-                    ERROR,
-                )
-            self.failed = True
 
 
 @HOOKS.register_module()

@@ -4,45 +4,41 @@ import errno
 import json
 import os
 import re
+import time
 import zipfile
 from logging import WARNING
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from .checkpoint_file import read_checkpoint, resolve_checkpoint
 from .files import write_text
 
 _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
 
-# How often a launch was started again, by what tells one launch from another.
-_RESTARTS = {
-    'TORCHELASTIC_RUN_ID': 'TORCHELASTIC_RESTART_COUNT',
-    'SLURM_JOB_ID': 'SLURM_RESTART_COUNT',
-}
-_LAUNCH = 'launch.json'
+_LAUNCH = 'launch.json'  # in a work directory: when, and as which job, it was begun
 
 
-def choose_checkpoint(cfg: Config, resume: str | None) -> Path | None:
+def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path | None:
     """The checkpoint that a training goes on from; None if it starts anew.
 
     torchrun starts all processes again when one has died, Slurm a job that was queued
     again: such a training goes on from where it was, not from where it had begun.
 
     Args:
-        cfg: Of the training, with its ``work_dir``.
-        resume: What the command line says: a checkpoint, a work directory, ``'auto'``
-            for the newest of this one, or None for what the config says.
+        work_dir: Of the training.
+        resume: A checkpoint, a work directory, ``'auto'`` for the newest checkpoint of
+            this one, or None to start anew.
 
     Raises:
         FileNotFoundError: If there is none where one should be.
         ValueError: If it is damaged, or not the state of a training.
     """
-    if resume is None and cfg.get('resume'):
-        resume = cfg.get('load_from') or 'auto'
-    if resume == 'auto' or _is_restart(cfg.work_dir):
-        path = newest_valid(cfg.work_dir)
+    if resume == 'auto' or _is_restart(Path(work_dir, _LAUNCH)):
+        path = newest_valid(work_dir)
         if path:
             return path
     if resume in (None, 'auto'):
@@ -50,25 +46,62 @@ def choose_checkpoint(cfg: Config, resume: str | None) -> Path | None:
     if Path(resume).is_dir() and (path := newest_valid(resume)):
         return path
     path = resolve_checkpoint(resume)
-    check(path)
+    check_checkpoint(path)
     return path
 
 
-def note_launch(work_dir: str | os.PathLike) -> None:
-    """Write down what launch trains in a work directory, for when it is restarted."""
-    names = {name: os.environ[name] for name in _RESTARTS if name in os.environ}
-    write_text(Path(work_dir, _LAUNCH), json.dumps(names))
+class LaunchHook(Hook):
+    """Makes of a work directory that of the training which begins.
+
+    Checkpoints of later steps, of another training or damaged, are moved out of the
+    way: the next resume would take one of them for this training's newest. What was
+    launched is written down, for :func:`choose_checkpoint`.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        if not is_main_process():
+            return
+        folder = Path(runner.work_dir)
+        later = [
+            path
+            for path in saved_checkpoints(folder)
+            if epoch_and_step(path) > (runner.epoch, runner.iter)
+        ]
+        if later:
+            aside = folder / f'superseded_{runner.timestamp}'
+            aside.mkdir(exist_ok=True)
+            for path in later:
+                path.rename(aside / path.name)
+            runner.logger.warning(
+                f'{len(later)} checkpoints of later steps than this training begins '
+                f'with were moved to {aside}'
+            )
+        launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
+        write_text(folder / _LAUNCH, json.dumps(launch))
 
 
-def _is_restart(work_dir: str | os.PathLike) -> bool:
-    """Whether a launch that has trained in a work directory was started again."""
-    path = Path(work_dir, _LAUNCH)
-    noted = json.loads(path.read_text()) if path.exists() else {}
-    return any(
-        int(os.environ.get(count, 0)) and noted.get(name) == os.environ.get(name)
-        for name, count in _RESTARTS.items()
-        if name in noted
-    )
+def _is_restart(path: Path) -> bool:
+    """Whether what trains was begun before by the same torchrun or Slurm job."""
+    if not path.exists():
+        return False
+    launch = json.loads(path.read_text())
+    if int(os.environ.get('SLURM_RESTART_COUNT', 0)) and (
+        launch['slurm_job'] == os.environ.get('SLURM_JOB_ID')
+    ):
+        return True
+    # torchrun's own count of restarts is not the same on all machines.
+    return 'TORCHELASTIC_RUN_ID' in os.environ and launch['time'] > _parent_began()
+
+
+def _parent_began() -> float:
+    """When the process that started this one was itself started, as Unix time."""
+    status = Path(f'/proc/{os.getppid()}/stat').read_text()
+    # Field 22; the second one, a name in parentheses, may hold blanks.
+    ticks = int(status.rpartition(')')[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf('SC_CLK_TCK')
+    return time.time() - age
 
 
 def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
@@ -76,10 +109,10 @@ def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
     found = [
         path for path in Path(folder).glob('*_*.pth') if _NAME.fullmatch(path.name)
     ]
-    return sorted(found, key=place, reverse=True)
+    return sorted(found, key=epoch_and_step, reverse=True)
 
 
-def place(path: Path) -> tuple[int, int]:
+def epoch_and_step(path: Path) -> tuple[int, int]:
     """Epoch and step of a checkpoint by its name; step 0 at the end of an epoch."""
     name = _NAME.fullmatch(path.name)
     return int(name[1] or 0), int(name[2] or 0)
@@ -96,7 +129,7 @@ def newest_valid(folder: str | os.PathLike) -> Path | None:
     saved = saved_checkpoints(folder)
     for path in saved:
         try:
-            check(path)
+            check_checkpoint(path)
         except ValueError as error:
             print_log(f'{error}; an older one is tried', 'current', WARNING)
         else:
@@ -109,7 +142,7 @@ def newest_valid(folder: str | os.PathLike) -> Path | None:
     return None
 
 
-def check(path: str | os.PathLike) -> None:
+def check_checkpoint(path: str | os.PathLike) -> None:
     """Compare a checkpoint with its checksums (CRC-32 of every part of the file).
 
     Raises:
@@ -123,8 +156,8 @@ def check(path: str | os.PathLike) -> None:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise OSError(  # of the file system: the file may be whole
                 error.errno,
-                f'{error.strerror}; mend the storage, or move this file away to go on '
-                'from the checkpoint before it',
+                f'{error.strerror or error}; mend that, or move this file away to go '
+                'on from the checkpoint before it',
                 os.fspath(path),
             ) from error
         raise ValueError(f'{path} is damaged or incomplete ({error})') from error

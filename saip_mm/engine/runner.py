@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from .checkpoint import load_weights, read_checkpoint, resolve_checkpoint
 from .convert import state_dict_of
 from .data_check import check_images, check_places, places, useless_annotations
+from .resuming import LaunchHook, choose_checkpoint
 from .saving import restore_logs
 
 
@@ -65,8 +66,35 @@ class SafeRunner(Runner):
             check_images(loader.dataset)
         return loader
 
+    def go_on_from(self, resume: str | None) -> None:
+        """Let the training go on from a checkpoint, the same on all processes.
+
+        Args:
+            resume: See :func:`~saip_mm.engine.resuming.choose_checkpoint`; None for
+                what the config says with ``resume`` and ``load_from``.
+
+        Raises:
+            FileNotFoundError: If there is no such checkpoint.
+            ValueError: If it is damaged, or not the state of a training.
+        """
+        if resume is None and self._resume:
+            resume = self._load_from or 'auto'
+        found = [None]
+        if is_main_process():  # a look at all of a file is enough
+            try:
+                found = [choose_checkpoint(self.work_dir, resume)]
+            except (OSError, ValueError) as error:
+                found = [error]
+        broadcast_object_list(found)
+        if isinstance(found[0], Exception):
+            raise found[0]
+        self._resume = found[0] is not None
+        if self._resume:
+            self._load_from = str(found[0])
+
     def train(self) -> nn.Module:
         """Train; what stops the training is in the log file as well."""
+        self.register_hook(LaunchHook())
         try:
             return super().train()
         except SystemExit:

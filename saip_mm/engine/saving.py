@@ -19,7 +19,7 @@ from mmpretrain.registry import HOOKS
 
 from .files import whole_file, write_text
 from .processes import Agreement
-from .resuming import note_launch, place, saved_checkpoints
+from .resuming import saved_checkpoints
 
 # Exit status of a training that was asked to stop and can go on: EX_TEMPFAIL.
 INTERRUPTED = 75
@@ -72,8 +72,6 @@ class SafeCheckpointHook(Hook):
         if is_main_process():
             for partial in Path(runner.work_dir).glob('.*.partial'):
                 partial.unlink()  # of a training that was killed while it saved
-            _put_aside(runner)
-            note_launch(runner.work_dir)
         runner.logger.info(f'Checkpoints will be saved to {runner.work_dir}.')
 
     def after_train_iter(
@@ -123,7 +121,6 @@ class SafeCheckpointHook(Hook):
         path = Path(runner.work_dir, f'{name}.pth')
         state = training_state(runner, epoch, step)
         runner.call_hook('before_save_checkpoint', checkpoint=state)
-        self.saved_at = time.monotonic()
         try:
             write_state(path, state)
         except OSError as error:
@@ -135,6 +132,8 @@ class SafeCheckpointHook(Hook):
                 ERROR,
             )
             return False
+        finally:
+            self.saved_at = time.monotonic()
         runner.logger.info(f'Saved {path}')
         others = [each for each in saved_checkpoints(path.parent) if each != path]
         try:
@@ -149,28 +148,6 @@ class SafeCheckpointHook(Hook):
                 ERROR,
             )
         return True
-
-
-def _put_aside(runner: Runner) -> None:
-    """Move checkpoints of later steps, of another run or damaged, out of the way.
-
-    The next resume would take one of them for this training's newest.
-    """
-    folder = Path(runner.work_dir)
-    later = [
-        path
-        for path in saved_checkpoints(folder)
-        if place(path) > (runner.epoch, runner.iter)
-    ]
-    if later:
-        aside = folder / f'superseded_{runner.timestamp}'
-        aside.mkdir(exist_ok=True)
-        for path in later:
-            path.rename(aside / path.name)
-        runner.logger.warning(
-            f'{len(later)} checkpoints of later steps than this training begins with '
-            f'were moved to {aside}'
-        )
 
 
 def training_state(runner: Runner, epoch: int, step: int) -> dict:

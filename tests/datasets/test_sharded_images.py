@@ -172,10 +172,10 @@ def test_other_settings_are_not_mixed(tmp_path, capsys):
     assert 'go on with what it was interrupted at' in capsys.readouterr().err
     options = ['--cfg-options', 'train_dataloader.dataset.size=(96,48)']
     assert pack(TINY, shards, *options) == 1
-    assert 'begun with other images, other settings' in capsys.readouterr().err
-    (shards / 'source.json').write_text('{')
+    assert 'or other settings of theirs (size in ' in capsys.readouterr().err
+    (shards / 'packed_from.json').write_text('{')
     assert pack(TINY, shards) == 1
-    assert 'source.json is damaged' in capsys.readouterr().err
+    assert 'packed_from.json is damaged' in capsys.readouterr().err
 
 
 def test_processes_end_with_the_one_that_is_killed(tmp_path):
@@ -187,18 +187,27 @@ def test_processes_end_with_the_one_that_is_killed(tmp_path):
         env=environment(),
         stdout=subprocess.DEVNULL,
     )
-    while not list((tmp_path / 'shards').glob('*.bin')):
-        assert process.poll() is None
-        time.sleep(0.1)
-    children = Path(f'/proc/{process.pid}/task/{process.pid}/children')
-    workers = children.read_text().split()
-    assert len(workers) == 2
-    process.kill()
-    process.wait()
+    try:
+        while not list((tmp_path / 'shards').glob('*.bin')):
+            assert process.poll() is None
+            time.sleep(0.1)
+        children = Path(f'/proc/{process.pid}/task/{process.pid}/children')
+        workers = children.read_text().split()
+        assert len(workers) == 2
+    finally:
+        process.kill()
+        process.wait()
     deadline = time.monotonic() + 30
-    while any(Path('/proc', worker).exists() for worker in workers):
+    while any(map(is_running, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def is_running(process: str) -> bool:
+    try:
+        return Path('/proc', process, 'stat').read_text().split()[2] != 'Z'
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

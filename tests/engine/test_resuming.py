@@ -2,17 +2,18 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from launch import ROOT, TINY, call, environment
-from mmengine.config import Config
 from short_runs import KEPT, assert_same_end, copy_state, train
 
 from saip_mm.engine.resuming import (
-    check,
+    check_checkpoint,
     choose_checkpoint,
     newest_valid,
     saved_checkpoints,
@@ -55,7 +56,7 @@ def test_a_damaged_checkpoint_is_passed_over(damage, undisturbed, tmp_path):
     newest.write_bytes(damage(newest.read_bytes()))
     assert newest_valid(tmp_path) == tmp_path / 'epoch_1.pth'
     with pytest.raises(ValueError, match=f'{newest} is damaged'):
-        check(newest)
+        check_checkpoint(newest)
     (tmp_path / 'epoch_1.pth').write_bytes(b'')
     with pytest.raises(ValueError, match='all 2 checkpoints are damaged'):
         newest_valid(tmp_path)
@@ -64,7 +65,7 @@ def test_a_damaged_checkpoint_is_passed_over(damage, undisturbed, tmp_path):
 def test_weights_alone_are_no_training(tmp_path):
     torch.save(dict(state_dict={}), tmp_path / 'epoch_3.pth')
     with pytest.raises(ValueError, match='epoch_3.pth is not of a training'):
-        check(tmp_path / 'epoch_3.pth')
+        check_checkpoint(tmp_path / 'epoch_3.pth')
 
 
 def test_another_training_in_the_same_folder_loses_nothing(undisturbed, tmp_path):
@@ -99,26 +100,31 @@ def test_other_data_are_refused(option, message, undisturbed, tmp_path):
         )
 
 
-@pytest.mark.parametrize('by', ['TORCHELASTIC_RUN', 'SLURM_JOB'])
-@pytest.mark.parametrize('same_launch', [True, False])
+@pytest.mark.parametrize('by', ['torchrun', 'slurm'])
+@pytest.mark.parametrize('begun', [True, False])
 def test_a_restart_goes_on_from_the_newest(
-    by, same_launch, undisturbed, tmp_path, monkeypatch
+    by, begun, undisturbed, tmp_path, monkeypatch
 ):
-    """Not from what the command line named at the beginning; unless it had not begun,
-    and what lies there is of another launch.
+    """Not from what the command line named; unless it had not begun to train yet, and
+    what lies there is of another launch.
     """
     arguments = ['--resume', undisturbed / 'epoch_0_iter_1.pth']
     copy_state(undisturbed / 'epoch_1_iter_5.pth', tmp_path / 'run')
-    monkeypatch.setenv(f'{by}_ID', '4711')
-    monkeypatch.setenv(f'{by.split("_")[0]}_RESTART_COUNT', '1')
-    noted = {f'{by}_ID': '4711' if same_launch else '4710'}
-    (tmp_path / 'run/launch.json').write_text(json.dumps(noted))
+    launch = dict(time=time.time() if begun else 1e9, slurm_job=None)
+    if by == 'torchrun':
+        monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'none')
+    else:
+        monkeypatch.setenv('SLURM_JOB_ID', '4711')
+        monkeypatch.setenv('SLURM_RESTART_COUNT', '1')
+        launch['slurm_job'] = '4711' if begun else '4710'
+    (tmp_path / 'run/launch.json').write_text(json.dumps(launch))
     call('tools/train.py', TINY, '--work-dir', tmp_path / 'run', *arguments)
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
-    begin = 'epoch: 1, iter: 5' if same_launch else 'epoch: 0, iter: 1'
-    assert f'resumed {begin}' in log
-    noted = json.loads((tmp_path / 'run/launch.json').read_text())
-    assert noted[f'{by}_ID'] == '4711'
+    place = 'epoch: 1, iter: 5' if begun else 'epoch: 0, iter: 1'
+    assert f'resumed {place}' in log
+    launch = json.loads((tmp_path / 'run/launch.json').read_text())
+    assert launch['slurm_job'] == ('4711' if by == 'slurm' else None)
+    assert time.time() - launch['time'] < 60
 
 
 def test_what_is_named_is_compared_with_its_checksums(undisturbed, tmp_path):
@@ -126,18 +132,17 @@ def test_what_is_named_is_compared_with_its_checksums(undisturbed, tmp_path):
         shutil.copy(undisturbed / f'{name}.pth', tmp_path)
     newest = tmp_path / 'epoch_1_iter_5.pth'
     newest.write_bytes(flip(newest.read_bytes()))
-    cfg = Config(dict(work_dir=str(tmp_path / 'new')))
     with pytest.raises(ValueError, match=f'{newest} is damaged'):
-        choose_checkpoint(cfg, str(newest))
-    assert choose_checkpoint(cfg, str(tmp_path)) == tmp_path / 'epoch_1.pth'
-    assert choose_checkpoint(cfg, 'auto') is None
-    cfg = Config(dict(work_dir=str(tmp_path), resume=True))  # as MMEngine's users do
-    assert choose_checkpoint(cfg, None) == tmp_path / 'epoch_1.pth'
-    cfg.load_from = str(newest)
-    with pytest.raises(ValueError, match=f'{newest} is damaged'):
-        choose_checkpoint(cfg, None)
+        choose_checkpoint(tmp_path / 'new', str(newest))
     with pytest.raises(FileNotFoundError, match='no checkpoint .*none.pth'):
-        choose_checkpoint(cfg, str(tmp_path / 'none.pth'))
+        choose_checkpoint(tmp_path / 'new', str(tmp_path / 'none.pth'))
+    whole = tmp_path / 'epoch_1.pth'
+    assert choose_checkpoint(tmp_path / 'new', str(tmp_path)) == whole
+    assert choose_checkpoint(tmp_path / 'new', 'auto') is None
+    # As users of MMEngine say it.
+    train(tmp_path, 'resume=True')
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'resumed epoch: 1, iter: 3' in log
 
 
 def test_random_numbers_of_a_model_are_those_of_the_step(tmp_path):
@@ -154,27 +159,71 @@ def test_another_order_of_the_images_is_refused(tmp_path):
         train(tmp_path, 'train_dataloader.sampler.type=DefaultSampler')
 
 
-def test_a_dead_process_leads_to_a_restart(undisturbed, tmp_path):
-    options = ['--cfg-options', *KEPT, 'train_dataloader.batch_size=4']
-    script = ['bash', 'tools/dist_train.sh', TINY, '2', '--work-dir', tmp_path]
-    process = subprocess.Popen(
-        [*script, *options],
+def kill_one(work_dir: Path) -> None:
+    """Kill a process of a training, once there is something to go on from."""
+    deadline = time.time() + 300
+    while not (work_dir / 'last_checkpoint').exists() and time.time() < deadline:
+        time.sleep(0.05)
+    processes = subprocess.run(
+        ['pgrep', '-f', f'tools/train.py.*{work_dir}'], capture_output=True, text=True
+    ).stdout.split()
+    subprocess.run(['kill', '-9', processes[-1]])  # the first ones are torchrun's
+
+
+def launched(work_dir: Path, processes: int, **env: str) -> subprocess.Popen:
+    """A training under torchrun that saves after every step."""
+    options = [*KEPT, 'train_dataloader.batch_size=4', 'train_cfg.max_epochs=8']
+    return subprocess.Popen(
+        ['bash', 'tools/dist_train.sh', TINY, str(processes), '--work-dir', work_dir]
+        + ['--cfg-options', *options, 'default_hooks.checkpoint.minutes=1e-9'],
         cwd=ROOT,
-        env=environment(MAX_RESTARTS='1', CUDA_VISIBLE_DEVICES=''),
+        env=environment(MAX_RESTARTS='1', CUDA_VISIBLE_DEVICES='', **env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.time() + 300
-    while not (tmp_path / 'last_checkpoint').exists() and time.time() < deadline:
-        time.sleep(0.05)
-    children = subprocess.run(
-        ['pgrep', '-f', f'tools/train.py.*{tmp_path}'],
-        capture_output=True,
-        text=True,
-    ).stdout.split()
-    subprocess.run(['kill', '-9', children[-1]])
+
+
+def assert_went_on(work_dir: Path, process: subprocess.Popen) -> None:
     out = process.communicate()[0]
     assert process.returncode == 0, out[-3000:]
-    assert 'resumed epoch: 1' in out
-    assert (tmp_path / 'epoch_2.pth').exists()
+    logs = ''.join(path.read_text() for path in work_dir.glob('*/*.log'))
+    assert 'resumed epoch: ' in logs
+    assert (work_dir / 'epoch_8.pth').exists()
+
+
+def test_a_dead_process_leads_to_a_restart(tmp_path):
+    process = launched(tmp_path, 2)
+    kill_one(tmp_path)
+    assert_went_on(tmp_path, process)
+
+
+def test_a_dead_process_of_another_machine(tmp_path):
+    """Two launchers that talk as two machines do."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    both = [
+        launched(tmp_path, 1, NNODES='2', MASTER_ADDR='127.0.0.1', PORT=port)
+        for _ in range(2)
+    ]
+    kill_one(tmp_path)
+    for process in both:
+        assert_went_on(tmp_path, process)
+
+
+def test_trainings_of_other_tasks_restart_as_well(tmp_path, monkeypatch):
+    """With MMEngine's own checkpoints."""
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(TINY)!r}\n'
+        "default_hooks = dict(checkpoint=dict(_delete_=True, type='CheckpointHook'))\n"
+    )
+    arguments = ['tools/train.py', config, '--work-dir', tmp_path / 'run']
+    call(*arguments, '--cfg-options', 'train_cfg.max_epochs=1')
+    call(*arguments, '--cfg-options', 'train_cfg.max_epochs=1')  # anew
+    assert len(list((tmp_path / 'run').glob('superseded_*/epoch_1.pth'))) == 1
+    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'none')
+    call(*arguments)
+    logs = ''.join(path.read_text() for path in tmp_path.glob('run/*/*.log'))
+    assert logs.count('resumed epoch: 1, iter: 3') == 1

@@ -43,14 +43,15 @@ def test_a_full_disk_keeps_what_was_saved(limit, undisturbed, tmp_path):
     copy_state(undisturbed / 'epoch_0_iter_2.pth', tmp_path / 'run')
     before = (tmp_path / 'run/epoch_0_iter_2.pth').read_bytes()
     assert len(before) > limit
-    options = ['--resume', '--cfg-options', *KEPT, 'train_cfg.max_epochs=4']
+    options = ['--resume', '--cfg-options', *KEPT, 'train_cfg.max_epochs=5']
+    options += ['default_hooks.checkpoint.interval=4']
     process = started(tmp_path / 'run', *options)
     wait_for(process, 'Checkpoints will be saved')
     fill_disk(process, limit)
     out = process.stdout.read()
     assert process.wait() == 1  # not as if its end were there
-    assert 'epoch_1.pth was not saved ([Errno 27] File too large)' in out
-    assert 'Epoch(train) [4][3/3]' in out
+    assert 'epoch_4.pth was not saved ([Errno 27] File too large)' in out
+    assert 'Epoch(train) [5][3/3]' in out
     assert 'the end of this training could not be saved' in out
     assert 'Logging error' not in out
     assert ('figures could not be written' in out) == (limit == 1_000)

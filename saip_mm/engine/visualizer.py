@@ -1,0 +1,44 @@
+"""Curves that a training can do without."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import ERROR
+
+from mmengine.logging import print_log
+from mmpretrain.registry import VISUALIZERS
+from mmpretrain.visualization import UniversalVisualizer
+
+
+@VISUALIZERS.register_module()
+class SafeVisualizer(UniversalVisualizer):
+    """MMPretrain's, for trainings that go on when figures cannot be written.
+
+    Arguments are those of ``UniversalVisualizer``. On a full disk, say, curves have a
+    gap, or end; it is said once.
+    """
+
+    failed = False
+
+    def add_scalars(
+        self, scalar_dict: dict, step: int = 0, file_path: str | None = None
+    ) -> None:
+        with self._writing():
+            super().add_scalars(scalar_dict, step, file_path)
+
+    def close(self) -> None:
+        with self._writing():
+            super().close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self.failed:
+                print_log(
+                    f'figures could not be written ({error}); the training goes on, '
+                    'and its curves have a gap',
+                    'current',
+                    ERROR,
+                )
+            self.failed = True
