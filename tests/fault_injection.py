@@ -62,10 +62,9 @@ def train(work_dir: Path, epochs: int) -> None:
         },
     )
     cfg.work_dir = str(work_dir)
-    path = newest_valid(work_dir)
-    if path:
-        cfg.resume, cfg.load_from = True, str(path)
-    choose_runner(cfg).from_cfg(cfg).train()
+    runner = choose_runner(cfg).from_cfg(cfg)
+    runner.go_on_from('auto')
+    runner.train()
 
 
 def start(work_dir: Path, epochs: int) -> int:
@@ -85,7 +84,8 @@ def start(work_dir: Path, epochs: int) -> int:
 
 
 def partial_files(work_dir: Path) -> list[Path]:
-    return list(work_dir.glob('.*.partial'))
+    """What a save is writing just now."""
+    return [*work_dir.glob('.epoch_*.partial'), *work_dir.glob('.last_*.partial')]
 
 
 def wait(child: int, until: float, stop) -> int | None:

@@ -124,20 +124,21 @@ def newest_valid(folder: str | os.PathLike) -> Path | None:
     Those that are not are named in the log.
 
     Raises:
-        ValueError: If there are checkpoints, but all are damaged.
+        ValueError: If there are checkpoints, but none is whole.
     """
-    saved = saved_checkpoints(folder)
-    for path in saved:
+    errors = []
+    for path in saved_checkpoints(folder):
         try:
             check_checkpoint(path)
         except ValueError as error:
             print_log(f'{error}; an older one is tried', 'current', WARNING)
+            errors.append(error)
         else:
             return path
-    if saved:
+    if errors:
         raise ValueError(
-            f'{folder}: all {len(saved)} checkpoints are damaged. Restore one, or '
-            'choose another work_dir to start anew'
+            f'{folder}: of {len(errors)} checkpoints none can be used. Restore one, or '
+            f'choose another work_dir to start anew. The newest: {errors[0]}'
         )
     return None
 
