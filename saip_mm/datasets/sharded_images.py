@@ -136,8 +136,11 @@ def is_whole(folder: str | os.PathLike, shard: dict) -> bool:
         folder: Of the shards.
         shard: The entry.
     """
-    path = Path(folder, shard['filename'])
-    return path.exists() and path.stat().st_size == shard['chunk_bytes']
+    try:
+        size = os.stat(os.path.join(folder, shard['filename'])).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return size == shard['chunk_bytes']
 
 
 def read_index(path: str | os.PathLike) -> list[dict]:

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from .files import whole_file
 
+_NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
+
 
 class _SafeHistory(HistoryBuffer):
     """Unpickles as a HistoryBuffer with its numbers, and nothing else from the file.
@@ -90,20 +92,30 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
     latest = Path(path.read_text(errors='replace').strip())
     if not latest.name:
         # Killed in the moment of writing it; what it was to name was whole by then.
-        saved = {
-            int(found[1]): file
-            for file in path.parent.iterdir()
-            if (found := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', file.name))
-        }
+        saved = saved_checkpoints(path.parent)
         if not saved:
             raise FileNotFoundError(f'{path} is empty: name a checkpoint file')
-        return saved[max(saved)]
+        return saved[0]
     # The file holds the path at the time of training: the folder may have moved since,
     # or be a copy.
     for candidate in (path.parent / latest.name, latest):
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(f'{path} points to {latest}, which does not exist')
+
+
+def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
+    """The checkpoints of a work directory, the newest first."""
+    found = [
+        path for path in Path(folder).glob('*_*.pth') if _NAME.fullmatch(path.name)
+    ]
+    return sorted(found, key=epoch_and_step, reverse=True)
+
+
+def epoch_and_step(path: Path) -> tuple[int, int]:
+    """Epoch and step of a checkpoint by its name; step 0 at the end of an epoch."""
+    name = _NAME.fullmatch(path.name)
+    return int(name[1] or 0), int(name[2] or 0)
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:

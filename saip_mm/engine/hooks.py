@@ -13,6 +13,7 @@ from torch import nn
 from ..datasets import DrawViews
 from ..datasets.quarantine import Quarantine
 from .loops import AccumulatingTrainLoop
+from .resuming import put_aside
 
 
 @HOOKS.register_module()
@@ -104,9 +105,7 @@ class QuarantineHook(Hook):
             if source is not None:
                 path = Path(runner.work_dir, f'{name}.jsonl')
                 if runner.iter == 0 and is_main_process() and path.exists():
-                    aside = path.parent / f'superseded_{runner.timestamp}'
-                    aside.mkdir(exist_ok=True)
-                    path.rename(aside / path.name)
+                    put_aside(runner, [path])
                 source.quarantine = Quarantine(path, len(source), self.max_share)
         barrier()  # else another process may list an image before the list is moved
 

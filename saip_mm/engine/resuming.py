@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import re
 import time
 import zipfile
 from logging import WARNING
@@ -14,10 +13,13 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from .checkpoint_file import read_checkpoint, resolve_checkpoint
+from .checkpoint_file import (
+    epoch_and_step,
+    read_checkpoint,
+    resolve_checkpoint,
+    saved_checkpoints,
+)
 from .files import write_text
-
-_NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
 
 _LAUNCH = 'launch.json'  # in a work directory: when, and as which job, it was begun
 
@@ -64,22 +66,24 @@ class LaunchHook(Hook):
         if not is_main_process():
             return
         folder = Path(runner.work_dir)
-        later = [
-            path
-            for path in saved_checkpoints(folder)
-            if epoch_and_step(path) > (runner.epoch, runner.iter)
-        ]
-        if later:
-            aside = folder / f'superseded_{runner.timestamp}'
-            aside.mkdir(exist_ok=True)
-            for path in later:
-                path.rename(aside / path.name)
-            runner.logger.warning(
-                f'{len(later)} checkpoints of later steps than this training begins '
-                f'with were moved to {aside}'
-            )
+        now = runner.epoch, runner.iter
+        put_aside(
+            runner, [p for p in saved_checkpoints(folder) if epoch_and_step(p) > now]
+        )
         launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
         write_text(folder / _LAUNCH, json.dumps(launch))
+
+
+def put_aside(runner: Runner, files: list[Path]) -> None:
+    """Move a work directory's files of another training into a folder of their own."""
+    if not files:
+        return
+    aside = Path(runner.work_dir, f'superseded_{runner.timestamp}')
+    aside.mkdir(exist_ok=True)
+    for path in files:
+        path.rename(aside / path.name)
+    names = ', '.join(path.name for path in files)
+    runner.logger.warning(f'of another training, or damaged: {names} moved to {aside}')
 
 
 def _is_restart(path: Path) -> bool:
@@ -102,20 +106,6 @@ def _parent_began() -> float:
     ticks = int(status.rpartition(')')[2].split()[19])
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf('SC_CLK_TCK')
     return time.time() - age
-
-
-def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
-    """The checkpoints of a work directory, the newest first."""
-    found = [
-        path for path in Path(folder).glob('*_*.pth') if _NAME.fullmatch(path.name)
-    ]
-    return sorted(found, key=epoch_and_step, reverse=True)
-
-
-def epoch_and_step(path: Path) -> tuple[int, int]:
-    """Epoch and step of a checkpoint by its name; step 0 at the end of an epoch."""
-    name = _NAME.fullmatch(path.name)
-    return int(name[1] or 0), int(name[2] or 0)
 
 
 def newest_valid(folder: str | os.PathLike) -> Path | None:

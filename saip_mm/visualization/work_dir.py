@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..engine.resuming import saved_checkpoints
+from ..engine.checkpoint_file import saved_checkpoints
 
 Series = dict[str, list[tuple[int, float]]]
 """Points (optimizer steps done, value) of every scalar, by name, in order of steps."""

@@ -12,11 +12,11 @@ import torch
 from launch import ROOT, TINY, call, environment
 from short_runs import KEPT, assert_same_end, copy_state, train
 
+from saip_mm.engine.checkpoint_file import saved_checkpoints
 from saip_mm.engine.resuming import (
     check_checkpoint,
     choose_checkpoint,
     newest_valid,
-    saved_checkpoints,
 )
 
 

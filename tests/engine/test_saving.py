@@ -10,8 +10,8 @@ import pytest
 from launch import ROOT, TINY, environment
 from short_runs import KEPT, assert_same_end, copy_state, train
 
-from saip_mm.engine.checkpoint import read_checkpoint
-from saip_mm.engine.resuming import newest_valid, saved_checkpoints
+from saip_mm.engine.checkpoint_file import read_checkpoint, saved_checkpoints
+from saip_mm.engine.resuming import newest_valid
 from saip_mm.engine.saving import INTERRUPTED
 
 
