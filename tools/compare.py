@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from saip_mm.engine.config import add_options, load_config
-from saip_mm.engine.files import write_text
+from saip_mm.files import write_text
 from saip_mm.experiments.rows import (
     BASELINES,
     RANDOM,

@@ -34,7 +34,7 @@ from saip_mm.engine.checkpoint import (
     write_checkpoint,
 )
 from saip_mm.engine.convert import VIT_TO_TIMM, rename_tensors
-from saip_mm.engine.files import sha256
+from saip_mm.files import sha256
 from saip_mm.engine.onnx import write_onnx
 
 

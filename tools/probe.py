@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from saip_mm.engine.files import write_text
+from saip_mm.files import write_text
 from saip_mm.probes import (
     load_subject,
     probe_coco,

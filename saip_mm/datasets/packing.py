@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from ..engine.files import whole_file, write_text
+from ..files import whole_file, write_text
 from ..engine.processes import forked_pool
 from .images import ImageError
 from .people import PeopleDataset

@@ -15,7 +15,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
-from .files import whole_file
+from ..files import whole_file
 
 _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
 

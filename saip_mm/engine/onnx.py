@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import nn
 
-from .files import whole_file
+from ..files import whole_file
 
 OPSET = 18
 

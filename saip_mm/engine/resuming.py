@@ -19,7 +19,7 @@ from .checkpoint_file import (
     resolve_checkpoint,
     saved_checkpoints,
 )
-from .files import write_text
+from ..files import write_text
 
 _LAUNCH = 'launch.json'  # in a work directory: when, and as which job, it was begun
 

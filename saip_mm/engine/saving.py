@@ -18,7 +18,7 @@ from mmengine.runner.checkpoint import weights_to_cpu
 from mmpretrain.registry import HOOKS
 
 from .checkpoint_file import saved_checkpoints
-from .files import whole_file, write_text
+from ..files import whole_file, write_text
 from .processes import Agreement
 
 # Exit status of a training that was asked to stop and can go on: EX_TEMPFAIL.

@@ -11,7 +11,7 @@ from typing import IO
 
 from mmengine.config import Config
 
-from ..engine.files import write_text
+from ..files import write_text
 
 RANDOM = 'random'
 # Features without a network; of a config they need the size of the images.

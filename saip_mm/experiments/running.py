@@ -21,7 +21,7 @@ from mmpretrain.registry import MODELS
 
 from .. import __version__
 from ..engine.checkpoint import read_checkpoint, resolve_checkpoint, write_checkpoint
-from ..engine.files import write_text
+from ..files import write_text
 from ..probes import load_subject, run_probes
 from .rows import BASELINES, RANDOM, Run, digest
 

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from rich.progress import track
 
 from .. import __version__
-from ..engine.files import write_text
+from ..files import write_text
 from ..models import SAIP
 from . import curves, page, sections
 from .model import latest, untrained

@@ -13,7 +13,7 @@ from typing import get_origin
 
 import yaml
 
-from ..engine.files import write_text
+from ..files import write_text
 
 CATALOGUE = Path('configs/model_zoo.yml')
 _SHA256 = re.compile(r'[0-9a-f]{64}')

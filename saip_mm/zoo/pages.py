@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from ..engine.files import write_text
+from ..files import write_text
 from .catalogue import Entry, Section, read_authors, read_catalogue
 
 INDEX = Path('model-index.yml')

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..engine.checkpoint import resolve_checkpoint
-from ..engine.files import sha256
+from ..files import sha256
 from ..experiments.rows import digest
 from .catalogue import Trained
 

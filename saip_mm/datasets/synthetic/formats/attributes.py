@@ -8,7 +8,7 @@ https://github.com/valencebond/Rethinking_of_PAR
 
 import numpy as np
 
-from ....engine.files import whole_file
+from ....files import whole_file
 from ..labels import Person
 from ..scene import camera_of, label_person
 from .attribute_names import PA100K, PETA, pa100k_names, peta_names

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ....engine.files import whole_file, write_text
+from ....files import whole_file, write_text
 from ..scene import SMALLEST
 
 SETTINGS = 'synthetic.json'

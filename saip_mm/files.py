@@ -1,5 +1,6 @@
-"""Files that are there whole or not at all, and their digests."""
+"""Reading text from outside; writing files whole or not at all; digests."""
 
+import codecs
 import hashlib
 import os
 from collections.abc import Iterator
@@ -39,6 +40,27 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding='utf-8')
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Read a text file that a user brings: UTF-8, or UTF-16 with its byte-order mark.
+
+    A byte-order mark at the beginning is not part of the text.
+
+    Raises:
+        OSError: If there is no such file, or it cannot be read.
+        ValueError: If it is neither; the file is named.
+    """
+    content = Path(path).read_bytes()
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = 'utf-16' if marked else 'utf-8-sig'
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path}: not {encoding.removesuffix("-sig").upper()} text ({error.reason} '
+            f'at byte {error.start}); save it as UTF-8'
+        ) from error
 
 
 def sha256(path: str | os.PathLike) -> str:
