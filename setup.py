@@ -98,7 +98,7 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['saip_mm', 'saip_mm.*']),
-    python_requires='>=3.10,<3.13',
+    python_requires='>=3.10,<3.14',
     extras_require={
         'pretrain': pinned(PRETRAIN),
         'downstream': pinned(DOWNSTREAM),
