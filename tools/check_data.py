@@ -21,8 +21,8 @@ from rich.progress import track
 from saip_mm.datasets.images import ImageError
 from saip_mm.datasets.people import PeopleDataset
 from saip_mm.engine.config import add_options, training_images
-from saip_mm.files import whole_file
 from saip_mm.engine.processes import forked_pool
+from saip_mm.files import whole_file
 
 images: PeopleDataset  # in the worker processes as well, which are forked
 

@@ -13,13 +13,13 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ..files import write_text
 from .checkpoint_file import (
     epoch_and_step,
     read_checkpoint,
     resolve_checkpoint,
     saved_checkpoints,
 )
-from ..files import write_text
 
 _LAUNCH = 'launch.json'  # in a work directory: when, and as which job, it was begun
 

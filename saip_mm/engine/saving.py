@@ -17,8 +17,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from mmpretrain.registry import HOOKS
 
-from .checkpoint_file import saved_checkpoints
 from ..files import whole_file, write_text
+from .checkpoint_file import saved_checkpoints
 from .processes import Agreement
 
 # Exit status of a training that was asked to stop and can go on: EX_TEMPFAIL.

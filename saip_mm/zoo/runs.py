@@ -7,8 +7,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..engine.checkpoint import resolve_checkpoint
-from ..files import sha256
 from ..experiments.rows import digest
+from ..files import sha256
 from .catalogue import Trained
 
 _NOT_METRICS = ('time', 'data_time')
