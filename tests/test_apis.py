@@ -174,7 +174,7 @@ def test_what_cannot_be_loaded_is_named(model, work_dir, tmp_path):
     state_dict = model.state_dict()
     del state_dict['teacher.encoder.backbone.ln1.bias']
     torch.save(state_dict, file)
-    with pytest.raises(ValueError, match='bare.pth: lacks ln1.bias'):
+    with pytest.raises(ValueError, match='bare.pth: .* 1 missing: ln1.bias'):
         saip_mm.load_backbone(file)
     meta = dict(mean=[1, 2])
     backbone = {f'backbone.{k}': v for k, v in model.backbone.state_dict().items()}

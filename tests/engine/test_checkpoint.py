@@ -162,7 +162,7 @@ def test_damaged_files(tmp_path, suffix):
     whole = backbone_file(tmp_path / f'whole{suffix}', vit()).read_bytes()
     damaged = tmp_path / f'damaged{suffix}'
     contents = [whole[: len(whole) * part // 8] for part in range(8)]
-    for content in [*contents, b'not a checkpoint', b'\0' * 4096]:
+    for content in [*contents, b'\0' * 4096]:
         damaged.write_bytes(content)
         with pytest.raises(ValueError, match=f'damaged{suffix}.* is damaged, incompl'):
             read_checkpoint(damaged)
@@ -263,9 +263,15 @@ def test_positions_need_their_own_grid():
 
 def test_report_counts_and_names():
     source, target = nn.Linear(2, 3), nn.Linear(2, 3)
+    before = target.weight.clone()
     state_dict = dict(weight=source.weight.detach(), scale=torch.ones(1))
+    counted = '1 of 2 tensors matched; 1 missing: bias; 1 unexpected: scale'
+    with pytest.raises(ValueError, match=f'does not fit this Linear: {counted}'):
+        load_weights(target, state_dict)
+    assert torch.equal(target.weight, before)
+    state_dict = {**source.state_dict(), 'head.weight': torch.ones(1)}
     report = load_weights(target, state_dict)
-    assert str(report) == '1 of 2 tensors matched; 1 missing: bias; 1 unexpected: scale'
+    assert str(report) == '2 of 2 tensors matched; 1 left out: head.weight'
     assert torch.equal(target.weight, source.weight)
 
 

@@ -151,7 +151,7 @@ def test_weights_without_a_grid_ask_for_it():
     ours, transposed = small(), small((32, 64))
     bare = dict(ours.state_dict())
     with pytest.raises(ValueError, match='source_grid'):
-        transposed.load_state_dict(bare)
+        small((64, 64)).load_state_dict(bare)
     with pytest.raises(ValueError, match='not a class token and a patch grid of 3×3'):
         small((32, 64), source_grid=(3, 3)).load_state_dict(bare)
     told = small((32, 64), source_grid=(4, 2))

@@ -9,7 +9,13 @@ from mmengine.config import Config
 from mmpretrain.models.backbones import VisionTransformer
 
 from ...engine.backbone import PREFIXES, architecture_of, choose_backbone, colours
-from ...engine.checkpoint import LoadReport, read_checkpoint, resolve_checkpoint
+from ...engine.checkpoint import (
+    LoadReport,
+    fit_backbone,
+    read_checkpoint,
+    resolve_checkpoint,
+)
+from ...engine.convert import state_dict_of
 from .plan import NotClean, Weights, plain, plan_changes
 from .stock import Level, Refusal, Stock, measure_levels, read_stock, reason
 from .text import config_text
@@ -118,19 +124,14 @@ def read_weights(checkpoint: str) -> Weights:
     content = read_checkpoint(path)
     try:
         backbone, role = choose_backbone(content)
-        arch = architecture_of(backbone)
         colour = colours(content, backbone)
-        if backbone.grid is None:
-            raise ValueError(
-                'does not say on which patch grid its positions are: pass it through '
-                'tools/convert_checkpoint.py'
-            )
+        backbone, _ = fit_backbone(backbone)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
+    arch = architecture_of(backbone)
     zoo = VisionTransformer.arch_zoo
     names = [name for name in ('deit-tiny', *zoo) if arch.items() == zoo[name].items()]
-    state_dict = content.get('state_dict', content)
-    training = any(name.startswith(PREFIXES['teacher']) for name in state_dict)
+    training = any(n.startswith(PREFIXES['teacher']) for n in state_dict_of(content))
     return Weights(
         checkpoint=str(checkpoint),
         prefix=PREFIXES[role] if training else '',
