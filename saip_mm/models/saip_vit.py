@@ -29,8 +29,9 @@ class SAIPViT(VisionTransformer):
     its own grid, and all others need ``source_grid``.
 
     Weights that do not make this model the function that they were trained as (a tensor
-    missing, left over or not finite) are refused, also by MMEngine's loaders, which do
-    not insist on all tensors. Only ``load_state_dict(…, strict=False)`` takes a part.
+    missing, left over or not finite) are refused, also with ``strict=False``, as
+    MMEngine's loaders have it. To take a part on purpose, load
+    ``{**vit.state_dict(), **part}``.
 
     Args:
         arch: An architecture name of MMPretrain's ViT, or a dict with ``embed_dims``,
@@ -166,16 +167,14 @@ class SAIPViT(VisionTransformer):
             metadata['grid'] = tuple(self.patch_resolution)
             metadata['num_heads'] = self.arch_settings['num_heads']
 
-    def _prepare_pos_embed(
-        self, state_dict, prefix: str, metadata, strict: bool, *args
-    ) -> None:
+    def _prepare_pos_embed(self, state_dict, prefix: str, metadata, *args) -> None:
         """Judge a state dict before it is loaded, and resize its positions."""
         own = {
             key.removeprefix(prefix): tensor
             for key, tensor in state_dict.items()
             if key.startswith(prefix)
         }
-        if strict and own:  # MMEngine says so even if its caller does not
+        if own:  # a head's checkpoint has nothing for its backbone
             compare_weights(self, own)
         name = f'{prefix}pos_embed'
         if name not in state_dict:
