@@ -81,8 +81,6 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
     backbone, role = choose_backbone(checkpoint, args.role)
     backbone, report = fit_backbone(backbone, args.img_size)
     print(f'{path}, {role}: {report}')
-    if report.missing:
-        raise ValueError(f'lacks {", ".join(report.missing)}')
     meta = dict(
         **describe(backbone),
         **colours(checkpoint, backbone),

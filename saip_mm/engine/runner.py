@@ -20,7 +20,12 @@ from mmpretrain.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .checkpoint import load_weights, read_checkpoint, resolve_checkpoint
+from .checkpoint import (
+    check_finite,
+    load_weights,
+    read_checkpoint,
+    resolve_checkpoint,
+)
 from .convert import state_dict_of
 from .data_check import check_images, check_places, places, useless_annotations
 from .resuming import LaunchHook, choose_checkpoint
@@ -149,7 +154,12 @@ class SafeRunner(Runner):
                 'start from a backbone alone, set model.backbone.init_cfg='
                 "dict(type='Pretrained', …)"
             )
-        load_state_dict(model, weights, strict, self.logger)
+        try:
+            trained = dict(model.named_parameters())
+            check_finite({k: weights[k] for k in fitting if k in trained})
+            load_state_dict(model, weights, strict, self.logger)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
         self.logger.info(f'{path}: {len(fitting)} of {len(wanted)} tensors matched')
         self._has_loaded = True
         return checkpoint
@@ -187,13 +197,10 @@ class PretrainingRunner(SafeRunner):
         try:
             report = load_weights(model, state_dict_of(checkpoint))
         except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
-        # Mean and std come from the config; converted checkpoints have none.
-        if any(not name.startswith('data_preprocessor.') for name in report.missing):
             raise ValueError(
-                f'{path} is not of the whole model: {report}. To start from a backbone '
-                "alone, set model.backbone.init_cfg=dict(type='Pretrained', …)"
-            )
+                f'{path}: {error}. To start from a backbone alone, set '
+                "model.backbone.init_cfg=dict(type='Pretrained', …)"
+            ) from error
         self.logger.info(f'{path}: {report}')
         self._has_loaded = True
         if 'message_hub' in checkpoint:

@@ -143,10 +143,10 @@ def _from_checkpoint(
     if has_teacher and config is not None:
         cfg = _read_config(config)
         model = _build(cfg)
-        report = load_weights(model, tensors)
-        missing = [n for n in report.missing if not n.startswith('data_preprocessor.')]
-        if missing:
-            raise ValueError(f'is not of the model of {config}: {report}')
+        try:
+            load_weights(model, tensors)
+        except ValueError as error:
+            raise ValueError(f'is not of the model of {config}: {error}') from error
         return teacher_of(model.to(device), cfg.train_dataloader.dataset)
     weights, _ = choose_backbone(checkpoint)
     vit = build_vit(weights).to(device).eval()
