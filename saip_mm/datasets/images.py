@@ -5,6 +5,8 @@ import io
 import logging
 import os
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -82,16 +84,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             damaged, it is far too large, or its values have no defined range.
         OSError: If the machine or its storage has failed.
     """
-    try:
-        file = open(path, 'rb')
-    except FileNotFoundError as error:
-        raise ImageError(
-            f'{path}: there is no such file; correct the path, or remove the entry'
-        ) from error
-    except (OSError, ValueError) as error:  # ValueError: bytes that no name may have
-        raise _unreadable(error, path) from error
-    with file:
-        return _decode(file, path)
+    return _decode(partial(open, path, 'rb'), path)
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
@@ -104,7 +97,7 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     Raises:
         ImageError: If it cannot be used.
     """
-    return _decode(io.BytesIO(content), name)
+    return _decode(partial(io.BytesIO, content), name)
 
 
 def encode_image(image: np.ndarray) -> bytes:
@@ -118,24 +111,16 @@ def encode_image(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _decode(file: BinaryIO, name: str | os.PathLike) -> np.ndarray:
+def _decode(open_file: Callable[[], BinaryIO], name: str | os.PathLike) -> np.ndarray:
     try:
-        orientation = None
-        if has_metadata(file.read(32)):
-            file.seek(0)
-            content, orientation = drop_metadata(file.read())
-            file = io.BytesIO(content)
-        file.seek(0)
-        with Image.open(file) as image:
-            _refuse_huge(image)
-            _forget_metadata(image)
-            image.load()
-            if orientation is None:  # of kinds whose metadata Pillow reads without harm
-                exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
-                orientation = exif_orientation(exif)
-            return _turn(np.array(_to_rgb(image)), orientation)
+        with open_file() as file:
+            return _decode_file(file)
     except ImageError as error:
         raise ImageError(f'{name}: {error}') from None
+    except FileNotFoundError as error:
+        raise ImageError(
+            f'{name}: there is no such file; correct the path, or remove the entry'
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
             f'{name}: not an image, or of a kind that Pillow does not know; '
@@ -144,7 +129,28 @@ def _decode(file: BinaryIO, name: str | os.PathLike) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise ImageError(f'{name}: {error}; shrink the image, or remove it') from error
     except Exception as error:  # Pillow's decoders raise any type on damaged files
-        raise _unreadable(error, name) from error
+        refuse_outage(error, name)
+        reason = f'{type(error).__name__}: {error}'
+        raise ImageError(
+            f'{name}: cannot be read ({reason}); replace the file, or remove it'
+        ) from error
+
+
+def _decode_file(file: BinaryIO) -> np.ndarray:
+    orientation = None
+    if has_metadata(file.read(32)):
+        file.seek(0)
+        content, orientation = drop_metadata(file.read())
+        file = io.BytesIO(content)
+    file.seek(0)
+    with Image.open(file) as image:
+        _refuse_huge(image)
+        _forget_metadata(image)
+        image.load()
+        if orientation is None:  # of kinds whose metadata Pillow reads without harm
+            exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
+            orientation = exif_orientation(exif)
+        return _turn(np.array(_to_rgb(image)), orientation)
 
 
 def _forget_metadata(image: Image.Image) -> None:
@@ -154,14 +160,6 @@ def _forget_metadata(image: Image.Image) -> None:
         exif = image.getexif()
         for directory in ExifTags.IFD:
             exif.pop(directory, None)
-
-
-def _unreadable(error: Exception, name: str | os.PathLike) -> ImageError:
-    refuse_outage(error, name)
-    reason = f'{type(error).__name__}: {error}'
-    return ImageError(
-        f'{name}: cannot be read ({reason}); replace the file, or remove it'
-    )
 
 
 def _turn(image: np.ndarray, orientation: int | None) -> np.ndarray:
