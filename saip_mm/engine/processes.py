@@ -1,6 +1,9 @@
-"""What several processes tell each other."""
+"""What several processes tell each other, and how programs end when told to."""
 
+import multiprocessing
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -74,9 +77,16 @@ def forked_pool(
     pool = ProcessPoolExecutor(
         processes, get_context('fork'), _start, (os.getpid(), start, arguments)
     )
+    others = multiprocessing.active_children()
     try:
         with pool:
-            yield pool
+            try:
+                yield pool
+            except KeyboardInterrupt:  # else it would wait for all that was begun
+                for process in multiprocessing.active_children():
+                    if process not in others:
+                        process.kill()
+                raise
     except BrokenProcessPool as error:
         raise ChildProcessError(
             f'one of {processes} processes was killed, for want of memory perhaps: '
@@ -92,6 +102,34 @@ def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
             time.sleep(1)
         os._exit(1)
 
+    # Ctrl-C reaches all processes of a terminal; the one that forked these ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=watch, daemon=True).start()
     if start is not None:
         start(*arguments)
+
+
+@contextmanager
+def stoppable(remark: str) -> Iterator[None]:
+    """Lets a program end with a sentence on Ctrl-C or SIGTERM, not with a traceback.
+
+    The exit status is 128 and the number of the signal, as that of a shell: 130, 143.
+    Within, either raises KeyboardInterrupt.
+
+    Args:
+        remark: What was kept, and how to continue.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        number = signal.SIGTERM if error.args else signal.SIGINT
+        print(f'stopped by {number.name}: {remark}', file=sys.stderr)
+        sys.exit(128 + number)
+    finally:
+        signal.signal(signal.SIGTERM, before)
