@@ -22,10 +22,13 @@ model = dict(
     backbone=dict(img_size=size),
 )
 
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-train_pipeline = [
-    *load,
+load_labels = [
+    dict(type='LoadAnnotations'),
     dict(type='CheckLabels', num_classes=20),
+]
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    *load_labels,
     dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=size, cat_max_ratio=0.9),
     dict(type='RandomFlip', prob=0.5, swap_seg_labels={{_base_.left_right}}),
@@ -35,7 +38,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadAnnotations'),
+    *load_labels,
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
@@ -48,7 +51,7 @@ tta_pipeline = [
                 for each in ((768, 384), scale, (1280, 640))
             ],
             [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
-            [dict(type='LoadAnnotations')],
+            *([step] for step in load_labels),
             [dict(type='PackSegInputs')],
         ],
     ),

@@ -43,10 +43,13 @@ model = dict(
 )
 tta_model = dict(type='ParsingTTAModel', swap_seg_labels=left_right)
 
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-train_pipeline = [
-    *load,
+load_labels = [
+    dict(type='LoadAnnotations'),
     dict(type='CheckLabels', num_classes=20),
+]
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    *load_labels,
     dict(type='RandomResize', scale=scale, ratio_range=(0.75, 1.25)),
     dict(type='RandomCrop', crop_size=size),
     dict(type='RandomFlip', prob=0.5, swap_seg_labels=left_right),
@@ -56,7 +59,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=scale),
-    dict(type='LoadAnnotations'),
+    *load_labels,
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
@@ -69,7 +72,7 @@ tta_pipeline = [
                 for each in ((288, 432), scale, (480, 720))
             ],
             [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
-            [dict(type='LoadAnnotations')],
+            *([step] for step in load_labels),
             [dict(type='PackSegInputs')],
         ],
     ),
