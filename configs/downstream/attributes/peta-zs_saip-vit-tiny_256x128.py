@@ -5,6 +5,7 @@ the person.
 
 Expected: mA 71.4 % ("Ours") and 72.4 % ("Ours*") are the SAIP authors' figures, read
 off arXiv 2503.08201, after pretraining on LUPerson. This project has not measured it.
+configs/_base_/attributes_256x128.py says which settings are not stated by them.
 
 Data: PETA (Deng et al., ACM MM 2014) is given out by its authors,
 mmlab.ie.cuhk.edu.hk/projects/PETA.html, the split by Jia et al.,

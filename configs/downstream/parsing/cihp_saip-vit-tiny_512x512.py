@@ -1,10 +1,11 @@
 """Semantic human parsing on CIHP with a SAIP ViT-Tiny and UPerNet, crops of 512×512.
 
-Its images show several people and are mostly wide, so they keep their aspect ratio;
-the size is this project's choice.
+Its images show several people and are mostly wide, so they keep their aspect ratio.
 
-Authors' figure (read off arXiv 2503.08201; their decoder is another): mIoU 48.2, 49.2
-for the weights that they mark with an asterisk. Not measured by this project.
+Authors' figure (read off arXiv 2503.08201): mIoU 48.2, 49.2 for the weights that they
+mark with an asterisk. Not measured by this project. Their decoder is another, and their
+settings for CIHP are not known: the size is this project's choice, and the schedule is
+the one for LIP.
 
     tools/dist_train.sh configs/downstream/parsing/cihp_saip-vit-tiny_512x512.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth

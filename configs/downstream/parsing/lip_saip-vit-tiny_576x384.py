@@ -1,12 +1,14 @@
 """Human parsing on LIP with a SAIP ViT-Tiny and UPerNet, 576×384.
 
-Authors' figure (read off arXiv 2503.08201; their decoder is another): mIoU 52.4, 55.2
-for the weights that they mark with an asterisk. Not measured by this project.
+Authors' figure (read off arXiv 2503.08201): mIoU 52.4, 55.2 for the weights that they
+mark with an asterisk. Not measured by this project. Size, epochs and AdamW at 7e-4 are
+theirs. Their decoder is another, and they test at several scales and with flips.
+Augmentation, weight decay, warm-up and polynomial decay are this project's choice.
 
     tools/dist_train.sh configs/downstream/parsing/lip_saip-vit-tiny_576x384.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
-At several scales and with flips:
+At several scales and with flips, as the authors test:
 
     python tools/test.py configs/downstream/parsing/lip_saip-vit-tiny_576x384.py \
         work_dirs/lip_saip-vit-tiny_576x384 --tta

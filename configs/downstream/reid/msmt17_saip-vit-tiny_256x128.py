@@ -2,7 +2,8 @@
 
 Expected: rank-1 75.7 % ("Ours") and 83.1 % ("Ours*") are the SAIP authors' figures,
 read off arXiv 2503.08201, after pretraining on LUPerson. This project has not measured
-it.
+it. The protocol is in configs/_base_/reid_256x128.py; its label smoothing and the
+comparison of features after the batch norm are not among what the authors state.
 
 Data: MSMT17 (Wei et al., CVPR 2018) is given out by its authors on a signed agreement,
 pkuvmc.com/dataset.html. The first version, unpacked:
