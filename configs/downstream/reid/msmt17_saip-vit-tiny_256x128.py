@@ -13,6 +13,9 @@ pkuvmc.com/dataset.html. The first version, unpacked:
     data/MSMT17_V1/list_train.txt   and list_val.txt: trained with both
     data/MSMT17_V1/list_query.txt   and list_gallery.txt
 
+The second release, MSMT17_V2, has mask_train_v2/ and mask_test_v2/ instead of train/
+and test/, and is read as well; set data_root of the three data sets to it.
+
 Run, with a backbone by tools/export_backbone.py:
 
     python tools/train.py configs/downstream/reid/msmt17_saip-vit-tiny_256x128.py \
