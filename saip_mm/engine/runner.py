@@ -6,10 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from logging import ERROR, WARNING, FileHandler
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
@@ -27,7 +29,14 @@ from .checkpoint import (
     resolve_checkpoint,
 )
 from .convert import state_dict_of
-from .data_check import check_images, check_places, places, useless_annotations
+from .data_check import (
+    check_annotations,
+    check_images,
+    check_places,
+    check_scores,
+    name_files_in_errors,
+    places,
+)
 from .resuming import LaunchHook, choose_checkpoint
 from .saving import restore_logs
 
@@ -44,19 +53,19 @@ class SafeRunner(Runner):
         seed: int | None = None,
         diff_rank_seed: bool = False,
     ) -> DataLoader:
-        """Build a data loader as MMEngine does, and look whether its files are there.
+        """Build a data loader as MMEngine does, after a look at its files.
 
         Raises:
-            FileNotFoundError: If some are missing; the first is named.
-            ValueError: If there are none.
+            OSError: If some are missing or cannot be read; the first is named.
+            ValueError: If there are none, or its library cannot read a record of them.
         """
         if not isinstance(dataloader, dict):
             return dataloader
         config = dataloader['dataset']
         check_places(config)
-        if is_main_process() and not config.get('test_mode'):
-            for line in useless_annotations(config):
-                print_log(line, 'current', WARNING)
+        lines = _on_main_process(check_annotations, config)
+        for line in () if config.get('test_mode') else lines:
+            print_log(line, 'current', WARNING)
         try:
             loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
         except ValueError as error:
@@ -69,7 +78,23 @@ class SafeRunner(Runner):
             ) from error
         if is_main_process():
             check_images(loader.dataset)
+        name_files_in_errors(loader.dataset)
         return loader
+
+    def build_evaluator(self, evaluator: Evaluator | dict | list) -> Evaluator:
+        """Build an evaluator as MMEngine does, and check what its metrics have read.
+
+        Raises:
+            ValueError: If a metric would fail; the file and the record are named.
+        """
+        built = super().build_evaluator(evaluator)
+        configs = evaluator
+        if isinstance(configs, dict):
+            configs = configs.get('metrics', configs)
+        configs = configs if isinstance(configs, list) else [configs]
+        for metric, config in zip(built.metrics, configs, strict=False):
+            _on_main_process(check_scores, metric, config)
+        return built
 
     def go_on_from(self, resume: str | None) -> None:
         """Let the training go on from a checkpoint, the same on all processes.
@@ -84,18 +109,11 @@ class SafeRunner(Runner):
         """
         if resume is None and self._resume:
             resume = self._load_from or 'auto'
-        found = [None]
-        if is_main_process():  # a look at all of a file is enough
-            try:
-                found = [choose_checkpoint(self.work_dir, resume)]
-            except (OSError, ValueError) as error:
-                found = [error]
-        broadcast_object_list(found)
-        if isinstance(found[0], Exception):
-            raise found[0]
-        self._resume = found[0] is not None
+        # A look at all of a file by one process is enough.
+        found = _on_main_process(choose_checkpoint, self.work_dir, resume)
+        self._resume = found is not None
         if self._resume:
-            self._load_from = str(found[0])
+            self._load_from = str(found)
 
     def train(self) -> nn.Module:
         """Train; what stops the training is in the log file as well."""
@@ -231,6 +249,20 @@ def use_cpu_processes(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
+
+
+def _on_main_process(check: Callable, *arguments: object) -> Any:
+    """What a check returns or raises on one process, on all of them."""
+    found = [None]
+    if is_main_process():
+        try:
+            found = [check(*arguments)]
+        except (OSError, ValueError) as error:
+            found = [error]
+    broadcast_object_list(found)
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _read(path: Path) -> dict:
