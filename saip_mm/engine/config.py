@@ -106,7 +106,8 @@ def _read(path: str) -> Config:
     if Path(path).is_dir():
         raise IsADirectoryError(f'{path} is a folder, not a config file')
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: there is no such config file')
+        kind = 'config file' if path.endswith('.py') else 'file or folder'
+        raise FileNotFoundError(f'{path}: there is no such {kind}')
     try:
         return Config.fromfile(path)
     except ImportError as error:
@@ -229,8 +230,6 @@ def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
         OSError: If there is no such source, or nothing in it.
         ValueError: If it trains with anything else.
     """
-    if not Path(source).exists():
-        raise FileNotFoundError(f'{source}: there is no such file or folder')
     if any(Path(source, name).is_file() for name in (INDEX, PLAN)):
         return ShardedImages(source)
     if Path(source).is_dir():

@@ -131,6 +131,17 @@ def test_ctrl_c_in_a_terminal(tmp_path):
     assert f'Saved {newest_valid(tmp_path)}' in rest
 
 
+def test_two_trainings_in_one_folder(tmp_path):
+    process = started(tmp_path, '--cfg-options', 'train_cfg.max_epochs=50')
+    wait_for(process, 'Checkpoints will be saved')
+    with pytest.raises(BlockingIOError, match='another training is using this work di'):
+        train(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == INTERRUPTED
+    train(tmp_path, resume=True)
+
+
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
     process = started(tmp_path, '--cfg-options', 'train_cfg.max_epochs=50')
     wait_for(process, 'Checkpoints will be saved')
