@@ -110,6 +110,8 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         try:
             runpy.run_path(str(ROOT / script), run_name='__main__')
         except SystemExit as stop:
+            if stop.__cause__ is not None:  # what the script prints as its error
+                raise stop.__cause__ from None
             return stop.code
         finally:
             for number, handler in handlers.items():

@@ -1,5 +1,6 @@
 """What several processes tell each other, and how programs end when told to."""
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -41,23 +42,31 @@ class Agreement:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """Lets processes that have done their work wait for each other, and then hang up.
+    """Lets processes that have done their work wait for each other, and ends them.
 
-    One that leaves while others still talk, or save, may be killed by its own threads,
-    and all of them then count as failed. An error ends a process at once.
+    One that leaves while others still talk, or save, would make them fail. An error
+    ends a process at once. A single process simply goes on.
     """
     try:
         yield
-    except SystemExit:  # told to stop, as all of them are
-        _hang_up()
+    except SystemExit as stop:  # told to stop, as all of them are
+        _end(stop.code)
         raise
-    _hang_up()
+    _end(0)
 
 
-def _hang_up() -> None:
-    if is_distributed():
-        barrier()
-        torch.distributed.destroy_process_group()
+def _end(status: int) -> None:
+    if not is_distributed():
+        return
+    barrier()
+    torch.distributed.destroy_process_group()
+    # Python's own end comes next, without its finalization: that stops any thread which
+    # then wants the interpreter, and one of gloo that has yet to free a tensor aborts
+    # the process ("terminate called without an active exception").
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """Loading checkpoints into a run, and which runner a config is for."""
 
 import re
+import signal
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from logging import ERROR, WARNING, FileHandler
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ from .data_check import (
     places,
 )
 from .resuming import LaunchHook, choose_checkpoint
-from .saving import restore_logs
+from .saving import STOP_SIGNALS, restore_logs
 
 
 class SafeRunner(Runner):
@@ -118,9 +120,12 @@ class SafeRunner(Runner):
     def train(self) -> nn.Module:
         """Train; what stops the training is in the log file as well."""
         self.register_hook(LaunchHook())
+        handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}
         try:
             return super().train()
-        except SystemExit:
+        except SystemExit:  # told to stop
+            with suppress(OSError):  # the disk may be full
+                self.visualizer.close()
             raise
         except BaseException:
             files = [h for h in self.logger.handlers if isinstance(h, FileHandler)]
@@ -130,6 +135,9 @@ class SafeRunner(Runner):
             for file in files:  # the terminal gets it anyway
                 file.handle(record)
             raise
+        finally:  # of hooks, which may not come to their end
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     def load_checkpoint(
         self,
@@ -235,20 +243,6 @@ def choose_runner(cfg: Config) -> type[SafeRunner]:
         model = MODELS.get(cfg.model.type)
     pretrains = isinstance(model, type) and issubclass(model, BaseSelfSupervisor)
     return PretrainingRunner if pretrains else SafeRunner
-
-
-def use_cpu_processes(cfg: Config) -> None:
-    """Replace what MMEngine takes for granted of a GPU in several processes."""
-    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
-    # Already initialised, MMEngine leaves the process group alone; its own set-up asks
-    # for a GPU.
-    torch.distributed.init_process_group(backend='gloo')
-    cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
 
 
 def _on_main_process(check: Callable, *arguments: object) -> Any:
