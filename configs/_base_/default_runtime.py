@@ -6,7 +6,7 @@ default_hooks = dict(
     # images, more than that of its initial weights would be left in it at the end.
     saip=dict(type='SAIPHook', momentum=0.996, end_momentum=1.0, base_batch_size=2048),
     logger=dict(type='LoggerHook', interval=50),
-    quarantine=dict(type='QuarantineHook', max_share=0.01),
+    quarantine=dict(type='QuarantineHook', max_share=0.01, max_few=10),
     finite=dict(type='FiniteGuard', max_in_row=10),
     collapse=dict(type='CollapseWatch'),
     # After every epoch, and within epochs of more than half an hour.

@@ -151,12 +151,16 @@ class QuarantineHook(Hook):
 
     Args:
         max_share: Share of bad images above which the training is stopped.
+        max_few: Number of bad images that never stops it, unless they are more than
+            half of all images.
     """
 
-    def __init__(self, max_share: float = 0.01) -> None:
+    def __init__(self, max_share: float = 0.01, max_few: int = 10) -> None:
         if not 0 <= max_share < 1:
             raise ValueError(f'max_share={max_share} should be at least 0, below 1')
-        self.max_share = max_share
+        if max_few < 0:
+            raise ValueError(f'max_few={max_few} should be at least 0')
+        self.max_share, self.max_few = max_share, max_few
 
     def before_train(self, runner: Runner) -> None:
         people = runner.train_dataloader.dataset
@@ -166,7 +170,9 @@ class QuarantineHook(Hook):
                 path = Path(runner.work_dir, f'{name}.jsonl')
                 if runner.iter == 0 and is_main_process() and path.exists():
                     put_aside(runner, [path])
-                source.quarantine = Quarantine(path, len(source), self.max_share)
+                source.quarantine = Quarantine(
+                    path, len(source), self.max_share, self.max_few
+                )
         barrier()  # else another process may list an image before the list is moved
 
     def after_train_epoch(self, runner: Runner) -> None:
