@@ -218,6 +218,32 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
             f'{len(dataset)} images do not fill {processes} batches of {batch}',
             'lower train_dataloader.batch_size',
         )
+    elif hook := dict(cfg.get('default_hooks') or {}).get('saip'):
+        steps = len(dataset) // processes // batch
+        yield teacher(hook, batch * processes, steps, cfg.train_cfg.max_epochs)
+
+
+def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
+    """How much of its initial weights the teacher will hold at the end.
+
+    Args:
+        hook: Config of a ``SAIPHook``.
+        global_batch: Batch size × processes.
+        steps: Optimizer steps of an epoch.
+        epochs: Of the training.
+    """
+    from mmengine.registry import HOOKS
+
+    from .engine.teacher import MUCH, advice
+
+    momentum = HOOKS.build(hook).momentum(global_batch, steps * epochs)
+    share = momentum.start_share()
+    much = share > MUCH
+    return Finding(
+        WARN if much else OK,
+        f'{momentum}; at the end it holds {share:.1%} of its initial weights',
+        advice(momentum, epochs) if much else '',
+    )
 
 
 def images(path: str) -> Iterator[Finding]:

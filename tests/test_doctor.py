@@ -1,6 +1,7 @@
 """python -m saip_mm.doctor"""
 
 import importlib.metadata
+import math
 import os
 import re
 import subprocess
@@ -27,7 +28,7 @@ def test_the_exact_versions_are_within_the_ranges():
 
 
 def test_other_versions_and_missing_packages(monkeypatch):
-    installed = dict(torch='2.1.0', mmengine='0.10.4', torchvision='0.26.0+cu130')
+    installed = dict(torch='2.1.0', mmengine='0.10.4', torchvision='0.29.1+cu130')
 
     def version(package):
         if package in installed:
@@ -80,6 +81,24 @@ def test_a_config_that_can_be_trained(monkeypatch, capsys):
     assert status == 0
     assert 'ok    24 training images' in out
     assert 'a step of ViT-Tiny' in out
+
+
+def test_a_teacher_that_stays_its_own_start(monkeypatch, capsys):
+    saip = 'default_hooks.saip'
+    options = [f'{saip}.base_batch_size=2048', f'{saip}.momentum=0.996']
+    _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
+    left = math.prod(  # 6 steps of 8 images
+        1 - (1 - 0.996 ** (8 / 2048)) * (1 + math.cos(math.pi * step / 6)) / 2
+        for step in range(6)
+    )
+    assert (
+        'warn  teacher momentum 0.999984 → 1 over 6 steps; at the end it holds '
+        f'{left:.1%} of its initial weights'
+    ) in out
+    assert '→ set default_hooks.saip.max_start_share=0.001 (the momentum' in out
+    options.append(f'{saip}.max_start_share=0.001')
+    _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
+    assert 'ok    teacher momentum' in out and 'it holds 0.1% of' in out
 
 
 def test_a_config_without_its_data(monkeypatch, capsys):

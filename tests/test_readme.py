@@ -50,7 +50,6 @@ OPTIONS = [
     'model.reconstruction.num_blocks=1',
     'train_dataloader.batch_size=8',
     'train_dataloader.num_workers=0',
-    'train_dataloader.persistent_workers=False',
     'train_cfg.max_epochs=1',
     'optim_wrapper.type=OptimWrapper',
     'custom_hooks=[]',

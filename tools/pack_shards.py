@@ -5,7 +5,9 @@
 
 Millions of small files are slow on every file system. Shards are read with
 
-    train_dataloader.dataset=dict(type='ShardedImages', data_root='data/people_shards')
+    python tools/train.py CONFIG --cfg-options \\
+        train_dataloader.dataset.type=ShardedImages \\
+        train_dataloader.dataset.data_root=data/people_shards
 
 to the same training: image files are kept as they are, in their order. Images that
 cannot be used are left out, and listed in OUT/bad_images.jsonl. After an interruption

@@ -21,6 +21,8 @@ from .person_boxes import (
     read_photograph,
 )
 
+MIN_BOX, MIN_IMAGE = (64, 32), (16, 8)  # (h, w) in pixels
+
 
 @DATASETS.register_module()
 class PersonImages(PeopleDataset):
@@ -46,6 +48,8 @@ class PersonImages(PeopleDataset):
             and height of the box. Of no concern without annotations.
         min_size: ``(h, w)`` in pixels. Smaller boxes, without margin and as far as
             they lie in the photograph, are skipped. A smaller image is an error.
+            Defaults to (64, 32) with annotations; else to (16, 8), since somebody has
+            chosen these images, and views enlarge them.
         pipeline: See :class:`PeopleDataset`.
         scenes: See :class:`PeopleDataset`.
     """
@@ -56,7 +60,7 @@ class PersonImages(PeopleDataset):
         ann_file: str = '',
         data_prefix: dict | None = None,
         margin: float = 0.1,
-        min_size: tuple[int, int] = (64, 32),
+        min_size: tuple[int, int] | None = None,
         pipeline: tuple = (),
         scenes: dict | None = None,
     ) -> None:
@@ -71,9 +75,10 @@ class PersonImages(PeopleDataset):
         if margin < 0:
             raise ValueError(f'PersonImages: margin should be at least 0, not {margin}')
         self.margin = margin
-        self.min_size = tuple(min_size)
         data_prefix = dict(img_path=os.path.expanduser(data_prefix['img_path']))
         data_root, ann_file = map(os.path.expanduser, (data_root, ann_file))
+        annotated = ann_file.endswith('.json')
+        self.min_size = tuple(min_size or (MIN_BOX if annotated else MIN_IMAGE))
         super().__init__(pipeline, scenes, data_root, ann_file, data_prefix)
 
     @property

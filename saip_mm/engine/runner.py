@@ -43,6 +43,21 @@ from .resuming import LaunchHook, choose_checkpoint
 from .saving import STOP_SIGNALS, restore_logs
 
 
+def build_loader(
+    dataloader: DataLoader | dict,
+    seed: int | None = None,
+    diff_rank_seed: bool = False,
+) -> DataLoader:
+    """Build a data loader as MMEngine does, also one without workers.
+
+    torch refuses settings of workers with ``num_workers=0``; here they have no effect.
+    """
+    if isinstance(dataloader, dict) and dataloader.get('num_workers') == 0:
+        of_workers = {'persistent_workers', 'prefetch_factor'}
+        dataloader = {k: v for k, v in dataloader.items() if k not in of_workers}
+    return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+
+
 class SafeRunner(Runner):
     """MMEngine's runner, which runs nothing that a checkpoint holds.
 
@@ -69,7 +84,7 @@ class SafeRunner(Runner):
         for line in () if config.get('test_mode') else lines:
             print_log(line, 'current', WARNING)
         try:
-            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+            loader = build_loader(dataloader, seed, diff_rank_seed)
         except ValueError as error:
             if 'need at least one array' not in str(error):
                 raise
@@ -195,7 +210,7 @@ class PretrainingRunner(SafeRunner):
     """A runner with checkpoints that load whole or not at all."""
 
     # PersonImages looks for its files itself, of which there may be millions.
-    build_dataloader = staticmethod(Runner.build_dataloader)
+    build_dataloader = staticmethod(build_loader)
 
     def load_checkpoint(
         self,

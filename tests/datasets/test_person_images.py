@@ -113,14 +113,21 @@ class TestFolder:
             PersonImages(str(tmp_path), margin=-1)
 
     def test_tiny_and_broken_images_are_named(self, folder):
-        save(folder / 'tiny.png', 64, 31)
+        save(folder / 'tiny.png', 16, 7)
         dataset = PersonImages(str(folder))
-        with pytest.raises(ImageError, match=r'tiny\.png: 64x31 .*min_size, 64x32'):
+        with pytest.raises(ImageError, match=r'tiny\.png: 16x7 .*min_size, 16x8'):
             dataset[1]
         assert len(dataset[0]['image']) == 80
         (folder / 'tiny.png').write_bytes(b'')
         with pytest.raises(ImageError, match=r'tiny\.png'):
             dataset[1]
+
+    def test_small_crops_are_used(self, folder):
+        """Low-resolution data sets have people of 39x17 pixels."""
+        save(folder / 'small.png', 39, 17)
+        assert PersonImages(str(folder))[1]['image'].shape == (39, 17, 3)
+        with pytest.raises(ImageError, match=r'small\.png: 39x17 .*min_size, 64x32'):
+            PersonImages(str(folder), min_size=(64, 32))[1]
 
 
 class TestList:
