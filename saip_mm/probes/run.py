@@ -22,6 +22,11 @@ def run_probes(subject: Subject, sizes: ProbeSizes = DEFAULT_SIZES) -> dict[str,
     Returns:
         Scores by name. Probes that cannot be run are left out, and the log says why.
     """
+    print_log(
+        f'drawn people: {sizes.identities} are tested, on {sizes.train_identities} '
+        'others features are fitted',
+        logger='current',
+    )
     features = subject.features
     size, dense = features.size, features.has_patches
     train = draw_people(sizes.train_identities, sizes.train_images, TRAIN_SEED, size)
