@@ -35,8 +35,8 @@ from saip_mm.engine.checkpoint import (
 )
 from saip_mm.engine.convert import VIT_TO_TIMM, rename_tensors
 from saip_mm.engine.onnx import write_onnx
-from saip_mm.files import sha256
 from saip_mm.engine.teacher import MUCH, START_SHARE, saved_start_share
+from saip_mm.files import sha256
 
 
 def parse_args() -> argparse.Namespace:
