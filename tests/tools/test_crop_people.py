@@ -202,6 +202,9 @@ def test_where_photographs_were_looked_for(run, photos, tmp_path):
     ann = annotate(tmp_path, ['a.jpg'], BOXES)
     status, _ = run(photos, out, '--ann', ann)
     assert f'{photos}/sub/a.jpg exists: give {photos}/sub as IMG_DIR' in status
+    ann = annotate(tmp_path, ['sub/a.jpg'], BOXES)
+    status, _ = run(photos / 'sub', out, '--ann', ann)
+    assert f'{photos}/sub/a.jpg exists: give {photos} as IMG_DIR' in status
     assert not out.exists()
 
 
