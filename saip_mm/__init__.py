@@ -9,6 +9,8 @@ import io
 import sys
 import warnings
 
+import rich
+
 # Two lines that the libraries print on import and that concern no user of this package:
 # MMCV misses operators that pretraining does not need, MMPretrain a service's client.
 warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
@@ -16,6 +18,8 @@ warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttentio
 if 'saip_mm.doctor' not in sys.orig_argv:
     with contextlib.redirect_stdout(io.StringIO()):
         import mmpretrain.datasets  # noqa: F401
+    # A console that was made in there found no terminal, and would show no progress.
+    rich.reconfigure()
 
     from . import datasets, engine, models, probes
     from .apis import embed, load_backbone

@@ -16,7 +16,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    partial = _partial(path)
     try:
         yield partial
         with open(partial, 'rb+') as file:
@@ -25,6 +25,31 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Find out, before hours of work, whether :func:`whole_file` could write a file.
+
+    Nothing is left behind: no file, no folder.
+
+    Raises:
+        OSError: If it could not; the file is named.
+    """
+    path = Path(path).absolute()
+    if path.is_dir():
+        raise IsADirectoryError(f'{path}: is a folder; name a file to write')
+    folder = next(each for each in path.parents if each.exists())
+    try:
+        with open(_partial(folder / path.name), 'xb') as file:
+            os.unlink(file.name)
+    except OSError as error:
+        raise OSError(
+            f'{path}: cannot be written ({error.strerror}); name another file'
+        ) from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f'.{path.name}.{os.getpid()}.partial')
 
 
 def _sync_folder(folder: Path) -> None:
@@ -42,10 +67,14 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         partial.write_text(text, encoding='utf-8')
 
 
-def read_text(path: str | os.PathLike) -> str:
+def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:
     """Read a text file that a user brings: UTF-8, or UTF-16 with its byte-order mark.
 
     A byte-order mark at the beginning is not part of the text.
+
+    Args:
+        path: The file.
+        errors: What becomes of bytes that are no such text, as for :func:`open`.
 
     Raises:
         OSError: If there is no such file, or it cannot be read.
@@ -55,7 +84,7 @@ def read_text(path: str | os.PathLike) -> str:
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encoding = 'utf-16' if marked else 'utf-8-sig'
     try:
-        return content.decode(encoding)
+        return content.decode(encoding, errors)
     except UnicodeDecodeError as error:
         raise ValueError(
             f'{path}: not {encoding.removesuffix("-sig").upper()} text ({error.reason} '

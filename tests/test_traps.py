@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from launch import ROOT, TINY, call
+from mmengine.config import Config
 
 import saip_mm.probes
 from saip_mm.models import SAIPViT
@@ -50,24 +51,24 @@ def pa100k(tmp_path_factory) -> Path:
 
 def start(path: Path, tmp_path: Path, **_: Path) -> None:
     options = ['--cfg-options', f'load_from={path}']
-    call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', *options)
+    done(call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', *options))
 
 
 def resume(path: Path, tmp_path: Path, **_: Path) -> None:
-    call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', '--resume', path)
+    done(call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', '--resume', path))
 
 
 def resume_newest(path: Path, tmp_path: Path, **_: Path) -> None:
     (tmp_path / 'out').mkdir()
     path.rename(tmp_path / 'out/epoch_2.pth')
-    call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', '--resume')
+    done(call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', '--resume'))
 
 
 def initialise(path: Path, tmp_path: Path, **_: Path) -> None:
     options = ['model.backbone.init_cfg.type=Pretrained']
     options += [f'model.backbone.init_cfg.checkpoint={path}', 'train_cfg.max_epochs=1']
     out = tmp_path / 'out'
-    call('tools/train.py', TINY, '--work-dir', out, '--cfg-options', *options)
+    done(call('tools/train.py', TINY, '--work-dir', out, '--cfg-options', *options))
 
 
 def downstream(tool: str, tmp_path: Path, pa100k: Path, *arguments: object) -> None:
@@ -79,11 +80,12 @@ def downstream(tool: str, tmp_path: Path, pa100k: Path, *arguments: object) -> N
     first, *options = [*arguments, 'train_cfg.max_epochs=1']
     positional = [first] if tool == 'test' else []
     options = [*splits, *options] if positional else [*splits, first, *options]
-    call(
+    status = call(
         *(f'tools/{tool}.py', PA100K, *positional, '--work-dir', tmp_path / 'out'),
         *('--cfg-options', *options),
         cwd=pa100k,
     )
+    done(status)
 
 
 def initialise_downstream(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
@@ -135,15 +137,27 @@ def probe(path: Path, tmp_path: Path, **_: Path) -> None:
     few = functools.partial(saip_mm.probes.run_probes, sizes=FEW)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saip_mm.probes, 'run_probes', few)
+        done(call('tools/probe.py', path, '--device', 'cpu'))
+
+
+def probe_with_config(path: Path, tmp_path: Path, **_: Path) -> None:
+    few = functools.partial(saip_mm.probes.run_probes, sizes=FEW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saip_mm.probes, 'run_probes', few)
         done(call('tools/probe.py', path, '--config', TINY, '--device', 'cpu'))
 
 
-def report(path: Path, tmp_path: Path, trained: Path, **_: Path) -> None:
+def report(path: Path, tmp_path: Path, *options: object, **_: Path) -> None:
     (tmp_path / 'out').mkdir()
+    for file in path.parent.glob('*.p*'):
+        shutil.copy(file, tmp_path / 'out')
     path.rename(tmp_path / 'out/epoch_2.pth')
-    shutil.copy(trained / 'tiny.py', tmp_path / 'out')
-    call('tools/report.py', tmp_path / 'out')
+    done(call('tools/report.py', tmp_path / 'out', *options))
     print((tmp_path / 'out/report.html').read_text())
+
+
+def report_with_config(path: Path, tmp_path: Path, **_: Path) -> None:
+    report(path, tmp_path, '--config', TINY)
 
 
 def detect(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
@@ -164,54 +178,95 @@ def done(status: int | str | None) -> None:
 
 ENTRIES = [start, resume, resume_newest, initialise, initialise_downstream]
 ENTRIES += [start_downstream, resume_downstream, test_downstream, convert, export]
-ENTRIES += [export_onnx, swap, embed, probe, report, detect]
+ENTRIES += [export_onnx, swap, embed, probe, probe_with_config, report]
+ENTRIES += [report_with_config, detect]
 
 
 def name(entry: Callable) -> str:
     return entry.__name__
 
 
-def refused(entry: Callable, path: Path, marker: Path, capfd, **places: Path) -> None:
+def outcome(entry: Callable, path: Path, capfd, **places: Path) -> tuple[bool, str]:
+    """Whether an entry point did its work, and all that was said."""
     try:
         entry(path, **places)
     except Exception as error:  # noqa: BLE001  (its text is what counts)
-        said = str(error)
+        succeeded, said = False, f'{type(error).__name__}: {error}'
     else:
-        said = ''
+        succeeded, said = True, ''
     out = capfd.readouterr()
-    assert not marker.exists()
-    assert 'refused for safety' in said + out.out + out.err or (
-        'weights_only' in said + out.out + out.err
-    )
+    return succeeded, said + out.out + out.err
 
 
 @pytest.mark.parametrize('entry', ENTRIES, ids=name)
 def test_a_pickle_is_not_run(entry, tmp_path, capfd, trained, pa100k):
-    marker, places = tmp_path / 'marker', dict(tmp_path=tmp_path)
-    places |= dict(trained=trained, pa100k=pa100k)
+    marker, places = tmp_path / 'marker', dict(tmp_path=tmp_path, pa100k=pa100k)
+    shutil.copy(trained / 'tiny.py', tmp_path)
     state = torch.load(trained / 'epoch_2.pth', weights_only=False)
     torch.save(state | dict(trap=Trap(marker)), tmp_path / 'trap.pth')
-    refused(entry, tmp_path / 'trap.pth', marker, capfd, **places)
+    _, said = outcome(entry, tmp_path / 'trap.pth', capfd, **places)
+    assert not marker.exists()
+    assert 'refused for safety' in said or 'weights_only' in said
+
+
+def trapped_config(marker: Path, trained: Path) -> str:
+    """A whole config that makes a folder when it is run."""
+    config = (trained / 'tiny.py').read_text()
+    return f'import os\n{config}\nos.makedirs({str(marker)!r}, exist_ok=True)\n'
+
+
+# What stops those entry points that the checkpoint of these traps is of no use to.
+OF_ANOTHER_MODEL = {
+    resume_downstream: 'none of',
+    test_downstream: 'none of',
+}
 
 
 @pytest.mark.parametrize('entry', ENTRIES, ids=name)
-def test_the_text_of_a_config_is_not_run(entry, tmp_path, trained, pa100k):
+def test_the_text_of_a_config_is_not_run(entry, tmp_path, capfd, trained, pa100k):
     marker, path = tmp_path / 'marker', tmp_path / 'trap.pth'
-    text = f'import os\nos.mkdir({str(marker)!r})\n'
+    text = trapped_config(marker, trained)
+    (tmp_path / 'tiny.py').write_text(text)
     if entry.__name__ in ('swap', 'initialise_downstream', 'start_downstream'):
-        weights = {f'backbone.{k}': v for k, v in SAIPViT().state_dict().items()}
+        weights = torch.nn.ModuleDict(dict(backbone=SAIPViT())).state_dict()
         state = dict(state_dict=weights, meta=dict(grid=(16, 8)))
     else:
         state = torch.load(trained / 'epoch_2.pth', weights_only=True)
     state['meta'] |= dict(config=text, cfg=text)
     torch.save(state, path)
-    try:
-        entry(path, tmp_path=tmp_path, trained=trained, pa100k=pa100k)
-    except Exception as error:  # noqa: BLE001  (of another model, say)
-        assert not isinstance(error, FileNotFoundError)
+    places = dict(tmp_path=tmp_path, pa100k=pa100k)
+    succeeded, said = outcome(entry, path, capfd, **places)
+    assert not marker.exists()
+    assert succeeded == (entry not in OF_ANOTHER_MODEL), said
+    assert OF_ANOTHER_MODEL.get(entry, '') in said
+    if entry is report:
+        assert 'has more in it than plain values' in said and '--config' in said
+    if entry in (probe, probe_with_config):
+        assert ('search/IoU' in said) == (entry is probe_with_config)
+
+
+def test_kept_configs_are_not_run(tmp_path, capfd, trained):
+    marker = tmp_path / 'marker'
+    row, test = tmp_path / 'compare/row', tmp_path / 'test'
+    for file in (row / 'config.py', test / 'vis_data/config.py'):
+        file.parent.mkdir(parents=True)
+        file.write_text(trapped_config(marker, trained))
+    (test / 'test.json').write_text('{}')
+    compare = 'tools/compare.py', '--work-dir', row.parent
+    for command in (
+        (*compare, '--table'),
+        (*compare, 'pixels', '--random-of', TINY),
+        ('tools/model_zoo.py', 'result', PA100K.relative_to(ROOT), test),
+    ):
+        assert call(*command) == 1
+        assert 'has more in it than plain values' in capfd.readouterr().err
     assert not marker.exists()
 
 
-def test_the_traps_work(tmp_path):
+def test_the_traps_work(tmp_path, trained):
     pickle.loads(pickle.dumps(Trap(tmp_path / 'marker')))
     assert (tmp_path / 'marker').exists()
+    config = tmp_path / 'config.py'
+    config.write_text(trapped_config(tmp_path / 'other', trained))
+    assert Config.fromfile(config).model.type == 'SAIP'
+    assert (tmp_path / 'other').exists()

@@ -6,13 +6,18 @@ count as theirs.
 """
 
 import argparse
+import sys
 from itertools import islice
+from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from PIL import Image, ImageDraw, ImageFont
+from rich.progress import track
 
 from saip_mm.datasets.sampler import StatelessSampler
 from saip_mm.engine.config import add_options, load_config
+from saip_mm.files import check_writable, whole_file
 from saip_mm.visualization.panels import GAP, Panel, describe, make_panels
 
 LINE = 18  # pixels of a line of text
@@ -26,7 +31,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', default='views.png', help='image file to write')
     parser.add_argument('--seed', type=int, default=0, help='seed of the samples')
     add_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.num < 1:
+        parser.error(f'--num {args.num}: give 1 or more')
+    return args
 
 
 def draw_row(title: str, panels: list[Panel]) -> Image.Image:
@@ -44,15 +52,37 @@ def draw_row(title: str, panels: list[Panel]) -> Image.Image:
     return row
 
 
-def main() -> None:
-    args = parse_args()
-    cfg = load_config(args.config, args.cfg_options)
-    init_default_scope(cfg.default_scope)
-    dataset_cfg = cfg.train_dataloader.dataset
+def image_format(path: str) -> str:
+    """Name of the format that an extension stands for.
+
+    Raises:
+        ValueError: If Pillow cannot write files with it.
+    """
+    Image.init()
+    name = Image.registered_extensions().get(Path(path).suffix.lower())
+    if name not in Image.SAVE:
+        raise ValueError(f'--out {path}: name an image file, such as views.png')
+    return name
+
+
+def draw_samples(cfg: Config, num: int, seed: int) -> tuple[Image.Image, str]:
+    """Rows of ``num`` samples, and how many there are of how many.
+
+    Raises:
+        ValueError: If the config does not train with views of images of people.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset_cfg = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
+    if not dataset_cfg.get('pipeline'):
+        raise ValueError(
+            f'{cfg.filename}: has no train_dataloader.dataset.pipeline of views; give '
+            'a config of pretraining'
+        )
     apply = TRANSFORMS.build(dataset_cfg.pipeline.pop())
     dataset = DATASETS.build(dataset_cfg)
+    keys = list(islice(StatelessSampler(dataset, seed), num))
     rows = []
-    for key in islice(StatelessSampler(dataset, args.seed), args.num):
+    for key in track(keys, 'Drawing samples', transient=True):
         results = dataset[key]
         panels = make_panels(results, apply(results)['inputs'])
         rows.append(draw_row(describe(results), panels))
@@ -62,9 +92,24 @@ def main() -> None:
     for row in rows:
         canvas.paste(row, (0, top))
         top += row.height
-    canvas.save(args.out)
-    print(f'Wrote {args.out}: {len(rows)} of {len(dataset)} samples')
+    return canvas, f'{len(rows)} of {len(dataset)} samples'
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        kind = image_format(args.out)
+        check_writable(args.out)
+        cfg = load_config(args.config, args.cfg_options)
+        canvas, count = draw_samples(cfg, args.num, args.seed)
+        with whole_file(args.out) as partial:
+            canvas.save(partial, kind)
+    except (OSError, ValueError, KeyError, ImportError, SyntaxError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(f'Wrote {args.out}: {count}')
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

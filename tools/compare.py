@@ -20,7 +20,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from saip_mm.engine.config import add_options, load_config
-from saip_mm.files import write_text
 from saip_mm.experiments.rows import (
     BASELINES,
     RANDOM,
@@ -32,6 +31,7 @@ from saip_mm.experiments.rows import (
 )
 from saip_mm.experiments.running import RunFailed, complete, training_of
 from saip_mm.experiments.table import markdown, summarise
+from saip_mm.files import write_text
 
 
 def parse_args() -> argparse.Namespace:

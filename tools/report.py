@@ -22,16 +22,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--images', help="folder of images of people to show instead of the config's"
     )
+    parser.add_argument(
+        '--config',
+        help='of the training, if the one in the work directory cannot be read as data',
+    )
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
+    sys.stdout.reconfigure(errors='backslashreplace')  # names that are not UTF-8
     # MMEngine would tell of every parameter that it initialises.
     MMLogger.get_current_instance().setLevel('WARNING')
     try:
-        out, gaps = write_report(args.work_dir, args.out, args.images)
-    except OSError as error:
+        out, gaps = write_report(args.work_dir, args.out, args.images, args.config)
+    except (OSError, ValueError, KeyError, ImportError, SyntaxError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     for gap in gaps:

@@ -11,6 +11,7 @@ from typing import IO
 
 from mmengine.config import Config
 
+from ..engine.kept_config import parse_config
 from ..files import write_text
 
 RANDOM = 'random'
@@ -66,7 +67,7 @@ class Row:
         """
         if not self.config_file.exists():
             write_text(self.config_file, self.config.pretty_text)
-        kept = Config.fromfile(self.config_file)
+        kept = read_kept(self.config_file)
         if digest(kept) != digest(self.config):
             raise ValueError(
                 f'{self.folder} was begun with another config; since then changed: '
@@ -148,7 +149,16 @@ class Run:
 def find_rows(work_dir: Path) -> list[Row]:
     """All rows of a work directory, by name."""
     configs = sorted(work_dir.glob('*/config.py'))
-    return [Row(config.parent, Config.fromfile(config)) for config in configs]
+    return [Row(config.parent, read_kept(config)) for config in configs]
+
+
+def read_kept(file: Path) -> Config:
+    """The config of a row, read as data.
+
+    Raises:
+        ValueError: If there is more in it than plain values.
+    """
+    return parse_config(file.read_text(encoding='utf-8'), str(file))
 
 
 def untrained(config: Config) -> Config:

@@ -66,7 +66,7 @@ def probe(run: Run) -> dict[str, float]:
     """Figures of a trained or initialised model, or of a baseline."""
     source = run.row.name if run.row.name in BASELINES else str(run.folder)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    return run_probes(load_subject(source, run.row.config_file, device))
+    return run_probes(load_subject(source, run.row.config, device))
 
 
 def only_finite(figures: dict[str, float]) -> dict[str, float]:
@@ -98,7 +98,7 @@ def train(run: Run, trainer: Path, lock: IO) -> None:
         RunFailed: If the trainer fails.
     """
     command = [sys.executable, str(trainer), str(run.row.config_file)]
-    command += ['--work-dir', str(run.folder), '--resume']
+    command += ['--work-dir', str(run.folder), '--resume', '--launcher', 'none']
     command += ['--cfg-options', f'randomness.seed={run.seed}']
     before, start = training_of(run)['seconds'], time.monotonic()
     with open(run.log, 'ab') as log:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
@@ -23,9 +24,10 @@ from ..datasets.person_boxes import (
 from ..datasets.views import Size
 from .features import Embedded, embed
 from .readout import keypoint_pck
-from .retrieval import Sightings, evaluate_retrieval, report_left_out
+from .retrieval import DISTRACTOR, Sightings, evaluate_retrieval, report_left_out
 from .subject import Subject
 
+MARKET_FOLDERS = ('query', 'bounding_box_test')
 MARGIN = 0.1  # around a person's box, on each side
 MIN_SIZE = (64, 32)  # (h, w) of a person in pixels
 MIN_PEOPLE, MAX_PEOPLE = 3, 1000  # of each half
@@ -44,13 +46,20 @@ def probe_market1501(subject: Subject, folder: str | Path) -> dict[str, float]:
         OSError: If a folder has no images, or an image cannot be read.
         ValueError: If a name says no identity, or no query has anything to find.
     """
-    folders = [os.path.join(folder, name) for name in ('query', 'bounding_box_test')]
-    query, gallery = (_sightings(subject, folder) for folder in folders)
+    # All names are looked at first: embedding the images takes minutes.
+    listed = [_list_sightings(folder, name) for name in MARKET_FOLDERS]
+    query, gallery = (_sightings(subject, each) for each in listed)
     try:
         result = evaluate_retrieval(query, gallery)
     except ValueError as error:
         raise ValueError(f'{folder}: {error}') from error
     report_left_out(result)
+    people = gallery.identities[gallery.identities > DISTRACTOR].unique()
+    print_log(
+        f'market1501: {result.num_queries} queries; a gallery of '
+        f'{len(gallery.features)} images, of {len(people)} people',
+        logger='current',
+    )
     return {
         'market1501/mAP': result.mean_average_precision,
         'market1501/rank1': result.rank1,
@@ -85,8 +94,9 @@ def probe_coco(
     missing = find_missing(str(img_dir), names)
     if missing:
         raise FileNotFoundError(
-            f'{img_dir}: {len(missing)} of {len(names)} photographs of {ann_file} are '
-            f'not there, such as {names[missing[0]]}'
+            f'{len(missing)} of {len(names)} photographs of {ann_file} are not there, '
+            f'such as {os.path.join(img_dir, names[missing[0]])}; give the folder that '
+            'the file names in the annotations are relative to'
         )
     to_fit = set(names[::2])
     halves = [
@@ -100,6 +110,11 @@ def probe_coco(
             f'least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w) with keypoints; to fit '
             f'and to test, {MIN_PEOPLE} each are the least'
         )
+    print_log(
+        f'coco: {min(len(halves[1]), MAX_PEOPLE)} people are tested, on '
+        f'{min(len(halves[0]), MAX_PEOPLE)} others features are fitted',
+        logger='current',
+    )
     train, test = (_crops(subject, str(img_dir), each[:MAX_PEOPLE]) for each in halves)
     pck = keypoint_pck(
         train[0].patches,
@@ -112,14 +127,38 @@ def probe_coco(
     return {'coco/PCK': pck}
 
 
-def _sightings(subject: Subject, folder: str) -> Sightings:
-    names = find_images(folder)
-    paths = [os.path.join(folder, name) for name in names]
-    labels = [read_name(path) for path in paths]
+def _list_sightings(folder: str | Path, name: str) -> dict[str, tuple[int, int]]:
+    """Identity and camera of every image file of one of Market-1501's folders.
+
+    Raises:
+        OSError: If the folder is not there, or has no images.
+        ValueError: If a file name says no identity.
+    """
+    path = os.path.join(folder, name)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(
+            f'{path}: there is no such folder; a folder like Market-1501 has '
+            f'{" and ".join(MARKET_FOLDERS)}'
+        )
+    labels, strange = {}, []
+    for image in find_images(path):
+        file = os.path.join(path, image)
+        try:
+            labels[file] = read_name(file)
+        except ValueError as error:
+            strange.append(error)
+    if strange:
+        more = f' (and {len(strange) - 1} more)' if len(strange) > 1 else ''
+        raise ValueError(f'{strange[0]}{more}')
+    return labels
+
+
+def _sightings(subject: Subject, labels: dict[str, tuple[int, int]]) -> Sightings:
+    name = os.path.basename(os.path.dirname(next(iter(labels))))
+    paths = track(labels, f'Embedding {name}', transient=True)
     images = (_resized(read_image(path), subject.features.size) for path in paths)
-    progress = track(images, os.path.basename(folder), len(names), transient=True)
-    embedded = embed(subject.features, progress, device=subject.device)
-    identities, cameras = torch.tensor(labels).unbind(1)
+    embedded = embed(subject.features, images, device=subject.device)
+    identities, cameras = torch.tensor(list(labels.values())).unbind(1)
     return Sightings(embedded.image, identities, cameras)
 
 
@@ -131,7 +170,7 @@ def _crops(
     labels = []
 
     def crops() -> Iterator[np.ndarray]:
-        for person, keypoints in track(people, 'people', transient=True):
+        for person, keypoints in track(people, 'Embedding people', transient=True):
             path = os.path.join(img_dir, person.img_path)
             crop, origin, scale = _square_up(
                 read_photograph(path, person.size), person, size

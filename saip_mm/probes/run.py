@@ -1,6 +1,10 @@
 """All probes, one after the other."""
 
+from collections.abc import Iterable
+
+import numpy as np
 from mmengine.logging import print_log
+from rich.progress import track
 
 from .data import TEST_SEED, TRAIN_SEED, LabelledPeople, ProbeSizes, draw_people
 from .features import Embedded, embed
@@ -22,12 +26,17 @@ def run_probes(subject: Subject, sizes: ProbeSizes = DEFAULT_SIZES) -> dict[str,
     Returns:
         Scores by name. Probes that cannot be run are left out, and the log says why.
     """
+    print_log(
+        f'drawn people: {sizes.identities} are tested, on {sizes.train_identities} '
+        'others features are fitted',
+        logger='current',
+    )
     features = subject.features
     size, dense = features.size, features.has_patches
     train = draw_people(sizes.train_identities, sizes.train_images, TRAIN_SEED, size)
     test = draw_people(sizes.identities, sizes.images, TEST_SEED, size)
     train_embedded, embedded = (
-        embed(features, people.images, dense, subject.device)
+        embed(features, _watched(people.images), dense, subject.device)
         for people in (train, test)
     )
     sightings = Sightings(embedded.image, test.identities, test.cameras)
@@ -76,6 +85,10 @@ def _probe_patches(
             size,
         ),
     }
+
+
+def _watched(images: np.ndarray) -> Iterable[np.ndarray]:
+    return track(images, 'Embedding people', transient=True)
 
 
 def _leave_out(probes: str, reason: str) -> None:

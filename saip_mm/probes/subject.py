@@ -1,5 +1,6 @@
 """What is probed: a checkpoint, a random initialisation, or no network at all."""
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from torch import Tensor
 from ..apis import build_vit
 from ..engine.backbone import PREFIXES, choose_backbone, colours
 from ..engine.checkpoint import load_weights, read_checkpoint, resolve_checkpoint
+from ..engine.config import load_config
 from ..engine.convert import state_dict_of
+from ..engine.kept_config import check_buildable, parse_config
 from ..models import SAIP
 from .features import BASELINES, BackboneFeatures, BaselineFeatures, Features
 from .objectives import draw_batches
@@ -63,14 +66,17 @@ def teacher_of(model: SAIP, dataset: dict) -> Subject:
 
 
 def load_subject(
-    source: str, config: str | Path | None = None, device: torch.device | str = 'cpu'
+    source: str,
+    config: str | Path | Config | None = None,
+    device: torch.device | str = 'cpu',
 ) -> Subject:
     """Find what is to be probed.
 
     Args:
         source: A training checkpoint, a work directory, an exported backbone;
-            ``'random'`` for the initialisation of ``config``; or one of ``BASELINES``.
-        config: Of the training. By default the one that lies beside the checkpoint.
+            ``'random'`` for the initialization of ``config``; or one of ``BASELINES``.
+        config: Of the training. A file is run, as configs are. By default the one
+            that the checkpoint holds, which is read as data: nothing of it is run.
         device: Where to probe.
 
     Raises:
@@ -87,73 +93,95 @@ def load_subject(
     path = resolve_checkpoint(source)
     checkpoint = read_checkpoint(path)
     try:
-        return _from_checkpoint(checkpoint, config or _config_beside(path), device)
+        return _from_checkpoint(checkpoint, config, device)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
 
 
-def _baseline(name: str, config: str | Path | None) -> Subject:
+def _baseline(name: str, config: str | Path | Config | None) -> Subject:
     size = DEFAULT_SIZE
     if config is not None:
         size = tuple(_read_config(config).model.backbone.img_size)
     return Subject(BaselineFeatures(name, size), no_heads=f'{name} is no network')
 
 
-def _read_config(path: str | Path) -> Config:
-    cfg = Config.fromfile(path)
+def _read_config(config: str | Path | Config) -> Config:
+    cfg = config if isinstance(config, Config) else load_config(str(config), {})
     if cfg.get('model', {}).get('type') != 'SAIP' or 'train_dataloader' not in cfg:
         raise ValueError(
-            f'{path}: is not a config of pretraining, with a model of type SAIP and a '
-            'train_dataloader'
+            f'{cfg.filename or "the config"}: is not a config of pretraining, with a '
+            'model of type SAIP and a train_dataloader'
         )
     return cfg
 
 
-def _config_beside(checkpoint: Path) -> Path | None:
-    """The config that MMEngine wrote into the work directory, if there is one.
-
-    A checkpoint holds its config as well, as a program: that one is never run.
-    """
-    configs = sorted(checkpoint.parent.glob('*.py'))
-    return configs[0] if len(configs) == 1 else None
-
-
 def _build(cfg: Config) -> SAIP:
-    """A model of a config, initialised at random but always the same."""
+    """A model of a config, initialized as a training with its seed is (else 0)."""
     init_default_scope('mmpretrain')
-    cfg.model.backbone.pop('init_cfg', None)
+    model_cfg = copy.deepcopy(cfg.model)
+    model_cfg.backbone.pop('init_cfg', None)
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('WARNING')  # else a line per parameter
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = MODELS.build(cfg.model)
+            torch.manual_seed(cfg.get('randomness', {}).get('seed') or 0)
+            model = MODELS.build(model_cfg)
             model.init_weights()
+    except (AttributeError, KeyError, TypeError) as error:  # of another version, say
+        raise ValueError(
+            f'the model of {cfg.filename or "its config"} cannot be built: {error}'
+        ) from error
     finally:
         logger.setLevel(level)
     return model.eval()
 
 
 def _from_checkpoint(
-    checkpoint: dict, config: str | Path | None, device: torch.device | str
+    checkpoint: dict,
+    config: str | Path | Config | None,
+    device: torch.device | str,
 ) -> Subject:
     tensors = state_dict_of(checkpoint)
-    has_teacher = any(name.startswith(PREFIXES['teacher']) for name in tensors)
-    if has_teacher and config is not None:
-        cfg = _read_config(config)
-        model = _build(cfg)
-        report = load_weights(model, tensors)
-        missing = [n for n in report.missing if not n.startswith('data_preprocessor.')]
-        if missing:
-            raise ValueError(f'is not of the model of {config}: {report}')
-        return teacher_of(model.to(device), cfg.train_dataloader.dataset)
+    no_heads = 'no heads'
+    if any(name.startswith(PREFIXES['teacher']) for name in tensors):
+        try:
+            cfg = _config_within(checkpoint) if config is None else config
+            cfg = _read_config(cfg)
+        except ValueError as error:
+            if config is not None:
+                raise
+            no_heads = f'{error}: give --config'
+        else:
+            return _with_heads(tensors, cfg, device)
     weights, _ = choose_backbone(checkpoint)
     vit = build_vit(weights).to(device).eval()
-    normalisation = {
+    normalization = {
         name: torch.tensor(values, dtype=torch.float, device=device)
         for name, values in colours(checkpoint, weights).items()
     }
-    features = BackboneFeatures(vit, **normalisation)
-    reason = 'beside it is not one config: give --config' if has_teacher else 'no heads'
-    return Subject(features, device=device, no_heads=reason)
+    features = BackboneFeatures(vit, **normalization)
+    return Subject(features, device=device, no_heads=no_heads)
+
+
+def _config_within(checkpoint: dict) -> Config:
+    """The config that a checkpoint holds as text.
+
+    Raises:
+        ValueError: If it holds none, or one that cannot be read as data.
+    """
+    text = checkpoint.get('meta', {}).get('cfg')
+    if not isinstance(text, str):
+        raise ValueError('the checkpoint does not hold its config')
+    name = 'the config in the checkpoint'
+    return check_buildable(parse_config(text, name), name)
+
+
+def _with_heads(tensors: dict, cfg: Config, device: torch.device | str) -> Subject:
+    model = _build(cfg)
+    try:
+        load_weights(model, tensors)
+    except ValueError as error:
+        name = cfg.filename or 'its config'
+        raise ValueError(f'is not of the model of {name}: {error}') from error
+    return teacher_of(model.to(device), cfg.train_dataloader.dataset)

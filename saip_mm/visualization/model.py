@@ -1,6 +1,7 @@
 """The model of a work directory, and what it takes and gives."""
 
 import torch
+from mmengine.config import Config
 from mmengine.dataset import default_collate
 from torch import Tensor
 
@@ -11,13 +12,17 @@ from .people import Sample
 from .work_dir import Unavailable, WorkDir
 
 
-def untrained(work_dir: WorkDir) -> Subject:
-    """The architecture of the config with random weights."""
-    return load_subject(RANDOM, work_dir.config_file(), _device())
+def untrained(config: Config) -> Subject:
+    """The architecture of a config with random weights."""
+    return load_subject(RANDOM, config, _device())
 
 
-def latest(work_dir: WorkDir) -> tuple[Subject, str]:
+def latest(work_dir: WorkDir, config: Config) -> tuple[Subject, str]:
     """The model of the latest checkpoint that can be read.
+
+    Args:
+        work_dir: Where it is looked for.
+        config: Of the model.
 
     Returns:
         The model, and a sentence that names the checkpoint.
@@ -28,7 +33,7 @@ def latest(work_dir: WorkDir) -> tuple[Subject, str]:
     files, problems = work_dir.checkpoints(), []
     for file in files:
         try:
-            subject = load_subject(str(file), work_dir.config_file(), _device())
+            subject = load_subject(str(file), config, _device())
         except (OSError, ValueError) as error:
             problems.append(f'{file.name} is left out: {error}.')
             continue

@@ -106,12 +106,14 @@ def page(title: str, head: str, sections: Sequence[Section]) -> str:
         f'<a href="#{section.anchor}">{escape(section.title)}</a>'
         for section in sections
     )
-    return _PAGE.substitute(
+    html = _PAGE.substitute(
         title=escape(title),
         head=head,
         links=links,
         sections='\n'.join(map(str, sections)),
     )
+    # Names of files may be no UTF-8, which Python keeps as lone surrogates.
+    return html.encode(errors='replace').decode()
 
 
 _PAGE = Template("""\

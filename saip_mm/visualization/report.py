@@ -3,6 +3,7 @@
 import datetime
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -14,7 +15,10 @@ from mmengine.registry import init_default_scope
 from rich.progress import track
 
 from .. import __version__
-from ..files import write_text
+from ..datasets.images import find_images
+from ..engine.config import load_config
+from ..engine.kept_config import check_buildable
+from ..files import check_writable, write_text
 from ..models import SAIP
 from . import curves, page, sections
 from .model import latest, untrained
@@ -31,7 +35,10 @@ WORDS = dict(
 
 
 def write_report(
-    path: str | Path, out: str | Path | None = None, images: str | None = None
+    path: str | Path,
+    out: str | Path | None = None,
+    images: str | None = None,
+    config: str | Path | None = None,
 ) -> tuple[Path, list[str]]:
     """Write the report of a work directory; the file appears only once it is whole.
 
@@ -39,16 +46,29 @@ def write_report(
         path: Work directory.
         out: HTML file to write; by default ``report.html`` in the work directory.
         images: Folder of people to show instead of the config's.
+        config: Of the training. It is run, as configs are; the one in the work
+            directory, which is the default, is read as data.
 
     Returns:
         The file, and sentences about what could not be shown.
 
     Raises:
-        FileNotFoundError: If ``path`` is no work directory.
+        OSError: If ``path`` is no work directory, ``out`` cannot be written, or an
+            image of ``images`` cannot be read.
+        ValueError: If ``config`` cannot be used, or a part of the page failed that
+            another page at ``out`` may have, which is kept.
     """
-    report = Report(WorkDir(path), images)
-    html = report.html()
     out = Path(out) if out else Path(path) / 'report.html'
+    work_dir = WorkDir(path)
+    check_writable(out)
+    named = load_config(str(config), {}) if config else None
+    report = Report(work_dir, images, named)
+    html = report.html()
+    if report.failures and out.exists():
+        raise ValueError(
+            f'{out} is kept as it was, because a part of the new page failed: '
+            f'{report.failures[0]}. To have the page without it, name another --out'
+        )
     write_text(out, html)
     return out, report.gaps
 
@@ -59,56 +79,86 @@ class Report:
     Args:
         work_dir: Its logs, config and checkpoints.
         images: Folder of people to show; None for those of the config.
+        config: Of the training; None for the one in the work directory.
 
     Attributes:
         gaps: Sentences about what could not be shown, once the page is made.
+        failures: Those of them that are about errors.
     """
 
-    def __init__(self, work_dir: WorkDir, images: str | None = None) -> None:
-        self.work_dir, self.images = work_dir, images
+    def __init__(
+        self,
+        work_dir: WorkDir,
+        images: str | None = None,
+        config: Config | None = None,
+    ) -> None:
+        self.work_dir, self.images, self.named = work_dir, images, config
         self.gaps: list[str] = []
-        self.people = cache(lambda: People(self.config(), self.images))
+        self.failures: list[str] = []
+        self.people = cache(lambda: People(self.buildable(), self.images))
         self.samples = cache(lambda: self.people().samples(NUM_SAMPLES))
         self.gallery = cache(lambda: self.people().gallery())
-        self.latest = cache(lambda: latest(work_dir))
+        self.latest = cache(lambda: latest(work_dir, self.buildable()))
         init_default_scope('mmpretrain')
 
     @cache  # noqa: B019  (a report is made once)
     def config(self) -> Config:
-        return self.work_dir.config()
+        return self.work_dir.config() if self.named is None else self.named
+
+    @cache  # noqa: B019
+    def buildable(self) -> Config:
+        """The same, where model and data set may be built.
+
+        Raises:
+            Unavailable: If the one in the work directory builds what it may not.
+        """
+        if self.named is not None:
+            return self.named
+        try:
+            return check_buildable(self.config(), str(self.work_dir.config_file()))
+        except ValueError as error:
+            raise Unavailable(f'{error}: if you trust it, give --config.') from error
 
     def model(self) -> SAIP:
         return self.latest()[0].model
 
     def html(self) -> str:
-        """The page."""
+        """The page.
+
+        Raises:
+            OSError: If images that the user has named cannot be read.
+        """
+        if self.images is not None:
+            find_images(self.images)
+            with suppress(Unavailable):  # without a config; the sections say so
+                self.samples(), self.gallery()
         series = self.work_dir.series()
         parts = [
-            ('Losses', LOSSES, lambda: self._charts(series, 'loss')),
-            ('Probes', PROBES, lambda: self._charts(series, 'probe')),
+            ('Losses', sections.LOSSES, lambda: self._charts(series, 'loss')),
+            ('Probes', sections.PROBES, lambda: self._charts(series, 'probe')),
             (
                 'Training samples',
-                VIEWS,
+                sections.VIEWS,
                 lambda: sections.show_views(self.samples()[:3]),
             ),
             (
                 'Reconstruction',
-                RECONSTRUCTION,
+                sections.RECONSTRUCTION,
                 lambda: sections.show_reconstruction(self.model(), self.samples()),
             ),
             (
                 'Search',
-                SEARCH,
+                sections.SEARCH,
                 lambda: sections.show_search(self.model(), self.samples()),
             ),
             (
                 'Attention',
-                ATTENTION,
+                sections.ATTENTION,
                 lambda: sections.show_attention(self.model(), self.gallery()),
             ),
-            ('Nearest neighbours', NEIGHBOURS, self._neighbours),
-            ('Environment', ENVIRONMENT, self._environment),
-            ('Config', CONFIG, self._config),
+            ('Nearest neighbours', sections.NEIGHBOURS, self._neighbours),
+            ('Environment', sections.ENVIRONMENT, self._environment),
+            ('Config', sections.CONFIG, self._config),
         ]
         made = [
             self._section(*part)
@@ -123,6 +173,7 @@ class Report:
             body = self._gap(title, str(reason))
         except Exception as error:  # whatever ails a part, the others are wanted
             body = self._gap(title, f'{type(error).__name__}: {error}')
+            self.failures.append(self.gaps[-1])
         return page.Section(title, text, body)
 
     def _gap(self, title: str, reason: str) -> str:
@@ -206,7 +257,7 @@ class Report:
 
     def _neighbours(self) -> str:
         trained, _ = self.latest()
-        before = untrained(self.work_dir)
+        before = untrained(self.buildable())
         subjects = {'Before, random weights': before, 'Now': trained}
         return sections.show_neighbours(subjects, self.gallery())
 
@@ -235,46 +286,3 @@ class Report:
         file = self.work_dir.config_file()
         text = file.read_text(errors='replace')
         return page.details(str(file.relative_to(self.work_dir.path)), text)
-
-
-LOSSES = (
-    'Means of the last ten steps, as training logs them. Where a run was resumed, its '
-    'values replace those of the steps that it repeated.'
-)
-PROBES = (
-    'What frozen features of the teacher are good for, on held-out people. Higher is '
-    'better, but for the losses of reconstruction. Stranger: with the query or anchor '
-    'of another person; gain: by how much the right person is better.'
-)
-VIEWS = (
-    'What the model is shown: the source with the boxes of the anchor (green) and of '
-    'roi (red), all views, and a scene into which both are pasted, with the tokens '
-    'that count as theirs.'
-)
-RECONSTRUCTION = (
-    'Most patches of a person are removed (grey) and predicted from the rest and the '
-    'anchor view. The head predicts patches of mean 0 and variance 1; mean and '
-    'deviation of each true patch are lent to its prediction, so colour and contrast '
-    'of a patch are given, what is drawn in it is not. Visible patches are the true '
-    'ones.'
-)
-SEARCH = (
-    'A person is pasted into a scene, its true place outlined. The head is asked where '
-    'the query is: bright is where it believes so, with one scale of colours for both '
-    'maps of a row; below are its mean probabilities in and out of the place. '
-    'For a stranger, who is not in the scene, nothing should light up. The scene holds '
-    'a second, partial crop of the same person, which is not asked for here.'
-)
-ATTENTION = (
-    'Attention of the class token over the patches in the last block of the teacher: '
-    'mean of the heads and each head. Every map goes from its lowest share (dark) to '
-    'its highest (bright), given below it.'
-)
-NEIGHBOURS = (
-    'A query and the images whose image tokens of the teacher are most like its own, '
-    'the nearest first, with random weights and now. Where identities are known, a '
-    'green frame is the same person, a dashed red one somebody else; as in '
-    're-identification, images of that person by the same camera are left out.'
-)
-ENVIRONMENT = 'Where the training ran, as its log says, and where this page was made.'
-CONFIG = 'All settings of the training, as it wrote them down.'

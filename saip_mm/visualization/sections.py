@@ -1,4 +1,4 @@
-"""The sections of a report that show pictures, as HTML."""
+"""What the sections of a report say, and those that show pictures, as HTML."""
 
 import numpy as np
 import torch
@@ -14,6 +14,48 @@ from .panels import INST, describe, make_panels, outline, picture
 from .people import Gallery, Sample
 from .pictures import heat
 from .work_dir import Unavailable
+
+LOSSES = (
+    'Means of the last ten steps, as training logs them. Where a run was resumed, its '
+    'values replace those of the steps that it repeated.'
+)
+PROBES = (
+    'What frozen features of the teacher are good for, on held-out people. Higher is '
+    'better, but for the losses of reconstruction. Stranger: with the query or anchor '
+    'of another person; gain: by how much the right person is better.'
+)
+VIEWS = (
+    'What the model is shown: the source with the boxes of the anchor (green) and of '
+    'roi (red), all views, and a scene into which both are pasted, with the tokens '
+    'that count as theirs.'
+)
+RECONSTRUCTION = (
+    'Most patches of a person are removed (grey) and predicted from the rest and the '
+    'anchor view. The head predicts patches of mean 0 and variance 1; mean and '
+    'deviation of each true patch are lent to its prediction, so colour and contrast '
+    'of a patch are given, what is drawn in it is not. Visible patches are the true '
+    'ones.'
+)
+SEARCH = (
+    'A person is pasted into a scene, its true place outlined. The head is asked where '
+    'the query is: bright is where it believes so, with one scale of colours for both '
+    'maps of a row; below are its mean probabilities in and out of the place. '
+    'For a stranger, who is not in the scene, nothing should light up. The scene holds '
+    'a second, partial crop of the same person, which is not asked for here.'
+)
+ATTENTION = (
+    'Attention of the class token over the patches in the last block of the teacher: '
+    'mean of the heads and each head. Every map goes from its lowest share (dark) to '
+    'its highest (bright), given below it.'
+)
+NEIGHBOURS = (
+    'A query and the images whose image tokens of the teacher are most like its own, '
+    'the nearest first, with random weights and now. Where identities are known, a '
+    'green frame is the same person, a dashed red one somebody else; as in '
+    're-identification, images of that person by the same camera are left out.'
+)
+ENVIRONMENT = 'Where the training ran, as its log says, and where this page was made.'
+CONFIG = 'All settings of the training, as it wrote them down.'
 
 
 def show_views(samples: list[Sample]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..engine.checkpoint_file import saved_checkpoints
+from ..engine.kept_config import parse_config
 
 Series = dict[str, list[tuple[int, float]]]
 """Points (optimizer steps done, value) of every scalar, by name, in order of steps."""
@@ -101,15 +102,21 @@ class WorkDir:
         for file in (*dumped, *others):
             if file.is_file():
                 return file
-        raise Unavailable(f'{self.path} has no config (*.py), which training writes.')
+        raise Unavailable(
+            f'{self.path} has no config (*.py), which training writes: give --config.'
+        )
 
     def config(self) -> Config:
-        """That config. The copy inside a checkpoint is never used."""
+        """That config, read as data: nothing of it is run.
+
+        Raises:
+            Unavailable: If there is none that can be read so.
+        """
         file = self.config_file()
         try:
-            return Config.fromfile(file)
-        except Exception as error:  # half-written, or of other versions
-            raise Unavailable(f'The config {file} cannot be read: {error}') from error
+            return parse_config(file.read_text(errors='replace'), str(file))
+        except ValueError as error:
+            raise Unavailable(f'{error}: if you trust it, give --config.') from error
 
     def checkpoints(self) -> list[Path]:
         """Training checkpoints, the latest first."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..engine.checkpoint import resolve_checkpoint
-from ..files import sha256
+from ..engine.kept_config import parse_config
 from ..experiments.rows import digest
+from ..files import sha256
 from .catalogue import Trained
 
 _NOT_METRICS = ('time', 'data_time')
@@ -54,7 +55,7 @@ def _tested(cfg: Config, folder: Path) -> tuple[Path, Path, dict]:
     for path in (log, ran):
         if not path.exists():
             raise FileNotFoundError(f'{path} is missing: {folder} is not of a test')
-    tested = Config.fromfile(ran)
+    tested = parse_config(ran.read_text(encoding='utf-8'), str(ran))
     for name in ('model', 'pipeline'):
         if _what_counts(tested)[name] != _what_counts(cfg)[name]:
             raise ValueError(f'{ran}: the {name} is not that of the config')

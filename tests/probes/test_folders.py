@@ -107,7 +107,9 @@ def test_too_few_people_and_missing_photographs(tmp_path):
     with pytest.raises(ValueError, match=r'ann\.json: .* give 2 and 2 people'):
         probe_coco(Subject(Brightness()), tmp_path, ann)
     (tmp_path / '1.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r'1 of 2 .* such as 1\.png'):
+    with pytest.raises(
+        FileNotFoundError, match=r'1 of 2 .* such as .*1\.png; give the folder'
+    ):
         probe_coco(Subject(Brightness()), tmp_path, ann)
 
 

@@ -8,7 +8,7 @@ import torch
 from launch import TINY, call
 
 import saip_mm.probes
-from saip_mm.probes import ProbeSizes, run_probes
+from saip_mm.probes import ProbeSizes, load_subject, run_probes
 
 FEATURES = {'reid/mAP', 'reid/rank1', 'attributes/mA'}
 PATCHES = {'parts/mIoU', 'keypoints/PCK'}
@@ -72,12 +72,19 @@ def test_a_work_directory_a_checkpoint_and_its_export(probe, work_dir, tmp_path)
         assert all(exported[key] == scores[key] for key in FEATURES)
 
 
-def test_a_checkpoint_without_its_config(probe, work_dir, tmp_path):
+def test_a_checkpoint_elsewhere_holds_its_config(probe, work_dir, tmp_path):
     moved = tmp_path / 'moved.pth'
     moved.write_bytes((work_dir / 'epoch_2.pth').read_bytes())
+    (tmp_path / 'other.py').write_text('raise SystemExit(9)')
+    expected, _ = probe(work_dir)
+    assert probe(moved)[0] == expected
+    state = torch.load(moved, weights_only=True)
+    del state['meta']['cfg']
+    torch.save(state, moved)
     assert probe(moved)[0].keys() == FEATURES | PATCHES
-    with_config, _ = probe(moved, '--config', TINY)
-    assert with_config == probe(work_dir)[0]
+    reason = load_subject(str(moved)).no_heads
+    assert reason == 'the checkpoint does not hold its config: give --config'
+    assert probe(moved, '--config', TINY)[0] == expected
 
 
 def test_a_model_with_one_head(probe, tmp_path):

@@ -10,7 +10,8 @@ import torch
 from launch import TINY, call
 from PIL import Image
 
-from saip_mm.visualization import people
+from saip_mm.visualization import people, sections
+from saip_mm.visualization.report import Report
 
 TITLES = ['Losses', 'Probes', 'Training samples', 'Reconstruction', 'Search']
 TITLES += ['Attention', 'Nearest neighbours', 'Environment', 'Config']
@@ -193,11 +194,39 @@ def test_images_of_a_folder(work_dir, tmp_path):
     assert 'same' not in page.text['Nearest neighbours'].split('left out.')[1]
 
 
-def test_a_folder_without_images(work_dir, tmp_path):
-    (tmp_path / 'empty').mkdir()
-    page = report(work_dir, '--images', tmp_path / 'empty')
-    assert 'no images in it' in page.text['Search']
-    assert page.pictures['Losses'] == 7
+@pytest.mark.parametrize('wrong', ['none', 'empty', 'damaged'])
+def test_wrong_images_leave_a_good_report_alone(work_dir, tmp_path, capsys, wrong):
+    report(work_dir)
+    before = (work_dir / 'report.html').read_bytes()
+    for name in ('empty', 'damaged'):
+        (tmp_path / name).mkdir()
+    (tmp_path / 'damaged/a.jpg').write_bytes(b'no image')
+    assert call('tools/report.py', work_dir, '--images', tmp_path / wrong) == 1
+    assert f'error: {tmp_path / wrong}' in capsys.readouterr().err
+    assert (work_dir / 'report.html').read_bytes() == before
+    other = tmp_path / 'other.html'
+    options = ['--images', tmp_path / wrong, '--out', other]
+    assert call('tools/report.py', work_dir, *options) == 1 and not other.exists()
+
+
+def test_a_part_that_fails_leaves_a_good_report_alone(work_dir, monkeypatch, capsys):
+    report(work_dir)
+    before = (work_dir / 'report.html').read_bytes()
+    monkeypatch.setattr(sections, 'attention', lambda *_: 1 / 0)
+    assert call('tools/report.py', work_dir) == 1
+    said = capsys.readouterr().err
+    assert 'is kept as it was' in said and 'Attention: ZeroDivisionError' in said
+    assert (work_dir / 'report.html').read_bytes() == before
+    other = work_dir / 'other.html'
+    assert call('tools/report.py', work_dir, '--out', other) == 0
+    assert 'ZeroDivisionError' in Page(other).text['Attention']
+
+
+def test_an_out_that_cannot_be_written_is_found_first(work_dir, monkeypatch, capsys):
+    monkeypatch.setattr(Report, 'html', lambda self: pytest.fail('work was done'))
+    for out in (work_dir, work_dir / 'epoch_1.pth/page.html', work_dir / ('a' * 250)):
+        assert call('tools/report.py', work_dir, '--out', out) == 1
+        assert f'error: {out}: ' in capsys.readouterr().err
 
 
 def test_names_are_escaped(work_dir, tmp_path):

@@ -1,0 +1,107 @@
+"""Configs that trainings write down, read back as data: nothing of them is run."""
+
+import ast
+import math
+from collections.abc import Iterator
+
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
+
+# Whose classes a config that nobody named may build. What else is registered may
+# load pickles, run code of a model hub, or be anything that was imported.
+_HARMLESS = ('saip_mm.', 'mmengine.dataset.', 'mmpretrain.datasets.dataset_wrappers')
+_HARMLESS += ('torch.nn.', 'mmcv.cnn.')
+
+
+class _Values(ast.NodeTransformer):
+    """Turns what a dumped config has besides literals into literals."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Name) or node.func.id != 'dict':
+            return node
+        if len(node.args) == 1 and isinstance(node.args[0], ast.Dict):
+            return node.args[0]  # keys that are no names
+        if node.args or not all(word.arg for word in node.keywords):
+            return node
+        keys = [ast.Constant(word.arg) for word in node.keywords]
+        return ast.Dict(keys, [word.value for word in node.keywords])
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        known = node.id in ('inf', 'nan')
+        return ast.Constant(getattr(math, node.id)) if known else node
+
+
+def parse_config(text: str, name: str) -> Config:
+    """Read a config as MMEngine dumps it: plain values, nothing inherited.
+
+    Args:
+        text: Of the config.
+        name: What messages call it.
+
+    Raises:
+        ValueError: If it has anything else in it, such as code.
+    """
+    line, settings = 1, {}
+    try:
+        for statement in ast.parse(text).body:
+            line = statement.lineno
+            (target,) = statement.targets
+            settings[target.id] = ast.literal_eval(_Values().visit(statement.value))
+        if '_base_' in settings:
+            raise ValueError('it inherits another config')
+        return Config(settings)
+    except Exception as error:  # ast raises many types on odd text
+        line = getattr(error, 'lineno', None) or line
+        raise ValueError(
+            f'{name} has more in it than plain values (line {line}), and only a config '
+            'that is named on the command line is run'
+        ) from error
+
+
+def check_buildable(cfg: Config, name: str) -> Config:
+    """Let a config of pretraining through whose model and data set may be built.
+
+    A registry imports and calls whatever a ``type`` names, ``os.system`` for one: only
+    harmless classes are let through. Weights that the backbone began with are left out.
+
+    Args:
+        cfg: From :func:`parse_config`.
+        name: What messages call it.
+
+    Raises:
+        ValueError: If it is not of pretraining, or names other classes.
+    """
+    try:
+        parts = cfg.model, cfg.train_dataloader.dataset
+        cfg.model.backbone.pop('init_cfg', None)
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f'{name} is not a config of pretraining: {error}') from error
+    for kind in _types(parts):
+        if not _is_harmless(kind):
+            raise ValueError(
+                f'{name} builds {kind!r}, which is not of saip_mm, and only a config '
+                'that is named on the command line may do that'
+            )
+    return cfg
+
+
+def _types(setting: object) -> Iterator[object]:
+    if isinstance(setting, dict):
+        yield from (setting[key] for key in ('type', '_scope_') if key in setting)
+        setting = setting.values()
+    elif not isinstance(setting, list | tuple | set):
+        return
+    for each in setting:
+        yield from _types(each)
+
+
+def _is_harmless(kind: object) -> bool:
+    if not isinstance(kind, str):
+        return False
+    for registry in (MODELS, DATASETS, TRANSFORMS):
+        for each in (registry, registry.parent):
+            found = each.module_dict.get(kind.removeprefix('mmpretrain.'))
+            if found is not None:
+                return found.__module__.startswith(_HARMLESS)
+    return False
