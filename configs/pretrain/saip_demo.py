@@ -2,7 +2,8 @@
 
     python tools/train.py configs/pretrain/saip_demo.py
 
-Shows that everything works, end to end, without any data. `make demo` runs it.
+Shows that everything works, end to end, without any data. `make demo` runs it. Its
+scenes are drawn as well, while those of the recipes are other images of the training.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']
