@@ -12,7 +12,7 @@ import pytest
 import torch
 from launch import ROOT, call, environment
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.utils import get_installed_path
 from PIL import Image
 
@@ -20,7 +20,7 @@ from saip_mm.models import SAIPViT
 
 README = (ROOT / 'README.md').read_text()
 COMMANDS = re.findall(r'```bash\n(.*?)```', README, re.DOTALL)
-PYTHON, *SNIPPETS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
+JOINED, PYTHON, *SNIPPETS = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
 
 # Commands that the tests do not run, by how they begin.
 EXEMPT = {
@@ -52,7 +52,7 @@ OPTIONS = [
     'train_dataloader.num_workers=0',
     'train_cfg.max_epochs=1',
     'optim_wrapper.type=OptimWrapper',
-    'custom_hooks=[]',
+    'default_hooks.probe.interval=0',
 ]
 
 
@@ -114,6 +114,20 @@ def test_the_lines_of_python_give_features(tmp_path, monkeypatch):
     exec(PYTHON, names)
     assert names['features'].shape == (2, 192)
     torch.testing.assert_close(*names['features'])
+
+
+def test_the_config_of_several_sources(tmp_path, monkeypatch):
+    (tmp_path / 'data/people').mkdir(parents=True)
+    for i in range(3):
+        Image.new('RGB', (64, 128), 'teal').save(tmp_path / f'data/people/{i}.png')
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    monkeypatch.chdir(tmp_path)
+    Path('joined.py').write_text(JOINED)
+    dataset = DATASETS.build(Config.fromfile('joined.py').train_dataloader.dataset)
+    drawn = DATASETS.build(dict(type='SyntheticPeople', num_identities=1000))
+    assert len(dataset) == 2 * 3 + len(drawn)
+    for index in (5, 6):  # the last photograph, the first drawn person
+        assert dataset[index]['inputs']['globals'].shape == (2, 3, 256, 128)
 
 
 @pytest.mark.parametrize('library', ['mmpose', 'mmdet', 'mmseg'])

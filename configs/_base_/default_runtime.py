@@ -13,9 +13,10 @@ default_hooks = dict(
     checkpoint=dict(
         type='SafeCheckpointHook', interval=1, minutes=30, max_keep_ckpts=3
     ),
+    # What the teacher's features are good for, on drawn people that it never sees.
+    # Without probes: default_hooks.probe.interval=0
+    probe=dict(type='ProbeHook', interval=10),
 )
-# What the teacher's features are good for, on drawn people that it never sees.
-custom_hooks = [dict(type='ProbeHook', interval=10)]
 visualizer = dict(
     type='SafeVisualizer',
     vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],

@@ -74,6 +74,8 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='StatelessSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
+    # Scenes are other images of this data set, hence crops of people. To take them from
+    # a folder of photographs: scenes=dict(type='PersonImages', data_root='photos')
     dataset=dict(type='PersonImages', pipeline=train_pipeline),
 )
 

@@ -2,7 +2,8 @@
 
     python tools/train.py configs/pretrain/saip_demo.py
 
-Shows that everything works, end to end, without any data. `make demo` runs it.
+Shows that everything works, end to end, without any data. `make demo` runs it. Its
+scenes are drawn as well, while those of the recipes are other images of the training.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']
@@ -81,8 +82,8 @@ optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=3.2e-3))
 default_hooks = dict(
     saip=dict(momentum=0.99, base_batch_size=32, max_start_share=0.001),
     logger=dict(interval=10),
+    probe=dict(interval=2),
 )
-custom_hooks = [dict(type='ProbeHook', interval=2)]
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),
     dict(

@@ -48,8 +48,8 @@ default_hooks = dict(
     saip=dict(momentum=0.95),
     logger=dict(interval=50),
     checkpoint=dict(max_keep_ckpts=1),
+    probe=dict(interval=3),
 )
-custom_hooks = [dict(type='ProbeHook', interval=3)]
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),
     dict(

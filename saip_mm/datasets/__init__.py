@@ -1,4 +1,5 @@
 from .apply_views import ApplyViews
+from .concat import ConcatPeople
 from .draw_views import DrawViews
 from .people import PeopleDataset
 from .person_images import PersonImages
@@ -8,6 +9,7 @@ from .synthetic import SyntheticPeople, SyntheticScenes
 
 __all__ = [
     'ApplyViews',
+    'ConcatPeople',
     'DrawViews',
     'PeopleDataset',
     'PersonImages',

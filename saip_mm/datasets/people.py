@@ -93,19 +93,31 @@ class PeopleDataset(BaseDataset, ABC):
         return self.prepare_data((seed, epoch, index))
 
     def prepare_data(self, key: tuple[int, int, int]) -> dict:
-        """Load a sample and run the pipeline.
+        """Load a sample and run the pipeline."""
+        return self.sample(key[-1], key)
+
+    def sample(self, index: int, key: tuple[int, int, int]) -> dict:
+        """What the pipeline makes of an image.
 
         The pipeline starts from ``image`` and ``scene`` (RGB, uint8 ``[H, W, 3]``),
         ``rng`` (the sample's generator) and ``source`` (the image's name).
+
+        Args:
+            index: Of the image.
+            key: Where the sample's random choices start from.
         """
         rng = np.random.default_rng(key)
         results = dict(
-            image=self.load(key[-1], key),
-            scene=self._draw_scene(key, rng),
+            image=self.load(index, key),
+            scene=self._draw_scene(index, key, rng),
             rng=rng,
-            source=self.source(self.get_data_info(key[-1])),
+            source=self.source(self.get_data_info(index)),
         )
         return self.pipeline(results)
+
+    def parts(self) -> list['PeopleDataset']:
+        """The data sets that load the images: this one, or those that it joins."""
+        return [self]
 
     def load(self, index: int, key: tuple[int, int, int]) -> np.ndarray:
         """Image of an entry, or of the one that stands in for it in a sample.
@@ -134,13 +146,13 @@ class PeopleDataset(BaseDataset, ABC):
         return np.frombuffer(b''.join(entries), dtype=np.uint8), ends
 
     def _draw_scene(
-        self, key: tuple[int, int, int], rng: np.random.Generator
+        self, index: int, key: tuple[int, int, int], rng: np.random.Generator
     ) -> np.ndarray:
         """A random image of the scenes' source, another than the sample's own."""
         scenes = self if self.scenes is None else self.scenes
         if scenes is self and len(self) > 1:
             other = int(rng.integers(len(self) - 1))
-            other += other >= key[-1]
+            other += other >= index
         else:
             other = int(rng.integers(len(scenes)))
         return scenes.load(other, key)

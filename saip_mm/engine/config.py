@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmengine.utils import is_installed
 
 from ..datasets import PeopleDataset, PersonImages, ShardedImages
+from ..datasets.concat import holds_people
 from ..datasets.sharded_images import INDEX, PLAN
 
 # Settings that are read without their being arguments of MMEngine's runner.
@@ -239,10 +240,7 @@ def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
     cfg = load_config(source, options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
-    with DATASETS.switch_scope_and_registry(None) as registry:
-        kind = dataset.get('type')
-        kind = registry.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(kind, type) and issubclass(kind, PeopleDataset)):
+    if not holds_people(dataset):
         raise ValueError(
             f'{source}: train_dataloader.dataset is of type {dataset.get("type")}, and '
             'should be one of images of people, such as PersonImages'

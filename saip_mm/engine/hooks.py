@@ -146,8 +146,9 @@ class QuarantineHook(Hook):
     """Lets a training do without some images, instead of ending with the first bad one.
 
     They are listed in ``bad_images.jsonl`` of the work directory, those of a separate
-    source of scenes in ``bad_scenes.jsonl``. A training that starts anew moves the list
-    of another one to ``superseded_TIME``.
+    source of scenes in ``bad_scenes.jsonl``; of several data sets in
+    ``bad_images_0.jsonl`` and so on. A training that starts anew moves the list of
+    another one to ``superseded_TIME``.
 
     Args:
         max_share: Share of bad images above which the training is stopped.
@@ -164,20 +165,23 @@ class QuarantineHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         people = runner.train_dataloader.dataset
-        self.sources = dict(bad_images=people, bad_scenes=people.scenes)
-        for name, source in self.sources.items():
-            if source is not None:
-                path = Path(runner.work_dir, f'{name}.jsonl')
+        scenes = [] if people.scenes is None else people.scenes.parts()
+        self.sources = []
+        for name, parts in dict(bad_images=people.parts(), bad_scenes=scenes).items():
+            for number, source in enumerate(parts):
+                suffix = f'_{number}' if len(parts) > 1 else ''
+                path = Path(runner.work_dir, f'{name}{suffix}.jsonl')
                 if runner.iter == 0 and is_main_process() and path.exists():
                     put_aside(runner, [path])
                 source.quarantine = Quarantine(
                     path, len(source), self.max_share, self.max_few
                 )
+                self.sources.append(source)
         barrier()  # else another process may list an image before the list is moved
 
     def after_train_epoch(self, runner: Runner) -> None:
-        for source in self.sources.values():
-            if source is not None and (count := source.quarantine.count()):
+        for source in self.sources:
+            if count := source.quarantine.count():
                 runner.logger.warning(
                     f'{count} of {len(source)} images could not be used so far, and '
                     f'others stood in: see {source.quarantine.path}'
@@ -204,9 +208,12 @@ def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
     }
     if model.reconstruction:
         sizes['model.reconstruction'] = model.reconstruction.patch_size
-    for i, step in enumerate(runner.train_dataloader.dataset.pipeline.transforms):
-        if isinstance(step, DrawViews):
-            sizes[f'train_dataloader.dataset.pipeline.{i}'] = step.patch_size
+    parts = runner.train_dataloader.dataset.parts()
+    for number, part in enumerate(parts):
+        key = f'.datasets.{number}' if len(parts) > 1 else ''
+        for i, step in enumerate(part.pipeline.transforms):
+            if isinstance(step, DrawViews):
+                sizes[f'train_dataloader.dataset{key}.pipeline.{i}'] = step.patch_size
     if len(set(sizes.values())) > 1:
         found = ', '.join(f'{size} in {key}' for key, size in sizes.items())
         raise ValueError(f'patch_size must be the same everywhere; it is {found}')

@@ -1,6 +1,7 @@
 """Probes during training."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ NAMES = {
 PROBED = f"""
 _base_ = {str(TINY)!r}
 sizes = dict(identities=6, images=8, train_identities=8, train_images=2, views=4)
-custom_hooks = [dict(type='ProbeHook', interval=1, sizes=sizes)]
+default_hooks = dict(probe=dict(interval=1, sizes=sizes))
 """
 
 
@@ -67,7 +68,9 @@ def test_training_is_the_same_to_the_bit(config, plain, tmp_path):
         assert line.keys() == NAMES | {'step'}
     assert probed[0] != probed[1] | dict(step=0)
     log = next(tmp_path.glob('*/*.log')).read_text()
-    assert 'probes after 6 steps: reid/mAP ' in log
+    assert re.search(r'probes on drawn people after 6 steps \(\d+ s\): reid/mAP ', log)
+    announced = log.index('probing the initial teacher before the first step')
+    assert announced < log.index('probes on drawn people after 0 steps')
 
 
 def test_a_probe_that_fails_is_a_warning(config, plain, tmp_path, monkeypatch):
@@ -82,6 +85,25 @@ def test_a_probe_that_fails_is_a_warning(config, plain, tmp_path, monkeypatch):
     assert 'RuntimeError: no such luck' in log
 
 
-def test_an_interval_below_one_is_refused():
-    with pytest.raises(ValueError, match='interval=0'):
-        ProbeHook(interval=0)
+def test_the_last_checkpoint_is_saved_before_its_probes(config, tmp_path, monkeypatch):
+    saved = []
+
+    def look(subject, sizes):
+        saved.append([path.name for path in tmp_path.glob('*.pth')])
+        return {}
+
+    monkeypatch.setattr(hook_module, 'run_probes', look)
+    call('tools/train.py', config, '--work-dir', tmp_path)
+    assert saved[0] == [] and 'epoch_2.pth' in saved[-1]
+
+
+def test_no_probes_by_one_switch(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(hook_module, 'run_probes', lambda *_: pytest.fail('probed'))
+    options = ['--cfg-options', 'default_hooks.probe.interval=0']
+    call('tools/train.py', config, '--work-dir', tmp_path, *options)
+    assert 'probing' not in next(tmp_path.glob('*/*.log')).read_text()
+
+
+def test_an_interval_below_zero_is_refused():
+    with pytest.raises(ValueError, match='interval=-1'):
+        ProbeHook(interval=-1)
