@@ -134,6 +134,10 @@ def explain_missing(names: list[str], img_dir: str, out_dir: str) -> str:
     if len(find_missing(out_dir, names)) < len(names):
         return f', but they are in {out_dir}; give IMG_DIR first, then OUT_DIR'
     tried = f'; the first one looked for is {os.path.join(img_dir, names[0])}'
+    below = sorted(each for each in Path(img_dir).iterdir() if each.is_dir())
+    for folder in (Path(img_dir).resolve().parent, *below):
+        if (folder / names[0]).exists():
+            return f'{tried}. {folder / names[0]} exists: give {folder} as IMG_DIR'
     parts = names[0].split(os.sep)
     for number in range(1, len(parts)):
         shorter = os.path.join(img_dir, *parts[number:])
@@ -143,9 +147,6 @@ def explain_missing(names: list[str], img_dir: str, out_dir: str) -> str:
                 f'{tried}. {shorter} exists: remove {prefix} from "file_name", or move '
                 f'the photographs to {os.path.join(img_dir, prefix)}'
             )
-    for folder in sorted(Path(img_dir).iterdir()):
-        if (folder / names[0]).exists():
-            return f'{tried}. {folder / names[0]} exists: give {folder} as IMG_DIR'
     return f'{tried}. Correct IMG_DIR, or "file_name" in the annotations'
 
 

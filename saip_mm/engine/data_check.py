@@ -133,7 +133,7 @@ def check_annotations(dataset: dict) -> list[str]:
 
     Args:
         dataset: Config of a data set, or of one that wraps others, whose files are
-            there. Its own and its metrics' default scope is the current one.
+            there. Its type is looked for in the current default scope.
 
     Returns:
         A line for each reason why something is left out, or of no use.
@@ -147,6 +147,8 @@ def check_annotations(dataset: dict) -> list[str]:
         path = Path(config.get('data_root') or '', config.get('ann_file') or '')
         if not path.is_file():
             continue
+        if path.suffix == '.txt':
+            read_text_for_library(path)
         if (data_set := _class_of(config)) is None:
             continue
         if _reads_as(data_set, 'CrowdHumanDataset', 'load_data_list'):

@@ -87,11 +87,14 @@ def forked_pool(
         processes, get_context('fork'), _start, (os.getpid(), start, arguments)
     )
     others = multiprocessing.active_children()
+    excepthook = threading.excepthook
     try:
         with pool:
             try:
                 yield pool
             except KeyboardInterrupt:  # else it would wait for all that was begun
+                # A thread of the pool may fail over futures that were cancelled.
+                threading.excepthook = lambda failure: None
                 for process in multiprocessing.active_children():
                     if process not in others:
                         process.kill()
@@ -101,6 +104,8 @@ def forked_pool(
             f'one of {processes} processes was killed, for want of memory perhaps: '
             'lower --processes'
         ) from error
+    finally:
+        threading.excepthook = excepthook
 
 
 def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
@@ -111,9 +116,9 @@ def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
             time.sleep(1)
         os._exit(1)
 
-    # Ctrl-C reaches all processes of a terminal; the one that forked these ends them.
+    # These reach all processes of a group; the one that forked this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
     if start is not None:
         start(*arguments)

@@ -139,6 +139,10 @@ class TestList:
         dataset = PersonImages(ann_file=str(folder / 'list.txt'), data_root=str(folder))
         assert values(dataset) == [10, 0, 0, 20]
 
+    def test_utf_16_as_some_editors_save_it(self, folder):
+        (folder / 'list.txt').write_text('a/2.BMP\r\nb.png\r\n', encoding='utf-16')
+        assert values(PersonImages(str(folder), 'list.txt')) == [10, 0]
+
     def test_names_of_any_bytes(self, tmp_path):
         name = os.fsdecode(b'caf\xe9.png')  # Latin-1, so not UTF-8
         save(tmp_path / name, value=5)

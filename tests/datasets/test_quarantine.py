@@ -2,10 +2,12 @@
 
 import json
 import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
-from launch import TINY, call
+from launch import TINY, call, stop
 from PIL import Image
 
 from saip_mm.datasets import PersonImages
@@ -150,6 +152,59 @@ def test_data_are_checked_beforehand(photographs, tmp_path, capsys):
     assert len(dataset) == 10
     assert call('tools/check_data.py', tmp_path / 'none', '--out', out) == 2
     assert 'error: ' in capsys.readouterr().err
+
+
+def test_black_and_flat_images_are_reported(photographs, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    flat = {
+        '20.jpg': np.zeros((80, 40, 3), np.uint8),
+        '21.png': np.full((80, 40, 3), (9, 200, 30), np.uint8),
+        '22.png': rng.integers(0, 5, (80, 40, 3), np.uint8),  # a covered lens
+    }
+    for name, pixels in flat.items():
+        Image.fromarray(pixels).save(photographs / name)
+    dark = rng.integers(0, 20, (80, 40, 3), np.uint8)
+    Image.fromarray(dark).save(photographs / '23.png')
+    out, good = tmp_path / 'bad.jsonl', tmp_path / 'good.txt'
+    arguments = [photographs, '--out', out, '--good', good, '--processes', 2]
+    assert call('tools/check_data.py', *arguments) == 1
+    text = capsys.readouterr().out
+    assert f'2 of 16 images cannot be used, and 3 are of a single color: {out}' in text
+    reasons = {entry['index']: entry['reason'] for entry in listed(out)}
+    assert list(reasons) == [3, 5, 12, 13, 14]
+    assert '21.png: all pixels have nearly the same color, (9, 200, 30)' in reasons[13]
+    assert not flat.keys() & set(good.read_text().split())
+    PersonImages(data_root=str(photographs))[12]  # which training may use
+
+
+def test_lists_that_cannot_be_written_are_found_before(photographs, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    for options in (['--out', tmp_path], ['--out', tmp_path / 'file/bad.jsonl']):
+        assert call('tools/check_data.py', photographs, *options) == 2
+        printed = capsys.readouterr()
+        assert 'error: ' in printed.err and str(tmp_path) in printed.err
+        assert 'Images' not in printed.out  # the progress
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_check_that_is_told_to_stop(photographs, tmp_path, number):
+    Image.new('RGB', (1000, 1000)).save(tmp_path / 'large.jpg')
+    for i in range(3000):
+        os.link(tmp_path / 'large.jpg', photographs / f'large{i}.jpg')
+    out = tmp_path / 'bad.jsonl'
+    partial = tmp_path / 'bad.jsonl.partial'
+    arguments = [photographs, '--out', out, '--processes', 2]
+    status, text = stop(
+        'tools/check_data.py',
+        *arguments,
+        number=number,
+        when=lambda: partial.exists() and partial.read_text(),
+    )
+    assert status == 128 + number
+    assert 'Traceback' not in text
+    assert f'stopped by {number.name}: what was found so far is in {partial}' in text
+    assert not out.exists()
+    assert listed(partial)[0]['index'] == 3
 
 
 def test_scenes_are_checked_as_well(photographs, tmp_path):

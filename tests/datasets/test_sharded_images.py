@@ -8,6 +8,7 @@ import re
 import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from launch import ROOT, TINY, call, environment
+from launch import ROOT, TINY, call, environment, stop
 from PIL import Image
 
 from saip_mm.datasets import PersonImages, ShardedImages
@@ -112,6 +113,30 @@ def test_people_in_photographs(folder, tmp_path):
     (crop,) = images(ShardedImages(str(tmp_path / 'shards')))
     with Image.open(folder / '00.jpg') as whole:
         np.testing.assert_array_equal(crop, np.array(whole)[3:73, 2:36])
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop(folder, shards, tmp_path, number):
+    for i in range(1000):  # enough to go on for a while
+        os.link(folder / '01.png', folder / f'z{i}.png')
+    out = tmp_path / 'out'
+    options = ['--images-per-shard', 5, '--processes', 2]
+    status, text = stop(
+        'tools/pack_shards.py',
+        folder,
+        out,
+        *options,
+        number=number,
+        when=lambda: (out / 'parts' / '000003.json').exists(),
+    )
+    assert status == 128 + number
+    assert 'Traceback' not in text
+    assert f'stopped by {number.name}: all whole shards are kept; rerun' in text
+    begun = digests(out)
+    assert 1 <= len(list((out / 'parts').iterdir())) < 100
+    assert pack(folder, out) == 0
+    assert digests(out).items() >= begun.items()
+    assert len(ShardedImages(str(out))) == 1012
 
 
 def test_goes_on_where_it_was_interrupted(folder, shards, capsys):

@@ -186,13 +186,17 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize('fault', FAULTS)
-@pytest.mark.parametrize('library', ['mmdet', 'mmpose'])
+@pytest.mark.parametrize(
+    'library, fault',
+    [
+        (name, fault)
+        for fault, (_, names, _) in FAULTS.items()
+        for name in names.split()
+    ],
+)
 def test_what_a_library_stumbles_over_is_named(library, fault, people, tmp_path):
     """And that it does: it fails, or learns of fewer people."""
-    message, libraries, change = FAULTS[fault]
-    if library not in libraries:
-        pytest.skip('does not matter here')
+    message, _, change = FAULTS[fault]
     pytest.importorskip(f'{library}.datasets')
     config = config_of(tmp_path, library)
     path = tmp_path / PATH
@@ -202,7 +206,7 @@ def test_what_a_library_stumbles_over_is_named(library, fault, people, tmp_path)
     change(people)
     path.write_text(json.dumps(people))
     for wrapped in (config, dict(type='RepeatDataset', times=2, dataset=config)):
-        with pytest.raises(ValueError, match=f'^{path}: .*{message}|{path}.*{message}'):
+        with pytest.raises(ValueError, match=f'{path}.*{message}'):
             check_annotations(wrapped)
     assert (count_people(tmp_path, library) or 0) < 3
 
@@ -229,13 +233,17 @@ SCORE_FAULTS = {
 }
 
 
-@pytest.mark.parametrize('fault', SCORE_FAULTS)
-@pytest.mark.parametrize('what', ['boxes', 'keypoints'])
+@pytest.mark.parametrize(
+    'what, fault',
+    [
+        (what, fault)
+        for fault, (_, all_, _) in SCORE_FAULTS.items()
+        for what in all_.split()
+    ],
+)
 def test_what_a_metric_stumbles_over_is_named(what, fault, people, tmp_path):
     """And that it does, by the package that scores."""
-    message, concerned, change = SCORE_FAULTS[fault]
-    if what not in concerned:
-        pytest.skip('does not matter here')
+    message, _, change = SCORE_FAULTS[fault]
     library = dict(boxes='mmdet', keypoints='mmpose')[what]
     pytest.importorskip(f'{library}.evaluation')
     tools = dict(boxes='pycocotools', keypoints='xtcocotools')[what]
@@ -300,9 +308,9 @@ def test_detections_that_mmpose_stumbles_over_are_named(
     assert check_annotations(config) == []
     assert len(quietly(DATASETS.build, config)) == 2
     boxes.write_text(json.dumps([detection(), detection(**changes)]))
-    with pytest.raises(ValueError, match=f'{boxes}: {message}|{boxes}.*{message}'):
+    with pytest.raises(ValueError, match=f'{boxes}.*{message}'):
         check_annotations(config)
-    with suppress(KeyError, ValueError, IndexError):
+    with suppress(KeyError, ValueError, IndexError, TypeError):
         assert len(quietly(DATASETS.build, config)) < 2
 
 
@@ -330,6 +338,12 @@ def test_other_annotations_are_left_alone(tmp_path):
     (tmp_path / 'captions.json').write_text(json.dumps([dict(caption='a man')]))
     assert check_annotations(config) == []
     assert check_annotations(dict(config, type='CustomDataset')) == []
+    names = dict(config, ann_file='names.txt')
+    (tmp_path / 'names.txt').write_text('a\n')
+    assert check_annotations(names) == []
+    (tmp_path / 'names.txt').write_text('a\n', encoding='utf-8-sig')
+    with pytest.raises(ValueError, match='names.txt: .*byte-order mark'):
+        check_annotations(names)
 
 
 REAL = {
@@ -405,7 +419,7 @@ def test_records_of_crowdhuman_are_named(change, message, tmp_path):
     path = tmp_path / 'annotation_train.odgt'
     assert len(read_crowdhuman(path)) == len(path.read_text().splitlines())
     change_line(path, change)
-    with pytest.raises(ValueError, match=f'{path}:1: {message}|{path}:1.*{message}'):
+    with pytest.raises(ValueError, match=f'{path}:1.*{message}'):
         read_crowdhuman(path)
 
 

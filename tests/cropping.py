@@ -1,0 +1,65 @@
+"""Photographs with known pixels, and tools/crop_people.py run on them."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TOOL = Path(__file__).parents[1] / 'tools' / 'crop_people.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('crop_people', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(tool, monkeypatch, capsys):
+    """Run the tool; returns its exit status (or message) and what it printed."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['crop_people.py', *map(str, arguments)])
+        try:
+            tool.main()
+            status = 0
+        except SystemExit as error:
+            status = error.code
+        printed = capsys.readouterr()
+        return status, ' '.join((printed.out + printed.err).split())
+
+    return call
+
+
+def annotate(folder, names, boxes):
+    """Give every photograph the same boxes."""
+    images = [dict(id=i, file_name=name) for i, name in enumerate(names)]
+    annotations = [
+        dict(id=len(boxes) * i + j, image_id=i, category_id=1, bbox=box)
+        for i in range(len(names))
+        for j, box in enumerate(boxes)
+    ]
+    content = dict(images=images, annotations=annotations)
+    (folder / 'boxes.json').write_text(json.dumps(content))
+    return folder / 'boxes.json'
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two photographs, grey on the left and darker on the right half."""
+    image = np.full((200, 300, 3), 200, np.uint8)
+    image[:, 150:] = 60
+    for name in ('a.png', 'sub/a.jpg'):
+        path = tmp_path / 'photos' / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(image).save(path)
+    return tmp_path / 'photos'
+
+
+BOXES = [[0, 0, 100, 150], [200, 50, 50, 100], [0, 0, 5, 5]]
