@@ -28,7 +28,7 @@ def test_the_exact_versions_are_within_the_ranges():
 
 
 def test_other_versions_and_missing_packages(monkeypatch):
-    installed = dict(torch='2.1.0', mmengine='0.10.4', torchvision='0.29.1+cu130')
+    installed = dict(torch='2.1.0', mmengine='0.10.4', torchvision='0.26.0+cu130')
 
     def version(package):
         if package in installed:
