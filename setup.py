@@ -1,4 +1,4 @@
-"""Packaging of saip_mm: names here, versions in constraints.txt, nowhere else."""
+"""Packaging of saip_mm: ranges here, the exact versions tested in constraints.txt."""
 
 import re
 import shutil
@@ -13,59 +13,55 @@ ROOT = Path(__file__).resolve().parent
 # `_base_ = 'saip_mm::…'` look for them.
 MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 
-# The base installation requires nothing: the onedl-* packages share their import
+# Lower and upper ends of these ranges were tested (docs/verification.md).
+# The base installation requires none of them: the onedl-* packages share their import
 # names with upstream's mmengine, mmcv, mmpretrain, which must not be overwritten.
 PRETRAIN = (
-    'torch',
-    'torchvision',
-    'numpy',
-    'pillow',
-    'onedl-mmengine',
-    'onedl-mmcv',
-    'onedl-mmpretrain',
-    # What onedl-mmcv asks for, named only to pin it. `tools/install.sh` puts
-    # opencv-python-headless, the same cv2 without need of libGL, in its place.
-    'opencv-python',
-    'safetensors',
-    'tensorboard',
+    'torch>=2.11,<2.15',
+    'torchvision>=0.26,<0.30',
+    'numpy>=2.0,<2.3',
+    'pillow>=11.3,<13',
+    'onedl-mmengine>=0.10.12,<0.11',
+    'onedl-mmcv>=2.3.6,<2.4',
+    'onedl-mmpretrain>=1.3.6,<1.4',
+    # What onedl-mmcv asks for, named only for its range. `tools/install.sh` replaces it
+    # by opencv-python-headless, the same cv2 without need of libGL.
+    'opencv-python>=4.10,<4.13',
+    'pyyaml>=6.0,<7',
+    'rich>=13,<16',
+    'safetensors>=0.5,<0.9',
+    'tensorboard>=2.18,<2.22',
 )
 # Compiled mmcv ops, mmpose and xtcocotools need installation steps that an extra
 # cannot express: `tools/install.sh` does them after this.
 DOWNSTREAM = (
     *PRETRAIN,
-    'onedl-mmdetection',
-    'onedl-mmsegmentation',
-    'json-tricks',
-    'munkres',
-    'scipy',
-    'cython',
-    'ninja',
-    'setuptools',
-    'wheel',
+    'onedl-mmdetection>=3.5.1,<3.6',
+    'onedl-mmsegmentation>=1.4.2,<1.5',
+    'json-tricks>=3.17,<4',
+    'munkres>=1.1,<4',
+    'scipy>=1.13,<1.16',
+    'cython>=3.0,<4',
+    'ninja>=1.11,<2',
+    'setuptools>=77,<82',
+    'wheel>=0.43,<1',
 )
 # torch's exporter needs onnxscript.
-ONNX = ('onnx', 'onnxruntime', 'onnxscript')
+ONNX = ('onnx>=1.18,<1.24', 'onnxruntime>=1.20,<1.24', 'onnxscript>=0.5.4,<0.8')
 # Millions of images in few large files.
-SHARDS = ('litdata',)
+SHARDS = ('litdata>=0.2.70,<0.3',)
 DEV = (
     *ONNX,
     *SHARDS,
-    'pytest',
-    'pytest-xdist',
-    'hypothesis',
-    'ruff',
-    'scikit-learn',
-    'scipy',
-    'setuptools',
-    'timm',
+    'pytest>=8,<10',
+    'pytest-xdist>=3.6,<4',
+    'hypothesis>=6.100,<7',
+    'ruff>=0.17.5,<0.18',
+    'scikit-learn>=1.5,<1.8',
+    'scipy>=1.13,<1.16',
+    'setuptools>=77,<82',
+    'timm>=1.0.20,<1.1',
 )
-
-
-def pinned(names: tuple[str, ...]) -> list[str]:
-    """The requirement `name==version` of constraints.txt for every name."""
-    lines = (ROOT / 'constraints.txt').read_text().splitlines()
-    pins = {line.partition('==')[0]: line for line in lines}
-    return [pins[name] for name in names]
 
 
 def version() -> str:
@@ -98,13 +94,14 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['saip_mm', 'saip_mm.*']),
-    python_requires='>=3.10,<3.13',
+    install_requires=['packaging'],
+    python_requires='>=3.10,<3.14',
     extras_require={
-        'pretrain': pinned(PRETRAIN),
-        'downstream': pinned(DOWNSTREAM),
-        'shards': pinned(SHARDS),
-        'onnx': pinned(ONNX),
-        'dev': pinned(DEV),
+        'pretrain': list(PRETRAIN),
+        'downstream': list(DOWNSTREAM),
+        'shards': list(SHARDS),
+        'onnx': list(ONNX),
+        'dev': list(DEV),
     },
     cmdclass={'build_py': BuildWithConfigs},
     zip_safe=False,

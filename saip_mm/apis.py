@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from mmengine.utils import ProgressBar
+from mmengine.utils import ProgressBar, to_2tuple
 from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
@@ -106,9 +107,7 @@ def build_vit(weights: Backbone) -> SAIPViT:
     Raises:
         ValueError: If the weights are not those of a whole ViT.
     """
-    weights, report = fit_backbone(weights)
-    if report.missing:
-        raise ValueError(f'lacks {", ".join(report.missing)}')
+    weights, _ = fit_backbone(weights)
     sizes = describe(weights)
     patch_size, img_size = sizes['patch_size'], tuple(sizes['img_size'])
     vit = SAIPViT(
@@ -122,19 +121,21 @@ def build_vit(weights: Backbone) -> SAIPViT:
 
 def embed(
     backbone: PretrainedBackbone,
-    images: Sequence[Image] | np.ndarray,
+    images: Iterable[Image] | np.ndarray,
     patches: bool = False,
-    img_size: tuple[int, int] | None = None,
+    img_size: int | tuple[int, int] | None = None,
     batch_size: int = 64,
 ) -> Tensor:
     """Features of any number of images, computed where the backbone is.
 
     Args:
         backbone: From :func:`load_backbone`.
-        images: Files, or RGB images, uint8 [H, W, 3], each of its own size.
+        images: Files, or RGB images, uint8 [H, W, 3], each of its own size; a generator
+            is read in batches.
         patches: Whether to give features of patches instead of whole images.
         img_size: (h, w) in pixels that images are resized to (bicubic, antialiased,
-            not keeping their aspect); by default those of the backbone.
+            not keeping their aspect), a number for a square; by default those of the
+            backbone.
         batch_size: Images that are computed at once.
 
     Returns:
@@ -145,7 +146,7 @@ def embed(
         TypeError: If ``images`` is a single image, or one of them is no image.
         ValueError: If ``img_size`` is not a whole number of patches.
     """
-    img_size = tuple(img_size or backbone.img_size)
+    img_size = tuple(to_2tuple(img_size or backbone.img_size))
     patch = backbone.vit.patch_size
     if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
         raise ValueError(
@@ -154,18 +155,20 @@ def embed(
     single = isinstance(images, str | os.PathLike)
     if single or (isinstance(images, np.ndarray) and images.ndim == 3):
         raise TypeError('embed takes a list of images: put a single one in [brackets]')
+    if batch_size < 1:
+        raise ValueError(f'batch_size={batch_size} is no number of images')
+    total = len(images) if isinstance(images, Sized) else 0
+    bar = ProgressBar(total, file=sys.stderr) if total >= MANY else None
     grid = [side // patch for side in img_size] if patches else []
-    features = torch.empty(len(images), backbone.vit.embed_dims, *grid)
-    bar = ProgressBar(len(images), file=sys.stderr) if len(images) >= MANY else None
-    for start in range(0, len(images), batch_size):
-        stop = min(start + batch_size, len(images))
-        batch = [_prepare(images[i], i, img_size) for i in range(start, stop)]
+    features = [torch.empty(0, backbone.vit.embed_dims, *grid)]
+    prepared = (_prepare(image, i, img_size) for i, image in enumerate(images))
+    while batch := list(islice(prepared, batch_size)):
         with torch.no_grad():
             found = backbone(torch.stack(batch).to(backbone.mean.device))
-        features[start:stop] = found.patches if patches else found.image
+        features.append((found.patches if patches else found.image).cpu())
         if bar:
-            bar.update(stop - start)
-    return features
+            bar.update(len(batch))
+    return torch.cat(features)
 
 
 def _prepare(image: Image, index: int, img_size: tuple[int, int]) -> Tensor:

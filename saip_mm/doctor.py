@@ -18,23 +18,28 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.requirements import Requirement
+
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 
-# What was tested together; also pinned in constraints.txt. Other names are those of the
-# packages before their maintained forks.
-TESTED = {
-    'torch': ('2.11.0', ()),
-    'torchvision': ('0.26.0', ()),
-    'onedl-mmengine': ('0.10.12', ('mmengine',)),
-    'onedl-mmcv': ('2.3.6', ('mmcv', 'mmcv-lite')),
-    'onedl-mmpretrain': ('1.3.6', ('mmpretrain',)),
+# Extras of setup.py, how grave it is to lack one, and what installs it.
+EXTRAS = (
+    ('pretrain', FAIL, 'tools/install.sh pretrain'),
+    ('downstream', WARN, 'tools/install.sh complete, for downstream tasks'),
+    ('shards', WARN, "pip install '.[shards]', for images in shards"),
+)
+# An extra cannot express how MMPose is installed.
+MMPOSE = "mmpose>=1.3.2,<1.4; extra == 'downstream'"
+# Other packages that provide the same modules: upstream's, of which the required ones
+# are maintained forks, and other builds of OpenCV.
+ALSO = {
+    'onedl-mmengine': ('mmengine',),
+    'onedl-mmcv': ('mmcv', 'mmcv-lite'),
+    'onedl-mmpretrain': ('mmpretrain',),
+    'onedl-mmdetection': ('mmdet',),
+    'onedl-mmsegmentation': ('mmsegmentation',),
+    'opencv-python': ('opencv-python-headless', 'opencv-contrib-python'),
 }
-DOWNSTREAM = {
-    'onedl-mmdetection': ('3.5.1', ('mmdet',)),
-    'onedl-mmsegmentation': ('1.4.2', ('mmsegmentation',)),
-    'mmpose': ('1.3.2', ()),
-}
-SHARDS = {'litdata': ('0.2.76', ())}
 GIB = 2**30
 
 
@@ -47,24 +52,32 @@ class Finding(NamedTuple):
 
 
 def versions() -> Iterator[Finding]:
-    """What is installed, beside what was tested."""
-    for packages, level, remedy in (
-        (TESTED, FAIL, 'tools/install.sh pretrain'),
-        (DOWNSTREAM, WARN, 'tools/install.sh complete, for downstream tasks'),
-        (SHARDS, WARN, "pip install '.[shards]', for images in shards"),
-    ):
-        for package, (tested, others) in packages.items():
-            found = next(filter(None, map(_installed, (package, *others))), None)
-            if found is None:
-                yield Finding(level, f'{package} is not installed', remedy)
-            elif found[1].split('+')[0] != tested:
+    """Whether packages are installed, in versions within the tested ranges."""
+    lines = [*(importlib.metadata.requires('saip_mm') or ()), MMPOSE]
+    requirements = [each for each in map(Requirement, lines) if each.marker]
+    examined = set()
+    for extra, level, remedy in EXTRAS:
+        missing = []
+        for each in requirements:
+            name = each.name
+            if name in examined or not each.marker.evaluate(dict(extra=extra)):
+                continue
+            examined.add(name)
+            found = filter(None, map(_installed, (name, *ALSO.get(name, ()))))
+            package, version = next(found, (None, None))
+            if package is None:
+                missing.append(name)
+            elif each.specifier.contains(version):
+                yield Finding(OK, f'{package} {version}')
+            else:
+                tested = f'{name}{each.specifier}'
                 yield Finding(
                     WARN,
-                    f'{found[0]} {found[1]}; tested was {package} {tested}',
-                    f"pip install '{package}=={tested}', should something fail",
+                    f'{package} {version}; tested: {tested}',
+                    f"pip install '{tested}', should something fail",
                 )
-            else:
-                yield Finding(OK, f'{found[0]} {found[1]}')
+        if missing:
+            yield Finding(level, f'not installed: {", ".join(missing)}', remedy)
 
 
 def _installed(package: str) -> tuple[str, str] | None:
@@ -205,6 +218,32 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
             f'{len(dataset)} images do not fill {processes} batches of {batch}',
             'lower train_dataloader.batch_size',
         )
+    elif hook := dict(cfg.get('default_hooks') or {}).get('saip'):
+        steps = len(dataset) // processes // batch
+        yield teacher(hook, batch * processes, steps, cfg.train_cfg.max_epochs)
+
+
+def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
+    """How much of its initial weights the teacher will hold at the end.
+
+    Args:
+        hook: Config of a ``SAIPHook``.
+        global_batch: Batch size × processes.
+        steps: Optimizer steps of an epoch.
+        epochs: Of the training.
+    """
+    from mmengine.registry import HOOKS
+
+    from .engine.teacher import MUCH, advice
+
+    momentum = HOOKS.build(hook).momentum(global_batch, steps * epochs)
+    share = momentum.start_share()
+    much = share > MUCH
+    return Finding(
+        WARN if much else OK,
+        f'{momentum}; at the end it holds {share:.1%} of its initial weights',
+        advice(momentum, epochs) if much else '',
+    )
 
 
 def images(path: str) -> Iterator[Finding]:

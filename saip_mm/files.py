@@ -67,10 +67,14 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         partial.write_text(text, encoding='utf-8')
 
 
-def read_text(path: str | os.PathLike) -> str:
+def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:
     """Read a text file that a user brings: UTF-8, or UTF-16 with its byte-order mark.
 
     A byte-order mark at the beginning is not part of the text.
+
+    Args:
+        path: The file.
+        errors: What becomes of bytes that are no such text, as for :func:`open`.
 
     Raises:
         OSError: If there is no such file, or it cannot be read.
@@ -80,7 +84,7 @@ def read_text(path: str | os.PathLike) -> str:
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encoding = 'utf-16' if marked else 'utf-8-sig'
     try:
-        return content.decode(encoding)
+        return content.decode(encoding, errors)
     except UnicodeDecodeError as error:
         raise ValueError(
             f'{path}: not {encoding.removesuffix("-sig").upper()} text ({error.reason} '

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,39 @@ def run(
     return done
 
 
+def stop(
+    *command: object, number: int, when: Callable[[], bool], seconds: float = 120
+) -> tuple[int, str]:
+    """Run a Python script of the project, and send it a signal at some point.
+
+    The signal goes to all its processes, as Ctrl-C in a terminal does.
+
+    Args:
+        command: Script, relative to the project, and its arguments.
+        number: The signal.
+        when: Whether that point is reached.
+        seconds: How long that may take.
+
+    Returns:
+        Its exit status, and what it printed.
+    """
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + seconds
+    while not when() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    text, _ = process.communicate(timeout=seconds)
+    return process.returncode, ' '.join(text.split())
+
+
 def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
     """Run a Python script of the project in this process, which is faster.
 
@@ -76,6 +110,8 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         try:
             runpy.run_path(str(ROOT / script), run_name='__main__')
         except SystemExit as stop:
+            if stop.__cause__ is not None:  # what the script prints as its error
+                raise stop.__cause__ from None
             return stop.code
         finally:
             for number, handler in handlers.items():

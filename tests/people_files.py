@@ -32,14 +32,16 @@ def write_market1501(root: Path, identities: int = 4) -> Path:
     return root
 
 
-def write_msmt17(root: Path, identities: int = 4) -> Path:
+def write_msmt17(
+    root: Path, identities: int = 4, folders: tuple[str, str] = ('train', 'test')
+) -> Path:
     """Identities from 0, as they are there; the last of the training set in val."""
     lists = dict(train=[], val=[], query=[], gallery=[])
     for identity in range(identities):
         for image in range(4):
             name = f'{identity:04}/{identity:04}_{image:03}_{image % 2 + 1:02}_0303.jpg'
-            save_person(root / 'train' / name, identity, image)
-            save_person(root / 'test' / name, identity + 100, image)
+            save_person(root / folders[0] / name, identity, image)
+            save_person(root / folders[1] / name, identity + 100, image)
             part = 'val' if identity == identities - 1 else 'train'
             lists[part].append(f'{name} {identity}')
             lists['query' if image == 0 else 'gallery'].append(f'{name} {identity}')
@@ -90,6 +92,39 @@ def write_peta(root: Path, images: int = 16) -> np.ndarray:
     lines = [f'{i:05}.png {part}' for i, part in enumerate(parts, 1)]
     (root / 'zero_shot.txt').write_text('\n'.join(lines) + '\n')
     return labels
+
+
+def write_peta_archive(root: Path) -> dict[str, list[str]]:
+    """PETA as its authors give it out; returns the attributes by image.
+
+    Names are those of the subsets: CUHK lists images, the others identities.
+    """
+    images = dict(
+        VIPeR=['0001_a.bmp', '0001_b.bmp', '0002_a.bmp'],
+        CUHK=['0002.png', '0003.png'],
+        MIT=['00001_male_back.jpg', '00002_female_fore.jpg'],
+    )
+    images['3DPeS'] = ['100_3_FRAME_26_RGB.bmp', '100_4_FRAME_185_RGB.bmp']
+    attributes = [
+        *('personalLess30 personalMale footwearSneakers', 'personalLess60 hairBald'),
+        *('personalFemale hairLong upperBodyBlack', 'accessoryNothing lowerBodyLogo'),
+        *('personalLess45 footwearShoes', 'carryingNothing', 'upperBodyVNeck hairRed'),
+    ]
+    found, parts = {}, []
+    for subset, names in images.items():
+        lines = {}
+        for name in names:
+            save_person(root / subset / 'archive' / name, len(found), 0)
+            who = name if subset == 'CUHK' else name.split('_')[0]
+            if who not in lines:
+                lines[who] = attributes.pop(0)
+                parts.append(('train', 'val', 'test')[len(parts) % 3])
+            found[f'{subset}/archive/{name}'] = (lines[who].split(), parts[-1])
+        text = ''.join(f'{who} {words}\n' for who, words in lines.items())
+        (root / subset / 'archive' / 'Label.txt').write_text(text)
+    text = ''.join(f'{name} {part}\n' for name, (_, part) in found.items())
+    (root / 'zero_shot.txt').write_text(text)
+    return {name: words for name, (words, _) in found.items()}
 
 
 def small(data_root: Path, crop: int) -> list[str]:

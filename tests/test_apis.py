@@ -125,6 +125,31 @@ def test_any_size_of_whole_patches(model, work_dir, photos, tmp_path):
     torch.testing.assert_close(features, saip_mm.embed(large, photos[1], patches=True))
 
 
+def test_a_number_means_a_square(work_dir, photos):
+    backbone = saip_mm.load_backbone(work_dir)
+    square = saip_mm.embed(backbone, photos[1], img_size=64)
+    assert torch.equal(square, saip_mm.embed(backbone, photos[1], img_size=(64, 64)))
+
+
+def test_a_generator_is_read_in_batches(work_dir, photos, monkeypatch):
+    backbone = saip_mm.load_backbone(work_dir)
+    expected = saip_mm.embed(backbone, photos[1], batch_size=2)
+    given, held = [], []
+
+    def images():
+        for image in photos[1]:
+            given.append(image)
+            yield image
+
+    forward = backbone.forward
+    monkeypatch.setattr(
+        backbone, 'forward', lambda batch: held.append(len(given)) or forward(batch)
+    )
+    assert torch.equal(saip_mm.embed(backbone, images(), batch_size=2), expected)
+    assert held == [2, 4, 5]
+    assert saip_mm.embed(backbone, iter([]), patches=True).shape == (0, 24, 4, 2)
+
+
 def test_many_images_show_progress(work_dir, photos, monkeypatch, capsys):
     monkeypatch.setattr(apis, 'MANY', 5)
     backbone = saip_mm.load_backbone(work_dir)
@@ -162,9 +187,13 @@ def test_images_that_cannot_be_used_are_named(work_dir, photos, images, error, m
     assert message in str(found.value)
 
 
-def test_what_cannot_be_loaded_is_named(model, work_dir, tmp_path):
+def test_what_cannot_be_loaded_is_named(model, work_dir, photos, tmp_path):
     with pytest.raises(FileNotFoundError, match='no checkpoint none.pth'):
         saip_mm.load_backbone('none.pth')
+    with pytest.raises(ValueError, match="role='techer' is not one of teacher, stud"):
+        saip_mm.load_backbone(work_dir, role='techer')
+    with pytest.raises(ValueError, match='batch_size=0'):
+        saip_mm.embed(saip_mm.load_backbone(work_dir), photos[1], batch_size=0)
     with pytest.raises(ValueError, match='img_size=.60, 32. is not'):
         saip_mm.embed(saip_mm.load_backbone(work_dir), [], img_size=(60, 32))
     file = tmp_path / 'bare.pth'
@@ -174,7 +203,7 @@ def test_what_cannot_be_loaded_is_named(model, work_dir, tmp_path):
     state_dict = model.state_dict()
     del state_dict['teacher.encoder.backbone.ln1.bias']
     torch.save(state_dict, file)
-    with pytest.raises(ValueError, match='bare.pth: lacks ln1.bias'):
+    with pytest.raises(ValueError, match='bare.pth: .* 1 missing: ln1.bias'):
         saip_mm.load_backbone(file)
     meta = dict(mean=[1, 2])
     backbone = {f'backbone.{k}': v for k, v in model.backbone.state_dict().items()}

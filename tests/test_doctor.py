@@ -1,6 +1,7 @@
 """python -m saip_mm.doctor"""
 
 import importlib.metadata
+import math
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 from launch import ROOT, TINY
+from packaging.requirements import Requirement
 from PIL import Image
 
 from saip_mm import doctor
@@ -17,17 +19,16 @@ def levels(findings) -> list[str]:
     return [finding.level for finding in findings]
 
 
-def test_the_tested_versions_are_the_pinned_ones():
-    pins = dict(
-        re.findall(r'^([\w-]+)==([\w.]+)', (ROOT / 'constraints.txt').read_text(), re.M)
-    )
-    packages = doctor.TESTED | doctor.DOWNSTREAM | doctor.SHARDS
-    for package, (tested, _) in packages.items():
-        assert pins[package] == tested
+def test_the_exact_versions_are_within_the_ranges():
+    lines = (ROOT / 'constraints.txt').read_text()
+    exact = dict(re.findall(r'^([\w-]+)==([\w.]+)', lines, re.M))
+    ranges = [*importlib.metadata.requires('saip_mm'), doctor.MMPOSE]
+    for each in map(Requirement, ranges):
+        assert each.specifier.contains(exact[each.name]), each
 
 
 def test_other_versions_and_missing_packages(monkeypatch):
-    installed = dict(torch='2.1.0', mmengine='0.10.4', torchvision='0.26.0+cu130')
+    installed = dict(torch='2.1.0', mmengine='0.10.4', torchvision='0.29.1+cu130')
 
     def version(package):
         if package in installed:
@@ -36,11 +37,18 @@ def test_other_versions_and_missing_packages(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, 'version', version)
     found = [f'{each.level} {each.text}' for each in doctor.versions()]
-    assert 'warn torch 2.1.0; tested was torch 2.11.0' in found
+    (ranges,) = (
+        each.specifier
+        for each in map(Requirement, importlib.metadata.requires('saip_mm'))
+        if each.name == 'torch' and 'pretrain' in str(each.marker)
+    )
+    assert f'warn torch 2.1.0; tested: torch{ranges}' in found
     assert 'ok torchvision 0.26.0+cu130' in found
-    assert 'warn mmengine 0.10.4; tested was onedl-mmengine 0.10.12' in found
-    assert 'fail onedl-mmcv is not installed' in found
-    assert 'warn mmpose is not installed' in found
+    assert any(f.startswith('warn mmengine 0.10.4; tested: onedl-') for f in found)
+    missing = [each for each in found if 'not installed' in each]
+    assert [each.split()[0] for each in missing] == ['fail', 'warn', 'warn']
+    assert 'onedl-mmcv' in missing[0] and 'mmpose' in missing[1]
+    assert 'torch,' not in missing[0]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +81,24 @@ def test_a_config_that_can_be_trained(monkeypatch, capsys):
     assert status == 0
     assert 'ok    24 training images' in out
     assert 'a step of ViT-Tiny' in out
+
+
+def test_a_teacher_that_stays_its_own_start(monkeypatch, capsys):
+    saip = 'default_hooks.saip'
+    options = [f'{saip}.base_batch_size=2048', f'{saip}.momentum=0.996']
+    _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
+    left = math.prod(  # 6 steps of 8 images
+        1 - (1 - 0.996 ** (8 / 2048)) * (1 + math.cos(math.pi * step / 6)) / 2
+        for step in range(6)
+    )
+    assert (
+        'warn  teacher momentum 0.999984 → 1 over 6 steps; at the end it holds '
+        f'{left:.1%} of its initial weights'
+    ) in out
+    assert '→ set default_hooks.saip.max_start_share=0.001 (the momentum' in out
+    options.append(f'{saip}.max_start_share=0.001')
+    _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
+    assert 'ok    teacher momentum' in out and 'it holds 0.1% of' in out
 
 
 def test_a_config_without_its_data(monkeypatch, capsys):

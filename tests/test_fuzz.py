@@ -23,8 +23,16 @@ from saip_mm.datasets.images import ImageError
 from saip_mm.datasets.packing import pack_shards
 from saip_mm.datasets.person_boxes import read_person_boxes, read_person_keypoints
 from saip_mm.datasets.quarantine import Quarantine
+from saip_mm.engine.annotation_fields import parse_json, read_text_for_library
 from saip_mm.engine.checkpoint import load_pretrained
-from saip_mm.engine.data_check import useless_annotations
+from saip_mm.engine.coco_check import (
+    BOX_SCORES,
+    BOXES,
+    POSE,
+    check_coco,
+    check_detections,
+)
+from saip_mm.engine.crowdhuman_check import read_crowdhuman, useless_boxes
 from saip_mm.engine.resuming import check_checkpoint
 from saip_mm.models import SAIPViT
 
@@ -131,6 +139,7 @@ COCO = dict(
             image_id=i % 3,
             category_id=1,
             iscrowd=0,
+            area=70,
             bbox=[1, 2.5, 34, 70],
             keypoints=[5, 6, 2],
         )
@@ -153,8 +162,29 @@ def test_annotations(folder, content):
         ),
         path,
     )
-    config = dict(data_root=str(folder), ann_file=path.name)
-    attempt(lambda: list(useless_annotations(config)), path)
+    for reader in (BOXES, BOX_SCORES, POSE._replace(keypoints=dict(keypoints=1))):
+        attempt(
+            lambda reader=reader: list(check_coco(path, read_as_json(path), reader)),
+            path,
+        )
+
+
+def read_as_json(path) -> object:
+    return parse_json(read_text_for_library(path), path)
+
+
+DETECTIONS = [
+    dict(image_id=i, category_id=1, bbox=[1, 2.5, 34, 70], score=0.5) for i in range(3)
+]
+
+
+@fuzzed()
+@given(changed(DETECTIONS))
+def test_detections(folder, content):
+    path = folder / 'detections.json'
+    path.write_text(json.dumps(content))
+    images = {str(i): i for i in range(3)}
+    attempt(lambda: check_detections(path, read_as_json(path), images), path)
 
 
 @fuzzed()
@@ -163,6 +193,7 @@ def test_bytes_of_annotations(folder, seed):
     path = folder / 'bytes.json'
     path.write_bytes(spoil(json.dumps(COCO).encode(), seed))
     attempt(lambda: read_person_boxes(str(path)), path)
+    attempt(lambda: list(check_coco(path, read_as_json(path), BOXES)), path)
 
 
 CROWDHUMAN = dict(
@@ -177,13 +208,12 @@ CROWDHUMAN = dict(
 @given(changed(CROWDHUMAN), SEEDS)
 def test_crowdhuman(folder, content, seed):
     path = folder / 'a.odgt'
-    config = dict(data_root=str(folder), ann_file=path.name)
     for text in (
         json.dumps(content).encode(),
         spoil(json.dumps(CROWDHUMAN).encode(), seed),
     ):
         path.write_bytes(text)
-        attempt(lambda: list(useless_annotations(config)), path)
+        attempt(lambda: list(useless_boxes(path, read_crowdhuman(path))), path)
 
 
 @fuzzed()

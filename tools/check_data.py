@@ -4,26 +4,31 @@
     python tools/check_data.py data/people --out bad_images.jsonl --good good.txt
 
 reads every image as training does, in several processes. OUT lists those that cannot be
-used, a line of JSON with index and reason each; GOOD lists the others, as PersonImages
-takes it for `ann_file`. Scenes of a source of their own are listed with `scene` in the
-place of `index`. The exit status is 1 if there are bad ones, 2 after an error.
+used, and those of a single color (black, for example), which training would use; a line
+of JSON with index and reason each. GOOD lists the others, as PersonImages takes it for
+`ann_file`. Scenes of a source of their own are listed with `scene` in the place of
+`index`. The exit status is 1 if any are listed in OUT, 2 after an error, 130 after
+Ctrl-C and 143 after SIGTERM: what was found until then is in OUT.partial.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Set
+import tempfile
 from pathlib import Path
 
+import numpy as np
 from rich.progress import track
 
 from saip_mm.datasets.images import ImageError
 from saip_mm.datasets.people import PeopleDataset
 from saip_mm.engine.config import add_options, training_images
+from saip_mm.engine.processes import forked_pool, stoppable
 from saip_mm.files import whole_file
-from saip_mm.engine.processes import forked_pool
 
+FLAT = 'all pixels have nearly the same color'
+MIN_RANGE = 8  # of 255, between the least and the greatest value of a channel
 images: PeopleDataset  # in the worker processes as well, which are forked
 
 
@@ -56,28 +61,43 @@ def locate(position: int) -> tuple[str, PeopleDataset, int]:
 
 
 def reason(position: int) -> str | None:
-    """Why an image cannot be used; None if it can."""
+    """What is wrong with an image; None if nothing is."""
     _, source, index = locate(position)
+    info = source.get_data_info(index)
     try:
-        source.load_image(source.get_data_info(index))
+        image = source.load_image(info)
     except ImageError as error:
         return str(error)
+    if np.ptp(image, axis=(0, 1)).max() < MIN_RANGE:
+        color = ', '.join(map(str, image[0, 0]))
+        return f'{source.source(info)}: {FLAT}, ({color}); remove it'
     return None
 
 
-def list_bad(out: Path, total: int, processes: int) -> Set[int]:
-    """Look at all images, and list in a file those that cannot be used."""
-    with whole_file(out) as partial:
-        partial.touch()  # if it cannot be written, not only when all has been read
-        with forked_pool(processes) as pool:
-            found = pool.map(reason, range(total), chunksize=64)
-            reasons = list(track(found, 'Images', total))
-        bad = {position: why for position, why in enumerate(reasons) if why}
-        with open(partial, 'w') as file:
-            for position, why in bad.items():
+def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
+    """Look at all images, and list in a file those with which something is wrong."""
+    bad = {}
+    partial = out.with_name(f'{out.name}.partial')
+    kept = f'what was found so far is in {partial}; rerun the command to check all'
+    with stoppable(kept), open(partial, 'w') as file, forked_pool(processes) as pool:
+        found = pool.map(reason, range(total), chunksize=64)
+        for position, why in enumerate(track(found, 'Images', total)):
+            if why:
+                bad[position] = why
                 kind, _, index = locate(position)
                 file.write(f'{json.dumps({kind: index, "reason": why})}\n')
-    return bad.keys()
+                file.flush()
+    os.replace(partial, out)
+    return bad
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise OSError now if a file cannot be written, not when all has been read."""
+    if path.is_dir():
+        raise IsADirectoryError(f'{path}: is a folder; give the name of a file')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def names_of(images: PeopleDataset) -> list[str]:
@@ -106,6 +126,8 @@ def main() -> int:
         images = training_images(args.source, args.cfg_options)
         total = len(images) + (0 if images.scenes is None else len(images.scenes))
         names = names_of(images) if args.good else []
+        for path in filter(None, (args.out, args.good)):
+            refuse_unwritable(path)
         bad = list_bad(args.out, total, args.processes)
         if args.good:
             good = [name for i, name in enumerate(names) if i not in bad]
@@ -115,9 +137,12 @@ def main() -> int:
     except (OSError, ValueError, KeyError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print(f'{len(bad)} of {total} images cannot be used: {args.out}')
+    flat = sum(FLAT in why for why in bad.values())
+    flat_too = f', and {flat} are of a single color' if flat else ''
+    print(f'{len(bad) - flat} of {total} images cannot be used{flat_too}: {args.out}')
     return 1 if bad else 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with stoppable('no image was checked yet; rerun the command'):
+        sys.exit(main())

@@ -23,13 +23,21 @@ from saip_mm.engine.backbone import (
 )
 from saip_mm.engine.checkpoint import (
     LoadReport,
-    compare_weights,
     fit_backbone,
+    fit_weights,
     read_checkpoint,
     resolve_checkpoint,
     write_checkpoint,
 )
-from saip_mm.engine.convert import Grid, from_official, official_roles, source_of
+from saip_mm.engine.convert import (
+    Grid,
+    center_of,
+    from_official,
+    roles_of,
+    source_of,
+)
+
+WITH_ROLES = ('saip', 'dino')
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,15 +48,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, type=Path, help='file to write')
     parser.add_argument(
         '--source',
-        choices=['auto', 'saip', 'timm', 'mae', 'mm'],
+        choices=['auto', 'saip', 'dino', 'timm', 'mae', 'mm'],
         default='auto',
-        help="the authors' SAIP, timm (DeiT), MAE or MMPretrain (default: look)",
+        help="the authors' SAIP, DINO, timm (DeiT), MAE or MMPretrain (default: look)",
     )
     parser.add_argument(
         '--role',
         choices=['teacher', 'student'],
         default='teacher',
-        help="which of SAIP's backbones to take (default: teacher)",
+        help='which backbone of SAIP or DINO to take (default: teacher)',
     )
     parser.add_argument(
         '--full',
@@ -106,46 +114,37 @@ def convert_backbone(
     checkpoint: dict, source: str, args: argparse.Namespace
 ) -> tuple[dict, dict, LoadReport]:
     """State dict, meta and report of one backbone."""
-    if source == 'saip':
-        roles, _ = official_roles(checkpoint)
+    if source in WITH_ROLES:
+        roles = roles_of(checkpoint)
         if args.role not in roles:
             raise ValueError(f'has no {args.role}, only a {"".join(roles)}')
         print(f"taking the {args.role}'s backbone")
         checkpoint = roles[args.role]
     backbone = find_backbone(checkpoint)
-    if 'dist_token' in backbone.tensors:
-        raise ValueError(
-            'has a dist_token: SAIPViT has one class token only. Take the weights of '
-            'that architecture that were trained without distillation'
-        )
-    if source == 'mae':
-        count = len(backbone.tensors)
-        backbone.tensors = {
-            name: tensor
-            for name, tensor in backbone.tensors.items()
-            if not name.startswith('decoder_') and name != 'mask_token'
-        }
-        print(f"left out the {count - len(backbone.tensors)} tensors of MAE's decoder")
-    backbone.num_heads = args.num_heads or backbone.num_heads
-    architecture_of(backbone)  # complains where this is not a ViT at all
+    backbone.num_heads, known = args.num_heads or backbone.num_heads, backbone.num_heads
+    heads = architecture_of(backbone)['num_heads']
+    if not (args.num_heads or known):
+        print(f'attention heads: {heads}, as usual for a ViT of these sizes')
     backbone.grid = find_grid(backbone, source, args.grid)
     backbone, report = fit_backbone(backbone, args.img_size)
     state_dict = with_metadata(
         backbone.tensors, 'backbone.', backbone.grid, backbone.num_heads
     )
     meta = describe(backbone)
-    if source == 'saip':
+    if source in WITH_ROLES:
         meta['role'] = args.role
     return state_dict, meta, report
 
 
 def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadReport]:
     """State dict, meta and report of a whole training state."""
-    roles, center = official_roles(checkpoint)
+    roles = roles_of(checkpoint)
     if len(roles) < 2:
         raise ValueError(f'has only a {"".join(roles)}: --full needs both roles')
     grid = find_grid(find_backbone(roles['student']), 'saip', grid)
-    state_dict = from_official(roles['student'], roles['teacher'], center, grid)
+    state_dict = from_official(
+        roles['student'], roles['teacher'], center_of(checkpoint), grid
+    )
     prototypes = state_dict.get('matching.projector.prototypes', [])
     img_size = tuple(16 * side for side in grid)
     with torch.device('meta'):
@@ -162,7 +161,7 @@ def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadR
                 search=dict(type='CrossScaleSearchHead'),
             )
         )
-    return state_dict, {}, compare_weights(model, state_dict)
+    return state_dict, {}, fit_weights(model, state_dict)[1]
 
 
 def main() -> int:

@@ -6,14 +6,17 @@ With a detector of MMDetection that knows the class "person":
     python tools/crop_people.py photos data/people \\
         --det-config CONFIG --det-checkpoint WEIGHTS
 
-The people of photos/a/b.jpg become data/people/a/b.jpg.0.jpg, b.jpg.1.jpg and so on.
-Photographs whose people are there already are skipped: the same command goes on after
-an interruption. For other boxes or other settings use another folder.
+The people of photos/a/b.jpg become data/people/a/b.jpg.0.jpg, b.jpg.1.jpg and so on; a
+name too long for that is shortened. Photographs whose people are there already are
+skipped, so that the same command continues after an interruption (exit status 130 after
+Ctrl-C, 143 after SIGTERM). For other boxes or other settings use another folder.
 """
 
 import argparse
+import hashlib
 import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -30,19 +33,27 @@ from saip_mm.datasets.person_boxes import (
     crop_person,
     find_missing,
     large_enough,
+    photograph_path,
     read_person_boxes,
     read_photograph,
 )
+from saip_mm.engine.processes import stoppable
+
+KEPT = 'the crops written so far are kept; rerun the command to continue'
+MAX_NAME = 245  # bytes; most file systems allow 255, and a crop adds up to '.99999.jpg'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('img_dir', help='folder of the photographs')
-    parser.add_argument('out_dir', help='folder for the crops')
+    path = os.path.expanduser
+    parser.add_argument('img_dir', type=path, help='folder of the photographs')
+    parser.add_argument('out_dir', type=path, help='folder for the crops')
     boxes = parser.add_mutually_exclusive_group(required=True)
-    boxes.add_argument('--ann', help='COCO-style boxes; file names are below IMG_DIR')
+    boxes.add_argument(
+        '--ann', type=path, help='COCO-style boxes; file names are below IMG_DIR'
+    )
     boxes.add_argument('--det-config', help='config of a detector of MMDetection')
     parser.add_argument('--det-checkpoint', help="the detector's weights")
     parser.add_argument(
@@ -64,22 +75,78 @@ def parse_args() -> argparse.Namespace:
         parser.error('--margin should be at least 0')
     if bool(args.det_config) != bool(args.det_checkpoint):
         parser.error('--det-config and --det-checkpoint go together')
-    if args.det_config and _is_below(args.out_dir, args.img_dir):
+    img_dir, out_dir = Path(args.img_dir).resolve(), Path(args.out_dir).resolve()
+    if out_dir.is_relative_to(img_dir):
         parser.error('OUT_DIR is in IMG_DIR: the crops would be taken for photographs')
+    if img_dir.is_relative_to(out_dir):
+        parser.error(
+            'IMG_DIR is in OUT_DIR: the photographs would be taken for crops; choose '
+            'another OUT_DIR'
+        )
     return args
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return Path(path).resolve().is_relative_to(Path(folder).resolve())
-
-
 def people_by_photograph(ann_file: str, img_dir: str) -> dict[str, list[PersonBox]]:
+    """People by the path of their photograph below the folder."""
     people = {}
     for person in read_person_boxes(ann_file):
-        if not _is_below(os.path.join(img_dir, person.img_path), img_dir):
-            raise ValueError(f'{ann_file}: {person.img_path} is not below {img_dir}')
-        people.setdefault(person.img_path, []).append(person)
+        name = name_below(photograph_path(img_dir, person.img_path), img_dir)
+        if name is None:
+            raise ValueError(
+                f'{ann_file}: {person.img_path} is not below {img_dir}; give the '
+                'folder that all photographs are below'
+            )
+        people.setdefault(name, []).append(person)
     return people
+
+
+def name_below(path: str, folder: str) -> str | None:
+    """A path relative to a folder; None if it is not below, by name or in fact."""
+    for resolve in (os.path.abspath, os.path.realpath):  # links may lead out of it
+        name = os.path.relpath(resolve(path), resolve(folder))
+        if name.split(os.sep)[0] not in (os.curdir, os.pardir):
+            return name
+    return None
+
+
+def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
+    """People by photograph; nobody yet where a detector is to find them.
+
+    Raises:
+        OSError: If there are no photographs.
+        ValueError: If the annotations are malformed.
+    """
+    if not args.ann:
+        return {name: [] for name in find_images(args.img_dir)}
+    people = people_by_photograph(args.ann, args.img_dir)
+    if len(find_missing(args.img_dir, people)) == len(people):
+        raise FileNotFoundError(
+            f'none of the photographs of {args.ann} is in {args.img_dir}'
+            + explain_missing(list(people), args.img_dir, args.out_dir)
+        )
+    return people
+
+
+def explain_missing(names: list[str], img_dir: str, out_dir: str) -> str:
+    """Why no photograph is found, and what to do: the end of a sentence."""
+    if not os.path.isdir(img_dir):
+        return ', which is no folder; correct IMG_DIR'
+    if len(find_missing(out_dir, names)) < len(names):
+        return f', but they are in {out_dir}; give IMG_DIR first, then OUT_DIR'
+    tried = f'; the first one looked for is {os.path.join(img_dir, names[0])}'
+    parts = names[0].split(os.sep)
+    for number in range(1, len(parts)):
+        shorter = os.path.join(img_dir, *parts[number:])
+        if os.path.exists(shorter):
+            prefix = os.sep.join(parts[:number]) + os.sep
+            return (
+                f'{tried}. {shorter} exists: remove {prefix} from "file_name", or move '
+                f'the photographs to {os.path.join(img_dir, prefix)}'
+            )
+    for folder in sorted(Path(img_dir).iterdir()):
+        if (folder / names[0]).exists():
+            return f'{tried}. {folder / names[0]} exists: give {folder} as IMG_DIR'
+    return f'{tried}. Correct IMG_DIR, or "file_name" in the annotations'
 
 
 def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]:
@@ -110,6 +177,20 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
     return detect
 
 
+def crops_path(name: str) -> str:
+    """Path of a photograph's crops, without what is added to each.
+
+    A name that is too long for a file system with that is cut, and told from others by
+    a digest.
+    """
+    folder, base = os.path.split(name)
+    encoded = os.fsencode(base)
+    if len(encoded) > MAX_NAME:
+        digest = hashlib.sha256(encoded).hexdigest()[:16]
+        base = f'{encoded[:200].decode(errors="ignore")}.{digest}'
+    return os.path.join(folder, base)
+
+
 def save_crops(crops: list[np.ndarray], path: str) -> None:
     """Write ``path.0.jpg``, …, the first one last: it says that all are there."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -119,37 +200,50 @@ def save_crops(crops: list[np.ndarray], path: str) -> None:
         os.replace(unfinished, f'{path}.{number}.jpg')
 
 
-def main() -> None:
-    args = parse_args()
-    if args.ann:
-        try:
-            people = people_by_photograph(args.ann, args.img_dir)
-        except (OSError, ValueError) as error:
-            sys.exit(f'error: {error}')
-        photographs = list(people)
-        if len(find_missing(args.img_dir, photographs)) == len(photographs):
-            sys.exit(f'{args.img_dir}: none of the photographs of {args.ann} is there')
-    else:
-        photographs = find_images(args.img_dir)
-        detect = load_detector(args)
+def crop_all(
+    args: argparse.Namespace,
+    photographs: dict[str, list[PersonBox]],
+    detect: Callable[[np.ndarray], list[Box]] | None,
+) -> Counter:
+    """Cut out all people that are not there yet; returns how many of what."""
     counts = Counter()
-    for name in track(photographs, 'Photographs'):
-        out = os.path.join(args.out_dir, name)
+    for name, people in track(photographs.items(), 'Photographs'):
+        out = os.path.join(args.out_dir, crops_path(name))
         if os.path.exists(f'{out}.0.jpg'):
             counts['done'] += 1
             continue
-        path = os.path.join(args.img_dir, name)
         try:
-            image = read_photograph(path, people[name][0].size if args.ann else None)
+            image = read_photograph(
+                photograph_path(args.img_dir, people[0].img_path if people else name),
+                people[0].size if people else None,
+            )
         except ImageError as error:
             print(f'Skipped: {error}')
             counts['bad'] += 1
             continue
-        boxes = [person.box for person in people[name]] if args.ann else detect(image)
+        boxes = detect(image) if detect else [person.box for person in people]
         large = [b for b in boxes if large_enough(b, image.shape[:2], args.min_size)]
         save_crops([crop_person(image, box, args.margin) for box in large], out)
         counts['crops'] += len(large)
         counts['small'] += len(boxes) - len(large)
+    return counts
+
+
+def main() -> None:
+    args = parse_args()
+    sys.stdout.reconfigure(errors='backslashreplace')  # file names need not be UTF-8
+    try:
+        photographs = find_photographs(args)
+        os.makedirs(args.out_dir, exist_ok=True)
+        with tempfile.TemporaryFile(dir=args.out_dir):
+            pass  # an error now, not after the first photographs
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    detect = None if args.ann else load_detector(args)
+    try:
+        counts = crop_all(args, photographs, detect)
+    except OSError as error:
+        sys.exit(f'error: {error}; {KEPT}')
     h, w = args.min_size
     print(
         f'{counts["crops"]} crops written to {args.out_dir}; skipped {counts["small"]} '
@@ -163,4 +257,5 @@ def main() -> None:
 if __name__ == '__main__':
     # A checkpoint can hold code; torch then refuses it instead of running it.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    main()
+    with stoppable(KEPT):
+        main()

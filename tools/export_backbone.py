@@ -34,8 +34,9 @@ from saip_mm.engine.checkpoint import (
     write_checkpoint,
 )
 from saip_mm.engine.convert import VIT_TO_TIMM, rename_tensors
-from saip_mm.files import sha256
 from saip_mm.engine.onnx import write_onnx
+from saip_mm.engine.teacher import MUCH, START_SHARE, saved_start_share
+from saip_mm.files import sha256
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,8 +82,6 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
     backbone, role = choose_backbone(checkpoint, args.role)
     backbone, report = fit_backbone(backbone, args.img_size)
     print(f'{path}, {role}: {report}')
-    if report.missing:
-        raise ValueError(f'lacks {", ".join(report.missing)}')
     meta = dict(
         **describe(backbone),
         **colours(checkpoint, backbone),
@@ -91,6 +90,14 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         source_sha256=sha256(path),
         saip_mm=__version__,
     )
+    share = saved_start_share(checkpoint) if role == 'teacher' else None
+    if share is not None:
+        meta[START_SHARE] = share
+    if share is not None and share > MUCH:
+        print(
+            f"warning: {share:.0%} of the teacher's initial weights are left in it; "
+            'train for longer or with a lower teacher momentum, or take --role student'
+        )
     if args.out.suffix == '.onnx':
         network = PretrainedBackbone(build_vit(backbone), meta['mean'], meta['std'])
         write_onnx(args.out, network.eval(), meta)

@@ -6,7 +6,7 @@
 # It may be interrupted and repeated at any time: .venv/.pretrain and .venv/.complete
 # stand for a finished installation that was checked by importing it.
 #
-#     PYTHON        the interpreter to make .venv with (default: 3.11, 3.12 or 3.10)
+#     PYTHON        the interpreter to make .venv with (default: 3.11, 3.12, 3.13 or 3.10)
 #     SAIP_WHEELS   where compiled wheels are kept for the next clone
 #                   (default: ${XDG_CACHE_HOME:-~/.cache}/saip_mm/wheels)
 set -euo pipefail
@@ -30,12 +30,12 @@ find_python() {
     local path
     while read -r path; do
         if "$path" -c 'import sys, ensurepip, venv
-sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
+sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
             echo "$path"
             return
         fi
-    done < <(type -aP ${PYTHON:-python3.11 python3.12 python3.10 python3})
-    die "no Python 3.10, 3.11 or 3.12 with the venv module${PYTHON:+ at PYTHON=$PYTHON}." \
+    done < <(type -aP ${PYTHON:-python3.11 python3.12 python3.13 python3.10 python3})
+    die "no Python 3.10, 3.11, 3.12 or 3.13 with the venv module${PYTHON:+ at PYTHON=$PYTHON}." \
         'Install one (Debian, Ubuntu: python3 python3-venv python3-dev),' \
         'or name one: make PYTHON=/path/to/python3.11 …'
 }
@@ -114,6 +114,8 @@ assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null 
         "$python" -m pip download -qq --no-deps --no-cache-dir --no-binary :all: \
             -d "$folder/unpacked" "onedl-mmcv==$(pinned onedl-mmcv)"
         tar -xzf "$folder"/unpacked/*.tar.gz --strip-components 1 -C "$folder/unpacked"
+        # Its setup.py asks for C++17; PyTorch's headers need C++20 since 2.14.
+        sed -i 's/-std=c++1[47]/-std=c++20/' "$folder/unpacked/setup.py"
         mv "$folder/unpacked" "$folder/source"
     fi
     if [[ $folder == *-cpu-* ]]; then

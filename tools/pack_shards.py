@@ -5,11 +5,13 @@
 
 Millions of small files are slow on every file system. Shards are read with
 
-    train_dataloader.dataset=dict(type='ShardedImages', data_root='data/people_shards')
+    python tools/train.py CONFIG --cfg-options \\
+        train_dataloader.dataset.type=ShardedImages \\
+        train_dataloader.dataset.data_root=data/people_shards
 
 to the same training: image files are kept as they are, in their order. Images that
-cannot be used are left out, and listed in OUT/bad_images.jsonl. Interrupted, the same
-command goes on.
+cannot be used are left out, and listed in OUT/bad_images.jsonl. After an interruption
+(exit status 130 after Ctrl-C, 143 after SIGTERM) the same command continues.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from rich.progress import track
 
 from saip_mm.datasets.packing import BAD, pack_shards
 from saip_mm.engine.config import add_options, training_images
+from saip_mm.engine.processes import stoppable
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,4 +73,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with stoppable('all whole shards are kept; rerun the command to continue'):
+        sys.exit(main())

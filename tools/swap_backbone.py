@@ -47,7 +47,7 @@ def summary(swapped: Swapped) -> str:
     )
     return (
         f'backbone: {swapped.report}\nlevels as before ({levels}); neck or heads were '
-        f'{how}\n{step}'
+        f'{how}\n{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
     )
 
 

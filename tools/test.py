@@ -3,17 +3,24 @@
 Configs may be of any of OpenMMLab's libraries. The figures are printed, and written to
 a folder with the time as its name in the work directory.
 """
+# ruff: noqa: E402
+
+import os
+import signal
+
+# Before the slow imports; background jobs ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
-import os
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
-from saip_mm.engine import SafeRunner, ending_together, use_cpu_processes
+from saip_mm.engine import SafeRunner, add_launcher, ending_together, set_launcher
 from saip_mm.engine.checkpoint import resolve_checkpoint
 from saip_mm.engine.config import add_options, load_config
+from saip_mm.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,9 +39,7 @@ def parse_args() -> argparse.Namespace:
         help='test with several views of every image, by the `tta_model` and '
         '`tta_pipeline` of the config',
     )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
-    )
+    add_launcher(parser)
     return parser.parse_args()
 
 
@@ -45,7 +50,6 @@ def configure(args: argparse.Namespace) -> Config:
         raise ValueError(
             f'{args.config} has no test_dataloader, so there is nothing to test with'
         )
-    cfg.launcher = args.launcher
     cfg.load_from = str(resolve_checkpoint(args.checkpoint))
     # The model is loaded whole: what it would be initialised from need not be there.
     if 'backbone' in cfg.model:
@@ -56,6 +60,7 @@ def configure(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    set_launcher(cfg, args)
     return cfg
 
 
@@ -71,11 +76,11 @@ def view_several_times(path: str, cfg: Config) -> None:
 def main() -> None:
     # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    cfg = configure(parse_args())
-    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
-        use_cpu_processes(cfg)
-    with ending_together():
-        SafeRunner.from_cfg(cfg).test()
+    args = parse_args()
+    with one_line_errors():
+        cfg = configure(args)
+        with ending_together():
+            SafeRunner.from_cfg(cfg).test()
 
 
 if __name__ == '__main__':

@@ -2,19 +2,42 @@
 
 Configs may be of any of OpenMMLab's libraries.
 """
+# ruff: noqa: E402
+
+import os
+import signal
+
+MAIN = os.getpid()
+
+
+def leave(number: int, frame: object) -> None:
+    """End a training that has nothing to save, and workers of its loaders."""
+    if os.getpid() == MAIN:
+        name = signal.Signals(number).name
+        message = f'stopped by {name}; rerun with --resume to continue\n'
+        os.write(2, message.encode())
+    os._exit(os.EX_TEMPFAIL)
+
+
+# Before the slow imports; SafeCheckpointHook takes over when training begins.
+for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    if signal.getsignal(each) != signal.SIG_IGN:  # as background jobs do with Ctrl-C
+        signal.signal(each, leave)
 
 import argparse
 import logging
-import os
-import signal
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
-from saip_mm.engine import choose_runner, ending_together, use_cpu_processes
+from saip_mm.engine import (
+    add_launcher,
+    choose_runner,
+    ending_together,
+    set_launcher,
+)
 from saip_mm.engine.config import add_options, load_config
-from saip_mm.engine.saving import INTERRUPTED, STOP_SIGNALS
+from saip_mm.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,16 +55,14 @@ def parse_args() -> argparse.Namespace:
         'directory, or from the start where there is none',
     )
     add_options(parser)
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
-    )
+    add_launcher(parser)
     return parser.parse_args()
 
 
 def configure(args: argparse.Namespace) -> Config:
     """The config with what the command line says."""
     cfg = load_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
+    set_launcher(cfg, args)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif 'work_dir' not in cfg:
@@ -53,16 +74,13 @@ def main() -> None:
     # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     logging.raiseExceptions = False  # a full disk would fill the terminal
-    for number in STOP_SIGNALS:  # until there is something to save
-        signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     args = parse_args()
-    cfg = configure(args)
-    if cfg.launcher == 'pytorch' and not torch.cuda.is_available():
-        use_cpu_processes(cfg)
-    with ending_together():
-        runner = choose_runner(cfg).from_cfg(cfg)
-        runner.go_on_from(args.resume)
-        runner.train()
+    with one_line_errors():
+        cfg = configure(args)
+        with ending_together():
+            runner = choose_runner(cfg).from_cfg(cfg)
+            runner.go_on_from(args.resume)
+            runner.train()
 
 
 if __name__ == '__main__':

@@ -1,9 +1,12 @@
 """Logging, probes, checkpoints and processes."""
 
 default_hooks = dict(
-    saip=dict(type='SAIPHook', momentum=0.996, end_momentum=1.0),
+    # The momenta, and the model's center_momentum, are for a global batch of 2048, and
+    # follow the real one. `max_start_share=0.001` lowers the teacher's where, with few
+    # images, more than that of its initial weights would be left in it at the end.
+    saip=dict(type='SAIPHook', momentum=0.996, end_momentum=1.0, base_batch_size=2048),
     logger=dict(type='LoggerHook', interval=50),
-    quarantine=dict(type='QuarantineHook', max_share=0.01),
+    quarantine=dict(type='QuarantineHook', max_share=0.01, max_few=10),
     finite=dict(type='FiniteGuard', max_in_row=10),
     collapse=dict(type='CollapseWatch'),
     # After every epoch, and within epochs of more than half an hour.

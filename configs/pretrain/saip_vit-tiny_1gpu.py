@@ -8,13 +8,19 @@ The weights are an exported or converted backbone (tools/export_backbone.py,
 tools/convert_checkpoint.py). Without any: `--cfg-options model.backbone.init_cfg=None`,
 and expect to need more epochs.
 
-What follows from a batch smaller than the recipe's 2048, and why. (For another batch,
-change `batch_size` below: the momenta are computed from it.)
+What follows from a batch smaller than the recipe's 2048, and why. All of it follows
+`train_dataloader.batch_size`, also on the command line and on several GPUs.
 
-- Learning rate ∝ batch: the same change of weights per image seen; auto_scale_lr does
-  it.
-- Teacher and centre momentum m → m^(batch / 2048): they then average over the same
-  number of images, not of steps (the scaling rule of arXiv 2307.13813).
+- Learning rate ∝ batch: the same change of weights per image seen (`auto_scale_lr`).
+- Teacher and center momentum m → m^(batch / 2048): they then average over the same
+  number of images, not of steps (`base_batch_size`, arXiv 2307.13813).
+- AdamW's betas stay those of the recipe.
+
+What follows from the number of images:
+
+- The teacher must leave its initial weights behind. In 100 epochs of 1,000 images the
+  recipe's momentum would keep nine tenths of them; it is lowered until 0.1 % is left
+  (`max_start_share`). From about 70,000 images on this changes nothing.
 - Outputs ∝ images: the recipe has one output per 15 images. With many more outputs most
   are never chosen by any image, and cost memory and time for nothing. 8192 fits about
   120,000 images; halve or double it to follow your own number.
@@ -22,21 +28,18 @@ change `batch_size` below: the momenta are computed from it.)
 
 _base_ = './saip_vit-tiny.py'
 
-batch_size = 256
-relative_batch = batch_size / 2048
-
 model = dict(
     backbone=dict(
         init_cfg=dict(
             type='Pretrained', checkpoint='checkpoints/vit-tiny.pth', prefix='backbone.'
         )
     ),
-    matching=dict(out_channels=8192, center_momentum=0.9**relative_batch),
+    matching=dict(out_channels=8192),
 )
 train_dataloader = dict(
-    batch_size=batch_size, dataset=dict(data_root='data/people', ann_file='')
+    batch_size=256, dataset=dict(data_root='data/people', ann_file='')
 )
-default_hooks = dict(saip=dict(momentum=0.996**relative_batch))
+default_hooks = dict(saip=dict(max_start_share=0.001))
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=5, convert_to_iter_based=True),

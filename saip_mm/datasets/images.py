@@ -2,13 +2,26 @@
 
 import errno
 import io
+import logging
 import os
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from mmengine.logging import print_log
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.gif', '.tif')
-EXTENSIONS += ('.tiff', '.jp2', '.ppm', '.pgm', '.pbm')
+from .metadata import drop_metadata, exif_orientation, has_metadata
+
+# Kinds of file that Pillow knows and nobody takes photographs in: documents, which
+# other programs would have to draw; kinds that it cannot decode; icons and textures.
+NO_PHOTOGRAPHS = {
+    *('EPS', 'PDF', 'WMF', 'BUFR', 'FITS', 'GRIB', 'HDF5', 'IPTC', 'MPEG', 'PALM'),
+    *('BLP', 'CUR', 'DDS', 'FLI', 'FTEX', 'GBR', 'ICNS', 'ICO', 'MSP', 'XBM', 'XPM'),
+}
+HEIF = {'.heic', '.heif', '.hif'}
 MAX_PIXELS = 50_000_000  # more would take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 
@@ -49,11 +62,16 @@ def refuse_outage(error: Exception, name: str | os.PathLike) -> None:
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read an image file as it is meant to be seen.
 
-    The image is turned upright by its EXIF tag. Transparent pixels are blended with
-    mid-grey (``BACKGROUND``). Of 16 bits per value the high byte is taken, so the whole
-    range is kept. CMYK becomes RGB without a colour profile; in a JPEG its inks are
-    taken to be inverted, as all programs write them. Of an animation or a file of
-    several pages the first image is taken.
+    The image is turned upright by its EXIF orientation, which is read as OpenCV reads
+    it, so that boxes lie as in MMDetection. OpenCV 4.12 obeys it in JPEG, PNG and TIFF
+    (it cannot read TIFF with orientations 5 to 8), OpenCV 4.13 in WebP as well. The
+    rotation that an AVIF file asks its decoder for is obeyed here; OpenCV leaves it
+    out. XMP and all other metadata are ignored, damaged or not.
+
+    Transparent pixels are blended with mid-grey (``BACKGROUND``). Of 16 bits per value
+    the high byte is taken, so the whole range is kept. CMYK becomes RGB without a color
+    profile; in a JPEG its inks are taken to be inverted, as all programs write them. Of
+    an animation or a file of several pages the first image is taken.
 
     Args:
         path: File that Pillow can open.
@@ -66,7 +84,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             damaged, it is far too large, or its values have no defined range.
         OSError: If the machine or its storage has failed.
     """
-    return _decode(path, path)
+    return _decode(partial(open, path, 'rb'), path)
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
@@ -79,7 +97,7 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     Raises:
         ImageError: If it cannot be used.
     """
-    return _decode(io.BytesIO(content), name)
+    return _decode(partial(io.BytesIO, content), name)
 
 
 def encode_image(image: np.ndarray) -> bytes:
@@ -93,14 +111,10 @@ def encode_image(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _decode(
-    file: str | os.PathLike | io.BytesIO, name: str | os.PathLike
-) -> np.ndarray:
+def _decode(open_file: Callable[[], BinaryIO], name: str | os.PathLike) -> np.ndarray:
     try:
-        with Image.open(file) as image:
-            _refuse_huge(image)
-            ImageOps.exif_transpose(image, in_place=True)
-            return np.array(_to_rgb(image))
+        with open_file() as file:
+            return _decode_file(file)
     except ImageError as error:
         raise ImageError(f'{name}: {error}') from None
     except FileNotFoundError as error:
@@ -122,13 +136,61 @@ def _decode(
         ) from error
 
 
+def _decode_file(file: BinaryIO) -> np.ndarray:
+    orientation = None
+    if has_metadata(file.read(32)):
+        file.seek(0)
+        content, orientation = drop_metadata(file.read())
+        file = io.BytesIO(content)
+    file.seek(0)
+    with Image.open(file) as image:
+        _refuse_huge(image)
+        _forget_metadata(image)
+        image.load()
+        if orientation is None:  # of kinds whose metadata Pillow reads without harm
+            exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
+            orientation = exif_orientation(exif)
+        return _turn(np.array(_to_rgb(image)), orientation)
+
+
+def _forget_metadata(image: Image.Image) -> None:
+    """Leave a TIFF's own orientation alone to Pillow, which turns it when it loads."""
+    image.info.pop('xmp', None)
+    if image.format == 'TIFF':
+        exif = image.getexif()
+        for directory in ExifTags.IFD:
+            exif.pop(directory, None)
+
+
+def _turn(image: np.ndarray, orientation: int | None) -> np.ndarray:
+    """Undo an EXIF orientation: 2 to 4 mirror or rotate, 5 to 8 swap sides first."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+def image_extensions() -> set[str]:
+    """Extensions of photographs that Pillow can read, its plugins included.
+
+    HEIC belongs to them after ``pillow_heif.register_heif_opener()``, for example.
+    """
+    extensions = Image.registered_extensions().items()
+    readable = {*Image.OPEN, 'MPO'}  # what opens JPEG opens MPO
+    return {name for name, kind in extensions if kind in readable - NO_PHOTOGRAPHS}
+
+
 def find_images(folder: str) -> list[str]:
     """List the images of a folder and all folders below, hidden ones left out.
 
-    Links are followed; a folder that is reached twice is listed once.
+    Links are followed; a folder that is reached twice is listed once. Other files are
+    counted in the log.
 
     Args:
-        folder: Folder to search for files with one of ``EXTENSIONS``.
+        folder: Folder to search for files with one of :func:`image_extensions`.
 
     Returns:
         Paths relative to the folder, in a fixed order.
@@ -138,7 +200,8 @@ def find_images(folder: str) -> list[str]:
     """
     if not os.path.isdir(folder):
         raise NotADirectoryError(f'{folder}: there is no such folder of images')
-    images, others, seen = [], 0, set()
+    extensions = image_extensions()
+    images, others, seen = [], Counter(), set()
     for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(path)) in seen:
             folders.clear()  # else a link to a folder above it would never end
@@ -146,19 +209,33 @@ def find_images(folder: str) -> list[str]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if name[0] != '.')
         below = os.path.relpath(path, folder) + os.sep if path != folder else ''
-        found = [
-            below + name
-            for name in sorted(files)
-            if name[0] != '.' and name.lower().endswith(EXTENSIONS)
-        ]
-        images += found
-        others += len(files) - len(found)
+        for name in sorted(name for name in files if name[0] != '.'):
+            extension = os.path.splitext(name)[1].lower()
+            if extension in extensions:
+                images.append(below + name)
+            else:
+                others[extension] += 1
     if not images:
         raise FileNotFoundError(
             f'{folder}: no images in it or in a folder below; looked for '
-            f'{" ".join(EXTENSIONS)}, and found {others} other files'
+            f'{" ".join(sorted(extensions))}, and found {_tell(others)}'
         )
+    if others:
+        level = logging.WARNING if HEIF & others.keys() else logging.INFO
+        line = f'{folder}: {len(images)} images; left out {_tell(others)}'
+        # Names need not be UTF-8, which a log has to be.
+        line = line.encode(errors='backslashreplace').decode()
+        print_log(line, logger='current', level=level)
     return images
+
+
+def _tell(others: Counter) -> str:
+    """How many files are no images, and how many of which extension."""
+    kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common(8)]
+    kinds += ['…'] if len(others) > 8 else []
+    hint = '; to read HEIC, Pillow needs pillow-heif' if HEIF & others.keys() else ''
+    listed = f' ({", ".join(kinds)}{hint})' if others else ''
+    return f'{others.total()} other files{listed}'
 
 
 def _refuse_huge(image: Image.Image) -> None:

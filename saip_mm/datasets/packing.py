@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from ..files import whole_file, write_text
 from ..engine.processes import forked_pool
+from ..files import whole_file, write_text
 from .images import ImageError
 from .people import PeopleDataset
 from .sharded_images import INDEX, PLAN, is_whole, litdata

@@ -4,17 +4,25 @@ Boxes are ``(x, y, w, h)`` in pixels of the photograph as it is seen, that is, a
 its EXIF orientation was applied: as annotation tools show it and MMDetection reads it.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from .coco import (
+    Box,
+    get_box,
+    get_file_name,
+    get_id,
+    get_records,
+    get_size,
+    is_crowd,
+    name_record,
+    read_coco,
+)
 from .images import ImageError, read_image
-
-Box = tuple[float, float, float, float]
 
 
 class PersonBox(NamedTuple):
@@ -58,7 +66,7 @@ def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
     """
     people, numbers = [], set()
     for person, annotation in _people(ann_file):
-        where = f'{ann_file}: annotation {annotation.get("id", annotation)}'
+        where = name_record(ann_file, 'annotation', annotation)
         flat = annotation.get('keypoints', [])
         try:
             keypoints = np.array(flat, np.float32).reshape(-1, 3)
@@ -83,25 +91,25 @@ def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
 
 def _people(ann_file: str) -> Iterator[tuple[PersonBox, dict]]:
     """People of an annotation file, with the annotation of each."""
-    content = _load_json(ann_file)
+    content = read_coco(ann_file)
     images = {}
-    for image in _records(content, 'images', ann_file):
-        where = f'{ann_file}: image {image.get("id", image)}'
-        image_id = _get(image, 'id', (int, str), where)
+    for image in get_records(content, 'images', ann_file):
+        where = name_record(ann_file, 'image', image)
+        image_id = get_id(image, 'id', where)
         if image_id in images:
             raise ValueError(f'{where} is there twice; give each its own id')
-        file_name = _get(image, 'file_name', str, where)
-        images[image_id] = (file_name, _size(image, where))
+        file_name = get_file_name(image, where)
+        images[image_id] = (file_name, get_size(image, where))
     person_ids = _person_ids(content, ann_file)
-    annotations = _records(content, 'annotations', ann_file)
+    annotations = get_records(content, 'annotations', ann_file)
     found = False
     for annotation in annotations:
-        where = f'{ann_file}: annotation {annotation.get("id", annotation)}'
-        if annotation.get('iscrowd') or (
-            person_ids and _get(annotation, 'category_id', int, where) not in person_ids
+        where = name_record(ann_file, 'annotation', annotation)
+        if is_crowd(annotation, where) or (
+            person_ids and get_id(annotation, 'category_id', where) not in person_ids
         ):
             continue
-        image_id = _get(annotation, 'image_id', (int, str), where)
+        image_id = get_id(annotation, 'image_id', where)
         if image_id not in images:
             raise ValueError(
                 f'{where} is of image {image_id}, which "images" does not have; add '
@@ -109,7 +117,7 @@ def _people(ann_file: str) -> Iterator[tuple[PersonBox, dict]]:
             )
         file_name, size = images[image_id]
         found = True
-        yield PersonBox(file_name, _box(annotation, where), size), annotation
+        yield PersonBox(file_name, get_box(annotation, where), size), annotation
     if not found:
         raise ValueError(
             f'{ann_file}: nobody in it; its {len(annotations)} annotations are of '
@@ -117,58 +125,14 @@ def _people(ann_file: str) -> Iterator[tuple[PersonBox, dict]]:
         )
 
 
-def _load_json(path: str) -> dict:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: there is no such annotation file')
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f'{path}: not a JSON file ({error}); export the annotations again'
-        ) from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'{path}: holds a {type(content).__name__}, not COCO-style annotations '
-            'with "images" and "annotations" (a list may be detections only)'
-        )
-    return content
-
-
-def _records(content: dict, key: str, ann_file: str) -> list[dict]:
-    records = content.get(key)
-    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-        raise ValueError(
-            f'{ann_file}: should have a list of objects "{key}", as COCO annotations; '
-            f'it has the keys {", ".join(content) or "none"}'
-        )
-    return records
-
-
-def _get(record: dict, key: str, kind: type | tuple, where: str) -> Any:
-    if not isinstance(record.get(key), kind):
-        raise ValueError(
-            f'{where}: "{key}" is {repr(record[key]) if key in record else "missing"}; '
-            'correct or remove the record'
-        )
-    return record[key]
-
-
-def _size(image: dict, where: str) -> tuple[int, int] | None:
-    if not (image.get('height') and image.get('width')):
-        return None
-    return _get(image, 'height', int, where), _get(image, 'width', int, where)
-
-
 def _person_ids(content: dict, ann_file: str) -> set:
     """Category ids that mean a person; empty where the file has no categories."""
     if not content.get('categories'):
         return set()
-    categories = _records(content, 'categories', ann_file)
     names = {}
-    for category in categories:
+    for category in get_records(content, 'categories', ann_file):
         where = f'{ann_file}: category {category.get("name")}'
-        names[_get(category, 'id', (int, str), where)] = category.get('name')
+        names[get_id(category, 'id', where)] = category.get('name')
     ids = {key for key, name in names.items() if str(name).lower() == 'person'}
     if not ids:
         raise ValueError(
@@ -176,20 +140,6 @@ def _person_ids(content: dict, ann_file: str) -> set:
             f'{", ".join(map(str, names.values()))}; rename the one of people'
         )
     return ids
-
-
-def _box(annotation: dict, where: str) -> Box:
-    box = _get(annotation, 'bbox', list, where)
-    if (
-        len(box) != 4
-        or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in box)
-        or min(box[2:]) < 0
-    ):
-        raise ValueError(
-            f'{where}: "bbox" should be [x, y, width, height], four finite numbers of '
-            f'which the last two are not negative; it is {box}; correct or remove it'
-        )
-    return tuple(box)
 
 
 def large_enough(
@@ -252,6 +202,11 @@ def read_photograph(path: str, size: tuple[int, int] | None) -> np.ndarray:
     return image
 
 
+def photograph_path(folder: str, img_path: str) -> str:
+    """Where a photograph is, whose path is absolute, below ``~`` or below a folder."""
+    return os.path.join(folder, os.path.expanduser(img_path))
+
+
 def find_missing(folder: str, paths: Iterable[str]) -> list[int]:
     """Positions of the paths, relative to a folder, that do not exist.
 
@@ -262,7 +217,7 @@ def find_missing(folder: str, paths: Iterable[str]) -> list[int]:
     for position, path in enumerate(paths):
         below, _, name = path.rpartition('/')  # os.path.split is three times slower
         if below not in listed:
-            listed[below] = _names(os.path.join(folder, below))
+            listed[below] = _names(photograph_path(folder, below))
         if name not in listed[below]:
             missing.append(position)
     return missing

@@ -1,5 +1,6 @@
 """Real images of people, one person each."""
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +9,19 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
+from ..files import read_text
 from .images import ImageError, find_images, read_image
 from .people import PeopleDataset
 from .person_boxes import (
     crop_person,
     find_missing,
     large_enough,
+    photograph_path,
     read_person_boxes,
     read_photograph,
 )
+
+MIN_BOX, MIN_IMAGE = (64, 32), (16, 8)  # (h, w) in pixels
 
 
 @DATASETS.register_module()
@@ -43,6 +48,8 @@ class PersonImages(PeopleDataset):
             and height of the box. Of no concern without annotations.
         min_size: ``(h, w)`` in pixels. Smaller boxes, without margin and as far as
             they lie in the photograph, are skipped. A smaller image is an error.
+            Defaults to (64, 32) with annotations; else to (16, 8), since somebody has
+            chosen these images, and views enlarge them.
         pipeline: See :class:`PeopleDataset`.
         scenes: See :class:`PeopleDataset`.
     """
@@ -53,7 +60,7 @@ class PersonImages(PeopleDataset):
         ann_file: str = '',
         data_prefix: dict | None = None,
         margin: float = 0.1,
-        min_size: tuple[int, int] = (64, 32),
+        min_size: tuple[int, int] | None = None,
         pipeline: tuple = (),
         scenes: dict | None = None,
     ) -> None:
@@ -68,7 +75,10 @@ class PersonImages(PeopleDataset):
         if margin < 0:
             raise ValueError(f'PersonImages: margin should be at least 0, not {margin}')
         self.margin = margin
-        self.min_size = tuple(min_size)
+        data_prefix = dict(img_path=os.path.expanduser(data_prefix['img_path']))
+        data_root, ann_file = map(os.path.expanduser, (data_root, ann_file))
+        annotated = ann_file.endswith('.json')
+        self.min_size = tuple(min_size or (MIN_BOX if annotated else MIN_IMAGE))
         super().__init__(pipeline, scenes, data_root, ann_file, data_prefix)
 
     @property
@@ -91,10 +101,8 @@ class PersonImages(PeopleDataset):
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'{self.ann_file}: there is no such list of images')
         # File names need not be UTF-8: surrogateescape is what os.fsdecode does.
-        with open(
-            self.ann_file, encoding='utf-8-sig', errors='surrogateescape'
-        ) as file:
-            lines = [line.strip() for line in file]
+        text = read_text(self.ann_file, errors='surrogateescape')
+        lines = [line.strip() for line in io.StringIO(text, newline=None)]
         numbers = [i for i, line in enumerate(lines) if line and line[0] != '#']
         if not numbers:
             raise ValueError(
@@ -137,7 +145,7 @@ class PersonImages(PeopleDataset):
             )
 
     def load_image(self, data_info: dict) -> np.ndarray:
-        path = os.path.join(self.folder, data_info['img_path'])
+        path = photograph_path(self.folder, data_info['img_path'])
         if 'box' in data_info:
             image = read_photograph(path, data_info['size'])
             image = crop_person(image, data_info['box'], self.margin)
@@ -157,10 +165,10 @@ class PersonImages(PeopleDataset):
         if 'box' in data_info:
             return super().load_file(data_info)
         self.load_image(data_info)  # an error if it cannot be used
-        return Path(self.folder, data_info['img_path']).read_bytes()
+        return Path(photograph_path(self.folder, data_info['img_path'])).read_bytes()
 
     def source(self, data_info: dict) -> str:
-        path = os.path.join(self.folder, data_info['img_path'])
+        path = photograph_path(self.folder, data_info['img_path'])
         if 'box' not in data_info:
             return path
         return f'{path}, box (x, y, w, h) = {data_info["box"]}'

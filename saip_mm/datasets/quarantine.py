@@ -28,12 +28,16 @@ class Quarantine:
         path: The file; what is in it already counts.
         total: Images of the data set.
         max_share: Share of them that may be bad.
+        max_few: Number of them that may be bad in any case, if that is not more than
+            half of them.
     """
 
-    def __init__(self, path: str | os.PathLike, total: int, max_share: float) -> None:
+    def __init__(
+        self, path: str | os.PathLike, total: int, max_share: float, max_few: int = 0
+    ) -> None:
         self.path = Path(path)
         self.total = total
-        self.max_share = max_share
+        self.most = max(int(max_share * total), min(max_few, total // 2))
         self.known: set[int] = set()
         self._read = 0  # bytes of the file
 
@@ -52,7 +56,7 @@ class Quarantine:
             RGB image, uint8 ``[H, W, 3]``.
 
         Raises:
-            TooManyBadImages: If more than ``max_share`` of all images are bad.
+            TooManyBadImages: If more images are bad than may be.
         """
         rng = None
         while True:
@@ -76,12 +80,12 @@ class Quarantine:
         except OSError as error:  # on a full disk, say
             print_log(f'{self.path}: {error}; not listed: {reason}', 'current', ERROR)
             self.known.add(index)
-        if len(self.known) > self.max_share * self.total:
+        if len(self.known) > self.most:
             raise TooManyBadImages(
-                f'{len(self.known)} of {self.total} images cannot be used, more than '
-                f'max_share={self.max_share}. {self.path} lists them with the '
-                f'reasons; the last one: {reason}. Mend them, remove that file, and go '
-                'on with --resume'
+                f'{len(self.known)} of {self.total} images cannot be used, and at most '
+                f'{self.most} may be bad. {self.path} lists them with the reasons; the '
+                f'last one: {reason}. Repair them, delete that file and continue with '
+                '--resume, or raise default_hooks.quarantine.max_share'
             )
 
     def _list(self, index: int, reason: str) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from .images import ImageError, decode_image, refuse_outage
@@ -37,6 +38,8 @@ class ShardedImages(PeopleDataset):
             knows (``s3://…``, ``gs://…``). Of an object store single images are
             fetched; a copy on a local disk is faster.
         cache_dir: Local folder for what has to be kept of an object store.
+        ann_file: Not used, since shards hold the images that were packed; the log says
+            so. A config for ``PersonImages`` may have one.
         pipeline: See :class:`PeopleDataset`.
         scenes: See :class:`PeopleDataset`.
 
@@ -49,9 +52,16 @@ class ShardedImages(PeopleDataset):
         self,
         data_root: str,
         cache_dir: str | None = None,
+        ann_file: str = '',
         pipeline: tuple = (),
         scenes: dict | None = None,
     ) -> None:
+        if ann_file:
+            print_log(
+                f'{data_root}: ann_file={ann_file!r} is not used; these shards are of '
+                'the images that were packed',
+                'current',
+            )
         self.remote = _is_address(data_root)
         if self.remote and not cache_dir:
             raise ValueError(

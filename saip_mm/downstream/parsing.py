@@ -8,6 +8,7 @@ from mmseg.datasets import LIPDataset
 from mmseg.models import SegTTAModel
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
+from PIL import Image
 from torch import nn
 
 
@@ -51,10 +52,12 @@ class ParsingTTAModel(SegTTAModel):
 
 @TRANSFORMS.register_module()
 class CheckLabels(BaseTransform):
-    """Stops at a label map with labels that the classes do not know.
+    """Checks that a label map is one of its image and of the classes.
 
-    Such a label is a wrong class on a CPU, and ends a GPU's training without a word
-    about the file.
+    MMSegmentation resizes image and map together, whatever their sizes are, and wraps
+    labels over 255 around. A label without a class is a wrong class on a CPU, and ends
+    a GPU's training without naming the file. Comes right after ``LoadAnnotations``, in
+    every pipeline.
 
     Args:
         num_classes: Labels are 0 to ``num_classes - 1``, and 255 to be ignored.
@@ -64,14 +67,35 @@ class CheckLabels(BaseTransform):
         self.num_classes = num_classes
 
     def transform(self, results: dict) -> dict:
-        """Look at ``results['gt_seg_map']``, uint8 [h, w], and change nothing."""
-        labels = np.unique(results['gt_seg_map'])
-        unknown = labels[(labels >= self.num_classes) & (labels != 255)]
+        """Look at ``results['gt_seg_map']``, uint8 [h, w], and change nothing.
+
+        Raises:
+            ValueError: If it has another size than the image, more than two dimensions,
+                or unknown labels. The file is named.
+        """
+        labels, path = results['gt_seg_map'], results['seg_map_path']
+        with Image.open(path) as file:
+            if file.mode not in ('1', 'L', 'P'):  # those of one byte per pixel
+                labels = np.asarray(file)
+        if labels.ndim != 2:
+            raise ValueError(
+                f'{path}: a label map has one number per pixel, and this one has '
+                f'{labels.shape[-1]}; save it as grayscale or palette PNG'
+            )
+        height, width = results['ori_shape'][:2]
+        if labels.shape != (height, width):
+            raise ValueError(
+                f'{path}: is {labels.shape[0]}x{labels.shape[1]} pixels (h x w), but '
+                f'{results["img_path"]} is {height}x{width} once its EXIF orientation '
+                'is applied; use the label map of this image, at its size and upright'
+            )
+        found = np.unique(labels)
+        unknown = found[((found < 0) | (found >= self.num_classes)) & (found != 255)]
         if len(unknown):
             raise ValueError(
-                f'{results["seg_map_path"]}: labels {unknown.tolist()} are none of 0 '
-                f'to {self.num_classes - 1}, nor 255 (ignored). Is it a map of these '
-                'classes, and not of instances or of colours?'
+                f'{path}: labels {unknown.tolist()} are none of 0 to '
+                f'{self.num_classes - 1}, nor 255 (ignored). Is it a map of these '
+                'classes, and not of instances or of colors?'
             )
         return results
 

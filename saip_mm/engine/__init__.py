@@ -1,9 +1,10 @@
 from .guards import CollapseWatch, FiniteGuard
 from .hooks import QuarantineHook, SAIPHook
+from .launching import add_launcher, set_launcher
 from .loops import AccumulatingTrainLoop
 from .optimizer import BFloat16OptimWrapper, LayerDecay, WeightDecayGroups
 from .processes import ending_together
-from .runner import PretrainingRunner, SafeRunner, choose_runner, use_cpu_processes
+from .runner import PretrainingRunner, SafeRunner, choose_runner
 from .saving import SafeCheckpointHook
 from .visualizer import SafeVisualizer
 
@@ -20,7 +21,8 @@ __all__ = [
     'SafeRunner',
     'SafeVisualizer',
     'WeightDecayGroups',
+    'add_launcher',
     'choose_runner',
     'ending_together',
-    'use_cpu_processes',
+    'set_launcher',
 ]

@@ -2,7 +2,7 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mmpretrain.models.backbones import VisionTransformer
@@ -21,6 +21,25 @@ _TELLING = {
 PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
 _IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 _IN_LAYER = re.compile(r'layers\.\d{1,6}\.')
+# Tensors that features do not depend on: classifiers, decoders, heads and averages of
+# other trainings, SAIP's norm of middle tokens, and whole objectives that a model of
+# SAIP may be built without. `ln1` is for models that are built with final_norm=False.
+HARMLESS = re.compile(
+    r'(head\w*|fc|pre_logits|attn_pool|projector|predictor|ln1|(middle|inter)_norm|'
+    r'matching|reconstruction|search|teacher\.projector|data_preprocessor)\.'
+    r'|decoder_|ema_|(mask_token|masked_embed)$'
+)
+# What makes another function of a ViT, by the names of its tensors.
+_OTHER_FUNCTIONS = (
+    ('LayerScale', r'\b(ls[12]?|gamma_?[12])\b|\.layer_scale'),
+    ('register tokens', r'^(reg_token|register_tokens?|storage_tokens)$'),
+    ('normalized queries and keys', r'\.[qk]_norm\.'),
+    ('a norm before the first block', r'^(norm_pre|pre_norm|ln_pre)\.'),
+    ('pooling before the final norm', r'^(fc_norm|ln2)\.'),
+    ('a distillation token', r'^dist_token$'),
+    ('gated linear units', r'\.(w12|w3|fc1_[gx])\.'),
+    ('relative positions', r'rel(ative)?_pos|\brope\b'),
+)
 
 
 @dataclass
@@ -115,6 +134,8 @@ def choose_backbone(
     Raises:
         ValueError: If the checkpoint does not hold it.
     """
+    if role not in (None, *PREFIXES):
+        raise ValueError(f'role={role!r} is not one of {", ".join(PREFIXES)}')
     names = state_dict_of(checkpoint)
     if any(name.startswith(PREFIXES['teacher']) for name in names):
         role = role or 'teacher'
@@ -126,6 +147,17 @@ def choose_backbone(
             f'has no {role}, only one backbone (role: {own_role}): omit the role'
         )
     return backbone, own_role
+
+
+def other_functions(names: Iterable[str]) -> str:
+    """What the names of a ViT's tensors show that SAIPViT does not compute."""
+    names = list(names)
+    found = []
+    for what, pattern in _OTHER_FUNCTIONS:
+        named = [name for name in names if re.search(pattern, name)]
+        more = f' and {len(named) - 1} more' if len(named) > 1 else ''
+        found += [f'{what} ({named[0]}{more})'] if named else []
+    return ', '.join(found)
 
 
 def colours(checkpoint: Mapping, backbone: Backbone) -> dict[str, list[float]]:
@@ -159,9 +191,11 @@ def architecture_of(backbone: Backbone) -> dict:
         ValueError: If a tensor that shows a size is missing, or the heads are unknown.
     """
     tensors = backbone.tensors
+    if others := other_functions(tensors):
+        raise ValueError(f'is not a plain ViT with a class token: it has {others}')
     for name, ndim in _TELLING.items():
         if name not in tensors or tensors[name].ndim != ndim:
-            raise ValueError(f'is not a ViT with a class token: it lacks {name}')
+            raise ValueError(f'is not a plain ViT with a class token: it lacks {name}')
     layers = {int(name.split('.')[1]) for name in tensors if _IN_LAYER.match(name)}
     if layers != set(range(len(layers))):
         raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')

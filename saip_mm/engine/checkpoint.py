@@ -5,6 +5,7 @@ projects are the business of :mod:`saip_mm.engine.convert`.
 """
 
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,20 @@ from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
-from .backbone import Backbone, architecture_of, find_backbone, with_metadata
+from .backbone import (
+    HARMLESS,
+    Backbone,
+    architecture_of,
+    find_backbone,
+    other_functions,
+    with_metadata,
+)
 from .checkpoint_file import read_checkpoint, resolve_checkpoint, write_checkpoint
 from .convert import Grid
+
+# New in the module: colors come from its config, `ln2` norms what a pooled readout
+# trains.
+_MAY_BE_MISSING = re.compile(r'data_preprocessor\.|ln2\.')
 
 __all__ = [
     'LoadReport',
@@ -39,11 +51,14 @@ class LoadReport:
     Attributes:
         resized: (name, source grid, target grid) of resized positions.
         mismatched: (name, shape in the file, shape in the module).
+        left_out: Tensors that the module does not need.
+        unexpected: Tensors without which this is another function.
     """
 
     matched: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     resized: list[tuple[str, Grid, Grid]] = field(default_factory=list)
     mismatched: list[tuple[str, tuple, tuple]] = field(default_factory=list)
 
@@ -61,6 +76,7 @@ class LoadReport:
         for word, names in (
             ('missing', self.missing),
             ('unexpected', self.unexpected),
+            ('left out', self.left_out),
             ('resized', resized),
             ('of another shape', mismatched),
         ):
@@ -108,38 +124,81 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
     that the state dict's metadata names. On an error ``module`` stays as it was.
 
     Raises:
-        ValueError: If nothing matches, a shape or the number of attention heads
-            differs, or the patch grid of the positions is unknown.
+        ValueError: As :func:`compare_weights`, and if the number of attention heads
+            differs or the patch grid of the positions is unknown.
     """
-    weights, resized = _fit_positions(module, state_dict)
-    report = compare_weights(module, weights)
-    report.resized = resized
+    weights, report = fit_weights(module, state_dict)
     module.load_state_dict(weights, strict=False)
     return report
 
 
-def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
-    """Report how weights would fit into ``module``, by names and shapes.
+def fit_weights(
+    module: nn.Module, state_dict: Mapping[str, Tensor]
+) -> tuple[OrderedDict[str, Tensor], LoadReport]:
+    """A state dict with positions for ``module``'s ViTs, and how it fits.
 
     Raises:
-        ValueError: If nothing matches or a shape differs.
+        ValueError: As :func:`load_weights`.
+    """
+    report = compare_weights(module, state_dict)
+    weights, report.resized = _fit_positions(module, state_dict)
+    return weights, report
+
+
+def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
+    """Judge whether weights make ``module`` the function that they were trained as.
+
+    Tensors that are left over are refused unless they are known to be harmless. ViTs
+    may differ in their number of positions, which can be resized.
+
+    Raises:
+        ValueError: If a tensor is missing, left over, of another shape or not finite.
     """
     wanted = module.state_dict()
     report = LoadReport()
+    positions = {
+        f'{prefix}.pos_embed'.lstrip('.')
+        for prefix, vit in module.named_modules()
+        if isinstance(vit, VisionTransformer)
+    }
     for name, target in wanted.items():
         if name not in weights:
             report.missing.append(name)
-        elif weights[name].shape != target.shape:
-            shapes = tuple(weights[name].shape), tuple(target.shape)
+            continue
+        shapes = tuple(weights[name].shape), tuple(target.shape)
+        resizable = name in positions and shapes[0][::2] == shapes[1][::2]
+        if shapes[0] != shapes[1] and not resizable:
             report.mismatched.append((name, *shapes))
         else:
             report.matched.append(name)
-    report.unexpected = [name for name in weights if name not in wanted]
-    if report.mismatched:
-        raise ValueError(f'does not fit this {type(module).__name__}: {report}')
+    for name in weights:
+        if name not in wanted:
+            harmless = HARMLESS.match(name)
+            (report.left_out if harmless else report.unexpected).append(name)
+    kind = type(module).__name__
     if not report.matched:
-        raise ValueError(f'nothing in it fits {type(module).__name__}: {report}')
+        raise ValueError(f'nothing in it fits {kind}: {report}')
+    missing = [name for name in report.missing if not _MAY_BE_MISSING.match(name)]
+    if missing or report.unexpected or report.mismatched:
+        others = other_functions(report.unexpected)
+        raise ValueError(
+            f'does not fit this {kind}'
+            + (f', because it has {others}' if others else '')
+            + f': {report}'
+        )
+    check_finite({name: weights[name] for name in report.matched})
     return report
+
+
+def check_finite(weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        ValueError: If there are any; the tensors are named.
+    """
+    broken = [n for n, tensor in weights.items() if not tensor.float().isfinite().all()]
+    if broken:
+        raise ValueError(f'holds NaN or infinity in {_some(broken)}')
 
 
 def fit_backbone(
@@ -171,9 +230,7 @@ def fit_backbone(
     with torch.device('meta'):
         vit = VisionTransformer(arch, img_size, patch)
     weights = with_metadata(backbone.tensors, '', backbone.grid, arch['num_heads'])
-    weights, resized = _fit_positions(vit, weights)
-    report = compare_weights(vit, weights)
-    report.resized = resized
+    weights, report = fit_weights(vit, weights)
     fitting = {name: weights[name] for name in report.matched}
     grid = tuple(vit.patch_resolution)
     return Backbone(fitting, grid, arch['num_heads'], backbone.meta), report

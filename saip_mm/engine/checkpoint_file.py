@@ -17,6 +17,15 @@ from torch import Tensor
 
 from ..files import whole_file
 
+_ADDRESS = re.compile(r'[a-z][\w.+-]+:')  # two letters: `C:` is a drive
+# How files begin that are given as checkpoints by mistake.
+_OTHER_FILES = (
+    (b'\xff\xd8\xff', 'a JPEG image'),
+    (b'\x89PNG', 'a PNG image'),
+    (b'\x89HDF', 'an HDF5 file'),
+    (b'\x1f\x8b', 'a gzip archive'),
+    (b'%PDF', 'a PDF'),
+)
 _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
 
 
@@ -71,13 +80,19 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
     """The checkpoint file meant by ``path``: itself, or a work directory's latest.
 
     Args:
-        path: A file, a work directory, or the ``last_checkpoint`` file in one.
+        path: A file, a work directory, or the ``last_checkpoint`` file in one. ``~``
+            is the home directory.
 
     Raises:
         FileNotFoundError: If there is no such file, or the work directory's
             ``last_checkpoint`` does not lead to one.
     """
-    path = Path(path)
+    given, path = os.fspath(path), Path(path).expanduser()
+    if _ADDRESS.match(given) and not path.exists():
+        raise FileNotFoundError(
+            f'{given} is an address, and nothing is downloaded: download the file '
+            'yourself and give its path'
+        )
     if path.is_dir():
         if not (path / 'last_checkpoint').is_file():
             raise FileNotFoundError(
@@ -149,11 +164,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
                 'tensors and plain data are read, so that nothing in a file is run. '
                 'If you trust its origin, save its state dict alone'
             ) from error
-        size = path.stat().st_size
-        raise ValueError(
-            f'{path} ({size} bytes) is damaged, incomplete or not a checkpoint: '
-            f'{_first_line(error)}'
-        ) from error
+        raise ValueError(f'{path} {_what_is_wrong(path, error)}') from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
             f'{path} holds no state dict but a {type(checkpoint).__name__}'
@@ -167,12 +178,33 @@ def _read_safetensors(path: Path) -> dict:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except Exception as error:
-        raise ValueError(
-            f'{path} is damaged, incomplete or not a safetensors file: '
-            f'{_first_line(error)}'
-        ) from error
+        raise ValueError(f'{path} {_what_is_wrong(path, error)}') from error
     return dict(
         state_dict=tensors, meta={key: _decoded(v) for key, v in metadata.items()}
+    )
+
+
+def _what_is_wrong(path: Path, error: Exception) -> str:
+    """What a file is that cannot be read as a checkpoint."""
+    with open(path, 'rb') as file:
+        head = file.read(256)
+    for magic, kind in _OTHER_FILES:
+        if head.startswith(magic):
+            return f'is {kind}, not a checkpoint'
+    if path.suffix == '.onnx':
+        return 'is an ONNX network: give the checkpoint that it was exported from'
+    if path.suffix == '.safetensors' and head.startswith(b'PK'):
+        return 'was written by torch.save: rename it to end in .pth'
+    if path.suffix != '.safetensors' and head[8:10] == b'{"':
+        return 'is a safetensors file: rename it to end in .safetensors'
+    text = head.decode(errors='ignore').strip()
+    if text and all(each.isprintable() or each.isspace() for each in text):
+        begin = text.splitlines()[0][:60]
+        return f'is text, not a checkpoint: it begins with {begin!r}'
+    size = path.stat().st_size
+    return (
+        f'({size} bytes) is damaged, incomplete or not a checkpoint: '
+        f'{_first_line(error)}'
     )
 
 

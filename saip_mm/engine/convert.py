@@ -3,8 +3,10 @@
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from logging import WARNING
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 Grid = tuple[int, int]
@@ -62,6 +64,11 @@ STUDENT_TO_TEACHER: Table = (
     (r'^matching\.projector\.', 'teacher.projector.'),
 )
 
+# Where a file keeps weights. Averages (EMA) come first, as in timm: they are what was
+# evaluated. MMEngine keeps its average under `state_dict`.
+_PLACES = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'ema_state_dict')
+_OF_SAIP = re.compile(r'cs[mrs]_decoder\.|backbone\.inter_norm\.')
+
 
 def rename(names: Iterable[str], table: Table) -> dict[str, str]:
     """New names by old name: every rule of ``table`` in turn, on each name."""
@@ -82,15 +89,23 @@ def rename_tensors(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Ten
 def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     """The tensors of a checkpoint: under ``state_dict``, under ``model``, or bare.
 
-    The ``module.`` that a data-parallel wrapper leaves before names is removed.
+    An exponential moving average beside them (``state_dict_ema``, ``model_ema``) is
+    preferred; the log says which was taken. The ``module.`` that a data-parallel
+    wrapper leaves before names is removed.
 
     Raises:
         ValueError: If there are no tensors in any of these places, or unusual ones.
     """
-    for place in ('state_dict', 'model'):
-        if isinstance(checkpoint.get(place), Mapping):
-            checkpoint = checkpoint[place]
-            break
+    places = [place for place in _PLACES if _holds_tensors(checkpoint.get(place))]
+    if len(places) > 1:
+        print_log(
+            f'weights taken from {places[0]!r}, not from '
+            + ', '.join(map(repr, places[1:])),
+            'current',
+            WARNING,
+        )
+    if places:
+        checkpoint = checkpoint[places[0]]
     state_dict = OrderedDict(
         (re.sub(r'^module\.', '', name), tensor)
         for name, tensor in checkpoint.items()
@@ -149,38 +164,42 @@ def from_official(
     return state_dict
 
 
-def official_roles(
-    checkpoint: Mapping,
-) -> tuple[dict[str, Mapping], Tensor | None]:
-    """Student and teacher of an authors' checkpoint, by role, and its centre if kept.
+def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
+    """The state dicts of student and teacher, by role, in a checkpoint of SAIP or DINO.
 
     Raises:
-        ValueError: If it has neither, or they are not SAIP's.
+        ValueError: If it has neither, or they hold no ViT.
     """
     roles = {
-        role: checkpoint[role]
+        role: state_dict_of(checkpoint[role])
         for role in ('student', 'teacher')
-        if isinstance(checkpoint.get(role), Mapping)
+        if _holds_tensors(checkpoint.get(role))
     }
-    names = [name for role in roles.values() for name in state_dict_of(role)]
-    if not any(name.startswith('backbone.blocks.') for name in names):
-        raise ValueError("is not the authors' SAIP: no student or teacher with a ViT")
+    if not any('blocks.' in name for names in roles.values() for name in names):
+        raise ValueError('has no student or teacher with a ViT')
+    return roles
+
+
+def center_of(checkpoint: Mapping) -> Tensor | None:
+    """The center of the matching loss in the authors' checkpoint, if it is kept."""
     centers = [
         kept['center']
         for kept in (checkpoint, *checkpoint.values())
         if isinstance(kept, Mapping) and isinstance(kept.get('center'), Tensor)
     ]
-    return roles, centers[0] if centers else None
+    return centers[0] if centers else None
 
 
 def source_of(checkpoint: Mapping) -> str:
-    """Whose names a checkpoint uses: ``saip``, ``mae``, ``timm`` or ``mm``.
+    """Whose names a checkpoint uses: ``saip``, ``dino``, ``mae``, ``timm`` or ``mm``.
 
     Raises:
         ValueError: If it is none of them.
     """
-    if 'teacher' in checkpoint or 'student' in checkpoint:
-        return 'saip'
+    if any(_holds_tensors(checkpoint.get(role)) for role in ('student', 'teacher')):
+        roles = roles_of(checkpoint).values()
+        saip = any(_OF_SAIP.match(name) for names in roles for name in names)
+        return 'saip' if saip else 'dino'
     names = [re.sub(r'^backbone\.', '', name) for name in state_dict_of(checkpoint)]
     if 'decoder_embed.weight' in names:
         return 'mae'
@@ -189,8 +208,15 @@ def source_of(checkpoint: Mapping) -> str:
     if 'layers.0.ln1.weight' in names:
         return 'mm'
     raise ValueError(
-        "has the names of neither the authors' SAIP, timm (DeiT), MAE nor MMPretrain; "
+        "has the names of neither the authors' SAIP, DINO, timm (DeiT), MAE nor "
+        'MMPretrain; '
         f'they begin with {", ".join(sorted({n.split(".")[0] for n in names})[:8])}'
+    )
+
+
+def _holds_tensors(part: object) -> bool:
+    return isinstance(part, Mapping) and any(
+        isinstance(each, Tensor) for each in part.values()
     )
 
 

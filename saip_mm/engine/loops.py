@@ -84,15 +84,23 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
     def _compare_data(self) -> None:
         """Whether all processes go on from one place, with the data there were."""
-        places = set(all_gather_object((self.epoch, self.iter)))
-        if len(places) > 1:
-            raise RuntimeError(
-                f'processes would go on from different steps, (epoch, step) = '
-                f'{sorted(places)}: is work_dir the same folder for all of them?'
-            )
+        images = len(self.dataloader.dataset)
+        same = {
+            'step: is work_dir the same folder for all of them?': self.iter,
+            'number of images: is the data the same for all of them?': images,
+            'batch size: set train_dataloader.batch_size': self.dataloader.batch_size,
+            'seed: set randomness.diff_rank_seed=False (images and scales are drawn '
+            'from the seed, and views differ anyway)': self.runner.seed,
+        }
+        found = all_gather_object(list(same.values()))
+        for what, values in zip(same, zip(*found, strict=True), strict=True):
+            if len(set(values)) > 1:
+                raise ValueError(
+                    f'processes have {", ".join(map(str, values))} as their {what}'
+                )
         hub = self.runner.message_hub
         now = dict(
-            images=len(self.dataloader.dataset),
+            images=images,
             global_batch=self.dataloader.batch_size * get_world_size(),
         )
         for name, value in now.items():
@@ -164,10 +172,10 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
 
 def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:
-    """Let a worker of the loader be deaf to what tells the training to stop.
+    """Let a worker of the loader ignore what tells the training to stop.
 
-    Schedulers tell it to all processes, and the training still has to end its step.
-    Once it has, Python ends workers by the same signal.
+    Schedulers signal all processes, a terminal those in its foreground, and the
+    training still has to finish its step. Once it has, Python ends workers by SIGTERM.
     """
 
     def leave(*_) -> None:
@@ -176,6 +184,7 @@ def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if then is not None:
         then(worker)
 

@@ -51,14 +51,24 @@ class LayerDecay(WeightDecayGroups):
     OpenMMLab libraries, as ``constructor='mmpretrain.LayerDecay'`` with
     ``paramwise_cfg=dict(_delete_=True, decay_rate=0.75, no_decay=[names])``, if their
     backbone has MMPretrain's ``get_layer_depth``, as ``SAIPViT`` has.
+
+    MMEngine's ``custom_keys=dict(KEY=dict(lr_mult=…, decay_mult=…))`` may be given as
+    well, for parameters outside the backbone: the longest KEY that is a part of the
+    parameter's name counts.
     """
 
     def _validate_cfg(self) -> None:
-        if set(self.paramwise_cfg) != {'decay_rate', 'no_decay'}:
+        if set(self.paramwise_cfg) - {'custom_keys'} != {'decay_rate', 'no_decay'}:
             raise ValueError(
                 'LayerDecay takes paramwise_cfg=dict(_delete_=True, decay_rate=RATE, '
                 f'no_decay=[names]), not {dict(self.paramwise_cfg)}'
             )
+        for key, mults in self.paramwise_cfg.get('custom_keys', {}).items():
+            if set(mults) - {'lr_mult', 'decay_mult'}:
+                raise ValueError(
+                    f'LayerDecay: custom_keys[{key!r}] takes lr_mult and decay_mult, '
+                    f'not {dict(mults)}'
+                )
         if not 0 < self.paramwise_cfg['decay_rate'] <= 1:
             raise ValueError(
                 f'decay_rate={self.paramwise_cfg["decay_rate"]}: give more than 0 and '
@@ -77,12 +87,22 @@ class LayerDecay(WeightDecayGroups):
         groups = {}
         for name, parameter in _trained(module):
             depth, depths = backbone.get_layer_depth(name, 'backbone.')
-            key = depths - 1 - depth, self._is_exempt(name, parameter)
+            mults = self._custom(name)
+            decay = mults.get('decay_mult', not self._is_exempt(name, parameter))
+            key = depths - 1 - depth, not decay, mults.get('lr_mult', 1), decay
             groups.setdefault(key, []).append(parameter)
-        for (below_head, exempt), parameters in sorted(groups.items()):
-            lr = self.base_lr * self.paramwise_cfg['decay_rate'] ** below_head
-            decay = dict(weight_decay=0.0) if exempt else {}
-            params.append(dict(params=parameters, lr=lr, **decay))
+        for (below_head, _, mult, decay), parameters in sorted(groups.items()):
+            lr = self.base_lr * self.paramwise_cfg['decay_rate'] ** below_head * mult
+            own = {} if decay == 1 else dict(weight_decay=(self.base_wd or 0.0) * decay)
+            params.append(dict(params=parameters, lr=lr, **own))
+
+    def _custom(self, name: str) -> dict:
+        """The entry of ``custom_keys`` for a parameter."""
+        keys = self.paramwise_cfg.get('custom_keys', {})
+        found = [
+            key for key in keys if key in name and not name.startswith('backbone.')
+        ]
+        return keys[max(found, key=len)] if found else {}
 
 
 def _trained(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -1,6 +1,10 @@
-"""What several processes tell each other."""
+"""What several processes tell each other, and how programs end when told to."""
 
+import atexit
+import multiprocessing
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,23 +42,31 @@ class Agreement:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """Lets processes that have done their work wait for each other, and then hang up.
+    """Lets processes that have done their work wait for each other, and ends them.
 
-    One that leaves while others still talk, or save, may be killed by its own threads,
-    and all of them then count as failed. An error ends a process at once.
+    One that leaves while others still talk, or save, would make them fail. An error
+    ends a process at once. A single process simply goes on.
     """
     try:
         yield
-    except SystemExit:  # told to stop, as all of them are
-        _hang_up()
+    except SystemExit as stop:  # told to stop, as all of them are
+        _end(stop.code)
         raise
-    _hang_up()
+    _end(0)
 
 
-def _hang_up() -> None:
-    if is_distributed():
-        barrier()
-        torch.distributed.destroy_process_group()
+def _end(status: int) -> None:
+    if not is_distributed():
+        return
+    barrier()
+    torch.distributed.destroy_process_group()
+    # Python's own end comes next, without its finalization: that stops any thread which
+    # then wants the interpreter, and one of gloo that has yet to free a tensor aborts
+    # the process ("terminate called without an active exception").
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager
@@ -74,9 +86,16 @@ def forked_pool(
     pool = ProcessPoolExecutor(
         processes, get_context('fork'), _start, (os.getpid(), start, arguments)
     )
+    others = multiprocessing.active_children()
     try:
         with pool:
-            yield pool
+            try:
+                yield pool
+            except KeyboardInterrupt:  # else it would wait for all that was begun
+                for process in multiprocessing.active_children():
+                    if process not in others:
+                        process.kill()
+                raise
     except BrokenProcessPool as error:
         raise ChildProcessError(
             f'one of {processes} processes was killed, for want of memory perhaps: '
@@ -92,6 +111,34 @@ def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
             time.sleep(1)
         os._exit(1)
 
+    # Ctrl-C reaches all processes of a terminal; the one that forked these ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=watch, daemon=True).start()
     if start is not None:
         start(*arguments)
+
+
+@contextmanager
+def stoppable(remark: str) -> Iterator[None]:
+    """Lets a program end with a sentence on Ctrl-C or SIGTERM, not with a traceback.
+
+    The exit status is 128 and the number of the signal, as that of a shell: 130, 143.
+    Within, either raises KeyboardInterrupt.
+
+    Args:
+        remark: What was kept, and how to continue.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        number = signal.SIGTERM if error.args else signal.SIGINT
+        print(f'stopped by {number.name}: {remark}', file=sys.stderr)
+        sys.exit(128 + number)
+    finally:
+        signal.signal(signal.SIGTERM, before)

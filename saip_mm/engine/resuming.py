@@ -1,25 +1,27 @@
 """Which checkpoint a training goes on from."""
 
 import errno
+import fcntl
 import json
 import os
 import time
 import zipfile
 from logging import WARNING
 from pathlib import Path
+from typing import IO
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ..files import write_text
 from .checkpoint_file import (
     epoch_and_step,
     read_checkpoint,
     resolve_checkpoint,
     saved_checkpoints,
 )
-from ..files import write_text
 
 _LAUNCH = 'launch.json'  # in a work directory: when, and as which job, it was begun
 
@@ -55,6 +57,8 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
 class LaunchHook(Hook):
     """Makes of a work directory that of the training which begins.
 
+    It is refused while another training uses it.
+
     Checkpoints of later steps, of another training or damaged, are moved out of the
     way: the next resume would take one of them for this training's newest. What was
     launched is written down, for :func:`choose_checkpoint`.
@@ -66,12 +70,33 @@ class LaunchHook(Hook):
         if not is_main_process():
             return
         folder = Path(runner.work_dir)
+        self.lock = _lock(folder)
         now = runner.epoch, runner.iter
         put_aside(
             runner, [p for p in saved_checkpoints(folder) if epoch_and_step(p) > now]
         )
         launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
         write_text(folder / _LAUNCH, json.dumps(launch))
+
+
+def _lock(folder: Path) -> IO:
+    """Keep other trainings out of a work directory while the file stays open.
+
+    Raises:
+        BlockingIOError: If there is another one.
+    """
+    file = open(folder / '.lock', 'w')  # noqa: SIM115
+    try:
+        # Of this process alone: workers of its loaders may outlive it for a moment.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise BlockingIOError(
+                f'{folder}: another training is using this work directory; choose '
+                'another --work-dir, or wait for its end'
+            ) from error
+        # Otherwise a file system without locks.
+    return file
 
 
 def put_aside(runner: Runner, files: list[Path]) -> None:

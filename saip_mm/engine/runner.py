@@ -1,15 +1,19 @@
 """Loading checkpoints into a run, and which runner a config is for."""
 
 import re
+import signal
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from logging import ERROR, WARNING, FileHandler
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import DefaultScope
@@ -20,11 +24,38 @@ from mmpretrain.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .checkpoint import load_weights, read_checkpoint, resolve_checkpoint
+from .checkpoint import (
+    check_finite,
+    load_weights,
+    read_checkpoint,
+    resolve_checkpoint,
+)
 from .convert import state_dict_of
-from .data_check import check_images, check_places, places, useless_annotations
+from .data_check import (
+    check_annotations,
+    check_images,
+    check_places,
+    check_scores,
+    name_files_in_errors,
+    places,
+)
 from .resuming import LaunchHook, choose_checkpoint
-from .saving import restore_logs
+from .saving import STOP_SIGNALS, restore_logs
+
+
+def build_loader(
+    dataloader: DataLoader | dict,
+    seed: int | None = None,
+    diff_rank_seed: bool = False,
+) -> DataLoader:
+    """Build a data loader as MMEngine does, also one without workers.
+
+    torch refuses settings of workers with ``num_workers=0``; here they have no effect.
+    """
+    if isinstance(dataloader, dict) and dataloader.get('num_workers') == 0:
+        of_workers = {'persistent_workers', 'prefetch_factor'}
+        dataloader = {k: v for k, v in dataloader.items() if k not in of_workers}
+    return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
 
 class SafeRunner(Runner):
@@ -39,21 +70,21 @@ class SafeRunner(Runner):
         seed: int | None = None,
         diff_rank_seed: bool = False,
     ) -> DataLoader:
-        """Build a data loader as MMEngine does, and look whether its files are there.
+        """Build a data loader as MMEngine does, after a look at its files.
 
         Raises:
-            FileNotFoundError: If some are missing; the first is named.
-            ValueError: If there are none.
+            OSError: If some are missing or cannot be read; the first is named.
+            ValueError: If there are none, or its library cannot read a record of them.
         """
         if not isinstance(dataloader, dict):
             return dataloader
         config = dataloader['dataset']
         check_places(config)
-        if is_main_process() and not config.get('test_mode'):
-            for line in useless_annotations(config):
-                print_log(line, 'current', WARNING)
+        lines = _on_main_process(check_annotations, config)
+        for line in () if config.get('test_mode') else lines:
+            print_log(line, 'current', WARNING)
         try:
-            loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+            loader = build_loader(dataloader, seed, diff_rank_seed)
         except ValueError as error:
             if 'need at least one array' not in str(error):
                 raise
@@ -64,7 +95,23 @@ class SafeRunner(Runner):
             ) from error
         if is_main_process():
             check_images(loader.dataset)
+        name_files_in_errors(loader.dataset)
         return loader
+
+    def build_evaluator(self, evaluator: Evaluator | dict | list) -> Evaluator:
+        """Build an evaluator as MMEngine does, and check what its metrics have read.
+
+        Raises:
+            ValueError: If a metric would fail; the file and the record are named.
+        """
+        built = super().build_evaluator(evaluator)
+        configs = evaluator
+        if isinstance(configs, dict):
+            configs = configs.get('metrics', configs)
+        configs = configs if isinstance(configs, list) else [configs]
+        for metric, config in zip(built.metrics, configs, strict=False):
+            _on_main_process(check_scores, metric, config)
+        return built
 
     def go_on_from(self, resume: str | None) -> None:
         """Let the training go on from a checkpoint, the same on all processes.
@@ -79,25 +126,21 @@ class SafeRunner(Runner):
         """
         if resume is None and self._resume:
             resume = self._load_from or 'auto'
-        found = [None]
-        if is_main_process():  # a look at all of a file is enough
-            try:
-                found = [choose_checkpoint(self.work_dir, resume)]
-            except (OSError, ValueError) as error:
-                found = [error]
-        broadcast_object_list(found)
-        if isinstance(found[0], Exception):
-            raise found[0]
-        self._resume = found[0] is not None
+        # A look at all of a file by one process is enough.
+        found = _on_main_process(choose_checkpoint, self.work_dir, resume)
+        self._resume = found is not None
         if self._resume:
-            self._load_from = str(found[0])
+            self._load_from = str(found)
 
     def train(self) -> nn.Module:
         """Train; what stops the training is in the log file as well."""
         self.register_hook(LaunchHook())
+        handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}
         try:
             return super().train()
-        except SystemExit:
+        except SystemExit:  # told to stop
+            with suppress(OSError):  # the disk may be full
+                self.visualizer.close()
             raise
         except BaseException:
             files = [h for h in self.logger.handlers if isinstance(h, FileHandler)]
@@ -107,6 +150,9 @@ class SafeRunner(Runner):
             for file in files:  # the terminal gets it anyway
                 file.handle(record)
             raise
+        finally:  # of hooks, which may not come to their end
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     def load_checkpoint(
         self,
@@ -149,7 +195,12 @@ class SafeRunner(Runner):
                 'start from a backbone alone, set model.backbone.init_cfg='
                 "dict(type='Pretrained', …)"
             )
-        load_state_dict(model, weights, strict, self.logger)
+        try:
+            trained = dict(model.named_parameters())
+            check_finite({k: weights[k] for k in fitting if k in trained})
+            load_state_dict(model, weights, strict, self.logger)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
         self.logger.info(f'{path}: {len(fitting)} of {len(wanted)} tensors matched')
         self._has_loaded = True
         return checkpoint
@@ -159,7 +210,7 @@ class PretrainingRunner(SafeRunner):
     """A runner with checkpoints that load whole or not at all."""
 
     # PersonImages looks for its files itself, of which there may be millions.
-    build_dataloader = staticmethod(Runner.build_dataloader)
+    build_dataloader = staticmethod(build_loader)
 
     def load_checkpoint(
         self,
@@ -187,13 +238,10 @@ class PretrainingRunner(SafeRunner):
         try:
             report = load_weights(model, state_dict_of(checkpoint))
         except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
-        # Mean and std come from the config; converted checkpoints have none.
-        if any(not name.startswith('data_preprocessor.') for name in report.missing):
             raise ValueError(
-                f'{path} is not of the whole model: {report}. To start from a backbone '
-                "alone, set model.backbone.init_cfg=dict(type='Pretrained', …)"
-            )
+                f'{path}: {error}. To start from a backbone alone, set '
+                "model.backbone.init_cfg=dict(type='Pretrained', …)"
+            ) from error
         self.logger.info(f'{path}: {report}')
         self._has_loaded = True
         if 'message_hub' in checkpoint:
@@ -212,18 +260,18 @@ def choose_runner(cfg: Config) -> type[SafeRunner]:
     return PretrainingRunner if pretrains else SafeRunner
 
 
-def use_cpu_processes(cfg: Config) -> None:
-    """Replace what MMEngine takes for granted of a GPU in several processes."""
-    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
-    # Already initialised, MMEngine leaves the process group alone; its own set-up asks
-    # for a GPU.
-    torch.distributed.init_process_group(backend='gloo')
-    cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
+def _on_main_process(check: Callable, *arguments: object) -> Any:
+    """What a check returns or raises on one process, on all of them."""
+    found = [None]
+    if is_main_process():
+        try:
+            found = [check(*arguments)]
+        except (OSError, ValueError) as error:
+            found = [error]
+    broadcast_object_list(found)
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _read(path: Path) -> dict:

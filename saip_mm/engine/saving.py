@@ -2,9 +2,10 @@
 
 import io
 import math
+import os
 import signal
 import time
-from logging import ERROR
+from logging import ERROR, WARNING
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +18,34 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from mmpretrain.registry import HOOKS
 
-from .checkpoint_file import saved_checkpoints
 from ..files import whole_file, write_text
+from .checkpoint_file import saved_checkpoints
 from .processes import Agreement
 
-# Exit status of a training that was asked to stop and can go on: EX_TEMPFAIL.
-INTERRUPTED = 75
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+# Exit status of a training that was asked to stop and can go on.
+INTERRUPTED = os.EX_TEMPFAIL
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 @HOOKS.register_module()
 class SafeCheckpointHook(Hook):
     """Saves the whole state of a training, and never loses what was saved before.
 
-    A checkpoint is written beside and takes its name once it is on the disk. If that
-    fails, for want of space perhaps, it is said and the training goes on. Older ones
-    are removed after that. ``epoch_3.pth`` is of the end of epoch 3,
-    ``epoch_3_iter_700.pth`` of step 700, on the way to the end of epoch 4.
+    A checkpoint is written beside and takes its name once it is on the disk. Older ones
+    are removed after that. If it cannot be written, because the disk is full perhaps,
+    an error is logged and the training continues, until ``max_failures`` checkpoints
+    in a row were not saved: then it exits with status 1. ``epoch_3.pth`` is of the end
+    of epoch 3, ``epoch_3_iter_700.pth`` of step 700, on the way to the end of epoch 4.
 
-    Told to stop (SIGTERM, SIGUSR1), the training finishes its step, saves, and exits
-    with status 75, or 1 if it could not be saved.
+    At SIGTERM, SIGUSR1 or Ctrl-C (SIGINT), the training finishes its step, saves, and
+    exits with status 75, or 1 if it could not be saved. A second Ctrl-C ends it at
+    once.
 
     Args:
         interval: Epochs from one checkpoint to the next; the last epoch has one anyway.
         minutes: Time after which another is saved within an epoch.
         max_keep_ckpts: How many are kept, the newest ones.
+        max_failures: Checkpoints in a row that may fail to be saved.
     """
 
     priority = 'VERY_LOW'  # after whatever changes the state in a step
@@ -51,24 +55,28 @@ class SafeCheckpointHook(Hook):
         interval: int = 1,
         minutes: float = math.inf,
         max_keep_ckpts: int = 3,
+        max_failures: int = 3,
     ) -> None:
-        if interval < 1 or minutes <= 0 or max_keep_ckpts < 1:
+        if min(interval, max_keep_ckpts, max_failures) < 1 or minutes <= 0:
             raise ValueError(
-                f'interval={interval} and max_keep_ckpts={max_keep_ckpts} should be at '
-                f'least 1, minutes={minutes} more than 0'
+                f'interval={interval}, max_keep_ckpts={max_keep_ckpts} and '
+                f'max_failures={max_failures} should be at least 1, minutes={minutes} '
+                'more than 0'
             )
         self.interval = interval
         self.seconds = 60 * minutes
         self.max_keep_ckpts = max_keep_ckpts
+        self.max_failures = max_failures
 
     def before_train(self, runner: Runner) -> None:
         self.saved_at = time.monotonic()
         self.stop_by = None
-        self.saved = True
+        self.failures = 0  # of saving, in a row
         self.agreement = Agreement()
-        self.handlers = {
-            number: signal.signal(number, self._remember) for number in STOP_SIGNALS
-        }
+        for number in STOP_SIGNALS:
+            # A shell lets background jobs ignore Ctrl-C.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._remember)
         if is_main_process():
             for partial in Path(runner.work_dir).glob('.*.partial'):
                 partial.unlink()  # of a training that was killed while it saved
@@ -78,43 +86,56 @@ class SafeCheckpointHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         step = runner.iter + 1
-        stop = self.agreement.any(self.stop_by is not None)
+        hopeless = self.failures >= self.max_failures
+        stop = self.agreement.any(hopeless or self.stop_by is not None)
         # The clock of the main process alone decides: nothing here waits for others.
-        if stop or time.monotonic() - self.saved_at > self.seconds:
-            self.saved = self.save(runner, runner.epoch, step)
+        due = stop or time.monotonic() - self.saved_at > self.seconds
+        if due and not hopeless:
+            self.save(runner, runner.epoch, step)
         if stop:
-            lost = self.agreement.any(not self.saved)
-            name = self.stop_by.name if self.stop_by else 'a signal to another process'
-            runner.logger.warning(
-                f'stopped by {name} after step {step}; '
-                + ('its state could not be saved; make room, and ' if lost else '')
-                + 'go on with --resume'
+            lost = self.agreement.any(self.failures > 0)
+            cause = 'a signal to another process'
+            if hopeless:
+                cause = f'{self.failures} failures in a row to save a checkpoint'
+            elif self.stop_by:
+                cause = self.stop_by.name
+            runner.logger.log(
+                ERROR if lost else WARNING,
+                f'stopped by {cause} after step {step}; '
+                + (f'its state could not be saved. {self._remedy(runner)}' * lost)
+                + ('rerun with --resume to continue' * (not lost)),
             )
             raise SystemExit(1 if lost else INTERRUPTED)
 
     def after_train_epoch(self, runner: Runner) -> None:
         epoch = runner.epoch + 1
         if epoch % self.interval == 0 or epoch == runner.max_epochs:
-            self.saved = self.save(runner, epoch, runner.iter)
+            self.save(runner, epoch, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
-        if not self.saved:
-            runner.logger.error('the end of this training could not be saved')
+        if self.failures:
+            runner.logger.error(
+                f'the end of this training could not be saved. {self._remedy(runner)}'
+            )
             raise SystemExit(1)
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
 
     def _remember(self, number: int, frame: object) -> None:
         self.stop_by = signal.Signals(number)
+        if number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)  # the second one ends it at once
+            if is_main_process():
+                os.write(2, b'Saving after this step; Ctrl-C again ends at once\n')
 
-    def save(self, runner: Runner, epoch: int, step: int) -> bool:
-        """Save the state after ``epoch`` whole epochs and ``step`` steps in all.
+    def _remedy(self, runner: Runner) -> str:
+        """Where a training continues that could not be saved."""
+        if saved := saved_checkpoints(runner.work_dir):
+            return f'Make room, and rerun with --resume to continue from {saved[0]}'
+        return 'Make room, and start again: there is no earlier checkpoint'
 
-        Returns:
-            Whether there was room for it.
-        """
+    def save(self, runner: Runner, epoch: int, step: int) -> None:
+        """Save the state after ``epoch`` whole epochs and ``step`` steps in all."""
         if not is_main_process():
-            return True
+            return
         name = f'epoch_{epoch}'
         if step != epoch * len(runner.train_dataloader):
             name += f'_iter_{step}'
@@ -124,16 +145,18 @@ class SafeCheckpointHook(Hook):
         try:
             write_state(path, state)
         except OSError as error:
+            self.failures += 1
             print_log(
-                f'{path} was not saved ({error}); the checkpoints before it are still '
-                'there, and the training goes on. Make room, or choose another '
-                'work_dir, before the next one is due',
+                f'{path} was not saved ({error}), failure {self.failures} of '
+                f'{self.max_failures} in a row that the training survives; earlier '
+                'checkpoints are still there. Make room before the next one is due',
                 'current',
                 ERROR,
             )
-            return False
+            return
         finally:
             self.saved_at = time.monotonic()
+        self.failures = 0
         runner.logger.info(f'Saved {path}')
         others = [each for each in saved_checkpoints(path.parent) if each != path]
         try:
@@ -147,7 +170,6 @@ class SafeCheckpointHook(Hook):
                 'current',
                 ERROR,
             )
-        return True
 
 
 def training_state(runner: Runner, epoch: int, step: int) -> dict:

@@ -98,7 +98,7 @@ def train(run: Run, trainer: Path, lock: IO) -> None:
         RunFailed: If the trainer fails.
     """
     command = [sys.executable, str(trainer), str(run.row.config_file)]
-    command += ['--work-dir', str(run.folder), '--resume']
+    command += ['--work-dir', str(run.folder), '--resume', '--launcher', 'none']
     command += ['--cfg-options', f'randomness.seed={run.seed}']
     before, start = training_of(run)['seconds'], time.monotonic()
     with open(run.log, 'ab') as log:

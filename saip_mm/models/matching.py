@@ -67,7 +67,8 @@ class CrossScaleMatchingHead(BaseModule):
         out_channels: Number of prototypes.
         student_temperature: Softmax temperature of the student.
         teacher_temperature: Softmax temperature of the teacher.
-        center_momentum: Momentum of the centre of the teacher's logits.
+        center_momentum: Momentum of the center of the teacher's logits, for the global
+            batch that ``SAIPHook.base_batch_size`` names.
     """
 
     def __init__(
@@ -132,12 +133,16 @@ class CrossScaleMatchingHead(BaseModule):
         self._seen.append(teacher.to(self.center.dtype).mean(dim=(0, 1)))
 
     @torch.no_grad()
-    def update_center(self) -> None:
-        """Move the centre towards the mean logits seen since the last update, over
-        micro-batches and processes."""
+    def update_center(self, batch_ratio: float = 1.0) -> None:
+        """Move the center towards the mean logits seen since the last update, over
+        micro-batches and processes.
+
+        Args:
+            batch_ratio: Global batch relative to that which ``center_momentum`` is for.
+        """
         mean = torch.stack(self._seen).mean(dim=0)
         all_reduce(mean, 'mean')
-        self.center.lerp_(mean[None], 1 - self.center_momentum)
+        self.center.lerp_(mean[None], 1 - self.center_momentum**batch_ratio)
 
     def forget(self) -> None:
         """Drop what was seen: the step is over."""

@@ -159,16 +159,18 @@ class SAIP(BaseSelfSupervisor):
             scene = self.teacher['encoder'](scenes, until='middle')
         return self.search(queries, scene.middle_map)
 
-    def after_step(self, momentum: float) -> None:
-        """Let the teacher and the centre follow, once the optimizer really stepped.
+    def after_step(self, momentum: float, batch_ratio: float = 1.0) -> None:
+        """Let the teacher and the center follow, once the optimizer really stepped.
 
         Args:
             momentum: Share of the old teacher that stays.
+            batch_ratio: Global batch relative to that which the center's momentum is
+                for.
         """
         average, current = zip(*self._averaged(), strict=True)
         get_ema_multi_avg_fn(momentum)(list(average), list(current), None)
         if self.matching:
-            self.matching.update_center()
+            self.matching.update_center(batch_ratio)
 
     def forget_step(self) -> None:
         """Drop what the step left behind, whether or not the optimizer stepped."""

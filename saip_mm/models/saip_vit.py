@@ -10,7 +10,7 @@ from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..engine.checkpoint import load_pretrained, resize_positions
+from ..engine.checkpoint import compare_weights, load_pretrained, resize_positions
 from .encoder import AttentionMaps, Encoded
 
 
@@ -24,13 +24,20 @@ class SAIPViT(VisionTransformer):
 
     A state dict of this class carries its patch grid in torch's own per-module
     metadata, because the shape of the position embedding cannot tell 16×8 from 8×16.
-    Positions of another grid are resized on loading; weights without that metadata need
-    ``source_grid``.
+    Positions of another grid are resized on loading. A plain dict of tensors has lost
+    that metadata: ``load_state_dict`` takes positions of the model's own shape to be of
+    its own grid, and all others need ``source_grid``.
+
+    Weights that do not make this model the function that they were trained as (a tensor
+    missing, left over or not finite) are refused, also with ``strict=False``, as
+    MMEngine's loaders have it. To take a part on purpose, load
+    ``{**vit.state_dict(), **part}``.
 
     Args:
         arch: An architecture name of MMPretrain's ViT, or a dict with ``embed_dims``,
             ``num_layers``, ``num_heads`` and ``feedforward_channels``.
-        img_size: (h, w) in pixels for which positions are learned.
+        img_size: (h, w) in pixels for which positions are learned; a number means a
+            square.
         middle_block: Index of the block after which the middle tokens are taken; by
             default half the number of blocks, which is 6 of 12.
         out_type: What :meth:`forward` returns of each block in ``out_indices``:
@@ -39,18 +46,19 @@ class SAIPViT(VisionTransformer):
         source_grid: (h, w) patch grid of weights that do not carry it themselves.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')``
             starts from an exported or converted backbone (.pth or .safetensors),
-            reports what was loaded, and fails if nothing was.
+            reports what was loaded, and fails unless all of it fits. Of a list, such
+            weights are loaded last.
         **kwargs: As for :class:`mmpretrain.models.VisionTransformer`.
     """
 
     def __init__(
         self,
         arch: str | dict = 'deit-tiny',
-        img_size: tuple[int, int] = (256, 128),
+        img_size: int | tuple[int, int] = (256, 128),
         middle_block: int | None = None,
         out_type: str = 'featmap',
         source_grid: tuple[int, int] | None = None,
-        init_cfg: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ) -> None:
         super().__init__(
@@ -70,19 +78,22 @@ class SAIPViT(VisionTransformer):
         self.source_grid = source_grid
 
     def init_weights(self) -> None:
-        """Xavier-uniform linear layers, or the weights that ``init_cfg`` names."""
-        if self.init_cfg and self.init_cfg['type'] == 'Pretrained':
+        """Xavier-uniform linear layers, then what ``init_cfg`` names."""
+        named = self.init_cfg or []
+        named = [named] if isinstance(named, dict) else named
+        pretrained = [cfg for cfg in named if cfg['type'] == 'Pretrained']
+        others = [cfg for cfg in named if cfg['type'] != 'Pretrained']
+        if others or not pretrained:
+            self.init_cfg, init_cfg = None, self.init_cfg
+            super().init_weights()
+            self.init_cfg = init_cfg
+            linear = dict(type='Xavier', layer='Linear', distribution='uniform')
+            initialize(self, [linear, *others])
+            trunc_normal_(self.cls_token, std=0.02)
+        for cfg in pretrained:
             load_pretrained(
-                self,
-                self.init_cfg['checkpoint'],
-                prefix=self.init_cfg.get('prefix', ''),
-                source_grid=self.source_grid,
+                self, cfg['checkpoint'], cfg.get('prefix', ''), self.source_grid
             )
-            return
-        super().init_weights()
-        linear = dict(type='Xavier', layer='Linear', distribution='uniform')
-        initialize(self, linear)
-        trunc_normal_(self.cls_token, std=0.02)
 
     def train(self, mode: bool = True) -> 'SAIPViT':
         super().train(mode)  # returns None, unlike every other module
@@ -157,18 +168,26 @@ class SAIPViT(VisionTransformer):
             metadata['num_heads'] = self.arch_settings['num_heads']
 
     def _prepare_pos_embed(self, state_dict, prefix: str, metadata, *args) -> None:
-        """Resize the positions of a state dict, before it is loaded, to our grid."""
+        """Judge a state dict before it is loaded, and resize its positions."""
+        own = {
+            key.removeprefix(prefix): tensor
+            for key, tensor in state_dict.items()
+            if key.startswith(prefix)
+        }
+        if own:  # a head's checkpoint has nothing for its backbone
+            compare_weights(self, own)
         name = f'{prefix}pos_embed'
         if name not in state_dict:
             return
+        own_grid = tuple(self.patch_resolution)
         grid = metadata.get('grid') or self.source_grid
+        if grid is None and state_dict[name].shape == self.pos_embed.shape:
+            grid = own_grid
         if grid is None:
             raise ValueError(
                 f'the weights do not say on which patch grid {name} was trained (this '
-                f'model has {tuple(self.patch_resolution)}): give '
+                f'model has {own_grid}): give '
                 'SAIPViT source_grid=(h, w), or pass the weights through '
                 'tools/convert_checkpoint.py'
             )
-        state_dict[name] = resize_positions(
-            state_dict[name], tuple(grid), tuple(self.patch_resolution)
-        )
+        state_dict[name] = resize_positions(state_dict[name], tuple(grid), own_grid)

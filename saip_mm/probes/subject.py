@@ -179,10 +179,9 @@ def _config_within(checkpoint: dict) -> Config:
 
 def _with_heads(tensors: dict, cfg: Config, device: torch.device | str) -> Subject:
     model = _build(cfg)
-    report = load_weights(model, tensors)
-    missing = [n for n in report.missing if not n.startswith('data_preprocessor.')]
-    if missing:
-        raise ValueError(
-            f'is not of the model of {cfg.filename or "its config"}: {report}'
-        )
+    try:
+        load_weights(model, tensors)
+    except ValueError as error:
+        name = cfg.filename or 'its config'
+        raise ValueError(f'is not of the model of {name}: {error}') from error
     return teacher_of(model.to(device), cfg.train_dataloader.dataset)

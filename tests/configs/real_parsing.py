@@ -19,7 +19,11 @@ model = dict(
     auxiliary_head=dict(channels=channels, num_classes=2, norm_cfg=norm),
 )
 
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+load = dict(type='LoadImageFromFile')
+load_labels = [
+    dict(type='LoadAnnotations'),
+    dict(type='CheckLabels', num_classes=2),
+]
 loader = dict(batch_size=2, num_workers=0, persistent_workers=False)
 files = dict(
     type='BaseSegDataset',
@@ -32,8 +36,8 @@ train_dataloader = dict(
     dataset=dict(
         **files,
         pipeline=[
-            *load,
-            dict(type='CheckLabels', num_classes=2),
+            load,
+            *load_labels,
             dict(type='RandomResize', scale=scale, ratio_range=(0.75, 1.25)),
             dict(type='RandomCrop', crop_size=size),
             dict(type='RandomFlip', prob=0.5),
@@ -46,9 +50,9 @@ test_dataloader = dict(
     dataset=dict(
         **files,
         pipeline=[
-            load[0],
+            load,
             dict(type='Resize', scale=scale),
-            load[1],
+            *load_labels,
             dict(type='PackSegInputs'),
         ],
     ),

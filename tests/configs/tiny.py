@@ -56,5 +56,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=2, end=6),
 ]
 train_cfg = dict(max_epochs=2)
-default_hooks = dict(logger=dict(interval=1))
+default_hooks = dict(saip=dict(base_batch_size=None), logger=dict(interval=1))
 custom_hooks = []

@@ -11,7 +11,7 @@ import torch
 from mmengine.runner import Runner
 from PIL import Image
 
-from saip_mm.datasets import person_images
+from saip_mm.datasets import images, person_images
 from saip_mm.datasets.images import ImageError
 from saip_mm.datasets.person_images import PersonImages
 
@@ -55,6 +55,43 @@ class TestFolder:
         os.symlink(folder, folder / 'a/above')
         assert values(PersonImages(str(folder))) == [0, 200, 30, 10, 20, 200]
 
+    def test_all_that_pillow_reads_and_a_count_of_the_rest(self, folder, monkeypatch):
+        lines = []
+        monkeypatch.setattr(
+            images, 'print_log', lambda line, logger, level: lines.append(line)
+        )
+        for name in ('z1.avif', 'z2.jpe', 'z3.qoi'):
+            save(folder / name)
+        for name in (
+            'z.HEIC',
+            'y.heic',
+            'clip.mpg',
+            'paper.ps',
+            'favicon.ico',
+            'LICENSE',
+        ):
+            (folder / name).write_text('no image')
+        dataset = PersonImages(str(folder))
+        assert len(dataset) == 7
+        assert {sample['image'].shape for sample in dataset} == {(80, 40, 3)}
+        (line,) = lines
+        assert f'{folder}: 7 images; left out 8 other files (2 .heic, ' in line
+        assert '1 without extension' in line
+        assert '1 .txt' in line
+        assert 'Pillow needs pillow-heif' in line
+
+    def test_what_a_plugin_of_pillow_reads(self, folder, monkeypatch):
+        """As pillow-heif does it; what stands in for it reads Netpbm."""
+        monkeypatch.setattr(Image, 'EXTENSION', Image.registered_extensions().copy())
+        monkeypatch.setattr(Image, 'OPEN', Image.OPEN.copy())
+        monkeypatch.setattr(Image, 'ID', [*Image.ID])
+        save(folder / 'z.ppm', value=90)
+        (folder / 'z.ppm').rename(folder / 'z.heic')
+        assert len(PersonImages(str(folder))) == 4
+        Image.register_open('HEIF', *Image.OPEN['PPM'])
+        Image.register_extension('HEIF', '.heic')
+        assert values(PersonImages(str(folder))) == [0, 90, 30, 10, 20]
+
     def test_scenes_from_another_folder(self, folder, tmp_path_factory):
         other = tmp_path_factory.mktemp('scenes')
         save(other / 's.png', value=99)
@@ -76,14 +113,21 @@ class TestFolder:
             PersonImages(str(tmp_path), margin=-1)
 
     def test_tiny_and_broken_images_are_named(self, folder):
-        save(folder / 'tiny.png', 64, 31)
+        save(folder / 'tiny.png', 16, 7)
         dataset = PersonImages(str(folder))
-        with pytest.raises(ImageError, match=r'tiny\.png: 64x31 .*min_size, 64x32'):
+        with pytest.raises(ImageError, match=r'tiny\.png: 16x7 .*min_size, 16x8'):
             dataset[1]
         assert len(dataset[0]['image']) == 80
         (folder / 'tiny.png').write_bytes(b'')
         with pytest.raises(ImageError, match=r'tiny\.png'):
             dataset[1]
+
+    def test_small_crops_are_used(self, folder):
+        """Low-resolution data sets have people of 39x17 pixels."""
+        save(folder / 'small.png', 39, 17)
+        assert PersonImages(str(folder))[1]['image'].shape == (39, 17, 3)
+        with pytest.raises(ImageError, match=r'small\.png: 39x17 .*min_size, 64x32'):
+            PersonImages(str(folder), min_size=(64, 32))[1]
 
 
 class TestList:

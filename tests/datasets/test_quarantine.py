@@ -43,8 +43,20 @@ def test_too_many_are_an_error(tmp_path):
     quarantine = Quarantine(tmp_path / 'bad.jsonl', total=30, max_share=0.1)
     for index in (0, 3, 6):
         quarantine.add(index, 'broken')
-    with pytest.raises(TooManyBadImages, match=r'4 of 30 .*max_share=0.1.*bad.jso'):
+    with pytest.raises(TooManyBadImages, match=r'4 of 30 .* at most 3 .*bad.jso'):
         quarantine.add(9, 'broken')
+
+
+@pytest.mark.parametrize(
+    'total, most', [(1, 0), (2, 1), (3, 1), (12, 6), (50, 10), (1000, 10), (5000, 50)]
+)
+def test_a_few_bad_images_never_end_a_training(total, most, tmp_path):
+    """Neither one of fifty does, nor two of three go unnoticed."""
+    quarantine = Quarantine(tmp_path / 'bad', total, max_share=0.01, max_few=10)
+    for index in range(most):
+        quarantine.add(index, 'broken')
+    with pytest.raises(TooManyBadImages, match=f'{most + 1} of {total} images'):
+        quarantine.add(most, 'broken')
 
 
 def test_a_line_that_a_crash_cut_off_is_no_problem(tmp_path):
@@ -102,11 +114,7 @@ def photographs(tmp_path):
 
 def test_training_goes_on_without_them(photographs, tmp_path):
     work_dir = tmp_path / 'run'
-    options = [
-        'train_dataloader.num_workers=2',
-        'train_dataloader.batch_size=6',
-        'default_hooks.quarantine.max_share=0.2',
-    ]
+    options = ['train_dataloader.num_workers=2', 'train_dataloader.batch_size=6']
     config = tmp_path / 'config.py'
     config.write_text(
         f'_base_ = {str(TINY)!r}\n'
@@ -125,8 +133,10 @@ def test_training_goes_on_without_them(photographs, tmp_path):
     assert {entry['index'] for entry in again} == {3, 5}
     reasons = ' '.join(entry['reason'] for entry in bad)
     assert '03.jpg' in reasons and '2x50000 pixels' in reasons
-    with pytest.raises(RuntimeError, match='1 of 12 images cannot be used, more than'):
-        arguments[-1] = 'default_hooks.quarantine.max_share=0.01'
+    with pytest.raises(
+        RuntimeError, match='1 of 12 images cannot be used, and at most'
+    ):
+        arguments.append('default_hooks.quarantine.max_few=0')
         call('tools/train.py', *[*arguments[:2], tmp_path / 'strict', *arguments[3:]])
 
 

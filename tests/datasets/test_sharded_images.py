@@ -4,11 +4,14 @@ import errno
 import hashlib
 import json
 import os
+import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +25,9 @@ from PIL import Image
 from saip_mm.datasets import PersonImages, ShardedImages
 from saip_mm.datasets.images import ImageError
 from saip_mm.datasets.quarantine import Quarantine
+from saip_mm.engine import choose_runner
 from saip_mm.engine.checkpoint import read_checkpoint
+from saip_mm.engine.config import add_options, load_config
 
 litdata = pytest.importorskip('litdata')
 
@@ -306,3 +311,35 @@ def test_training_is_that_from_the_folder(folder, shards, tmp_path):
     train(tmp_path / 'c', packed, 'default_hooks.quarantine.max_share=0.2')
     bad = (tmp_path / 'c/bad_images.jsonl').read_text()
     assert {json.loads(line)['index'] for line in bad.splitlines()} == {10, 11}
+
+
+DOCS = (ROOT / 'docs/shards.md').read_text()
+COMMAND = re.compile(r'^    python tools/train.py .*\n(?:     .*\n)*', re.M)
+
+
+@pytest.mark.parametrize('recipe', ['saip_vit-tiny.py', 'saip_vit-tiny_1gpu.py'])
+@pytest.mark.parametrize('way', ['config', 'command line'])
+def test_the_lines_of_the_docs(recipe, way, shards, tmp_path, monkeypatch):
+    """They change any recipe, whatever it says about folders and lists."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/people_shards').symlink_to(shards)
+    monkeypatch.chdir(tmp_path)
+    config, options = ROOT / 'configs/pretrain' / recipe, []
+    if way == 'config':
+        (lines,) = re.findall(r'^    (train_dataloader = .*\n.*)\n', DOCS, re.M)
+        path = tmp_path / 'mine.py'
+        path.write_text(f'_base_ = {str(config)!r}\n{lines}\n')
+        config = path
+    else:
+        (command,) = COMMAND.findall(DOCS)
+        command = shlex.split(command.replace('\\\n', ''))
+        assert command[3] == '--cfg-options'
+        options = command[4:]
+    parser = ArgumentParser()
+    add_options(parser)
+    small = ['train_dataloader.batch_size=8', 'train_dataloader.num_workers=0']
+    options = parser.parse_args(['--cfg-options', *options, *small]).cfg_options
+    cfg = load_config(str(config), options)
+    loader = choose_runner(cfg).build_dataloader(cfg.train_dataloader, seed=0)
+    assert len(loader.dataset) == 12
+    assert next(iter(loader))['inputs']['globals'].shape == (8, 2, 3, 256, 128)

@@ -8,7 +8,13 @@ import pytest
 import torch
 from launch import call
 from mmpretrain.registry import DATASETS, MODELS
-from people_files import pa100k_content, small, write_pa100k, write_peta
+from people_files import (
+    pa100k_content,
+    small,
+    write_pa100k,
+    write_peta,
+    write_peta_archive,
+)
 from scipy.io import savemat
 from sklearn.metrics import jaccard_score, precision_score, recall_score
 
@@ -17,6 +23,7 @@ from saip_mm.downstream.attributes import (
     PositiveRatioHook,
     RatioWeightedBCELoss,
 )
+from saip_mm.downstream.attributes.peta import IMAGE
 
 PA100K = 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
 PETA = 'configs/downstream/attributes/peta-zs_saip-vit-tiny_256x128.py'
@@ -113,6 +120,89 @@ def test_a_split_of_peta_that_is_not_as_expected(line, message, tmp_path):
         path.write_text(path.read_text() + line + '\n')
     with pytest.raises((OSError, ValueError), match=message):
         build('PETA', tmp_path, 'test')
+
+
+def test_peta_as_its_authors_give_it_out(tmp_path):
+    words = write_peta_archive(tmp_path)
+    seen = {}
+    for split in ('train', 'val', 'test'):
+        dataset = build('PETA', tmp_path, split)
+        assert len(dataset.CLASSES) == 35
+        for i in range(len(dataset)):
+            entry = dataset.get_data_info(i)
+            name = entry['img_path'].removeprefix(f'{tmp_path}/')
+            assert name not in seen
+            seen[name] = split
+            for attribute, score in zip(
+                dataset.CLASSES, entry['gt_score'], strict=True
+            ):
+                spelled = attribute.replace('footwearSneaker', 'footwearSneakers')
+                assert score == (spelled in words[name]), (name, attribute)
+    assert seen.keys() == words.keys()
+    assert seen['VIPeR/archive/0001_a.bmp'] == seen['VIPeR/archive/0001_b.bmp']
+    classes = build('PETA', tmp_path, 'train').CLASSES
+    assert 'footwearSneaker' in classes and 'personalFemale' not in classes
+
+
+def spoil_archive(root, what: str) -> None:
+    labels, split = root / 'VIPeR/archive/Label.txt', root / 'zero_shot.txt'
+    changes = {
+        'csv': (labels, '0003,personalMale\n'),
+        'unknown word': (labels, '0003 male\n'),
+        'contradiction': (labels, '0001 personalMale\n'),
+        'identity': (split, 'VIPeR/archive/0009_a.bmp test\n'),
+        'subset': (split, 'GRID/archive/0001_1.bmp test\n'),
+        'number': (split, '00001.png test\n'),
+        'two sets': (split, 'VIPeR/archive/0001_c.bmp test\n'),
+        'image': (split, 'VIPeR/archive/0001_c.bmp train\n'),
+    }
+    if what in changes:
+        path, line = changes[what]
+        path.write_text(path.read_text() + line)
+    elif what == 'no labels':
+        for path in root.glob('*/archive/Label.txt'):
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    'what, message',
+    [
+        ('csv', "VIPeR/archive/Label.txt:3: '0003,personalMale' is not an identity"),
+        ('unknown word', "Label.txt:3: '0003 male' is not an identity and its attrib"),
+        ('contradiction', "Label.txt:3: '0001' has other attributes than before"),
+        ('identity', "VIPeR/archive/Label.txt: has no line for '0009'"),
+        ('subset', 'GRID/archive/Label.txt: there is no such file'),
+        ('number', "zero_shot.txt: '00001.png' is not the path of an image in the arc"),
+        ('two sets', 'zero_shot.txt: VIPeR/archive/0001_c.bmp is in test, another'),
+        ('image', '1 of .* images of the annotations are not there, such as VIPeR/a'),
+        ('no labels', 'holds neither PETA.mat.*nor SUBSET/archive/Label.txt'),
+    ],
+)
+def test_an_archive_of_peta_that_is_not_as_expected(what, message, tmp_path):
+    write_peta_archive(tmp_path)
+    spoil_archive(tmp_path, what)
+    with pytest.raises((OSError, ValueError), match=message):
+        build('PETA', tmp_path, 'train')
+
+
+def test_names_of_images_in_the_archive_begin_with_the_identity(test_data):
+    """As the identities of real images say, in all ten subsets."""
+    lines = (test_data / 'people/attributes/peta/labels.csv').read_text().splitlines()
+    subsets = set()
+    for line in lines[1:]:
+        path, identity = line.split(',')[:2]
+        match = IMAGE.fullmatch(path.replace('/', '/archive/'))
+        assert '-'.join(match.groups()) == identity
+        subsets.add(match[1])
+    assert len(subsets) == 10
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_lists_with_byte_order_marks(encoding, tmp_path):
+    write_peta_archive(tmp_path)
+    for path in [tmp_path / 'zero_shot.txt', *tmp_path.glob('*/archive/Label.txt')]:
+        path.write_bytes(path.read_text().encode(encoding))
+    assert len(build('PETA', tmp_path, 'trainval')) > 0
 
 
 def test_a_peta_of_another_structure(tmp_path):

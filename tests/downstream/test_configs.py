@@ -29,3 +29,34 @@ def test_builds(path):
     if model.with_neck:
         sizes = [each.shape[-2:] for each in model.neck(maps)][:4]
         assert sizes == [(32, 16), (16, 8), (8, 4), (4, 2)]
+
+
+# Optimizer, learning rate, weight decay, layer decay, epochs and steps of the schedule
+# that the authors state; None where they state nothing.
+PROTOCOL = {
+    'pose/coco': ('AdamW', 5e-4, 0.1, 0.75, 210, [170, 200]),
+    'detection/crowdhuman': ('AdamW', 2e-4, 1e-4, None, 30, [24, 27]),
+    'parsing/lip': ('AdamW', 7e-4, None, None, 150, None),
+    'reid/market1501': ('SGD', None, None, None, 120, None),
+    'reid/msmt17': ('SGD', None, None, None, 120, None),
+    'attributes/pa100k': ('AdamW', 1e-4, None, None, 30, None),
+    'attributes/peta-zs': ('AdamW', 1e-4, None, None, 22, None),
+}
+
+
+@pytest.mark.parametrize('task', PROTOCOL)
+def test_protocol_is_the_one_of_the_authors(task):
+    folder, name = task.split('/')
+    if library := LIBRARIES.get(folder):
+        pytest.importorskip(library)
+    (path,) = (ROOT / 'configs/downstream' / folder).glob(f'{name}_*.py')
+    cfg = load_config(str(path), {})
+    kind, lr, weight_decay, layer_decay, epochs, steps = PROTOCOL[task]
+    optimizer = cfg.optim_wrapper.optimizer
+    assert optimizer.type == kind
+    assert lr in (None, optimizer.lr)
+    assert weight_decay in (None, optimizer.weight_decay)
+    decay = cfg.optim_wrapper.get('paramwise_cfg', {}).get('decay_rate')
+    assert decay == layer_decay
+    assert cfg.train_cfg.max_epochs == epochs
+    assert steps in (None, cfg.param_scheduler[-1].get('milestones'))

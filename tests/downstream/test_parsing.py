@@ -1,21 +1,24 @@
-"""Left and right in parsing; labels that are none."""
+"""Left and right in parsing; label maps that are not of their image or classes."""
+
+import copy
 
 import numpy as np
 import pytest
 import torch
+from launch import ROOT
+from mmengine.dataset import Compose
 from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from PIL import Image
 
 pytest.importorskip('mmseg')
 
+from mmseg.registry import TRANSFORMS  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
-from saip_mm.downstream.parsing import (  # noqa: E402
-    CheckLabels,
-    CIHPDataset,
-    ParsingTTAModel,
-)
+from saip_mm.downstream.parsing import CIHPDataset, ParsingTTAModel  # noqa: E402
+from saip_mm.engine.config import load_config  # noqa: E402
 
 LEFT_RIGHT = [(1, 2)]
 
@@ -52,12 +55,76 @@ def test_flipped_views_get_left_and_right_back():
     assert torch.equal(merged[0].pred_sem_seg.data[0], probability.argmax(0))
 
 
-def test_unknown_labels_are_named():
-    results = dict(gt_seg_map=np.array([[0, 19], [255, 3]]), seg_map_path='a.png')
-    assert CheckLabels(20).transform(results) is results
-    results['gt_seg_map'][0, 0] = 38
-    with pytest.raises(ValueError, match=r'a.png: labels \[38\] are none of 0 to 19'):
-        CheckLabels(20).transform(results)
+def save_pair(folder, labels, orientation=1, image_size=(6, 8)):
+    """An image of (h, w) as stored, and a label map; results as a data set has them."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((*image_size, 3), np.uint8)).save(
+        folder / 'a.jpg', exif=exif
+    )
+    image = labels if isinstance(labels, Image.Image) else Image.fromarray(labels)
+    image.save(folder / 'a.png')
+    return dict(
+        img_path=str(folder / 'a.jpg'),
+        seg_map_path=str(folder / 'a.png'),
+        reduce_zero_label=False,
+        seg_fields=[],
+    )
+
+
+LABELS = (np.arange(48, dtype=np.uint8) % 20).reshape(6, 8)
+RGB = np.stack([LABELS] * 3, -1)
+WRONG = dict(
+    smaller=(LABELS[::2, ::2], 1, 'a.png: is 3x4 pixels .*a.jpg is 6x8'),
+    cropped=(LABELS[:, :7], 1, 'a.png: is 6x7 pixels .*a.jpg is 6x8'),
+    transposed=(LABELS.T, 1, 'a.png: is 8x6 pixels .*a.jpg is 6x8'),
+    as_stored=(LABELS, 6, 'a.png: is 6x8 pixels .*a.jpg is 8x6 once its EXIF'),
+    rgb=(RGB, 1, 'a.png: a label map has one number per pixel.* has 3'),
+    unknown=(LABELS + 19, 1, r'a.png: labels \[20, .*38\] are none of 0 to 19'),
+    # MMSegmentation takes these for 1, 2, …
+    wide=(LABELS.astype(np.uint16) + 257, 1, r'a.png: labels \[257, .* are none of'),
+)
+
+
+def pipelines():
+    for name in ('lip_saip-vit-tiny_576x384', 'cihp_saip-vit-tiny_512x512'):
+        cfg = load_config(str(ROOT / f'configs/downstream/parsing/{name}.py'), {})
+        for split in ('train', 'val', 'test'):
+            steps = cfg[f'{split}_dataloader'].dataset.pipeline
+            yield pytest.param(steps, id=f'{name[:4]}-{split}')
+        yield pytest.param(cfg.tta_pipeline, id=f'{name[:4]}-tta')
+
+
+@pytest.mark.parametrize('steps', list(pipelines()))
+def test_wrong_label_maps_are_named_in_every_pipeline(steps, tmp_path):
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        pipeline = Compose(copy.deepcopy(steps))
+    for labels, orientation, message in WRONG.values():
+        with pytest.raises(ValueError, match=message):
+            pipeline(save_pair(tmp_path, labels, orientation))
+    assert pipeline(save_pair(tmp_path, LABELS)) is not None
+    upright = save_pair(tmp_path, np.rot90(LABELS, -1).copy(), orientation=6)
+    assert pipeline(upright) is not None
+
+
+@pytest.mark.parametrize('kind', ['palette', 'gray', '16-bit', 'one-bit'])
+def test_label_maps_of_other_formats_keep_their_labels(kind, tmp_path):
+    labels = LABELS.copy()
+    labels[0, 0] = 255
+    image = Image.fromarray(labels)
+    if kind == 'palette':
+        image = Image.fromarray(labels, 'P')
+        image.putpalette(np.random.default_rng(0).bytes(768))
+    elif kind == 'one-bit':
+        labels %= 2
+        image = Image.fromarray(labels.astype(bool))
+    elif kind != 'gray':
+        image = Image.fromarray(labels.astype(np.uint16))
+    results = save_pair(tmp_path, image)
+    for step in ('LoadImageFromFile', 'LoadAnnotations', 'CheckLabels'):
+        arguments = dict(num_classes=20) if step == 'CheckLabels' else {}
+        results = TRANSFORMS.build(dict(type=f'mmseg.{step}', **arguments))(results)
+    assert (results['gt_seg_map'] == labels).all()
 
 
 def test_cihp_folder(tmp_path):

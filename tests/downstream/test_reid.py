@@ -48,9 +48,29 @@ def test_msmt17(tmp_path):
     assert [e['camera'] for e in test[:4]] == [1] * 4
 
 
+def test_second_release_of_msmt17_with_byte_order_marks(tmp_path):
+    write_msmt17(tmp_path / '1')
+    write_msmt17(tmp_path / '2', folders=('mask_train_v2', 'mask_test_v2'))
+    for path, encoding in zip(
+        sorted((tmp_path / '2').glob('list_*.txt')),
+        ('utf-8-sig', 'utf-16', 'utf-16', 'utf-8-sig'),
+        strict=True,
+    ):
+        path.write_bytes(path.read_text().encode(encoding))
+    for split, folder in (('train', 'mask_train_v2'), ('test', 'mask_test_v2')):
+        first, second = (
+            entries(build('MSMT17', tmp_path / number, split)) for number in '12'
+        )
+        for entry in first:
+            entry['img_path'] = entry['img_path'].replace(f'1/{split}/', f'2/{folder}/')
+        assert first == second
+
+
 def spoil(root, what: str) -> None:
     if what == 'layout':
-        (root / 'query').rename(root / 'queries')
+        for name in ('query', 'list_query.txt'):
+            if (root / name).exists():
+                (root / name).rename(root / 'queries')
     elif what == 'name':
         save_person(root / 'query' / 'someone.jpg', 0, 0)
     elif what == 'matches':
@@ -69,6 +89,7 @@ def spoil(root, what: str) -> None:
         ('Market1501', 'layout', 'query not found; it holds .*queries. Set data_root'),
         ('Market1501', 'name', 'someone.jpg: the name does not say identity and cam'),
         ('Market1501', 'matches', 'none of 4 queries has an image of the same'),
+        ('MSMT17', 'layout', 'list_query.txt not found; it holds list_gal.*Set data_r'),
         ('MSMT17', 'images', 'list_.*txt: 1 of .* images are not in .*test, such as 0'),
         ('MSMT17', 'line', 'list_query.txt:5: .* does not say image, camera and ident'),
     ],

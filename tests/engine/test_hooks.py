@@ -1,7 +1,5 @@
 """SAIPHook, parameter groups and precision."""
 
-import math
-
 import pytest
 import torch
 from launch import TINY, call
@@ -11,17 +9,7 @@ from mmpretrain.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPE
 from saip_mm.engine import SAIPHook
 
 
-def test_momentum_is_half_a_cosine_over_all_steps():
-    hook = SAIPHook(momentum=0.9, end_momentum=1.0)
-    assert hook.momentum_at(0, 10) == pytest.approx(0.9)
-    assert hook.momentum_at(5, 10) == pytest.approx(0.95)
-    assert hook.momentum_at(10, 10) == pytest.approx(1.0)
-    assert hook.momentum_at(3, 10) == pytest.approx(
-        1 - 0.1 * math.cos(math.pi * 3 / 20) ** 2
-    )
-
-
-@pytest.mark.parametrize('option', ['momentum', 'end_momentum'])
+@pytest.mark.parametrize('option', ['momentum', 'end_momentum', 'max_start_share'])
 def test_a_momentum_outside_zero_to_one_is_refused(option):
     with pytest.raises(ValueError, match=f'^{option}='):
         SAIPHook(**{option: 1.1})

@@ -63,6 +63,34 @@ def test_same_as_mmpretrain_layer_decay(classifier):
     assert ours['head.fc.weight'] == (1e-3, 0.05)
 
 
+def test_custom_keys_outside_the_backbone_are_those_of_mmengine(classifier):
+    keys = {
+        'head': dict(lr_mult=10.0),
+        'head.fc.bias': dict(lr_mult=3.0, decay_mult=0.5),
+    }
+    ours = by_name(
+        classifier,
+        'mmpretrain.LayerDecay',
+        dict(
+            decay_rate=RATE, no_decay=NO_DECAY, custom_keys=keys | dict(fc1={}, ln={})
+        ),
+    )
+    theirs = by_name(
+        classifier, 'DefaultOptimWrapperConstructor', dict(custom_keys=keys)
+    )
+    plain = by_name(
+        classifier, 'mmpretrain.LayerDecay', dict(decay_rate=RATE, no_decay=NO_DECAY)
+    )
+    for name in ours:
+        expected = theirs if name.startswith('head.') else plain
+        assert ours[name] == pytest.approx(expected[name]), name
+    assert ours['head.fc.bias'] == pytest.approx((3e-3, 0.025))
+    with pytest.raises(ValueError, match=r"custom_keys\['head'\] takes lr_mult and"):
+        arguments = dict(decay_rate=RATE, no_decay=[])
+        keys = dict(custom_keys=dict(head=dict(fix_lr=True)))
+        by_name(classifier, 'mmpretrain.LayerDecay', arguments | keys)
+
+
 @pytest.mark.parametrize('scope', ['mmdet', 'mmpose', 'mmseg'])
 def test_in_the_scope_of_another_library(classifier, scope):
     paramwise_cfg = dict(decay_rate=RATE, no_decay=NO_DECAY)

@@ -9,7 +9,7 @@ from launch import TINY
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from saip_mm.engine import PretrainingRunner
+from saip_mm.engine import PretrainingRunner, SafeRunner
 
 
 @pytest.fixture
@@ -42,3 +42,15 @@ def test_a_part_of_a_model_is_refused(part, runner, tmp_path):
     save_without(part, runner, path)
     with pytest.raises(ValueError, match='not of the whole model'):
         PretrainingRunner.load_checkpoint(runner, path)
+
+
+@pytest.mark.parametrize('kind', [SafeRunner, PretrainingRunner])
+def test_a_loader_without_workers(kind):
+    """As shipped configs become with `train_dataloader.num_workers=0`."""
+    config = Config.fromfile(TINY).train_dataloader
+    config.update(num_workers=0, persistent_workers=True, prefetch_factor=4)
+    loader = kind.build_dataloader(config, seed=0)
+    assert (loader.num_workers, loader.persistent_workers) == (0, False)
+    config.update(num_workers=2)
+    loader = kind.build_dataloader(config, seed=0)
+    assert loader.persistent_workers and loader.prefetch_factor == 4

@@ -1,5 +1,6 @@
 """Checkpoints that survive full disks and signals."""
 
+import os
 import resource
 import signal
 import subprocess
@@ -12,19 +13,24 @@ from short_runs import KEPT, assert_same_end, copy_state, train
 
 from saip_mm.engine.checkpoint_file import read_checkpoint, saved_checkpoints
 from saip_mm.engine.resuming import newest_valid
-from saip_mm.engine.saving import INTERRUPTED
+from saip_mm.engine.saving import INTERRUPTED, STOP_SIGNALS
 
 
-def started(work_dir: Path, *options: str) -> subprocess.Popen:
-    """A training of its own process, which can be read from line by line."""
-    arguments = [TINY, '--work-dir', work_dir, *options]
+def started(work_dir: Path, *options: str, processes: int = 1) -> subprocess.Popen:
+    """A training in a session of its own, which can be read from line by line."""
+    command = [sys.executable, '-u', 'tools/train.py', TINY]
+    if processes > 1:
+        command = ['bash', 'tools/dist_train.sh', TINY, str(processes)]
     return subprocess.Popen(
-        [sys.executable, '-u', 'tools/train.py', *arguments],
+        [*command, '--work-dir', work_dir, *options],
         cwd=ROOT,
-        env=environment(),
+        env=environment(CUDA_VISIBLE_DEVICES=''),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
+        # As in a terminal, even if these tests run in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -70,10 +76,26 @@ def test_told_to_stop_on_a_full_disk(tmp_path):
     process.send_signal(signal.SIGTERM)
     rest = process.stdout.read()
     assert process.wait() == 1
-    assert 'its state could not be saved; make room' in rest
+    assert 'its state could not be saved. Make room' in rest
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_a_disk_that_stays_full_ends_the_training(undisturbed, tmp_path):
+    copy_state(undisturbed / 'epoch_0_iter_2.pth', tmp_path / 'run')
+    options = ['--resume', '--cfg-options', *KEPT, 'train_cfg.max_epochs=30']
+    options += ['default_hooks.checkpoint.max_failures=2']
+    process = started(tmp_path / 'run', *options)
+    wait_for(process, 'Checkpoints will be saved')
+    fill_disk(process, 100_000)
+    out = process.stdout.read()
+    assert process.wait() == 1
+    assert out.count('was not saved') == 2
+    assert 'epoch_2.pth was not saved' in out
+    assert 'stopped by 2 failures in a row to save a checkpoint' in out
+    assert f'continue from {tmp_path}/run/epoch_0_iter_2.pth' in out
+    assert 'Epoch(train) [4]' not in out and 'Traceback' not in out
+
+
+@pytest.mark.parametrize('number', STOP_SIGNALS)
 def test_told_to_stop_it_saves_and_says_so(number, undisturbed, tmp_path):
     process = started(tmp_path, '--cfg-options', *KEPT)
     wait_for(process, 'Epoch(train) [1][1/3]')
@@ -81,18 +103,72 @@ def test_told_to_stop_it_saves_and_says_so(number, undisturbed, tmp_path):
     rest = process.stdout.read()
     assert process.wait() == INTERRUPTED
     assert f'stopped by {number.name} after step' in rest
+    assert 'Traceback' not in rest
     assert saved_checkpoints(tmp_path)[0].name != 'epoch_2.pth'
     train(tmp_path, resume=True)
     assert_same_end(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize('number', STOP_SIGNALS)
 def test_told_to_stop_before_the_first_step(number, tmp_path):
     process = started(tmp_path)
     wait_for(process, 'System environment')
     process.send_signal(number)
+    rest = process.communicate()[0]
+    assert process.returncode == INTERRUPTED
+    assert f'stopped by {number.name}; rerun' in rest and 'Traceback' not in rest
+
+
+def test_ctrl_c_in_a_terminal(tmp_path):
+    """It goes to all processes in the foreground, workers of the loader too."""
+    options = ['train_dataloader.num_workers=2', 'train_cfg.max_epochs=50']
+    process = started(tmp_path, '--cfg-options', *options)
+    wait_for(process, '[2][1/3]')
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate()[0]
+    assert process.returncode == INTERRUPTED
+    assert 'stopped by SIGINT after step' in rest and 'Traceback' not in rest
+    assert f'Saved {newest_valid(tmp_path)}' in rest
+
+
+def test_two_trainings_in_one_folder(tmp_path):
+    process = started(tmp_path, '--cfg-options', 'train_cfg.max_epochs=50')
+    wait_for(process, 'Checkpoints will be saved')
+    with pytest.raises(BlockingIOError, match='another training is using this work di'):
+        train(tmp_path)
+    process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == INTERRUPTED
+    train(tmp_path, resume=True)
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    process = started(tmp_path, '--cfg-options', 'train_cfg.max_epochs=50')
+    wait_for(process, 'Checkpoints will be saved')
+    process.send_signal(signal.SIGINT)
+    wait_for(process, 'Ctrl-C again')
+    process.send_signal(signal.SIGINT)
+    assert 'Traceback' not in process.communicate()[0]
+    assert process.returncode == -signal.SIGINT
+    assert not saved_checkpoints(tmp_path)
+
+
+def test_a_background_job_ignores_the_ctrl_c_of_its_shell(tmp_path):
+    command = [sys.executable, 'tools/train.py', TINY, '--work-dir', tmp_path]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    for text in ('System environment', 'Epoch(train) [1][1/3]'):
+        wait_for(process, text)
+        process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize('persistent', [True, False])
@@ -109,19 +185,12 @@ def test_workers_end_with_the_training(persistent, tmp_path):
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize('number', STOP_SIGNALS)
 def test_a_whole_group_of_processes_is_told_to_stop(number, tmp_path):
     """As schedulers do: workers of the loader and all processes hear it as well."""
     options = [*KEPT, 'train_dataloader.batch_size=4', 'train_dataloader.num_workers=2']
-    process = subprocess.Popen(
-        ['bash', 'tools/dist_train.sh', TINY, '2', '--work-dir', tmp_path]
-        + ['--cfg-options', *options, 'train_cfg.max_epochs=50'],
-        cwd=ROOT,
-        env=environment(CUDA_VISIBLE_DEVICES=''),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    options = ['--cfg-options', *options, 'train_cfg.max_epochs=50']
+    process = started(tmp_path, *options, processes=2)
     wait_for(process, '[2][1/3]')
     process.send_signal(number)  # torchrun tells the groups of both
     rest = process.communicate()[0]

@@ -8,6 +8,7 @@ import torch
 from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 from mmpretrain.models.backbones import VisionTransformer
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -151,13 +152,42 @@ def test_weights_without_a_grid_ask_for_it():
     ours, transposed = small(), small((32, 64))
     bare = dict(ours.state_dict())
     with pytest.raises(ValueError, match='source_grid'):
-        transposed.load_state_dict(bare)
+        small((64, 64)).load_state_dict(bare)
     with pytest.raises(ValueError, match='not a class token and a patch grid of 3×3'):
         small((32, 64), source_grid=(3, 3)).load_state_dict(bare)
     told = small((32, 64), source_grid=(4, 2))
     told.load_state_dict(bare)
     transposed.load_state_dict(ours.state_dict())
     torch.testing.assert_close(told.pos_embed, transposed.pos_embed)
+
+
+@pytest.mark.parametrize('through', ['dict', 'safetensors'])
+def test_a_plain_dict_is_of_the_models_own_grid(through, tmp_path):
+    ours, other = small((64, 64)), small((64, 64))
+    nn.init.normal_(ours.pos_embed)
+    plain = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    if through == 'safetensors':
+        save_file(plain, tmp_path / 'a.safetensors')
+        plain = load_file(tmp_path / 'a.safetensors')
+    other.load_state_dict(plain)
+    torch.testing.assert_close(dict(other.state_dict()), plain)
+
+
+def test_a_part_is_taken_only_where_asked_for():
+    ours, other = small(), small()
+    nn.init.normal_(ours.cls_token)
+    part = ours.state_dict()
+    del part['ln1.bias']
+    for strict in (True, False):
+        with pytest.raises(ValueError, match='1 missing: ln1.bias'):
+            other.load_state_dict(part, strict)
+    assert not torch.equal(other.cls_token, ours.cls_token)
+    other.load_state_dict({**other.state_dict(), **part})
+    assert torch.equal(other.cls_token, ours.cls_token)
+
+
+def test_a_number_is_a_square():
+    assert tuple(small(64).pos_embed.shape) == (1, 1 + 4 * 4, 24)
 
 
 def test_a_copy_is_independent_and_keeps_its_grid():

@@ -1,9 +1,10 @@
 """The shell launchers."""
 
 import os
+from importlib.util import find_spec
 
 import pytest
-from launch import run
+from launch import ROOT, TINY, run
 
 
 @pytest.mark.parametrize(
@@ -13,6 +14,36 @@ def test_without_arguments_a_launcher_says_what_it_takes(script):
     done = run(script, check=False)
     assert done.returncode == 2
     assert done.stdout.startswith(f'usage: {script} ')
+
+
+@pytest.mark.parametrize('launcher', ['run', 'launch'])
+def test_torchs_own_launchers_start_one_training(launcher, tmp_path):
+    """Not one in each of two processes; `launch` passes --local-rank."""
+    done = run(
+        find_spec(f'torch.distributed.{launcher}').origin,
+        *('--master-port=29517', '--nproc-per-node=2', ROOT / 'tools/train.py', TINY),
+        *('--work-dir', tmp_path, '--cfg-options', 'train_dataloader.batch_size=4'),
+        'train_cfg.max_epochs=1',
+        CUDA_VISIBLE_DEVICES='',
+    )
+    assert done.stdout.count('Epoch(train) [1][3/3]') == 1  # of 24 images
+    assert len(list(tmp_path.glob('*/*.log'))) == 1
+
+
+def test_processes_have_to_share_a_seed(tmp_path):
+    """Else they would share images, leave others out, and scale them differently."""
+    done = run(
+        *('tools/dist_train.sh', TINY, 2, '--work-dir', tmp_path),
+        *('--cfg-options', 'train_dataloader.batch_size=4', 'randomness.seed=3'),
+        'randomness.diff_rank_seed=True',
+        check=False,
+        CUDA_VISIBLE_DEVICES='',
+    )
+    assert done.returncode == 1
+    assert 'processes have 3, 4 as their seed: set randomness.diff_rank_seed=False' in (
+        done.stdout
+    )
+    assert not list(tmp_path.glob('*.pth'))
 
 
 def test_slurm_starts_one_task_per_gpu(tmp_path):

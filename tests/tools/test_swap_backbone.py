@@ -7,6 +7,7 @@ import pytest
 import torch
 from launch import call, environment
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
 from saip_mm.downstream.pyramid import ViTPyramid
@@ -152,6 +153,49 @@ def test_what_is_written_are_differences(checkpoint, tmp_path, capsys):
     command = [sys.executable, '-c', code]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)
     assert 'SAIPViT' in done.stdout, done.stderr
+
+
+def test_settings_are_kept_where_they_apply_and_named_where_not(
+    checkpoint, tmp_path, capsys
+):
+    own = tmp_path / 'own.py'
+    own.write_text(
+        f"""_base_ = {RESNET!r}
+optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0, custom_keys={{
+    'head.fc': dict(lr_mult=10.0), 'backbone': dict(lr_mult=0.1),
+    'head': dict(fix_lr=True)}}))
+"""
+    )
+    out = tmp_path / 'new.py'
+    arguments = 'tools/swap_backbone.py', own, '--checkpoint', checkpoint
+    assert call(*arguments, '--out', out) == 0
+    printed = capsys.readouterr().out
+    for dropped in (
+        'model.backbone (ResNet)',
+        'optim_wrapper.optimizer (SGD)',
+        'optim_wrapper.paramwise_cfg.norm_decay_mult',
+        "custom_keys['backbone']",
+        "custom_keys['head']",
+    ):
+        assert dropped in printed.split('replaced or dropped: ')[1]
+    cfg = Config.fromfile(out)
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys == {'head.fc': dict(lr_mult=10)}
+    model = build(cfg)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    rates = {id(p): group['lr'] for group in groups for p in group['params']}
+    lr = cfg.optim_wrapper.optimizer.lr
+    assert rates[id(model.head.fc.weight)] == pytest.approx(10 * lr)
+    assert rates[id(model.backbone.ln1.weight)] == pytest.approx(lr)
+
+
+def test_a_refused_step_names_the_sizes_that_were_tried(checkpoint, tmp_path, capsys):
+    own = tmp_path / 'own.py'
+    head = 'dict(in_channels=77)'
+    own.write_text(f'_base_ = {RESNET!r}\nmodel = dict(head={head})\n')
+    arguments = 'tools/swap_backbone.py', own, '--checkpoint', checkpoint
+    assert call(*arguments, '--out', tmp_path / 'new.py') == 1
+    printed = capsys.readouterr().err
+    assert 'step on random images of 64×64 and 224×224 pixels (h×w) fails' in printed
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 Expected: mA 80.7 % ("Ours") and 82.7 % ("Ours*") are the SAIP authors' figures, read
 off arXiv 2503.08201, after pretraining on LUPerson. This project has not measured it.
+configs/_base_/attributes_256x128.py says which settings are not stated by them.
 
 Data: PA-100K (Liu et al., ICCV 2017) is given out by its authors,
 github.com/xh-liu/HydraPlus-Net. Unpacked:

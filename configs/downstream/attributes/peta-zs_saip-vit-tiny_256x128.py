@@ -5,15 +5,22 @@ the person.
 
 Expected: mA 71.4 % ("Ours") and 72.4 % ("Ours*") are the SAIP authors' figures, read
 off arXiv 2503.08201, after pretraining on LUPerson. This project has not measured it.
+configs/_base_/attributes_256x128.py says which settings are not stated by them.
 
-Data: PETA (Deng et al., ACM MM 2014) is given out by its authors,
-mmlab.ie.cuhk.edu.hk/projects/PETA.html, the split by Jia et al.,
-github.com/valencebond/Rethinking_of_PAR, as a pickle. The docstring of
+Data: PETA (Deng et al., ACM MM 2014) with its images renumbered, as linked by
+github.com/dangweili/pedestrian-attribute-recognition-pytorch, and the split by Jia et
+al., github.com/valencebond/Rethinking_of_PAR, which comes as a pickle. The docstring of
 saip_mm.downstream.attributes.PETA says how to make the list of it.
 
     data/PETA/images/          00001.png to 19000.png
     data/PETA/PETA.mat         105 attributes, of which 35 count
     data/PETA/zero_shot.txt    lines such as `00001.png train`
+
+The authors' archive, mmlab.ie.cuhk.edu.hk/projects/PETA.html, is read as well, with a
+split of your own:
+
+    data/PETA/VIPeR/archive/   images, Label.txt; nine more subsets like it
+    data/PETA/zero_shot.txt    lines such as `VIPeR/archive/0001_a.bmp train`
 
 Run, with a backbone by tools/export_backbone.py:
 

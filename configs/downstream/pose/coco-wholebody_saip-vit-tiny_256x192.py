@@ -1,7 +1,8 @@
 """COCO-WholeBody (133 keypoints), ViTPose with a SAIP ViT-Tiny, 256×192.
 
-Authors' figure for this protocol (read off arXiv 2503.08201): AP 45.7 on val2017, 46.3
-for the weights that they mark with an asterisk. Not measured by this project.
+Authors' figure (read off arXiv 2503.08201): AP 45.7 on val2017, 46.3 for the weights
+that they mark with an asterisk. Not measured by this project. Size and epochs are
+theirs; everything else is as for COCO keypoints.
 
     python tools/train.py configs/downstream/pose/coco-wholebody_saip-vit-tiny_256x192.py \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth

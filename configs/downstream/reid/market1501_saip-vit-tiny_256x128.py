@@ -2,7 +2,8 @@
 
 Expected: rank-1 93.7 % ("Ours") and 95.2 % ("Ours*") are the SAIP authors' figures,
 read off arXiv 2503.08201, after pretraining on LUPerson. This project has not measured
-it.
+it. The protocol is in configs/_base_/reid_256x128.py; its label smoothing and the
+comparison of features after the batch norm are not among what the authors state.
 
 Data: Market-1501 (Zheng et al., ICCV 2015) is given out by its authors,
 zheng-lab-anu.github.io/Project/project_reid.html. Unpacked:

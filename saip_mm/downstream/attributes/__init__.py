@@ -1,8 +1,9 @@
 """Pedestrian attribute recognition in MMPretrain, with its MultiLabelLinearClsHead."""
 
-from .datasets import PA100K, PETA, AttributeDataset
+from .datasets import PA100K, AttributeDataset
 from .loss import PositiveRatioHook, RatioWeightedBCELoss
 from .metric import PedestrianAttributeMetric
+from .peta import PETA
 
 __all__ = [
     'PA100K',

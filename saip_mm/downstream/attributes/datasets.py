@@ -1,4 +1,4 @@
-"""Images of people with attributes: PA-100K, PETA in its zero-shot split."""
+"""Images of people with attributes; PA-100K."""
 
 import os
 from collections.abc import Sequence
@@ -106,13 +106,13 @@ class PA100K(AttributeDataset):
         path = os.path.join(self.data_root, 'annotation.mat')
         parts = SPLITS[self.split]
         keys = [f'{part}_{what}' for part in parts for what in ('images_name', 'label')]
-        content = _read_mat(path, ['attributes', *keys])
-        attributes = _texts(content['attributes'])
+        content = read_mat(path, ['attributes', *keys])
+        attributes = texts(content['attributes'])
         names, labels = [], []
         for part in parts:
-            names += _texts(content[f'{part}_images_name'])
+            names += texts(content[f'{part}_images_name'])
             label = content[f'{part}_label']
-            _check_labels(label, len(attributes), f'{path}: {part}_label')
+            check_labels(label, len(attributes), f'{path}: {part}_label')
             labels.append(label)
         labels = np.concatenate(labels)
         if len(names) != len(labels):
@@ -133,78 +133,7 @@ class PA100K(AttributeDataset):
         )
 
 
-@DATASETS.register_module()
-class PETA(AttributeDataset):
-    """PETA (Deng et al., ACM MM 2014) in the zero-shot split of Jia et al.
-
-    "Rethinking of Pedestrian Attribute Recognition" (arXiv 2107.03576) gives out a
-    split in which nobody is in two sets. Of 105 attributes the first 35 count, as there
-    and in all work since.
-
-    Expected are `images/00001.png` to `images/19000.png` and `PETA.mat` from the
-    authors of PETA, and `zero_shot.txt`, which says of every image that is used in
-    which set it is, a line each: `00001.png train`. For the arguments see
-    :class:`AttributeDataset`.
-
-    The split comes as a pickle, `data/PETA/dataset_zs_run0.pkl` of
-    github.com/valencebond/Rethinking_of_PAR. A pickle can run anything, so nothing here
-    reads one. If you trust it, write the list yourself, once, in that repository's
-    environment (it needs the package easydict)::
-
-        import pickle
-        data = pickle.load(open('data/PETA/dataset_zs_run0.pkl', 'rb'))
-        with open('zero_shot.txt', 'w') as file:
-            for part in ('train', 'val', 'test'):
-                for index in data.partition[part]:
-                    print(data.image_name[index], part, file=file)
-    """
-
-    NUM_ATTRIBUTES = 35
-    FIRST_LABEL = 4  # columns before are numbers of image, person and the like
-
-    def read_annotations(self) -> Annotations:
-        path = os.path.join(self.data_root, 'PETA.mat')
-        table, attributes = self._read_table(path)
-        split = _read_split(os.path.join(self.data_root, 'zero_shot.txt'))
-        names = [name for name, part in split.items() if part in SPLITS[self.split]]
-        rows = []
-        for name in names:
-            number = os.path.splitext(name)[0]
-            if not number.isdecimal() or not 1 <= int(number) <= len(table):
-                raise ValueError(
-                    f'{self.data_root}/zero_shot.txt: {name!r} is not one of 00001.png '
-                    f'to {len(table):05}.png; correct the list'
-                )
-            rows.append(int(number) - 1)
-        labels = table[rows, self.FIRST_LABEL : self.FIRST_LABEL + self.NUM_ATTRIBUTES]
-        _check_labels(labels, self.NUM_ATTRIBUTES, path)
-        folder = os.path.join(self.data_root, 'images')
-        return Annotations(
-            folder, names, labels, tuple(attributes[: self.NUM_ATTRIBUTES])
-        )
-
-    def _read_table(self, path: str) -> tuple[np.ndarray, list[str]]:
-        """Numbers [images, 4 + attributes], and the names of all attributes."""
-        content = _read_mat(path, ['peta'])
-        try:
-            fields = content['peta'].ravel()[0]
-            table, attributes = fields[0], _texts(fields[1])
-            fits = table.ndim == 2 and table.shape[1] == self.FIRST_LABEL + len(
-                attributes
-            )
-        except (IndexError, TypeError, AttributeError):
-            fits = False
-        if not fits or len(attributes) < self.NUM_ATTRIBUTES:
-            raise ValueError(
-                f"{path}: 'peta' is not a structure of a table with "
-                f'{self.FIRST_LABEL} columns and one per attribute, and the names of '
-                f'at least {self.NUM_ATTRIBUTES} attributes: take the file from the '
-                'archive of PETA as it is'
-            )
-        return table, attributes
-
-
-def _read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
+def read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """A MATLAB file that has these keys; nothing in it is run."""
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -226,12 +155,12 @@ def _read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
     return content
 
 
-def _texts(cells: np.ndarray) -> list[str]:
+def texts(cells: np.ndarray) -> list[str]:
     """The texts of a MATLAB array of cells."""
     return [str(np.ravel(cell)[0]) for cell in cells.ravel()]
 
 
-def _check_labels(labels: np.ndarray, count: int, place: str) -> None:
+def check_labels(labels: np.ndarray, count: int, place: str) -> None:
     if labels.ndim != 2 or labels.shape[1] != count:
         raise ValueError(
             f'{place}: labels of shape {labels.shape} are not one per image and '
@@ -244,25 +173,3 @@ def _check_labels(labels: np.ndarray, count: int, place: str) -> None:
             f'{labels[row, column]} in row {row + 1}, attribute {column + 1}: correct '
             'them, or leave these images out'
         )
-
-
-def _read_split(path: str) -> dict[str, str]:
-    """Which set every image is in, by its name."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"there is no {path}, of lines like '00001.png train': the docstring of "
-            'saip_mm.downstream.attributes.PETA says how to make it'
-        )
-    split = {}
-    with open(path, encoding='utf-8') as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            name, _, part = line.strip().rpartition(' ')
-            if part not in ('train', 'val', 'test') or not name or name in split:
-                raise ValueError(
-                    f'{path}:{number}: {line.strip()!r} is not an image, once, and '
-                    'train, val or test'
-                )
-            split[name] = part
-    return split

@@ -10,6 +10,7 @@ from mmpretrain.registry import DATASETS
 from ...datasets.images import find_images
 from ...datasets.market1501 import read_name
 from ...datasets.person_boxes import find_missing
+from ...files import read_text
 from ...probes.retrieval import JUNK
 
 
@@ -44,7 +45,7 @@ class ReIDDataset(BaseDataset):
             the gallery.
     """
 
-    LAYOUT: tuple[str, ...]
+    layout: tuple[str, ...]
     """What is to be in the folder, files and folders."""
 
     def __init__(
@@ -71,7 +72,7 @@ class ReIDDataset(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        check_layout(self.data_root, self.LAYOUT, type(self).__name__)
+        check_layout(self.data_root, self.layout, type(self).__name__)
         if self.split == 'train':
             return _number(self.read_train())
         query, gallery = self.read_test()
@@ -101,7 +102,7 @@ class Market1501(ReIDDataset):
     arguments see :class:`ReIDDataset`.
     """
 
-    LAYOUT = ('bounding_box_train', 'bounding_box_test', 'query')
+    layout = ('bounding_box_train', 'bounding_box_test', 'query')
 
     def read_train(self) -> list[Sighting]:
         return self._read('bounding_box_train')
@@ -118,40 +119,49 @@ class Market1501(ReIDDataset):
 
 @DATASETS.register_module()
 class MSMT17(ReIDDataset):
-    """MSMT17 (Wei et al., CVPR 2018), first version.
+    """MSMT17 (Wei et al., CVPR 2018).
 
     Lines of `list_train.txt` and `list_val.txt`, which both are trained with, and of
     `list_query.txt` and `list_gallery.txt` are `0000/0000_000_01_0303morning_0015_0.jpg
     0`: an image below `train` or `test`, and its identity. The third number of the name
-    is the camera. For the arguments see :class:`ReIDDataset`.
+    is the camera. In the second release, whose faces are blurred, the folders are
+    `mask_train_v2` and `mask_test_v2`. For the arguments see :class:`ReIDDataset`.
     """
 
-    LAYOUT = (
-        'train',
-        'test',
-        'list_train.txt',
-        'list_val.txt',
-        'list_query.txt',
-        'list_gallery.txt',
-    )
+    FOLDERS = ('train', 'test')
+    FOLDERS_V2 = ('mask_train_v2', 'mask_test_v2')
+    LISTS = ('list_train.txt', 'list_val.txt', 'list_query.txt', 'list_gallery.txt')
+
+    @property
+    def layout(self) -> tuple[str, ...]:
+        return self._folders + self.LISTS
+
+    @property
+    def _folders(self) -> tuple[str, str]:
+        second = os.path.isdir(os.path.join(self.data_root, self.FOLDERS_V2[0]))
+        return self.FOLDERS_V2 if second else self.FOLDERS
 
     def read_train(self) -> list[Sighting]:
-        return self._read('list_train.txt', 'train') + self._read(
-            'list_val.txt', 'train'
-        )
+        folder = self._folders[0]
+        return [
+            *self._read('list_train.txt', folder),
+            *self._read('list_val.txt', folder),
+        ]
 
     def read_test(self) -> tuple[list[Sighting], list[Sighting]]:
-        return self._read('list_query.txt', 'test'), self._read(
-            'list_gallery.txt', 'test'
+        folder = self._folders[1]
+        return (
+            self._read('list_query.txt', folder),
+            self._read('list_gallery.txt', folder),
         )
 
     def _read(self, list_name: str, folder_name: str) -> list[Sighting]:
         list_file = os.path.join(self.data_root, list_name)
         folder = os.path.join(self.data_root, folder_name)
-        with open(list_file, encoding='utf-8') as file:
-            lines = [(i, line.strip()) for i, line in enumerate(file, 1)]
         entries = [
-            _read_line(line, f'{list_file}:{number}') for number, line in lines if line
+            _read_line(line, f'{list_file}:{number}')
+            for number, line in enumerate(read_text(list_file).splitlines(), 1)
+            if line.strip()
         ]
         missing = find_missing(folder, [name for name, _, _ in entries])
         if missing:

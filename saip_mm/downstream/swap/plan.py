@@ -46,6 +46,7 @@ def plan_changes(
     levels: Sequence[Level],
     adapt: bool,
     unused: Sequence[int] = (),
+    idle: Sequence[str] = (),
 ) -> dict:
     """The differences between a config and the same one with our backbone.
 
@@ -56,6 +57,7 @@ def plan_changes(
         adapt: Whether to tell neck or heads the channels that there are; otherwise
             1×1 convolutions make those that there were.
         unused: Levels that nothing learns from; they are not computed.
+        idle: Keys of ``custom_keys`` that are for no parameter outside the backbone.
 
     Raises:
         NotClean: If ``adapt`` and neither neck nor heads say that they take ``levels``.
@@ -74,7 +76,7 @@ def plan_changes(
     top, inner = _preprocessor(stock, weights)
     changes = dict(custom_imports=_imports(stock, bool(pyramid)), **top)
     changes['model'] = {**inner, 'backbone': backbone, **changed}
-    changes['optim_wrapper'] = _optimizer(stock.cfg.get('optim_wrapper'))
+    changes['optim_wrapper'] = _optimizer(stock.cfg.get('optim_wrapper'), idle)
     if stock.cfg.get('load_from'):
         changes['load_from'] = None
     return changes
@@ -236,9 +238,40 @@ def _imports(stock: Stock, pyramid: bool) -> dict:
     return dict(imports=imports)
 
 
-def _optimizer(old: dict | None) -> dict:
+def dropped_settings(stock: Stock, idle: Sequence[str] = ()) -> list[str]:
+    """Settings of a config that the one with our backbone does not have."""
+    wrapper = stock.cfg.get('optim_wrapper') or {}
+    rules = wrapper.get('paramwise_cfg') or {}
+    kept = _custom_keys(wrapper, idle)
+    keys = [key for key in rules.get('custom_keys', {}) if key not in kept]
+    optimizer = wrapper.get('optimizer', {}).get('type', 'AdamW')
+    at = 'optim_wrapper.'
+    return [
+        f'model.backbone ({stock.model["backbone"]["type"]})',
+        *[f'model.{k}' for k in ('pretrained', 'init_cfg') if stock.model.get(k)],
+        *([f'{at}optimizer ({optimizer})'] if optimizer != 'AdamW' else []),
+        *([f'{at}constructor'] if 'constructor' in wrapper else []),
+        *[f'{at}paramwise_cfg.{key}' for key in rules if key != 'custom_keys'],
+        *[f'{at}paramwise_cfg.custom_keys[{key!r}]' for key in keys],
+        *(['load_from'] if stock.cfg.get('load_from') else []),
+    ]
+
+
+def _custom_keys(wrapper: dict, idle: Sequence[str]) -> dict:
+    """What LayerDecay can go on with."""
+    keys = (wrapper.get('paramwise_cfg') or {}).get('custom_keys', {})
+    return {
+        key: mults
+        for key, mults in keys.items()
+        if key not in idle and set(mults) <= {'lr_mult', 'decay_mult'}
+    }
+
+
+def _optimizer(old: dict | None, idle: Sequence[str]) -> dict:
     """AdamW with layer decay; what else the wrapper does stays."""
     decay = dict(decay_rate=0.75, no_decay=['cls_token', 'pos_embed'])
+    if kept := _custom_keys(old or {}, idle):
+        decay['custom_keys'] = kept
     if not old:
         decayed = dict(constructor='mmpretrain.LayerDecay', paramwise_cfg=decay)
         adamw = dict(type='AdamW', lr=_LR, weight_decay=0.05)

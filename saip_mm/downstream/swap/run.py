@@ -9,8 +9,15 @@ from mmengine.config import Config
 from mmpretrain.models.backbones import VisionTransformer
 
 from ...engine.backbone import PREFIXES, architecture_of, choose_backbone, colours
-from ...engine.checkpoint import LoadReport, read_checkpoint, resolve_checkpoint
-from .plan import NotClean, Weights, plain, plan_changes
+from ...engine.checkpoint import (
+    LoadReport,
+    fit_backbone,
+    read_checkpoint,
+    resolve_checkpoint,
+)
+from ...engine.convert import state_dict_of
+from .inputs import trial_sizes
+from .plan import NotClean, Weights, dropped_settings, plain, plan_changes
 from .stock import Level, Refusal, Stock, measure_levels, read_stock, reason
 from .text import config_text
 from .trial import Trial, try_config
@@ -27,6 +34,7 @@ class Swapped:
         report: How the weights fitted.
         loss: Of one training step; None if it was not tried.
         not_tried: Why not.
+        dropped: Settings of the original config that do not apply any more.
     """
 
     levels: Sequence[Level]
@@ -34,6 +42,7 @@ class Swapped:
     report: LoadReport
     loss: float | None
     not_tried: str = ''
+    dropped: Sequence[str] = ()
 
 
 def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped:
@@ -59,23 +68,29 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
     draft = out.with_name(f'draft_{os.getpid()}_{out.name}')
     out.parent.mkdir(parents=True, exist_ok=True)
 
-    def attempt(adapt: bool, unused: Sequence[int] = ()) -> Trial:
-        changes = plain(plan_changes(stock, weights, levels, adapt, unused))
+    def attempt(
+        adapt: bool, unused: Sequence[int] = (), idle: Sequence[str] = ()
+    ) -> Trial:
+        changes = plain(plan_changes(stock, weights, levels, adapt, unused, idle))
         draft.write_text(config_text(stock, changes, out, unused))
         return try_config(Config.fromfile(draft), stock, weights)
 
     try:
-        adapted, trial = _first_that_works(attempt, stock)
+        adapted, trial, idle = _first_that_works(attempt, stock)
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)
-    return Swapped(levels, adapted, trial.report, trial.loss, trial.not_tried)
+    dropped = dropped_settings(stock, idle)
+    return Swapped(levels, adapted, trial.report, trial.loss, trial.not_tried, dropped)
 
 
 def _first_that_works(
     attempt: Callable[..., Trial], stock: Stock
-) -> tuple[bool, Trial]:
+) -> tuple[bool, Trial, list[str]]:
     """Adapt neck or heads; where that fails, give them the channels that they had.
+
+    Returns:
+        Which of both, the trial, and the ``custom_keys`` that were left out for it.
 
     Raises:
         Refusal: If neither trains a step; says so of the stock config if that is why.
@@ -83,10 +98,10 @@ def _first_that_works(
     failure: Exception | None = None
     for adapt in (True, False):
         try:
-            trial = attempt(adapt)
-            if trial.unused:
-                trial = attempt(adapt, trial.unused)
-            return adapt, trial
+            first = trial = attempt(adapt)
+            if first.unused or first.idle:
+                trial = attempt(adapt, first.unused, first.idle)
+            return adapt, trial, first.idle
         except NotClean as error:
             not_clean = error
         except Refusal:
@@ -95,15 +110,17 @@ def _first_that_works(
             failure = error
     if failure is None:
         raise Refusal(str(not_clean)) from not_clean
+    sizes = ' and '.join(f'{h}×{w}' for h, w in trial_sizes(stock))
     try:
         try_config(stock.cfg, stock)
     except Exception as error:
         raise Refusal(
-            'a training step on random images fails with its own backbone too: '
-            + reason(error)
+            f'a training step on random images of {sizes} pixels (h×w) fails with its '
+            f'own backbone too: {reason(error)}'
         ) from error
     raise Refusal(
-        f'a training step fails with this backbone only: {reason(failure)}'
+        f'a training step on random images of {sizes} pixels (h×w) fails with this '
+        f'backbone only: {reason(failure)}'
     ) from failure
 
 
@@ -118,19 +135,14 @@ def read_weights(checkpoint: str) -> Weights:
     content = read_checkpoint(path)
     try:
         backbone, role = choose_backbone(content)
-        arch = architecture_of(backbone)
         colour = colours(content, backbone)
-        if backbone.grid is None:
-            raise ValueError(
-                'does not say on which patch grid its positions are: pass it through '
-                'tools/convert_checkpoint.py'
-            )
+        backbone, _ = fit_backbone(backbone)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
+    arch = architecture_of(backbone)
     zoo = VisionTransformer.arch_zoo
     names = [name for name in ('deit-tiny', *zoo) if arch.items() == zoo[name].items()]
-    state_dict = content.get('state_dict', content)
-    training = any(name.startswith(PREFIXES['teacher']) for name in state_dict)
+    training = any(n.startswith(PREFIXES['teacher']) for n in state_dict_of(content))
     return Weights(
         checkpoint=str(checkpoint),
         prefix=PREFIXES[role] if training else '',

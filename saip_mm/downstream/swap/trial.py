@@ -35,12 +35,14 @@ class Trial:
         loss: None if no step was tried.
         not_tried: Why not.
         unused: Levels of the pyramid that got no gradient.
+        idle: Keys of ``custom_keys`` that are for no parameter outside the backbone.
     """
 
     report: LoadReport | None
     loss: float | None = None
     not_tried: str = ''
     unused: list[int] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)
 
 
 def try_config(cfg: Config, stock: Stock, weights: Weights | None = None) -> Trial:
@@ -69,12 +71,13 @@ def _try_size(
     report = None
     if weights:
         report = load_pretrained(model.backbone, weights.checkpoint, weights.prefix)
+    idle = _idle_keys(model, cfg)
     try:
         batch = random_batch(stock, size)
     except NoInputs as error:
         with torch.no_grad():
             model.eval().extract_feat(torch.randn(2, 3, *size))
-        return Trial(report, not_tried=str(error))
+        return Trial(report, not_tried=str(error), idle=idle)
     optimizer = _optimizer(model, cfg)
     model.train()
     try:
@@ -82,7 +85,9 @@ def _try_size(
         loss.backward()
     except (RuntimeError, NotImplementedError) as error:
         if any(words in str(error) for words in _GPU_ONLY):
-            return Trial(report, not_tried='it has an operator that needs a GPU')
+            return Trial(
+                report, not_tried='it has an operator that needs a GPU', idle=idle
+            )
         raise
     if not math.isfinite(loss.item()):
         raise ValueError(f'the loss of random images is {loss.item()}')
@@ -90,7 +95,7 @@ def _try_size(
         _check_gradients(model.backbone)
     unused = _unused_levels(model)
     optimizer.step()
-    return Trial(report, loss.item(), unused=unused)
+    return Trial(report, loss.item(), unused=unused, idle=idle)
 
 
 def _build(cfg: Config, weights: Weights | None, size: tuple[int, int]) -> nn.Module:
@@ -173,6 +178,14 @@ def _check_gradients(backbone: nn.Module) -> None:
         raise ValueError(
             f'{len(idle)} tensors of the backbone learn nothing: {idle[0]}'
         )
+
+
+def _idle_keys(model: nn.Module, cfg: Config) -> list[str]:
+    """Keys of ``custom_keys`` that are for no parameter outside the backbone."""
+    rules = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
+    names = [n for n, _ in model.named_parameters() if not n.startswith('backbone.')]
+    keys = rules.get('custom_keys', {})
+    return [key for key in keys if not any(key in name for name in names)]
 
 
 def _unused_levels(model: nn.Module) -> list[int]:

@@ -1,0 +1,49 @@
+"""How a tool ends when something is wrong."""
+
+import dis
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def one_line_errors(status: int = 1) -> Iterator[None]:
+    """Let a tool end with ``error: …`` where its user can do something about it.
+
+    That is where this project or MMEngine raises an error on purpose, where a config
+    does not fit a class, and where a file cannot be opened. All other errors keep their
+    traceback. Ctrl-C ends with status 130.
+
+    Args:
+        status: Exit status after such an error.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not _is_for_the_user(error):
+            raise
+        # The text of a KeyError is in quotes.
+        message = error.args[0] if isinstance(error, KeyError) else error
+        print(f'error: {message}', file=sys.stderr)
+        raise SystemExit(status) from error
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.filename is not None:
+        return True
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get('__name__', '')
+    # A registry calls what a config names: arguments that do not fit fail there.
+    if module.startswith('mmengine.registry'):
+        return True
+    instruction = trace.tb_frame.f_code.co_code[trace.tb_lasti]
+    return (
+        instruction == dis.opmap['RAISE_VARARGS']
+        and not isinstance(error, AssertionError)
+        and module.partition('.')[0] in ('__main__', 'mmengine', 'saip_mm')
+    )
