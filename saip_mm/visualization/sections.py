@@ -167,8 +167,8 @@ def _share_kept(before: list[np.ndarray], now: list[np.ndarray]) -> str:
     if kept < 0.9 * total:
         return f'<p>{text}</p>'
     return page.missing(
-        f'{text} The teacher is still much as it began: it averages the student over '
-        'many steps, and there have been few.'
+        f'{text} The teacher is still much as it began: train longer, or lower its '
+        'momentum (default_hooks.saip.max_start_share).'
     )
 
 
