@@ -219,6 +219,7 @@ def trapped_config(marker: Path, trained: Path) -> str:
 OF_ANOTHER_MODEL = {
     resume_downstream: 'none of',
     test_downstream: 'none of',
+    detect: 'classes',
 }
 
 

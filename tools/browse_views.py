@@ -104,7 +104,7 @@ def main() -> int:
         canvas, count = draw_samples(cfg, args.num, args.seed)
         with whole_file(args.out) as partial:
             canvas.save(partial, kind)
-    except (OSError, ValueError, KeyError, ImportError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(f'Wrote {args.out}: {count}')

@@ -97,7 +97,7 @@ def main() -> int:
             for name, score in found.items():
                 print(f'{name:28}{score:8.4f}', flush=True)
             scores |= found
-    except (OSError, ValueError, KeyError, ImportError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     if args.out:

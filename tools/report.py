@@ -36,7 +36,7 @@ def main() -> int:
     MMLogger.get_current_instance().setLevel('WARNING')
     try:
         out, gaps = write_report(args.work_dir, args.out, args.images, args.config)
-    except (OSError, ValueError, KeyError, ImportError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     for gap in gaps:

@@ -24,6 +24,7 @@ import saip_mm  # noqa: F401  (registers the model)
 from saip_mm.engine.checkpoint import load_weights
 from saip_mm.engine.convert import from_official
 from saip_mm.engine.reference import view, weight
+from saip_mm.files import read_text
 from saip_mm.models.preprocessor import scaled_size
 
 CONFIG = Path(__file__).parents[1] / 'configs/pretrain/saip_vit-tiny.py'
@@ -155,7 +156,11 @@ def main() -> int:
     args = parser.parse_args()
     MMLogger.get_current_instance().setLevel(logging.ERROR)
 
-    case = json.loads(args.case.read_text())
+    try:
+        case = json.loads(read_text(args.case))
+    except (OSError, ValueError) as error:
+        print(f'error: {args.case} is not a reference case: {error}', file=sys.stderr)
+        return 1
     ours = run_case(case, args.device)
     failed = 0
     print(f'{"quantity":32}{"reference":>15}{"ours":>15}{"difference":>13}')

@@ -5,6 +5,8 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from torch import Tensor
 
+from ..engine.checkpoint_file import read_checkpoint
+from ..engine.teacher import MUCH, saved_start_share
 from ..models import SAIP
 from ..probes.features import embed
 from ..probes.subject import RANDOM, Subject, load_subject
@@ -37,7 +39,13 @@ def latest(work_dir: WorkDir, config: Config) -> tuple[Subject, str]:
         except (OSError, ValueError) as error:
             problems.append(f'{file.name} is left out: {error}.')
             continue
-        return subject, ' '.join([f'Weights of {file.name}.', *problems])
+        says = [f'Weights of {file.name}.', *problems]
+        share = saved_start_share(read_checkpoint(file))
+        if share is not None and share > MUCH:
+            says.insert(
+                1, f'{share:.0%} of them are those that the teacher began with.'
+            )
+        return subject, ' '.join(says)
     raise Unavailable(' '.join(problems) or 'There is no checkpoint yet.')
 
 

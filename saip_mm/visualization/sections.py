@@ -144,16 +144,32 @@ def show_neighbours(
     if len(gallery.images) < 2:
         raise Unavailable('There is only one image, which has no neighbours.')
     queries = _choose_queries(gallery, num_queries)
+    ranked = {
+        name: nearest(image_tokens(subject, gallery.images), gallery, queries)
+        for name, subject in subjects.items()
+    }
     parts = []
-    for name, subject in subjects.items():
-        ranked = nearest(image_tokens(subject, gallery.images), gallery, queries)
+    for name, found in ranked.items():
         rows = [
             _neighbours(gallery, query, neighbours)
-            for query, neighbours in zip(queries, ranked, strict=True)
+            for query, neighbours in zip(queries, found, strict=True)
         ]
-        score = _share_right(gallery, queries, ranked)
+        score = _share_right(gallery, queries, found)
         parts.append(f'<h3>{name}{score}</h3>{"".join(rows)}')
-    return page.columns(parts)
+    return _share_kept(*ranked.values()) + page.columns(parts)
+
+
+def _share_kept(before: list[np.ndarray], now: list[np.ndarray]) -> str:
+    """How many neighbors are what they were; a word of warning if nearly all are."""
+    kept = int((np.stack(before) == np.stack(now)).sum())
+    total = np.stack(now).size
+    text = f'{kept} of {total} neighbors are the same, rank by rank, before and now.'
+    if kept < 0.9 * total:
+        return f'<p>{text}</p>'
+    return page.missing(
+        f'{text} The teacher is still much as it began: train longer, or lower its '
+        'momentum (default_hooks.saip.max_start_share).'
+    )
 
 
 def _query(sample: Sample, name: str) -> str:

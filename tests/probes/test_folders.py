@@ -40,11 +40,20 @@ def test_market_folders_that_cannot_be_used(tmp_path):
     (tmp_path / 'query').mkdir()
     with pytest.raises(FileNotFoundError, match='query: no images in it'):
         probe_market1501(COLOURS, tmp_path)
-    save(tmp_path / 'query/me.png', (1, 2, 3))
-    with pytest.raises(ValueError, match='me.png: the name does not say identity'):
-        probe_market1501(COLOURS, tmp_path)
-    (tmp_path / 'query/me.png').unlink()
     save(tmp_path / 'query/0002_c1s1_000451_03.png', (1, 2, 3))
+    with pytest.raises(
+        OSError, match='test: there is no such folder; .* has query and'
+    ):
+        probe_market1501(COLOURS, tmp_path)
+    for name in ('me.png', 'you.png'):  # found before any image is read
+        save(tmp_path / 'bounding_box_test' / name, (1, 2, 3))
+    (tmp_path / 'query/0003_c1s1_000451_03.png').write_bytes(b'no image')
+    with pytest.raises(ValueError, match=r'me.png: the name does not say.*and 1 more'):
+        probe_market1501(COLOURS, tmp_path)
+    for path in (tmp_path / 'query').glob('0003*'):
+        path.unlink()
+    for path in (tmp_path / 'bounding_box_test').iterdir():
+        path.unlink()
     save(tmp_path / 'bounding_box_test/0003_c2s1_000451_03.png', (1, 2, 3))
     with pytest.raises(ValueError, match='none of 1 queries'):
         probe_market1501(COLOURS, tmp_path)

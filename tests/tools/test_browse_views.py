@@ -46,7 +46,7 @@ def test_picture(browse_views, tmp_path, monkeypatch, capsys):
     config.write_text(CONFIG)
     argv = ['browse_views.py', str(config), '--num', '2', '--out', str(out)]
     monkeypatch.setattr('sys.argv', argv)
-    browse_views.main()
+    assert browse_views.main() == 0
     assert f'{out}: 2 of 3 samples' in capsys.readouterr().out
     with Image.open(out) as image:
         width, height = image.size
@@ -54,6 +54,28 @@ def test_picture(browse_views, tmp_path, monkeypatch, capsys):
         pixels = np.array(image)
     for colour in (panels.INST, panels.ROI):
         assert (pixels == colour).all(-1).any()
+
+
+def test_what_is_found_before_the_work(browse_views, tmp_path, monkeypatch, capsys):
+    config = tmp_path / 'config.py'
+    config.write_text(CONFIG)
+    (tmp_path / 'code.py').write_text('model = (')
+    (tmp_path / 'other.py').write_text("model = dict(type='ResNet')")
+    (tmp_path / 'file').touch()
+    monkeypatch.setattr(PeopleDataset, '__getitem__', lambda *_: pytest.fail('work'))
+    for name, out, message in (
+        ('none.py', 'a.png', 'none.py: there is no such config file'),
+        ('code.py', 'a.png', 'code.py'),
+        ('other.py', 'a.png', 'other.py: has no train_dataloader.dataset.pipeline'),
+        ('config.py', 'a', 'a: name an image file, such as views.png'),
+        ('config.py', 'file/a.png', 'file/a.png: cannot be written'),
+    ):
+        argv = ['browse_views.py', str(tmp_path / name), '--out', str(tmp_path / out)]
+        monkeypatch.setattr('sys.argv', argv)
+        assert browse_views.main() == 1
+        said = capsys.readouterr().err
+        assert said.startswith('error: ') and message in said
+    assert not (tmp_path / 'a.png').exists()
 
 
 def test_tinted_tokens():

@@ -2,10 +2,14 @@
 
 import functools
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
-from launch import TINY, call
+from launch import TINY, call, environment
+from PIL import Image
 
 import saip_mm.probes
 from saip_mm.probes import ProbeSizes, load_subject, run_probes
@@ -102,6 +106,50 @@ def test_real_folders(probe, test_data):
     assert 'coco/PCK' in scores
 
 
+def test_drawn_people_only_where_asked(probe, tmp_path):
+    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
+        path = tmp_path / name
+        path.parent.mkdir()
+        Image.new('RGB', (24, 48), (200, 0, 0)).save(path)
+    own = {'market1501/mAP': 1.0, 'market1501/rank1': 1.0}
+    assert probe('pixels', '--market1501', tmp_path)[0] == own
+    scores, _ = probe('pixels', '--market1501', tmp_path, '--drawn')
+    assert scores.keys() == own.keys() | FEATURES
+
+
+def test_the_number_of_people_is_said(tmp_path, monkeypatch):
+    test_drawn = ProbeSizes(4, 3, 5, 2, 2)
+    said = []
+    for module in (saip_mm.probes.run, saip_mm.probes.folders):
+        monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
+    run_probes(load_subject('mean-colour'), test_drawn)
+    assert 'drawn people: 4 are tested, on 5 others features are fitted' in said
+    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
+        (tmp_path / name).parent.mkdir()
+        Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / name)
+    saip_mm.probes.probe_market1501(load_subject('pixels'), tmp_path)
+    assert 'market1501: 1 queries; a gallery of 1 images, of 1 people' in said
+
+
+def test_an_out_that_cannot_be_written_is_found_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(saip_mm.probes, 'load_subject', lambda *_: pytest.fail('work'))
+    assert call('tools/probe.py', 'pixels', '--out', tmp_path) == 1
+    assert f'error: {tmp_path}: is a folder' in capsys.readouterr().err
+
+
+def test_progress_is_shown_on_a_terminal():
+    main, terminal = os.openpty()
+    code = 'import saip_mm, rich; print("seen", rich.get_console().is_interactive)'
+    command = [sys.executable, '-c', code]
+    env = environment(TERM='xterm')
+    try:
+        subprocess.run(command, stdout=terminal, check=True, env=env)
+        assert b'seen True' in os.read(main, 10_000)
+    finally:
+        os.close(main)
+        os.close(terminal)
+
+
 def test_bad_input(work_dir, tmp_path, capsys):
     def error(*arguments):
         assert call('tools/probe.py', *arguments) == 1
@@ -120,4 +168,4 @@ def test_bad_input(work_dir, tmp_path, capsys):
     assert 'keypoints need features of patches' in error('pixels', *coco)
     assert 'there is no such annotation file' in error(work_dir, *coco)
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')
-    assert 'bad.pth: is not a ViT' in error(tmp_path / 'bad.pth')
+    assert 'bad.pth: is not a plain ViT' in error(tmp_path / 'bad.pth')
