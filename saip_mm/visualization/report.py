@@ -23,7 +23,7 @@ from ..models import SAIP
 from . import curves, page, sections
 from .model import latest, untrained
 from .people import People
-from .work_dir import Progress, Unavailable, WorkDir
+from .work_dir import Progress, Refused, Unavailable, WorkDir
 
 NUM_SAMPLES = 6
 WORDS = dict(
@@ -110,14 +110,14 @@ class Report:
         """The same, where model and data set may be built.
 
         Raises:
-            Unavailable: If the one in the work directory builds what it may not.
+            Refused: If the one in the work directory builds what it may not.
         """
         if self.named is not None:
             return self.named
         try:
             return check_buildable(self.config(), str(self.work_dir.config_file()))
         except ValueError as error:
-            raise Unavailable(f'{error}: if you trust it, give --config.') from error
+            raise Refused(f'{error}: if you trust it, give --config.') from error
 
     def model(self) -> SAIP:
         return self.latest()[0].model
@@ -171,6 +171,8 @@ class Report:
             body = make()
         except Unavailable as reason:
             body = self._gap(title, str(reason))
+            if isinstance(reason, Refused):
+                self.failures.append(self.gaps[-1])
         except Exception as error:  # whatever ails a part, the others are wanted
             body = self._gap(title, f'{type(error).__name__}: {error}')
             self.failures.append(self.gaps[-1])

@@ -31,6 +31,10 @@ class Unavailable(Exception):
     """Something cannot be shown; the message says why in one sentence."""
 
 
+class Refused(Unavailable):
+    """A config that is there, and is not read because it is more than data."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One start of the training: what its folder, named by the time, holds."""
@@ -110,13 +114,14 @@ class WorkDir:
         """That config, read as data: nothing of it is run.
 
         Raises:
-            Unavailable: If there is none that can be read so.
+            Unavailable: If there is none.
+            Refused: If it cannot be read so.
         """
         file = self.config_file()
         try:
             return parse_config(file.read_text(errors='replace'), str(file))
         except ValueError as error:
-            raise Unavailable(f'{error}: if you trust it, give --config.') from error
+            raise Refused(f'{error}: if you trust it, give --config.') from error
 
     def checkpoints(self) -> list[Path]:
         """Training checkpoints, the latest first."""

@@ -263,6 +263,8 @@ def test_a_named_config(work_dir):
     text = report(work_dir).text['Search']
     assert 'more in it than plain values (line 1)' in text and '--config' in text
     assert report(work_dir, '--config', TINY).pictures['Search'] == 30
+    assert call('tools/report.py', work_dir) == 1  # a worse page
+    assert Page(work_dir / 'report.html').pictures['Search'] == 30
 
 
 def test_names_are_escaped(work_dir, tmp_path):
