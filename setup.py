@@ -43,7 +43,7 @@ DOWNSTREAM = (
     'scipy>=1.13,<1.16',
     'cython>=3.0,<4',
     'ninja>=1.11,<2',
-    'setuptools>=77,<82',
+    'setuptools>=80,<82',
     'wheel>=0.43,<1',
 )
 # torch's exporter needs onnxscript.
@@ -59,7 +59,7 @@ DEV = (
     'ruff>=0.17.5,<0.18',
     'scikit-learn>=1.5,<1.8',
     'scipy>=1.13,<1.16',
-    'setuptools>=77,<82',
+    'setuptools>=80,<82',
     'timm>=1.0.20,<1.1',
 )
 
