@@ -192,10 +192,10 @@ def architecture_of(backbone: Backbone) -> dict:
     """
     tensors = backbone.tensors
     if others := other_functions(tensors):
-        raise ValueError(f'is not a plain ViT with a class token: it has {others}')
+        raise ValueError(f'is not a plain ViT: it has {others}')
     for name, ndim in _TELLING.items():
         if name not in tensors or tensors[name].ndim != ndim:
-            raise ValueError(f'is not a plain ViT with a class token: it lacks {name}')
+            raise ValueError(f'is not a ViT with a class token: it lacks {name}')
     layers = {int(name.split('.')[1]) for name in tensors if _IN_LAYER.match(name)}
     if layers != set(range(len(layers))):
         raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')

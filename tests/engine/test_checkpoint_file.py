@@ -159,7 +159,6 @@ def image(path):
     'name, write, message',
     [
         ('a.jpg', image, 'is a JPEG image, not a checkpoint'),
-        ('a.pth', lambda path: image(path.with_suffix('.png')), 'there is no chec'),
         ('a.png', image, 'is a PNG image'),
         (
             'a.onnx',
