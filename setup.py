@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent
 # `_base_ = 'saip_mm::…'` look for them.
 MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 
-# Lower and upper ends of these ranges were tested (docs/verification.md).
+# Upper ends: what constraints.txt pins was tested. docs/verification.md names the
+# versions of Python and PyTorch.
 # The base installation requires none of them: the onedl-* packages share their import
 # names with upstream's mmengine, mmcv, mmpretrain, which must not be overwritten.
 PRETRAIN = (
