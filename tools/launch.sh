@@ -20,7 +20,19 @@ fi
 # Else processes that start again find the addresses of those that died.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 
-exec "${PYTHON:-python}" -m torch.distributed.run \
+# torchrun, but for the traceback that it ends with when it was told to stop.
+torchrun='
+import sys
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.run import main
+
+try:
+    main()
+except SignalException as error:
+    sys.exit(f"torchrun: {error}")
+'
+
+exec "${PYTHON:-python}" -c "$torchrun" \
     --nnodes="${NNODES:-1}" \
     --nproc-per-node="$processes" \
     "${rendezvous[@]}" \
