@@ -168,4 +168,4 @@ def test_bad_input(work_dir, tmp_path, capsys):
     assert 'keypoints need features of patches' in error('pixels', *coco)
     assert 'there is no such annotation file' in error(work_dir, *coco)
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')
-    assert 'bad.pth: is not a plain ViT' in error(tmp_path / 'bad.pth')
+    assert 'bad.pth: is not a ViT' in error(tmp_path / 'bad.pth')
