@@ -1,6 +1,6 @@
 # Two commands: `make demo` pretrains a small SAIP, `make test` runs all tests.
 # Both install what they need into .venv and can be repeated at any time.
-.PHONY: help demo test lint format
+.PHONY: help demo check test lint format
 MAKEFLAGS += --no-print-directory
 export PYTHON
 
@@ -14,6 +14,7 @@ help:
 	@echo 'make demo    pretrain a small SAIP on drawn people, export its backbone,'
 	@echo '             and show what it learnt (installs for 3 minutes the first time,'
 	@echo '             then runs for minutes)'
+	@echo 'make check   style and the tests of the method: about a minute'
 	@echo 'make test    run all tests (compiles mmcv ops for 9–13 minutes, once)'
 	@echo 'make lint    check style and formatting'
 	@echo 'make format  correct what can be corrected'
@@ -35,6 +36,16 @@ demo: .venv/.pretrain
 
 test: .venv/.complete
 	.venv/bin/python -m pytest
+
+# What a changed line most often breaks: the method, configs, checkpoints, views.
+CHECK := tests/test_style.py tests/models tests/test_plain_training.py \
+    tests/engine/test_config.py tests/engine/test_convert.py \
+    tests/engine/test_hooks.py tests/engine/test_optimizer.py \
+    tests/datasets/test_people.py tests/datasets/test_apply_views.py \
+    tests/datasets/test_draw_views.py tests/datasets/test_images.py
+
+check: .venv/.complete
+	.venv/bin/python -m pytest -q --durations=5 $(CHECK)
 
 lint: .venv/.complete
 	.venv/bin/ruff check .
