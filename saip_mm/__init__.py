@@ -9,13 +9,13 @@ import io
 import sys
 import warnings
 
-import rich
-
 # Two lines that the libraries print on import and that concern no user of this package:
 # MMCV misses operators that pretraining does not need, MMPretrain a service's client.
 warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
 # The doctor has to tell what is wrong where none of this can be imported.
 if 'saip_mm.doctor' not in sys.orig_argv:
+    import rich
+
     with contextlib.redirect_stdout(io.StringIO()):
         import mmpretrain.datasets  # noqa: F401
     # A console that was made in there found no terminal, and would show no progress.
