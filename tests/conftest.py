@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from mmengine.registry import init_default_scope
 
 # Without a log file, MMEngine would print a line per initialised parameter.
 MMLogger.get_current_instance().setLevel('WARNING')
+# Background jobs of scripts ignore Ctrl-C, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # pytest-xdist keeps the cores busy.
 torch.set_num_threads(1)
 
