@@ -82,7 +82,11 @@ def get_file_name(image: dict, where: str) -> str:
 
 def get_id(record: dict, key: str, where: str) -> str:
     """An id as text: ``1``, ``1.0`` and ``"1"`` are the same one."""
-    value = get_field(record, key, (int, float, str), where)
+    return id_text(get_field(record, key, (int, float, str), where))
+
+
+def id_text(value: int | float | str) -> str:
+    """The text of an id, the same for ``1``, ``1.0`` and ``"1"``."""
     is_whole = isinstance(value, float) and value.is_integer()
     return str(int(value) if is_whole else value)
 

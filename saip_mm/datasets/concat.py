@@ -83,7 +83,7 @@ def concat_datasets(
     Args:
         datasets: Configs of data sets, or the data sets.
         pipeline: Of those data sets of people that have none in their config.
-        others: See MMEngine; of no use with people.
+        others: See MMEngine; refused for people.
 
     Raises:
         TypeError: If data sets of people are joined with others.
@@ -113,7 +113,7 @@ def repeat_dataset(
         dataset: Config of a data set, or the data set.
         times: How often an epoch has each of its images.
         pipeline: Of a data set of people that has none in its config.
-        others: See MMEngine; of no use with people.
+        others: See MMEngine; refused for people.
 
     Raises:
         TypeError: If ``others`` are given with people.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..datasets.coco import id_text
 from .annotation_fields import check_record, is_id
 
 
@@ -163,7 +164,7 @@ def _ids(
     found = {}
     for where, record in _records(path, content, key):
         check_record(where, record, needed, '', reader.name)
-        if (text := _text(record['id'])) in found:
+        if (text := id_text(record['id'])) in found:
             raise ValueError(f'{where} is there twice; give each an id of its own')
         found[text] = record['id']
     return found
@@ -199,15 +200,10 @@ def _check_keypoints(where: str, record: dict, counts: Mapping[str, int]) -> Non
             )
 
 
-def _text(value: object) -> str:
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value)
-
-
 def _is_known(where: str, record: dict, key: str, known: dict[str, object]) -> bool:
     """Whether ids have one; it is an error if only of another type."""
     value = record.get(key)
-    other = known.get(_text(value))
+    other = known.get(id_text(value))
     if other is not None and other != value:
         raise ValueError(
             f'{where}: "{key}" is {value!r} ({type(value).__name__}), but the id is '
