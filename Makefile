@@ -39,10 +39,10 @@ test: .venv/.complete
 
 # What a changed line most often breaks: the method, configs, checkpoints, views.
 CHECK := tests/test_style.py tests/models tests/test_plain_training.py \
-    tests/engine/test_config.py tests/engine/test_convert.py \
-    tests/engine/test_hooks.py tests/engine/test_optimizer.py \
-    tests/datasets/test_people.py tests/datasets/test_apply_views.py \
-    tests/datasets/test_draw_views.py tests/datasets/test_images.py
+    tests/training/test_config.py tests/checkpoints/test_convert.py \
+    tests/training/test_hooks.py tests/training/test_optimizer.py \
+    tests/data/test_people.py tests/data/test_apply_views.py \
+    tests/data/test_draw_views.py tests/data/test_images.py
 
 check: .venv/.complete
 	.venv/bin/python -m pytest -q --durations=5 $(CHECK)

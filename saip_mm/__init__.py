@@ -21,16 +21,16 @@ if 'saip_mm.doctor' not in sys.orig_argv:
     # A console that was made in there found no terminal, and would show no progress.
     rich.reconfigure()
 
-    from . import datasets, engine, models, probes
+    from . import data, evaluation, models, training
     from .apis import embed, load_backbone
 
 __version__ = '0.1.0'
 __all__ = [
     '__version__',
-    'datasets',
+    'data',
     'embed',
-    'engine',
+    'evaluation',
     'load_backbone',
     'models',
-    'probes',
+    'training',
 ]

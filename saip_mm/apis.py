@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
-from .datasets.images import read_image
-from .engine.backbone import (
+from .checkpoints.backbone import (
     Backbone,
     architecture_of,
     choose_backbone,
@@ -22,7 +21,8 @@ from .engine.backbone import (
     describe,
     with_metadata,
 )
-from .engine.checkpoint import fit_backbone, read_checkpoint, resolve_checkpoint
+from .checkpoints.checkpoint import fit_backbone, read_checkpoint, resolve_checkpoint
+from .data.images import read_image
 from .models import SAIPViT
 
 Image = str | os.PathLike | np.ndarray

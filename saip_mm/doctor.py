@@ -165,7 +165,7 @@ def small_step() -> Iterator[Finding]:
     with contextlib.redirect_stdout(io.StringIO()):  # a library prints on import
         import mmpretrain.datasets  # noqa: F401
 
-        from . import datasets, engine, models, probes  # noqa: F401
+        from . import data, evaluation, models, training  # noqa: F401
     from .models import SAIPViT
 
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -189,7 +189,7 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
     import torch
     from mmengine.registry import DATASETS, MODELS, init_default_scope
 
-    from .engine.config import add_options, load_config
+    from .training.config import add_options, load_config
 
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_options(parser)
@@ -234,7 +234,7 @@ def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
     """
     from mmengine.registry import HOOKS
 
-    from .engine.teacher import MUCH, advice
+    from .training.teacher import MUCH, advice
 
     momentum = HOOKS.build(hook).momentum(global_batch, steps * epochs)
     share = momentum.start_share()
@@ -248,14 +248,14 @@ def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
 
 def images(path: str) -> Iterator[Finding]:
     """A folder, a list or shards."""
-    from .engine.config import training_images
+    from .training.config import training_images
 
     yield from samples(training_images(path, {}))
 
 
 def samples(dataset: Sequence) -> Iterator[Finding]:
     """Three of a data set."""
-    from .datasets.images import ImageError
+    from .data.images import ImageError
 
     yield Finding(OK, f'{len(dataset):,} training images')
     for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):

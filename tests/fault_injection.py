@@ -25,10 +25,10 @@ import torch
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 
-from saip_mm.engine import choose_runner
-from saip_mm.engine.checkpoint_file import saved_checkpoints
-from saip_mm.engine.config import load_config
-from saip_mm.engine.resuming import newest_valid
+from saip_mm.checkpoints.checkpoint_file import saved_checkpoints
+from saip_mm.training import choose_runner
+from saip_mm.training.config import load_config
+from saip_mm.training.resuming import newest_valid
 
 TINY = Path(__file__).parent / 'configs' / 'tiny.py'
 KEPT = 2  # checkpoints

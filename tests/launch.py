@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mmengine.registry import init_default_scope
 
-from saip_mm.engine.saving import STOP_SIGNALS
+from saip_mm.training.saving import STOP_SIGNALS
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / 'tests/configs/tiny.py'

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from saip_mm.datasets.synthetic import draw_person
+from saip_mm.drawn import draw_person
 
 SIZE = (64, 32)
 

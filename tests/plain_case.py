@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import torch
 from plain_saip import MODEL, PATCH, losses
+from reference_tensors import view, weight
 
-from saip_mm.engine.reference import view, weight
 from saip_mm.models.preprocessor import scaled_size
 
 

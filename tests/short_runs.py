@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from launch import TINY, call
 
-from saip_mm.engine.checkpoint import read_checkpoint
+from saip_mm.checkpoints.checkpoint import read_checkpoint
 
 KEPT = ['default_hooks.checkpoint.max_keep_ckpts=9']
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import saip_mm
 from saip_mm import apis
-from saip_mm.datasets.images import ImageError
+from saip_mm.data.images import ImageError
 
 ARCH = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 SIZE = (64, 32)

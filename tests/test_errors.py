@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from mmengine.registry import Registry
 
-from saip_mm.engine.config import _split
 from saip_mm.errors import one_line_errors
 from saip_mm.files import read_text
+from saip_mm.training.config import _split
 
 THINGS = Registry('thing')
 

@@ -18,23 +18,23 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import saip_mm
-from saip_mm.datasets import PersonImages, ShardedImages
-from saip_mm.datasets.images import ImageError
-from saip_mm.datasets.packing import pack_shards
-from saip_mm.datasets.person_boxes import read_person_boxes, read_person_keypoints
-from saip_mm.datasets.quarantine import Quarantine
-from saip_mm.engine.annotation_fields import parse_json, read_text_for_library
-from saip_mm.engine.checkpoint import load_pretrained
-from saip_mm.engine.coco_check import (
+from saip_mm.checkpoints.checkpoint import load_pretrained
+from saip_mm.data import PersonImages, ShardedImages
+from saip_mm.data.checks.coco import (
     BOX_SCORES,
     BOXES,
     POSE,
     check_coco,
     check_detections,
 )
-from saip_mm.engine.crowdhuman_check import read_crowdhuman, useless_boxes
-from saip_mm.engine.resuming import check_checkpoint
+from saip_mm.data.checks.crowdhuman import read_crowdhuman, useless_boxes
+from saip_mm.data.checks.fields import parse_json, read_text_for_library
+from saip_mm.data.images import ImageError
+from saip_mm.data.packing import pack_shards
+from saip_mm.data.person_boxes import read_person_boxes, read_person_keypoints
+from saip_mm.data.quarantine import Quarantine
 from saip_mm.models import SAIPViT
+from saip_mm.training.resuming import check_checkpoint
 
 EXAMPLES = int(os.environ.get('SAIP_FUZZ_EXAMPLES', 60))
 

@@ -13,7 +13,7 @@ from plain_case import run_case
 from plain_saip import attention, block, matching
 from torch import nn
 
-CASES = {'case_a': Path(__file__).parent / 'data/case_a.json'}
+CASES = {'case_a': Path(__file__).parent / 'cases/case_a.json'}
 if 'SAIP_TEST_DATA' in os.environ:
     folder = Path(os.environ['SAIP_TEST_DATA'], 'reference')
     CASES |= {path.stem: path for path in sorted(folder.glob('case_*.json'))}

@@ -12,9 +12,9 @@ import torch
 from launch import ROOT, TINY, call
 from mmengine.config import Config
 
-import saip_mm.probes
+import saip_mm.evaluation
+from saip_mm.evaluation import ProbeSizes
 from saip_mm.models import SAIPViT
-from saip_mm.probes import ProbeSizes
 
 FEW = ProbeSizes(identities=4, images=3, train_identities=4, train_images=2, views=2)
 PA100K = ROOT / 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
@@ -134,16 +134,16 @@ def embed(path: Path, tmp_path: Path, **_: Path) -> None:
 
 
 def probe(path: Path, tmp_path: Path, **_: Path) -> None:
-    few = functools.partial(saip_mm.probes.run_probes, sizes=FEW)
+    few = functools.partial(saip_mm.evaluation.run_probes, sizes=FEW)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saip_mm.probes, 'run_probes', few)
+        patch.setattr(saip_mm.evaluation, 'run_probes', few)
         done(call('tools/probe.py', path, '--device', 'cpu'))
 
 
 def probe_with_config(path: Path, tmp_path: Path, **_: Path) -> None:
-    few = functools.partial(saip_mm.probes.run_probes, sizes=FEW)
+    few = functools.partial(saip_mm.evaluation.run_probes, sizes=FEW)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saip_mm.probes, 'run_probes', few)
+        patch.setattr(saip_mm.evaluation, 'run_probes', few)
         done(call('tools/probe.py', path, '--config', TINY, '--device', 'cpu'))
 
 

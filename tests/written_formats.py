@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from saip_mm.datasets.synthetic.formats import WRITERS
+from saip_mm.drawn.formats import WRITERS
 
 SEED, NUM = 3, 8
 TRAIN, VAL = 3 * SEED, 3 * SEED + 1  # seeds of the splits

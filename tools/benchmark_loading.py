@@ -19,8 +19,8 @@ from mmengine.logging import MMLogger
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from saip_mm.datasets import PeopleDataset
-from saip_mm.engine.config import training_images
+from saip_mm.data import PeopleDataset
+from saip_mm.training.config import training_images
 
 BATCH = 256
 

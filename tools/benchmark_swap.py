@@ -29,8 +29,8 @@ from mmengine.logging import MMLogger
 
 from saip_mm.downstream.swap import Refusal, swap_backbone
 from saip_mm.downstream.swap.stock import LIBRARIES
-from saip_mm.engine.config import find_mmseg
 from saip_mm.models import SAIPViT
+from saip_mm.training.config import find_mmseg
 
 OUTCOMES = {
     'trained': 'built, one step trained',

@@ -8,7 +8,7 @@ import time
 
 import cv2
 
-from saip_mm.datasets.synthetic import draw_person
+from saip_mm.drawn import draw_person
 
 
 def main():

@@ -15,10 +15,10 @@ from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
-from saip_mm.datasets.sampler import StatelessSampler
-from saip_mm.engine.config import add_options, load_config
+from saip_mm.data.sampler import StatelessSampler
 from saip_mm.files import check_writable, whole_file
-from saip_mm.visualization.panels import GAP, Panel, describe, make_panels
+from saip_mm.report.panels import GAP, Panel, describe, make_panels
+from saip_mm.training.config import add_options, load_config
 
 LINE = 18  # pixels of a line of text
 FONT = ImageFont.load_default(size=13)

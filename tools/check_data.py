@@ -20,11 +20,11 @@ from pathlib import Path
 
 from rich.progress import track
 
-from saip_mm.datasets.images import ImageError
-from saip_mm.datasets.people import PeopleDataset
-from saip_mm.engine.config import add_options, training_images
-from saip_mm.engine.processes import forked_pool, stoppable
+from saip_mm.data.images import ImageError
+from saip_mm.data.people import PeopleDataset
 from saip_mm.files import whole_file
+from saip_mm.training.config import add_options, training_images
+from saip_mm.training.processes import forked_pool, stoppable
 
 FLAT = 'all pixels have nearly the same color'
 MIN_RANGE = 8  # of 255, between the least and the greatest value of a channel

@@ -19,8 +19,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from saip_mm.engine.config import add_options, load_config
-from saip_mm.experiments.rows import (
+from saip_mm.evaluation.rows import (
     BASELINES,
     RANDOM,
     Locked,
@@ -29,9 +28,10 @@ from saip_mm.experiments.rows import (
     find_rows,
     untrained,
 )
-from saip_mm.experiments.running import RunFailed, complete, training_of
-from saip_mm.experiments.table import markdown, summarise
+from saip_mm.evaluation.running import RunFailed, complete, training_of
+from saip_mm.evaluation.table import markdown, summarise
 from saip_mm.files import write_text
+from saip_mm.training.config import add_options, load_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,14 +14,14 @@ import torch
 from mmpretrain.registry import MODELS
 
 from saip_mm import __version__
-from saip_mm.engine.backbone import (
+from saip_mm.checkpoints.backbone import (
     Backbone,
     architecture_of,
     describe,
     find_backbone,
     with_metadata,
 )
-from saip_mm.engine.checkpoint import (
+from saip_mm.checkpoints.checkpoint import (
     LoadReport,
     fit_backbone,
     fit_weights,
@@ -29,7 +29,7 @@ from saip_mm.engine.checkpoint import (
     resolve_checkpoint,
     write_checkpoint,
 )
-from saip_mm.engine.convert import (
+from saip_mm.checkpoints.convert import (
     Grid,
     center_of,
     from_official,

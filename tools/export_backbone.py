@@ -19,7 +19,7 @@ from pathlib import Path
 
 from saip_mm import __version__
 from saip_mm.apis import PretrainedBackbone, build_vit
-from saip_mm.engine.backbone import (
+from saip_mm.checkpoints.backbone import (
     PREFIXES,
     Backbone,
     choose_backbone,
@@ -27,16 +27,16 @@ from saip_mm.engine.backbone import (
     describe,
     with_metadata,
 )
-from saip_mm.engine.checkpoint import (
+from saip_mm.checkpoints.checkpoint import (
     fit_backbone,
     read_checkpoint,
     resolve_checkpoint,
     write_checkpoint,
 )
-from saip_mm.engine.convert import VIT_TO_TIMM, rename_tensors
-from saip_mm.engine.onnx import write_onnx
-from saip_mm.engine.teacher import MUCH, START_SHARE, saved_start_share
+from saip_mm.checkpoints.convert import VIT_TO_TIMM, rename_tensors
+from saip_mm.checkpoints.onnx import write_onnx
 from saip_mm.files import sha256
+from saip_mm.training.teacher import MUCH, START_SHARE, saved_start_share
 
 
 def parse_args() -> argparse.Namespace:

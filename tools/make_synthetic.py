@@ -12,7 +12,7 @@ import sys
 
 from rich.progress import track
 
-from saip_mm.datasets.synthetic.formats import WRITERS
+from saip_mm.drawn.formats import WRITERS
 
 
 def parse_args() -> argparse.Namespace:

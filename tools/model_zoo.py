@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from saip_mm.engine.config import load_config
+from saip_mm.training.config import load_config
 from saip_mm.zoo.catalogue import Entry, read_catalogue, write_results
 from saip_mm.zoo.measure import measure
 from saip_mm.zoo.pages import write_pages

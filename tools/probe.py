@@ -23,14 +23,14 @@ from pathlib import Path
 
 import torch
 
-from saip_mm.files import check_writable, write_text
-from saip_mm.probes import (
+from saip_mm.evaluation import (
     Subject,
     load_subject,
     probe_coco,
     probe_market1501,
     run_probes,
 )
+from saip_mm.files import check_writable, write_text
 
 
 def parse_args() -> argparse.Namespace:

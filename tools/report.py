@@ -10,7 +10,7 @@ import sys
 
 from mmengine.logging import MMLogger
 
-from saip_mm.visualization.report import write_report
+from saip_mm.report.report import write_report
 
 
 def parse_args() -> argparse.Namespace:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from saip_mm.engine import SafeRunner, add_launcher, ending_together, set_launcher
-from saip_mm.engine.checkpoint import resolve_checkpoint
-from saip_mm.engine.config import add_options, load_config
+from saip_mm.checkpoints.checkpoint import resolve_checkpoint
 from saip_mm.errors import one_line_errors
+from saip_mm.training import SafeRunner, add_launcher, ending_together, set_launcher
+from saip_mm.training.config import add_options, load_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -30,14 +30,14 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from saip_mm.engine import (
+from saip_mm.errors import one_line_errors
+from saip_mm.training import (
     add_launcher,
     choose_runner,
     ending_together,
     set_launcher,
 )
-from saip_mm.engine.config import add_options, load_config
-from saip_mm.errors import one_line_errors
+from saip_mm.training.config import add_options, load_config
 
 
 def parse_args() -> argparse.Namespace:

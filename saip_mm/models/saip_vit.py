@@ -10,7 +10,7 @@ from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..engine.checkpoint import compare_weights, load_pretrained, resize_positions
+from ..checkpoints.checkpoint import compare_weights, load_pretrained, resize_positions
 from .encoder import AttentionMaps, Encoded
 
 

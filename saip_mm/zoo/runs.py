@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..engine.checkpoint import resolve_checkpoint
-from ..engine.kept_config import parse_config
-from ..experiments.rows import digest
+from ..checkpoints.checkpoint import resolve_checkpoint
+from ..checkpoints.kept_config import parse_config
+from ..evaluation.rows import digest
 from ..files import sha256
 from .catalogue import Trained
 

@@ -6,7 +6,7 @@ from launch import ROOT
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
-from saip_mm.engine.config import load_config
+from saip_mm.training.config import load_config
 
 CONFIGS = sorted((ROOT / 'configs' / 'downstream').rglob('*.py'))
 LIBRARIES = dict(detection='mmdet', parsing='mmseg', pose='mmpose')

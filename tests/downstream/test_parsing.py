@@ -18,7 +18,7 @@ from mmseg.registry import TRANSFORMS  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
 from saip_mm.downstream.parsing import CIHPDataset, ParsingTTAModel  # noqa: E402
-from saip_mm.engine.config import load_config  # noqa: E402
+from saip_mm.training.config import load_config  # noqa: E402
 
 LEFT_RIGHT = [(1, 2)]
 

@@ -15,7 +15,7 @@ from launch import ROOT
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
-from saip_mm.engine.config import load_config
+from saip_mm.training.config import load_config
 
 # Everything random but the flip.
 RANDOM = ('RandomResize', 'RandomCrop', 'PhotoMetricDistortion')

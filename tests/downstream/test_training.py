@@ -13,7 +13,7 @@ import pytest
 from launch import ROOT, call, run
 from written_formats import write
 
-from saip_mm.engine.config import load_config
+from saip_mm.training.config import load_config
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmpose')

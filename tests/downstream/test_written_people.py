@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from saip_mm.datasets.synthetic.formats import WRITERS
 from saip_mm.downstream.attributes import PA100K, PETA
 from saip_mm.downstream.reid import MSMT17, Market1501
+from saip_mm.drawn.formats import WRITERS
 
 READERS = {
     'market1501': (Market1501, ''),

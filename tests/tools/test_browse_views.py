@@ -7,9 +7,9 @@ import torch
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
-import saip_mm.datasets  # noqa: F401  (registers the transforms)
-from saip_mm.datasets.people import PeopleDataset
-from saip_mm.visualization import panels
+import saip_mm.data  # noqa: F401  (registers the transforms)
+from saip_mm.data.people import PeopleDataset
+from saip_mm.report import panels
 
 CONFIG = """
 default_scope = 'mmpretrain'

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from launch import ROOT, TINY, call, environment
 
-from saip_mm.engine.checkpoint import read_checkpoint
-from saip_mm.experiments import running
+from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.evaluation import running
 
 TOOL = 'tools/compare.py'
 

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from saip_mm.datasets import PersonImages
+from saip_mm.data import PersonImages
 
 
 def test_crops_are_named_after_their_photographs(run, photos, tmp_path):

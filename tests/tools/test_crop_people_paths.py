@@ -12,7 +12,7 @@ from launch import run as run_script
 from launch import stop
 from PIL import Image
 
-from saip_mm.datasets import PersonImages
+from saip_mm.data import PersonImages
 
 
 def files_in(folder):

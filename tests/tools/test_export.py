@@ -11,7 +11,7 @@ from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 
 import saip_mm
-from saip_mm.engine.checkpoint import load_pretrained, read_checkpoint
+from saip_mm.checkpoints.checkpoint import load_pretrained, read_checkpoint
 from saip_mm.models import SAIPViT
 
 SIZES = [(256, 128), (224, 224), (96, 256)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from saip_mm.datasets.synthetic.formats.folder import FormatWriter
+from saip_mm.drawn.formats.folder import FormatWriter
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'make_synthetic.py'
 SMALL = ('--num', 3, '--size', 64, 48)

@@ -13,8 +13,8 @@ import torch
 from launch import ROOT, run
 from modelindex.load_model_index import load
 
-from saip_mm.engine.config import load_config
-from saip_mm.experiments.rows import digest
+from saip_mm.evaluation.rows import digest
+from saip_mm.training.config import load_config
 from saip_mm.zoo import measure as measuring
 from saip_mm.zoo.catalogue import Trained, read_catalogue, write_results
 from saip_mm.zoo.pages import pages

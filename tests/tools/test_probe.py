@@ -11,8 +11,8 @@ import torch
 from launch import TINY, call, environment
 from PIL import Image
 
-import saip_mm.probes
-from saip_mm.probes import ProbeSizes, load_subject, run_probes
+import saip_mm.evaluation
+from saip_mm.evaluation import ProbeSizes, load_subject, run_probes
 
 FEATURES = {'reid/mAP', 'reid/rank1', 'attributes/mA'}
 PATCHES = {'parts/mIoU', 'keypoints/PCK'}
@@ -40,7 +40,7 @@ def work_dir(tmp_path_factory):
 def probe(monkeypatch, tmp_path, capsys):
     """Runs the tool on few people; returns its scores and what it printed."""
     few = functools.partial(run_probes, sizes=SIZES)
-    monkeypatch.setattr(saip_mm.probes, 'run_probes', few)
+    monkeypatch.setattr(saip_mm.evaluation, 'run_probes', few)
 
     def run(*arguments):
         out = tmp_path / 'deep' / 'probes.json'
@@ -120,19 +120,21 @@ def test_drawn_people_only_where_asked(probe, tmp_path):
 def test_the_number_of_people_is_said(tmp_path, monkeypatch):
     test_drawn = ProbeSizes(4, 3, 5, 2, 2)
     said = []
-    for module in (saip_mm.probes.run, saip_mm.probes.folders):
+    for module in (saip_mm.evaluation.run, saip_mm.evaluation.folders):
         monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
     run_probes(load_subject('mean-colour'), test_drawn)
     assert 'drawn people: 4 are tested, on 5 others features are fitted' in said
     for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
         (tmp_path / name).parent.mkdir()
         Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / name)
-    saip_mm.probes.probe_market1501(load_subject('pixels'), tmp_path)
+    saip_mm.evaluation.probe_market1501(load_subject('pixels'), tmp_path)
     assert 'market1501: 1 queries; a gallery of 1 images, of 1 people' in said
 
 
 def test_an_out_that_cannot_be_written_is_found_first(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(saip_mm.probes, 'load_subject', lambda *_: pytest.fail('work'))
+    monkeypatch.setattr(
+        saip_mm.evaluation, 'load_subject', lambda *_: pytest.fail('work')
+    )
     assert call('tools/probe.py', 'pixels', '--out', tmp_path) == 1
     assert f'error: {tmp_path}: is a folder' in capsys.readouterr().err
 

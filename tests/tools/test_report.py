@@ -11,8 +11,8 @@ import torch
 from launch import TINY, call
 from PIL import Image
 
-from saip_mm.visualization import people, sections
-from saip_mm.visualization.report import Report
+from saip_mm.report import people, sections
+from saip_mm.report.report import Report
 
 TITLES = ['Losses', 'Probes', 'Training samples', 'Reconstruction', 'Search']
 TITLES += ['Attention', 'Nearest neighbours', 'Environment', 'Config']

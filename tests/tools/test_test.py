@@ -11,8 +11,8 @@ import torch
 from launch import ROOT, TINY, call
 from mmengine.config import Config
 
-from saip_mm.engine import PretrainingRunner, SafeRunner, choose_runner
-from saip_mm.engine.config import load_config
+from saip_mm.training import PretrainingRunner, SafeRunner, choose_runner
+from saip_mm.training.config import load_config
 
 PA100K = ROOT / 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmpretrain.apis import ModelHub, get_model, list_models
 from modelindex.load_model_index import load
 
-from saip_mm.engine.config import load_config
+from saip_mm.training.config import load_config
 from saip_mm.zoo import measure as measuring
 from saip_mm.zoo.catalogue import read_authors, read_catalogue
 from saip_mm.zoo.pages import pages

@@ -9,7 +9,7 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 from scipy.io import loadmat
 
-from ...datasets.person_boxes import find_missing
+from ...data.person_boxes import find_missing
 
 SPLITS = dict(train=('train',), val=('val',), trainval=('train', 'val'), test=('test',))
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from ...datasets.synthetic.formats.attribute_names import PETA as ATTRIBUTES
+from ...drawn.formats.attribute_names import PETA as ATTRIBUTES
 from ...files import read_text
 from .datasets import (
     SPLITS,

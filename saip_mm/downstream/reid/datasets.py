@@ -7,11 +7,11 @@ from typing import NamedTuple
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from ...datasets.images import find_images
-from ...datasets.market1501 import read_name
-from ...datasets.person_boxes import find_missing
+from ...data.images import find_images
+from ...data.market1501 import read_name
+from ...data.person_boxes import find_missing
+from ...evaluation.retrieval import JUNK
 from ...files import read_text
-from ...probes.retrieval import JUNK
 
 
 class Sighting(NamedTuple):

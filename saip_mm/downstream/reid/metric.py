@@ -6,7 +6,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
-from ...probes.retrieval import Sightings, evaluate_retrieval, report_left_out
+from ...evaluation.retrieval import Sightings, evaluate_retrieval, report_left_out
 from .rerank import KReciprocalDistance
 
 NEEDED = ('feature', 'identity', 'camera', 'is_query')

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...probes.retrieval import unit
+from ...evaluation.retrieval import unit
 
 
 class _Sparse(NamedTuple):

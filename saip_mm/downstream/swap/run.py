@@ -8,14 +8,14 @@ from pathlib import Path
 from mmengine.config import Config
 from mmpretrain.models.backbones import VisionTransformer
 
-from ...engine.backbone import PREFIXES, architecture_of, choose_backbone, colours
-from ...engine.checkpoint import (
+from ...checkpoints.backbone import PREFIXES, architecture_of, choose_backbone, colours
+from ...checkpoints.checkpoint import (
     LoadReport,
     fit_backbone,
     read_checkpoint,
     resolve_checkpoint,
 )
-from ...engine.convert import state_dict_of
+from ...checkpoints.convert import state_dict_of
 from .inputs import trial_sizes
 from .plan import NotClean, Weights, dropped_settings, plain, plan_changes
 from .stock import Level, Refusal, Stock, measure_levels, read_stock, reason

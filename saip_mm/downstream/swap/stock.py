@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
-from ...engine.config import find_mmseg
+from ...training.config import find_mmseg
 from .sizes import training_size
 
 LIBRARIES = dict(

@@ -16,7 +16,7 @@ from mmengine.registry import MODELS
 from torch import distributed as dist
 from torch import nn
 
-from ...engine.checkpoint import LoadReport, load_pretrained
+from ...checkpoints.checkpoint import LoadReport, load_pretrained
 from ..pyramid import ViTPyramid
 from .inputs import NoInputs, random_batch, trial_sizes
 from .plan import Weights

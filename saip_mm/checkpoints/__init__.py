@@ -1,0 +1,1 @@
+"""Reading, naming, converting and exporting checkpoints."""

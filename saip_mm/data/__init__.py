@@ -1,0 +1,20 @@
+from ..drawn import SyntheticPeople, SyntheticScenes
+from .apply_views import ApplyViews
+from .concat import ConcatPeople
+from .draw_views import DrawViews
+from .people import PeopleDataset
+from .person_images import PersonImages
+from .sampler import StatelessSampler
+from .sharded_images import ShardedImages
+
+__all__ = [
+    'ApplyViews',
+    'ConcatPeople',
+    'DrawViews',
+    'PeopleDataset',
+    'PersonImages',
+    'ShardedImages',
+    'StatelessSampler',
+    'SyntheticPeople',
+    'SyntheticScenes',
+]

@@ -1,0 +1,215 @@
+"""Probes on real photographs: re-identification and keypoints."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from rich.progress import track
+from torch import Tensor
+
+from ..data.apply_views import resize
+from ..data.images import BACKGROUND, find_images, read_image
+from ..data.market1501 import read_name
+from ..data.person_boxes import (
+    PersonBox,
+    crop_person,
+    find_missing,
+    large_enough,
+    read_person_keypoints,
+    read_photograph,
+)
+from ..data.views import Size
+from .features import Embedded, embed
+from .readout import keypoint_pck
+from .retrieval import DISTRACTOR, Sightings, evaluate_retrieval, report_left_out
+from .subject import Subject
+
+MARKET_FOLDERS = ('query', 'bounding_box_test')
+MARGIN = 0.1  # around a person's box, on each side
+MIN_SIZE = (64, 32)  # (h, w) of a person in pixels
+MIN_PEOPLE, MAX_PEOPLE = 3, 1000  # of each half
+
+
+def probe_market1501(subject: Subject, folder: str | Path) -> dict[str, float]:
+    """Re-identification in a folder like Market-1501.
+
+    Args:
+        subject: What is probed.
+        folder: With ``query`` and ``bounding_box_test``, in which names say identity
+            and camera: ``0002_c1s1_000451_03.jpg``. Identity -1 is ignored, 0000 is
+            nobody's.
+
+    Raises:
+        OSError: If a folder has no images, or an image cannot be read.
+        ValueError: If a name says no identity, or no query has anything to find.
+    """
+    # All names are looked at first: embedding the images takes minutes.
+    listed = [_list_sightings(folder, name) for name in MARKET_FOLDERS]
+    query, gallery = (_sightings(subject, each) for each in listed)
+    try:
+        result = evaluate_retrieval(query, gallery)
+    except ValueError as error:
+        raise ValueError(f'{folder}: {error}') from error
+    report_left_out(result)
+    people = gallery.identities[gallery.identities > DISTRACTOR].unique()
+    print_log(
+        f'market1501: {result.num_queries} queries; a gallery of '
+        f'{len(gallery.features)} images, of {len(people)} people',
+        logger='current',
+    )
+    return {
+        'market1501/mAP': result.mean_average_precision,
+        'market1501/rank1': result.rank1,
+    }
+
+
+def probe_coco(
+    subject: Subject, img_dir: str | Path, ann_file: str | Path
+) -> dict[str, float]:
+    """Keypoints of people in photographs with COCO-style annotations.
+
+    Every second photograph, by name, is one to fit to, the others are tested; of each
+    half the first ``MAX_PEOPLE`` people count.
+
+    Args:
+        subject: What is probed, with features of patches.
+        img_dir: Folder of the photographs.
+        ann_file: Annotations with keypoints; any number of them per person.
+
+    Raises:
+        OSError: If a photograph is missing or cannot be read.
+        ValueError: If annotations are malformed, or of too few people.
+    """
+    if not subject.features.has_patches:
+        raise ValueError('keypoints need features of patches, which only networks have')
+    people = [
+        (person, keypoints)
+        for person, keypoints in read_person_keypoints(str(ann_file))
+        if large_enough(person.box, person.size, MIN_SIZE)
+    ]
+    names = sorted({person.img_path for person, _ in people})
+    missing = find_missing(str(img_dir), names)
+    if missing:
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(names)} photographs of {ann_file} are not there, '
+            f'such as {os.path.join(img_dir, names[missing[0]])}; give the folder that '
+            'the file names in the annotations are relative to'
+        )
+    to_fit = set(names[::2])
+    halves = [
+        [each for each in people if (each[0].img_path in to_fit) == fit]
+        for fit in (True, False)
+    ]
+    if min(map(len, halves)) < MIN_PEOPLE:
+        counts = ' and '.join(str(len(half)) for half in halves)
+        raise ValueError(
+            f'{ann_file}: the photographs, taken in turn, give {counts} people of at '
+            f'least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w) with keypoints; to fit '
+            f'and to test, {MIN_PEOPLE} each are the least'
+        )
+    print_log(
+        f'coco: {min(len(halves[1]), MAX_PEOPLE)} people are tested, on '
+        f'{min(len(halves[0]), MAX_PEOPLE)} others features are fitted',
+        logger='current',
+    )
+    train, test = (_crops(subject, str(img_dir), each[:MAX_PEOPLE]) for each in halves)
+    pck = keypoint_pck(
+        train[0].patches,
+        train[1],
+        test[0].patches,
+        test[1],
+        test[2],
+        subject.features.size,
+    )
+    return {'coco/PCK': pck}
+
+
+def _list_sightings(folder: str | Path, name: str) -> dict[str, tuple[int, int]]:
+    """Identity and camera of every image file of one of Market-1501's folders.
+
+    Raises:
+        OSError: If the folder is not there, or has no images.
+        ValueError: If a file name says no identity.
+    """
+    path = os.path.join(folder, name)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(
+            f'{path}: there is no such folder; a folder like Market-1501 has '
+            f'{" and ".join(MARKET_FOLDERS)}'
+        )
+    labels, strange = {}, []
+    for image in find_images(path):
+        file = os.path.join(path, image)
+        try:
+            labels[file] = read_name(file)
+        except ValueError as error:
+            strange.append(error)
+    if strange:
+        more = f' (and {len(strange) - 1} more)' if len(strange) > 1 else ''
+        raise ValueError(f'{strange[0]}{more}')
+    return labels
+
+
+def _sightings(subject: Subject, labels: dict[str, tuple[int, int]]) -> Sightings:
+    name = os.path.basename(os.path.dirname(next(iter(labels))))
+    paths = track(labels, f'Embedding {name}', transient=True)
+    images = (_resized(read_image(path), subject.features.size) for path in paths)
+    embedded = embed(subject.features, images, device=subject.device)
+    identities, cameras = torch.tensor(list(labels.values())).unbind(1)
+    return Sightings(embedded.image, identities, cameras)
+
+
+def _crops(
+    subject: Subject, img_dir: str, people: list[tuple[PersonBox, np.ndarray]]
+) -> tuple[Embedded, Tensor, Tensor]:
+    """Features of people, their keypoints [N, K, 3] and boxes [N, 4] in the crops."""
+    size = subject.features.size
+    labels = []
+
+    def crops() -> Iterator[np.ndarray]:
+        for person, keypoints in track(people, 'Embedding people', transient=True):
+            path = os.path.join(img_dir, person.img_path)
+            crop, origin, scale = _square_up(
+                read_photograph(path, person.size), person, size
+            )
+            keypoints = keypoints.copy()
+            keypoints[:, :2] = (keypoints[:, :2] - origin) * scale
+            x, y, w, h = person.box
+            box = (np.array([[x, y], [x + w, y + h]]) - origin) * scale
+            labels.append((keypoints, box.astype(np.float32).ravel()))
+            yield crop
+
+    embedded = embed(subject.features, crops(), patches=True, device=subject.device)
+    keypoints, boxes = zip(*labels, strict=True)
+    stacked = (torch.from_numpy(np.stack(each)) for each in (keypoints, boxes))
+    return embedded, *stacked
+
+
+def _square_up(
+    photograph: np.ndarray, person: PersonBox, size: Size
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """A person's crop, padded with grey to the aspect of ``size`` and resized to it.
+
+    Returns:
+        uint8 [*size, 3]; (x, y) in the photograph of its corner; and its magnification.
+    """
+    x, y, w, h = person.box
+    crop = crop_person(photograph, person.box, MARGIN)
+    corner = np.floor([x - MARGIN * w, y - MARGIN * h]).clip(0)
+    height, width = crop.shape[:2]
+    scale = min(size[0] / height, size[1] / width)
+    full_height = max(height, round(size[0] / scale))
+    full_width = max(width, round(size[1] / scale))
+    top, left = (full_height - height) // 2, (full_width - width) // 2
+    canvas = np.full((full_height, full_width, 3), BACKGROUND, np.uint8)
+    canvas[top : top + height, left : left + width] = crop
+    return _resized(canvas, size), corner - (left, top), scale
+
+
+def _resized(image: np.ndarray, size: Size) -> np.ndarray:
+    """uint8 [h, w, 3] → uint8 [*size, 3]"""
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return resize(tensor, size).permute(1, 2, 0).numpy()

@@ -1,0 +1,125 @@
+"""Search and reconstruction with the right person's token and with a stranger's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from ..data import DrawViews, SyntheticPeople
+from ..models import SAIP
+from .data import VIEWS_SEED
+
+BATCH = 32
+
+
+def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
+    """Training views of people that nothing was trained on, one image of each.
+
+    Args:
+        dataset: Config of the training images, whose pipeline makes the views.
+        num_people: At least 2: each serves another as a stranger.
+
+    Returns:
+        Stacked views as the pipeline gives them, in batches.
+    """
+    if num_people < 2:
+        raise ValueError(f'views={num_people}: give 2 or more, one is no stranger')
+    plain = SyntheticPeople(num_people, 1, VIEWS_SEED, pipeline=dataset['pipeline'])
+    drawing = next(s for s in plain.pipeline.transforms if isinstance(s, DrawViews))
+    people = SyntheticPeople(
+        num_people,
+        1,
+        VIEWS_SEED,
+        drawing.global_size,
+        pipeline=plain.pipeline.transforms,
+        scenes=dict(
+            type='SyntheticScenes',
+            num_scenes=num_people,
+            seed=VIEWS_SEED,
+            size=drawing.scene_size,
+        ),
+    )
+    keys = track(range(num_people), 'Drawing views', transient=True)
+    views = [people[VIEWS_SEED, 0, i]['inputs'] for i in keys]
+    parts = np.array_split(np.arange(num_people), -(-num_people // BATCH))
+    return [default_collate([views[i] for i in part]) for part in parts]
+
+
+@torch.no_grad()
+def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Scores of the heads that the model has, with the teacher's tokens.
+
+    A stranger is the person of the batch's next image.
+
+    Args:
+        model: Left as it was.
+        batches: As :func:`draw_batches` gives them.
+    """
+    values = {}
+    with frozen(model):
+        for step, batch in enumerate(batches):
+            model.data_preprocessor.begin_step(VIEWS_SEED, step)
+            inputs = model.data_preprocessor(dict(inputs=batch))['inputs']
+            anchor = model.teacher['encoder'](inputs['globals'][:, 0], until='middle')
+            scores = {}
+            if model.search:
+                scores |= _search(model, anchor.middle_tokens, inputs)
+            if model.reconstruction:
+                scores |= _reconstruct(model, anchor.middle_token, inputs)
+            for name, score in scores.items():
+                values.setdefault(name, []).append(score.double().cpu())
+    means = {name: torch.cat(scores).mean().item() for name, scores in values.items()}
+    if model.search:
+        means['search/gain'] = means['search/IoU'] - means['search/IoU_stranger']
+    if model.reconstruction:
+        means['reconstruction/gain'] = (
+            means['reconstruction/loss_stranger'] - means['reconstruction/loss']
+        )
+    return means
+
+
+@contextmanager
+def frozen(model: SAIP) -> Iterator[None]:
+    """Evaluation mode for a while; afterwards the model is as it was."""
+    modes = {module: module.training for module in model.modules()}
+    scales = model.data_preprocessor.step_scales
+    model.eval()
+    try:
+        yield
+    finally:
+        model.data_preprocessor.step_scales = scales
+        for module, training in modes.items():
+            module.training = training
+
+
+def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
+    """IoU of the mask found for tokens [B, 1 + n, C] with the place of inst.
+
+    Of every scene in which that place is a token or more.
+    """
+    queries = [anchor, anchor.roll(1, dims=0)]
+    logits = model.find(queries, inputs['scene'])
+    found = logits > 0
+    place = inputs['scene_masks'][:, :1].bool()
+    both = (found & place).sum(dim=(2, 3))
+    iou = both / (found | place).sum(dim=(2, 3))
+    iou, stranger = iou[place.any(dim=(2, 3))[:, 0]].unbind(1)
+    return {'search/IoU': iou, 'search/IoU_stranger': stranger}
+
+
+def _reconstruct(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
+    """Loss with anchor tokens [B, C] and with those of others."""
+
+    def loss(token: Tensor) -> Tensor:
+        prediction, mask = model.reconstruct(model.teacher['encoder'], token, inputs)
+        loss = model.reconstruction.loss(prediction, inputs['csr'], mask)
+        return loss.expand(len(token))
+
+    return {
+        'reconstruction/loss': loss(anchor),
+        'reconstruction/loss_stranger': loss(anchor.roll(1, dims=0)),
+    }

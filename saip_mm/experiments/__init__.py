@@ -1,1 +1,0 @@
-"""Experiments: configs × seeds, trained, probed and put into one table."""

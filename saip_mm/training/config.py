@@ -1,0 +1,258 @@
+"""Configs as the command line changes them."""
+
+import ast
+import difflib
+import inspect
+from argparse import Action, ArgumentError, ArgumentParser, Namespace
+from copy import copy
+from pathlib import Path
+from traceback import walk_tb
+
+from mmengine.config import Config, DictAction
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
+from mmengine.utils import is_installed
+
+from ..data import PeopleDataset, PersonImages, ShardedImages
+from ..data.concat import holds_people
+from ..data.sharded_images import INDEX, PLAN
+
+# Settings that are read without their being arguments of MMEngine's runner.
+ALSO_READ = (
+    'custom_imports',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'tta_model',
+    'tta_pipeline',
+)
+# Settings that are text even where a config leaves them out or has None.
+_TEXTS = ('ann_file', 'checkpoint', 'data_root', 'load_from', 'work_dir')
+
+
+class _Options(Action):
+    """Collects settings as they are written; :func:`load_config` interprets them."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: list[str],
+        option_string: str | None = None,
+    ) -> None:
+        options = dict(getattr(namespace, self.dest))
+        for each in values:
+            name, equals, text = each.partition('=')
+            if not name or not equals:
+                raise ArgumentError(
+                    self,
+                    f'{each}: should be NAME=VALUE; other arguments, such as a config, '
+                    'go before --cfg-options',
+                )
+            options[name] = text
+        setattr(namespace, self.dest, options)
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Let a tool take ``--cfg-options``, for :func:`load_config`."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Options,
+        default={},
+        metavar='NAME=VALUE',
+        help='settings that replace those of the config, such as '
+        'train_dataloader.batch_size=64. Where the config has text, VALUE is text as '
+        'it stands; elsewhere a number, true, None, a [list], a (tuple), or text. '
+        '\'"123"\' is text everywhere',
+    )
+
+
+def load_config(path: str, options: dict[str, object]) -> Config:
+    """Read a config and replace some of its settings.
+
+    Args:
+        path: Config file.
+        options: New values by dotted name, such as ``train_dataloader.batch_size``;
+            text is interpreted as on the command line.
+
+    Raises:
+        OSError: If there is no such file, or it cannot be read.
+        ImportError: If the library of the config is not installed.
+        KeyError: If an option does not begin with what MMEngine's runner takes. (What
+            comes after is up to the classes to know.)
+        ValueError: If it is not a config, or an option cannot be interpreted.
+    """
+    cfg = _read(path)
+    known = {*inspect.signature(Runner).parameters, *ALSO_READ}
+    for option, value in options.items():
+        key = option.split('.')[0]
+        if key in known:
+            _replace(cfg, option, value)
+            continue
+        if key in cfg:
+            raise KeyError(
+                f'--cfg-options {option}: {key!r} is a name that {path} gives to a '
+                'value for itself, so nothing would change; set what is made of it, or '
+                'edit the config'
+            )
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f'; did you mean {close[0]!r}?' if close else ''
+        raise KeyError(f'--cfg-options {option}: there is no setting {key!r}{hint}')
+    return cfg
+
+
+def _read(path: str) -> Config:
+    find_mmseg()
+    if Path(path).is_dir():
+        raise IsADirectoryError(f'{path} is a folder, not a config file')
+    if not Path(path).is_file():
+        kind = 'config file' if path.endswith('.py') else 'file or folder'
+        raise FileNotFoundError(f'{path}: there is no such {kind}')
+    try:
+        return Config.fromfile(path)
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f'{path}: {error}. `tools/install.sh complete` installs MMDetection, '
+            'MMPose and MMSegmentation into .venv'
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path}: this config, or one that it inherits, is not UTF-8 text '
+            f'({error}); save it as UTF-8'
+        ) from error
+    except Exception as error:  # a config is code, which may fail in any way
+        lines = [
+            f' (line {line} of {frame.f_code.co_filename})'
+            for frame, line in walk_tb(error.__traceback__)
+            if '_base_' in frame.f_globals
+        ]
+        hint = '; save it as UTF-8 without a byte-order mark' * ('U+FEFF' in str(error))
+        raise ValueError(
+            f'{path} cannot be read as a config: {type(error).__name__}: {error}'
+            f'{"".join(lines[-1:])}{hint}'
+        ) from error
+
+
+def _replace(cfg: Config, option: str, value: object) -> None:
+    """Replace a setting; what text stands for depends on the value so far."""
+    *path, last = option.split('.')
+    try:
+        parent = cfg
+        for key in path:
+            key = _index(parent, key)
+            # A copy, as other settings may be the same object.
+            parent[key] = {} if parent[key] is None else copy(parent[key])
+            parent = parent[key]
+        last = _index(parent, last)
+        if isinstance(value, str):
+            so_far = parent[last]
+            is_text = isinstance(so_far, str) or (so_far is None and last in _TEXTS)
+            exact = is_text and value != 'None'
+            parent[last] = _unquote(value) if exact else _interpret(value)
+        else:
+            parent[last] = value
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f'--cfg-options {option}={value}: {error}') from error
+
+
+def _index(parent: object, key: str) -> int | str:
+    """A part of an option's name as Python's index; None is set where it is missing."""
+    if isinstance(parent, list):
+        if key.isdigit() and int(key) < len(parent):
+            return int(key)
+        raise ValueError(f'{key!r} is not a position in a list of {len(parent)}')
+    if not isinstance(parent, dict | Config):
+        raise ValueError(f'{key!r} cannot be set in {parent!r}, which is not a dict')
+    parent.setdefault(key, None)
+    return key
+
+
+def _interpret(text: str) -> object:
+    """A number, a boolean, None, a list, a tuple, a dict, or else text.
+
+    As MMEngine's ``DictAction`` does, but keeping blanks and what is in quotes.
+    """
+    text = text.strip()
+    if text.startswith('{'):
+        return ast.literal_eval(text)
+    if text.startswith('dict('):
+        raise ValueError("write a dict as {'key': value}, or set NAME.KEY=VALUE")
+    parts = _split(text)
+    if len(parts) > 1:
+        return [_interpret(part) for part in parts if part.strip()]
+    if text[:1] + text[-1:] in ('[]', '()'):
+        values = [_interpret(part) for part in _split(text[1:-1]) if part.strip()]
+        return values if text[0] == '[' else tuple(values)
+    unquoted = _unquote(text)
+    return unquoted if unquoted != text else DictAction._parse_int_float_bool(text)
+
+
+def _split(text: str) -> list[str]:
+    """What stands between commas that are in no brackets and no quotes.
+
+    Raises:
+        ValueError: If brackets or quotes are not closed.
+    """
+    parts, depth, quote = [''], 0, ''
+    for char in text:
+        if quote:
+            quote = quote.removesuffix(char)
+        elif char in '\'"' and parts[-1].rstrip()[-1:] in ('', *'[({,:'):
+            quote = char
+        elif char in '[](){}':
+            depth += 1 if char in '[({' else -1
+        if char == ',' and not depth and not quote:
+            parts.append('')
+        else:
+            parts[-1] += char
+    if depth or quote:
+        raise ValueError('a bracket or a quote is not closed')
+    return parts
+
+
+def _unquote(text: str) -> str:
+    """Text without the quotes around it, if there are any."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"':
+        inner = text[1:-1]
+        return text if text[0] in inner else inner
+    return text
+
+
+def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
+    """The images that a config trains with, or those of a folder.
+
+    Args:
+        source: Config file, folder of images, list of images (relative to its own
+            folder), or folder of shards.
+        options: New values of the config by dotted name, as for :func:`load_config`.
+
+    Raises:
+        OSError: If there is no such source, or nothing in it.
+        ValueError: If it trains with anything else.
+    """
+    if any(Path(source, name).is_file() for name in (INDEX, PLAN)):
+        return ShardedImages(source)
+    if Path(source).is_dir():
+        return PersonImages(source)
+    if source.endswith('.txt'):
+        return PersonImages(str(Path(source).parent), Path(source).name)
+    cfg = load_config(source, options)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
+    if not holds_people(dataset):
+        raise ValueError(
+            f'{source}: train_dataloader.dataset is of type {dataset.get("type")}, and '
+            'should be one of images of people, such as PersonImages'
+        )
+    return DATASETS.build(dict(dataset, pipeline=[]))
+
+
+def find_mmseg() -> None:
+    """Let ``_base_ = 'mmseg::…'`` find MMSegmentation's fork as well.
+
+    MMEngine looks for a distribution called mmsegmentation. That of the fork has
+    another name, and is found by its module.
+    """
+    if not is_installed('mmsegmentation'):
+        MODULE2PACKAGE['mmseg'] = 'mmseg'

@@ -1,0 +1,219 @@
+"""What happens around an optimizer step."""
+
+from pathlib import Path
+
+from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import CosineAnnealingLR
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+from torch import nn
+
+from ..data import DrawViews
+from ..data.quarantine import Quarantine
+from .loops import AccumulatingTrainLoop
+from .resuming import put_aside
+from .teacher import MUCH, START_SHARE, TeacherMomentum, advice
+
+
+@HOOKS.register_module()
+class SAIPHook(Hook):
+    """Draws the scales of each step; moves teacher and center after a real step.
+
+    A loss scaler may skip a step, and wrappers for distributed training have a
+    ``train_step`` of their own, so the optimizer itself tells when it has stepped.
+
+    The share of its initial weights that the teacher still holds is kept in
+    checkpoints. It is logged when the training begins, with a warning if more than a
+    tenth will be left at the end.
+
+    Args:
+        momentum: Momentum of the teacher at the first step; it follows a cosine over
+            all optimizer steps.
+        end_momentum: Momentum it would reach after the last step.
+        base_batch_size: Global batch (batch size × processes) that these momenta and
+            the model's ``center_momentum`` are for. With a global batch of B they
+            become m^(B / base_batch_size), and so average over the same number of
+            images (the scaling rule of arXiv 2307.13813). None takes them as they are.
+        max_start_share: Share of the teacher's initial weights that may be left at the
+            end. Where more would be, as in trainings on few images, ``momentum`` is
+            lowered until this is left. None never lowers it.
+    """
+
+    def __init__(
+        self,
+        momentum: float = 0.996,
+        end_momentum: float = 1.0,
+        base_batch_size: int | None = None,
+        max_start_share: float | None = None,
+    ) -> None:
+        for name, value in dict(
+            momentum=momentum,
+            end_momentum=end_momentum,
+            max_start_share=max_start_share,
+        ).items():
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f'{name}={value} is not between 0 and 1')
+        if base_batch_size is not None and base_batch_size < 1:
+            raise ValueError(f'base_batch_size={base_batch_size} should be at least 1')
+        self.start, self.end = momentum, end_momentum
+        self.base_batch_size = base_batch_size
+        self.max_start_share = max_start_share
+
+    def batch_ratio(self, global_batch: int) -> float:
+        """Global batch relative to that which the momenta are for."""
+        return global_batch / (self.base_batch_size or global_batch)
+
+    def momentum(self, global_batch: int, steps: int) -> TeacherMomentum:
+        """Momentum of the teacher in a training of so many optimizer steps."""
+        ratio = self.batch_ratio(global_batch)
+        momentum = TeacherMomentum(self.start**ratio, self.end**ratio, steps)
+        if self.max_start_share is None:
+            return momentum
+        return momentum.limited(self.max_start_share)
+
+    def before_train(self, runner: Runner) -> None:
+        if not isinstance(runner.train_loop, AccumulatingTrainLoop):
+            raise TypeError(
+                f'SAIP counts optimizer steps, {type(runner.train_loop).__name__} does '
+                "not: set train_cfg=dict(type='AccumulatingTrainLoop', max_epochs=…)"
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = model
+        _compare_patch_sizes(runner, model)
+        _compare_lengths(runner)
+        global_batch = runner.train_dataloader.batch_size * get_world_size()
+        self.schedule = self.momentum(global_batch, runner.max_iters)
+        self._begin_share(runner)
+        ratio = self.batch_ratio(global_batch)
+        runner.optim_wrapper.optimizer.register_step_post_hook(
+            lambda *_: self._follow(runner, ratio)
+        )
+
+    def _begin_share(self, runner: Runner) -> None:
+        """Count, and announce, what is left of the teacher's initial weights."""
+        info, schedule = runner.message_hub.runtime_info, self.schedule
+        # A checkpoint of an older version does not say.
+        done = schedule.start_share(until=runner.iter)
+        share = info.get(START_SHARE, done) if runner.iter else 1.0
+        runner.message_hub.update_info(START_SHARE, share)
+        left = share * schedule.start_share(since=runner.iter)
+        text = f'{schedule}; at the end it holds {left:.1%} of its initial weights'
+        runner.logger.info(text)
+        if left > MUCH:
+            runner.logger.warning(
+                f"at the end of this training {left:.0%} of the teacher's initial "
+                'weights will be left in it, and it is the teacher that is exported: '
+                f'{advice(schedule, runner.max_epochs)}'
+            )
+
+    def _follow(self, runner: Runner, batch_ratio: float) -> None:
+        """Move teacher and center; the optimizer has stepped."""
+        momentum = self.schedule.at(runner.iter)
+        self.model.after_step(momentum, batch_ratio)
+        share = runner.message_hub.get_info(START_SHARE)
+        runner.message_hub.update_info(START_SHARE, share * momentum)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None
+    ) -> None:
+        self.model.data_preprocessor.begin_step(runner.seed, runner.iter)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        self.model.forget_step()
+        momentum = self.schedule.at(runner.iter)
+        runner.message_hub.update_scalar('train/teacher_momentum', momentum)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        bad = [
+            name
+            for name, tensor in checkpoint['state_dict'].items()
+            if not tensor.isfinite().all()
+        ]
+        if bad:
+            raise FloatingPointError(
+                f'{len(bad)} tensors are not finite, {bad[0]} among them: they are not '
+                'saved, so that the last checkpoint is a good one. Start anew from its '
+                'weights with load_from and a lower learning rate'
+            )
+
+
+@HOOKS.register_module()
+class QuarantineHook(Hook):
+    """Lets a training do without some images, instead of ending with the first bad one.
+
+    They are listed in ``bad_images.jsonl`` of the work directory, those of a separate
+    source of scenes in ``bad_scenes.jsonl``; of several data sets in
+    ``bad_images_0.jsonl`` and so on. A training that starts anew moves the list of
+    another one to ``superseded_TIME``.
+
+    Args:
+        max_share: Share of bad images above which the training is stopped.
+        max_few: Number of bad images that never stops it, unless they are more than
+            half of all images.
+    """
+
+    def __init__(self, max_share: float = 0.01, max_few: int = 10) -> None:
+        if not 0 <= max_share < 1:
+            raise ValueError(f'max_share={max_share} should be at least 0, below 1')
+        if max_few < 0:
+            raise ValueError(f'max_few={max_few} should be at least 0')
+        self.max_share, self.max_few = max_share, max_few
+
+    def before_train(self, runner: Runner) -> None:
+        people = runner.train_dataloader.dataset
+        scenes = [] if people.scenes is None else people.scenes.parts()
+        self.sources = []
+        for name, parts in dict(bad_images=people.parts(), bad_scenes=scenes).items():
+            for number, source in enumerate(parts):
+                suffix = f'_{number}' if len(parts) > 1 else ''
+                path = Path(runner.work_dir, f'{name}{suffix}.jsonl')
+                if runner.iter == 0 and is_main_process() and path.exists():
+                    put_aside(runner, [path])
+                source.quarantine = Quarantine(
+                    path, len(source), self.max_share, self.max_few
+                )
+                self.sources.append(source)
+        barrier()  # else another process may list an image before the list is moved
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        for source in self.sources:
+            if count := source.quarantine.count():
+                runner.logger.warning(
+                    f'{count} of {len(source)} images could not be used so far, and '
+                    f'others stood in: see {source.quarantine.path}'
+                )
+
+
+def _compare_lengths(runner: Runner) -> None:
+    """Warn of learning rates that were meant for another number of epochs."""
+    steps = len(runner.train_dataloader)
+    for each in runner.param_schedulers or ():
+        end = each.end * steps if each.by_epoch else each.end
+        if isinstance(each, CosineAnnealingLR) and end != runner.max_iters:
+            runner.logger.warning(
+                f'the learning rate reaches its minimum after {end:,} steps, and the '
+                f'training has {runner.max_iters:,}: set the end of that '
+                'param_scheduler to train_cfg.max_epochs, or leave it out'
+            )
+
+
+def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
+    sizes = {
+        'model.backbone': model.backbone.patch_size,
+        'model.data_preprocessor': model.data_preprocessor.patch_size,
+    }
+    if model.reconstruction:
+        sizes['model.reconstruction'] = model.reconstruction.patch_size
+    parts = runner.train_dataloader.dataset.parts()
+    for number, part in enumerate(parts):
+        key = f'.datasets.{number}' if len(parts) > 1 else ''
+        for i, step in enumerate(part.pipeline.transforms):
+            if isinstance(step, DrawViews):
+                sizes[f'train_dataloader.dataset{key}.pipeline.{i}'] = step.patch_size
+    if len(set(sizes.values())) > 1:
+        found = ', '.join(f'{size} in {key}' for key, size in sizes.items())
+        raise ValueError(f'patch_size must be the same everywhere; it is {found}')

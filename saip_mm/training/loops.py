@@ -1,0 +1,199 @@
+"""Training loops."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.synchronize import Event
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.optim import OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
+from mmpretrain.registry import LOOPS
+from torch import nn
+
+from ..data.sampler import StatelessSampler
+from .guards import StepRefused
+
+_SAME = (
+    'resume with the same images and the same global batch '
+    '(train_dataloader.batch_size × processes), or start anew from its weights with '
+    'load_from'
+)
+
+
+@LOOPS.register_module()
+class AccumulatingTrainLoop(EpochBasedTrainLoop):
+    """Epoch-based training in which one iteration is one optimizer step.
+
+    With ``optim_wrapper.accumulative_counts = k`` the batch that the loader gives is
+    processed as k micro-batches: memory falls, the result stays. Learning rate, teacher
+    momentum, logs and checkpoints all count optimizer steps.
+
+    Goes on from any step of an epoch, and passes over a step that
+    :class:`~saip_mm.training.guards.FiniteGuard` refuses. What a model draws by torch's
+    generator (dropout, stochastic depth) is a function of seed, step and process.
+
+    Raises:
+        TypeError: If the order of the images is not that of ``StatelessSampler``.
+        ValueError: If there are too few images for a batch.
+    """
+
+    def __init__(self, runner, dataloader, max_epochs: int) -> None:
+        super().__init__(runner, dataloader, max_epochs)
+        sampler = self.dataloader.sampler
+        if not isinstance(sampler, StatelessSampler):
+            raise TypeError(
+                f'{type(sampler).__name__} cannot go on within an epoch: set '
+                "train_dataloader.sampler=dict(type='StatelessSampler')"
+            )
+        if len(self.dataloader) == 0:
+            size = self.dataloader.batch_size
+            raise ValueError(
+                f'{len(self.dataloader.dataset)} images do not fill a batch of {size} '
+                f'on each of {get_world_size()} processes: lower '
+                'train_dataloader.batch_size'
+            )
+        self._ended = multiprocessing.Event()
+        self.dataloader.worker_init_fn = partial(
+            _start_worker, self._ended, self.dataloader.worker_init_fn
+        )
+
+    def run(self) -> nn.Module:
+        steps = len(self.dataloader)
+        if not 0 <= self.iter - self.epoch * steps <= steps:
+            raise ValueError(
+                f'the checkpoint made {self.iter} steps, {self.epoch} whole epochs '
+                f'among them, but an epoch now has {steps} steps: {_SAME}'
+            )
+        self._compare_data()
+        # A resumed run has the checkpoint's seed, which the sampler cannot know yet.
+        self.dataloader.sampler.seed = self.runner.seed
+        # OptimWrapper counts micro-batches, to know when to step.
+        count = self._micro_batches
+        self.runner.optim_wrapper.initialize_count_status(
+            self.runner.model, self.iter * count, self.max_iters * count
+        )
+        try:
+            return super().run()
+        finally:
+            self._ended.set()
+
+    def _compare_data(self) -> None:
+        """Whether all processes go on from one place, with the data there were."""
+        images = len(self.dataloader.dataset)
+        same = {
+            'step: is work_dir the same folder for all of them?': self.iter,
+            'number of images: is the data the same for all of them?': images,
+            'batch size: set train_dataloader.batch_size': self.dataloader.batch_size,
+            'seed: set randomness.diff_rank_seed=False (images and scales are drawn '
+            'from the seed, and views differ anyway)': self.runner.seed,
+        }
+        found = all_gather_object(list(same.values()))
+        for what, values in zip(same, zip(*found, strict=True), strict=True):
+            if len(set(values)) > 1:
+                raise ValueError(
+                    f'processes have {", ".join(map(str, values))} as their {what}'
+                )
+        hub = self.runner.message_hub
+        now = dict(
+            images=images,
+            global_batch=self.dataloader.batch_size * get_world_size(),
+        )
+        for name, value in now.items():
+            before = hub.runtime_info.get(name, value) if self.iter else value
+            if before != value:
+                raise ValueError(
+                    f'the checkpoint was trained with {name}={before}, now it is '
+                    f'{value}: {_SAME}'
+                )
+            hub.update_info(name, value)
+
+    def run_epoch(self) -> None:
+        """The steps of an epoch that are not done yet."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        done = self.iter - self.epoch * len(self.dataloader)
+        self.dataloader.sampler.start = done * self.dataloader.batch_size
+        for idx, data_batch in enumerate(self.dataloader, done):
+            self.run_iter(idx, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """One optimizer step.
+
+        Args:
+            idx: Index of the batch in its epoch.
+            data_batch: ``inputs``, a dict of tensors that stack the batch first.
+        """
+        runner = self.runner
+        sequence = np.random.SeedSequence((runner.seed, self.iter, get_rank()))
+        torch.manual_seed(int(sequence.generate_state(1)[0]))
+        runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
+        try:
+            logs = [
+                runner.model.train_step(micro_batch, optim_wrapper=runner.optim_wrapper)
+                for micro_batch in self._split(data_batch)
+            ]
+        except StepRefused:
+            _leave_scaler(runner.optim_wrapper)
+            runner.optim_wrapper.zero_grad()
+            outputs = None
+        else:
+            outputs = {
+                name: sum(log[name] for log in logs) / len(logs) for name in logs[0]
+            }
+        runner.call_hook(
+            'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
+        )
+        self._iter += 1
+
+    @property
+    def _micro_batches(self) -> int:
+        return self.runner.optim_wrapper._accumulative_counts
+
+    def _split(self, data_batch: dict) -> list[dict]:
+        count = self._micro_batches
+        if count == 1:
+            return [data_batch]
+        views = data_batch['inputs']
+        size = len(next(iter(views.values())))
+        if size % count:
+            raise ValueError(
+                f'train_dataloader.batch_size={size} cannot be split into '
+                f'optim_wrapper.accumulative_counts={count} equal micro-batches'
+            )
+        chunks = zip(*(view.chunk(count) for view in views.values()), strict=True)
+        return [dict(inputs=dict(zip(views, chunk, strict=True))) for chunk in chunks]
+
+
+def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:
+    """Let a worker of the loader ignore what tells the training to stop.
+
+    Schedulers signal all processes, a terminal those in its foreground, and the
+    training still has to finish its step. Once it has, Python ends workers by SIGTERM.
+    """
+
+    def leave(*_) -> None:
+        if ended.is_set():
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if then is not None:
+        then(worker)
+
+
+def _leave_scaler(optim_wrapper: OptimWrapper) -> None:
+    """End the step of a loss scaler that an exception has interrupted."""
+    if not hasattr(optim_wrapper, 'loss_scaler'):
+        return
+    for name in ('grad_scale', 'found_inf'):  # a fused optimizer is told by them
+        if hasattr(optim_wrapper.optimizer, name):
+            delattr(optim_wrapper.optimizer, name)
+    optim_wrapper.loss_scaler.update()

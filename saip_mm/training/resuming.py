@@ -1,0 +1,186 @@
+"""Which checkpoint a training goes on from."""
+
+import errno
+import fcntl
+import json
+import os
+import time
+import zipfile
+from logging import WARNING
+from pathlib import Path
+from typing import IO
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from ..checkpoints.checkpoint_file import (
+    epoch_and_step,
+    read_checkpoint,
+    resolve_checkpoint,
+    saved_checkpoints,
+)
+from ..files import write_text
+
+_LAUNCH = 'launch.json'  # in a work directory: when, and as which job, it was begun
+
+
+def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path | None:
+    """The checkpoint that a training goes on from; None if it starts anew.
+
+    torchrun starts all processes again when one has died, Slurm a job that was queued
+    again: such a training goes on from where it was, not from where it had begun.
+
+    Args:
+        work_dir: Of the training.
+        resume: A checkpoint, a work directory, ``'auto'`` for the newest checkpoint of
+            this one, or None to start anew.
+
+    Raises:
+        FileNotFoundError: If there is none where one should be.
+        ValueError: If it is damaged, or not the state of a training.
+    """
+    if resume == 'auto' or _is_restart(Path(work_dir, _LAUNCH)):
+        path = newest_valid(work_dir)
+        if path:
+            return path
+    if resume in (None, 'auto'):
+        return None
+    if Path(resume).is_dir() and (path := newest_valid(resume)):
+        return path
+    path = resolve_checkpoint(resume)
+    check_checkpoint(path)
+    return path
+
+
+class LaunchHook(Hook):
+    """Makes of a work directory that of the training which begins.
+
+    It is refused while another training uses it.
+
+    Checkpoints of later steps, of another training or damaged, are moved out of the
+    way: the next resume would take one of them for this training's newest. What was
+    launched is written down, for :func:`choose_checkpoint`.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        if not is_main_process():
+            return
+        folder = Path(runner.work_dir)
+        self.lock = _lock(folder)
+        now = runner.epoch, runner.iter
+        put_aside(
+            runner, [p for p in saved_checkpoints(folder) if epoch_and_step(p) > now]
+        )
+        launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
+        write_text(folder / _LAUNCH, json.dumps(launch))
+
+
+def _lock(folder: Path) -> IO:
+    """Keep other trainings out of a work directory while the file stays open.
+
+    Raises:
+        BlockingIOError: If there is another one.
+    """
+    file = open(folder / '.lock', 'w')  # noqa: SIM115
+    try:
+        # Of this process alone: workers of its loaders may outlive it for a moment.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise BlockingIOError(
+                f'{folder}: another training is using this work directory; choose '
+                'another --work-dir, or wait for its end'
+            ) from error
+        # Otherwise a file system without locks.
+    return file
+
+
+def put_aside(runner: Runner, files: list[Path]) -> None:
+    """Move a work directory's files of another training into a folder of their own."""
+    if not files:
+        return
+    aside = Path(runner.work_dir, f'superseded_{runner.timestamp}')
+    aside.mkdir(exist_ok=True)
+    for path in files:
+        path.rename(aside / path.name)
+    names = ', '.join(path.name for path in files)
+    runner.logger.warning(f'of another training, or damaged: {names} moved to {aside}')
+
+
+def _is_restart(path: Path) -> bool:
+    """Whether what trains was begun before by the same torchrun or Slurm job."""
+    if not path.exists():
+        return False
+    launch = json.loads(path.read_text())
+    if int(os.environ.get('SLURM_RESTART_COUNT', 0)) and (
+        launch['slurm_job'] == os.environ.get('SLURM_JOB_ID')
+    ):
+        return True
+    # torchrun's own count of restarts is not the same on all machines.
+    return 'TORCHELASTIC_RUN_ID' in os.environ and launch['time'] > _parent_began()
+
+
+def _parent_began() -> float:
+    """When the process that started this one was itself started, as Unix time."""
+    status = Path(f'/proc/{os.getppid()}/stat').read_text()
+    # Field 22; the second one, a name in parentheses, may hold blanks.
+    ticks = int(status.rpartition(')')[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf('SC_CLK_TCK')
+    return time.time() - age
+
+
+def newest_valid(folder: str | os.PathLike) -> Path | None:
+    """The newest checkpoint of a work directory that is whole; None if it has none.
+
+    Those that are not are named in the log.
+
+    Raises:
+        ValueError: If there are checkpoints, but none is whole.
+    """
+    errors = []
+    for path in saved_checkpoints(folder):
+        try:
+            check_checkpoint(path)
+        except ValueError as error:
+            print_log(f'{error}; an older one is tried', 'current', WARNING)
+            errors.append(error)
+        else:
+            return path
+    if errors:
+        raise ValueError(
+            f'{folder}: of {len(errors)} checkpoints none can be used. Restore one, or '
+            f'choose another work_dir to start anew. The newest: {errors[0]}'
+        )
+    return None
+
+
+def check_checkpoint(path: str | os.PathLike) -> None:
+    """Compare a checkpoint with its checksums (CRC-32 of every part of the file).
+
+    Raises:
+        OSError: If it cannot be read just now.
+        ValueError: If it is damaged, or not the state of a training.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except Exception as error:  # zipfile raises any type on damaged files
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise OSError(  # of the file system: the file may be whole
+                error.errno,
+                f'{error.strerror or error}; mend that, or move this file away to go '
+                'on from the checkpoint before it',
+                os.fspath(path),
+            ) from error
+        raise ValueError(f'{path} is damaged or incomplete ({error})') from error
+    if damaged:
+        raise ValueError(f'{path} is damaged: the checksum of {damaged} is wrong')
+    missing = {'meta', 'state_dict', 'optimizer', 'message_hub'} - set(
+        read_checkpoint(path)
+    )
+    if missing:
+        raise ValueError(f'{path} is not of a training: it has no {min(missing)}')

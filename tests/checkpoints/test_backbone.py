@@ -1,0 +1,238 @@
+"""Weights of timm's many ViTs, through every way in: the same function, or refused."""
+
+import re
+from functools import partial
+
+import pytest
+import timm
+import torch
+from launch import call
+from mmengine.runner import load_checkpoint
+from timm.layers import GluMlp, RmsNorm, SwiGLU
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import ParallelScalingBlock, ParallelThingsBlock
+
+import saip_mm
+from saip_mm.downstream.swap.run import read_weights
+from saip_mm.evaluation.subject import load_subject
+from saip_mm.models import SAIPViT
+
+ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=128)
+SIZE = (64, 64)
+IMAGES = torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+
+SAME = {
+    'plain': dict(),
+    'without classifier': dict(num_classes=0),
+    'average after the norm': dict(global_pool='avg', fc_norm=False),
+    'attention pooling': dict(global_pool='map'),
+    'any image size': dict(dynamic_img_size=True, drop_path_rate=0.1),
+}
+OTHER = {
+    'LayerScale (layers.0.ls1.gamma and 5 more)': dict(init_values=0.01),
+    'register tokens (reg_token)': dict(reg_tokens=4),
+    'normalized queries and keys (layers.0.attn.q_norm.weight and 11 more)': dict(
+        qk_norm=True
+    ),
+    'a norm before the first block (norm_pre.weight': dict(pre_norm=True),
+    '3 missing: layers.0.attn.qkv.bias, layers.1.attn.qkv.bias': dict(qkv_bias=False),
+    'pooling before the final norm (fc_norm.weight': dict(global_pool='avg'),
+    '2 missing: ln1.weight, ln1.bias': dict(final_norm=False),
+    'attn.proj.bias': dict(proj_bias=False),
+    'not a class token and a patch grid of 4×4': dict(no_embed_class=True),
+    'it lacks cls_token': dict(class_token=False, global_pool='avg', fc_norm=False),
+    'it lacks pos_embed': dict(pos_embed='none'),
+    'a distillation token (dist_token)': dict(model=VisionTransformerDistilled),
+    '6 unexpected: layers.0.attn.norm.weight': dict(scale_attn_norm=True),
+    '6 unexpected: layers.0.mlp.norm.weight': dict(scale_mlp_norm=True),
+    '2 unexpected: patch_embed.norm.weight': dict(
+        embed_norm_layer=torch.nn.LayerNorm
+    ),
+    'gated linear units (layers.0.mlp.fc1_g.weight': dict(mlp_layer=SwiGLU),
+    'layers.0.ffn.layers.1.weight is 32×64': dict(mlp_layer=GluMlp),
+    '7 missing: layers.0.ln1.bias': dict(norm_layer=RmsNorm),
+    'lacks patch_embed.projection.weight | names of neither': dict(
+        block_fn=ParallelScalingBlock
+    ),
+    'LayerScale (blocks.0.attns.0.ls.gamma | names of neither': dict(
+        block_fn=ParallelThingsBlock, init_values=0.01
+    ),
+    'patch_embed.projection.weight is 32×1×16×16': dict(in_chans=1),
+    'register tokens (reg_token), normalized queries': dict(reg_tokens=1, qk_norm=True),
+}  # fmt: skip
+
+
+def vit(seed=0, model=timm.models.VisionTransformer, **options):
+    """A ViT of timm in which every parameter matters."""
+    options = dict(embed_dim=32, depth=3, num_heads=2) | options
+    source = model(img_size=SIZE, num_classes=options.pop('num_classes', 10), **options)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in source.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) / 3
+    return source.eval()
+
+
+def save(path, weights, **more):
+    """A file that says what tensors cannot show."""
+    meta = dict(grid=[4, 4], num_heads=2)
+    torch.save(dict(state_dict=weights, meta=meta, **more), path)
+    return path
+
+
+def tokens(model):
+    with torch.no_grad():
+        outputs = model(IMAGES)
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def ours(path=None, **options):
+    init_cfg = path and dict(type='Pretrained', checkpoint=str(path))
+    model = SAIPViT(
+        ARCH, SIZE, out_type='raw', middle_block=0, init_cfg=init_cfg, **options
+    )
+    model.init_weights()
+    return model.eval()
+
+
+def through_tool(script, path):
+    out = path.with_name('out.pth')
+    if call(f'tools/{script}.py', path, '--out', out):
+        assert not out.exists()
+        raise ValueError
+    return saip_mm.load_backbone(out).vit
+
+
+def through_swap(path):
+    assert read_weights(path).arch == ARCH
+    return ours(path)
+
+
+def through_load_from(path):
+    """As MMEngine loads weights, with the names of OpenMMLab."""
+    model = ours()
+    content = torch.load(path, weights_only=True)
+    renamed = {}
+    for name, tensor in content['state_dict'].items():
+        name = re.sub('^norm', 'ln1', name.replace('blocks.', 'layers.'))
+        name = re.sub(r'(layers\.\d+\.)norm', r'\1ln', name)
+        name = name.replace('mlp.fc1.', 'ffn.layers.0.0.')
+        name = name.replace('mlp.fc2.', 'ffn.layers.1.')
+        renamed[name.replace('patch_embed.proj.', 'patch_embed.projection.')] = tensor
+    torch.save(renamed, path)
+    load_checkpoint(model, str(path), strict=False)
+    return model
+
+
+WAYS = dict(
+    convert=partial(through_tool, 'convert_checkpoint'),
+    export=partial(through_tool, 'export_backbone'),
+    init_cfg=ours,
+    load_backbone=lambda path: saip_mm.load_backbone(path).vit,
+    probe=lambda path: load_subject(str(path)).features.backbone,
+    swap=through_swap,
+    load_from=through_load_from,
+)
+
+
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('options', SAME.values(), ids=SAME)
+def test_the_same_function_comes_in(tmp_path, options, way):
+    source = vit(**options)
+    model = WAYS[way](save(tmp_path / 'timm.pth', source.state_dict()))
+    expected = tokens(source.forward_features)
+    torch.testing.assert_close(tokens(model), expected, rtol=1e-5, atol=1e-5)
+    assert expected.std() > 0.1
+
+
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('message, options', OTHER.items(), ids=OTHER)
+def test_another_function_is_refused(tmp_path, capsys, message, options, way):
+    path = save(tmp_path / 'timm.pth', vit(**options).state_dict())
+    with pytest.raises(ValueError) as error:
+        WAYS[way](path)
+    said = str(error.value) or capsys.readouterr().err
+    if way not in ('load_from', 'init_cfg'):  # which compare with a given model
+        assert 'timm.pth: ' in said and any(m in said for m in message.split(' | '))
+
+
+def test_files_of_dino_are_dinos(tmp_path, capsys):
+    """Student and teacher with DINO's heads, on a square grid: not SAIP."""
+    sources = dict(student=vit(1), teacher=vit(2))
+    content = {
+        role: {f'backbone.{name}': t for name, t in source.state_dict().items()}
+        | {f'head.{part}': torch.ones(2) for part in ('mlp.0.bias', 'last_layer')}
+        for role, source in sources.items()
+    }
+    content['student'] = {f'module.{k}': v for k, v in content['student'].items()}
+    torch.save(content | dict(epoch=3), tmp_path / 'dino.pth')
+    script, out = 'tools/convert_checkpoint.py', tmp_path / 'out.pth'
+    for role, options in dict(teacher=[], student=['--role', 'student']).items():
+        options += ['--num-heads', 2, '--out', out]
+        assert call(script, tmp_path / 'dino.pth', *options) == 0
+        said = capsys.readouterr().out
+        assert 'names of dino' in said and f"taking the {role}'s backbone" in said
+        assert 'patch grid: 4×4' in said
+        loaded = saip_mm.load_backbone(out).vit
+        expected = tokens(sources[role].forward_features)
+        torch.testing.assert_close(tokens(loaded), expected, rtol=1e-5, atol=1e-5)
+        with pytest.raises(ValueError, match=f'has no .*role: {role}'):
+            saip_mm.load_backbone(out, 'student' if role == 'teacher' else 'teacher')
+
+
+@pytest.mark.parametrize(
+    'places', [('state_dict', 'state_dict_ema'), ('model', 'model_ema')]
+)
+def test_of_weights_and_their_average_the_log_names_the_taken(
+    tmp_path, monkeypatch, places
+):
+    weights, average = vit(1), vit(2)
+    plain, ema = places
+    content = {plain: weights.state_dict(), ema: average.state_dict()}
+    torch.save(content | dict(meta=dict(grid=[4, 4], num_heads=2)), tmp_path / 'a.pth')
+    said = []
+    monkeypatch.setattr(
+        'saip_mm.checkpoints.convert.print_log', lambda text, *_: said.append(text)
+    )
+    model = ours(tmp_path / 'a.pth')
+    assert said == [f"weights taken from '{ema}', not from '{plain}'"]
+    expected = tokens(average.forward_features)
+    torch.testing.assert_close(tokens(model), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_that_are_not_finite_are_refused(tmp_path, capsys, way, value):
+    weights = vit().state_dict()
+    weights['blocks.1.attn.proj.bias'][3] = value
+    path = save(tmp_path / 'timm.pth', weights)
+    with pytest.raises(ValueError) as error:
+        WAYS[way](path)
+    said = str(error.value) or capsys.readouterr().err
+    assert 'holds NaN or infinity in layers.1.attn.proj.bias' in said
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_what_nobody_knows_is_refused(tmp_path, capsys, way):
+    weights = vit().state_dict() | {'blocks.2.adapter.weight': torch.ones(2)}
+    with pytest.raises(ValueError) as error:
+        WAYS[way](save(tmp_path / 'timm.pth', weights))
+    said = str(error.value) or capsys.readouterr().err
+    assert '1 unexpected: layers.2.adapter.weight' in said
+
+
+def test_more_blocks_than_the_model_has_are_refused(tmp_path):
+    path = save(tmp_path / 'timm.pth', vit(depth=4).state_dict())
+    with pytest.raises(ValueError, match='12 unexpected: layers.3.ln1.weight'):
+        ours(path)
+
+
+def test_a_model_of_another_function_takes_its_own_weights(tmp_path):
+    """SAIPViT with LayerScale: weights fit it that no plain ViT takes."""
+    source = ours(layer_scale_init_value=0.1)
+    torch.save(source.state_dict(), tmp_path / 'a.pth')
+    model = ours(tmp_path / 'a.pth', layer_scale_init_value=0.2)
+    assert torch.equal(tokens(model), tokens(source))
+    with pytest.raises(ValueError, match='has LayerScale .layers.0.attn.gamma1.weight'):
+        ours(tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='has LayerScale .layers.0.attn.gamma1.weight'):
+        saip_mm.load_backbone(tmp_path / 'a.pth')

@@ -1,0 +1,153 @@
+"""Loading what files hold into modules."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmpretrain.models.backbones import VisionTransformer
+from torch import nn
+
+from saip_mm.checkpoints.backbone import with_metadata
+from saip_mm.checkpoints.checkpoint import (
+    load_pretrained,
+    load_weights,
+    read_checkpoint,
+    resize_positions,
+    write_checkpoint,
+)
+from saip_mm.models import SAIPViT
+
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+
+
+def vit(img_size=(64, 32), arch=ARCH, **options):
+    torch.manual_seed(0)
+    model = SAIPViT(arch=arch, img_size=img_size, middle_block=0, **options)
+    model.init_weights()
+    return model
+
+
+def backbone_file(path, model, prefix='backbone.'):
+    state_dict = with_metadata(model.state_dict(), prefix, model.patch_resolution, 2)
+    write_checkpoint(path, state_dict, dict(grid=list(model.patch_resolution)))
+    return path
+
+
+def test_files_without_weights(tmp_path):
+    torch.save([1, 2], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match='list.pth holds no state dict but a list'):
+        read_checkpoint(tmp_path / 'list.pth')
+    torch.save(dict(epoch=3), tmp_path / 'epoch.pth')
+    with pytest.raises(ValueError, match="epoch.pth: holds no state dict .* 'epoch'"):
+        load_pretrained(vit(), tmp_path / 'epoch.pth')
+    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+        read_checkpoint(tmp_path / 'nowhere.pth')
+
+
+@pytest.mark.parametrize(
+    'unusual', [torch.empty(3, 2, device='meta'), torch.ones(3, 2).to_sparse()]
+)
+def test_unusual_tensors_are_refused(tmp_path, unusual):
+    torch.save(dict(weight=unusual, cls_token=torch.ones(1)), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='a.pth: keeps weight as something else'):
+        load_pretrained(nn.Linear(2, 3), tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('target', [(9, 5), (3, 7), (8, 16), (16, 8)])
+def test_positions_are_resized_like_opencv_does(target):
+    grid = np.random.default_rng(0).standard_normal((16, 8, 3)).astype(np.float32)
+    pos_embed = torch.from_numpy(np.concatenate([np.ones((1, 3)), grid.reshape(-1, 3)]))
+    resized = resize_positions(pos_embed[None].float(), (16, 8), target)
+    expected = cv2.resize(grid, target[::-1], interpolation=cv2.INTER_CUBIC)
+    assert (resized[0, 0] == 1).all()
+    np.testing.assert_allclose(resized[0, 1:], expected.reshape(-1, 3), atol=1e-5)
+
+
+def test_positions_need_their_own_grid():
+    with pytest.raises(ValueError, match='1×129×3 is not .* patch grid of 14×14'):
+        resize_positions(torch.zeros(1, 129, 3), (14, 14), (16, 8))
+
+
+def test_report_counts_and_names():
+    source, target = nn.Linear(2, 3), nn.Linear(2, 3)
+    before = target.weight.clone()
+    state_dict = dict(weight=source.weight.detach(), scale=torch.ones(1))
+    counted = '1 of 2 tensors matched; 1 missing: bias; 1 unexpected: scale'
+    with pytest.raises(ValueError, match=f'does not fit this Linear: {counted}'):
+        load_weights(target, state_dict)
+    assert torch.equal(target.weight, before)
+    state_dict = {**source.state_dict(), 'head.weight': torch.ones(1)}
+    report = load_weights(target, state_dict)
+    assert str(report) == '2 of 2 tensors matched; 1 left out: head.weight'
+    assert torch.equal(target.weight, source.weight)
+
+
+def test_misfits_are_errors_and_change_nothing():
+    module = nn.Linear(2, 3)
+    before = module.weight.clone()
+    with pytest.raises(ValueError, match='weight is 5×2, the model needs 3×2'):
+        load_weights(module, dict(weight=torch.ones(5, 2), bias=torch.ones(3)))
+    with pytest.raises(ValueError, match='nothing in it fits Linear: 0 of 2 tensors'):
+        load_weights(module, dict(kernel=torch.ones(3, 2)))
+    assert torch.equal(module.weight, before)
+
+
+def test_init_cfg_may_be_a_list_as_in_mmengine(tmp_path):
+    source = vit()
+    path = backbone_file(tmp_path / 'a.pth', source)
+    weights = dict(type='Pretrained', checkpoint=str(path))
+    constant = dict(type='Constant', layer='Linear', val=3.0)
+    initialized = vit(init_cfg=[weights, constant])
+    torch.testing.assert_close(
+        dict(initialized.state_dict()), dict(source.state_dict())
+    )
+    for only in (constant, [constant]):
+        assert (vit(init_cfg=only).layers[0].attn.qkv.weight == 3).all()
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_backbone_from_init_cfg(tmp_path, suffix):
+    source = vit()
+    path = backbone_file(tmp_path / f'a{suffix}', source)
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+    torch.testing.assert_close(
+        dict(vit(init_cfg=init_cfg).state_dict()), dict(source.state_dict())
+    )
+    init_cfg['checkpoint'] = str(tmp_path / 'other.pth')
+    backbone_file(tmp_path / 'other.pth', source, 'neck.')
+    with pytest.raises(ValueError, match="no weights under 'backbone.'.* with neck"):
+        vit(init_cfg=init_cfg)
+
+
+@pytest.mark.parametrize('make', [vit, lambda size: VisionTransformer(ARCH, size)])
+def test_transposed_grid_is_resized(tmp_path, make):
+    source = vit(img_size=(64, 32))
+    path = backbone_file(tmp_path / 'a.pth', source)
+    target = make((32, 64))
+    report = load_pretrained(target, path)
+    assert report.resized == [('pos_embed', (4, 2), (2, 4))]
+    assert 'resized: pos_embed from 4×2 to 2×4' in str(report)
+    expected = resize_positions(source.pos_embed, (4, 2), (2, 4))
+    assert torch.equal(target.pos_embed, expected)
+    assert not torch.equal(target.pos_embed, source.pos_embed)
+
+
+def test_grid_is_asked_for_and_believed_once(tmp_path):
+    source = vit()
+    torch.save(dict(source.state_dict()), tmp_path / 'bare.pth')
+    with pytest.raises(ValueError, match=r'bare.pth: .* which patch grid '):
+        load_pretrained(vit(), tmp_path / 'bare.pth')
+    report = load_pretrained(vit((32, 64)), tmp_path / 'bare.pth', source_grid=(4, 2))
+    assert report.resized
+    torch.save(source.state_dict(), tmp_path / 'knows.pth')
+    with pytest.raises(ValueError, match=r'grid of 4×2 .* not on source_grid=\(2, 4\)'):
+        load_pretrained(vit(), tmp_path / 'knows.pth', source_grid=(2, 4))
+
+
+def test_other_architectures_are_refused(tmp_path):
+    path = backbone_file(tmp_path / 'a.pth', vit())
+    wide = dict(ARCH, feedforward_channels=96)
+    with pytest.raises(ValueError, match=r'layers.0.ffn.layers.0.0.weight is 64×32'):
+        load_pretrained(vit(arch=wide), path)
+    with pytest.raises(ValueError, match='has 2 attention heads, the model has 4'):
+        load_pretrained(vit(arch=dict(ARCH, num_heads=4)), path)

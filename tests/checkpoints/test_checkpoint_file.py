@@ -1,0 +1,280 @@
+"""Files from outside: read without running anything in them, and named if unusable."""
+
+import argparse
+import builtins
+import pickle
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from safetensors.torch import save_file
+from torch import nn
+
+from saip_mm.checkpoints.checkpoint import load_pretrained
+from saip_mm.checkpoints.checkpoint_file import (
+    read_checkpoint,
+    resolve_checkpoint,
+    write_checkpoint,
+)
+
+
+class Trap:
+    """Pickles as a call that writes a file."""
+
+    def __init__(self, marker, function=exec):
+        self.call = function, (f"open({str(marker)!r}, 'w').close()",)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda trap: trap,
+        lambda trap: dict(state_dict=dict(w=torch.ones(1)), meta=dict(config=trap)),
+        lambda trap: dict(args=argparse.Namespace(epochs=trap)),
+    ],
+)
+def test_nothing_in_a_file_is_run(tmp_path, wrap, zipped):
+    marker, path = tmp_path / 'marker', tmp_path / 'trap.pth'
+    torch.save(wrap(Trap(marker)), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match='trap.pth was refused for safety.* exec'):
+        read_checkpoint(path)
+    assert not marker.exists()
+    pickle.loads(pickle.dumps(Trap(marker)))
+    assert marker.exists(), 'the trap itself does not work'
+
+
+def test_getattr_in_a_file_reaches_nothing(tmp_path):
+    class Reach:
+        def __reduce__(self):
+            return builtins.getattr, (HistoryBuffer, '__init__')
+
+    torch.save(dict(reached=Reach()), tmp_path / 'a.pth')
+    assert read_checkpoint(tmp_path / 'a.pth')['reached'] == '__init__'
+
+
+def test_history_does_not_bring_functions(tmp_path):
+    class Forged(HistoryBuffer):
+        def __reduce__(self):
+            state = dict(self.__getstate__(), statistics_methods=dict(mean=42))
+            return HistoryBuffer, (), state
+
+    torch.save(dict(loss=Forged([1.0, 3.0], [1, 1])), tmp_path / 'a.pth')
+    assert read_checkpoint(tmp_path / 'a.pth')['loss'].mean() == 2
+
+
+class Tiny(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+
+    def forward(self, inputs, mode='loss'):
+        return dict(loss=self.linear(inputs).square().mean())
+
+
+@pytest.fixture(scope='module')
+def work_dir(tmp_path_factory):
+    """Work directory of a short MMEngine training, with all that it may save."""
+    work_dir = tmp_path_factory.mktemp('work_dir')
+    Runner(
+        Tiny(),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            dataset=[dict(inputs=torch.ones(3))] * 4,
+            batch_size=2,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            collate_fn=dict(type='default_collate'),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=4),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
+        param_scheduler=[
+            dict(type='LinearLR', start_factor=0.1, end=2, by_epoch=False),
+            dict(type='CosineAnnealingLR', T_max=4, by_epoch=False),
+        ],
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4)
+        ),
+        custom_hooks=[dict(type='EMAHook')],
+        log_level='ERROR',
+    ).train()
+    return work_dir
+
+
+def test_training_checkpoint_is_read_whole(work_dir):
+    ours = read_checkpoint(work_dir / 'iter_4.pth')
+    trusted = torch.load(work_dir / 'iter_4.pth', weights_only=False)
+    torch.testing.assert_close(ours['optimizer'], trusted['optimizer'])
+    torch.testing.assert_close(ours['state_dict'], trusted['state_dict'])
+    assert str(ours['param_schedulers']) == str(trusted['param_schedulers'])
+    losses, expected = (
+        each['message_hub']['log_scalars']['train/loss'] for each in (ours, trusted)
+    )
+    assert type(losses) is HistoryBuffer
+    np.testing.assert_array_equal(losses.data, expected.data)
+
+
+def test_names_of_numpy_1_and_2_are_read(tmp_path):
+    path, renamed = tmp_path / 'new.pth', tmp_path / 'old.pth'
+    torch.save(dict(scores=np.arange(3.0), best=np.float64(2)), path)
+    with zipfile.ZipFile(path) as new, zipfile.ZipFile(renamed, 'w') as old:
+        for name in new.namelist():
+            content = new.read(name)
+            swapped = content.replace(b'numpy._core.', b'numpy.core.')
+            if swapped == content:
+                swapped = content.replace(b'numpy.core.', b'numpy._core.')
+            old.writestr(name, swapped)
+    for each in path, renamed:
+        assert read_checkpoint(each)['scores'].tolist() == [0, 1, 2]
+        assert read_checkpoint(each)['best'] == 2
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_damaged_files(tmp_path, suffix):
+    path = tmp_path / f'whole{suffix}'
+    write_checkpoint(path, dict(w=torch.randn(64, 64)), {})
+    whole = path.read_bytes()
+    damaged = tmp_path / f'damaged{suffix}'
+    contents = [whole[: len(whole) * part // 8] for part in range(8)]
+    for content in [*contents, b'\0' * 4096]:
+        damaged.write_bytes(content)
+        with pytest.raises(ValueError, match=f'damaged{suffix}.* is damaged, incompl'):
+            read_checkpoint(damaged)
+
+
+def image(path):
+    assert cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    'name, write, message',
+    [
+        ('a.jpg', image, 'is a JPEG image, not a checkpoint'),
+        ('a.png', image, 'is a PNG image'),
+        (
+            'a.onnx',
+            lambda path: path.write_bytes(b'\x08\x0a\x12\x07pytorch\x1a\x052.14'),
+            'is an ONNX network: give the checkpoint',
+        ),
+        (
+            'config.py',
+            lambda path: path.write_text('\n# größe\nmodel = dict()\n', 'utf-8'),
+            "is text, not a checkpoint: it begins with '# größe'",
+        ),
+        (
+            'a.pth',
+            lambda path: path.write_text('<!DOCTYPE html>\n<html>'),
+            "begins with '<!DOCTYPE html>'",
+        ),
+        (
+            'a.safetensors',
+            lambda path: path.write_text('version https://git-lfs.github.com/spec/v1'),
+            "begins with 'version https://git-lfs.",
+        ),
+        (
+            'a.bin',
+            lambda path: save_file({'w': torch.ones(1)}, path),
+            'rename it to end in .safetensors',
+        ),
+        (
+            'a.safetensors',
+            lambda path: torch.save({'w': torch.ones(1)}, path),
+            'rename it to end in .pth',
+        ),
+    ],
+)
+def test_other_files_are_called_what_they_are(tmp_path, name, write, message):
+    write(tmp_path / name)
+    with pytest.raises((OSError, ValueError)) as error:
+        read_checkpoint(tmp_path / name)
+    said = str(error.value)
+    assert str(tmp_path / name) in said and message in said and 'damaged' not in said
+
+
+@pytest.mark.parametrize(
+    'address',
+    ['https://a.org/b.pth', 's3://b/c.pth', 'hf:org/model', 'torchvision://resnet50'],
+)
+def test_nothing_is_downloaded_from_addresses(address):
+    with pytest.raises(FileNotFoundError) as error:
+        resolve_checkpoint(address)
+    assert str(error.value).startswith(f'{address} is an address, and nothing is downl')
+    with pytest.raises(FileNotFoundError, match='is an address'):
+        load_pretrained(nn.Linear(1, 1), address)
+
+
+def test_the_home_directory_and_colons_in_names(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    torch.save(nn.Linear(1, 1).state_dict(), tmp_path / 'a.pth')
+    assert resolve_checkpoint('~/a.pth') == tmp_path / 'a.pth'
+    assert load_pretrained(nn.Linear(1, 1), '~/a.pth').matched
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'run:3.pth').touch()
+    assert resolve_checkpoint('run:3.pth').is_file()
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_changed_bytes_give_only_clear_errors(tmp_path, suffix, data):
+    tiny = dict(state_dict=dict(w=torch.ones(2)), meta=dict(grid=[2, 1]))
+    write_checkpoint(tmp_path / f'tiny{suffix}', **tiny)
+    content = bytearray((tmp_path / f'tiny{suffix}').read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(content) - 1))
+        content[position] = data.draw(st.integers(0, 255))
+    changed = tmp_path / f'changed{suffix}'
+    changed.write_bytes(content)
+    try:
+        load_pretrained(nn.Linear(1, 2), changed)
+    except ValueError as error:
+        assert 'changed' in str(error)
+
+
+def test_killed_while_naming_the_checkpoint_the_newest_is_taken(tmp_path):
+    (tmp_path / 'last_checkpoint').touch()
+    with pytest.raises(FileNotFoundError, match='is empty: name a checkpoint file'):
+        resolve_checkpoint(tmp_path)
+    for name in ('epoch_9.pth', 'epoch_10.pth', 'backbone_11.pth'):
+        (tmp_path / name).touch()
+    assert resolve_checkpoint(tmp_path) == tmp_path / 'epoch_10.pth'
+
+
+def test_work_dir_means_its_latest_checkpoint(tmp_path, work_dir):
+    latest = work_dir / 'iter_4.pth'
+    assert resolve_checkpoint(work_dir) == latest
+    assert resolve_checkpoint(work_dir / 'last_checkpoint') == latest
+    assert resolve_checkpoint(latest) == latest
+    (tmp_path / 'last_checkpoint').write_text('/moved/away/iter_8.pth')
+    with pytest.raises(FileNotFoundError, match='last_checkpoint points to .*iter_8'):
+        resolve_checkpoint(tmp_path)
+    (tmp_path / 'iter_8.pth').touch()
+    assert resolve_checkpoint(tmp_path) == tmp_path / 'iter_8.pth'
+
+
+def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / 'a.pth'
+    write_checkpoint(path, dict(w=torch.ones(1)), {})
+
+    def full_disk(content, file):
+        file.write_bytes(b'half')
+        raise OSError('no space left on device')
+
+    monkeypatch.setattr(torch, 'save', full_disk)
+    with pytest.raises(OSError, match='no space'):
+        write_checkpoint(path, dict(w=torch.zeros(1)), {})
+    assert read_checkpoint(path)['state_dict']['w'] == 1
+    assert list(tmp_path.iterdir()) == [path]

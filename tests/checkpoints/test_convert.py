@@ -1,0 +1,199 @@
+"""Weights of other projects, through tools/convert_checkpoint.py."""
+
+import argparse
+import json
+import re
+
+import pytest
+import timm
+import torch
+from launch import ROOT, call
+from mmpretrain.models.backbones import VisionTransformer
+
+from saip_mm.checkpoints.checkpoint import load_pretrained, read_checkpoint
+from saip_mm.checkpoints.convert import from_official
+from saip_mm.models import SAIPViT
+
+CASE = json.loads((ROOT / 'tests/cases/case_a.json').read_text())
+SHAPES = CASE['official_state_dict_shapes']
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128)
+
+
+def convert(source, out, *options):
+    """Convert with the tool; its exit status."""
+    return call('tools/convert_checkpoint.py', source, '--out', out, *options)
+
+
+def official(seed=0, wrapped=False):
+    """A student or teacher of the authors, of small numbers, gains of one."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        'module.' * wrapped + name: torch.ones(shape)
+        if name.endswith('weight_g')
+        else torch.randn(shape, generator=generator) / 50
+        for name, shape in SHAPES.items()
+    }
+
+
+@pytest.fixture(scope='module', params=[False, True], ids=['plain', 'module.'])
+def official_file(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp('official') / 'official.pth'
+    checkpoint = dict(
+        student=official(0, request.param),
+        teacher=official(1, request.param),
+        args=argparse.Namespace(epochs=300, output_dir='/somewhere'),
+        optimizer=dict(state={}, param_groups=[]),
+        epoch=12,
+    )
+    torch.save(checkpoint, path)
+    return path
+
+
+def timm_vit(img_size=(64, 64), **options):
+    torch.manual_seed(0)
+    model = timm.models.VisionTransformer(
+        img_size=img_size, embed_dim=32, depth=2, num_heads=2, **options
+    )
+    return model.eval()
+
+
+def test_whole_official_training_state(official_file, tmp_path, capsys):
+    assert convert(official_file, tmp_path / 'a.pth', '--full') == 0
+    assert '477 of 477 tensors matched' in capsys.readouterr().out
+    state_dict = read_checkpoint(tmp_path / 'a.pth')['state_dict']
+    student, teacher = official(0), official(1)
+    for ours, theirs in {
+        'backbone.layers.3.ffn.layers.1.weight': 'backbone.blocks.3.mlp.fc2.weight',
+        'middle_norm.bias': 'backbone.inter_norm.bias',
+        'backbone.ln1.weight': 'backbone.norm.weight',
+        'matching.projector.prototypes': 'csm_decoder.last_layer.weight_v',
+        'reconstruction.predict.bias': 'csr_decoder.decoder_pred.bias',
+        'search.scene_norm.weight': 'css_decoder.kv_decoder_norm.weight',
+        'search.query_norm.weight': 'css_decoder.q_decoder_norm.weight',
+        'search.cross_block.norm2.bias': 'css_decoder.cross_atten_block.norm2.bias',
+    }.items():
+        assert torch.equal(state_dict[ours], student[theirs])
+    for ours, theirs in {
+        'teacher.encoder.backbone.pos_embed': 'backbone.pos_embed',
+        'teacher.encoder.middle_norm.weight': 'backbone.inter_norm.weight',
+        'teacher.projector.mlp.4.bias': 'csm_decoder.mlp.4.bias',
+    }.items():
+        assert torch.equal(state_dict[ours], teacher[theirs])
+    assert torch.equal(state_dict['matching.center'], torch.zeros(1, 4096))
+
+
+@pytest.mark.parametrize('role, seed', [('teacher', 1), ('student', 0)])
+def test_official_backbone(official_file, tmp_path, capsys, role, seed):
+    assert convert(official_file, tmp_path / 'a.pth', '--role', role) == 0
+    said = capsys.readouterr().out
+    assert '150 of 150 tensors matched' in said
+    assert '2 left out: inter_norm.weight, inter_norm.bias' in said
+    vit = SAIPViT()
+    load_pretrained(vit, tmp_path / 'a.pth', prefix='backbone.')
+    assert torch.equal(vit.pos_embed, official(seed)['backbone.pos_embed'])
+
+
+def test_kept_centre_is_used():
+    center = torch.arange(4096.0)
+    state_dict = from_official(official(), official(), center)
+    assert torch.equal(state_dict['matching.center'], center[None])
+
+
+def test_gain_other_than_one_is_refused():
+    teacher = official()
+    teacher['csm_decoder.last_layer.weight_g'][5] = 0.5
+    with pytest.raises(ValueError, match='teacher: csm_decoder.last_layer.weight_g'):
+        from_official(official(), teacher)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_timm_gives_the_same_features(tmp_path, capsys, suffix):
+    source = timm_vit()
+    torch.save(dict(model=source.state_dict()), tmp_path / 'timm.pth')
+    out = tmp_path / f'a{suffix}'
+    assert convert(tmp_path / 'timm.pth', out, '--num-heads', 2) == 0
+    said = capsys.readouterr().out
+    assert '30 of 30 tensors matched; 2 left out: head.weight, head.bias' in said
+    vit = SAIPViT(arch=ARCH, img_size=(64, 64), middle_block=0, out_type='raw')
+    assert not load_pretrained(vit, out, prefix='backbone.').missing
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(vit(images)[0], source.forward_features(images))
+
+
+def test_mae_loses_its_decoder(tmp_path, capsys):
+    weights = timm_vit(num_classes=0).state_dict()
+    weights |= {'decoder_embed.weight': torch.ones(8, 32), 'mask_token': torch.ones(1)}
+    torch.save(dict(model=weights, args=argparse.Namespace()), tmp_path / 'mae.pth')
+    assert convert(tmp_path / 'mae.pth', tmp_path / 'a.pth', '--num-heads', 2) == 0
+    said = capsys.readouterr().out
+    assert '30 of 30 tensors matched; 2 left out: decoder_embed.weight, mask' in said
+
+
+def test_positions_are_resized_on_demand(tmp_path, capsys):
+    torch.save(timm_vit().state_dict(), tmp_path / 'timm.pth')
+    options = '--num-heads', 2, '--img-size', 96, 48
+    assert convert(tmp_path / 'timm.pth', tmp_path / 'a.pth', *options) == 0
+    assert '1 resized: pos_embed from 4×4 to 6×3' in capsys.readouterr().out
+    vit = VisionTransformer(ARCH, img_size=(96, 48))
+    assert not load_pretrained(vit, tmp_path / 'a.pth').resized
+
+
+def test_heads_of_known_architectures_are_known(tmp_path):
+    torch.save(timm.create_model('deit_small_patch16_224').state_dict(), tmp_path / 's')
+    assert convert(tmp_path / 's', tmp_path / 'a.pth') == 0
+    assert read_checkpoint(tmp_path / 'a.pth')['meta']['num_heads'] == 6
+
+
+def without(name):
+    return lambda weights: weights.pop(name)
+
+
+def reshaped(name, *shape):
+    return lambda weights: weights.update({name: torch.ones(shape)})
+
+
+@pytest.mark.parametrize(
+    'change, img_size, message',
+    [
+        (
+            reshaped('blocks.1.mlp.fc1.weight', 96, 32),
+            (64, 64),
+            'layers.1.ffn.layers.0.0.weight is 96×32, the model needs 128×32',
+        ),
+        (without('cls_token'), (64, 64), 'it lacks cls_token'),
+        (reshaped('dist_token', 1, 1, 32), (64, 64), r'a distillation token \(dist_t'),
+        (
+            without('norm.bias'),
+            (64, 64),
+            '29 of 30 tensors matched; 1 missing: ln1.bias',
+        ),
+        (lambda weights: None, (64, 32), 'has 8 positions .* give --grid H W'),
+        (
+            lambda weights: [weights.pop(name) for name in [*weights] if '.0.' in name],
+            (64, 64),
+            'begin with blocks, cls_token',
+        ),
+        (lambda weights: weights.clear(), (64, 64), 'holds no state dict'),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, capsys, change, img_size, message):
+    weights = timm_vit(img_size, num_classes=0).state_dict()
+    change(weights)
+    torch.save(weights, tmp_path / 'timm.pth')
+    out = tmp_path / 'a.pth'
+    assert convert(tmp_path / 'timm.pth', out, '--num-heads', 2) == 1
+    said = capsys.readouterr().err
+    assert re.match(f'error: .*timm.pth: .*{message}', said), said
+    assert not out.exists()
+
+
+def test_given_grid_is_used(tmp_path):
+    torch.save(timm_vit((64, 32)).state_dict(), tmp_path / 'timm.pth')
+    options = '--num-heads', 2, '--grid', 4, 2
+    assert convert(tmp_path / 'timm.pth', tmp_path / 'a.pth', *options) == 0
+    vit = VisionTransformer(ARCH, img_size=(32, 64))
+    report = load_pretrained(vit, tmp_path / 'a.pth')
+    assert report.resized == [('pos_embed', (4, 2), (2, 4))]
+    options = '--grid', 2, 4
+    assert convert(tmp_path / 'a.pth', tmp_path / 'b.pth', *options) == 1

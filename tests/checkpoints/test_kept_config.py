@@ -1,0 +1,87 @@
+"""Configs that are read as data."""
+
+import math
+
+import pytest
+from launch import ROOT, TINY
+from mmengine.config import Config
+from mmpretrain.registry import MODELS, TRANSFORMS
+
+from saip_mm.checkpoints.kept_config import check_buildable, parse_config
+
+CONFIGS = sorted(ROOT.glob('configs/pretrain/**/*.py'))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_a_dump_is_read_as_mmengine_reads_it(path, tmp_path):
+    cfg = Config.fromfile(path)
+    cfg.odd = {'a b': dict(c=(1,), d=[-1.5, None, (True, 'x')]), '2': {}}
+    cfg.dump(tmp_path / 'dump.py')
+    text = (tmp_path / 'dump.py').read_text()
+    read = parse_config(text, 'dump.py')
+    assert read.to_dict() == Config.fromfile(tmp_path / 'dump.py').to_dict()
+    assert type(read.odd['a b'].c) is tuple
+    assert check_buildable(read, 'dump.py') is read
+
+
+def test_infinity_which_mmengine_cannot_read():
+    cfg = Config(dict(hook=dict(minutes=math.inf, low=-math.inf)))
+    assert parse_config(cfg.pretty_text, 'dump.py').to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        'import os',
+        'a = open("x")',
+        'a = os.sep',
+        'a = dict(**b)',
+        'a = [x for x in (1,)]',
+        'a, b = 1, 2',
+        'a.b = 1',
+        'a = (',
+        "_base_ = 'x.py'",
+        'filename = 1',
+        'a = ' + '-' * 100_000 + '1',
+        'a = "\0"',
+    ],
+    ids=lambda line: line[:20].replace('\0', ''),
+)
+def test_more_than_plain_values(line):
+    with pytest.raises(ValueError, match='^c.py has more in it than plain values'):
+        parse_config(f'x = 1\n{line}\n', 'c.py')
+
+
+@pytest.mark.parametrize('where', ['model', 'pipeline', 'scope'])
+def test_a_type_is_not_called(where, tmp_path):
+    """A registry would import and call any function, for which there is a control."""
+    trap = dict(type='os.mkdir', path=str(tmp_path / 'marker'))
+    cfg = Config.fromfile(TINY)
+    if where == 'model':
+        cfg.model.search = trap
+    elif where == 'pipeline':
+        cfg.train_dataloader.dataset.pipeline[0] = trap
+    else:
+        cfg.model.backbone._scope_ = 'os'
+    read = parse_config(cfg.pretty_text, 'c.py')
+    with pytest.raises(ValueError, match="c.py builds 'os"):
+        check_buildable(read, 'c.py')
+    assert not (tmp_path / 'marker').exists()
+    (TRANSFORMS if where == 'pipeline' else MODELS).build(trap)
+    assert (tmp_path / 'marker').exists()
+
+
+def test_weights_that_would_be_unpickled():
+    cfg = Config.fromfile(TINY)
+    weights = dict(type='Pretrained', checkpoint='trap.pth')
+    cfg.model.backbone.init_cfg = weights
+    read = check_buildable(parse_config(cfg.pretty_text, 'c.py'), 'c.py')
+    assert 'init_cfg' not in read.model.backbone
+    cfg.model.matching.init_cfg = weights
+    with pytest.raises(ValueError, match="c.py builds 'Pretrained'"):
+        check_buildable(parse_config(cfg.pretty_text, 'c.py'), 'c.py')
+
+
+def test_what_is_no_config_of_pretraining():
+    with pytest.raises(ValueError, match='c.py is not a config of pretraining'):
+        check_buildable(parse_config('model = 3', 'c.py'), 'c.py')

@@ -1,0 +1,302 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter, ImageOps
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import functional as pil
+from torchvision.transforms.v2 import functional as tvf
+
+from saip_mm.data.apply_views import (
+    ApplyViews,
+    blur,
+    cut,
+    paste,
+    recolour,
+    resize,
+    shift_hue,
+    to_float,
+    to_uint8,
+)
+from saip_mm.data.draw_views import DrawViews
+from saip_mm.data.views import Colours, Crop
+
+
+def picture(height, width, seed=0):
+    """uint8 [height, width, 3]: soft blobs of colour with some noise."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), np.uint8)
+    soft = np.array(Image.fromarray(coarse).resize((width, height), Image.BICUBIC))
+    return np.clip(soft + rng.normal(0, 4, soft.shape), 0, 255).astype(np.uint8)
+
+
+def tensor(image):
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def array(image):
+    return image.permute(1, 2, 0).numpy().astype(int)
+
+
+def assert_close(image, expected, levels):
+    """image: uint8 [3, h, w]; expected: [h, w, 3]."""
+    difference = array(image) - np.asarray(expected, int)
+    assert np.abs(difference).max() <= levels
+
+
+def tricky_colours():
+    """uint8 [5, 3, 64, 32]: any, grey, pure, few and nearly grey colours."""
+    rng = np.random.default_rng(0)
+    colours = torch.from_numpy(rng.integers(0, 256, (5, 3, 64, 32), np.uint8))
+    colours[1] = colours[1, :1]
+    colours[2] = (colours[2] > 127) * 255
+    colours[3] = colours[3] // 64 * 64
+    colours[4] = colours[4] % 3 + 100
+    return colours
+
+
+@pytest.mark.parametrize('turns', [-0.5, -0.1, 0.0, 0.01, 0.1, 0.3, 0.5])
+def test_hue_is_torchvisions(turns):
+    images = to_float(tricky_colours())
+    expected = tvf.adjust_hue(images.double(), turns)
+    torch.testing.assert_close(
+        shift_hue(images, turns).double(), expected, atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        (name, value)
+        for name in ('brightness', 'contrast', 'saturation')
+        for value in (0.0, 0.6, 1.0, 1.4, 3.0)
+    ],
+)
+def test_one_adjustment_is_torchvisions(name, value):
+    images = to_float(tricky_colours())
+    adjust = getattr(tvf, f'adjust_{name}')
+    expected = adjust(images.double(), value)
+    ours = recolour(images.clone(), Colours(jitter=((name, value),), grey=False))
+    torch.testing.assert_close(ours.double(), expected, atol=1e-5, rtol=0)
+
+
+def test_jitter_of_a_batch_is_pillows_of_each_image():
+    """Pillow truncates after each of the steps, so up to a level per step is lost."""
+    rng = np.random.default_rng(0)
+    for grey in (False, True):
+        steps = [
+            (name, float(rng.uniform(0.6, 1.4)))
+            for name in rng.permutation(['brightness', 'contrast', 'saturation'])
+        ]
+        images = [picture(64, 32, seed) for seed in range(3)]
+        batch = to_float(torch.stack([tensor(image) for image in images]))
+        ours = to_uint8(recolour(batch, Colours(tuple(steps), grey)))
+        for image, result in zip(images, ours, strict=True):
+            expected = Image.fromarray(image)
+            for name, value in steps:
+                expected = getattr(pil, f'adjust_{name}')(expected, value)
+            if grey:
+                expected = pil.to_grayscale(expected, 3)
+            assert_close(result, np.array(expected), 4)
+            difference = array(result) - np.asarray(expected, int)
+            assert np.abs(difference).mean() < 2
+
+
+def test_order_of_the_steps_matters():
+    images = to_float(tricky_colours())
+    steps = (('brightness', 1.4), ('contrast', 0.6), ('hue', 0.1))
+    ours = recolour(images.clone(), Colours(steps, False))
+    expected = images.double()
+    for name, value in steps:
+        expected = getattr(tvf, f'adjust_{name}')(expected, value)
+    torch.testing.assert_close(ours.double(), expected, atol=1e-5, rtol=0)
+    other = recolour(images.clone(), Colours(steps[::-1], False))
+    assert (other - ours).abs().max() > 0.1
+
+
+@pytest.mark.parametrize('sigma', [0.1, 0.5, 1.3, 2.0])
+def test_blur_is_torchvisions(sigma):
+    images = to_float(tricky_colours())
+    width = 2 * int(np.ceil(3 * sigma)) + 1
+    expected = tvf.gaussian_blur(images.double(), [width, width], [sigma, sigma])
+    ours = blur(images, sigma).double()
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        blur(images[0], sigma).double(), expected[0], atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize('sigma', [0.7, 1.0, 2.0])
+def test_blur_radius_is_pillows(sigma):
+    image = Image.fromarray(picture(64, 32))
+    expected = tensor(image.filter(ImageFilter.GaussianBlur(sigma)))
+    ours = to_uint8(blur(to_float(tensor(image)), sigma))
+    difference = (ours.int() - expected.int())[:, 6:-6, 6:-6]  # borders differ
+    assert difference.abs().max() <= 2
+
+
+def test_wide_blur_of_a_tiny_image():
+    image = torch.full((3, 4, 2), 0.5)
+    torch.testing.assert_close(blur(image, 5.0), image)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'crop', 'size'),
+    [
+        ((300, 150), Crop(3, 5, 280, 140), (256, 128)),
+        ((300, 150), Crop(100, 50, 61, 27), (128, 64)),
+        ((600, 300), Crop(0, 0, 600, 300), (128, 64)),
+        ((200, 320), Crop(10, 20, 150, 200), (224, 224)),
+        ((16, 8), Crop(2, 1, 3, 2), (64, 128)),
+        ((1, 1), Crop(0, 0, 1, 1), (128, 64)),
+    ],
+)
+@pytest.mark.parametrize('flip', [False, True])
+def test_cut_is_pillows(shape, crop, size, flip):
+    image = picture(*shape)
+    box = (crop.left, crop.top, crop.left + crop.width, crop.top + crop.height)
+    expected = Image.fromarray(image).crop(box).resize(size[::-1], Image.BICUBIC)
+    if flip:
+        expected = ImageOps.mirror(expected)
+    assert_close(cut(tensor(image), crop, size, flip), np.array(expected), 2)
+
+
+def test_paste_blends_each_pixel():
+    scene, person = tensor(picture(20, 30, 1)), tensor(picture(6, 4, 2))
+    expected = array(scene).astype(float)
+    for y in range(6):
+        for x in range(4):
+            pixel = expected[3 + y, 7 + x]
+            expected[3 + y, 7 + x] = 0.7 * array(person)[y, x] + 0.3 * pixel
+    paste(scene, person, (3, 7), 0.7)
+    assert np.abs(array(scene) - expected).max() <= 0.5 + 1e-4
+
+
+def sample(key, image=(300, 150), scene=(200, 320), **options):
+    results = dict(
+        image=picture(*image, seed=1),
+        scene=picture(*scene, seed=2),
+        rng=np.random.default_rng(key),
+    )
+    results = DrawViews(**options).transform(results)
+    return results, ApplyViews().transform(results)['inputs']
+
+
+def plain_view(image, view):
+    """One view, step by step with torchvision in float64."""
+    crop = view.crop
+    pixels = tvf.resized_crop(
+        tensor(image),
+        *(crop.top, crop.left, crop.height, crop.width),
+        list(view.size),
+        interpolation=tvf.InterpolationMode.BICUBIC,
+        antialias=True,
+    )
+    if view.flip:
+        pixels = tvf.horizontal_flip(pixels)
+    pixels = pixels.double() / 255
+    for name, value in view.colours.jitter:
+        pixels = getattr(tvf, f'adjust_{name}')(pixels, value)
+    if view.colours.grey:
+        pixels = tvf.rgb_to_grayscale(pixels, 3)
+    if view.blur is not None:
+        width = 2 * int(np.ceil(3 * view.blur)) + 1
+        pixels = tvf.gaussian_blur(pixels, [width, width], [view.blur, view.blur])
+    pixels = (pixels * 255).round()
+    if view.solarise is not None:
+        pixels = torch.where(pixels >= view.solarise, 255 - pixels, pixels)
+    return pixels
+
+
+def test_samples_match_a_plain_pipeline():
+    solarised = 0
+    for index in range(12):
+        results, inputs = sample((0, 0, index))
+        views = results['views']
+        made = [*inputs['globals'], *inputs['locals'], inputs['roi']]
+        drawn = [*views.globals, *views.locals, views.roi]
+        for ours, view in zip(made, drawn, strict=True):
+            expected = plain_view(results['image'], view)
+            assert (ours - expected).abs().max() <= 1
+            solarised += view.solarise is not None
+        shrunk = Image.fromarray(array(made[0]).astype(np.uint8)).resize(
+            (64, 128), Image.BICUBIC
+        )
+        assert_close(inputs['inst'], np.array(shrunk), 1)
+
+        scene = plain_view(results['scene'], views.scene)
+        persons = (inputs['inst'], inputs['roi'])
+        for person, (top, left) in zip(persons, views.places, strict=True):
+            region = scene[:, top : top + 128, left : left + 64]
+            region.copy_(0.7 * person + 0.3 * region)
+        assert (inputs['scene'] - scene).abs().max() <= 1.01
+        assert (inputs['scene_masks'].numpy() == views.scene_masks).all()
+        assert (inputs['csr_noise'].numpy() == views.csr_noise).all()
+    assert solarised > 0
+
+
+@pytest.mark.parametrize(
+    ('image', 'sizes', 'num_locals'),
+    [
+        ((300, 150), ((256, 128), (128, 64), (224, 224)), 6),
+        ((150, 300), ((64, 128), (32, 96), (64, 224)), 2),
+        ((16, 8), ((64, 64), (32, 32), (32, 64)), 1),
+    ],
+)
+def test_shapes(image, sizes, num_locals):
+    (h, w), (local_h, local_w), (scene_h, scene_w) = sizes
+    _, inputs = sample(
+        (0, 0, 0),
+        image=image,
+        global_size=sizes[0],
+        local_size=sizes[1],
+        scene_size=sizes[2],
+        num_locals=num_locals,
+    )
+    uint8 = torch.uint8
+    assert {key: (tuple(t.shape), t.dtype) for key, t in inputs.items()} == dict(
+        globals=((2, 3, h, w), uint8),
+        locals=((num_locals, 3, local_h, local_w), uint8),
+        roi=((3, local_h, local_w), uint8),
+        inst=((3, local_h, local_w), uint8),
+        scene=((3, scene_h, scene_w), uint8),
+        scene_masks=((2, scene_h // 16, scene_w // 16), torch.bool),
+        csr_noise=((h // 16, w // 16), torch.float32),
+    )
+
+
+def test_source_images_stay_as_they_are():
+    results, _ = sample((0, 0, 0))
+    assert (results['image'] == picture(300, 150, seed=1)).all()
+    assert (results['scene'] == picture(200, 320, seed=2)).all()
+
+
+class Samples(Dataset):
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index):
+        return sample((0, 0, index))[1]
+
+
+def test_same_bytes_with_any_workers_and_threads():
+    def load(num_workers):
+        loader = DataLoader(Samples(), batch_size=4, num_workers=num_workers)
+        return list(loader)
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        batches = load(num_workers=0)
+    finally:
+        torch.set_num_threads(threads)
+    for num_workers in (0, 1, 2):
+        for expected, batch in zip(batches, load(num_workers), strict=True):
+            for key in expected:
+                assert torch.equal(batch[key], expected[key])
+
+
+def test_resize_keeps_leading_dimensions():
+    images = tricky_colours()
+    resized = resize(images, (32, 32))
+    assert resized.shape == (5, 3, 32, 32)
+    assert torch.equal(resized[2], resize(images[2], (32, 32)))

@@ -1,0 +1,125 @@
+"""Images of eight formats with eight defects each: named, and done without."""
+
+import json
+import struct
+import zlib
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from saip_mm.data import PersonImages
+from saip_mm.data.images import ImageError
+from saip_mm.data.quarantine import Quarantine
+
+FORMATS = ['jpg', 'png', 'webp', 'bmp', 'tif', 'gif', 'jp2', 'ppm']
+SIZE = (40, 80)  # w, h
+
+
+def whole(path) -> bytes:
+    pixels = np.random.default_rng(7).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path.read_bytes()
+
+
+def half(path) -> None:
+    content = whole(path)
+    path.write_bytes(content[: len(content) // 2])
+
+
+def header(path) -> None:
+    path.write_bytes(whole(path)[:12])
+
+
+def empty(path) -> None:
+    path.write_bytes(b'')
+
+
+def text(path) -> None:
+    path.write_text('<html>404 Not Found</html>')
+
+
+def vanished(path) -> None:
+    path.unlink()
+
+
+def folder(path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def one_pixel(path) -> None:
+    Image.new('RGB', (1, 1)).save(path)
+
+
+def long_and_thin(path) -> None:
+    width = 16_000 if path.suffix == '.webp' else 50_000  # the format's own limit
+    Image.new('RGB', (width, 2)).save(path)
+
+
+DEFECTS = [half, header, empty, text, vanished, folder, one_pixel, long_and_thin]
+
+
+@pytest.mark.parametrize('kind', FORMATS)
+@pytest.mark.parametrize('defect', DEFECTS, ids=lambda defect: defect.__name__)
+def test_a_defect_is_named(defect, kind, tmp_path):
+    path = tmp_path / f'a.{kind}'
+    whole(path)
+    dataset = PersonImages(str(tmp_path))
+    assert dataset.load_image(dataset.get_data_info(0)).shape == (80, 40, 3)
+    defect(path)
+    with pytest.raises(ImageError, match=str(path)):
+        dataset.load_image(dataset.get_data_info(0))
+
+
+def test_a_decompression_bomb_is_not_decoded(tmp_path):
+    """A PNG of 40,000×40,000 pixels in a few hundred bytes."""
+    path = tmp_path / 'bomb.png'
+    size = struct.pack('>IIBBBBB', 40_000, 40_000, 8, 2, 0, 0, 0)
+    chunks = [(b'IHDR', size), (b'IDAT', zlib.compress(bytes(1000))), (b'IEND', b'')]
+    with open(path, 'wb') as file:
+        file.write(b'\x89PNG\r\n\x1a\n')
+        for name, body in chunks:
+            checksum = zlib.crc32(name + body)
+            file.write(struct.pack('>I', len(body)) + name + body)
+            file.write(struct.pack('>I', checksum))
+    dataset = PersonImages(str(tmp_path))
+    with pytest.raises(ImageError, match='bomb.png: .*shrink the image'):
+        dataset.load_image(dataset.get_data_info(0))
+
+
+def test_all_of_them_are_done_without(tmp_path):
+    people = tmp_path / 'people'
+    people.mkdir()
+    spoiled = []
+    for number, (defect, kind) in enumerate(product(DEFECTS, FORMATS)):
+        whole(people / f'{number:03}.{kind}')
+        if number % 4 == 1:
+            spoiled.append((number, defect))
+    dataset = PersonImages(str(people))
+    for number, defect in spoiled:
+        defect(people / dataset.get_data_info(number)['img_path'])
+    keys = [(0, 0, index) for index in range(len(dataset))]
+    runs = []
+    for workers in (0, 2):
+        path = tmp_path / f'{workers}.jsonl'
+        dataset.quarantine = Quarantine(path, len(dataset), max_share=0.3)
+        loader = DataLoader(Images(dataset), None, sampler=keys, num_workers=workers)
+        runs.append([image.numpy() for image in loader])
+        listed = [json.loads(line)['index'] for line in path.read_text().splitlines()]
+        assert sorted(listed) == [number for number, _ in spoiled]
+    assert len(runs[0]) == len(FORMATS) * len(DEFECTS)
+    for ours, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(ours, other)
+
+
+class Images(Dataset):
+    """Images of a data set by their keys, without views."""
+
+    def __init__(self, people: PersonImages) -> None:
+        self.people = people
+
+    def __getitem__(self, key: tuple[int, int, int]) -> np.ndarray:
+        return self.people.load(key[-1], key)

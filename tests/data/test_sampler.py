@@ -1,0 +1,108 @@
+import pytest
+from mmengine.runner import Runner
+
+from saip_mm.data import sampler as sampler_module
+from saip_mm.data.sampler import StatelessSampler
+
+
+@pytest.fixture
+def as_rank(monkeypatch):
+    """Samplers built after ``as_rank(rank, world_size)`` are of that process."""
+
+    def pretend(rank: int, world_size: int) -> None:
+        monkeypatch.setattr(sampler_module, 'get_dist_info', lambda: (rank, world_size))
+
+    return pretend
+
+
+def global_batches(as_rank, num_images, world_size, batch_size, epoch=3, done=0):
+    """What all processes together see at every step of one epoch, after the first."""
+    loaders = []
+    for rank in range(world_size):
+        as_rank(rank, world_size)
+        loader = Runner.build_dataloader(
+            dict(
+                dataset=Keys(num_images),
+                sampler=dict(type='StatelessSampler'),
+                batch_size=batch_size,
+                num_workers=0,
+                drop_last=True,
+                collate_fn=list,
+            ),
+            seed=7,
+        )
+        loader.sampler.set_epoch(epoch)
+        loader.sampler.start = done * batch_size
+        loaders.append(list(loader))
+    return [sorted(sum(step, [])) for step in zip(*loaders, strict=True)]
+
+
+class Keys:
+    """A dataset whose samples are their keys."""
+
+    def __init__(self, num_images: int) -> None:
+        self.num_images = num_images
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def __getitem__(self, key):
+        return key
+
+
+@pytest.mark.parametrize('num_images', [8, 32, 37, 39])
+def test_number_of_processes_does_not_change_global_batches(as_rank, num_images):
+    expected = global_batches(as_rank, num_images, 1, 8)
+    assert len(expected) == num_images // 8
+    for world_size in (2, 4, 8):
+        assert expected == global_batches(
+            as_rank, num_images, world_size, 8 // world_size
+        )
+
+
+@pytest.mark.parametrize('done', [1, 3, 4])
+def test_an_epoch_goes_on_with_another_number_of_processes(as_rank, done):
+    expected = global_batches(as_rank, 39, 1, 8)[done:]
+    for world_size in (1, 2, 4, 8):
+        assert expected == global_batches(
+            as_rank, 39, world_size, 8 // world_size, done=done
+        )
+
+
+def test_keys():
+    sampler = StatelessSampler(range(20), seed=7)
+    sampler.set_epoch(3)
+    keys = list(sampler)
+    assert len(keys) == len(sampler) == 20
+    assert all(type(part) is int for key in keys for part in key)
+    assert {key[:2] for key in keys} == {(7, 3)}
+    assert sorted(key[2] for key in keys) == list(range(20))
+    assert keys == list(sampler)
+
+
+def test_order_depends_on_seed_and_epoch():
+    def order(seed, epoch):
+        sampler = StatelessSampler(range(50), seed=seed)
+        sampler.set_epoch(epoch)
+        return tuple(index for *_, index in sampler)
+
+    orders = {order(seed, epoch) for seed in range(5) for epoch in range(5)}
+    assert len(orders) == 25
+
+
+def test_every_position_is_equally_likely():
+    counts = [0] * 4
+    for seed in range(2000):
+        counts[next(iter(StatelessSampler(range(4), seed=seed)))[2]] += 1
+    assert all(abs(count - 500) < 100 for count in counts)  # 5 standard deviations
+
+
+def test_without_shuffling():
+    sampler = StatelessSampler(range(5), seed=1, shuffle=False)
+    assert [index for *_, index in sampler] == [0, 1, 2, 3, 4]
+
+
+def test_fewer_images_than_processes(as_rank):
+    as_rank(0, 4)
+    with pytest.raises(ValueError, match='3 images cannot be shared by 4 processes'):
+        StatelessSampler(range(3), seed=0)

@@ -1,0 +1,370 @@
+"""Images in shards are those of the folder, and what is damaged is named."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from launch import ROOT, TINY, call, environment, stop
+from PIL import Image
+
+from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.data import PersonImages, ShardedImages
+from saip_mm.data.images import ImageError
+from saip_mm.data.quarantine import Quarantine
+from saip_mm.training import choose_runner
+from saip_mm.training.config import add_options, load_config
+
+litdata = pytest.importorskip('litdata')
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Thirteen images of several kinds, the last of which is cut off."""
+    folder = tmp_path / 'people'
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    kinds = dict(jpg='RGB', png='RGBA', webp='RGB', bmp='L', tif='CMYK')
+    for i in range(12):
+        pixels = Image.fromarray(rng.integers(0, 255, (80, 40, 3), np.uint8))
+        kind = list(kinds)[i % len(kinds)]
+        exif = Image.Exif()
+        exif[0x112] = 1 + i % 4
+        options = dict(exif=exif) if kind in ('jpg', 'webp') else {}
+        pixels.convert(kinds[kind]).save(folder / f'{i:02}.{kind}', **options)
+    content = (folder / '00.jpg').read_bytes()
+    (folder / '12.jpg').write_bytes(content[: len(content) // 2])
+    return folder
+
+
+def pack(source, out, *options: object) -> int | None:
+    arguments = ['--images-per-shard', 5, '--processes', 2, *options]
+    return call('tools/pack_shards.py', source, out, *arguments)
+
+
+@pytest.fixture
+def shards(folder, tmp_path):
+    assert pack(folder, tmp_path / 'shards') == 0
+    return tmp_path / 'shards'
+
+
+def images(dataset) -> list[np.ndarray]:
+    return [
+        dataset.load_image(dataset.get_data_info(index))
+        for index in range(len(dataset))
+    ]
+
+
+def digests(folder) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+
+
+def test_the_images_of_the_folder_in_their_order(folder, shards):
+    packed, listed = ShardedImages(str(shards)), PersonImages(str(folder))
+    assert len(packed) == 12
+    for index, image in enumerate(images(packed)):
+        np.testing.assert_array_equal(
+            image, listed.load_image(listed.get_data_info(index))
+        )
+    (line,) = (shards / 'bad_images.jsonl').read_text().splitlines()
+    bad = json.loads(line)
+    assert bad['index'] == 12 and '12.jpg' in bad['reason']
+
+
+def test_litdata_reads_them_as_well(folder, shards, monkeypatch):
+    monkeypatch.setenv('LITDATA_DISABLE_VERSION_CHECK', '1')
+    stream = litdata.StreamingDataset(str(shards))
+    names = sorted(folder.iterdir())[:12]
+    assert [bytes(stream[i][0]).decode() for i in range(12)] == list(map(str, names))
+    assert [stream[i][1] for i in range(12)] == [path.read_bytes() for path in names]
+
+
+def test_people_in_photographs(folder, tmp_path):
+    content = dict(
+        images=[dict(id=1, file_name='00.jpg', height=80, width=40)],
+        annotations=[dict(id=9, image_id=1, bbox=[2, 3, 34, 70])],
+    )
+    (tmp_path / 'boxes.json').write_text(json.dumps(content))
+    config = tmp_path / 'config.py'
+    config.write_text(
+        'train_dataloader = dict(dataset=dict(type="PersonImages", margin=0,\n'
+        f'    data_root={str(folder)!r}, ann_file={str(tmp_path / "boxes.json")!r}))\n'
+    )
+    assert pack(config, tmp_path / 'shards') == 0
+    (crop,) = images(ShardedImages(str(tmp_path / 'shards')))
+    with Image.open(folder / '00.jpg') as whole:
+        np.testing.assert_array_equal(crop, np.array(whole)[3:73, 2:36])
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop(folder, shards, tmp_path, number):
+    for i in range(1000):  # enough to go on for a while
+        os.link(folder / '01.png', folder / f'z{i}.png')
+    out = tmp_path / 'out'
+    options = ['--images-per-shard', 5, '--processes', 2]
+    status, text = stop(
+        'tools/pack_shards.py',
+        folder,
+        out,
+        *options,
+        number=number,
+        when=lambda: (out / 'parts' / '000003.json').exists(),
+    )
+    assert status == 128 + number
+    assert 'Traceback' not in text
+    assert f'stopped by {number.name}: all whole shards are kept; rerun' in text
+    begun = digests(out)
+    assert 1 <= len(list((out / 'parts').iterdir())) < 100
+    assert pack(folder, out) == 0
+    assert digests(out).items() >= begun.items()
+    assert len(ShardedImages(str(out))) == 1012
+
+
+def test_goes_on_where_it_was_interrupted(folder, shards, capsys):
+    before = digests(shards)
+    (shards / 'index.json').unlink()
+    with pytest.raises(FileNotFoundError, match='index.json: there is no such index'):
+        ShardedImages(str(shards))
+    first, second = shards / 'chunk-0-0.bin', shards / 'chunk-0-1.bin'
+    kept = first.stat().st_mtime_ns
+    second.write_bytes(second.read_bytes()[:-1])
+    (shards / 'parts/000002.json').unlink()
+    assert pack(folder, shards) == 0
+    assert digests(shards) == before
+    assert first.stat().st_mtime_ns == kept
+    assert pack(folder, shards, '--images-per-shard', 6) == 1
+    assert 'was begun with other images' in capsys.readouterr().err
+    (folder / '11.png').unlink()
+    assert pack(folder, shards) == 1
+    assert pack(folder, folder) == 1
+    assert 'holds other files' in capsys.readouterr().err
+
+
+def reasons(shards, originals: list[np.ndarray]) -> dict[int, str]:
+    """Which images cannot be used, and why; the others are whole."""
+    dataset, found = ShardedImages(str(shards)), {}
+    for index, original in enumerate(originals):
+        try:
+            image = dataset.load_image(dataset.get_data_info(index))
+        except ImageError as error:
+            found[index] = str(error)
+        else:
+            np.testing.assert_array_equal(image, original)
+    return found
+
+
+def test_a_damaged_shard_costs_what_is_damaged(folder, shards):
+    originals = images(ShardedImages(str(shards)))
+    path = shards / 'chunk-0-1.bin'
+    content = path.read_bytes()
+    inside = content.index((folder / '07.webp').read_bytes()) + 50
+    for position in [inside, *range(0, len(content), 499)]:
+        flipped = bytearray(content)
+        flipped[position] ^= 4
+        path.write_bytes(flipped)
+        found = reasons(shards, originals)
+        assert found.keys() <= {5, 6, 7, 8, 9}
+        if position == inside:
+            assert list(found) == [7]
+            assert 'chunk-0-1.bin, image 7: its checksum is wrong; copy' in found[7]
+    path.write_bytes(content[:-100])
+    found = reasons(shards, originals)
+    assert list(found) == [5, 6, 7, 8, 9]
+    assert f'other than {len(content)} bytes' in found[5]
+    path.unlink()
+    assert list(reasons(shards, originals)) == [5, 6, 7, 8, 9]
+
+
+def test_other_settings_are_not_mixed(tmp_path, capsys):
+    shards = tmp_path / 'shards'
+    assert pack(TINY, shards) == 0
+    (shards / 'index.json').unlink()
+    assert call('tools/check_data.py', shards, '--out', tmp_path / 'bad.jsonl') == 2
+    assert 'go on with what it was interrupted at' in capsys.readouterr().err
+    options = ['--cfg-options', 'train_dataloader.dataset.size=(96,48)']
+    assert pack(TINY, shards, *options) == 1
+    assert 'or other settings of theirs (size in ' in capsys.readouterr().err
+    (shards / 'packed_from.json').write_text('{')
+    assert pack(TINY, shards) == 1
+    assert 'packed_from.json is damaged' in capsys.readouterr().err
+
+
+def test_processes_end_with_the_one_that_is_killed(tmp_path):
+    options = ['--images-per-shard', '2', '--processes', '2', '--cfg-options']
+    options += ['train_dataloader.dataset.images_per_identity=9999']
+    process = subprocess.Popen(
+        [sys.executable, 'tools/pack_shards.py', TINY, tmp_path / 'shards', *options],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while not list((tmp_path / 'shards').glob('*.bin')):
+            assert process.poll() is None
+            time.sleep(0.1)
+        children = Path(f'/proc/{process.pid}/task/{process.pid}/children')
+        workers = children.read_text().split()
+        assert len(workers) == 2
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 30
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_running(process: str) -> bool:
+    try:
+        return Path('/proc', process, 'stat').read_text().split()[2] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """As if all the files that a process may open were open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize('kind', [PersonImages, ShardedImages])
+def test_a_failing_machine_is_no_fault_of_an_image(folder, shards, tmp_path, kind):
+    dataset = kind(str(folder if kind is PersonImages else shards))
+    dataset.quarantine = Quarantine(tmp_path / 'bad.jsonl', len(dataset), 0.5)
+    first = dataset.load(0, (0, 0, 0))
+    with no_more_files(), pytest.raises(OSError, match='Too many open') as error:
+        dataset.load(0, (0, 0, 0))
+    assert error.value.errno == errno.EMFILE
+    assert str(folder if kind is PersonImages else shards) in str(error.value)
+    assert dataset.quarantine.count() == 0
+    np.testing.assert_array_equal(dataset.load(0, (0, 0, 0)), first)
+
+
+def trap(marker):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(marker),)
+
+    return Trap()
+
+
+def test_nothing_in_a_shard_is_run(tmp_path):
+    from litdata.streaming.writer import BinaryWriter
+
+    marker, out = tmp_path / 'ran', tmp_path / 'trapped'
+    writer = BinaryWriter(str(out), chunk_size=9)
+    writer.add_item(0, [b'name', trap(marker), 0])
+    writer.done()
+    writer.merge()
+    litdata.StreamingDataset(str(out))[0]
+    assert marker.exists(), 'the trap works'
+    marker.rmdir()
+    with pytest.raises(ValueError, match='not an index that tools/pack_shards.py'):
+        ShardedImages(str(out))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    'content',
+    ['', '[]', '{}', '{"chunks": [], "config": {}}', '{"chunks": 1, "config": []}'],
+)
+def test_an_index_of_something_else(content, tmp_path):
+    (tmp_path / 'index.json').write_text(content)
+    with pytest.raises(ValueError, match='index.json: not an index'):
+        ShardedImages(str(tmp_path))
+
+
+def test_an_address(shards, tmp_path):
+    with pytest.raises(ValueError, match='give cache_dir'):
+        ShardedImages('s3://bucket/people')
+    there = ShardedImages(f'local:{shards}', cache_dir=str(tmp_path / 'cache'))
+    for ours, other in zip(
+        images(there), images(ShardedImages(str(shards))), strict=True
+    ):
+        np.testing.assert_array_equal(ours, other)
+
+
+def train(work_dir, dataset: str, *options: str) -> dict:
+    """Train on images of ours; returns the last state."""
+    config = work_dir.with_suffix('.py')
+    config.write_text(
+        f'_base_ = {str(TINY)!r}\n'
+        f'train_dataloader = dict(dataset=dict(_delete_=True, {dataset},\n'
+        '    pipeline={{_base_.train_dataloader.dataset.pipeline}}))\n'
+    )
+    options = ['train_dataloader.batch_size=6', *options]
+    call('tools/train.py', config, '--work-dir', work_dir, '--cfg-options', *options)
+    return read_checkpoint(work_dir / 'epoch_2.pth')['state_dict']
+
+
+def test_training_is_that_from_the_folder(folder, shards, tmp_path):
+    (folder / '12.jpg').unlink()
+    packed = f'type="ShardedImages", data_root={str(shards)!r}'
+    expected = train(tmp_path / 'a', f'type="PersonImages", data_root={str(folder)!r}')
+    ours = train(tmp_path / 'b', packed, 'train_dataloader.num_workers=2')
+    assert all(torch.equal(ours[name], expected[name]) for name in expected)
+    shutil.copytree(shards, tmp_path / 'damaged')
+    path = tmp_path / 'damaged/chunk-0-2.bin'
+    path.write_bytes(path.read_bytes()[:-1])
+    packed = f'type="ShardedImages", data_root={str(tmp_path / "damaged")!r}'
+    train(tmp_path / 'c', packed, 'default_hooks.quarantine.max_share=0.2')
+    bad = (tmp_path / 'c/bad_images.jsonl').read_text()
+    assert {json.loads(line)['index'] for line in bad.splitlines()} == {10, 11}
+
+
+DOCS = (ROOT / 'docs/shards.md').read_text()
+COMMAND = re.compile(r'^    python tools/train.py .*\n(?:     .*\n)*', re.M)
+
+
+@pytest.mark.parametrize('recipe', ['saip_vit-tiny.py', 'saip_vit-tiny_1gpu.py'])
+@pytest.mark.parametrize('way', ['config', 'command line'])
+def test_the_lines_of_the_docs(recipe, way, shards, tmp_path, monkeypatch):
+    """They change any recipe, whatever it says about folders and lists."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/people_shards').symlink_to(shards)
+    monkeypatch.chdir(tmp_path)
+    config, options = ROOT / 'configs/pretrain' / recipe, []
+    if way == 'config':
+        (lines,) = re.findall(r'^    (train_dataloader = .*\n.*)\n', DOCS, re.M)
+        path = tmp_path / 'mine.py'
+        path.write_text(f'_base_ = {str(config)!r}\n{lines}\n')
+        config = path
+    else:
+        (command,) = COMMAND.findall(DOCS)
+        command = shlex.split(command.replace('\\\n', ''))
+        assert command[3] == '--cfg-options'
+        options = command[4:]
+    parser = ArgumentParser()
+    add_options(parser)
+    small = ['train_dataloader.batch_size=8', 'train_dataloader.num_workers=0']
+    options = parser.parse_args(['--cfg-options', *options, *small]).cfg_options
+    cfg = load_config(str(config), options)
+    loader = choose_runner(cfg).build_dataloader(cfg.train_dataloader, seed=0)
+    assert len(loader.dataset) == 12
+    assert next(iter(loader))['inputs']['globals'].shape == (8, 2, 3, 256, 128)

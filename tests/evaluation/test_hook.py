@@ -1,0 +1,109 @@
+"""Probes during training."""
+
+import json
+import re
+
+import pytest
+import torch
+from launch import TINY, call
+
+from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.evaluation import ProbeHook
+from saip_mm.evaluation import hook as hook_module
+
+NAMES = {
+    'probe/reid/mAP',
+    'probe/reid/rank1',
+    'probe/attributes/mA',
+    'probe/parts/mIoU',
+    'probe/keypoints/PCK',
+    'probe/search/IoU',
+    'probe/search/IoU_stranger',
+    'probe/search/gain',
+    'probe/reconstruction/loss',
+    'probe/reconstruction/loss_stranger',
+    'probe/reconstruction/gain',
+}
+PROBED = f"""
+_base_ = {str(TINY)!r}
+sizes = dict(identities=6, images=8, train_identities=8, train_images=2, views=4)
+default_hooks = dict(probe=dict(interval=1, sizes=sizes))
+"""
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp('config') / 'probed.py'
+    path.write_text(PROBED)
+    return path
+
+
+@pytest.fixture(scope='module')
+def plain(tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('plain')
+    call('tools/train.py', TINY, '--work-dir', work_dir)
+    return work_dir
+
+
+def same_weights(work_dir, reference):
+    """Whether two runs ended with the same bits."""
+    ours, theirs = (
+        read_checkpoint(folder / 'epoch_2.pth') for folder in (work_dir, reference)
+    )
+    states = ours['optimizer']['state'], theirs['optimizer']['state']
+    for i, state in states[1].items():
+        assert all(torch.equal(states[0][i][k], state[k]) for k in state)
+    ours, theirs = ours['state_dict'], theirs['state_dict']
+    return all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_training_is_the_same_to_the_bit(config, plain, tmp_path):
+    call('tools/train.py', config, '--work-dir', tmp_path)
+    assert same_weights(tmp_path, plain)
+    (file,) = tmp_path.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    probed = [line for line in lines if 'probe/reid/mAP' in line]
+    assert [line['step'] for line in probed] == [0, 3, 6]
+    for line in probed:
+        assert line.keys() == NAMES | {'step'}
+    assert probed[0] != probed[1] | dict(step=0)
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert re.search(r'probes on drawn people after 6 steps \(\d+ s\): reid/mAP ', log)
+    announced = log.index('probing the initial teacher before the first step')
+    assert announced < log.index('probes on drawn people after 0 steps')
+
+
+def test_a_probe_that_fails_is_a_warning(config, plain, tmp_path, monkeypatch):
+    def fail(subject, sizes):
+        raise RuntimeError('no such luck')
+
+    monkeypatch.setattr(hook_module, 'run_probes', fail)
+    call('tools/train.py', config, '--work-dir', tmp_path)
+    assert same_weights(tmp_path, plain)
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'the probes failed after 3 steps, and training goes on' in log
+    assert 'RuntimeError: no such luck' in log
+
+
+def test_the_last_checkpoint_is_saved_before_its_probes(config, tmp_path, monkeypatch):
+    saved = []
+
+    def look(subject, sizes):
+        saved.append([path.name for path in tmp_path.glob('*.pth')])
+        return {}
+
+    monkeypatch.setattr(hook_module, 'run_probes', look)
+    call('tools/train.py', config, '--work-dir', tmp_path)
+    assert saved[0] == [] and 'epoch_2.pth' in saved[-1]
+
+
+def test_no_probes_by_one_switch(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(hook_module, 'run_probes', lambda *_: pytest.fail('probed'))
+    options = ['--cfg-options', 'default_hooks.probe.interval=0']
+    call('tools/train.py', config, '--work-dir', tmp_path, *options)
+    assert 'probing' not in next(tmp_path.glob('*/*.log')).read_text()
+
+
+def test_an_interval_below_zero_is_refused():
+    with pytest.raises(ValueError, match='interval=-1'):
+        ProbeHook(interval=-1)

@@ -1,0 +1,101 @@
+"""Linear readouts, on features of which the answer is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from saip_mm.evaluation import readout
+from saip_mm.evaluation.readout import attribute_accuracy, keypoint_pck, part_iou
+
+GRID, SIZE = (8, 4), (64, 32)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_rare_attributes_are_found_in_features_that_show_them():
+    labels = torch.rand(400, 3, generator=rng()) < torch.tensor([0.5, 0.05, 0.0])
+    mixing = torch.randn(3, 6, generator=rng(1))
+    features = labels.float() @ mixing + 0.01 * torch.randn(400, 6, generator=rng(2))
+    halves = features[:200], labels[:200], features[200:], labels[200:]
+    assert attribute_accuracy(*halves) > 0.99
+
+
+def test_attribute_accuracy_is_the_mean_of_both_rates(monkeypatch):
+    """The scores are the features themselves: thresholds and rates by hand."""
+    monkeypatch.setattr(readout, 'fit_ridge', lambda design, targets: lambda x: x)
+    train = torch.tensor([[0.0], [1.0], [4.0]])
+    train_labels = torch.tensor([[False], [False], [True]])  # threshold 2.25
+    test = torch.tensor([[2.0], [2.5], [2.5], [3.0], [1.0]])
+    test_labels = torch.tensor([[False], [False], [True], [True], [True]])
+    expected = (2 / 3 + 1 / 2) / 2
+    accuracy = attribute_accuracy(train, train_labels, test, test_labels)
+    assert accuracy == pytest.approx(expected)
+
+
+def test_attributes_that_never_vary_are_refused():
+    labels = torch.ones(4, 2, dtype=torch.bool)
+    with pytest.raises(ValueError, match='all people have the same attributes'):
+        attribute_accuracy(torch.rand(4, 2), labels, torch.rand(4, 2), labels)
+
+
+def test_parts_against_a_loop_over_labels(monkeypatch):
+    """Scores are the features: what remains is enlarging, choosing and counting."""
+    monkeypatch.setattr(readout, 'fit_ridge', lambda design, targets: lambda x: x)
+    parts = torch.randint(0, 5, (40, *SIZE), generator=rng(), dtype=torch.uint8)
+    parts[parts == 3] = 0  # a label that no test image has
+    train_parts = torch.full((1, *SIZE), 4, dtype=torch.uint8)
+    scores = torch.randn(40, 5, *GRID, generator=rng(1))
+    value = part_iou(scores[:1], train_parts, scores, parts)
+    large = torch.nn.functional.interpolate(scores, SIZE, mode='bilinear')
+    said = large.argmax(1).numpy()
+    true = parts.numpy()
+    ious = [
+        np.sum((said == k) & (true == k)) / np.sum((said == k) | (true == k))
+        for k in (0, 1, 2, 4)
+    ]
+    assert value == pytest.approx(np.mean(ious), abs=1e-6)
+
+
+def test_parts_are_found_in_features_that_show_them():
+    blocks = torch.randint(0, 4, (30, *GRID), generator=rng(), dtype=torch.uint8)
+    parts = blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    shown = torch.nn.functional.one_hot(blocks.long()).permute(0, 3, 1, 2).float()
+    shown = torch.einsum('ij,njhw->nihw', torch.randn(6, 4, generator=rng(1)), shown)
+    assert part_iou(shown[:20], parts[:20], shown[20:], parts[20:]) > 0.75
+
+
+def keypoints(count):
+    places = torch.rand(count, 5, 2, generator=rng()) * torch.tensor([32.0, 64.0])
+    return torch.cat([places, torch.ones(count, 5, 1)], dim=2)
+
+
+def test_keypoints_are_found_in_features_that_show_them():
+    """Features: how far each patch is from each keypoint, mixed."""
+    labels = keypoints(60)
+    rows, columns = torch.meshgrid(*map(torch.arange, GRID), indexing='ij')
+    centres = torch.stack([columns * 8 + 4, rows * 8 + 4], dim=-1)  # x, y
+    offset = centres - labels[:, :, None, None, :2]
+    near = torch.exp(-offset.square().sum(-1) / 100)
+    maps = torch.einsum('ij,njhw->nihw', torch.randn(5, 5, generator=rng(1)), near)
+    boxes = torch.tensor([[0.0, 0.0, 32.0, 64.0]]).expand(20, 4)
+    halves = maps[:40], labels[:40], maps[40:], labels[40:]
+    assert keypoint_pck(*halves, boxes, SIZE) > 0.95
+    assert keypoint_pck(*halves, boxes * 0.1, SIZE) < 0.5
+    hidden = labels[40:].clone()
+    hidden[:, 1:, :2] = 999  # wrong, but not labelled
+    hidden[:, 1:, 2] = 0
+    assert keypoint_pck(*halves[:3], hidden, boxes, SIZE) > 0.8
+    with pytest.raises(ValueError, match='no keypoint of the test images is labelled'):
+        keypoint_pck(*halves[:3], 0 * hidden, boxes, SIZE)
+
+
+def test_peaks_are_centroids_of_nine_patches():
+    scores = torch.zeros(1, 3, *GRID)
+    scores[0, 0, 2, 1], scores[0, 0, 2, 2] = 2, 1
+    scores[0, 1, 7, 3], scores[0, 1, 6, 3] = 3, 1  # in a corner
+    scores[0, 2] = -1
+    scores[0, 2, 4, 2] = -0.5
+    expected = [[1.5 + 1 / 3, 2.5], [3.5, 7.5 - 1 / 4], [2.5, 4.5]]
+    torch.testing.assert_close(readout._peaks(scores)[0], torch.tensor(expected))

@@ -1,0 +1,171 @@
+"""What is shown of a model, against plain loops."""
+
+import numpy as np
+import pytest
+import torch
+from launch import TINY
+from mmengine.config import Config
+
+from saip_mm.evaluation import load_subject
+from saip_mm.report.glimpses import (
+    attention,
+    fill_in,
+    nearest,
+    reconstruct,
+    search,
+)
+from saip_mm.report.model import image_tokens, prepare
+from saip_mm.report.people import Gallery, People
+from saip_mm.report.pictures import heat
+
+
+@pytest.fixture(scope='module')
+def cfg():
+    return Config.fromfile(TINY)
+
+
+@pytest.fixture(scope='module')
+def subject():
+    return load_subject('random', TINY)
+
+
+@pytest.fixture(scope='module')
+def model(subject):
+    return subject.model
+
+
+@pytest.fixture(scope='module')
+def samples(cfg):
+    return People(cfg).samples(3)
+
+
+def test_predictions_get_mean_and_deviation_of_the_true_patch():
+    """Pixel by pixel, against `loss`'s layout: (row, column, colour) in a patch."""
+    torch.manual_seed(0)
+    p, grid = 4, (3, 2)
+    images = torch.randn(2, 3, grid[0] * p, grid[1] * p, dtype=torch.double)
+    prediction = torch.randn(2, grid[0] * grid[1], 3 * p * p, dtype=torch.double)
+    mask = torch.randint(2, (2, *grid)).double()
+    filled = fill_in(prediction, images, mask, p)
+    for b in range(2):
+        for i in range(grid[0]):
+            for j in range(grid[1]):
+                rows, columns = slice(i * p, i * p + p), slice(j * p, j * p + p)
+                patch = images[b, :, rows, columns].numpy()
+                found = filled[b, :, rows, columns].numpy()
+                if not mask[b, i, j]:
+                    np.testing.assert_array_equal(found, patch)
+                    continue
+                deviation = np.sqrt(patch.var(ddof=1) + 1e-6)
+                for r in range(p):
+                    for c in range(p):
+                        for colour in range(3):
+                            k = (r * p + c) * 3 + colour
+                            value = prediction[b, i * grid[1] + j, k].item()
+                            expected = value * deviation + patch.mean()
+                            assert found[colour, r, c] == pytest.approx(expected)
+
+
+def test_a_perfect_prediction_is_the_original(model):
+    """What the loss calls zero error must look like the image."""
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 32, 16)
+    mask = torch.ones(2, 2, 1)
+    prediction = torch.zeros(2, 2, 768, requires_grad=True)
+    for _ in range(2):  # the loss is a quadratic: Newton's step finds its minimum
+        loss = model.reconstruction.loss(prediction, images, mask)
+        (gradient,) = torch.autograd.grad(loss, prediction)
+        size = prediction.numel() / 2
+        prediction = (prediction - gradient * size).detach().requires_grad_()
+    filled = fill_in(prediction.detach(), images, mask, 16)
+    torch.testing.assert_close(filled, images, atol=1e-4, rtol=0)
+
+
+def test_visible_patches_are_seen_and_others_grey(model, samples):
+    filling = reconstruct(model, prepare(model, samples))
+    masked, original = filling.masked, filling.original
+    grey = (masked == 128).all(1)
+    assert 0.7 < grey.float().mean() < 0.85
+    for picture in (masked, filling.filled):
+        same = (picture == original).all(1)
+        assert same[~grey].all()
+    assert (filling.filled != original).any()
+
+
+def test_the_stranger_is_the_next_person(model, samples):
+    """The middle of three people, searched alone."""
+    places = search(model, prepare(model, samples))
+    for number, found in ((1, places.right[1]), (2, places.stranger[1])):
+        inputs = prepare(model, samples)
+        with torch.no_grad():
+            query = model.teacher['encoder'](inputs['globals'][number : number + 1, 0])
+            scene = model.teacher['encoder'](inputs['scene'][1:2])
+            logits = model.search([query.middle_tokens], scene.middle_map)
+        torch.testing.assert_close(found, logits[0, 0].sigmoid())
+
+
+def test_attention_is_that_of_the_class_token(subject, model):
+    images = torch.randint(256, (2, 3, 64, 32), dtype=torch.uint8)
+    maps = attention(model, images)
+    assert maps.shape == (2, 3, 4, 2)
+    seen = []
+    layer = model.teacher['encoder'].backbone.layers[-1]
+    hook = layer.ln1.register_forward_hook(lambda *args: seen.append(args[2]))
+    image_tokens(subject, images)
+    hook.remove()
+    qkv = layer.attn.qkv(seen[0]).unflatten(2, (3, 3, 8))
+    query, key = qkv[:, 0, 0], qkv[:, :, 1]  # [B, heads, 8], [B, N, heads, 8]
+    for head in range(3):
+        scores = (key[:, :, head] @ query[:, head, :, None])[..., 0] / 8**0.5
+        expected = scores.softmax(1)[:, 1:].unflatten(1, (4, 2))
+        torch.testing.assert_close(maps[:, head], expected)
+
+
+@pytest.mark.parametrize('known', ['both', 'identities', 'cameras', 'neither'])
+def test_neighbours_against_a_plain_loop(known):
+    rng = np.random.default_rng(0)
+    features = torch.from_numpy(rng.normal(size=(30, 4)))
+    ids, cameras = rng.integers(4, size=30), rng.integers(2, size=30)
+    gallery = Gallery(
+        torch.zeros(30, 3, 1, 1),
+        ids if known in ('both', 'identities') else None,
+        cameras if known in ('both', 'cameras') else None,
+    )
+    for query, found in zip(
+        range(30), nearest(features, gallery, np.arange(30)), strict=True
+    ):
+        allowed = []
+        for i in range(30):
+            junk = i == query
+            if known == 'both':
+                junk |= ids[i] == ids[query] and cameras[i] == cameras[query]
+            if known == 'cameras':
+                junk |= cameras[i] == cameras[query]
+            if not junk:
+                a, b = features[i], features[query]
+                allowed.append(((a @ b / a.norm() / b.norm()).item(), i))
+        assert found.tolist() == [i for _, i in sorted(allowed, reverse=True)[:5]]
+
+
+def test_held_out_people_are_others(cfg):
+    people, training = People(cfg), cfg.train_dataloader.dataset
+    assert people.dataset.seed != training.get('seed', 0)
+    assert people.dataset.scenes.seed != training.scenes.get('seed', 0)
+    assert 'pipeline' in training and len(training.pipeline) == 2  # left as it was
+    gallery = people.gallery()
+    assert gallery.images.shape == (192, 3, 64, 32)
+    counts = np.unique(gallery.identities, return_counts=True)[1]
+    assert (counts == 8).all() and len(counts) == 24
+
+
+def test_samples_are_of_different_people(cfg):
+    sources = {sample.results['source'] for sample in People(cfg).samples(5)}
+    assert len({source.rsplit('identity')[1] for source in sources}) == 5
+
+
+def test_heat_goes_from_dark_to_bright():
+    image = torch.full((3, 32, 32), 128, dtype=torch.uint8)
+    values = torch.tensor([[0.0, 0.1], [0.2, 0.4]])
+    pixels = np.asarray(heat(image, values, 0, 0.4).convert('L')).astype(int)
+    corners = [pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1]]
+    assert corners == sorted(corners) and corners[-1] - corners[0] > 80

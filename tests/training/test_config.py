@@ -1,0 +1,164 @@
+"""Configs that inherit those of the libraries."""
+
+import codecs
+import re
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+
+from saip_mm.training.config import add_options, load_config, training_images
+
+STOCK = {
+    'mmdet': ('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', 'FasterRCNN'),
+    'mmpose': (
+        'body_2d_keypoint/topdown_heatmap/coco/'
+        'td-hm_ViTPose-small_8xb64-210e_coco-256x192.py',
+        'TopdownPoseEstimator',
+    ),
+    'mmseg': ('fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py', 'EncoderDecoder'),
+    'mmpretrain': ('resnet/resnet18_8xb32_in1k.py', 'ImageClassifier'),
+}
+
+
+@pytest.mark.parametrize('library', STOCK)
+def test_stock_configs_can_be_inherited(tmp_path, library):
+    pytest.importorskip(library)
+    name, model = STOCK[library]
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = '{library}::{name}'\nmodel = dict(backbone=dict(a=1))")
+    cfg = load_config(str(config), {})
+    assert cfg.model.type == model
+    assert cfg.model.backbone.a == 1
+
+
+def test_a_library_that_is_not_installed(tmp_path):
+    config = tmp_path / 'mine.py'
+    config.write_text("_base_ = __import__('mmnone').__path__[0]")
+    with pytest.raises(ModuleNotFoundError, match=r"mine.py: .*'mmnone'.*install.sh"):
+        load_config(str(config), {})
+
+
+def option(cfg: Path, text: str) -> object:
+    """What a setting is after ``--cfg-options text``."""
+    parser = ArgumentParser()
+    parser.add_argument('config')
+    add_options(parser)
+    args = parser.parse_args([str(cfg), '--cfg-options', text])
+    value = load_config(args.config, args.cfg_options)
+    for key in text.partition('=')[0].split('.'):
+        value = value[int(key) if key.isdigit() else key]
+    return value
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """A config of text, a number, a tuple, a list, None."""
+    path = tmp_path / 'small.py'
+    path.write_text(
+        "train_dataloader = dict(batch_size=8, sizes=(2, 3), names=['a', 'b'],\n"
+        "    dataset=dict(data_root='data/people', scenes=None))\n"
+        'load_from = None\n'
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['my people', 'a,b', '2024', '1e3', 'true', '[x]', '(1', 'a=b', '', "O'Brien", '~'],
+)
+@pytest.mark.parametrize(
+    'name', ['train_dataloader.dataset.data_root', 'train_dataloader.names.1']
+)
+def test_text_stays_as_it_is(text, name, small):
+    assert option(small, f'{name}={text}') == text
+    if "'" not in text:
+        assert option(small, f"{name}='{text}'") == text
+
+
+@pytest.mark.parametrize(
+    'text, value',
+    [
+        ('load_from=my runs, new/epoch_3.pth', 'my runs, new/epoch_3.pth'),
+        ('work_dir=2024', '2024'),
+        ('train_dataloader.dataset.ann_file=1,2.txt', '1,2.txt'),
+        ('train_dataloader.dataset.data_root=None', None),
+        ('train_dataloader.dataset.data_root="None"', 'None'),
+        ('train_dataloader.batch_size=1e3', 1000.0),
+        ('train_dataloader.batch_size="123"', '123'),
+        ('train_dataloader.batch_size=12', 12),
+        ('train_dataloader.persistent_workers=true', True),
+        ('train_dataloader.sizes=(4, 5)', (4, 5)),
+        ('train_dataloader.sizes=(4)', (4,)),
+        ('train_dataloader.sizes=4,5', [4, 5]),
+        ('train_dataloader.sizes=[(1,2),[x y,z]]', [(1, 2), ['x y', 'z']]),
+        ('train_dataloader.names=[\'a, b\', "(", 1]', ['a, b', '(', 1]),
+        ('train_dataloader.dataset.scenes={"type": "A"}', {'type': 'A'}),
+        ('train_dataloader.dataset.scenes.type=My Scenes', 'My Scenes'),
+    ],
+)
+def test_other_values_are_read_as_python_or_mmengine_would(text, value, small):
+    found = option(small, text)
+    assert found == value and type(found) is type(value) or isinstance(value, dict)
+
+
+def test_an_option_changes_nothing_else(small, tmp_path):
+    path = tmp_path / 'child.py'
+    path.write_text("_base_ = 'small.py'\nval_dataloader = _base_.train_dataloader\n")
+    cfg = load_config(str(path), {'train_dataloader.dataset.data_root': 'x'})
+    assert cfg.val_dataloader.dataset.data_root == 'data/people'
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('train_dataloader.sizes=[1,2', 'a bracket or a quote is not closed'),
+        ('train_dataloader.x=dict(b=1,c=2)', "write a dict as {'key': value}"),
+        ('train_dataloader.x={b: 1}', 'malformed'),
+        ('train_dataloader.names.7=c', "'7' is not a position in a list of 2"),
+        ('train_dataloader.batch_size.x=1', "'x' cannot be set in 8"),
+    ],
+)
+def test_a_value_that_cannot_be_used(text, message, small):
+    with pytest.raises(ValueError, match=f'--cfg-options {re.escape(text)}: ') as error:
+        option(small, text)
+    assert message in str(error.value)
+
+
+def test_what_is_no_option(capsys):
+    parser = ArgumentParser()
+    parser.add_argument('config')
+    add_options(parser)
+    for options in (['a=1', 'config.py'], ['a'], ['=1']):
+        with pytest.raises(SystemExit):
+            parser.parse_args(['--cfg-options', *options])
+        message = f'{options[-1]}: should be NAME=VALUE; other arguments, such as a '
+        assert message in capsys.readouterr().err
+    args = ['x.py', '--cfg-options', 'a=1', 'b=2', '--cfg-options', 'a=3']
+    assert parser.parse_args(args).cfg_options == dict(a='3', b='2')
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'a = (1,\n', r'SyntaxError: .*was never closed'),
+        (b'a = 1\nb = c\n', r"NameError: name 'c' is not defined \(line 2 of .*m.py\)"),
+        (b"_base_ = 'none.py'\n", r'FileNotFoundError: .*none.py'),
+        (codecs.BOM_UTF8 + b'a = 1\n', 'save it as UTF-8 without a byte-order mark'),
+        ('a = 1\n'.encode('utf-16'), 'not UTF-8 text'),
+    ],
+)
+def test_what_is_no_config(content, message, tmp_path):
+    path = tmp_path / 'm.py'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf'm\.py.*{message}'):
+        load_config(str(path), {})
+
+
+def test_a_path_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match='none.py: there is no such config'):
+        load_config(str(tmp_path / 'none.py'), {})
+    with pytest.raises(IsADirectoryError, match='is a folder, not a config'):
+        load_config(str(tmp_path), {})
+    with pytest.raises(FileNotFoundError, match='none: there is no such file or folde'):
+        training_images(str(tmp_path / 'none'), {})

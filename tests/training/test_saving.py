@@ -1,0 +1,200 @@
+"""Checkpoints that survive full disks and signals."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from launch import ROOT, TINY, environment
+from short_runs import KEPT, assert_same_end, copy_state, train
+
+from saip_mm.checkpoints.checkpoint_file import read_checkpoint, saved_checkpoints
+from saip_mm.training.resuming import newest_valid
+from saip_mm.training.saving import INTERRUPTED, STOP_SIGNALS
+
+
+def started(work_dir: Path, *options: str, processes: int = 1) -> subprocess.Popen:
+    """A training in a session of its own, which can be read from line by line."""
+    command = [sys.executable, '-u', 'tools/train.py', TINY]
+    if processes > 1:
+        command = ['bash', 'tools/dist_train.sh', TINY, str(processes)]
+    return subprocess.Popen(
+        [*command, '--work-dir', work_dir, *options],
+        cwd=ROOT,
+        env=environment(CUDA_VISIBLE_DEVICES=''),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # As in a terminal, even if these tests run in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for(process: subprocess.Popen, text: str) -> None:
+    assert any(text in line for line in process.stdout)
+
+
+def fill_disk(process: subprocess.Popen, size: int) -> None:
+    """Let no file of a process grow beyond a size, as if there were no more room."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize('limit', [100_000, 1_000])
+def test_a_full_disk_keeps_what_was_saved(limit, undisturbed, tmp_path):
+    """There is no room for checkpoints, or for figures and logs either."""
+    copy_state(undisturbed / 'epoch_0_iter_2.pth', tmp_path / 'run')
+    before = (tmp_path / 'run/epoch_0_iter_2.pth').read_bytes()
+    assert len(before) > limit
+    options = ['--resume', '--cfg-options', *KEPT, 'train_cfg.max_epochs=5']
+    options += ['default_hooks.checkpoint.interval=4']
+    process = started(tmp_path / 'run', *options)
+    wait_for(process, 'Checkpoints will be saved')
+    fill_disk(process, limit)
+    out = process.stdout.read()
+    assert process.wait() == 1  # not as if its end were there
+    assert 'epoch_4.pth was not saved ([Errno 27] File too large)' in out
+    assert 'Epoch(train) [5][3/3]' in out
+    assert 'the end of this training could not be saved' in out
+    assert 'Logging error' not in out
+    assert ('figures could not be written' in out) == (limit == 1_000)
+    assert [path.name for path in saved_checkpoints(tmp_path / 'run')] == [
+        'epoch_0_iter_2.pth'
+    ]
+    assert (tmp_path / 'run/epoch_0_iter_2.pth').read_bytes() == before
+    assert not list((tmp_path / 'run').glob('.*partial'))
+
+
+def test_told_to_stop_on_a_full_disk(tmp_path):
+    """Queued again, it would lose its steps for ever."""
+    process = started(tmp_path)
+    wait_for(process, 'Epoch(train) [1][1/3]')
+    fill_disk(process, 100_000)
+    process.send_signal(signal.SIGTERM)
+    rest = process.stdout.read()
+    assert process.wait() == 1
+    assert 'its state could not be saved. Make room' in rest
+
+
+def test_a_disk_that_stays_full_ends_the_training(undisturbed, tmp_path):
+    copy_state(undisturbed / 'epoch_0_iter_2.pth', tmp_path / 'run')
+    options = ['--resume', '--cfg-options', *KEPT, 'train_cfg.max_epochs=30']
+    options += ['default_hooks.checkpoint.max_failures=2']
+    process = started(tmp_path / 'run', *options)
+    wait_for(process, 'Checkpoints will be saved')
+    fill_disk(process, 100_000)
+    out = process.stdout.read()
+    assert process.wait() == 1
+    assert out.count('was not saved') == 2
+    assert 'epoch_2.pth was not saved' in out
+    assert 'stopped by 2 failures in a row to save a checkpoint' in out
+    assert f'continue from {tmp_path}/run/epoch_0_iter_2.pth' in out
+    assert 'Epoch(train) [4]' not in out and 'Traceback' not in out
+
+
+@pytest.mark.parametrize('number', STOP_SIGNALS)
+def test_told_to_stop_it_saves_and_says_so(number, undisturbed, tmp_path):
+    process = started(tmp_path, '--cfg-options', *KEPT)
+    wait_for(process, 'Epoch(train) [1][1/3]')
+    process.send_signal(number)
+    rest = process.stdout.read()
+    assert process.wait() == INTERRUPTED
+    assert f'stopped by {number.name} after step' in rest
+    assert 'Traceback' not in rest
+    assert saved_checkpoints(tmp_path)[0].name != 'epoch_2.pth'
+    train(tmp_path, resume=True)
+    assert_same_end(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize('number', STOP_SIGNALS)
+def test_told_to_stop_before_the_first_step(number, tmp_path):
+    process = started(tmp_path)
+    wait_for(process, 'System environment')
+    process.send_signal(number)
+    rest = process.communicate()[0]
+    assert process.returncode == INTERRUPTED
+    assert f'stopped by {number.name}; rerun' in rest and 'Traceback' not in rest
+
+
+def test_ctrl_c_in_a_terminal(tmp_path):
+    """It goes to all processes in the foreground, workers of the loader too."""
+    options = ['train_dataloader.num_workers=2', 'train_cfg.max_epochs=50']
+    process = started(tmp_path, '--cfg-options', *options)
+    wait_for(process, '[2][1/3]')
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate()[0]
+    assert process.returncode == INTERRUPTED
+    assert 'stopped by SIGINT after step' in rest and 'Traceback' not in rest
+    assert f'Saved {newest_valid(tmp_path)}' in rest
+
+
+def test_two_trainings_in_one_folder(tmp_path):
+    process = started(tmp_path, '--cfg-options', 'train_cfg.max_epochs=50')
+    wait_for(process, 'Checkpoints will be saved')
+    with pytest.raises(BlockingIOError, match='another training is using this work di'):
+        train(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == INTERRUPTED
+    train(tmp_path, resume=True)
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    process = started(tmp_path, '--cfg-options', 'train_cfg.max_epochs=50')
+    wait_for(process, 'Checkpoints will be saved')
+    process.send_signal(signal.SIGINT)
+    wait_for(process, 'Ctrl-C again')
+    process.send_signal(signal.SIGINT)
+    assert 'Traceback' not in process.communicate()[0]
+    assert process.returncode == -signal.SIGINT
+    assert not saved_checkpoints(tmp_path)
+
+
+def test_a_background_job_ignores_the_ctrl_c_of_its_shell(tmp_path):
+    command = [sys.executable, 'tools/train.py', TINY, '--work-dir', tmp_path]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    for text in ('System environment', 'Epoch(train) [1][1/3]'):
+        wait_for(process, text)
+        process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize('persistent', [True, False])
+def test_workers_end_with_the_training(persistent, tmp_path):
+    options = ['train_dataloader.num_workers=2', 'train_cfg.max_epochs=1']
+    options += [f'train_dataloader.persistent_workers={persistent}']
+    done = subprocess.run(
+        [sys.executable, 'tools/train.py', TINY, '--work-dir', tmp_path]
+        + ['--cfg-options', *options],
+        cwd=ROOT,
+        env=environment(),
+        timeout=240,
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize('number', STOP_SIGNALS)
+def test_a_whole_group_of_processes_is_told_to_stop(number, tmp_path):
+    """As schedulers do: workers of the loader and all processes hear it as well."""
+    options = [*KEPT, 'train_dataloader.batch_size=4', 'train_dataloader.num_workers=2']
+    options = ['--cfg-options', *options, 'train_cfg.max_epochs=50']
+    process = started(tmp_path, *options, processes=2)
+    wait_for(process, '[2][1/3]')
+    process.send_signal(number)  # torchrun tells the groups of both
+    rest = process.communicate()[0]
+    assert process.returncode != 0
+    assert f'stopped by {number.name} after step' in rest, rest[-3000:]
+    newest = newest_valid(tmp_path)
+    assert f'Saved {newest}' in rest and read_checkpoint(newest)['meta']['iter'] > 3

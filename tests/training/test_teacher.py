@@ -1,0 +1,152 @@
+"""The teacher's momentum, and how much of its initial weights it keeps."""
+
+import json
+import math
+import shutil
+
+import pytest
+import torch
+from launch import ROOT, TINY, call, run
+from mmengine.config import Config
+from mmpretrain.registry import HOOKS, MODELS
+
+from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.training import SAIPHook
+from saip_mm.training.config import load_config
+from saip_mm.training.teacher import TeacherMomentum, saved_start_share
+
+
+def plain_share(start: float, end: float, steps: int) -> float:
+    """What is left of a teacher of ones that follows a student of zeros."""
+    teacher = 1.0
+    for step in range(steps):
+        progress = step / steps
+        momentum = end - (end - start) * (1 + math.cos(math.pi * progress)) / 2
+        teacher = momentum * teacher + (1 - momentum) * 0.0
+    return teacher
+
+
+def test_momentum_is_half_a_cosine_over_all_steps():
+    momentum = TeacherMomentum(0.9, 1.0, 10)
+    assert momentum.at(0) == pytest.approx(0.9)
+    assert momentum.at(5) == pytest.approx(0.95)
+    assert momentum.at(10) == pytest.approx(1.0)
+    assert momentum.at(3) == pytest.approx(1 - 0.1 * math.cos(math.pi * 3 / 20) ** 2)
+
+
+@pytest.mark.parametrize(
+    'start, end, steps', [(0.996, 1, 1), (0.9995, 1, 300), (0.5, 0.9, 7), (1, 1, 9)]
+)
+def test_the_share_that_is_left(start, end, steps):
+    momentum = TeacherMomentum(start, end, steps)
+    left = plain_share(start, end, steps)
+    assert momentum.start_share() == pytest.approx(left)
+    parts = momentum.start_share(until=steps // 2), momentum.start_share(steps // 2)
+    assert math.prod(parts) == pytest.approx(left)
+
+
+@pytest.mark.parametrize('steps', [1, 20, 300, 8000])
+def test_a_momentum_that_leaves_little_of_the_start(steps):
+    momentum = SAIPHook(0.9995, max_start_share=0.001).momentum(256, steps)
+    assert plain_share(momentum.start, 1, steps) == pytest.approx(0.001, rel=1e-3)
+    higher = momentum.start + 0.01 * (1 - momentum.start)
+    assert plain_share(higher, 1, steps) > 0.001
+    unlimited = SAIPHook(0.9, max_start_share=0.001).momentum(256, 8000)
+    assert unlimited.start == 0.9
+
+
+def test_a_model_keeps_that_share():
+    model = MODELS.build(Config.fromfile(TINY).model)
+    for teacher, student in model._averaged():
+        teacher.data.fill_(1)
+        student.data.fill_(0)
+    momentum = TeacherMomentum(0.8, 1.0, 12)
+    for step in range(12):
+        model.matching.see(torch.zeros(1, 1, 64))
+        model.after_step(momentum.at(step))
+        model.forget_step()
+    for teacher, _ in model._averaged():
+        expected = torch.full_like(teacher, momentum.start_share())
+        torch.testing.assert_close(teacher, expected)
+
+
+@pytest.mark.parametrize('copied', [False, True])
+@pytest.mark.parametrize(
+    'config', ['saip_vit-tiny.py', 'saip_vit-tiny_1gpu.py', 'saip_demo.py']
+)
+def test_one_setting_of_the_batch_takes_the_momenta_along(config, copied, tmp_path):
+    path = ROOT / 'configs/pretrain' / config
+    if copied:
+        shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+        (tmp_path / 'mine.py').write_text(f"_base_ = './configs/pretrain/{config}'")
+        path = tmp_path / 'mine.py'
+    cfg = load_config(str(path), {'train_dataloader.batch_size': 8})
+    hook = HOOKS.build(cfg.default_hooks.saip)
+    momentum, base = (0.99, 32) if 'demo' in config else (0.996, 2048)
+    many = 10_000_000  # steps, after which nothing is left of the start in any case
+    assert hook.momentum(8, many).start == pytest.approx(momentum ** (8 / base))
+    assert hook.momentum(base, many) == (momentum, 1.0, many)
+
+
+def test_the_center_averages_over_the_same_number_of_images():
+    """Two steps of half the batch move it as far as one of the whole."""
+    head = MODELS.build(Config.fromfile(TINY).model.matching)
+    logits = torch.randn(64)
+    for _ in range(2):
+        head.see(logits.expand(2, 4, 64))
+        head.update_center(batch_ratio=0.5)
+        head.forget()
+    torch.testing.assert_close(head.center[0], 0.1 * logits)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A tiny SAIP with half of its batch, and what its training printed."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    options = ['train_dataloader.batch_size=4', 'default_hooks.saip.base_batch_size=8']
+    options += ['default_hooks.saip.momentum=0.81', 'train_cfg.max_epochs=3']
+    done = run(
+        'tools/train.py', TINY, '--work-dir', work_dir, '--cfg-options', *options
+    )
+    return work_dir, done.stdout
+
+
+def logged_momenta(work_dir) -> list[float]:
+    (file,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = map(json.loads, file.read_text().splitlines())
+    return [line['teacher_momentum'] for line in lines if 'teacher_momentum' in line]
+
+
+def test_a_training_says_and_saves_what_is_left(trained):
+    work_dir, out = trained
+    momenta = logged_momenta(work_dir)
+    assert len(momenta) == 18
+    assert momenta[0] == pytest.approx(0.9)
+    for epoch in (1, 3):
+        share = saved_start_share(read_checkpoint(work_dir / f'epoch_{epoch}.pth'))
+        # What is logged has four digits.
+        assert share == pytest.approx(math.prod(momenta[: 6 * epoch]), rel=1e-3)
+    left = math.prod(momenta)
+    assert f'at the end it holds {left:.1%} of its initial weights' in out
+    assert f"at the end of this training {left:.0%} of the teacher's" in out
+    assert 'max_start_share=0.001 (the momentum then starts at 0.4' in out
+    assert 'minimum after 6 steps, and the training has 18:' in out
+
+
+def test_an_export_says_what_is_left(trained, capsys, tmp_path):
+    share = saved_start_share(read_checkpoint(trained[0] / 'epoch_3.pth'))
+    for role, said in dict(teacher=True, student=False).items():
+        out = tmp_path / f'{role}.pth'
+        arguments = ['--out', out, '--role', role]
+        assert call('tools/export_backbone.py', trained[0], *arguments) == 0
+        warning = f"warning: {share:.0%} of the teacher's initial weights are left"
+        assert (warning in capsys.readouterr().out) == said
+        meta = read_checkpoint(out)['meta']
+        assert meta.get('teacher_start_share') == (share if said else None)
+
+
+def test_what_a_checkpoint_does_not_say():
+    for content in ({}, dict(message_hub=3), dict(message_hub=dict(runtime_info={}))):
+        assert saved_start_share(content) is None
+    told = dict(message_hub=dict(runtime_info=dict(teacher_start_share='much')))
+    assert saved_start_share(told) is None

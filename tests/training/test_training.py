@@ -1,0 +1,112 @@
+"""Whole training runs through the project's own scripts."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from launch import ROOT, TINY, environment, run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from saip_mm.checkpoints.checkpoint import read_checkpoint
+
+EVERY_STEP = ('minutes=1e-9', 'max_keep_ckpts=9')
+FLOAT64 = TINY.with_name('tiny_float64.py')
+
+
+def state_after(work_dir: Path, epoch: int = 1) -> dict[str, torch.Tensor]:
+    return read_checkpoint(work_dir / f'epoch_{epoch}.pth')['state_dict']
+
+
+@pytest.fixture(scope='module')
+def one_process(tmp_path_factory) -> Path:
+    """Three steps of one process, global batch 8, and three more."""
+    work_dir = tmp_path_factory.mktemp('one_process')
+    options = [f'default_hooks.checkpoint.{each}' for each in EVERY_STEP]
+    run('tools/train.py', FLOAT64, '--work-dir', work_dir, '--cfg-options', *options)
+    return work_dir
+
+
+def assert_same(ours: dict, reference: dict) -> None:
+    assert ours.keys() == reference.keys()
+    for name in reference:
+        torch.testing.assert_close(
+            ours[name], reference[name], rtol=1e-7, atol=1e-9, msg=name
+        )
+
+
+def test_two_processes_of_half_the_batch_train_the_same(one_process, tmp_path):
+    options = ['--cfg-options', 'train_dataloader.batch_size=4']
+    arguments = [FLOAT64, 2, '--work-dir', tmp_path, *options]
+    run('tools/dist_train.sh', *arguments, CUDA_VISIBLE_DEVICES='')
+    assert_same(state_after(tmp_path), state_after(one_process))
+
+
+def test_two_processes_go_on_where_one_was(one_process, tmp_path):
+    options = ['--cfg-options', 'train_dataloader.batch_size=4']
+    arguments = ['--resume', one_process / 'epoch_0_iter_2.pth', *options]
+    run(
+        *('tools/dist_train.sh', FLOAT64, 2, '--work-dir', tmp_path, *arguments),
+        CUDA_VISIBLE_DEVICES='',
+    )
+    assert_same(state_after(tmp_path, 2), state_after(one_process, 2))
+
+
+def test_two_micro_batches_of_half_the_batch_train_the_same(one_process, tmp_path):
+    options = ['--cfg-options', 'optim_wrapper.accumulative_counts=2']
+    run('tools/train.py', FLOAT64, '--work-dir', tmp_path, *options)
+    assert_same(state_after(tmp_path), state_after(one_process))
+
+
+def test_the_three_steps_changed_everything_that_is_trained(one_process):
+    first, last = state_after(one_process), state_after(one_process, 2)
+    still = [name for name in first if torch.equal(first[name], last[name])]
+    assert set(still) == {'data_preprocessor.mean', 'data_preprocessor.std'}
+
+
+def test_killed_training_goes_on_to_the_same_end(one_process, tmp_path):
+    command = ['tools/train.py', str(FLOAT64), '--work-dir', str(tmp_path), '--resume']
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.time() + 120
+    while not (tmp_path / 'last_checkpoint').exists() and time.time() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / 'epoch_2.pth').exists()
+    done = run(*command)
+    assert 'resumed epoch: 1' in done.stdout
+    ours, reference = state_after(tmp_path, 2), state_after(one_process, 2)
+    assert all(torch.equal(ours[name], reference[name]) for name in reference)
+
+
+def test_resuming_with_another_global_batch_is_refused(one_process, tmp_path):
+    arguments = [FLOAT64, '--work-dir', tmp_path, '--resume', one_process]
+    options = ['--cfg-options', 'train_dataloader.batch_size=4']
+    done = run('tools/train.py', *arguments, *options, check=False)
+    assert done.returncode != 0
+    assert (
+        'the checkpoint made 6 steps, 2 whole epochs among them'
+        in done.stdout.splitlines()[-1]
+    )
+
+
+def test_logs_show_progress_losses_entropy_rate_and_momentum(one_process):
+    log = next(one_process.glob('*/*.log')).read_text()
+    line = next(line for line in log.splitlines() if 'Epoch(train) [2][3/3]' in line)
+    quantities = ['eta', 'lr', 'teacher_entropy', 'teacher_momentum', 'loss']
+    quantities += ['loss_csm', 'loss_attn', 'loss_csr', 'loss_css_inst', 'loss_css_roi']
+    for quantity in quantities:
+        assert f' {quantity}: ' in line
+    events = EventAccumulator(str(next(one_process.glob('*/vis_data'))))
+    events.Reload()
+    tags = set(events.Tags()['scalars'])
+    assert set(quantities) - {'eta'} <= tags
+    assert len(events.Scalars('loss_csm')) == 6
