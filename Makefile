@@ -50,6 +50,7 @@ check: .venv/.complete
 lint: .venv/.complete
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
 
 format: .venv/.complete
 	.venv/bin/ruff check --fix .

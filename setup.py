@@ -57,6 +57,7 @@ DEV = (
     'pytest>=8,<10',
     'pytest-xdist>=3.6,<4',
     'hypothesis>=6.100,<7',
+    'import-linter>=2.5,<3',
     'ruff>=0.17.5,<0.18',
     'scikit-learn>=1.5,<1.8',
     'scipy>=1.13,<1.16',
