@@ -4,25 +4,8 @@ Importing this package registers everything that pretraining needs in MMPretrain
 registries. It never imports MMDetection, MMSegmentation or MMPose.
 """
 
-import contextlib
-import io
-import sys
+import logging
 import warnings
-
-# Two lines that the libraries print on import and that concern no user of this package:
-# MMCV misses operators that pretraining does not need, MMPretrain a service's client.
-warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
-# The doctor has to tell what is wrong where none of this can be imported.
-if 'saip_mm.doctor' not in sys.orig_argv:
-    import rich
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        import mmpretrain.datasets  # noqa: F401
-    # A console that was made in there found no terminal, and would show no progress.
-    rich.reconfigure()
-
-    from . import data, evaluation, models, training
-    from .apis import embed, load_backbone
 
 __version__ = '0.1.0'
 __all__ = [
@@ -34,3 +17,22 @@ __all__ = [
     'models',
     'training',
 ]
+
+_disabled = logging.root.manager.disable
+try:
+    # MMCV warns of operators that pretraining does not need.
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        from . import data, evaluation, models, training
+        from .apis import embed, load_backbone
+except Exception as error:  # an incompatible MMCV, say, fails by an AssertionError
+    # `python -m saip_mm.doctor` imports this package first, and has to find the cause.
+    warnings.warn(
+        f'saip_mm is of no use with what is installed, and has registered nothing '
+        f'({type(error).__name__}: {error}). `python -m saip_mm.doctor` looks for the '
+        'cause',
+        stacklevel=2,
+    )
+finally:
+    logging.disable(_disabled)

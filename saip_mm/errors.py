@@ -1,6 +1,7 @@
-"""How a tool ends when something is wrong."""
+"""How a tool ends when something is wrong, or when it is interrupted."""
 
 import dis
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,31 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
         message = error.args[0] if isinstance(error, KeyError) else error
         print(f'error: {message}', file=sys.stderr)
         raise SystemExit(status) from error
+
+
+@contextmanager
+def stoppable(remark: str) -> Iterator[None]:
+    """Lets a program end with a sentence on Ctrl-C or SIGTERM, not with a traceback.
+
+    The exit status is 128 and the number of the signal, as that of a shell: 130, 143.
+    Within, either raises KeyboardInterrupt.
+
+    Args:
+        remark: What was kept, and how to continue.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        number = signal.SIGTERM if error.args else signal.SIGINT
+        print(f'stopped by {number.name}: {remark}', file=sys.stderr)
+        sys.exit(128 + number)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _is_for_the_user(error: Exception) -> bool:

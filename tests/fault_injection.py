@@ -64,7 +64,7 @@ def train(work_dir: Path, epochs: int) -> None:
     )
     cfg.work_dir = str(work_dir)
     runner = choose_runner(cfg).from_cfg(cfg)
-    runner.go_on_from('auto')
+    runner.resume_from('auto')
     runner.train()
 
 

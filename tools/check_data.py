@@ -22,9 +22,10 @@ from rich.progress import track
 
 from saip_mm.data.images import ImageError
 from saip_mm.data.people import PeopleDataset
+from saip_mm.data.processes import forked_pool
+from saip_mm.errors import stoppable
 from saip_mm.files import whole_file
 from saip_mm.training.config import add_options, training_images
-from saip_mm.training.processes import forked_pool, stoppable
 
 FLAT = 'all pixels have nearly the same color'
 MIN_RANGE = 8  # of 255, between the least and the greatest value of a channel

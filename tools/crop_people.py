@@ -37,7 +37,7 @@ from saip_mm.data.person_boxes import (
     read_person_boxes,
     read_photograph,
 )
-from saip_mm.training.processes import stoppable
+from saip_mm.errors import stoppable
 
 KEPT = 'the crops written so far are kept; rerun the command to continue'
 MAX_NAME = 245  # bytes; most file systems allow 255, and a crop adds up to '.99999.jpg'

@@ -22,8 +22,8 @@ from pathlib import Path
 from rich.progress import track
 
 from saip_mm.data.packing import BAD, pack_shards
+from saip_mm.errors import stoppable
 from saip_mm.training.config import add_options, training_images
-from saip_mm.training.processes import stoppable
 
 
 def parse_args() -> argparse.Namespace:

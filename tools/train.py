@@ -79,7 +79,7 @@ def main() -> None:
         cfg = configure(args)
         with ending_together():
             runner = choose_runner(cfg).from_cfg(cfg)
-            runner.go_on_from(args.resume)
+            runner.resume_from(args.resume)
             runner.train()
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..files import whole_file, write_text
-from ..training.processes import forked_pool
 from .images import ImageError
 from .people import PeopleDataset
+from .processes import forked_pool
 from .sharded_images import INDEX, PLAN, is_whole, litdata
 
 PARTS = 'parts'  # the folder with what is known of every shard until all are there

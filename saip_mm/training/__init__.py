@@ -1,9 +1,8 @@
 from .guards import CollapseWatch, FiniteGuard
 from .hooks import QuarantineHook, SAIPHook
-from .launching import add_launcher, set_launcher
 from .loops import AccumulatingTrainLoop
 from .optimizer import BFloat16OptimWrapper, LayerDecay, WeightDecayGroups
-from .processes import ending_together
+from .processes import add_launcher, ending_together, set_launcher
 from .runner import PretrainingRunner, SafeRunner, choose_runner
 from .saving import SafeCheckpointHook
 from .visualizer import SafeVisualizer

@@ -1,21 +1,116 @@
-"""What several processes tell each other, and how programs end when told to."""
+"""A run of several processes: how it begins, agrees and ends."""
 
 import atexit
-import multiprocessing
 import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
 
 import torch
 import torch.distributed
+from mmengine.config import Config
 from mmengine.dist import barrier, is_distributed
+
+# What each launcher tells its processes, and how such processes are started.
+_LAUNCHERS = {
+    'pytorch': (
+        ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+        'torchrun; tools/dist_train.sh and tools/dist_test.sh call it',
+    ),
+    'mpi': (
+        (
+            'OMPI_COMM_WORLD_RANK',
+            'OMPI_COMM_WORLD_SIZE',
+            'OMPI_COMM_WORLD_LOCAL_RANK',
+            'MASTER_ADDR',
+        ),
+        "Open MPI's mpirun, with MASTER_ADDR set to the first machine",
+    ),
+    'slurm': (
+        ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+        'srun; tools/slurm_train.sh calls it',
+    ),
+}
+
+
+def add_launcher(parser: ArgumentParser) -> None:
+    """Let a tool take ``--launcher``, for :func:`set_launcher`."""
+    parser.add_argument(
+        '--launcher',
+        choices=['none', *_LAUNCHERS],
+        help='what started this process as one of several; default: what the '
+        'environment says',
+    )
+    # The two spellings of torch.distributed.launch.
+    parser.add_argument('--local-rank', '--local_rank', type=int, help=SUPPRESS)
+
+
+def set_launcher(cfg: Config, args: Namespace) -> None:
+    """Let a config's run be one of several processes, if it was started as such.
+
+    Raises:
+        ValueError: If ``--launcher`` names what did not start this process, or what
+            needs a GPU where there is none.
+    """
+    if args.local_rank is not None:
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg.launcher = args.launcher or _find_launcher()
+    if cfg.launcher == 'none':
+        return
+    names, how = _LAUNCHERS[cfg.launcher]
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {cfg.launcher} is for processes started by {how}: '
+            f'{missing[0]} is not set'
+        )
+    if cfg.launcher == 'slurm' and _slurm_tasks() < int(os.environ['SLURM_NTASKS']):
+        raise ValueError(
+            f'--launcher slurm is for tasks started by {how}; this is a shell or a '
+            'batch script of a job with several tasks'
+        )
+    if torch.cuda.is_available():
+        return
+    if cfg.launcher != 'pytorch':
+        raise ValueError(
+            f'--launcher {cfg.launcher} needs a GPU that PyTorch can use; processes '
+            f'on a CPU are started by {_LAUNCHERS["pytorch"][1]}'
+        )
+    use_cpu_processes(cfg)
+
+
+def _find_launcher() -> str:
+    # torchrun may run within tasks of Slurm, and mpirun starts its daemons as such.
+    if all(name in os.environ for name in _LAUNCHERS['pytorch'][0]):
+        return 'pytorch'
+    if int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1)) > 1:
+        return 'mpi'
+    return 'slurm' if _slurm_tasks() > 1 else 'none'
+
+
+def _slurm_tasks() -> int:
+    """Number of the tasks that this process is one of; 1 in an interactive shell.
+
+    ``SLURM_NTASKS`` is that of the job: shells of ``salloc`` and batch scripts have it.
+    """
+    if 'SLURM_PTY_PORT' in os.environ:  # of srun --pty
+        return 1
+    return int(os.environ.get('SLURM_STEP_NUM_TASKS', 1))
+
+
+def use_cpu_processes(cfg: Config) -> None:
+    """Replace what MMEngine takes for granted of a GPU in several processes."""
+    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
+    # Already initialised, MMEngine leaves the process group alone; its own set-up asks
+    # for a GPU.
+    torch.distributed.init_process_group(backend='gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
 
 
 class Agreement:
@@ -67,83 +162,3 @@ def _end(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-@contextmanager
-def forked_pool(
-    processes: int, start: Callable | None = None, *arguments: object
-) -> Iterator[ProcessPoolExecutor]:
-    """Processes that hold what this one holds, and end when it does.
-
-    Args:
-        processes: How many.
-        start: What each calls first.
-        arguments: Of ``start``.
-
-    Raises:
-        ChildProcessError: If one was killed.
-    """
-    pool = ProcessPoolExecutor(
-        processes, get_context('fork'), _start, (os.getpid(), start, arguments)
-    )
-    others = multiprocessing.active_children()
-    excepthook = threading.excepthook
-    try:
-        with pool:
-            try:
-                yield pool
-            except KeyboardInterrupt:  # else it would wait for all that was begun
-                # A thread of the pool may fail over futures that were cancelled.
-                threading.excepthook = lambda failure: None
-                for process in multiprocessing.active_children():
-                    if process not in others:
-                        process.kill()
-                raise
-    except BrokenProcessPool as error:
-        raise ChildProcessError(
-            f'one of {processes} processes was killed, for want of memory perhaps: '
-            'lower --processes'
-        ) from error
-    finally:
-        threading.excepthook = excepthook
-
-
-def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
-    """Let a process of a pool end with the one that it was forked from."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    # These reach all processes of a group; the one that forked this one ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
-    if start is not None:
-        start(*arguments)
-
-
-@contextmanager
-def stoppable(remark: str) -> Iterator[None]:
-    """Lets a program end with a sentence on Ctrl-C or SIGTERM, not with a traceback.
-
-    The exit status is 128 and the number of the signal, as that of a shell: 130, 143.
-    Within, either raises KeyboardInterrupt.
-
-    Args:
-        remark: What was kept, and how to continue.
-    """
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        number = signal.SIGTERM if error.args else signal.SIGINT
-        print(f'stopped by {number.name}: {remark}', file=sys.stderr)
-        sys.exit(128 + number)
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -113,7 +113,7 @@ class SafeRunner(Runner):
             _on_main_process(check_scores, metric, config)
         return built
 
-    def go_on_from(self, resume: str | None) -> None:
+    def resume_from(self, resume: str | None) -> None:
         """Let the training go on from a checkpoint, the same on all processes.
 
         Args:

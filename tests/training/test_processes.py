@@ -1,10 +1,101 @@
-"""How processes of a group end."""
+"""How processes find out that they are several, and how they end together."""
 
 import subprocess
 import sys
+from argparse import ArgumentParser
 
 import pytest
+import torch
 from launch import environment
+from mmengine.config import Config
+
+from saip_mm.training import add_launcher, set_launcher
+
+TORCHRUN = dict(RANK='1', WORLD_SIZE='2', LOCAL_RANK='1')
+MPI = dict(
+    OMPI_COMM_WORLD_RANK='1', OMPI_COMM_WORLD_SIZE='2', OMPI_COMM_WORLD_LOCAL_RANK='1'
+)
+# As Slurm's manual says of salloc and sbatch, and of srun.
+ALLOCATION = dict(SLURM_JOB_ID='7', SLURM_NTASKS='8', SLURM_NODELIST='n[1-2]')
+BATCH = dict(ALLOCATION, SLURM_PROCID='0', SLURM_LOCALID='0')
+TASK = dict(BATCH, SLURM_STEP_ID='0', SLURM_STEP_NUM_TASKS='8', SLURM_PROCID='5')
+ONE_TASK = dict(TASK, SLURM_STEP_NUM_TASKS='1', SLURM_NTASKS='1', SLURM_PROCID='0')
+SHELL_OF_STEP = dict(BATCH, SLURM_STEP_ID='4294967290', SLURM_STEP_NUM_TASKS='1')
+PTY = dict(TASK, SLURM_PTY_PORT='40000', SLURM_PROCID='0')
+
+
+@pytest.fixture
+def launcher(monkeypatch):
+    """The launcher of a config, by arguments and an environment."""
+    names = {*TORCHRUN, *MPI, *TASK, *PTY, 'MASTER_ADDR'}
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+
+    def launcher(environment: dict, *arguments: str) -> str:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        parser = ArgumentParser()
+        add_launcher(parser)
+        cfg = Config()
+        set_launcher(cfg, parser.parse_args(arguments))
+        return cfg.launcher
+
+    return launcher
+
+
+@pytest.mark.parametrize(
+    'environment, expected',
+    [
+        ({}, 'none'),
+        (dict(WORLD_SIZE='1'), 'none'),
+        (TORCHRUN, 'pytorch'),
+        (dict(MPI, MASTER_ADDR='n1'), 'mpi'),
+        (TASK, 'slurm'),
+        (ONE_TASK | TORCHRUN, 'pytorch'),
+        (TASK | MPI | dict(MASTER_ADDR='n1'), 'mpi'),
+        (ALLOCATION, 'none'),
+        (BATCH, 'none'),
+        (ONE_TASK, 'none'),
+        (SHELL_OF_STEP, 'none'),
+        (PTY, 'none'),
+    ],
+)
+def test_the_environment_is_followed(environment, expected, launcher):
+    assert launcher(environment) == expected
+    assert launcher(environment, '--launcher', 'none') == 'none'
+
+
+@pytest.mark.parametrize(
+    'name, environment, message',
+    [
+        ('pytorch', {}, 'torchrun.* RANK is not set'),
+        ('pytorch', TASK, 'torchrun.* RANK is not set'),
+        ('mpi', {}, 'mpirun.* OMPI_COMM_WORLD_RANK is not set'),
+        ('mpi', MPI, 'mpirun.* MASTER_ADDR is not set'),
+        ('slurm', {}, 'srun.* SLURM_PROCID is not set'),
+        ('slurm', ALLOCATION, 'srun.* SLURM_PROCID is not set'),
+        ('slurm', BATCH, 'srun.*a job with several tasks'),
+        ('slurm', PTY, 'srun.*a job with several tasks'),
+    ],
+)
+def test_a_launcher_that_did_not_start_the_process(
+    name, environment, message, launcher
+):
+    with pytest.raises(ValueError, match=f'--launcher {name} is for .*{message}'):
+        launcher(environment, '--launcher', name)
+
+
+@pytest.mark.parametrize('option', ['--local-rank=1', '--local_rank=1'])
+def test_the_rank_of_torch_distributed_launch(option, launcher):
+    assert launcher(dict(RANK='1', WORLD_SIZE='2'), option) == 'pytorch'
+
+
+def test_slurm_and_mpi_need_a_gpu(launcher, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(ValueError, match='slurm needs a GPU .*torchrun'):
+        launcher(TASK)
+
 
 PROGRAM = """
 import atexit, os, sys
