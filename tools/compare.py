@@ -3,12 +3,12 @@
 python tools/compare.py pixels random configs/pretrain/a.py configs/pretrain/b.py \\
     --seeds 0 1 2 --work-dir work_dirs/compare
 
-Rows are configs, or `random` (the first config's model, or that of --random-of, as
-initialised), or features without a network: `mean-colour`, `histogram`, `pixels`.
+Rows are configs, `random` (the model of the first config, or of --random-of, without
+training), or the baselines `mean-color`, `histogram` and `pixels`.
 
-Each run has a folder WORK_DIR/ROW/seedN. Started again, finished runs are skipped and
-interrupted ones go on from their last checkpoint; several processes may share a work
-directory. `--table` only prints what is there, also while others are at work.
+Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
+skipped, and several processes may share a work directory. `--table` only prints the
+results so far, also while others are running.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from saip_mm.errors import one_line_errors
 from saip_mm.evaluation.rows import (
     BASELINES,
     RANDOM,
@@ -28,8 +29,8 @@ from saip_mm.evaluation.rows import (
     find_rows,
     untrained,
 )
-from saip_mm.evaluation.running import RunFailed, complete, training_of
-from saip_mm.evaluation.table import markdown, summarise
+from saip_mm.evaluation.running import RunFailed, complete
+from saip_mm.evaluation.table import markdown, summarize
 from saip_mm.files import write_text
 from saip_mm.training.config import add_options, load_config
 
@@ -46,8 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--random-of',
         metavar='CONFIG',
-        help='whose model and image size the rows without training take (default: the '
-        'first config)',
+        help='model and image size of rows without training (default: first config)',
     )
     add_options(parser)
     parser.add_argument(
@@ -62,7 +62,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def rows_of(args: argparse.Namespace) -> list[Row]:
-    """The rows that the command line names.
+    """The rows named on the command line.
 
     Raises:
         ValueError: If two have the same name, or `random` has no config.
@@ -74,26 +74,16 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
         name = Path(source).stem
         if source in words:
             if model is None:
-                raise ValueError(f'{source}: say of which config with --random-of')
+                raise ValueError(f'{source}: name its config with --random-of')
             config = untrained(load_config(model, args.cfg_options))
         elif name in words:
             raise ValueError(f'{source}: rename it, {name} is a row of its own')
         else:
             config = load_config(source, args.cfg_options)
-        rows.append(Row(args.work_dir / name, config))
-    names = [row.name for row in rows]
-    for name in names:
-        if names.count(name) > 1:
+        if any(row.name == name for row in rows):
             raise ValueError(f'two rows are called {name}: rename one of the configs')
+        rows.append(Row(args.work_dir / name, config))
     return rows
-
-
-def table_of(rows: list[Row], args: argparse.Namespace) -> list[dict]:
-    """Summary of the rows asked for, then of all others in the work directory."""
-    asked = {row.name for row in rows}
-    summary = summarise(rows, args.seeds)
-    others = [row for row in find_rows(args.work_dir) if row.name not in asked]
-    return summary + summarise(others, [])
 
 
 def work(runs: list[Run]) -> list[str]:
@@ -103,14 +93,13 @@ def work(runs: list[Run]) -> list[str]:
     for number, run in enumerate(runs, 1):
         if run.result():
             continue
-        left = time_left(runs)
-        print(f'[{number}/{len(runs)}] {run}{left}', flush=True)
+        print(f'[{number}/{len(runs)}] {run}{time_left(runs)}', flush=True)
         try:
             with run.locked() as lock:
                 if run.result() is None:
                     complete(run, trainer, lock)
         except Locked as error:
-            print(f'    {error}; left to it', flush=True)
+            print(f'    {error}; skipped', flush=True)
         except RunFailed as error:
             print(f'    error: {error}', file=sys.stderr, flush=True)
             failures.append(str(error))
@@ -126,32 +115,24 @@ def time_left(runs: list[Run]) -> str:
     for run in runs:
         if run.row.is_trained and not run.result():
             alike = [done for done in finished if done.row == run.row] or finished
-            expected = statistics.fmean(training_of(done)['seconds'] for done in alike)
-            left += max(0.0, expected - training_of(run)['seconds'])
+            expected = statistics.fmean(done.training()['seconds'] for done in alike)
+            left += max(0.0, expected - run.training()['seconds'])
     return f' (about {timedelta(seconds=round(left))} left for all runs)'
 
 
 def main() -> int:
     args = parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    failures = []
-    try:
-        rows = rows_of(args)
-        if not args.table:
-            for row in rows:
-                row.freeze()
-            # Seed by seed, so that an interrupted comparison has all rows.
-            runs = [
-                run for seed in args.seeds for row in rows for run in row.runs([seed])
-            ]
-            failures = work(list(dict.fromkeys(runs)))
-        summary = table_of(rows, args)
-    except (OSError, ValueError, KeyError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        return 130
+    rows, failures = rows_of(args), []
+    if not args.table:
+        for row in rows:
+            row.freeze()
+        # Seed by seed, so that an interrupted comparison has all rows.
+        runs = [run for seed in args.seeds for row in rows for run in row.runs([seed])]
+        failures = work(list(dict.fromkeys(runs)))
+    names = {row.name for row in rows}
+    others = [row for row in find_rows(args.work_dir) if row.name not in names]
+    summary = summarize(rows, args.seeds) + summarize(others, [])
     print(markdown(summary))
     if not args.table:
         write_text(args.work_dir / 'results.json', json.dumps(summary, indent=2))
@@ -162,4 +143,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())

@@ -1,4 +1,4 @@
-"""Probe frozen features, on drawn people that nothing was trained on or on yours.
+"""Probe frozen features, on drawn people or on yours.
 
 python tools/probe.py work_dirs/saip
 python tools/probe.py backbone.pth
@@ -7,29 +7,21 @@ python tools/probe.py histogram
 python tools/probe.py backbone.pth --market1501 data/Market-1501-v15.09.15
 python tools/probe.py backbone.pth --coco data/coco/val2017 data/coco/keypoints.json
 
-What can be probed: a training checkpoint or a work directory (its teacher), an exported
-backbone, the random initialisation of a config, and three baselines without a network.
-Nothing is trained but linear maps, in closed form. Where data sets of your own are
-named, drawn people are probed only with --drawn.
+Probes a training checkpoint or a work directory (its teacher), an exported backbone,
+the random initialization of a config, or a baseline without a network. Only linear maps
+are fitted, in closed form. No model was trained on the drawn people. If data sets of
+your own are named, drawn people are probed only with --drawn.
 """
 
 import argparse
 import json
 import os
-import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from saip_mm.evaluation import (
-    Subject,
-    load_subject,
-    probe_coco,
-    probe_market1501,
-    run_probes,
-)
+from saip_mm import evaluation
+from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, write_text
 
 
@@ -39,18 +31,18 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         'source',
-        help='a checkpoint, a work directory, random, mean-colour, histogram or pixels',
+        help='a checkpoint, a work directory, random, mean-color, histogram or pixels',
     )
     parser.add_argument(
         '--config',
         type=Path,
-        help='of the training (default: the one that the checkpoint holds, read as '
-        'data); its image size is that of a baseline',
+        help='of the training (default: the one in the checkpoint, read as data); '
+        'baselines take its image size',
     )
     parser.add_argument(
         '--market1501',
         metavar='DIR',
-        help='re-identify real people instead: query/ and bounding_box_test/ in DIR',
+        help='re-identify the people in DIR/query and DIR/bounding_box_test instead',
     )
     parser.add_argument(
         '--coco',
@@ -58,54 +50,42 @@ def parse_args() -> argparse.Namespace:
         metavar=('IMAGES', 'ANN'),
         help='find keypoints in photographs with COCO-style annotations instead',
     )
-    parser.add_argument(
-        '--drawn', action='store_true', help='probe drawn people as well'
-    )
+    parser.add_argument('--drawn', action='store_true', help='probe drawn people too')
     parser.add_argument('--out', type=Path, help='JSON file for the scores')
     parser.add_argument(
         '--device', choices=['cpu', 'cuda'], help='default: a GPU if there is one'
     )
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: there is no GPU that PyTorch could use')
+        parser.error('--device cuda: PyTorch finds no GPU')
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
 
 
-def chosen_probes(args: argparse.Namespace) -> list[Callable[[Subject], dict]]:
-    """What is to be probed: the data sets that are named, or else drawn people."""
-    probes = []
-    if args.market1501:
-        probes.append(partial(probe_market1501, folder=args.market1501))
-    if args.coco:
-        img_dir, ann_file = args.coco
-        probes.append(partial(probe_coco, img_dir=img_dir, ann_file=ann_file))
-    if args.drawn or not probes:
-        probes.append(run_probes)
-    return probes
-
-
-def main() -> int:
+def main() -> None:
     args = parse_args()
-    try:
-        if args.out:
-            check_writable(args.out)
-        subject = load_subject(args.source, args.config, args.device)
-        scores = {}
-        for probe in chosen_probes(args):
-            found = probe(subject)
-            for name, score in found.items():
-                print(f'{name:28}{score:8.4f}', flush=True)
-            scores |= found
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    if args.out:
+        check_writable(args.out)
+    subject = evaluation.load_subject(args.source, args.config, args.device)
+    scores = {}
+
+    def report(found: dict[str, float]) -> None:
+        for name, score in found.items():
+            print(f'{name:28}{score:8.4f}', flush=True)
+        scores.update(found)
+
+    if args.market1501:
+        report(evaluation.probe_market1501(subject, args.market1501))
+    if args.coco:
+        report(evaluation.probe_coco(subject, *args.coco))
+    if args.drawn or not (args.market1501 or args.coco):
+        report(evaluation.run_probes(subject))
     if args.out:
         write_text(args.out, json.dumps(scores, indent=2) + '\n')
-    return 0
 
 
 if __name__ == '__main__':
     # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    sys.exit(main())
+    with one_line_errors():
+        main()

@@ -1,9 +1,8 @@
 """Frozen probes: what features can be read for, without training the network."""
 
-from .data import ProbeSizes
+from .drawn import ProbeSizes, run_probes
 from .folders import probe_coco, probe_market1501
 from .hook import ProbeHook
-from .run import run_probes
 from .subject import Subject, load_subject, teacher_of
 
 __all__ = [

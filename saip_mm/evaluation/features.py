@@ -1,4 +1,4 @@
-"""Features of images: of a backbone, or without any network."""
+"""Features of images: of a backbone, or of baselines without a network."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -13,7 +13,7 @@ from ..data.views import Size
 from ..models import SAIPViT
 
 BATCH = 64
-COLOUR_BINS = 4  # per colour
+BINS = 4  # of the histogram, per color
 PIXELS = (8, 4)  # (h, w)
 
 
@@ -23,35 +23,34 @@ class Embedded(NamedTuple):
     image: Tensor
     """[N, D]"""
     patches: Tensor | None
-    """[N, C, h, w]; None if not asked for."""
+    """[N, C, h, w]; None if not requested."""
 
 
 class Features(Protocol):
     """What is probed. Images are compared by the cosine of their features.
 
-    For the baselines below the cosine was compared with the Euclidean distance, with
-    and without centring, on drawn people, and what served them best was taken.
+    For the baselines, the cosine was compared with the Euclidean distance, with and
+    without centering, on drawn people; each uses what served it best.
     """
 
     size: Size
-    """(h, w) in pixels of the images that it takes."""
+    """(h, w) of input images in pixels."""
     has_patches: bool
-    """Whether it has features of patches."""
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
-        """Features of RGB images, uint8 [B, 3, h, w]."""
+        """Embed RGB images, uint8 [B, 3, h, w]."""
 
 
 class BackboneFeatures:
     """Features of a backbone.
 
-    Of an image: its token after the last block and the final norm. Of a patch: its
-    token half-way and its token at the end, one after the other.
+    The feature of an image is its token after the last block and the final norm; that
+    of a patch concatenates its middle token and its last one.
 
     Args:
         backbone: A :class:`~saip_mm.models.saip_vit.SAIPViT`.
-        mean: Per colour, in 0–255, as the backbone was trained with.
-        std: Likewise.
+        mean: [3] of RGB colors in 0–255 that the backbone was trained with.
+        std: [3]
     """
 
     has_patches = True
@@ -66,8 +65,8 @@ class BackboneFeatures:
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
         images = (images.to(self.mean) - self.mean) / self.std
         tokens = []
-        # The last block's tokens are caught on their way: `encode` drops all but one,
-        # and `forward` would compute everything again.
+        # `encode` returns one token of the last block, and `forward` would compute
+        # everything again.
         block = self.backbone.layers[-1]
         handle = block.register_forward_hook(lambda *call: tokens.append(call[-1]))
         try:
@@ -82,55 +81,54 @@ class BackboneFeatures:
 
 
 class BaselineFeatures:
-    """Features of images without a network.
+    """Features without a network.
 
     Args:
         name: One of ``BASELINES``.
-        size: (h, w) of the images.
+        size: (h, w) of the images in pixels.
     """
 
     has_patches = False
 
     def __init__(self, name: str, size: Size) -> None:
-        self.describe = BASELINES[name]
+        self.function = BASELINES[name]
         self.size = size
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
-        return Embedded(self.describe(images.float()), None)
+        return Embedded(self.function(images.float()), None)
 
 
-def mean_colour(images: Tensor) -> Tensor:
+def mean_color(images: Tensor) -> Tensor:
     """Mean red, green and blue [B, 3]; their cosine does not depend on exposure."""
     return images.mean(dim=(2, 3))
 
 
-def colour_histogram(images: Tensor) -> Tensor:
+def color_histogram(images: Tensor) -> Tensor:
     """Joint histogram of red, green and blue with 4×4×4 bins [B, 64].
 
     Square roots of the shares of pixels, so that the cosine of two is the Bhattacharyya
     coefficient of their histograms.
     """
-    bins = images.flatten(2).long() * COLOUR_BINS // 256
-    places = bins.new_tensor([COLOUR_BINS**2, COLOUR_BINS, 1]).view(3, 1)
-    joint = (bins * places).sum(dim=1)
-    counts = images.new_zeros(len(images), COLOUR_BINS**3)
+    bins = images.flatten(2).long() * BINS // 256
+    joint = (bins * bins.new_tensor([BINS**2, BINS, 1]).view(3, 1)).sum(dim=1)
+    counts = images.new_zeros(len(images), BINS**3)
     counts.scatter_add_(1, joint, torch.ones_like(joint, dtype=counts.dtype))
     return (counts / joint.shape[1]).sqrt()
 
 
-def shrunk_pixels(images: Tensor) -> Tensor:
-    """The image shrunk to 8×4 pixels by averaging, less its mean [B, 96].
+def small_pixels(images: Tensor) -> Tensor:
+    """The image averaged down to 8×4 pixels, minus its mean [B, 96].
 
-    The cosine of two is the correlation of their values.
+    The cosine of two is their correlation.
     """
     small = interpolate(images, PIXELS, mode='area').flatten(1)
     return small - small.mean(dim=1, keepdim=True)
 
 
 BASELINES = {
-    'mean-colour': mean_colour,
-    'histogram': colour_histogram,
-    'pixels': shrunk_pixels,
+    'mean-color': mean_color,
+    'histogram': color_histogram,
+    'pixels': small_pixels,
 }
 
 
@@ -141,13 +139,13 @@ def embed(
     patches: bool = False,
     device: torch.device | str = 'cpu',
 ) -> Embedded:
-    """Features of any number of images, kept on the CPU.
+    """Embed any number of images; results are on the CPU.
 
     Args:
-        features: Of what.
+        features: What to compute.
         images: RGB, uint8 [h, w, 3] of ``features.size``.
         patches: Whether to keep features of patches as well.
-        device: Where ``features`` works.
+        device: Where to compute ``features``.
     """
     images = iter(images)
     parts = []

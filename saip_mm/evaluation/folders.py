@@ -39,14 +39,14 @@ def probe_market1501(subject: Subject, folder: str | Path) -> dict[str, float]:
     Args:
         subject: What is probed.
         folder: With ``query`` and ``bounding_box_test``, in which names say identity
-            and camera: ``0002_c1s1_000451_03.jpg``. Identity -1 is ignored, 0000 is
-            nobody's.
+            and camera: ``0002_c1s1_000451_03.jpg``. Identity -1 is ignored, 0000 is a
+            distractor.
 
     Raises:
         OSError: If a folder has no images, or an image cannot be read.
-        ValueError: If a name says no identity, or no query has anything to find.
+        ValueError: If a name has no identity, or no query has a match.
     """
-    # All names are looked at first: embedding the images takes minutes.
+    # All names are checked first: embedding the images takes minutes.
     listed = [_list_sightings(folder, name) for name in MARKET_FOLDERS]
     query, gallery = (_sightings(subject, each) for each in listed)
     try:
@@ -71,8 +71,8 @@ def probe_coco(
 ) -> dict[str, float]:
     """Keypoints of people in photographs with COCO-style annotations.
 
-    Every second photograph, by name, is one to fit to, the others are tested; of each
-    half the first ``MAX_PEOPLE`` people count.
+    Every second photograph, by name, is used for fitting, the others for testing; at
+    most ``MAX_PEOPLE`` people of each half are used.
 
     Args:
         subject: What is probed, with features of patches.
@@ -111,8 +111,8 @@ def probe_coco(
             f'and to test, {MIN_PEOPLE} each are the least'
         )
     print_log(
-        f'coco: {min(len(halves[1]), MAX_PEOPLE)} people are tested, on '
-        f'{min(len(halves[0]), MAX_PEOPLE)} others features are fitted',
+        f'coco: {min(len(halves[1]), MAX_PEOPLE)} people to test on, '
+        f'{min(len(halves[0]), MAX_PEOPLE)} others to fit to',
         logger='current',
     )
     train, test = (_crops(subject, str(img_dir), each[:MAX_PEOPLE]) for each in halves)
@@ -191,7 +191,7 @@ def _crops(
 def _square_up(
     photograph: np.ndarray, person: PersonBox, size: Size
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """A person's crop, padded with grey to the aspect of ``size`` and resized to it.
+    """A person's crop, padded with gray to the aspect of ``size`` and resized to it.
 
     Returns:
         uint8 [*size, 3]; (x, y) in the photograph of its corner; and its magnification.

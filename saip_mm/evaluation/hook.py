@@ -8,22 +8,20 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from .data import ProbeSizes
-from .run import run_probes
+from .drawn import ProbeSizes, run_probes
 from .subject import teacher_of
 
 
 @HOOKS.register_module()
 class ProbeHook(Hook):
-    """Probes the teacher before training, every so many epochs, and at the end.
+    """Probes the teacher on drawn people: before training, regularly, and at the end.
 
-    The people are drawn, whatever the training images are. Scores are logged and go to
-    the visualizer as ``probe/…``. Training is the same to the bit with and without this
-    hook; a probe that fails is a warning, no more.
+    Scores are logged and sent to the visualizer as ``probe/…``. They do not change the
+    training in any bit, and a probe that fails is a warning.
 
     Args:
-        interval: In epochs; 0 for no probes at all.
-        sizes: Numbers of people other than those of :class:`ProbeSizes`.
+        interval: In epochs; 0 disables probes.
+        sizes: Numbers of people that differ from :class:`ProbeSizes`.
     """
 
     priority = 'LOWEST'  # after the checkpoint of the epoch is saved
@@ -46,23 +44,22 @@ class ProbeHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         last = self.interval and self.is_last_train_epoch(runner)
         if last or self.every_n_epochs(runner, self.interval):
-            runner.logger.info(f'probing the teacher after {runner.iter} steps')
             self.probe(runner)
 
     @master_only
     def probe(self, runner: Runner) -> None:
-        """Probe now, whatever happens."""
+        """Probe now, and never fail."""
+        runner.logger.info(f'probing the teacher after {runner.iter} steps')
         began = time.monotonic()
         try:
             if self.subject is None:
                 wrapped = is_model_wrapper(runner.model)
                 model = runner.model.module if wrapped else runner.model
-                dataset = runner.cfg.train_dataloader.dataset
-                self.subject = teacher_of(model, dataset)
+                self.subject = teacher_of(model, runner.cfg.train_dataloader.dataset)
             scores = run_probes(self.subject, self.sizes)
         except Exception as error:  # a week of training is worth more
             runner.logger.warning(
-                f'the probes failed after {runner.iter} steps, and training goes on: '
+                f'the probes failed after {runner.iter} steps; training continues: '
                 f'{type(error).__name__}: {error}'
             )
             return

@@ -1,19 +1,61 @@
 """What a linear map reads from features: attributes, parts, keypoints."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
-from torch.nn.functional import (
-    adaptive_avg_pool2d,
-    interpolate,
-    one_hot,
-    pad,
-)
-
-from .ridge import fit_ridge
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, one_hot, pad
 
 PCK_RADIUS = 0.1  # of the longer side of a person's box
 HEATMAP_SIGMA = 1.0  # in patches
 CHUNK = 32  # images at a time in full resolution
+STRENGTH = 1e-2  # of ridge regression
+
+
+class LinearMap(NamedTuple):
+    """Standardize, multiply, add."""
+
+    mean: Tensor
+    """[D] of the training design."""
+    scale: Tensor
+    """[D], its standard deviations."""
+    weight: Tensor
+    """[D, T]"""
+    bias: Tensor
+    """[T]"""
+
+    def __call__(self, design: Tensor) -> Tensor:
+        """[N, D] → [N, T], in double precision."""
+        return (design.double() - self.mean) / self.scale @ self.weight + self.bias
+
+
+def fit_ridge(design: Tensor, targets: Tensor, strength: float = STRENGTH) -> LinearMap:
+    """Fit targets linearly to standardized features.
+
+    Minimises the mean over the rows of the squared error, plus ``strength`` times the
+    squared length of the weights; the bias is free. With features of variance 1 one
+    strength suits any network and any number of rows.
+
+    Args:
+        design: [N, D] features; constant ones have no effect.
+        targets: [N, T].
+        strength: Above 0.
+
+    Raises:
+        ValueError: If a feature is not finite.
+    """
+    if not design.isfinite().all():
+        raise ValueError('features are not finite: the network cannot be used')
+    design, targets = design.double(), targets.double()
+    mean, bias = design.mean(dim=0), targets.mean(dim=0)
+    scale = design.std(dim=0, correction=0)
+    scale = scale.where(scale > 1e-9 * (1 + mean.abs()), 1)
+    design = (design - mean).div_(scale)
+    gram = design.T @ design / len(design)
+    gram.diagonal().add_(strength)
+    moment = design.T @ (targets - bias) / len(design)
+    weight = torch.linalg.solve(gram, moment, left=True)
+    return LinearMap(mean, scale, weight, bias)
 
 
 def attribute_accuracy(
@@ -21,9 +63,9 @@ def attribute_accuracy(
 ) -> float:
     """Mean accuracy mA: the mean over attributes of (TPR + TNR) / 2.
 
-    An attribute is said to be there where its score is beyond the middle between the
-    mean scores of the training images with and without it, so that rare ones are not
-    simply denied. Attributes that all or none of the images have are left out.
+    An attribute is predicted where its score exceeds the midpoint between the mean
+    scores of training images with and without it, so that rare ones are not ignored.
+    Attributes that all or none of the images have are excluded.
 
     Args:
         train, test: [N, D] and [M, D] features of images.
@@ -40,8 +82,8 @@ def attribute_accuracy(
     fitted = fit_ridge(train, train_labels)
     scores = fitted(train)
     threshold = (_mean(scores, train_labels) + _mean(scores, ~train_labels)) / 2
-    said = fitted(test) > threshold
-    accuracy = _mean(said, test_labels) + _mean(~said, ~test_labels)
+    predicted = fitted(test) > threshold
+    accuracy = _mean(predicted, test_labels) + _mean(~predicted, ~test_labels)
     return (accuracy / 2).mean().item()
 
 
@@ -49,7 +91,7 @@ def part_iou(train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tenso
     """Mean IoU of parts over the pixels of the test images.
 
     Fitted to the share of every label in each patch; scores are enlarged bilinearly.
-    Labels that no test image has are left out.
+    Labels that no test image has are excluded.
 
     Args:
         train, test: [N, C, h, w] and [M, C, h, w] features of patches.
@@ -61,14 +103,18 @@ def part_iou(train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tenso
         for parts in train_parts.split(CHUNK)
     ]
     fitted = fit_ridge(_rows(train), _rows(torch.cat(shares)))
-    confusion = torch.zeros(count, count, dtype=torch.long)  # [true, said]
+    confusion = torch.zeros(count, count, dtype=torch.long)  # [true, predicted]
     for maps, parts in zip(test.split(CHUNK), test_parts.split(CHUNK), strict=True):
         scores = _maps(fitted(_rows(maps)), maps).float()
         scores = interpolate(scores, parts.shape[1:], mode='bilinear')
         pairs = parts.long() * count + scores.argmax(dim=1)
         confusion += pairs.flatten().bincount(minlength=count**2).view(count, count)
-    true, said, both = confusion.sum(1), confusion.sum(0), confusion.diagonal()
-    iou = both / (true + said - both)
+    true, predicted, both = (
+        confusion.sum(1),
+        confusion.sum(0),
+        confusion.diagonal(),
+    )
+    iou = both / (true + predicted - both)
     return iou[true > 0].mean().item()
 
 
@@ -80,9 +126,9 @@ def keypoint_pck(
     boxes: Tensor,
     size: tuple[int, int],
 ) -> float:
-    """Share of labelled keypoints found within ``PCK_RADIUS``.
+    """Share of labeled keypoints found within ``PCK_RADIUS``.
 
-    Fitted to a Gaussian around every labelled keypoint, sampled at the patches; a
+    Fitted to a Gaussian around every labeled keypoint, sampled at the patches; a
     keypoint is placed at the centroid of the 3×3 patches around the highest score.
 
     Args:
@@ -92,18 +138,18 @@ def keypoint_pck(
         size: (H, W) of the images in pixels.
 
     Raises:
-        ValueError: If no keypoint of the test images is labelled.
+        ValueError: If no keypoint of the test images is labeled.
     """
     grid = train.shape[2:]
     patch = torch.tensor([size[1] / grid[1], size[0] / grid[0]])  # (x, y)
     fitted = fit_ridge(_rows(train), _rows(_heatmaps(train_keypoints, grid, patch)))
     found = _peaks(_maps(fitted(_rows(test)), test)) * patch
-    labelled = test_keypoints[..., 2] > 0
-    if not labelled.any():
-        raise ValueError('no keypoint of the test images is labelled')
+    labeled = test_keypoints[..., 2] > 0
+    if not labeled.any():
+        raise ValueError('no keypoint of the test images is labeled')
     distance = (found - test_keypoints[..., :2]).norm(dim=-1)
     longer = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1, keepdim=True)
-    return (distance <= PCK_RADIUS * longer)[labelled].double().mean().item()
+    return (distance <= PCK_RADIUS * longer)[labeled].double().mean().item()
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
@@ -128,7 +174,7 @@ def _indicators(labels: Tensor, count: int) -> Tensor:
 
 
 def _heatmaps(keypoints: Tensor, grid: tuple[int, int], patch: Tensor) -> Tensor:
-    """Gaussians [N, K, h, w] around keypoints [N, K, 3]; zero for unlabelled ones."""
+    """Gaussians [N, K, h, w] around keypoints [N, K, 3]; zero for unlabeled ones."""
     x, y = (keypoints[..., :2] / patch - 0.5).unbind(-1)
     rows, columns = (torch.arange(side) for side in grid)
     squared = (rows[:, None] - y[..., None, None]) ** 2
@@ -140,7 +186,7 @@ def _heatmaps(keypoints: Tensor, grid: tuple[int, int], patch: Tensor) -> Tensor
 def _peaks(scores: Tensor) -> Tensor:
     """Centroids [N, K, 2] (x, y) in patches of the 3×3 around each map's maximum.
 
-    Coordinates count from the edge of the image: the first patch's centre is at 0.5.
+    Coordinates count from the edge of the image: the first patch's center is at 0.5.
     Negative scores weigh nothing.
     """
     width = scores.shape[-1]

@@ -1,4 +1,4 @@
-"""Rows of a comparison, and where their runs and results are kept."""
+"""Rows of a comparison, and the folders of their runs."""
 
 import fcntl
 import hashlib
@@ -13,29 +13,27 @@ from mmengine.config import Config
 
 from ..checkpoints.kept_config import parse_config
 from ..files import write_text
+from .features import BASELINES
+from .subject import RANDOM
 
-RANDOM = 'random'
-# Features without a network; of a config they need the size of the images.
-BASELINES = ('mean-colour', 'histogram', 'pixels')
-# What of a config matters to rows that are not trained.
-UNTRAINED = ('custom_imports', 'default_scope', 'model')
+# What of a config matters to rows without training.
+_UNTRAINED = ('custom_imports', 'default_scope', 'model')
 
 
 class Locked(RuntimeError):
-    """Another process is at work on a run."""
+    """Another process is working on a run."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: a config, its initialisation, or a baseline.
+    """A config, its initialization, or a baseline.
 
-    The folder of a row holds its config as it was resolved when its first run began,
-    and a folder per seed. All runs of a row take that copy, so that an edit in between
-    cannot mix two experiments.
+    The folder of a row holds its resolved config and a folder per seed. All runs of a
+    row use that copy, so that an edit in between cannot mix two experiments.
 
     Attributes:
-        folder: Where it is kept; its name is the name of the row.
-        config: The resolved config, whose seed has no effect.
+        folder: Its name is the name of the row.
+        config: The resolved config; its seed has no effect.
     """
 
     folder: Path
@@ -54,37 +52,36 @@ class Row:
         return self.name not in (RANDOM, *BASELINES)
 
     def runs(self, seeds: list[int]) -> list['Run']:
-        """A run per seed; a baseline has a single one, as nothing in it is random."""
-        if self.name in BASELINES:
-            return [Run(self, None)]
-        return [Run(self, seed) for seed in seeds]
+        """One run per seed; a baseline has a single one, as nothing in it is random."""
+        return [
+            Run(self, seed) for seed in ([None] if self.name in BASELINES else seeds)
+        ]
+
+    def saved_seeds(self) -> set[int]:
+        """Seeds that have a folder."""
+        names = (path.name.removeprefix('seed') for path in self.folder.glob('seed*'))
+        return {int(name) for name in names if name.isdecimal()}
 
     def freeze(self) -> None:
-        """Keep the config, or compare it with the one that is kept.
+        """Save the config, or compare it with the saved one.
 
         Raises:
-            ValueError: If the row was begun with another config.
+            ValueError: If the row was started with another config.
         """
         if not self.config_file.exists():
             write_text(self.config_file, self.config.pretty_text)
-        kept = read_kept(self.config_file)
-        if digest(kept) != digest(self.config):
+        saved = _read_config(self.config_file)
+        if digest(saved) != digest(self.config):
             raise ValueError(
-                f'{self.folder} was begun with another config; since then changed: '
-                f'{_differences(kept.to_dict(), self.config.to_dict())}. Its results '
-                'would not belong together: choose another --work-dir, or move the '
-                'folder away'
+                f'{self.folder} was started with another config; since then changed: '
+                f'{_differences(saved.to_dict(), self.config.to_dict())}. Choose '
+                'another --work-dir, or move the folder away'
             )
 
 
 @dataclass(frozen=True)
 class Run:
-    """One seed of a row.
-
-    Attributes:
-        row: The row that it belongs to.
-        seed: Seed of everything random; None where nothing is.
-    """
+    """A row with one seed; None where nothing is random."""
 
     row: Row
     seed: int | None
@@ -118,21 +115,27 @@ class Run:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f'{self.result_file} is not a result ({type(error).__name__}: '
-                f'{error}): delete it, and the run is probed again'
+                f'{error}): delete it to probe again'
             ) from error
         if made_with != digest(self.row.config):
             raise ValueError(
-                f'{self.result_file} was made with another config than that of the '
-                f'row {self.row.name}: choose another --work-dir, or move it away'
+                f'{self.result_file} was made with a config other than that of the row '
+                f'{self.row.name}: choose another --work-dir, or move it away'
             )
         return result
 
+    def training(self) -> dict:
+        """``seconds`` of training so far, start-up included; is it ``finished``?"""
+        file = self.folder / 'training.json'
+        if not file.exists():
+            return dict(seconds=0.0, finished=False)
+        return json.loads(file.read_text())
+
     @contextmanager
     def locked(self) -> Iterator[IO]:
-        """Keep other processes off this run; gives the open file that holds the lock.
+        """Keep other processes off this run; yields the open file that holds the lock.
 
-        The lock ends with the last process that has the file open, so a trainer that
-        inherits it and outlives its parent keeps it.
+        A trainer that inherits the file keeps the lock if it outlives its parent.
 
         Raises:
             Locked: If another process has it.
@@ -142,42 +145,31 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Locked(f'{self}: another process is at work on it') from None
+                raise Locked(f'{self}: another process is working on it') from None
             yield file
 
 
 def find_rows(work_dir: Path) -> list[Row]:
     """All rows of a work directory, by name."""
     configs = sorted(work_dir.glob('*/config.py'))
-    return [Row(config.parent, read_kept(config)) for config in configs]
-
-
-def read_kept(file: Path) -> Config:
-    """The config of a row, read as data.
-
-    Raises:
-        ValueError: If there is more in it than plain values.
-    """
-    return parse_config(file.read_text(encoding='utf-8'), str(file))
+    return [Row(config.parent, _read_config(config)) for config in configs]
 
 
 def untrained(config: Config) -> Config:
-    """What of a config matters to the rows that are not trained."""
-    kept = {key: config[key] for key in UNTRAINED if key in config}
+    """What of a config matters to rows without training."""
+    kept = {key: config[key] for key in _UNTRAINED if key in config}
     dataset = config.train_dataloader.dataset
     return Config(dict(kept, train_dataloader=dict(dataset=dataset)))
 
 
-def seeds_of(row: Row) -> list[int]:
-    """The seeds that a row's folder has runs of."""
-    names = (path.name.removeprefix('seed') for path in row.folder.glob('seed*'))
-    return sorted(int(name) for name in names if name.isdecimal())
-
-
 def digest(config: Config) -> str:
-    """SHA-256 of a config's settings, whatever their order and its comments."""
+    """SHA-256 of a config's settings, regardless of their order and of comments."""
     text = json.dumps(config.to_dict(), sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_config(file: Path) -> Config:
+    return parse_config(file.read_text(encoding='utf-8'), str(file))
 
 
 def _differences(before: dict, after: dict, limit: int = 4) -> str:

@@ -3,9 +3,9 @@
 import statistics
 from collections.abc import Iterable
 
-from .rows import Row, seeds_of
+from .rows import Row
 
-# Columns in this order; probes that are not named here follow by name.
+# First columns; other probes follow by name.
 PROBES = (
     'reid/mAP',
     'reid/rank1',
@@ -22,12 +22,12 @@ PROBES = (
 ABSENT = '–'
 
 
-def summarise(rows: Iterable[Row], seeds: list[int]) -> list[dict]:
-    """What is known of every row so far.
+def summarize(rows: Iterable[Row], seeds: list[int]) -> list[dict]:
+    """Results of every row so far.
 
     Args:
-        rows: Rows, in the order of the table.
-        seeds: Seeds that are wanted of each; those that have a folder count as well.
+        rows: In the order of the table.
+        seeds: Requested of each; those that have a folder count as well.
 
     Returns:
         A dict per row: ``row``, ``n`` results ``of`` so many runs, and for
@@ -36,30 +36,30 @@ def summarise(rows: Iterable[Row], seeds: list[int]) -> list[dict]:
     """
     summary = []
     for row in rows:
-        runs = row.runs(sorted({*seeds, *seeds_of(row)}))
+        runs = row.runs(sorted({*seeds, *row.saved_seeds()}))
         results = [result for run in runs if (result := run.result())]
         names = {name for result in results for name in result['probes']}
+        probes = {
+            name: _statistics(r['probes'][name] for r in results if name in r['probes'])
+            for name in sorted(names, key=_order)
+        }
         summary.append(
             dict(
                 row=row.name,
                 n=len(results),
                 of=len(runs),
                 revisions=sorted({str(r['environment']['revision']) for r in results}),
-                images_seen=statistic([r['images_seen'] for r in results]),
-                minutes=statistic([r['seconds'] / 60 for r in results]),
-                probes={
-                    name: statistic(
-                        [r['probes'][name] for r in results if name in r['probes']]
-                    )
-                    for name in sorted(names, key=_order)
-                },
+                images_seen=_statistics(r['images_seen'] for r in results),
+                minutes=_statistics(r['seconds'] / 60 for r in results),
+                probes=probes,
             )
         )
     return summary
 
 
-def statistic(values: list[float]) -> dict | None:
+def _statistics(values: Iterable[float]) -> dict | None:
     """Mean and standard deviation (n - 1 in the denominator) of some values."""
+    values = list(values)
     if not values:
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
@@ -67,38 +67,31 @@ def statistic(values: list[float]) -> dict | None:
 
 
 def markdown(summary: list[dict]) -> str:
-    """The summary as a Markdown table; what is not there yet is a dash."""
+    """The summary as a Markdown table; missing values are dashes."""
     probes = sorted({name for row in summary for name in row['probes']}, key=_order)
     header = ['row', 'n', *probes, 'images seen', 'minutes']
-    lines = [
-        [
-            row['row'],
-            f'{row["n"]}' if row['n'] == row['of'] else f'{row["n"]} of {row["of"]}',
-            *(_cell(row['probes'].get(name), row['n']) for name in probes),
-            ABSENT if not row['n'] else f'{row["images_seen"]["mean"]:,.0f}',
-            ABSENT if not row['n'] else f'{row["minutes"]["mean"]:.1f}',
-        ]
-        for row in summary
-    ]
-    rule = ['---', *(['---:'] * (len(header) - 1))]
-    table = '\n'.join(f'| {" | ".join(cells)} |' for cells in [header, rule, *lines])
-    return f'{table}\n\nMean ± standard deviation over n seeds.{_note(summary)}\n'
+    lines = [header, ['---', *(['---:'] * (len(header) - 1))]]
+    for row in summary:
+        n = row['n']
+        cells = [_cell(row['probes'].get(name), n) for name in probes]
+        seen = f'{row["images_seen"]["mean"]:,.0f}' if n else ABSENT
+        minutes = f'{row["minutes"]["mean"]:.1f}' if n else ABSENT
+        of = '' if n == row['of'] else f' of {row["of"]}'
+        lines.append([row['row'], f'{n}{of}', *cells, seen, minutes])
+    table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+    revisions = sorted({revision for row in summary for revision in row['revisions']})
+    note = ''
+    if len(revisions) > 1:
+        note = f' Made with several revisions of the code: {", ".join(revisions)}.'
+    return f'{table}\n\nMean ± standard deviation over n seeds.{note}\n'
 
 
 def _cell(found: dict | None, n: int) -> str:
     if found is None:
         return ABSENT
     std = '' if found['std'] is None else f' ± {found["std"]:.3f}'
-    return f'{found["mean"]:.3f}{std}' + (
-        f' (n={found["n"]})' if found['n'] < n else ''
-    )
-
-
-def _note(summary: list[dict]) -> str:
-    revisions = sorted({revision for row in summary for revision in row['revisions']})
-    if len(revisions) < 2:
-        return ''
-    return f' Not all of one revision of the code: {", ".join(revisions)}.'
+    fewer = f' (n={found["n"]})' if found['n'] < n else ''
+    return f'{found["mean"]:.3f}{std}{fewer}'
 
 
 def _order(name: str) -> tuple:

@@ -9,10 +9,10 @@ from mmpretrain.registry import MODELS
 from saip_mm.evaluation.features import (
     BackboneFeatures,
     BaselineFeatures,
-    colour_histogram,
+    color_histogram,
     embed,
-    mean_colour,
-    shrunk_pixels,
+    mean_color,
+    small_pixels,
 )
 
 
@@ -26,31 +26,31 @@ def batch(images):
 
 
 def test_histogram_is_numpys(images):
-    for image, roots in zip(images, colour_histogram(batch(images)), strict=True):
+    for image, roots in zip(images, color_histogram(batch(images)), strict=True):
         counts, _ = np.histogramdd(image.reshape(-1, 3), bins=4, range=[(0, 256)] * 3)
         np.testing.assert_allclose(roots.numpy() ** 2, counts.ravel() / 2048, atol=1e-6)
 
 
 def test_pixels_are_opencvs(images):
-    for image, values in zip(images, shrunk_pixels(batch(images)), strict=True):
+    for image, values in zip(images, small_pixels(batch(images)), strict=True):
         small = cv2.resize(image.astype(float), (4, 8), interpolation=cv2.INTER_AREA)
         expected = (small - small.mean()).transpose(2, 0, 1).ravel()
         np.testing.assert_allclose(values.numpy(), expected, atol=1e-3)
 
 
-def test_mean_colour_is_numpys(images):
+def test_mean_color_is_numpys(images):
     expected = images.mean(axis=(1, 2))
-    np.testing.assert_allclose(mean_colour(batch(images)).numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(mean_color(batch(images)).numpy(), expected, rtol=1e-6)
 
 
 def test_embedding_keeps_order_over_batches(images):
-    features = BaselineFeatures('mean-colour', (64, 32))
+    features = BaselineFeatures('mean-color', (64, 32))
     embedded = embed(features, iter(images))
     np.testing.assert_allclose(embedded.image, images.mean(axis=(1, 2)), rtol=1e-6)
     assert embedded.patches is None
 
 
-def test_a_backbone_gives_its_tokens_for_normalised_images(images):
+def test_a_backbone_gives_its_tokens_for_normalized_images(images):
     arch = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=48)
     vit = MODELS.build(dict(type='SAIPViT', arch=arch, img_size=(64, 32)))
     vit.init_weights()
@@ -59,9 +59,9 @@ def test_a_backbone_gives_its_tokens_for_normalised_images(images):
     assert features.size == (64, 32)
     embedded = embed(features, images, patches=True)
     assert embedded.patches.shape == (70, 48, 4, 2)
-    normalised = (batch(images[-1:]) - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    normalized = (batch(images[-1:]) - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     with torch.no_grad():
-        encoded, (last,) = vit.encode(normalised), vit(normalised)
+        encoded, (last,) = vit.encode(normalized), vit(normalized)
     expected = torch.cat([encoded.middle_map, last], dim=1)
     torch.testing.assert_close(embedded.image[-1:], encoded.image_token)
     torch.testing.assert_close(embedded.patches[-1:], expected)

@@ -12,12 +12,12 @@ from saip_mm.evaluation import Subject, probe_coco, probe_market1501
 from saip_mm.evaluation.features import BaselineFeatures, Embedded
 from saip_mm.evaluation.folders import _square_up
 
-COLOURS = Subject(BaselineFeatures('mean-colour', (64, 32)))
+COLORS = Subject(BaselineFeatures('mean-color', (64, 32)))
 
 
-def save(path, colour, size=(48, 24)):
+def save(path, color, size=(48, 24)):
     path.parent.mkdir(exist_ok=True, parents=True)
-    Image.new('RGB', size[::-1], colour).save(path)
+    Image.new('RGB', size[::-1], color).save(path)
 
 
 def test_market_names_say_who_is_who(tmp_path):
@@ -31,7 +31,7 @@ def test_market_names_say_who_is_who(tmp_path):
     save(gallery / '0002_c2s1_000001_01.png', (200, 20, 0))  # the second
     save(gallery / '0002_c3s1_000001_01.png', green)  # the last
     save(gallery / '0005_c2s1_000001_01.png', (200, 90, 0))  # the third
-    scores = probe_market1501(COLOURS, tmp_path)
+    scores = probe_market1501(COLORS, tmp_path)
     expected = {'market1501/mAP': (1 / 2 + 2 / 4) / 2, 'market1501/rank1': 0}
     assert scores == pytest.approx(expected)
 
@@ -39,24 +39,24 @@ def test_market_names_say_who_is_who(tmp_path):
 def test_market_folders_that_cannot_be_used(tmp_path):
     (tmp_path / 'query').mkdir()
     with pytest.raises(FileNotFoundError, match='query: no images in it'):
-        probe_market1501(COLOURS, tmp_path)
+        probe_market1501(COLORS, tmp_path)
     save(tmp_path / 'query/0002_c1s1_000451_03.png', (1, 2, 3))
     with pytest.raises(
         OSError, match='test: there is no such folder; .* has query and'
     ):
-        probe_market1501(COLOURS, tmp_path)
+        probe_market1501(COLORS, tmp_path)
     for name in ('me.png', 'you.png'):  # found before any image is read
         save(tmp_path / 'bounding_box_test' / name, (1, 2, 3))
     (tmp_path / 'query/0003_c1s1_000451_03.png').write_bytes(b'no image')
     with pytest.raises(ValueError, match=r'me.png: the name does not say.*and 1 more'):
-        probe_market1501(COLOURS, tmp_path)
+        probe_market1501(COLORS, tmp_path)
     for path in (tmp_path / 'query').glob('0003*'):
         path.unlink()
     for path in (tmp_path / 'bounding_box_test').iterdir():
         path.unlink()
     save(tmp_path / 'bounding_box_test/0003_c2s1_000451_03.png', (1, 2, 3))
     with pytest.raises(ValueError, match='none of 1 queries'):
-        probe_market1501(COLOURS, tmp_path)
+        probe_market1501(COLORS, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_probe_that_fails_is_a_warning(config, plain, tmp_path, monkeypatch):
     call('tools/train.py', config, '--work-dir', tmp_path)
     assert same_weights(tmp_path, plain)
     log = next(tmp_path.glob('*/*.log')).read_text()
-    assert 'the probes failed after 3 steps, and training goes on' in log
+    assert 'the probes failed after 3 steps; training continues' in log
     assert 'RuntimeError: no such luck' in log
 
 

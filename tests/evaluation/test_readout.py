@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 
 from saip_mm.evaluation import readout
-from saip_mm.evaluation.readout import attribute_accuracy, keypoint_pck, part_iou
+from saip_mm.evaluation.readout import (
+    attribute_accuracy,
+    fit_ridge,
+    keypoint_pck,
+    part_iou,
+)
 
 GRID, SIZE = (8, 4), (64, 32)
 
@@ -49,10 +56,10 @@ def test_parts_against_a_loop_over_labels(monkeypatch):
     scores = torch.randn(40, 5, *GRID, generator=rng(1))
     value = part_iou(scores[:1], train_parts, scores, parts)
     large = torch.nn.functional.interpolate(scores, SIZE, mode='bilinear')
-    said = large.argmax(1).numpy()
+    predicted = large.argmax(1).numpy()
     true = parts.numpy()
     ious = [
-        np.sum((said == k) & (true == k)) / np.sum((said == k) | (true == k))
+        np.sum((predicted == k) & (true == k)) / np.sum((predicted == k) | (true == k))
         for k in (0, 1, 2, 4)
     ]
     assert value == pytest.approx(np.mean(ious), abs=1e-6)
@@ -75,8 +82,8 @@ def test_keypoints_are_found_in_features_that_show_them():
     """Features: how far each patch is from each keypoint, mixed."""
     labels = keypoints(60)
     rows, columns = torch.meshgrid(*map(torch.arange, GRID), indexing='ij')
-    centres = torch.stack([columns * 8 + 4, rows * 8 + 4], dim=-1)  # x, y
-    offset = centres - labels[:, :, None, None, :2]
+    centers = torch.stack([columns * 8 + 4, rows * 8 + 4], dim=-1)  # x, y
+    offset = centers - labels[:, :, None, None, :2]
     near = torch.exp(-offset.square().sum(-1) / 100)
     maps = torch.einsum('ij,njhw->nihw', torch.randn(5, 5, generator=rng(1)), near)
     boxes = torch.tensor([[0.0, 0.0, 32.0, 64.0]]).expand(20, 4)
@@ -84,10 +91,10 @@ def test_keypoints_are_found_in_features_that_show_them():
     assert keypoint_pck(*halves, boxes, SIZE) > 0.95
     assert keypoint_pck(*halves, boxes * 0.1, SIZE) < 0.5
     hidden = labels[40:].clone()
-    hidden[:, 1:, :2] = 999  # wrong, but not labelled
+    hidden[:, 1:, :2] = 999  # wrong, but not labeled
     hidden[:, 1:, 2] = 0
     assert keypoint_pck(*halves[:3], hidden, boxes, SIZE) > 0.8
-    with pytest.raises(ValueError, match='no keypoint of the test images is labelled'):
+    with pytest.raises(ValueError, match='no keypoint of the test images is labeled'):
         keypoint_pck(*halves[:3], 0 * hidden, boxes, SIZE)
 
 
@@ -99,3 +106,27 @@ def test_peaks_are_centroids_of_nine_patches():
     scores[0, 2, 4, 2] = -0.5
     expected = [[1.5 + 1 / 3, 2.5], [3.5, 7.5 - 1 / 4], [2.5, 4.5]]
     torch.testing.assert_close(readout._peaks(scores)[0], torch.tensor(expected))
+
+
+@pytest.mark.parametrize('strength', [1e-4, 1e-2, 1.0])
+def test_ridge_agrees_with_scikit_learn(strength):
+    rng = torch.Generator().manual_seed(0)
+    design = torch.randn(200, 12, generator=rng) * torch.logspace(-3, 3, 12) + 5
+    design[:, 3] = 7  # a feature that never changes
+    targets = torch.randn(200, 4, generator=rng) + design[:, :4]
+    test = torch.randn(50, 12, generator=rng) * torch.logspace(-3, 3, 12) + 5
+    scaler = StandardScaler().fit(design.double())
+    ridge = Ridge(alpha=strength * len(design))
+    ridge.fit(scaler.transform(design.double()), targets.double())
+    expected = ridge.predict(scaler.transform(test.double()))
+    predicted = fit_ridge(design, targets, strength)(test)
+    torch.testing.assert_close(
+        predicted, torch.from_numpy(expected), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_features_that_are_not_finite_are_refused():
+    design = torch.ones(4, 2)
+    design[1, 1] = torch.inf
+    with pytest.raises(ValueError, match='not finite'):
+        fit_ridge(design, torch.ones(4, 1))

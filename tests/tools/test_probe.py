@@ -44,7 +44,7 @@ def probe(monkeypatch, tmp_path, capsys):
 
     def run(*arguments):
         out = tmp_path / 'deep' / 'probes.json'
-        assert call('tools/probe.py', *arguments, '--out', out, '--device', 'cpu') == 0
+        assert not call('tools/probe.py', *arguments, '--out', out, '--device', 'cpu')
         scores, printed = json.loads(out.read_text()), capsys.readouterr()
         for name, score in scores.items():
             assert f'{name:28}{score:8.4f}\n' in printed.out
@@ -55,7 +55,7 @@ def probe(monkeypatch, tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize('name', ['mean-colour', 'histogram', 'pixels'])
+@pytest.mark.parametrize('name', ['mean-color', 'histogram', 'pixels'])
 def test_baselines(probe, name):
     scores, _ = probe(name, '--config', TINY)
     assert scores.keys() == FEATURES
@@ -120,10 +120,10 @@ def test_drawn_people_only_where_asked(probe, tmp_path):
 def test_the_number_of_people_is_said(tmp_path, monkeypatch):
     test_drawn = ProbeSizes(4, 3, 5, 2, 2)
     said = []
-    for module in (saip_mm.evaluation.run, saip_mm.evaluation.folders):
+    for module in (saip_mm.evaluation.drawn, saip_mm.evaluation.folders):
         monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
-    run_probes(load_subject('mean-colour'), test_drawn)
-    assert 'drawn people: 4 are tested, on 5 others features are fitted' in said
+    run_probes(load_subject('mean-color'), test_drawn)
+    assert 'drawn people: 4 to test on, 5 others to fit to' in said
     for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
         (tmp_path / name).parent.mkdir()
         Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / name)
@@ -131,12 +131,12 @@ def test_the_number_of_people_is_said(tmp_path, monkeypatch):
     assert 'market1501: 1 queries; a gallery of 1 images, of 1 people' in said
 
 
-def test_an_out_that_cannot_be_written_is_found_first(tmp_path, monkeypatch, capsys):
+def test_an_out_that_cannot_be_written_is_found_first(tmp_path, monkeypatch):
     monkeypatch.setattr(
         saip_mm.evaluation, 'load_subject', lambda *_: pytest.fail('work')
     )
-    assert call('tools/probe.py', 'pixels', '--out', tmp_path) == 1
-    assert f'error: {tmp_path}: is a folder' in capsys.readouterr().err
+    with pytest.raises(OSError, match=f'^{tmp_path}: is a folder'):
+        call('tools/probe.py', 'pixels', '--out', tmp_path)
 
 
 def test_progress_is_shown_on_a_terminal():
@@ -152,10 +152,11 @@ def test_progress_is_shown_on_a_terminal():
         os.close(terminal)
 
 
-def test_bad_input(work_dir, tmp_path, capsys):
+def test_bad_input(work_dir, tmp_path):
     def error(*arguments):
-        assert call('tools/probe.py', *arguments) == 1
-        return capsys.readouterr().err
+        with pytest.raises((OSError, ValueError)) as caught:
+            call('tools/probe.py', *arguments)
+        return str(caught.value)
 
     assert 'random: give the config of the model' in error('random')
     assert 'there is no checkpoint' in error(tmp_path / 'none.pth')

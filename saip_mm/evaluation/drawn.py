@@ -1,0 +1,158 @@
+"""Probes on drawn people that no model was trained on."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from rich.progress import track
+from torch import Tensor
+
+from ..data.views import Size
+from ..drawn import SyntheticPeople
+from .features import Embedded, embed
+from .objectives import probe_objectives
+from .readout import attribute_accuracy, keypoint_pck, part_iou
+from .retrieval import Sightings, evaluate_retrieval, report_left_out
+from .subject import Subject
+
+TEST_SEED, TRAIN_SEED = 900_001, 900_002  # of no config
+
+
+@dataclass(frozen=True)
+class ProbeSizes:
+    """Number of people in the probes.
+
+    Attributes:
+        identities: People to test on.
+        images: Images of each.
+        train_identities: Other people, to fit linear maps to.
+        train_images: Images of each.
+        views: People to test search and reconstruction on, with one image each.
+    """
+
+    identities: int = 100
+    images: int = 8
+    train_identities: int = 200
+    train_images: int = 4
+    views: int = 128
+
+
+@dataclass(frozen=True)
+class LabeledPeople:
+    """N images of one person each, and their labels; coordinates in pixels.
+
+    Attributes:
+        images: RGB, uint8 numpy [N, h, w, 3].
+        pids: int64 [N], from 1.
+        camids: int64 [N].
+        attributes: bool [N, A].
+        parts: uint8 [N, h, w], indices of LIP labels.
+        keypoints: float32 [N, K, 3]: x, y, and v as in COCO.
+        boxes: float32 [N, 4]: x1, y1, x2, y2 of the whole person.
+    """
+
+    images: np.ndarray
+    pids: Tensor
+    camids: Tensor
+    attributes: Tensor
+    parts: Tensor
+    keypoints: Tensor
+    boxes: Tensor
+
+
+@lru_cache(maxsize=4)
+def draw_people(
+    num_identities: int, images_per_identity: int, seed: int, size: Size
+) -> LabeledPeople:
+    """Draw people, once per process."""
+    people = SyntheticPeople(num_identities, images_per_identity, seed, size)
+    infos = [people.get_data_info(i) for i in range(len(people))]
+    bar = track(infos, 'Drawing people', transient=True)
+    drawn = [people.load_labelled(info) for info in bar]
+    persons = [image.people[0] for image in drawn]
+    stacked = {
+        name: torch.from_numpy(np.stack(arrays))
+        for name, arrays in dict(
+            attributes=[person.attributes for person in persons],
+            parts=[image.parts for image in drawn],
+            keypoints=[person.keypoints for person in persons],
+            boxes=[person.full_box for person in persons],
+        ).items()
+    }
+    return LabeledPeople(
+        images=np.stack([image.image for image in drawn]),
+        pids=torch.tensor([info['identity'] for info in infos]) + 1,
+        camids=torch.tensor([info['camera'] for info in infos]),
+        **stacked,
+    )
+
+
+def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, float]:
+    """Probe features and heads.
+
+    Args:
+        subject: What is probed; it is not changed.
+        sizes: How many people.
+
+    Returns:
+        Scores by name. Probes that do not apply are omitted, and the log says why.
+    """
+    _log(
+        f'drawn people: {sizes.identities} to test on, {sizes.train_identities} others '
+        'to fit to'
+    )
+    features = subject.features
+    people = [
+        draw_people(
+            sizes.train_identities, sizes.train_images, TRAIN_SEED, features.size
+        ),
+        draw_people(sizes.identities, sizes.images, TEST_SEED, features.size),
+    ]
+    (train, train_features), (test, test_features) = (
+        (each, _embed(subject, each.images)) for each in people
+    )
+    gallery = Sightings(test_features.image, test.pids, test.camids)
+    found = evaluate_retrieval(gallery, gallery)
+    report_left_out(found)
+    scores = {
+        'reid/mAP': found.mean_average_precision,
+        'reid/rank1': found.rank1,
+        'attributes/mA': attribute_accuracy(
+            train_features.image, train.attributes, test_features.image, test.attributes
+        ),
+    }
+    if features.has_patches:
+        maps, test_maps = train_features.patches, test_features.patches
+        scores['parts/mIoU'] = part_iou(maps, train.parts, test_maps, test.parts)
+        scores['keypoints/PCK'] = keypoint_pck(
+            maps, train.keypoints, test_maps, test.keypoints, test.boxes, features.size
+        )
+    else:
+        _log('parts and keypoints omitted: there are no features of patches')
+    return scores | _probe_heads(subject, sizes.views)
+
+
+def _probe_heads(subject: Subject, num_people: int) -> dict[str, float]:
+    if subject.model is None:
+        _log(f'search and reconstruction omitted: {subject.no_heads}')
+        return {}
+    heads = [
+        name for name in ('search', 'reconstruction') if getattr(subject.model, name)
+    ]
+    for name in {'search', 'reconstruction'} - set(heads):
+        _log(f'{name} omitted: the model has no such head')
+    if not heads:
+        return {}
+    return probe_objectives(subject.model, subject.views(num_people))
+
+
+def _embed(subject: Subject, images: np.ndarray) -> Embedded:
+    images = track(images, 'Embedding people', transient=True)
+    has_patches = subject.features.has_patches
+    return embed(subject.features, images, has_patches, subject.device)
+
+
+def _log(text: str) -> None:
+    print_log(text, logger='current')
