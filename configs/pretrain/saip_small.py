@@ -1,6 +1,6 @@
 """A small SAIP for comparisons: most of an hour on one CPU core.
 
-    python tools/compare.py random pixels histogram mean-colour \\
+    python tools/compare.py random pixels histogram mean-color \\
         configs/pretrain/saip_small.py configs/pretrain/ablations/*.py --seeds 0 1 2
 
 The model of saip_demo.py, on more people and for longer. A few thousand steps decide
