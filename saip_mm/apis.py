@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from mmengine.utils import ProgressBar, to_2tuple
 from torch import Tensor, nn
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resize
 
 from .checkpoints.backbone import (
     Backbone,
@@ -23,6 +21,7 @@ from .checkpoints.backbone import (
 )
 from .checkpoints.checkpoint import fit_backbone, read_checkpoint, resolve_checkpoint
 from .data.images import read_image
+from .data.pixels import normalize, resize, to_tensor
 from .models import SAIPViT
 
 Image = str | os.PathLike | np.ndarray
@@ -68,7 +67,7 @@ class PretrainedBackbone(nn.Module):
                 patches, not necessarily those of ``img_size``.
         """
         grid = [side // self.vit.patch_size for side in images.shape[2:]]
-        (tokens,) = self.vit((images.to(self.mean.dtype) - self.mean) / self.std)
+        (tokens,) = self.vit(normalize(images, self.mean, self.std))
         return ImageFeatures(tokens[:, 0], tokens[:, 1:].mT.unflatten(2, grid))
 
 
@@ -191,5 +190,4 @@ def _prepare(image: Image, index: int, img_size: tuple[int, int]) -> Tensor:
             f'images[{index}] is neither a file nor an RGB image, uint8 [h, w, 3], but '
             f'{found}'
         )
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    return resize(tensor, list(img_size), InterpolationMode.BICUBIC, antialias=True)
+    return resize(to_tensor(image), img_size)

@@ -7,21 +7,15 @@ float64, so that the result does not depend on the number of threads.
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as nnf
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tvf
 
+from .pixels import resize, to_tensor
 from .views import Colours, Crop, Size, View
-
-
-def resize(images: Tensor, size: Size) -> Tensor:
-    """Bicubic, with antialiasing. uint8 [..., 3, h, w] -> uint8 [..., 3, *size]."""
-    return tvf.resize(images, list(size), InterpolationMode.BICUBIC, antialias=True)
 
 
 def cut(image: Tensor, crop: Crop, size: Size, flip: bool) -> Tensor:
@@ -164,10 +158,7 @@ class ApplyViews(BaseTransform):
             ``csr_noise`` float32 [H / patch, W / patch].
         """
         views = results['views']
-        image, scene_image = (
-            torch.from_numpy(np.ascontiguousarray(results[key])).permute(2, 0, 1)
-            for key in ('image', 'scene')
-        )
+        image, scene_image = to_tensor(results['image']), to_tensor(results['scene'])
         globals_ = torch.cat([_make(image, [view]) for view in views.globals])
         *locals_, roi = _make(image, [*views.locals, views.roi])
         inst = resize(globals_[0], views.roi.size)

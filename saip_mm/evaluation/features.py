@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..data.pixels import normalize
 from ..data.views import Size
 from ..models import SAIPViT
 
@@ -63,7 +64,7 @@ class BackboneFeatures:
         )
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
-        images = (images.to(self.mean) - self.mean) / self.std
+        images = normalize(images, self.mean, self.std)
         tokens = []
         # `encode` returns one token of the last block, and `forward` would compute
         # everything again.

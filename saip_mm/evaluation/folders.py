@@ -10,7 +10,6 @@ from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
-from ..data.apply_views import resize
 from ..data.images import BACKGROUND, find_images, read_image
 from ..data.market1501 import read_name
 from ..data.person_boxes import (
@@ -21,6 +20,7 @@ from ..data.person_boxes import (
     read_person_keypoints,
     read_photograph,
 )
+from ..data.pixels import resize, to_tensor
 from ..data.views import Size
 from .features import Embedded, embed
 from .readout import keypoint_pck
@@ -211,5 +211,4 @@ def _square_up(
 
 def _resized(image: np.ndarray, size: Size) -> np.ndarray:
     """uint8 [h, w, 3] → uint8 [*size, 3]"""
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-    return resize(tensor, size).permute(1, 2, 0).numpy()
+    return resize(to_tensor(image), size).permute(1, 2, 0).numpy()

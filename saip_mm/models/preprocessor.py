@@ -7,8 +7,8 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resize
+
+from ..data.pixels import normalize, resize
 
 
 @MODELS.register_module()
@@ -72,12 +72,12 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         views['roi'] = self._rescale(views['roi'], scale_roi)
         views['inst'] = self._rescale(views['inst'], scale_inst)
         for name in ('globals', 'locals', 'roi', 'inst', 'csr', 'scene'):
-            views[name] = (views[name].to(self.mean.dtype) - self.mean) / self.std
+            views[name] = normalize(views[name], self.mean, self.std)
         return dict(inputs=views, data_samples=None)
 
     def _rescale(self, images: Tensor, scale: float) -> Tensor:
         size = scaled_size(images.shape[-2:], scale, self.patch_size)
-        return resize(images, size, InterpolationMode.BICUBIC, antialias=True)
+        return resize(images, size)
 
 
 def scaled_size(size: Sequence[int], scale: float, patch_size: int) -> tuple[int, int]:
