@@ -1,8 +1,9 @@
-"""Is this machine ready to train? `python -m saip_mm.doctor [CONFIG or images]`.
+"""Checks machine, data and config for common problems before training.
 
-One line per finding: ok, warn or fail, with what to do. Of a config, its model, data
-and batch size are looked at as well; of a folder, a list or shards, the images. The
-exit status is 1 if anything fails.
+    python -m saip_mm.doctor [CONFIG, or a folder, list or shards of images]
+
+Prints one finding per line (ok, warn or fail) with a remedy; the exit status is 1 if
+anything fails.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from packaging.requirements import Requirement
 
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 
-# Extras of setup.py, how grave it is to lack one, and what installs it.
+# Extras of setup.py, the level of a missing one, and what installs it.
 EXTRAS = (
     ('pretrain', FAIL, 'tools/install.sh pretrain'),
     ('downstream', WARN, 'tools/install.sh complete, for downstream tasks'),
@@ -28,8 +29,8 @@ EXTRAS = (
 )
 # An extra cannot express how MMPose is installed.
 MMPOSE = "mmpose>=1.3.2,<1.4; extra == 'downstream'"
-# Other packages that provide the same modules: upstream's, of which the required ones
-# are maintained forks, and other builds of OpenCV.
+# Other packages that provide the same modules: upstream's (the required ones are
+# maintained forks), and other builds of OpenCV.
 ALSO = {
     'onedl-mmengine': ('mmengine',),
     'onedl-mmcv': ('mmcv', 'mmcv-lite'),
@@ -42,7 +43,7 @@ GIB = 2**30
 
 
 class Finding(NamedTuple):
-    """A line of the report."""
+    """One line of the report."""
 
     level: str
     text: str
@@ -50,7 +51,7 @@ class Finding(NamedTuple):
 
 
 def versions() -> Iterator[Finding]:
-    """Whether packages are installed, in versions within the tested ranges."""
+    """Installed packages, and whether their versions are within the tested ranges."""
     lines = [*(importlib.metadata.requires('saip_mm') or ()), MMPOSE]
     requirements = [each for each in map(Requirement, lines) if each.marker]
     examined = set()
@@ -72,7 +73,7 @@ def versions() -> Iterator[Finding]:
                 yield Finding(
                     WARN,
                     f'{package} {version}; tested: {tested}',
-                    f"pip install '{tested}', should something fail",
+                    f"pip install '{tested}' if anything fails",
                 )
         if missing:
             yield Finding(level, f'not installed: {", ".join(missing)}', remedy)
@@ -88,25 +89,25 @@ def _installed(package: str) -> tuple[str, str] | None:
 def compiled_ops() -> Iterator[Finding]:
     """MMCV's operators, which MMDetection and MMPose need."""
     if find_spec('mmcv') and find_spec('mmcv._ext'):
-        yield Finding(OK, "MMCV's compiled operators are there")
+        yield Finding(OK, 'MMCV has its compiled operators')
     else:
         yield Finding(
             WARN,
-            'MMCV has no compiled operators; pretraining does without',
+            'MMCV has no compiled operators (pretraining does not need them)',
             'tools/install.sh complete, for MMDetection and MMPose',
         )
 
 
 def devices() -> Iterator[Finding]:
-    """GPUs, precisions, and how processes talk."""
+    """GPUs, precisions, and communication backends."""
     import torch
 
     if not torch.cuda.is_available():
         yield Finding(
             WARN,
             f'no GPU that torch {torch.__version__} can use; {os.cpu_count()} cores',
-            'enough to try things; for a GPU, look at nvidia-smi and the CUDA version '
-            'that the driver supports',
+            'CPUs suffice for a trial; to use a GPU, compare nvidia-smi with the CUDA '
+            'version that the driver supports',
         )
     for index in range(torch.cuda.device_count()):
         name = torch.cuda.get_device_name(index)
@@ -118,23 +119,20 @@ def devices() -> Iterator[Finding]:
             f'{"with" if precision else "without"} bfloat16',
             '' if precision else "set optim_wrapper.type='AmpOptimWrapper' (float16)",
         )
-    for backend, there in (
-        ('nccl', torch.distributed.is_nccl_available()),
-        ('gloo', torch.distributed.is_gloo_available()),
-    ):
-        if there:
+    for backend in ('nccl', 'gloo'):
+        if torch.distributed.is_backend_available(backend):
             yield Finding(OK, f'torch has {backend}')
-        else:
-            needed = backend == 'gloo' or torch.cuda.device_count() > 1
-            yield Finding(
-                FAIL if needed else WARN,
-                f'torch has no {backend}, which several processes need',
-                "install PyPI's torch",
-            )
+            continue
+        needed = backend == 'gloo' or torch.cuda.device_count() > 1
+        yield Finding(
+            FAIL if needed else WARN,
+            f'torch has no {backend}, which distributed training needs',
+            "install PyPI's torch",
+        )
 
 
 def storage(work_dir: Path) -> Iterator[Finding]:
-    """Room for checkpoints, and for batches on their way between processes."""
+    """Free space for checkpoints and in shared memory."""
     if work_dir.exists() and not work_dir.is_dir():
         yield Finding(FAIL, f'{work_dir} is a file', 'choose another --work-dir')
     folder = next(each for each in (work_dir, *work_dir.parents) if each.is_dir())
@@ -151,8 +149,8 @@ def storage(work_dir: Path) -> Iterator[Finding]:
         room = shutil.disk_usage(shared).free / GIB
         yield Finding(
             OK if room > 2 else WARN,
-            f'{room:.1f} GiB of shared memory, by which workers hand over batches',
-            '' if room > 2 else 'docker run --shm-size=16g, or fewer workers',
+            f'{room:.1f} GiB of shared memory for data-loader workers',
+            '' if room > 2 else 'use docker run --shm-size=16g, or fewer workers',
         )
 
 
@@ -167,19 +165,15 @@ def small_step() -> Iterator[Finding]:
     backbone.init_weights()
     (tokens,) = backbone(torch.randn(2, 3, 256, 128, device=device))
     tokens.square().sum().backward()
-    gradient = backbone.cls_token.grad
-    if gradient is not None and gradient.isfinite().all():
+    if backbone.cls_token.grad.isfinite().all():
         yield Finding(OK, f'a step of ViT-Tiny on {device}')
     else:
-        yield Finding(
-            FAIL,
-            f'a step of ViT-Tiny on {device} gave bad gradients',
-            "try PyPI's torch, and another driver of the GPU",
-        )
+        text = f'a step of ViT-Tiny on {device} has non-finite gradients'
+        yield Finding(FAIL, text, "try PyPI's torch, and another GPU driver")
 
 
 def config(path: str, options: list[str]) -> Iterator[Finding]:
-    """The config's model, its data, and whether they fill a batch."""
+    """A config's model and data, and whether the data fill a batch."""
     import torch
     from mmengine.registry import DATASETS, MODELS, init_default_scope
 
@@ -218,13 +212,9 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
 
 
 def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
-    """How much of its initial weights the teacher will hold at the end.
+    """Share of its initial weights that the teacher keeps until the end.
 
-    Args:
-        hook: Config of a ``SAIPHook``.
-        global_batch: Batch size × processes.
-        steps: Optimizer steps of an epoch.
-        epochs: Of the training.
+    ``steps`` are those of an epoch.
     """
     from mmengine.registry import HOOKS
 
@@ -241,14 +231,14 @@ def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
 
 
 def images(path: str) -> Iterator[Finding]:
-    """A folder, a list or shards."""
+    """Images of a folder, a list or shards."""
     from .training.config import training_images
 
     yield from samples(training_images(path, {}))
 
 
 def samples(dataset: Sequence) -> Iterator[Finding]:
-    """Three of a data set."""
+    """The number of images, and three of them."""
     from .data.images import ImageError
 
     yield Finding(OK, f'{len(dataset):,} training images')
@@ -256,20 +246,20 @@ def samples(dataset: Sequence) -> Iterator[Finding]:
         try:
             dataset[index]
         except ImageError as error:
-            remedy = 'tools/check_data.py looks at all; training does without a few'
+            remedy = 'tools/check_data.py checks all; training skips a small share'
             yield Finding(WARN, str(error), remedy)
         else:
-            yield Finding(OK, f'image {index} can be used')
+            yield Finding(OK, f'image {index} is usable')
 
 
 def examine(check: Callable, *arguments: object) -> Iterator[Finding]:
-    """The findings of a check; that it fails is one as well."""
+    """Run a check; an exception is a finding as well."""
     try:
         yield from check(*arguments)
-    except Exception as error:  # whatever it is, the other checks go on
+    except Exception as error:  # whatever it is, run the other checks
         reason = str(error).strip() or type(error).__name__
         remedy = (
-            f'correct {arguments[0]}, or what it names'
+            f'correct {arguments[0]}, or the files it names'
             if check in (config, images)
             else 'tools/install.sh pretrain'
         )

@@ -135,7 +135,7 @@ def test_images_alone(monkeypatch, capsys, tmp_path):
     (tmp_path / '8.png').write_bytes(b'no image')
     status, out = report(monkeypatch, capsys, tmp_path)
     assert status == 0
-    assert 'ok    image 4 can be used' in out
+    assert 'ok    image 4 is usable' in out
     assert f'warn  {tmp_path}/8.png: not an image' in out
 
 
