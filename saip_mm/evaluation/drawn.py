@@ -10,11 +10,11 @@ from rich.progress import track
 from torch import Tensor
 
 from ..data.views import Size
+from ..downstream.retrieval import LabeledFeatures, evaluate_retrieval, report_left_out
 from ..drawn import SyntheticPeople
 from .features import Embedded, embed
 from .objectives import probe_objectives
 from .readout import attribute_accuracy, keypoint_pck, part_iou
-from .retrieval import Sightings, evaluate_retrieval, report_left_out
 from .subject import Subject
 
 TEST_SEED, TRAIN_SEED = 900_001, 900_002  # of no config
@@ -113,7 +113,7 @@ def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, 
     (train, train_features), (test, test_features) = (
         (each, _embed(subject, each.images)) for each in people
     )
-    gallery = Sightings(test_features.image, test.pids, test.camids)
+    gallery = LabeledFeatures(test_features.image, test.pids, test.camids)
     found = evaluate_retrieval(gallery, gallery)
     report_left_out(found)
     scores = {

@@ -22,9 +22,14 @@ from ..data.person_boxes import (
 )
 from ..data.pixels import resize, to_tensor
 from ..data.views import Size
+from ..downstream.retrieval import (
+    DISTRACTOR,
+    LabeledFeatures,
+    evaluate_retrieval,
+    report_left_out,
+)
 from .features import Embedded, embed
 from .readout import keypoint_pck
-from .retrieval import DISTRACTOR, Sightings, evaluate_retrieval, report_left_out
 from .subject import Subject
 
 MARKET_FOLDERS = ('query', 'bounding_box_test')
@@ -54,7 +59,7 @@ def probe_market1501(subject: Subject, folder: str | Path) -> dict[str, float]:
     except ValueError as error:
         raise ValueError(f'{folder}: {error}') from error
     report_left_out(result)
-    people = gallery.identities[gallery.identities > DISTRACTOR].unique()
+    people = gallery.pids[gallery.pids > DISTRACTOR].unique()
     print_log(
         f'market1501: {result.num_queries} queries; a gallery of '
         f'{len(gallery.features)} images, of {len(people)} people',
@@ -153,13 +158,13 @@ def _list_sightings(folder: str | Path, name: str) -> dict[str, tuple[int, int]]
     return labels
 
 
-def _sightings(subject: Subject, labels: dict[str, tuple[int, int]]) -> Sightings:
+def _sightings(subject: Subject, labels: dict[str, tuple[int, int]]) -> LabeledFeatures:
     name = os.path.basename(os.path.dirname(next(iter(labels))))
     paths = track(labels, f'Embedding {name}', transient=True)
     images = (_resized(read_image(path), subject.features.size) for path in paths)
     embedded = embed(subject.features, images, device=subject.device)
     identities, cameras = torch.tensor(list(labels.values())).unbind(1)
-    return Sightings(embedded.image, identities, cameras)
+    return LabeledFeatures(embedded.image, identities, cameras)
 
 
 def _crops(

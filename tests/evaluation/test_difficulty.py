@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from saip_mm.downstream.retrieval import LabeledFeatures, evaluate_retrieval
 from saip_mm.drawn import SyntheticPeople
 from saip_mm.evaluation.features import BASELINES, BaselineFeatures, embed
-from saip_mm.evaluation.retrieval import Sightings, evaluate_retrieval
 
 
 @pytest.fixture(scope='module')
@@ -19,7 +19,7 @@ def people():
 
 
 def mean_average_precision(features, people):
-    sightings = Sightings(features, *people[1:])
+    sightings = LabeledFeatures(features, *people[1:])
     return evaluate_retrieval(sightings, sightings).mean_average_precision
 
 

@@ -10,8 +10,8 @@ from mmpretrain.registry import DATASETS
 from ...data.images import find_images
 from ...data.market1501 import read_name
 from ...data.person_boxes import find_missing
-from ...evaluation.retrieval import JUNK
 from ...files import read_text
+from ..retrieval import JUNK
 
 
 class Sighting(NamedTuple):

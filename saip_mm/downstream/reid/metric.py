@@ -6,7 +6,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
-from ...evaluation.retrieval import Sightings, evaluate_retrieval, report_left_out
+from ..retrieval import LabeledFeatures, evaluate_retrieval, report_left_out
 from .rerank import KReciprocalDistance
 
 NEEDED = ('feature', 'identity', 'camera', 'is_query')
@@ -72,7 +72,7 @@ class ReIDMetric(BaseMetric):
         return metrics
 
 
-def _sightings(results: list[tuple], is_query: bool, device: str) -> Sightings:
+def _sightings(results: list[tuple], is_query: bool, device: str) -> LabeledFeatures:
     chosen = [result[:3] for result in results if bool(result[3]) == is_query]
     if not chosen:
         kind = 'query' if is_query else 'gallery image'
@@ -81,7 +81,7 @@ def _sightings(results: list[tuple], is_query: bool, device: str) -> Sightings:
             "split='test', whole"
         )
     features, identities, cameras = zip(*chosen, strict=True)
-    return Sightings(
+    return LabeledFeatures(
         torch.stack(features).to(device),
         torch.tensor(identities, device=device),
         torch.tensor(cameras, device=device),

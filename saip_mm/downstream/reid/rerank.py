@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...evaluation.retrieval import unit
+from ..retrieval import unit
 
 
 class _Sparse(NamedTuple):

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from saip_mm.evaluation.retrieval import Sightings, evaluate_retrieval, score_ranking
+from saip_mm.downstream.retrieval import (
+    LabeledFeatures,
+    evaluate_retrieval,
+    score_ranking,
+)
 
 
 def plain_evaluation(distances, query, gallery):
@@ -43,15 +47,15 @@ def test_agrees_with_plain_loops(seed):
         features = looks[torch.randint(25, (count,), generator=rng)]
         identities = torch.randint(lowest, 30, (count,), generator=rng)
         cameras = torch.randint(1, 4, (count,), generator=rng)
-        return Sightings(features, identities, cameras)
+        return LabeledFeatures(features, identities, cameras)
 
     query, gallery = draw(70, 1), draw(90, -1)
     a, b = query.features.double(), gallery.features.double()
     cosine = (a[:, None] * b).sum(dim=2) / a.norm(dim=1)[:, None] / b.norm(dim=1)
     expected = plain_evaluation(
         cosine.mul(-1e9).round().tolist(),
-        list(zip(query.identities.tolist(), query.cameras.tolist(), strict=True)),
-        list(zip(gallery.identities.tolist(), gallery.cameras.tolist(), strict=True)),
+        list(zip(query.pids.tolist(), query.camids.tolist(), strict=True)),
+        list(zip(gallery.pids.tolist(), gallery.camids.tolist(), strict=True)),
     )
     result = evaluate_retrieval(query, gallery, chunk_size=16)
     assert tuple(result) == pytest.approx(expected, abs=1e-6)
@@ -75,14 +79,14 @@ def test_random_distances_with_ties(seed):
 def test_features_that_are_all_alike_earn_the_least():
     identities = torch.arange(1, 11).repeat_interleave(2)
     cameras = torch.tensor([1, 2] * 10)
-    people = Sightings(torch.ones(20, 4), identities, cameras)
+    people = LabeledFeatures(torch.ones(20, 4), identities, cameras)
     result = evaluate_retrieval(people, people)
     assert result.rank1 == 0
     assert result.mean_average_precision == pytest.approx(1 / 19)
 
 
 def test_what_cannot_be_evaluated():
-    alone = Sightings(
+    alone = LabeledFeatures(
         torch.rand(3, 2), torch.tensor([1, 2, 3]), torch.tensor([1, 2, 3])
     )
     with pytest.raises(ValueError, match='none of 3 queries has an image of the same'):
