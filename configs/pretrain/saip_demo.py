@@ -62,13 +62,13 @@ train_dataloader = dict(
                 blur_sigma=(0.1, 1.0),  # images are half as large
                 # Drawn people differ in colour before all. Jittered as photographs
                 # are, hours pass before more than the jitter is matched.
-                colours=dict(
+                colors=dict(
                     jitter=0.8,
                     brightness=0.1,
                     contrast=0.1,
                     saturation=0.1,
                     hue=0.02,
-                    grey=0.0,
+                    gray=0.0,
                 ),
                 global_1=dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1),
             ),

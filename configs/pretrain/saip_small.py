@@ -27,13 +27,13 @@ train_dataloader = dict(
                 num_locals=2,
                 local=dict(area=(0.2, 0.8), aspect=(0.4, 0.6), blur=0.5),
                 blur_sigma=(0.1, 1.0),
-                colours=dict(
+                colors=dict(
                     jitter=0.8,
                     brightness=0.1,
                     contrast=0.1,
                     saturation=0.1,
                     hue=0.02,
-                    grey=0.0,
+                    gray=0.0,
                 ),
                 global_1=dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1),
             ),

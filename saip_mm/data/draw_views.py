@@ -1,4 +1,4 @@
-"""Draws the views, the scene and the masks of one sample; touches no pixel."""
+"""Draws the views, the scene and the masks of one sample, without touching pixels."""
 
 import math
 
@@ -7,8 +7,8 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 
 from .views import (
-    ColourOptions,
-    Colours,
+    ColorOptions,
+    Colors,
     Crop,
     CropOptions,
     Range,
@@ -53,17 +53,17 @@ def draw_crop(
     return Crop(top, left, height, width)
 
 
-def draw_colours(rng: np.random.Generator, options: ColourOptions) -> Colours:
-    """Colour jitter as torchvision's ``ColorJitter`` draws it, and greyness."""
+def draw_colors(rng: np.random.Generator, options: ColorOptions) -> Colors:
+    """Color jitter as torchvision's ``ColorJitter`` draws it, and grayscale."""
     steps = []
     for name in ('brightness', 'contrast', 'saturation'):
         strength = getattr(options, name)
         steps.append((name, float(rng.uniform(max(0, 1 - strength), 1 + strength))))
     steps.append(('hue', float(rng.uniform(-options.hue, options.hue))))
     jitter = tuple(steps[i] for i in rng.permutation(len(steps)))
-    return Colours(
+    return Colors(
         jitter=jitter if rng.random() < options.jitter else (),
-        grey=bool(rng.random() < options.grey),
+        gray=bool(rng.random() < options.gray),
     )
 
 
@@ -101,12 +101,13 @@ def paste_mask(
     return 2 * np.outer(*covered) > patch_size**2
 
 
+# The defaults are the method's.
 GLOBAL_0 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=1.0)
-GLOBAL_1 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1, solarise=0.2)
+GLOBAL_1 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1, solarize=0.2)
 LOCAL = dict(area=(0.05, 0.8), aspect=(0.4, 0.6), blur=0.5)
-SCENE = dict(area=(0.2, 1.0), aspect=(3 / 4, 4 / 3), blur=0.1, solarise=0.2)
-COLOURS = dict(
-    jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grey=0.2
+SCENE = dict(area=(0.2, 1.0), aspect=(3 / 4, 4 / 3), blur=0.1, solarize=0.2)
+COLORS = dict(
+    jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, gray=0.2
 )
 
 
@@ -114,9 +115,8 @@ COLOURS = dict(
 class DrawViews(BaseTransform):
     """Adds ``results['views']``, the record of what happens to an image.
 
-    It reads the shapes of ``results['image']`` and ``results['scene']`` and draws from
-    ``results['rng']``. Every hyper-parameter of the views is an argument; the defaults
-    are the method's.
+    Reads the shapes of ``results['image']`` and ``results['scene']`` and draws from
+    ``results['rng']``.
 
     Args:
         global_size: (height, width) of the two views of the whole person.
@@ -125,13 +125,13 @@ class DrawViews(BaseTransform):
         scene_size: (height, width) of the scene.
         patch_size: Side of a token in pixels; all sizes are multiples of it.
         global_0: ``CropOptions`` of the anchor.
-        global_1: ``CropOptions`` of the second view, with its own flip and colours.
-        local: ``CropOptions`` of local views and roi, flip and colours as the anchor.
-        scene: ``CropOptions`` of the scene, with its own flip and colours.
+        global_1: ``CropOptions`` of the second view, with its own flip and colors.
+        local: ``CropOptions`` of local views and roi, flip and colors as the anchor.
+        scene: ``CropOptions`` of the scene, with its own flip and colors.
         flip: Probability of a horizontal flip.
-        colours: ``ColourOptions``.
+        colors: ``ColorOptions``.
         blur_sigma: Range of the blur's standard deviation in pixels.
-        solarise_threshold: Values (0–255) from here on are inverted.
+        solarize_threshold: Values (0–255) from here on are inverted.
         paste_opacity: Share of the person in the pixels pasted into the scene.
 
     Raises:
@@ -151,9 +151,9 @@ class DrawViews(BaseTransform):
         local: dict = LOCAL,
         scene: dict = SCENE,
         flip: float = 0.5,
-        colours: dict = COLOURS,
+        colors: dict = COLORS,
         blur_sigma: Range = (0.1, 2.0),
-        solarise_threshold: int = 128,
+        solarize_threshold: int = 128,
         paste_opacity: float = 0.7,
     ) -> None:
         self.global_size = tuple(global_size)
@@ -166,9 +166,9 @@ class DrawViews(BaseTransform):
         self.local = CropOptions(**local)
         self.scene = CropOptions(**scene)
         self.flip = flip
-        self.colours = ColourOptions(**colours)
+        self.colors = ColorOptions(**colors)
         self.blur_sigma = tuple(blur_sigma)
-        self.solarise_threshold = solarise_threshold
+        self.solarize_threshold = solarize_threshold
         self.paste_opacity = paste_opacity
         self._check()
 
@@ -185,33 +185,31 @@ class DrawViews(BaseTransform):
                 f'into scene_size={self.scene_size}: make the scene at least '
                 f'{(height, 2 * width)} or local_size smaller'
             )
-        for name in ('global_0', 'global_1', 'local', 'scene', 'colours'):
+        for name in ('global_0', 'global_1', 'local', 'scene', 'colors'):
             getattr(self, name).check(name)
         for name in ('flip', 'paste_opacity'):
             check_probability(name, getattr(self, name))
         check_range('blur_sigma', self.blur_sigma)
-        if not 0 <= self.solarise_threshold <= 255:
+        if not 0 <= self.solarize_threshold <= 255:
             raise ValueError(
-                f'solarise_threshold={self.solarise_threshold}: give 0 to 255'
+                f'solarize_threshold={self.solarize_threshold}: give 0 to 255'
             )
 
     def transform(self, results: dict) -> dict:
         """Draw ``results['views']``, a :class:`Views`."""
-        rng, shape = results['rng'], results['image'].shape[:2]
-        flip, colours = self._draw_look(rng)
-        anchor = self._draw_view(
-            rng, shape, self.global_size, self.global_0, flip, colours
-        )
+        rng = results['rng']
+        shape, scene_shape = results['image'].shape[:2], results['scene'].shape[:2]
+        look = self._draw_look(rng)
+        anchor = self._draw_view(rng, shape, self.global_size, self.global_0, look)
         second = self._draw_view(
-            rng, shape, self.global_size, self.global_1, *self._draw_look(rng)
+            rng, shape, self.global_size, self.global_1, self._draw_look(rng)
         )
         *locals_, roi = (
-            self._draw_view(rng, shape, self.local_size, self.local, flip, colours)
+            self._draw_view(rng, shape, self.local_size, self.local, look)
             for _ in range(self.num_locals + 1)
         )
-        scene_shape = results['scene'].shape[:2]
         scene = self._draw_view(
-            rng, scene_shape, self.scene_size, self.scene, *self._draw_look(rng)
+            rng, scene_shape, self.scene_size, self.scene, self._draw_look(rng)
         )
         places = draw_places(rng, self.local_size, self.scene_size)
         masks = [
@@ -231,9 +229,9 @@ class DrawViews(BaseTransform):
         )
         return results
 
-    def _draw_look(self, rng: np.random.Generator) -> tuple[bool, Colours]:
-        """What the anchor and its local views have in common: flip and colours."""
-        return bool(rng.random() < self.flip), draw_colours(rng, self.colours)
+    def _draw_look(self, rng: np.random.Generator) -> tuple[bool, Colors]:
+        """Flip and colors, which the anchor and its local views share."""
+        return bool(rng.random() < self.flip), draw_colors(rng, self.colors)
 
     def _draw_view(
         self,
@@ -241,17 +239,15 @@ class DrawViews(BaseTransform):
         shape: Size,
         size: Size,
         options: CropOptions,
-        flip: bool,
-        colours: Colours,
+        look: tuple[bool, Colors],
     ) -> View:
         blurred = rng.random() < options.blur
-        solarised = rng.random() < options.solarise
+        solarized = rng.random() < options.solarize
         sigma = float(rng.uniform(*self.blur_sigma))
         return View(
-            crop=draw_crop(rng, shape, options.area, options.aspect),
-            size=size,
-            flip=flip,
-            colours=colours,
+            draw_crop(rng, shape, options.area, options.aspect),
+            size,
+            *look,
             blur=sigma if blurred else None,
-            solarise=self.solarise_threshold if solarised else None,
+            solarize=self.solarize_threshold if solarized else None,
         )

@@ -75,7 +75,7 @@ def make_panels(results: dict, inputs: dict[str, Tensor]) -> list[Panel]:
 def describe(results: dict) -> str:
     """The name of the sample and what its anchor went through."""
     view = results['views'].globals[0]
-    steps = [f'{name} {value:.2f}' for name, value in view.colours.jitter]
-    steps += ['grey'] * view.colours.grey + ['flip'] * view.flip
+    steps = [f'{name} {value:.2f}' for name, value in view.colors.jitter]
+    steps += ['gray'] * view.colors.gray + ['flip'] * view.flip
     steps += [f'blur {view.blur:.1f}'] if view.blur else []
     return f'{results["source"]}   anchor: {", ".join(steps) or "no change"}'

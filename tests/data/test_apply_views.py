@@ -11,18 +11,18 @@ from saip_mm.data.apply_views import (
     blur,
     cut,
     paste,
-    recolour,
+    recolor,
     resize,
     shift_hue,
     to_float,
     to_uint8,
 )
 from saip_mm.data.draw_views import DrawViews
-from saip_mm.data.views import Colours, Crop
+from saip_mm.data.views import Colors, Crop
 
 
 def picture(height, width, seed=0):
-    """uint8 [height, width, 3]: soft blobs of colour with some noise."""
+    """uint8 [height, width, 3]: soft blobs of color with some noise."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), np.uint8)
     soft = np.array(Image.fromarray(coarse).resize((width, height), Image.BICUBIC))
@@ -43,20 +43,20 @@ def assert_close(image, expected, levels):
     assert np.abs(difference).max() <= levels
 
 
-def tricky_colours():
-    """uint8 [5, 3, 64, 32]: any, grey, pure, few and nearly grey colours."""
+def tricky_colors():
+    """uint8 [5, 3, 64, 32]: any, gray, pure, few and nearly gray colors."""
     rng = np.random.default_rng(0)
-    colours = torch.from_numpy(rng.integers(0, 256, (5, 3, 64, 32), np.uint8))
-    colours[1] = colours[1, :1]
-    colours[2] = (colours[2] > 127) * 255
-    colours[3] = colours[3] // 64 * 64
-    colours[4] = colours[4] % 3 + 100
-    return colours
+    colors = torch.from_numpy(rng.integers(0, 256, (5, 3, 64, 32), np.uint8))
+    colors[1] = colors[1, :1]
+    colors[2] = (colors[2] > 127) * 255
+    colors[3] = colors[3] // 64 * 64
+    colors[4] = colors[4] % 3 + 100
+    return colors
 
 
 @pytest.mark.parametrize('turns', [-0.5, -0.1, 0.0, 0.01, 0.1, 0.3, 0.5])
 def test_hue_is_torchvisions(turns):
-    images = to_float(tricky_colours())
+    images = to_float(tricky_colors())
     expected = tvf.adjust_hue(images.double(), turns)
     torch.testing.assert_close(
         shift_hue(images, turns).double(), expected, atol=1e-5, rtol=0
@@ -72,29 +72,29 @@ def test_hue_is_torchvisions(turns):
     ],
 )
 def test_one_adjustment_is_torchvisions(name, value):
-    images = to_float(tricky_colours())
+    images = to_float(tricky_colors())
     adjust = getattr(tvf, f'adjust_{name}')
     expected = adjust(images.double(), value)
-    ours = recolour(images.clone(), Colours(jitter=((name, value),), grey=False))
+    ours = recolor(images.clone(), Colors(jitter=((name, value),), gray=False))
     torch.testing.assert_close(ours.double(), expected, atol=1e-5, rtol=0)
 
 
 def test_jitter_of_a_batch_is_pillows_of_each_image():
     """Pillow truncates after each of the steps, so up to a level per step is lost."""
     rng = np.random.default_rng(0)
-    for grey in (False, True):
+    for gray in (False, True):
         steps = [
             (name, float(rng.uniform(0.6, 1.4)))
             for name in rng.permutation(['brightness', 'contrast', 'saturation'])
         ]
         images = [picture(64, 32, seed) for seed in range(3)]
         batch = to_float(torch.stack([tensor(image) for image in images]))
-        ours = to_uint8(recolour(batch, Colours(tuple(steps), grey)))
+        ours = to_uint8(recolor(batch, Colors(tuple(steps), gray)))
         for image, result in zip(images, ours, strict=True):
             expected = Image.fromarray(image)
             for name, value in steps:
                 expected = getattr(pil, f'adjust_{name}')(expected, value)
-            if grey:
+            if gray:
                 expected = pil.to_grayscale(expected, 3)
             assert_close(result, np.array(expected), 4)
             difference = array(result) - np.asarray(expected, int)
@@ -102,20 +102,20 @@ def test_jitter_of_a_batch_is_pillows_of_each_image():
 
 
 def test_order_of_the_steps_matters():
-    images = to_float(tricky_colours())
+    images = to_float(tricky_colors())
     steps = (('brightness', 1.4), ('contrast', 0.6), ('hue', 0.1))
-    ours = recolour(images.clone(), Colours(steps, False))
+    ours = recolor(images.clone(), Colors(steps, False))
     expected = images.double()
     for name, value in steps:
         expected = getattr(tvf, f'adjust_{name}')(expected, value)
     torch.testing.assert_close(ours.double(), expected, atol=1e-5, rtol=0)
-    other = recolour(images.clone(), Colours(steps[::-1], False))
+    other = recolor(images.clone(), Colors(steps[::-1], False))
     assert (other - ours).abs().max() > 0.1
 
 
 @pytest.mark.parametrize('sigma', [0.1, 0.5, 1.3, 2.0])
 def test_blur_is_torchvisions(sigma):
-    images = to_float(tricky_colours())
+    images = to_float(tricky_colors())
     width = 2 * int(np.ceil(3 * sigma)) + 1
     expected = tvf.gaussian_blur(images.double(), [width, width], [sigma, sigma])
     ours = blur(images, sigma).double()
@@ -194,21 +194,21 @@ def plain_view(image, view):
     if view.flip:
         pixels = tvf.horizontal_flip(pixels)
     pixels = pixels.double() / 255
-    for name, value in view.colours.jitter:
+    for name, value in view.colors.jitter:
         pixels = getattr(tvf, f'adjust_{name}')(pixels, value)
-    if view.colours.grey:
+    if view.colors.gray:
         pixels = tvf.rgb_to_grayscale(pixels, 3)
     if view.blur is not None:
         width = 2 * int(np.ceil(3 * view.blur)) + 1
         pixels = tvf.gaussian_blur(pixels, [width, width], [view.blur, view.blur])
     pixels = (pixels * 255).round()
-    if view.solarise is not None:
-        pixels = torch.where(pixels >= view.solarise, 255 - pixels, pixels)
+    if view.solarize is not None:
+        pixels = torch.where(pixels >= view.solarize, 255 - pixels, pixels)
     return pixels
 
 
 def test_samples_match_a_plain_pipeline():
-    solarised = 0
+    solarized = 0
     for index in range(12):
         results, inputs = sample((0, 0, index))
         views = results['views']
@@ -217,7 +217,7 @@ def test_samples_match_a_plain_pipeline():
         for ours, view in zip(made, drawn, strict=True):
             expected = plain_view(results['image'], view)
             assert (ours - expected).abs().max() <= 1
-            solarised += view.solarise is not None
+            solarized += view.solarize is not None
         shrunk = Image.fromarray(array(made[0]).astype(np.uint8)).resize(
             (64, 128), Image.BICUBIC
         )
@@ -231,7 +231,7 @@ def test_samples_match_a_plain_pipeline():
         assert (inputs['scene'] - scene).abs().max() <= 1.01
         assert (inputs['scene_masks'].numpy() == views.scene_masks).all()
         assert (inputs['csr_noise'].numpy() == views.csr_noise).all()
-    assert solarised > 0
+    assert solarized > 0
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_same_bytes_with_any_workers_and_threads():
 
 
 def test_resize_keeps_leading_dimensions():
-    images = tricky_colours()
+    images = tricky_colors()
     resized = resize(images, (32, 32))
     assert resized.shape == (5, 3, 32, 32)
     assert torch.equal(resized[2], resize(images[2], (32, 32)))

@@ -46,7 +46,7 @@ def of_kind(records, kind):
 
 
 @pytest.mark.parametrize(
-    ('kind', 'size', 'area', 'aspect', 'blur', 'solarise'),
+    ('kind', 'size', 'area', 'aspect', 'blur', 'solarize'),
     [
         ('global_0', (256, 128), (0.8, 1), (0.4, 0.6), 1, 0),
         ('global_1', (256, 128), (0.8, 1), (0.4, 0.6), 0.1, 0.2),
@@ -55,7 +55,7 @@ def of_kind(records, kind):
         ('scene', (224, 224), (0.2, 1), (3 / 4, 4 / 3), 0.1, 0.2),
     ],
 )
-def test_default_views(records, kind, size, area, aspect, blur, solarise):
+def test_default_views(records, kind, size, area, aspect, blur, solarize):
     views = of_kind(records, kind)
     height, width = (200, 320) if kind == 'scene' else (300, 150)
     for view in views:
@@ -70,17 +70,17 @@ def test_default_views(records, kind, size, area, aspect, blur, solarise):
         ratio = crop.width / crop.height
         assert aspect[0] * (1 - slack) <= ratio <= aspect[1] * (1 + slack)
         assert view.blur is None or 0.1 <= view.blur <= 2
-        assert view.solarise in (None, 128)
+        assert view.solarize in (None, 128)
     assert_share((view.blur is not None for view in views), blur)
-    assert_share((view.solarise is not None for view in views), solarise)
+    assert_share((view.solarize is not None for view in views), solarize)
 
 
 @pytest.mark.parametrize('kind', ['global_0', 'global_1', 'scene'])
-def test_default_flip_and_colours(records, kind):
+def test_default_flip_and_colors(records, kind):
     views = of_kind(records, kind)
     assert_share((view.flip for view in views), 0.5)
-    assert_share((view.colours.grey for view in views), 0.2)
-    jitters = [view.colours.jitter for view in views]
+    assert_share((view.colors.gray for view in views), 0.2)
+    jitters = [view.colors.jitter for view in views]
     assert_share((len(jitter) > 0 for jitter in jitters), 0.8)
     drawn = [jitter for jitter in jitters if jitter]
     for name, low, high in [
@@ -106,18 +106,18 @@ def test_what_views_share(records):
     for record in records:
         anchor = record.globals[0]
         for view in (*record.locals, record.roi):
-            assert (view.flip, view.colours) == (anchor.flip, anchor.colours)
+            assert (view.flip, view.colors) == (anchor.flip, anchor.colors)
         crops = {view.crop for view in (*record.locals, record.roi)}
         assert len(crops) == 7
     for other in ('global_1', 'scene'):
         pairs = zip(of_kind(records, 'global_0'), of_kind(records, other), strict=True)
-        flips, colours = zip(
-            *((a.flip == b.flip, a.colours == b.colours) for a, b in pairs),
+        flips, colors = zip(
+            *((a.flip == b.flip, a.colors == b.colors) for a, b in pairs),
             strict=True,
         )
         assert_share(flips, 0.5)
-        # Alike only where neither is jittered and both or none are grey.
-        assert_share(colours, 0.2**2 * (0.2**2 + 0.8**2))
+        # Alike only where neither is jittered and both or none are gray.
+        assert_share(colors, 0.2**2 * (0.2**2 + 0.8**2))
 
 
 @pytest.mark.parametrize(
@@ -245,8 +245,8 @@ def test_any_source_gives_crops_inside(image):
 
 
 def test_strengths_of_zero():
-    colours = dict(jitter=1, brightness=0, contrast=0, saturation=0, hue=0, grey=0)
-    jitter = dict(draw((0, 0, 0), colours=colours).roi.colours.jitter)
+    colors = dict(jitter=1, brightness=0, contrast=0, saturation=0, hue=0, gray=0)
+    jitter = dict(draw((0, 0, 0), colors=colors).roi.colors.jitter)
     assert jitter == dict(brightness=1, contrast=1, saturation=1, hue=0)
 
 
@@ -279,14 +279,14 @@ def test_strengths_of_zero():
         (dict(flip=-0.5), 'flip=-0.5 is no probability'),
         (dict(paste_opacity=70), 'paste_opacity=70'),
         (dict(blur_sigma=(2, 1)), r'blur_sigma=\(2, 1\)'),
-        (dict(solarise_threshold=300), 'solarise_threshold=300'),
+        (dict(solarize_threshold=300), 'solarize_threshold=300'),
         (
             dict(
-                colours=dict(
-                    jitter=0.8, brightness=0, contrast=0, saturation=0, hue=1, grey=0
+                colors=dict(
+                    jitter=0.8, brightness=0, contrast=0, saturation=0, hue=1, gray=0
                 )
             ),
-            r'colours\.hue=1: give a strength from 0 to 0\.5',
+            r'colors\.hue=1: give a strength from 0 to 0\.5',
         ),
     ],
 )
@@ -296,7 +296,7 @@ def test_bad_options(options, message):
 
 
 def test_misspelt_options():
-    with pytest.raises(TypeError, match='solarize'):
-        DrawViews(scene=dict(area=(0.2, 1), aspect=(1, 1), solarize=0.5))
+    with pytest.raises(TypeError, match='solarise'):
+        DrawViews(scene=dict(area=(0.2, 1), aspect=(1, 1), solarise=0.5))
     with pytest.raises(TypeError, match='num_local'):
         DrawViews(num_local=6)
