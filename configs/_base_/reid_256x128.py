@@ -40,7 +40,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     {{_base_.resize}},
-    dict(type='PackInputs', algorithm_keys=('identity', 'camera', 'is_query')),
+    dict(type='PackInputs', algorithm_keys=('pid', 'camid', 'is_query')),
 ]
 train_dataloader = dict(
     sampler=dict(type='PKSampler', num_identities=16, num_images=4),

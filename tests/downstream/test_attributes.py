@@ -89,7 +89,7 @@ def spoil_pa100k(root, what: str) -> None:
         ('folder', 'has none of the folders data, release_data/release_data'),
         (
             'image',
-            'data: 1 of 4 images of the annotations are not there, such as 0',
+            '1 of 4 images are not in .*data, such as 0',
         ),
         ('damage', 'annotation.mat is damaged or not a MATLAB file'),
         ('file', 'there is no .*annotation.mat: set data_root'),
@@ -174,7 +174,7 @@ def spoil_archive(root, what: str) -> None:
         ('subset', 'GRID/archive/Label.txt: there is no such file'),
         ('number', "zero_shot.txt: '00001.png' is not the path of an image in the arc"),
         ('two sets', 'zero_shot.txt: VIPeR/archive/0001_c.bmp is in test, another'),
-        ('image', '1 of .* images of the annotations are not there, such as VIPeR/a'),
+        ('image', '1 of .* images are not in .*, such as VIPeR/a'),
         ('no labels', 'holds neither PETA.mat.*nor SUBSET/archive/Label.txt'),
     ],
 )

@@ -30,11 +30,11 @@ def test_market1501(tmp_path):
     write_market1501(tmp_path)
     train = entries(build('Market1501', tmp_path, 'train'))
     assert [e['gt_label'] for e in train] == [i for i in range(4) for _ in range(4)]
-    assert train[6]['identity'] == 2 and train[6]['camera'] == 2
+    assert train[6]['pid'] == 2 and train[6]['camid'] == 2
     test = entries(build('Market1501', tmp_path, 'test'))
     assert [e['is_query'] for e in test] == [True] * 4 + [False] * 17
-    assert Counter(e['identity'] for e in test if not e['is_query'])[0] == 1
-    assert not any(e['identity'] == -1 for e in test)
+    assert Counter(e['pid'] for e in test if not e['is_query'])[0] == 1
+    assert not any(e['pid'] == -1 for e in test)
 
 
 def test_msmt17(tmp_path):
@@ -44,8 +44,8 @@ def test_msmt17(tmp_path):
     test = entries(build('MSMT17', tmp_path, 'test'))
     assert sum(e['is_query'] for e in test) == 4
     # Person 0 is somebody here.
-    assert sorted({e['identity'] for e in test}) == [1, 2, 3, 4]
-    assert [e['camera'] for e in test[:4]] == [1] * 4
+    assert sorted({e['pid'] for e in test}) == [1, 2, 3, 4]
+    assert [e['camid'] for e in test[:4]] == [1] * 4
 
 
 def test_second_release_of_msmt17_with_byte_order_marks(tmp_path):
@@ -104,7 +104,7 @@ def test_a_data_set_that_is_not_as_expected(name, what, message, tmp_path):
 def test_no_folder_and_no_such_split(tmp_path):
     with pytest.raises(FileNotFoundError, match='there is no such folder; set data_ro'):
         build('Market1501', tmp_path / 'none', 'train')
-    with pytest.raises(ValueError, match="split='query' is neither"):
+    with pytest.raises(ValueError, match="split='query' is none of train, test"):
         build('Market1501', tmp_path, 'query')
 
 

@@ -12,7 +12,7 @@ from saip_mm.downstream.reid import KReciprocalDistance, ReIDMetric
 def evaluate(metric: ReIDMetric, features, people, num_queries: int) -> dict:
     """Feed people, a list of (identity, camera), of whom queries come first."""
     samples = [
-        dict(feature=feature, identity=i, camera=c, is_query=number < num_queries)
+        dict(feature=feature, pid=i, camid=c, is_query=number < num_queries)
         for number, (feature, (i, c)) in enumerate(zip(features, people, strict=True))
     ]
     metric.process({}, samples[:7])
@@ -77,8 +77,8 @@ def test_perfect_features_score_one_and_random_ones_chance():
 
 
 def test_what_cannot_be_evaluated_is_said():
-    with pytest.raises(KeyError, match='lack camera, is_query: `feature` comes from'):
-        ReIDMetric().process({}, [dict(feature=torch.ones(2), identity=1)])
+    with pytest.raises(KeyError, match='lack camid, is_query: `feature` comes from'):
+        ReIDMetric().process({}, [dict(feature=torch.ones(2), pid=1)])
     people = [(1, 1), (2, 2), (3, 1)]
     with pytest.raises(ValueError, match='none of 3 images is a query'):
         evaluate(ReIDMetric(), torch.eye(3), people, 0)

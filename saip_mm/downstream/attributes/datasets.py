@@ -1,21 +1,18 @@
-"""Images of people with attributes; PA-100K."""
+"""PA-100K, and what data sets of attributes have in common."""
 
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 from scipy.io import loadmat
 
-from ...data.person_boxes import find_missing
-
-SPLITS = dict(train=('train',), val=('val',), trainval=('train', 'val'), test=('test',))
+from ..datasets import SplitDataset, check_images
 
 
 class Annotations(NamedTuple):
-    """What a split says."""
+    """What a data set says of a split."""
 
     folder: str
     """Where the images are."""
@@ -23,72 +20,35 @@ class Annotations(NamedTuple):
     """[N] file names."""
     labels: np.ndarray
     """[N, A], each 0 or 1."""
-    attributes: tuple[str, ...]
+    attributes: list[str]
     """[A] names."""
 
 
-class AttributeDataset(BaseDataset):
+class AttributeDataset(SplitDataset):
     """Entries of `img_path` and `gt_score` [A], 1 where the person has an attribute.
 
-    Subclasses say what a split holds. The names of the attributes are the `classes` of
-    `metainfo`.
-
-    Args:
-        data_root: Folder of the data set.
-        split: `'train'`, `'val'`, `'trainval'` (both) or `'test'`.
-        pipeline: MMPretrain's transforms, from LoadImageFromFile to PackInputs.
-        test_mode: As in MMPretrain's BaseDataset.
-        lazy_init: As in MMPretrain's BaseDataset.
-        indices: As in MMPretrain's BaseDataset.
-
-    Raises:
-        OSError: If files are missing.
-        ValueError: If annotations are not as expected.
+    Splits are `'trainval'`, the default, `'train'`, `'val'` and `'test'`. The names of
+    the attributes are the `classes` of `metainfo`. For the arguments see
+    :class:`SplitDataset`.
     """
 
-    def __init__(
-        self,
-        data_root: str,
-        split: str = 'trainval',
-        pipeline: Sequence = (),
-        test_mode: bool = False,
-        lazy_init: bool = False,
-        indices: int | Sequence[int] | None = None,
-    ) -> None:
-        if split not in SPLITS:
-            raise ValueError(
-                f'{type(self).__name__}: split={split!r} is none of {", ".join(SPLITS)}'
-            )
-        self.split = split
-        super().__init__(
-            ann_file='',
-            data_root=data_root,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            lazy_init=lazy_init,
-            indices=indices,
-        )
+    SPLITS = dict(
+        trainval=('train', 'val'), train=('train',), val=('val',), test=('test',)
+    )
+
+    def read_annotations(self, parts: Sequence[str]) -> Annotations:
+        """Images of some of ``'train'``, ``'val'`` and ``'test'``."""
+        raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
-        found = self.read_annotations()
-        missing = find_missing(found.folder, found.names)
-        if missing:
-            raise FileNotFoundError(
-                f'{found.folder}: {len(missing)} of {len(found.names)} images of the '
-                f'annotations are not there, such as {found.names[missing[0]]}: unpack '
-                'all images into this folder'
-            )
-        self._metainfo['classes'] = found.attributes
+        found = self.read_annotations(self.SPLITS[self.split])
+        check_images(found.folder, found.names, self.data_root)
+        self._metainfo['classes'] = tuple(found.attributes)
+        labels = found.labels.astype(np.float32)
         return [
             dict(img_path=os.path.join(found.folder, name), gt_score=label)
-            for name, label in zip(
-                found.names, found.labels.astype(np.float32), strict=True
-            )
+            for name, label in zip(found.names, labels, strict=True)
         ]
-
-    def read_annotations(self) -> Annotations:
-        """What is known of the images of `self.split`."""
-        raise NotImplementedError
 
 
 @DATASETS.register_module()
@@ -97,36 +57,30 @@ class PA100K(AttributeDataset):
 
     `annotation.mat` names the images and labels of each split. The images are in
     `data`, or where the archive puts them, in `release_data/release_data`. For the
-    arguments see :class:`AttributeDataset`.
+    arguments see :class:`SplitDataset`.
     """
 
     FOLDERS = ('data', 'release_data/release_data', 'release_data')
 
-    def read_annotations(self) -> Annotations:
+    def read_annotations(self, parts: Sequence[str]) -> Annotations:
         path = os.path.join(self.data_root, 'annotation.mat')
-        parts = SPLITS[self.split]
         keys = [f'{part}_{what}' for part in parts for what in ('images_name', 'label')]
         content = read_mat(path, ['attributes', *keys])
         attributes = texts(content['attributes'])
-        names, labels = [], []
+        names = [n for part in parts for n in texts(content[f'{part}_images_name'])]
         for part in parts:
-            names += texts(content[f'{part}_images_name'])
-            label = content[f'{part}_label']
-            check_labels(label, len(attributes), f'{path}: {part}_label')
-            labels.append(label)
-        labels = np.concatenate(labels)
+            check_labels(
+                content[f'{part}_label'], len(attributes), f'{path}: {part}_label'
+            )
+        labels = np.concatenate([content[f'{part}_label'] for part in parts])
         if len(names) != len(labels):
             raise ValueError(
                 f'{path}: {self.split} has {len(names)} names, but {len(labels)} rows '
                 'of labels: download the file again'
             )
-        return Annotations(self._folder(), names, labels, tuple(attributes))
-
-    def _folder(self) -> str:
-        for name in self.FOLDERS:
-            folder = os.path.join(self.data_root, name)
+        for folder in (os.path.join(self.data_root, name) for name in self.FOLDERS):
             if os.path.isdir(folder):
-                return folder
+                return Annotations(folder, names, labels, attributes)
         raise FileNotFoundError(
             f'{self.data_root} has none of the folders {", ".join(self.FOLDERS)}: '
             'unpack the images into the first'
@@ -161,6 +115,7 @@ def texts(cells: np.ndarray) -> list[str]:
 
 
 def check_labels(labels: np.ndarray, count: int, place: str) -> None:
+    """Raise ValueError unless labels are [N, count] of 0 and 1."""
     if labels.ndim != 2 or labels.shape[1] != count:
         raise ValueError(
             f'{place}: labels of shape {labels.shape} are not one per image and '

@@ -1,4 +1,4 @@
-"""How well attributes of people are recognised."""
+"""Measures of attribute recognition."""
 
 from collections.abc import Sequence
 
@@ -52,31 +52,22 @@ class PedestrianAttributeMetric(BaseMetric):
                 f'{len(labels)} images, which costs them half their mA',
                 logger='current',
             )
-        return score_attributes(scores > self.threshold, labels > 0.5)
+        predicted, actual = scores > self.threshold, labels > 0.5
+        right, either = predicted & actual, predicted | actual
+        positives = _share(right, actual, dim=0)
+        negatives = _share(~either, ~actual, dim=0)
+        precision = _share(right, predicted, dim=1).mean().item()
+        recall = _share(right, actual, dim=1).mean().item()
+        return dict(
+            mA=(positives + negatives).mean().item() / 2,
+            accuracy=_share(right, either, dim=1).mean().item(),
+            precision=precision,
+            recall=recall,
+            F1=2 * precision * recall / (precision + recall or 1),
+        )
 
 
-def score_attributes(predicted: Tensor, actual: Tensor) -> dict[str, float]:
-    """The measures of :class:`PedestrianAttributeMetric`.
-
-    Args:
-        predicted: bool [N, A]
-        actual: bool [N, A]
-    """
-    right = predicted & actual
-    positives = _share(right.sum(dim=0), actual.sum(dim=0))
-    negatives = _share((~predicted & ~actual).sum(dim=0), (~actual).sum(dim=0))
-    accuracy = _share(right.sum(dim=1), (predicted | actual).sum(dim=1)).mean()
-    precision = _share(right.sum(dim=1), predicted.sum(dim=1)).mean()
-    recall = _share(right.sum(dim=1), actual.sum(dim=1)).mean()
-    return dict(
-        mA=(positives + negatives).mean().item() / 2,
-        accuracy=accuracy.item(),
-        precision=precision.item(),
-        recall=recall.item(),
-        F1=_share(2 * precision * recall, precision + recall).item(),
-    )
-
-
-def _share(part: Tensor, whole: Tensor) -> Tensor:
-    """part / whole, in double precision; 0 of nothing."""
-    return (part.double() / whole).where(whole > 0, 0)
+def _share(part: Tensor, whole: Tensor, dim: int) -> Tensor:
+    """How much of ``whole`` is in ``part``, both bool [N, A], along ``dim``; or 0."""
+    count = whole.sum(dim).double()
+    return part.sum(dim) / count.clamp(min=1)

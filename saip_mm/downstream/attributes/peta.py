@@ -1,28 +1,24 @@
 """PETA in a zero-shot split, from its authors' archive or renumbered with PETA.mat."""
 
-import glob
 import os
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ...drawn.formats.attribute_names import PETA as ATTRIBUTES
-from ...files import read_text
-from .datasets import (
-    SPLITS,
-    Annotations,
-    AttributeDataset,
-    check_labels,
-    read_mat,
-    texts,
-)
+from ..datasets import numbered_lines
+from .datasets import Annotations, AttributeDataset, check_labels, read_mat, texts
 
 IMAGE = re.compile(r'([^/]+)/archive/([^/_.]+)[^/]*')  # subset, identity
 WORD = re.compile(
     '(accessory|carrying|footwear|hair|lowerBody|personal|upperBody)[A-Z][A-Za-z0-9]*'
 )
 OTHER_NAMES = dict(footwearSneakers='footwearSneaker')  # Label.txt's: PETA.mat's
+COUNT = 35  # attributes that are evaluated
+FIRST = 4  # column of the first label in PETA.mat, after numbers of image and person
 
 
 @DATASETS.register_module()
@@ -43,7 +39,7 @@ class PETA(AttributeDataset):
 
     `zero_shot.txt` has a line per image that is used, with the set that it is in:
     `00001.png train`, or in the archive `VIPeR/archive/0001_a.bmp train`. For the
-    arguments see :class:`AttributeDataset`.
+    arguments see :class:`SplitDataset`.
 
     The split of Jia et al., which published figures are of, numbers the images as
     `PETA.mat` does; for the archive, write a list of your own. It comes as a pickle,
@@ -59,140 +55,129 @@ class PETA(AttributeDataset):
                     print(data.image_name[index], part, file=file)
     """
 
-    NUM_ATTRIBUTES = 35
-    FIRST_LABEL = 4  # columns before are numbers of image, person and the like
-
-    def read_annotations(self) -> Annotations:
+    def read_annotations(self, parts: Sequence[str]) -> Annotations:
         root = self.data_root
         numbered = os.path.isfile(os.path.join(root, 'PETA.mat'))
-        if not numbered and not glob.glob(
-            os.path.join(glob.escape(root), '*', 'archive', 'Label.txt')
-        ):
+        if not numbered and not any(Path(root).glob('*/archive/Label.txt')):
             raise FileNotFoundError(
                 f'{root} holds neither PETA.mat, which belongs to renumbered images, '
                 'nor SUBSET/archive/Label.txt as the archive of PETA does; set '
                 'data_root to the folder that holds either'
             )
-        split = _read_split(os.path.join(root, 'zero_shot.txt'))
-        return self._read_numbered(split) if numbered else self._read_archive(split)
-
-    def _read_archive(self, split: dict[str, str]) -> Annotations:
-        attributes = ATTRIBUTES[: self.NUM_ATTRIBUTES]
-        path = os.path.join(self.data_root, 'zero_shot.txt')
-        people, parts, rows = {}, {}, {}
-        for name, part in split.items():
-            match = IMAGE.fullmatch(name)
-            if match is None:
-                raise ValueError(
-                    f'{path}: {name!r} is not the path of an image in the archive of '
-                    'PETA, as VIPeR/archive/0001_a.bmp is; numbers such as 00001.png '
-                    'are of the renumbered images that come with PETA.mat'
-                )
-            subset, identity = match.groups()
-            label_file = os.path.join(self.data_root, subset, 'archive', 'Label.txt')
-            if subset not in people:
-                people[subset] = _read_label_file(label_file)
-            if identity not in people[subset]:
-                raise ValueError(
-                    f'{label_file}: has no line for {identity!r}, to whom {name} of '
-                    f'{path} belongs; correct either'
-                )
-            if parts.setdefault((subset, identity), part) != part:
-                raise ValueError(
-                    f'{path}: {name} is in {part}, another image of the same person in '
-                    f'{parts[subset, identity]}; put all images of a person into one '
-                    'set'
-                )
-            if part in SPLITS[self.split]:
-                has = people[subset][identity]
-                rows[name] = [attribute in has for attribute in attributes]
-        labels = np.array(list(rows.values()), int).reshape(-1, len(attributes))
-        return Annotations(self.data_root, list(rows), labels, tuple(attributes))
-
-    def _read_numbered(self, split: dict[str, str]) -> Annotations:
-        path = os.path.join(self.data_root, 'PETA.mat')
-        table, attributes = self._read_table(path)
-        names = [name for name, part in split.items() if part in SPLITS[self.split]]
-        rows = []
-        for name in names:
-            number = os.path.splitext(name)[0]
-            if not number.isdecimal() or not 1 <= int(number) <= len(table):
-                raise ValueError(
-                    f'{self.data_root}/zero_shot.txt: {name!r} is not one of 00001.png '
-                    f'to {len(table):05}.png; correct the list'
-                )
-            rows.append(int(number) - 1)
-        labels = table[rows, self.FIRST_LABEL : self.FIRST_LABEL + self.NUM_ATTRIBUTES]
-        check_labels(labels, self.NUM_ATTRIBUTES, path)
-        folder = os.path.join(self.data_root, 'images')
-        return Annotations(
-            folder, names, labels, tuple(attributes[: self.NUM_ATTRIBUTES])
-        )
-
-    def _read_table(self, path: str) -> tuple[np.ndarray, list[str]]:
-        """Numbers [images, 4 + attributes], and the names of all attributes."""
-        content = read_mat(path, ['peta'])
-        try:
-            fields = content['peta'].ravel()[0]
-            table, attributes = fields[0], texts(fields[1])
-            fits = table.ndim == 2 and table.shape[1] == self.FIRST_LABEL + len(
-                attributes
-            )
-        except (IndexError, TypeError, AttributeError):
-            fits = False
-        if not fits or len(attributes) < self.NUM_ATTRIBUTES:
-            raise ValueError(
-                f"{path}: 'peta' is not a structure of a table with "
-                f'{self.FIRST_LABEL} columns and one per attribute, and the names of '
-                f'at least {self.NUM_ATTRIBUTES} attributes: take the file as it was '
-                'given out'
-            )
-        return table, attributes
-
-
-def _read_label_file(path: str) -> dict[str, set[str]]:
-    """The attributes of every identity of a subset."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f'{path}: there is no such file, and zero_shot.txt lists images of this '
-            'subset; unpack it from the archive of PETA, or leave its images out'
-        )
-    people = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not (words := line.split()):
-            continue
-        identity = os.path.splitext(words[0])[0]  # CUHK has names of images
-        if len(words) < 2 or not all(map(WORD.fullmatch, words[1:])):
-            raise ValueError(
-                f'{path}:{number}: {line.strip()[:80]!r} is not an identity and its '
-                "attributes, as '0001 personalLess30 personalMale' is; take the file "
-                'as it was given out'
-            )
-        has = {OTHER_NAMES.get(word, word) for word in words[1:]}
-        if people.setdefault(identity, has) != has:
-            raise ValueError(
-                f'{path}:{number}: {identity!r} has other attributes than before; keep '
-                'one of the lines'
-            )
-    return people
+        path = os.path.join(root, 'zero_shot.txt')
+        split = _read_split(path)
+        if numbered:
+            names = [name for name, part in split.items() if part in parts]
+            mat_file, folder = (os.path.join(root, n) for n in ('PETA.mat', 'images'))
+            labels, attributes = _read_table(mat_file)
+            labels = labels[[_row(name, len(labels), path) for name in names]]
+            check_labels(labels, COUNT, mat_file)
+            return Annotations(folder, names, labels, attributes)
+        has = _read_archive(root, split, path)
+        names = [name for name, part in split.items() if part in parts]
+        attributes = ATTRIBUTES[:COUNT]
+        labels = [[each in has[name] for each in attributes] for name in names]
+        labels = np.array(labels, int).reshape(-1, COUNT)
+        return Annotations(root, names, labels, attributes)
 
 
 def _read_split(path: str) -> dict[str, str]:
-    """Which set every image is in, by its name."""
+    """The set that every image is in, by its name."""
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f"there is no {path}, of lines like '00001.png train': the docstring of "
             'saip_mm.downstream.attributes.PETA says how to make it'
         )
     split = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        name, _, part = line.strip().rpartition(' ')
+    for place, line in numbered_lines(path):
+        name, _, part = line.rpartition(' ')
         if part not in ('train', 'val', 'test') or not name or name in split:
             raise ValueError(
-                f'{path}:{number}: {line.strip()!r} is not an image, once, and '
-                'train, val or test'
+                f'{place}: {line!r} is not an image, once, and train, val or test'
             )
         split[name] = part
     return split
+
+
+def _read_table(path: str) -> tuple[np.ndarray, list[str]]:
+    """Labels [images, COUNT] of PETA.mat, and their attributes' names."""
+    content = read_mat(path, ['peta'])
+    try:
+        fields = content['peta'].ravel()[0]
+        table, attributes = fields[0], texts(fields[1])
+        fits = table.ndim == 2 and table.shape[1] == FIRST + len(attributes)
+    except (IndexError, TypeError, AttributeError):
+        fits = False
+    if not fits or len(attributes) < COUNT:
+        raise ValueError(
+            f"{path}: 'peta' is not a structure of a table with {FIRST} columns and "
+            f'one per attribute, and the names of at least {COUNT} attributes: take '
+            'the file as it was given out'
+        )
+    return table[:, FIRST : FIRST + COUNT], attributes[:COUNT]
+
+
+def _row(name: str, count: int, path: str) -> int:
+    """The row of an image of PETA.mat's ``count``; ``path`` lists it."""
+    number = os.path.splitext(name)[0]
+    if not number.isdecimal() or not 1 <= int(number) <= count:
+        raise ValueError(
+            f'{path}: {name!r} is not one of 00001.png to {count:05}.png; correct the '
+            'list'
+        )
+    return int(number) - 1
+
+
+def _read_archive(root: str, split: dict[str, str], path: str) -> dict[str, set[str]]:
+    """Attributes that the person in each image of a split has; ``path`` holds it."""
+    people, parts, found = {}, {}, {}
+    for name, part in split.items():
+        match = IMAGE.fullmatch(name)
+        if match is None:
+            raise ValueError(
+                f'{path}: {name!r} is not the path of an image in the archive of '
+                'PETA, as VIPeR/archive/0001_a.bmp is; numbers such as 00001.png '
+                'are of the renumbered images that come with PETA.mat'
+            )
+        subset, pid = match.groups()
+        label_file = os.path.join(root, subset, 'archive', 'Label.txt')
+        if subset not in people:
+            people[subset] = _read_labels(label_file)
+        if pid not in people[subset]:
+            raise ValueError(
+                f'{label_file}: has no line for {pid!r}, to whom {name} of {path} '
+                'belongs; correct either'
+            )
+        if parts.setdefault((subset, pid), part) != part:
+            raise ValueError(
+                f'{path}: {name} is in {part}, another image of the same person in '
+                f'{parts[subset, pid]}; put all images of a person into one set'
+            )
+        found[name] = people[subset][pid]
+    return found
+
+
+def _read_labels(path: str) -> dict[str, set[str]]:
+    """The attributes of every person of a subset."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f'{path}: there is no such file, and zero_shot.txt lists images of this '
+            'subset; unpack it from the archive of PETA, or leave its images out'
+        )
+    people = {}
+    for place, line in numbered_lines(path):
+        name, *words = line.split()
+        pid = os.path.splitext(name)[0]  # CUHK has names of images
+        if not words or not all(map(WORD.fullmatch, words)):
+            raise ValueError(
+                f'{place}: {line[:80]!r} is not an identity and its attributes, as '
+                "'0001 personalLess30 personalMale' is; take the file as it was given "
+                'out'
+            )
+        has = {OTHER_NAMES.get(word, word) for word in words}
+        if people.setdefault(pid, has) != has:
+            raise ValueError(
+                f'{place}: {pid!r} has other attributes than before; keep one of the '
+                'lines'
+            )
+    return people

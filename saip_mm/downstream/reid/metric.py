@@ -1,4 +1,4 @@
-"""How well people are found again."""
+"""Market-1501's measures, with and without re-ranking."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,23 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
-from ..retrieval import LabeledFeatures, evaluate_retrieval, report_left_out
+from ..retrieval import (
+    LabeledFeatures,
+    Retrieval,
+    evaluate_retrieval,
+    report_left_out,
+)
 from .rerank import KReciprocalDistance
 
-NEEDED = ('feature', 'identity', 'camera', 'is_query')
+NEEDED = ('feature', 'pid', 'camid', 'is_query')
 
 
 @METRICS.register_module()
 class ReIDMetric(BaseMetric):
-    """Mean average precision and rank-1, -5 and -10, as on Market-1501; all in [0, 1].
+    """Mean average precision and rank-k accuracy; all in [0, 1].
 
-    The gallery is ranked by the cosine of features. Images of the query's identity by
-    the query's own camera do not count, nor does junk (identity -1); identity 0 is
-    never right. Of images at the same distance wrong ones come first.
+    See :func:`~saip_mm.downstream.retrieval.evaluate_retrieval`. Features are compared
+    by their cosine.
 
     Args:
         rerank: Also report the same after k-reciprocal re-ranking, with the arguments
@@ -42,37 +46,36 @@ class ReIDMetric(BaseMetric):
         self.rerank = rerank
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep what is needed of every image.
+        """Keep feature [C], person, camera and role of every image.
 
         Raises:
-            KeyError: If data samples lack it.
+            KeyError: If data samples lack one of them.
         """
         for sample in data_samples:
             if missing := [name for name in NEEDED if name not in sample]:
                 raise KeyError(
                     f'data samples lack {", ".join(missing)}: `feature` comes from '
                     'ReIDHead, the others from the data set, if its pipeline ends with '
-                    "PackInputs(algorithm_keys=('identity', 'camera', 'is_query'))"
+                    "PackInputs(algorithm_keys=('pid', 'camid', 'is_query'))"
                 )
             feature, *others = (sample[name] for name in NEEDED)
             self.results.append((feature.float().cpu(), *others))
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        query, gallery = (_sightings(results, flag, device) for flag in (True, False))
+        query, gallery = (_stack(results, is_query) for is_query in (True, False))
         found = evaluate_retrieval(query, gallery)
         report_left_out(found)
-        metrics = _name(found)
+        metrics = _named(found)
         if self.rerank is not None:
             distances = KReciprocalDistance(
                 query.features, gallery.features, **self.rerank
             )
             found = evaluate_retrieval(query, gallery, distances=distances)
-            metrics |= {f'{k}_reranked': v for k, v in _name(found).items()}
+            metrics |= {f'{k}_reranked': v for k, v in _named(found).items()}
         return metrics
 
 
-def _sightings(results: list[tuple], is_query: bool, device: str) -> LabeledFeatures:
+def _stack(results: list[tuple], is_query: bool) -> LabeledFeatures:
     chosen = [result[:3] for result in results if bool(result[3]) == is_query]
     if not chosen:
         kind = 'query' if is_query else 'gallery image'
@@ -80,18 +83,15 @@ def _sightings(results: list[tuple], is_query: bool, device: str) -> LabeledFeat
             f'none of {len(results)} images is a {kind}: test with a data set of '
             "split='test', whole"
         )
-    features, identities, cameras = zip(*chosen, strict=True)
+    features, pids, camids = zip(*chosen, strict=True)
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
     return LabeledFeatures(
         torch.stack(features).to(device),
-        torch.tensor(identities, device=device),
-        torch.tensor(cameras, device=device),
+        torch.tensor(pids, device=device),
+        torch.tensor(camids, device=device),
     )
 
 
-def _name(found: tuple) -> dict[str, float]:
-    return dict(
-        mAP=found.mean_average_precision,
-        rank1=found.rank1,
-        rank5=found.rank5,
-        rank10=found.rank10,
-    )
+def _named(found: Retrieval) -> dict[str, float]:
+    ranks = {name: getattr(found, name) for name in ('rank1', 'rank5', 'rank10')}
+    return dict(mAP=found.mean_average_precision, **ranks)
