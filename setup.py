@@ -28,6 +28,8 @@ PRETRAIN = (
     # What onedl-mmcv asks for, named only for its range. `tools/install.sh` replaces it
     # by opencv-python-headless, the same cv2 without need of libGL.
     'opencv-python>=4.10,<4.13',
+    'jinja2>=3.1,<4',
+    'matplotlib>=3.9,<3.11',
     'pyyaml>=6.0,<7',
     'rich>=13,<16',
     'safetensors>=0.5,<0.9',
@@ -96,6 +98,7 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['saip_mm', 'saip_mm.*']),
+    package_data={'saip_mm.report': ['*.jinja']},
     install_requires=['packaging'],
     python_requires='>=3.10,<3.14',
     extras_require={

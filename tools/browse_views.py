@@ -17,10 +17,10 @@ from rich.progress import track
 
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.files import check_writable, whole_file
-from saip_mm.report.panels import GAP, Panel, describe, make_panels
+from saip_mm.report.pictures import Picture, view_row
 from saip_mm.training.config import add_options, load_config
 
-LINE = 18  # pixels of a line of text
+GAP, LINE = 8, 18  # pixels between pictures, of a line of text
 FONT = ImageFont.load_default(size=13)
 
 
@@ -37,17 +37,19 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def draw_row(title: str, panels: list[Panel]) -> Image.Image:
-    """All panels of a sample side by side, with labels."""
-    widths = [max(image.width, int(FONT.getlength(text))) for text, image in panels]
-    height = 2 * LINE + max(image.height for _, image in panels) + GAP
+def draw_row(title: str, pictures: list[Picture]) -> Image.Image:
+    """All views of a sample side by side, with labels."""
+    widths = [
+        max(each.image.width, int(FONT.getlength(each.caption))) for each in pictures
+    ]
+    height = 2 * LINE + max(each.image.height for each in pictures) + GAP
     row = Image.new('RGB', (sum(widths) + GAP * (len(widths) + 1), height), 'white')
     pen = ImageDraw.Draw(row)
     pen.text((GAP, 0), title, fill='black', font=FONT)
     left = GAP
-    for (text, image), width in zip(panels, widths, strict=True):
-        pen.text((left, LINE), text, fill='black', font=FONT)
-        row.paste(image, (left, 2 * LINE), image.convert('RGBA'))
+    for each, width in zip(pictures, widths, strict=True):
+        pen.text((left, LINE), each.caption, fill='black', font=FONT)
+        row.paste(each.image, (left, 2 * LINE), each.image.convert('RGBA'))
         left += width + GAP
     return row
 
@@ -84,8 +86,7 @@ def draw_samples(cfg: Config, num: int, seed: int) -> tuple[Image.Image, str]:
     rows = []
     for key in track(keys, 'Drawing samples', transient=True):
         results = dataset[key]
-        panels = make_panels(results, apply(results)['inputs'])
-        rows.append(draw_row(describe(results), panels))
+        rows.append(draw_row(*view_row(results | apply(results))))
     width = max(row.width for row in rows)
     canvas = Image.new('RGB', (width, sum(row.height for row in rows)), 'white')
     top = 0

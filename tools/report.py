@@ -1,8 +1,8 @@
-"""Show what was trained, and what came of it: `python tools/report.py WORK_DIR`.
+"""Write a report of a training: `python tools/report.py WORK_DIR`.
 
-Writes one HTML page that needs no other file: curves, training samples, reconstruction,
-search, attention, nearest neighbours before and after, environment and config. It can
-be made at any time: during a training, after it, or after a crash.
+One self-contained HTML page: curves, training samples, reconstruction, search,
+attention, nearest neighbors before and after, environment and config. Works at any
+time: during a training, after it, or after a crash.
 """
 
 import argparse

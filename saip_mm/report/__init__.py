@@ -1,1 +1,1 @@
-"""Pictures and pages of what is trained; nothing of it is needed for training."""
+"""The HTML report of a training."""

@@ -1,7 +1,9 @@
-"""The people that a report looks at: drawn ones that are held out, or photographs."""
+"""The people that a report shows: held-out drawn people, or photographs."""
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,24 +13,13 @@ from torch import Tensor
 
 from ..data import PeopleDataset
 from ..data.apply_views import resize
+from ..data.images import ImageError
 from .work_dir import Unavailable
 
-HELD_OUT = 1_000_000  # added to the training's seeds: other people, other places
+HELD_OUT = 1_000_000  # added to the seeds of drawn people and scenes
 IDENTITIES, IMAGES_EACH = 24, 8  # of drawn people
-GALLERY = 240  # at most so many photographs
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One training sample of the pipeline.
-
-    Attributes:
-        results: What the pipeline made, up to ``views``.
-        inputs: What ``ApplyViews`` makes of it.
-    """
-
-    results: dict
-    inputs: dict[str, Tensor]
+GALLERY = 240  # maximum number of photographs
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -37,23 +28,27 @@ class Gallery:
 
     Attributes:
         images: uint8 [N, 3, h, w].
-        identities: int64 [N]; None where they are not known.
-        cameras: int64 [N]; None where they are not known.
+        pids: Person ids, int64 [N]; None if unknown.
+        camids: Camera ids, int64 [N]; None if unknown.
     """
 
     images: Tensor
-    identities: np.ndarray | None
-    cameras: np.ndarray | None
+    pids: np.ndarray | None
+    camids: np.ndarray | None
 
 
 class People:
-    """Images of people and the views that the training makes of them.
+    """Images of people, and the training's views of them.
 
     Args:
-        cfg: Config of the training. Of ``SyntheticPeople`` and ``SyntheticScenes``
-            others are drawn; any other data set is the training's own.
-        folder: Images of people to take instead; scenes stay those of the training,
-            where it has any of their own.
+        cfg: Config of the training. Drawn people and scenes are drawn from other seeds;
+            of any other data set, the training images are shown.
+        folder: Images to show instead; scenes remain those of the config, if it has a
+            data set of scenes.
+
+    Attributes:
+        note: What is shown, in a sentence.
+        bad: Images that could not be read and are left out, with the reasons.
 
     Raises:
         Unavailable: If the config has no pipeline of views.
@@ -68,65 +63,80 @@ class People:
         self.note = _choose(dataset, folder)
         self.dataset: PeopleDataset = DATASETS.build(dataset)
         self.size = tuple(self.dataset.pipeline.transforms[-1].global_size)
+        self.bad: dict[str, str] = {}
 
-    def samples(self, count: int) -> list[Sample]:
-        """Samples of ``count`` different people, or as many as there are.
+    def samples(self, count: int) -> list[dict]:
+        """Samples of up to ``count`` different people (images, if ids are unknown).
 
-        Where identities are not known, different images stand for them.
+        Returns:
+            What the pipeline makes of each, ``image`` and ``views`` among it, with the
+            tensors of ``ApplyViews`` as ``inputs``.
         """
-        samples = []
-        for index in self._spread(count):
-            results = self.dataset[index]
-            samples.append(Sample(results, self.apply(results)['inputs']))
-        return samples
+        firsts: dict[int, dict] = {}
+        for info in self._infos():
+            firsts.setdefault(info.get('identity', info['sample_idx']), info)
+        infos = list(firsts.values())
+        chosen = spread(len(infos), count)
+        # The others stand in for images that cannot be read.
+        order = dict.fromkeys([*chosen, *range(len(infos))])
+        return self._usable((infos[i] for i in order), self._sample, count)
 
     def gallery(self) -> Gallery:
-        """Images of all people that were drawn, or up to ``GALLERY`` photographs."""
-        infos = self._infos(min(len(self.dataset), GALLERY))
-        images = [self._image(info) for info in infos]
-        known = {
-            key: np.array([info[key] for info in infos]) if key in infos[0] else None
+        """All drawn people, or up to ``GALLERY`` photographs."""
+        pairs = self._usable(self._infos(), lambda info: (info, self._image(info)))
+        infos, images = zip(*pairs, strict=True)
+        pids, camids = (
+            np.array([info[key] for info in infos]) if key in infos[0] else None
             for key in ('identity', 'camera')
-        }
-        return Gallery(torch.stack(images), known['identity'], known['camera'])
+        )
+        return Gallery(torch.stack(images), pids, camids)
 
-    def _infos(self, count: int) -> list[dict]:
-        indices = np.linspace(0, len(self.dataset) - 1, count).round().astype(int)
-        return [self.dataset.get_data_info(int(index)) for index in indices]
-
-    def _spread(self, count: int) -> list[int]:
-        """Indices of different people, evenly spread over the data set."""
-        infos = self._infos(min(len(self.dataset), GALLERY))
-        one_each: dict[int, dict] = {}
+    def _usable(
+        self, infos: Iterable[dict], load: Callable[[dict], T], count: int = GALLERY
+    ) -> list[T]:
+        loaded: list[T] = []
         for info in infos:
-            one_each.setdefault(info.get('identity', info['sample_idx']), info)
-        infos = list(one_each.values())
-        chosen = np.linspace(0, len(infos) - 1, min(count, len(infos))).round()
-        return [infos[int(i)]['sample_idx'] for i in chosen]
+            if len(loaded) == count:
+                break
+            try:
+                loaded.append(load(info))
+            except (ImageError, OSError) as error:
+                self.bad[self.dataset.source(info)] = str(error)
+        if not loaded:
+            raise OSError(next(iter(self.bad.values())))
+        return loaded
+
+    def _infos(self) -> list[dict]:
+        return [
+            self.dataset.get_data_info(i) for i in spread(len(self.dataset), GALLERY)
+        ]
+
+    def _sample(self, info: dict) -> dict:
+        results = self.dataset[info['sample_idx']]
+        return results | self.apply(results)
 
     def _image(self, info: dict) -> Tensor:
         image = np.ascontiguousarray(self.dataset.load_image(info))
         return resize(torch.from_numpy(image).permute(2, 0, 1), self.size)
 
 
+def spread(total: int, count: int) -> list[int]:
+    """``count`` of ``total`` indices, evenly spread; all if there are fewer."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
+
+
 def _choose(dataset: ConfigDict, folder: str | None) -> str:
-    """Put what is to be looked at into the config of the data set; say what it is."""
+    """Change a config to the data that is shown; returns what that is."""
     scenes = dataset.get('scenes')
     if scenes and scenes.type.endswith('SyntheticScenes'):
         scenes.seed = scenes.get('seed', 0) + HELD_OUT
     if folder is not None:
-        pipeline = dataset.pipeline
+        kept = dict(pipeline=dataset.pipeline, scenes=scenes)
         dataset.clear()
-        dataset.update(
-            type='PersonImages',
-            data_root=str(folder),
-            min_size=(1, 1),
-            pipeline=pipeline,
-            scenes=scenes,
-        )
+        dataset.update(type='PersonImages', data_root=folder, min_size=(1, 1), **kept)
         return f'Images of {folder}.'
     if dataset.type.endswith('SyntheticPeople'):
         dataset.seed = dataset.get('seed', 0) + HELD_OUT
         dataset.num_identities, dataset.images_per_identity = IDENTITIES, IMAGES_EACH
-        return 'People drawn from another seed than the training’s: all held out.'
-    return 'Images of the training itself; --images FOLDER takes others.'
+        return 'Held-out people, drawn from another seed than the training’s.'
+    return 'Training images; --images FOLDER shows others.'

@@ -1,39 +1,218 @@
-"""Pictures for a page."""
+"""Rows of pictures: views of a sample, reconstruction, search, attention, neighbors."""
 
-import base64
-import io
+from typing import NamedTuple
 
-import cv2
+import matplotlib
 import numpy as np
-from PIL import Image
+import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..data.views import Crop
+from ..models import SAIP
+from .people import Gallery, spread
+from .visualizations import (
+    attention,
+    image_tokens,
+    nearest,
+    prepare,
+    reconstruct,
+    search,
+)
+from .work_dir import Unavailable
+
+INST, ROI = (0, 200, 80), (240, 40, 40)  # colors of the whole person and of a part
 
 
-def data_uri(image: Image.Image, quality: int = 85) -> str:
-    """An image as WebP inside a URI."""
-    buffer = io.BytesIO()
-    image.save(buffer, 'WEBP', quality=quality)
-    return f'data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}'
+class Picture(NamedTuple):
+    """An image and the text below it."""
+
+    image: Image.Image
+    caption: str
+    kind: str = ''
+    """CSS class."""
 
 
-def heat(
-    image: Tensor, values: Tensor, low: float, high: float, share: float = 0.6
-) -> Image.Image:
-    """Lay values over an image as colours, from black to bright yellow.
+Groups = list[tuple[str, list[list[Picture]]]]
+"""Headings, each with rows of pictures."""
+
+
+def to_image(image: Tensor) -> Image.Image:
+    """uint8 [3, h, w] -> image."""
+    return Image.fromarray(image.permute(1, 2, 0).numpy())
+
+
+def outline(
+    image: Image.Image, crop: Crop, color: tuple[int, int, int], zoom: float = 1
+) -> None:
+    """Draw a rectangle, given in pixels of the image before enlarging by ``zoom``."""
+    left, top = round(crop.left * zoom), round(crop.top * zoom)
+    right = max(left, round((crop.left + crop.width) * zoom) - 1)
+    bottom = max(top, round((crop.top + crop.height) * zoom) - 1)
+    ImageDraw.Draw(image).rectangle((left, top, right, bottom), outline=color, width=2)
+
+
+def heat(image: Tensor, values: Tensor, low: float, high: float) -> Image.Image:
+    """Blend a color map into a grayscale image.
 
     Args:
-        image: uint8 [3, h, w].
-        values: float [h', w'] of patches, enlarged bilinearly.
-        low: Value of the darkest colour.
-        high: Value of the brightest colour.
-        share: Of the colour in the picture; the rest is the image in grey.
+        image: uint8 [3, H, W].
+        values: float [h, w], enlarged bilinearly.
+        low: Value of the darkest color.
+        high: Value of the brightest color.
     """
-    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    height, width = pixels.shape[:2]
-    scaled = (values.numpy() - low) / max(high - low, 1e-12)
-    scaled = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
-    levels = (255 * scaled.clip(0, 1)).round().astype(np.uint8)
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1]
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None]
-    mixed = share * colours + (1 - share) * grey
-    return Image.fromarray(mixed.round().astype(np.uint8))
+    scaled = (values[None, None].float() - low) / max(high - low, 1e-12)
+    scaled = interpolate(scaled, tuple(image.shape[1:]), mode='bilinear')[0, 0]
+    colors = 255 * matplotlib.colormaps['inferno'](scaled.clamp(0, 1).numpy())[..., :3]
+    gray = np.asarray(to_image(image).convert('L'))[..., None]
+    return Image.fromarray((0.6 * colors + 0.4 * gray).round().astype(np.uint8))
+
+
+def view_row(sample: dict) -> tuple[str, list[Picture]]:
+    """All views of a sample (see :meth:`People.samples`) and what the anchor is."""
+    views, inputs = sample['views'], sample['inputs']
+    source = Image.fromarray(sample['image'])
+    zoom = inputs['globals'].shape[-2] / source.height
+    source = source.resize([max(1, round(side * zoom)) for side in source.size])
+    outline(source, views.globals[0].crop, INST, zoom)
+    outline(source, views.roi.crop, ROI, zoom)
+    scene, tokens = to_image(inputs['scene']), inputs['scene'].clone()
+    side = tokens.shape[-1] // inputs['scene_masks'].shape[-1]
+    masks = inputs['scene_masks'].bool().repeat_interleave(side, 1)
+    masks = masks.repeat_interleave(side, 2)
+    for mask, place, color in zip(masks, views.places, (INST, ROI), strict=True):
+        half = torch.tensor(color, dtype=torch.uint8)[:, None] // 2
+        tokens[:, mask] = tokens[:, mask] // 2 + half
+        outline(scene, Crop(*place, *views.roi.size), color)
+    anchor = views.globals[0]
+    steps = [f'{name} {value:.2f}' for name, value in anchor.colours.jitter]
+    steps += ['gray'] * anchor.colours.grey + ['flip'] * anchor.flip
+    steps += [f'blur {anchor.blur:.1f}'] if anchor.blur else []
+    return f'{sample["source"]}   anchor: {", ".join(steps) or "no change"}', [
+        Picture(source, 'source'),
+        Picture(to_image(inputs['globals'][0]), 'global_0 (anchor)'),
+        Picture(to_image(inputs['globals'][1]), 'global_1'),
+        Picture(_grid(list(inputs['locals'])), 'locals'),
+        Picture(_grid([inputs['roi'], inputs['inst']]), 'roi, inst'),
+        Picture(scene, 'scene'),
+        Picture(to_image(tokens), 'scene tokens'),
+    ]
+
+
+def show_reconstruction(model: SAIP, samples: list[dict]) -> Groups:
+    """Anchor, masked view, reconstruction and original."""
+    if model.reconstruction is None:
+        raise Unavailable('This model has no reconstruction head.')
+    anchors = [sample['inputs']['globals'][0] for sample in samples]
+    shown = dict(anchor=anchors) | reconstruct(model, prepare(model, samples))
+    rows = zip(*shown.values(), strict=True)
+    return [
+        ('', [[Picture(to_image(i), name) for i, name in zip(row, shown, strict=True)]])
+        for row in rows
+    ]
+
+
+def show_search(model: SAIP, samples: list[dict]) -> Groups:
+    """Heat maps in a scene for its own query and for a stranger's."""
+    if model.search is None:
+        raise Unavailable('This model has no search head.')
+    if len(samples) < 2:
+        raise Unavailable('There is no second person to be the stranger.')
+    maps = search(model, prepare(model, samples))
+    rows = []
+    for i, sample in enumerate(samples):
+        inputs, views = sample['inputs'], sample['views']
+        place = Crop(*views.places[0], *views.roi.size)
+        inside = inputs['scene_masks'][0].bool()
+        scene = to_image(inputs['scene'])
+        outline(scene, place, INST)
+        row = [Picture(scene, 'scene')]
+        high = max(each[i].max().item() for each in maps)
+        stranger = samples[(i + 1) % len(samples)]
+        for name, person, values in zip(
+            ('query', 'stranger'), (sample, stranger), (m[i] for m in maps), strict=True
+        ):
+            found = heat(inputs['scene'], values, 0, high)
+            outline(found, place, INST)
+            means = values[inside].mean(), values[~inside].mean()
+            caption = '{}: {:.2f} in, {:.2f} out'.format(name, *means)
+            row += [Picture(to_image(person['inputs']['globals'][0]), name)]
+            row += [Picture(found, caption)]
+        rows.append(row)
+    return [('', rows)]
+
+
+def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> Groups:
+    """Attention of the class token: mean of the heads, then each head."""
+    images = gallery.images[spread(len(gallery.images), count)]
+    maps = attention(model, images)
+    if maps is None:
+        raise Unavailable('This backbone has no attention.')
+    groups = []
+    for image, heads in zip(images, maps, strict=True):
+        row = [Picture(to_image(image), 'image')]
+        shown = {'mean': heads.mean(dim=0)}
+        shown |= {f'head {i}': head for i, head in enumerate(heads[:6], 1)}
+        for name, values in shown.items():
+            low, high = values.min().item(), values.max().item()
+            caption = f'{name} {100 * low:.1f}–{100 * high:.1f}%'
+            row.append(Picture(heat(image, values, low, high), caption))
+        groups.append(('', [row]))
+    return groups
+
+
+def show_neighbors(
+    models: dict[str, SAIP], gallery: Gallery, count: int = 6
+) -> tuple[Groups, str]:
+    """Queries and their nearest neighbors according to two models.
+
+    Returns:
+        The pictures, and how many neighbors are the same.
+    """
+    if len(gallery.images) < 2:
+        raise Unavailable('There is only one image, which has no neighbors.')
+    people = gallery.pids
+    queries = np.arange(len(gallery.images))
+    if people is not None:
+        _, queries = np.unique(people, return_index=True)
+    queries = queries[spread(len(queries), count)]
+    groups, ranked = [], []
+    for name, model in models.items():
+        found = nearest(image_tokens(model, gallery.images), gallery, queries)
+        if people is not None:
+            right = (people[found] == people[queries, None]) & (found >= 0)
+            name += f': {right.sum()} of {(found >= 0).sum()} neighbors right'
+        rows = [_neighbors(gallery, *row) for row in zip(queries, found, strict=True)]
+        groups.append((name, rows))
+        ranked.append(found)
+    kept, total = ((ranked[0] == ranked[1]) & (found >= 0)).sum(), (found >= 0).sum()
+    note = f'{kept} of {total} neighbors are the same, rank by rank, before and now.'
+    if kept > 0.9 * total:
+        note += (
+            ' The teacher has hardly changed: train longer, or lower its momentum '
+            '(default_hooks.saip.max_start_share).'
+        )
+    return groups, note
+
+
+def _neighbors(gallery: Gallery, query: int, neighbors: np.ndarray) -> list[Picture]:
+    row = [Picture(to_image(gallery.images[query]), 'query', 'query')]
+    for rank, index in enumerate(neighbors[neighbors >= 0], 1):
+        caption, kind = f'{rank}', 'unknown'
+        if gallery.pids is not None:
+            same = gallery.pids[index] == gallery.pids[query]
+            caption += ' ✓ same' if same else ' ✗ other'
+            kind = 'right' if same else 'wrong'
+        row.append(Picture(to_image(gallery.images[index]), caption, kind))
+    return row
+
+
+def _grid(images: list[Tensor], rows: int = 2, gap: int = 4) -> Image.Image:
+    """Images of one size, column by column, with transparent gaps."""
+    height, width = (side + gap for side in images[0].shape[1:])
+    columns = -(-len(images) // rows)
+    canvas = Image.new('RGBA', (columns * width - gap, rows * height - gap))
+    for i, image in enumerate(images):
+        canvas.paste(to_image(image), (i // rows * width, i % rows * height))
+    return canvas

@@ -1,4 +1,4 @@
-"""What a work directory tells about its training, in whatever state that is."""
+"""What a work directory says of its training, at any time: also after a crash."""
 
 import json
 import math
@@ -11,204 +11,168 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..checkpoints.checkpoint_file import saved_checkpoints
-from ..checkpoints.kept_config import parse_config
+from ..checkpoints.checkpoint_file import epoch_and_step, saved_checkpoints
+from ..checkpoints.kept_config import check_buildable, parse_config
 
 Series = dict[str, list[tuple[int, float]]]
-"""Points (optimizer steps done, value) of every scalar, by name, in order of steps."""
+"""Points (optimizer step, value) of every logged scalar."""
 
 _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
-_SAVED = re.compile(r'Saved .*epoch_(\d+)\.pth')
-_RESUMED = re.compile(r'resumed epoch: (\d+), iter: (\d+)')
-_PROCESSES = re.compile(r'^\s*GPU number: (\d+)$', re.MULTILINE)
+_SAVED = re.compile(r'Sav(?:ed|ing) .*?(?:epoch_(\d+)\.pth|at (\d+) epochs)')
 _ENVIRONMENT = re.compile(r'System environment:\n(.*?)\n(?:Runtime|-{20})', re.DOTALL)
 _TRACEBACK = 'Traceback (most recent call last)'
 _QUIET = 300  # seconds without a line after which a training is not called running
 
 
 class Unavailable(Exception):
-    """Something cannot be shown; the message says why in one sentence."""
+    """Something cannot be shown; the message says why."""
 
 
 class Refused(Unavailable):
-    """A config that is there, and is not read because it is more than data."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One start of the training: what its folder, named by the time, holds."""
-
-    folder: Path
-    log: str
-    records: list[dict]
-    """Lines of scalars.json, each with ``step``."""
-    unreadable: int
-    """Lines of scalars.json that could not be read, such as a half-written one."""
+    """The config is more than plain data, or builds classes that it must not."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the training is."""
+    """Progress of a training.
+
+    Attributes:
+        state: ``'finished'``, ``'running'``, ``'crashed'`` or ``'interrupted'``.
+        step: Optimizer steps done.
+        steps: Optimizer steps in all; None if unknown.
+        seconds: Between the first and last line of each log, summed over the runs.
+        last_logged: Time of the last change to the logs; None without a log.
+        traceback: Of a crash.
+    """
 
     state: str
-    """finished, running, crashed or interrupted."""
     step: int
     steps: int | None
-    """Steps of the whole training; None where neither log nor config say."""
     seconds: float
-    """Time between the first and last line of each run's log, summed."""
-    last_sign: float | None
-    """Seconds since the log was last written to."""
+    last_logged: datetime | None
     traceback: str | None
 
 
 class WorkDir:
     """A work directory of ``tools/train.py``.
 
-    Args:
-        path: Folder.
+    Attributes:
+        runs: A folder for each start of the training, named after its time.
+        logs: Text of their log files.
+        checkpoints: Training checkpoints, newest first.
 
     Raises:
-        FileNotFoundError: If it holds neither a log nor a checkpoint.
+        FileNotFoundError: If there is neither a log nor a checkpoint.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        found = [
-            *self.path.glob('*/*.log'),
-            *(file.parent for file in self.path.glob('*/vis_data/scalars.json')),
-        ]
-        self.runs = [_read_run(folder) for folder in sorted({f.parent for f in found})]
-        if not self.runs and not self.checkpoints():
+        files = [*self.path.glob('*/*.log'), *self.path.glob('*/vis_data')]
+        self.runs = sorted({file.parent for file in files})
+        self.logs = [_read(*run.glob('*.log')) for run in self.runs]
+        self.checkpoints = saved_checkpoints(self.path)
+        if not self.runs and not self.checkpoints:
             raise FileNotFoundError(
-                f'{path} is no work directory of a training: it has neither a log '
+                f'{path} is not a work directory: it has neither a log '
                 '(TIME/TIME.log, TIME/vis_data/scalars.json) nor a checkpoint '
-                '(epoch_N.pth); name the folder that was given to tools/train.py as '
-                '--work-dir, or the one in work_dirs that is named like the config'
+                '(epoch_N.pth); give the --work-dir of tools/train.py, by default '
+                'work_dirs/CONFIG'
             )
 
     @property
-    def log(self) -> str:
-        """Log of the last run, '' without one."""
-        return self.runs[-1].log if self.runs else ''
+    def config_name(self) -> str:
+        """Name of the config, else of the folder."""
+        files = sorted(self.path.glob('*.py'))
+        return files[-1].stem if files else self.path.resolve().name
 
     def config_file(self) -> Path:
-        """The config that MMEngine wrote down, of the last run.
+        """The config that MMEngine dumped in the last run.
 
         Raises:
             Unavailable: If there is none.
         """
-        dumped = [run.folder / 'vis_data' / 'config.py' for run in self.runs[::-1]]
-        others = sorted(
-            self.path.glob('*.py'), key=lambda f: f.stat().st_mtime, reverse=True
-        )
-        for file in (*dumped, *others):
-            if file.is_file():
-                return file
-        raise Unavailable(
-            f'{self.path} has no config (*.py), which training writes: give --config.'
-        )
+        dumped = [run / 'vis_data/config.py' for run in reversed(self.runs)]
+        for file in filter(Path.is_file, (*dumped, *self.path.glob('*.py'))):
+            return file
+        raise Unavailable(f'{self.path} has no config (*.py): give --config.')
 
     def config(self) -> Config:
-        """That config, read as data: nothing of it is run.
+        """That config: parsed as data, never run, and safe to build.
 
         Raises:
-            Unavailable: If there is none.
-            Refused: If it cannot be read so.
+            Unavailable: If there is none; ``Refused``, if it is not as it should be.
         """
         file = self.config_file()
         try:
-            return parse_config(file.read_text(errors='replace'), str(file))
+            return check_buildable(parse_config(_read(file), str(file)), str(file))
         except ValueError as error:
             raise Refused(f'{error}: if you trust it, give --config.') from error
 
-    def checkpoints(self) -> list[Path]:
-        """Training checkpoints, the latest first."""
-        return saved_checkpoints(self.path)
-
     def series(self) -> Series:
-        """All scalars over the runs; of steps done twice, those of the later run."""
+        """Scalars of all runs; the later run counts where steps were repeated."""
         merged: dict[str, dict[int, float]] = defaultdict(dict)
         for run in self.runs:
-            first = min((record['step'] for record in run.records), default=math.inf)
-            for points in merged.values():
-                for step in [step for step in points if step >= first]:
-                    del points[step]
-            for record in run.records:
+            lines = _read(*run.glob('vis_data/scalars.json')).splitlines()
+            records = [record for record in map(_parse, lines) if record]
+            first = min((record['step'] for record in records), default=math.inf)
+            for name, points in merged.items():
+                merged[name] = {k: v for k, v in points.items() if k < first}
+            for record in records:
                 for name, value in record.items():
                     if isinstance(value, int | float) and math.isfinite(value):
                         merged[name][record['step']] = value
         return {name: sorted(points.items()) for name, points in merged.items()}
 
     def processes(self) -> int:
-        """How many processes trained; 1 where the log does not say."""
-        found = _PROCESSES.search(self.log)
-        return int(found[1]) if found else 1
+        """Number of training processes; 1 if the log does not say."""
+        found = re.findall(r'^\s*GPU number: (\d+)$', '\n'.join(self.logs), re.M)
+        return int(found[-1]) if found else 1
 
-    def environment(self) -> dict[str, str]:
-        """What the last run's log says of Python, libraries and devices."""
-        block = _ENVIRONMENT.search(self.log)
-        if not block:
-            return {}
-        lines = re.findall(r'^    (\w[^:\n]*): (.+)$', block[1], re.MULTILINE)
-        return {name: value for name, value in lines if 'compiling' not in name}
+    def environment(self) -> str:
+        """Versions and devices that the last run logged; may be empty."""
+        block = _ENVIRONMENT.search(self.logs[-1] if self.logs else '')
+        lines = re.findall(r'^    (\w[^:]*: .+)$', block[1] if block else '', re.M)
+        return '\n'.join(line for line in lines if 'compiling' not in line)
 
     def progress(self, max_epochs: int | None) -> Progress:
-        """How far the training is, of ``max_epochs`` where the config says."""
-        log = self.log
-        steps_of_epochs = [of for run in self.runs for *_, of in _STEP.findall(run.log)]
-        per_epoch = int(steps_of_epochs[-1]) if steps_of_epochs else None
-        step = max((points[-1][0] for points in self.series().values()), default=0)
-        saved = max(map(int, _SAVED.findall(log)), default=0)
-        if resumed := _RESUMED.findall(log):
-            epochs, step = map(int, resumed[-1])
-            saved = max(saved, epochs)
-        if found := _STEP.findall(log):
-            epoch, iteration, _ = map(int, found[-1])
-            step = max(step, (epoch - 1) * per_epoch + iteration)
-        if per_epoch:
-            step = max(step, saved * per_epoch)
-        steps = per_epoch * max_epochs if per_epoch and max_epochs else None
-        start = log.rfind(_TRACEBACK)
-        traceback = log[start:].strip() if start >= 0 else None
-        last_sign = self._seconds_since_last_line()
+        """How far the training is, out of ``max_epochs`` if known."""
+        log, logs = (self.logs or [''])[-1], '\n'.join(self.logs)
+        logged = [tuple(map(int, found)) for found in _STEP.findall(logs)]
+        length = logged[-1][2] if logged else 0  # steps per epoch
+        epochs = [epoch_and_step(file)[0] for file in self.checkpoints]
+        epochs += [int(a or b) for a, b in _SAVED.findall(logs)]
+        saved = max(epochs, default=0)
+        points = [points[-1][0] for points in self.series().values() if points]
+        points += [(epoch - 1) * length + i for epoch, i, _ in logged[-1:]]
+        times = [f.stat().st_mtime for run in self.runs[-1:] for f in run.rglob('*')]
+        traceback = log[log.find(_TRACEBACK) :].strip() if _TRACEBACK in log else None
+        quiet = max(_QUIET, 5 * _seconds(log, last=2))
         if traceback:
             by_hand = traceback.endswith('KeyboardInterrupt')
             state = 'interrupted' if by_hand else 'crashed'
         elif max_epochs and saved >= max_epochs:
             state = 'finished'
-        elif last_sign is not None and last_sign < max(_QUIET, 5 * _last_gap(log)):
+        elif times and time.time() - max(times) < quiet:
             state = 'running'
         else:
             state = 'interrupted'
         return Progress(
             state=state,
-            step=step,
-            steps=steps,
-            seconds=sum(_duration(run.log) for run in self.runs),
-            last_sign=last_sign,
+            step=max(saved * length, *points, 0),
+            steps=length * max_epochs if length and max_epochs else None,
+            seconds=sum(_seconds(log) for log in self.logs),
+            last_logged=datetime.fromtimestamp(max(times)) if times else None,
             traceback=traceback if state == 'crashed' else None,
         )
 
-    def _seconds_since_last_line(self) -> float | None:
-        if not self.runs:
-            return None
-        files = [f for f in self.runs[-1].folder.rglob('*') if f.is_file()]
-        return max(0.0, time.time() - max(f.stat().st_mtime for f in files))
 
-
-def _read_run(folder: Path) -> Run:
-    logs = sorted(folder.glob('*.log'))
-    log = logs[-1].read_text(errors='replace') if logs else ''
-    scalars = folder / 'vis_data' / 'scalars.json'
-    lines = scalars.read_text(errors='replace').splitlines() if scalars.exists() else []
-    records = [record for record in map(_parse, filter(str.strip, lines)) if record]
-    unreadable = sum(map(bool, map(str.strip, lines))) - len(records)
-    return Run(folder, log, records, unreadable)
+def _read(*files: Path) -> str:
+    return '\n'.join(file.read_text(errors='replace') for file in sorted(files))
 
 
 def _parse(line: str) -> dict | None:
+    """A line of scalars.json; None if it is half-written, say."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -217,15 +181,8 @@ def _parse(line: str) -> dict | None:
     return record if known else None
 
 
-def _times(log: str) -> list[datetime]:
-    return [datetime.strptime(s, '%Y/%m/%d %H:%M:%S') for s in _STAMP.findall(log)]
-
-
-def _duration(log: str) -> float:
-    times = _times(log)
-    return (times[-1] - times[0]).total_seconds() if times else 0.0
-
-
-def _last_gap(log: str) -> float:
-    times = _times(log)[-2:]
+def _seconds(log: str, last: int = 0) -> float:
+    """Between the first and the last line of a log, or of its ``last`` lines."""
+    stamps = _STAMP.findall(log)[-last:]
+    times = [datetime.strptime(stamp, '%Y/%m/%d %H:%M:%S') for stamp in stamps]
     return (times[-1] - times[0]).total_seconds() if times else 0.0

@@ -1,13 +1,16 @@
-"""What is read from logs, whatever state they are in."""
+"""What is read from work directories, whatever state they are in."""
 
 import json
 import os
 import time
+from datetime import datetime
 
 import pytest
 
-from saip_mm.report.work_dir import Unavailable, WorkDir
+from saip_mm.report.work_dir import Refused, Unavailable, WorkDir
 
+TRACE = 'Traceback (most recent call last):\n  File "x"\n'
+FIRST, SECOND = '20260101_000000', '20260102_000000'
 ENVIRONMENT = """2026/01/02 03:04:05 - mmengine - INFO - \n{rule}
 System environment:
     Python: 3.11.7 (main) [GCC 12.2.0]
@@ -32,87 +35,76 @@ def add_run(folder, name, losses, log='', tail=''):
     return WorkDir(folder)
 
 
-def step_line(second, epoch, iteration, per_epoch=10):
+def step_line(second, epoch, iteration):
     return (
         f'2026/01/02 03:04:{second:02} - mmengine - INFO - '
-        f'Epoch(train)  [{epoch}][{iteration:2}/{per_epoch}]  lr: 1e-3  loss: 1.0\n'
+        f'Epoch(train)  [{epoch}][{iteration:2}/10]  lr: 1e-3  loss: 1.0\n'
     )
 
 
 def test_a_later_run_replaces_the_steps_that_it_repeats(tmp_path):
-    add_run(tmp_path, '20260101_000000', {10: 5.0, 20: 4.0, 25: 3.5, 30: 3.0})
-    work_dir = add_run(tmp_path, '20260102_000000', {20: 40.0, 40: 2.0})
+    add_run(tmp_path, FIRST, {10: 5.0, 20: 4.0, 25: 3.5, 30: 3.0})
+    work_dir = add_run(tmp_path, SECOND, {20: 40.0, 40: 2.0})
     assert work_dir.series()['loss'] == [(10, 5.0), (20, 40.0), (40, 2.0)]
 
 
-def test_lines_that_cannot_be_read_are_counted(tmp_path):
-    tail = '{"loss": NaN, "step": 30}\n[1]\n{"step": "x"}\n{"loss": 1.5, "st'
-    work_dir = add_run(tmp_path, '20260101_000000', {10: 5.0}, tail=tail)
-    assert work_dir.series()['loss'] == [(10, 5.0)]
-    assert work_dir.runs[0].unreadable == 3
-
-
-def test_probes_lie_beside_losses(tmp_path):
-    tail = '{"probe/reid/mAP": 0.25, "step": 20}'
-    work_dir = add_run(tmp_path, '20260101_000000', {10: 5.0, 20: 4.0}, tail=tail)
-    assert work_dir.series()['probe/reid/mAP'] == [(20, 0.25)]
+def test_lines_that_cannot_be_read_are_skipped(tmp_path):
+    tail = '{"probe/reid": 0.25, "step": 20}\n'
+    tail += '{"loss": NaN, "step": 30}\n[1]\n{"step": "x"}\n{"loss": 1.5, "st'
+    series = add_run(tmp_path, FIRST, {10: 5.0}, tail=tail).series()
+    assert series['loss'] == [(10, 5.0)] and series['probe/reid'] == [(20, 0.25)]
 
 
 def test_environment_and_processes(tmp_path):
-    work_dir = add_run(tmp_path, '20260101_000000', {}, ENVIRONMENT)
-    assert work_dir.environment() == {
-        'Python': '3.11.7 (main) [GCC 12.2.0]',
-        'OpenCV': '4.12.0',
-    }
+    work_dir = add_run(tmp_path, FIRST, {}, ENVIRONMENT)
+    assert work_dir.environment().splitlines() == [
+        'Python: 3.11.7 (main) [GCC 12.2.0]',
+        'OpenCV: 4.12.0',
+    ]
     assert work_dir.processes() == 4
 
 
-def test_a_finished_run(tmp_path):
+@pytest.mark.parametrize(
+    'saved', ['Saved run/epoch_2.pth', 'Saving checkpoint at 2 epochs', None]
+)
+def test_a_finished_run(saved, tmp_path):
     log = step_line(1, 1, 5) + step_line(21, 2, 7)
-    log += '2026/01/02 03:04:31 - mmengine - INFO - Saved run/epoch_2.pth\n'
-    done = add_run(tmp_path, '20260101_000000', {5: 1.0, 17: 1.0}, log).progress(2)
-    assert (done.state, done.step, done.steps, done.seconds) == ('finished', 20, 20, 30)
-
-
-def test_nothing_is_left_to_do_after_a_resume(tmp_path):
-    log = 'mmengine - INFO - resumed epoch: 2, iter: 20\n'
-    add_run(tmp_path, '20260101_000000', {20: 1.0}, step_line(1, 2, 10))
-    done = add_run(tmp_path, '20260102_000000', {}, log).progress(2)
+    if saved:
+        log += f'2026/01/02 03:04:31 - mmengine - INFO - {saved}\n'
+    else:
+        (tmp_path / 'epoch_2.pth').touch()
+    work_dir = add_run(tmp_path, FIRST, {5: 1.0, 17: 1.0}, log)
+    done = work_dir.progress(2)
     assert (done.state, done.step, done.steps) == ('finished', 20, 20)
-    done = WorkDir(tmp_path).progress(3)
+    assert done.seconds == (30 if saved else 20)
+    done = work_dir.progress(3)
     assert (done.state, done.step, done.steps) == ('running', 20, 30)
 
 
 @pytest.mark.parametrize('age, state', [(5, 'running'), (4000, 'interrupted')])
 def test_a_run_is_running_while_it_writes(age, state, tmp_path):
-    work_dir = add_run(tmp_path, '20260101_000000', {5: 1.0}, step_line(1, 1, 5))
+    work_dir = add_run(tmp_path, FIRST, {5: 1.0}, step_line(1, 1, 5))
     written = time.time() - age
     for file in tmp_path.rglob('*'):
         os.utime(file, (written, written))
     done = work_dir.progress(2)
     assert (done.state, done.step, done.steps) == (state, 5, 20)
-    assert done.last_sign == pytest.approx(age, abs=30)
+    assert done.last_logged == datetime.fromtimestamp(written)
 
 
-def test_a_crash(tmp_path):
-    trace = 'Traceback (most recent call last):\n  File "x"\nValueError: of no use\n'
-    log = step_line(1, 1, 5) + '2026/01/02 03:04:09 - mmengine - ERROR - stopped\n'
-    done = add_run(tmp_path, '20260101_000000', {5: 1.0}, log + trace).progress(2)
-    assert done.state == 'crashed'
-    assert done.traceback == trace.strip()
-
-
-def test_an_interrupt_by_hand_is_no_crash(tmp_path):
-    log = step_line(1, 1, 5) + 'Traceback (most recent call last):\nKeyboardInterrupt\n'
-    done = add_run(tmp_path, '20260101_000000', {5: 1.0}, log).progress(2)
-    assert (done.state, done.traceback) == ('interrupted', None)
-
-
-def test_a_restart_after_a_crash_is_no_crash(tmp_path):
-    trace = 'Traceback (most recent call last):\nValueError: of no use\n'
-    add_run(tmp_path, '20260101_000000', {5: 1.0}, trace)
-    work_dir = add_run(tmp_path, '20260102_000000', {6: 1.0}, step_line(1, 1, 6))
-    assert work_dir.progress(2).state == 'running'
+@pytest.mark.parametrize(
+    'error, state, shown',
+    [
+        ('ValueError: of no use', 'crashed', TRACE + 'ValueError: of no use'),
+        ('KeyboardInterrupt', 'interrupted', None),
+    ],
+)
+def test_errors_and_restarts(error, state, shown, tmp_path):
+    log = step_line(1, 1, 5) + f'{TRACE}{error}\n'
+    done = add_run(tmp_path, FIRST, {5: 1.0}, log).progress(2)
+    assert (done.state, done.traceback) == (state, shown)
+    restarted = add_run(tmp_path, SECOND, {6: 1.0}, step_line(1, 1, 6))
+    assert restarted.progress(2).state == 'running'
 
 
 def test_a_folder_of_something_else(tmp_path):
@@ -121,14 +113,21 @@ def test_a_folder_of_something_else(tmp_path):
         WorkDir(tmp_path)
 
 
-def test_no_config(tmp_path):
-    work_dir = add_run(tmp_path, '20260101_000000', {5: 1.0})
-    with pytest.raises(Unavailable, match='has no config'):
-        work_dir.config()
-
-
-def test_the_config_of_the_last_run(tmp_path):
-    for i, name in enumerate(['20260101_000000', '20260102_000000']):
+def test_configs(tmp_path):
+    model = "model = dict(backbone=dict(type='SAIPViT'))\n"
+    model += 'train_dataloader = dict(dataset=dict())\n'
+    for i, name in enumerate([FIRST, SECOND]):
         work_dir = add_run(tmp_path, name, {5: 1.0})
-        (tmp_path / name / 'vis_data' / 'config.py').write_text(f'max_epochs = {i}')
-    assert work_dir.config().max_epochs == 1
+        if not i:
+            with pytest.raises(Unavailable, match='has no config'):
+                work_dir.config()
+        config = tmp_path / name / 'vis_data' / 'config.py'
+        config.write_text(f'{model}max_epochs = {i}')
+    assert work_dir.config().max_epochs == 1, 'that of the last run'
+    for text, message in (
+        ('import os', 'more in it than plain values .*give --config'),
+        (model.replace('SAIPViT', 'os.system'), "builds 'os.system'.*give --config"),
+    ):
+        config.write_text(text)
+        with pytest.raises(Refused, match=message):
+            work_dir.config()

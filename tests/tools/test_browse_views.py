@@ -3,13 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
 import saip_mm.data  # noqa: F401  (registers the transforms)
 from saip_mm.data.people import PeopleDataset
-from saip_mm.report import panels
+from saip_mm.report.pictures import INST, ROI
 
 CONFIG = """
 default_scope = 'mmpretrain'
@@ -52,7 +51,7 @@ def test_picture(browse_views, tmp_path, monkeypatch, capsys):
         width, height = image.size
         assert height > 2 * 256 and width > 2 * 128 + 3 * 64 + 64 + 2 * 224
         pixels = np.array(image)
-    for colour in (panels.INST, panels.ROI):
+    for colour in (INST, ROI):
         assert (pixels == colour).all(-1).any()
 
 
@@ -76,14 +75,3 @@ def test_what_is_found_before_the_work(browse_views, tmp_path, monkeypatch, caps
         said = capsys.readouterr().err
         assert said.startswith('error: ') and message in said
     assert not (tmp_path / 'a.png').exists()
-
-
-def test_tinted_tokens():
-    masks = torch.zeros(2, 2, 3, dtype=torch.bool)
-    masks[0, 1, 0] = masks[1, 0, 2] = True
-    image = panels.tint(Image.new('RGB', (48, 32)), masks)
-    pixels = np.array(image)
-    tinted = pixels.any(-1)
-    assert tinted[16:, :16].all() and tinted[:16, 32:].all()
-    assert tinted.sum() == 2 * 16 * 16
-    assert pixels[20, 5].argmax() == 1 and pixels[5, 40].argmax() == 0

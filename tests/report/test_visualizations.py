@@ -5,18 +5,20 @@ import pytest
 import torch
 from launch import TINY
 from mmengine.config import Config
+from PIL import Image
 
 from saip_mm.evaluation import load_subject
-from saip_mm.report.glimpses import (
+from saip_mm.report.people import Gallery, People
+from saip_mm.report.pictures import INST, ROI, heat, view_row
+from saip_mm.report.visualizations import (
     attention,
     fill_in,
+    image_tokens,
     nearest,
+    prepare,
     reconstruct,
     search,
 )
-from saip_mm.report.model import image_tokens, prepare
-from saip_mm.report.people import Gallery, People
-from saip_mm.report.pictures import heat
 
 
 @pytest.fixture(scope='module')
@@ -25,13 +27,8 @@ def cfg():
 
 
 @pytest.fixture(scope='module')
-def subject():
-    return load_subject('random', TINY)
-
-
-@pytest.fixture(scope='module')
-def model(subject):
-    return subject.model
+def model():
+    return load_subject('random', TINY).model
 
 
 @pytest.fixture(scope='module')
@@ -81,21 +78,21 @@ def test_a_perfect_prediction_is_the_original(model):
     torch.testing.assert_close(filled, images, atol=1e-4, rtol=0)
 
 
-def test_visible_patches_are_seen_and_others_grey(model, samples):
-    filling = reconstruct(model, prepare(model, samples))
-    masked, original = filling.masked, filling.original
-    grey = (masked == 128).all(1)
-    assert 0.7 < grey.float().mean() < 0.85
-    for picture in (masked, filling.filled):
+def test_visible_patches_are_seen_and_others_gray(model, samples):
+    found = reconstruct(model, prepare(model, samples))
+    visible, original = found['visible'], found['original']
+    gray = (visible == 128).all(1)
+    assert 0.7 < gray.float().mean() < 0.85
+    for picture in (visible, found['reconstruction']):
         same = (picture == original).all(1)
-        assert same[~grey].all()
-    assert (filling.filled != original).any()
+        assert same[~gray].all()
+    assert (found['reconstruction'] != original).any()
 
 
 def test_the_stranger_is_the_next_person(model, samples):
     """The middle of three people, searched alone."""
-    places = search(model, prepare(model, samples))
-    for number, found in ((1, places.right[1]), (2, places.stranger[1])):
+    right, stranger = search(model, prepare(model, samples))
+    for number, found in ((1, right[1]), (2, stranger[1])):
         inputs = prepare(model, samples)
         with torch.no_grad():
             query = model.teacher['encoder'](inputs['globals'][number : number + 1, 0])
@@ -104,14 +101,14 @@ def test_the_stranger_is_the_next_person(model, samples):
         torch.testing.assert_close(found, logits[0, 0].sigmoid())
 
 
-def test_attention_is_that_of_the_class_token(subject, model):
+def test_attention_is_that_of_the_class_token(model):
     images = torch.randint(256, (2, 3, 64, 32), dtype=torch.uint8)
     maps = attention(model, images)
     assert maps.shape == (2, 3, 4, 2)
     seen = []
     layer = model.teacher['encoder'].backbone.layers[-1]
     hook = layer.ln1.register_forward_hook(lambda *args: seen.append(args[2]))
-    image_tokens(subject, images)
+    image_tokens(model, images)
     hook.remove()
     qkv = layer.attn.qkv(seen[0]).unflatten(2, (3, 3, 8))
     query, key = qkv[:, 0, 0], qkv[:, :, 1]  # [B, heads, 8], [B, N, heads, 8]
@@ -121,30 +118,29 @@ def test_attention_is_that_of_the_class_token(subject, model):
         torch.testing.assert_close(maps[:, head], expected)
 
 
-@pytest.mark.parametrize('known', ['both', 'identities', 'cameras', 'neither'])
-def test_neighbours_against_a_plain_loop(known):
+@pytest.mark.parametrize('known', ['both', 'pids', 'camids', 'neither'])
+def test_neighbors_against_a_plain_loop(known):
     rng = np.random.default_rng(0)
     features = torch.from_numpy(rng.normal(size=(30, 4)))
     ids, cameras = rng.integers(4, size=30), rng.integers(2, size=30)
     gallery = Gallery(
         torch.zeros(30, 3, 1, 1),
-        ids if known in ('both', 'identities') else None,
-        cameras if known in ('both', 'cameras') else None,
+        ids if known in ('both', 'pids') else None,
+        cameras if known in ('both', 'camids') else None,
     )
-    for query, found in zip(
-        range(30), nearest(features, gallery, np.arange(30)), strict=True
-    ):
+    for query, found in enumerate(nearest(features, gallery, np.arange(30), 20)):
         allowed = []
         for i in range(30):
             junk = i == query
             if known == 'both':
                 junk |= ids[i] == ids[query] and cameras[i] == cameras[query]
-            if known == 'cameras':
+            if known == 'camids':
                 junk |= cameras[i] == cameras[query]
             if not junk:
                 a, b = features[i], features[query]
                 allowed.append(((a @ b / a.norm() / b.norm()).item(), i))
-        assert found.tolist() == [i for _, i in sorted(allowed, reverse=True)[:5]]
+        expected = [i for _, i in sorted(allowed, reverse=True)[:20]]
+        assert found.tolist() == expected + [-1] * (20 - len(expected))
 
 
 def test_held_out_people_are_others(cfg):
@@ -154,13 +150,26 @@ def test_held_out_people_are_others(cfg):
     assert 'pipeline' in training and len(training.pipeline) == 2  # left as it was
     gallery = people.gallery()
     assert gallery.images.shape == (192, 3, 64, 32)
-    counts = np.unique(gallery.identities, return_counts=True)[1]
+    counts = np.unique(gallery.pids, return_counts=True)[1]
     assert (counts == 8).all() and len(counts) == 24
 
 
 def test_samples_are_of_different_people(cfg):
-    sources = {sample.results['source'] for sample in People(cfg).samples(5)}
+    sources = {sample['source'] for sample in People(cfg).samples(5)}
     assert len({source.rsplit('identity')[1] for source in sources}) == 5
+
+
+def test_unreadable_images_are_left_out(cfg, tmp_path):
+    for i in range(6):
+        Image.new('RGB', (30, 70), (40 * i, 90, 90)).save(tmp_path / f'{i}.png')
+    (tmp_path / '3.png').write_bytes(b'no image')
+    people = People(cfg, str(tmp_path))
+    gallery, samples = people.gallery(), people.samples(6)
+    assert len(gallery.images) == len(samples) == 5
+    assert [int(image[0, 0, 0]) for image in gallery.images] == [0, 40, 80, 160, 200]
+    (problem,) = people.bad.values()
+    assert '3.png' in problem
+    assert len(people.samples(4)) == 4, 'another one stands in'
 
 
 def test_heat_goes_from_dark_to_bright():
@@ -169,3 +178,21 @@ def test_heat_goes_from_dark_to_bright():
     pixels = np.asarray(heat(image, values, 0, 0.4).convert('L')).astype(int)
     corners = [pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1]]
     assert corners == sorted(corners) and corners[-1] - corners[0] > 80
+
+
+def test_tokens_of_people_are_tinted(samples):
+    """Half of the color of the person, half of the scene, exactly where masks say."""
+    sample = samples[0]
+    title, row = view_row(sample)
+    assert sample['source'] in title
+    shown = {picture.caption: np.asarray(picture.image, int) for picture in row}
+    scene = sample['inputs']['scene'].permute(1, 2, 0).numpy().astype(int)
+    masks = np.asarray(sample['inputs']['scene_masks'], bool)
+    assert masks.any((1, 2)).all()
+    for mask, color in zip(masks, (INST, ROI), strict=True):
+        inside = np.kron(mask, np.ones((16, 16), bool))
+        alone = inside & ~np.kron(masks.all(0), np.ones((16, 16), bool))
+        expected = (scene[alone] + np.array(color)) / 2
+        assert np.abs(shown['scene tokens'][alone] - expected).max() <= 1
+    outside = ~np.kron(masks.any(0), np.ones((16, 16), bool))
+    assert (shown['scene tokens'][outside] == scene[outside]).all()

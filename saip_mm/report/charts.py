@@ -1,0 +1,151 @@
+"""Training curves as inline SVG."""
+
+import io
+import math
+import re
+from dataclasses import dataclass, field
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from .work_dir import Series
+
+MAX_POINTS = 400  # per curve
+_INK = '#010203'  # replaced by the text color of the page
+_INKED = 'text.color axes.edgecolor axes.labelcolor axes.titlecolor grid.color'
+_STYLE = dict.fromkeys([*_INKED.split(), 'xtick.color', 'ytick.color'], _INK) | {
+    'svg.fonttype': 'none',
+    'font.size': 9,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': True,
+    'grid.alpha': 0.15,
+    'legend.frameon': False,
+    # Legible on white and on black.
+    'axes.prop_cycle': matplotlib.cycler(
+        color=['#3f8fe0', '#e0701a', '#2f9e57', '#a865d8'], linestyle=['-', '--'] * 2
+    ),
+}
+# Title, unit, names of logged scalars by label.
+_LOSSES = [
+    ('Total loss', 'sum', {'loss': 'loss'}),
+    (
+        'Matching (CSM)',
+        'nats',
+        {'cross entropy': 'loss_csm', "teacher's entropy": 'teacher_entropy'},
+    ),
+    ('Attention matching', 'KL divergence, nats', {'loss': 'loss_attn'}),
+    ('Reconstruction (CSR)', 'MSE, normalized patches', {'loss': 'loss_csr'}),
+    (
+        'Search (CSS)',
+        'cross entropy, nats per token',
+        {'whole person': 'loss_css_inst', 'part of it': 'loss_css_roi'},
+    ),
+    ("Spread of the teacher's tokens", '0: all alike', {'deviation': 'feature_std'}),
+    ('Learning rate', 'first parameter group', {'lr': 'lr'}),
+]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart.
+
+    Attributes:
+        title: Of the chart.
+        unit: Of the vertical axis.
+        curves: Points (step, value) by label.
+        levels: Horizontal lines to compare with, by label.
+    """
+
+    title: str
+    unit: str
+    curves: Series
+    levels: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        ends = [
+            f'{label} {points[0][1]:.3g} at step {points[0][0]}, '
+            f'{points[-1][1]:.3g} at step {points[-1][0]}'
+            for label, points in self.curves.items()
+        ]
+        return f'{self.title} ({self.unit}): {"; ".join(ends)}'
+
+
+def loss_charts(series: Series, prototypes: int | None = None) -> list[Chart]:
+    """Charts of all logged losses.
+
+    Args:
+        series: Scalars of a work directory.
+        prototypes: Output channels K of the matching head: ln K is the entropy of a
+            uniform teacher.
+    """
+    levels = {'Reconstruction (CSR)': {'predicting zero': 1.0}}
+    if prototypes:
+        uniform = {f'uniform: ln {prototypes}': math.log(prototypes)}
+        levels['Matching (CSM)'] = uniform
+    known = {name for *_, names in _LOSSES for name in names.values()}
+    others = [
+        (name, 'as logged', {name: name})
+        for name in series
+        if 'loss' in name and '/' not in name and name not in known
+    ]
+    charts = []
+    for title, unit, names in [*_LOSSES, *others]:
+        curves = {
+            label: series[name] for label, name in names.items() if name in series
+        }
+        if curves:
+            charts.append(Chart(title, unit, curves, levels.get(title, {})))
+    return charts
+
+
+def probe_charts(series: Series) -> list[Chart]:
+    """A chart per probe, of the scalars ``probe/PROBE/MEASURE``.
+
+    Gains, small beside the two scores they are the difference of, get their own chart.
+    """
+    probes: dict[str, Series] = {}
+    for name, points in series.items():
+        if name.startswith('probe/'):
+            _, probe, measure = f'{name}/'.split('/')[:3]
+            title = f'{probe}: gain' if measure == 'gain' else probe
+            label = measure.replace('_stranger', ', stranger') or probe
+            probes.setdefault(title, {})[label] = points
+    return [
+        Chart(probe, 'loss' if 'reconstruction' in probe else 'from 0 to 1', curves)
+        for probe, curves in probes.items()
+    ]
+
+
+def plot(chart: Chart, images_per_step: int | None = None) -> Figure:
+    """Draw a chart; long curves become means of neighboring points."""
+    figure = Figure(figsize=(4.2, 2.8), layout='constrained')
+    axes = figure.subplots()
+    axes.set_title(chart.title, loc='left', weight='bold')
+    axes.set_title(chart.unit, loc='right', size='small')
+    for label, points in chart.curves.items():
+        groups = np.array_split(points, min(len(points), MAX_POINTS))
+        steps = [group[-1, 0] for group in groups]
+        values = [group[:, 1].mean() for group in groups]
+        marker = 'o' if len(points) <= 30 else None
+        axes.plot(
+            steps, values, label=f'{label} {points[-1][1]:.3g}', marker=marker, ms=3
+        )
+    for label, level in chart.levels.items():
+        axes.axhline(level, color=_INK, linestyle=':', linewidth=1, label=label)
+    images = f' of {images_per_step:,} images' if images_per_step else ''
+    axes.set_xlabel(f'optimizer steps{images}')
+    figure.legend(loc='outside lower center', ncols=2, fontsize='small')
+    return figure
+
+
+def draw(chart: Chart, images_per_step: int | None = None) -> str:
+    """The chart as an ``<svg>`` element in the text color of the page."""
+    file = io.StringIO()
+    with matplotlib.rc_context(_STYLE):
+        plot(chart, images_per_step).savefig(file, format='svg', transparent=True)
+    svg = re.sub('<metadata>.*?</metadata>', '', file.getvalue(), flags=re.DOTALL)
+    # Several charts on a page share these ids of parts; nothing refers to them.
+    svg = re.sub(r' id="\w+_\d+"| (?:width|height)="[\d.]+pt"', '', svg)
+    return svg[svg.index('<svg') :].replace(_INK, 'currentColor')
