@@ -12,8 +12,8 @@ from mmpretrain.registry import DATASETS, TRANSFORMS
 from torch import Tensor
 
 from ..data import PeopleDataset
-from ..data.apply_views import resize
 from ..data.images import ImageError
+from ..data.pixels import resize, to_tensor
 from .work_dir import Unavailable
 
 HELD_OUT = 1_000_000  # added to the seeds of drawn people and scenes
@@ -116,8 +116,7 @@ class People:
         return results | self.apply(results)
 
     def _image(self, info: dict) -> Tensor:
-        image = np.ascontiguousarray(self.dataset.load_image(info))
-        return resize(torch.from_numpy(image).permute(2, 0, 1), self.size)
+        return resize(to_tensor(self.dataset.load_image(info)), self.size)
 
 
 def spread(total: int, count: int) -> list[int]:

@@ -86,8 +86,8 @@ def view_row(sample: dict) -> tuple[str, list[Picture]]:
         tokens[:, mask] = tokens[:, mask] // 2 + half
         outline(scene, Crop(*place, *views.roi.size), color)
     anchor = views.globals[0]
-    steps = [f'{name} {value:.2f}' for name, value in anchor.colours.jitter]
-    steps += ['gray'] * anchor.colours.grey + ['flip'] * anchor.flip
+    steps = [f'{name} {value:.2f}' for name, value in anchor.colors.jitter]
+    steps += ['gray'] * anchor.colors.gray + ['flip'] * anchor.flip
     steps += [f'blur {anchor.blur:.1f}'] if anchor.blur else []
     return f'{sample["source"]}   anchor: {", ".join(steps) or "no change"}', [
         Picture(source, 'source'),

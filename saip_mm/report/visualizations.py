@@ -5,6 +5,7 @@ import torch
 from mmengine.dataset import default_collate
 from torch import Tensor
 
+from ..data.pixels import normalize
 from ..models import SAIP
 from ..models.reconstruction import from_patches, to_patches
 from .people import Gallery
@@ -17,13 +18,12 @@ def prepare(model: SAIP, samples: list[dict]) -> dict[str, Tensor]:
     return model.data_preprocessor(batch)['inputs']
 
 
-def normalize(model: SAIP, images: Tensor) -> Tensor:
+def normalized(model: SAIP, images: Tensor) -> Tensor:
     """uint8 [N, 3, h, w] -> float, on the model's device."""
-    preprocessor = model.data_preprocessor
-    return (images.to(preprocessor.mean) - preprocessor.mean) / preprocessor.std
+    return normalize(images, model.data_preprocessor.mean, model.data_preprocessor.std)
 
 
-def denormalize(model: SAIP, images: Tensor) -> Tensor:
+def to_pixels(model: SAIP, images: Tensor) -> Tensor:
     """float [N, 3, h, w] -> uint8, on the CPU."""
     pixels = images * model.data_preprocessor.std + model.data_preprocessor.mean
     return pixels.round().clamp(0, 255).to(torch.uint8).cpu()
@@ -68,8 +68,8 @@ def reconstruct(model: SAIP, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     prediction, mask = model.reconstruct(teacher, anchor, inputs)
     images, p = inputs['csr'], model.reconstruction.patch_size
     removed = mask.repeat_interleave(p, 1).repeat_interleave(p, 2)[:, None].bool()
-    original = denormalize(model, images)
-    filled = denormalize(model, fill_in(prediction, images, mask, p))
+    original = to_pixels(model, images)
+    filled = to_pixels(model, fill_in(prediction, images, mask, p))
     visible = original.masked_fill(removed.cpu(), 128)
     return dict(visible=visible, reconstruction=filled, original=original)
 
@@ -100,7 +100,7 @@ def attention(model: SAIP, images: Tensor) -> Tensor | None:
     Returns:
         Shares of the patches [B, heads, h, w]; None for a backbone without attention.
     """
-    encoded = model.teacher['encoder'](normalize(model, images), attention=True)
+    encoded = model.teacher['encoder'](normalized(model, images), attention=True)
     if encoded.attention is None:
         return None
     grid = encoded.middle_map.shape[2:]
@@ -112,7 +112,7 @@ def image_tokens(model: SAIP, images: Tensor, batch_size: int = 64) -> Tensor:
     """The teacher's image tokens [N, C] of uint8 images [N, 3, h, w], on the CPU."""
     teacher = model.teacher['encoder']
     batches = images.split(batch_size)
-    return torch.cat([teacher(normalize(model, b)).image_token.cpu() for b in batches])
+    return torch.cat([teacher(normalized(model, b)).image_token.cpu() for b in batches])
 
 
 def nearest(
