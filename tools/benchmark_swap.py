@@ -104,8 +104,8 @@ def swap(name: str, checkpoint: Path, limits: tuple[int, int], pipe: Connection)
         try:
             swapped = swap_backbone(name, str(checkpoint), Path(folder, 'new.py'))
             route = 'adapted' if swapped.adapted else 'projected'
-            tried = swapped.loss is not None
-            result = ['trained', route] if tried else ['built', swapped.not_tried]
+            tried = swapped.trial.loss is not None
+            result = ['trained', route] if tried else ['built', swapped.trial.not_tried]
         except Refusal as error:
             result = ['refused', str(error)]
         except Exception:

@@ -35,18 +35,19 @@ def parse_args() -> argparse.Namespace:
 
 def summary(swapped: Swapped) -> str:
     """What was done, for the terminal."""
+    trial = swapped.trial
     levels = ', '.join(
         'a vector' if level.stride is None else f'stride {level.stride}'
         for level in swapped.levels
     )
     how = 'told the new channels' if swapped.adapted else 'given the channels they had'
     step = (
-        f'one step on random images: loss {swapped.loss:.4g}'
-        if swapped.loss is not None
-        else f'built, step not tried: {swapped.not_tried}'
+        f'one step on random images: loss {trial.loss:.4g}'
+        if trial.loss is not None
+        else f'built, step not tried: {trial.not_tried}'
     )
     return (
-        f'backbone: {swapped.report}\nlevels as before ({levels}); neck or heads were '
+        f'backbone: {trial.report}\nlevels as before ({levels}); neck or heads were '
         f'{how}\n{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
     )
 

@@ -13,7 +13,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelScalingBlock, ParallelThingsBlock
 
 import saip_mm
-from saip_mm.downstream.swap.run import read_weights
+from saip_mm.downstream.swap.weights import read_weights
 from saip_mm.evaluation.subject import load_subject
 from saip_mm.models import SAIPViT
 

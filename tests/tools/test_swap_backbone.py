@@ -12,8 +12,8 @@ from mmengine.registry import MODELS, DefaultScope
 
 from saip_mm.downstream.pyramid import ViTPyramid
 from saip_mm.downstream.swap import Refusal, swap_backbone
+from saip_mm.downstream.swap.run import source
 from saip_mm.downstream.swap.stock import LIBRARIES, read_stock
-from saip_mm.downstream.swap.text import source
 from saip_mm.models import SAIPViT
 
 MEAN = [100.0, 110.0, 120.0]
@@ -68,8 +68,8 @@ def test_levels_are_those_of_the_stock_backbone(name, checkpoint, tmp_path):
     need(name)
     out = tmp_path / 'new.py'
     swapped = swap_backbone(name, str(checkpoint), out)
-    assert swapped.loss > 0
-    assert len(swapped.report.matched) == 150 and not swapped.report.missing
+    assert swapped.trial.loss > 0
+    assert len(swapped.trial.report.matched) == 150 and not swapped.trial.report.missing
 
     new = build(Config.fromfile(out))
     trained = torch.load(checkpoint, weights_only=True)['state_dict']
@@ -100,7 +100,7 @@ def test_channels_that_cannot_be_told_are_made(checkpoint, tmp_path):
     )
     need(name)
     swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
-    assert not swapped.adapted and swapped.loss > 0
+    assert not swapped.adapted and swapped.trial.loss > 0
     new, old = Config.fromfile(tmp_path / 'new.py').model, read_stock(name, tmp_path)
     assert new.neck.out_channels == [18, 36, 72, 144]
     assert new.neck.neck == old.model.neck and new.head == old.model.head
@@ -116,7 +116,7 @@ def test_channels_that_cannot_be_told_are_made(checkpoint, tmp_path):
 def test_classifiers_need_no_pyramid(name, out_type, channels, checkpoint, tmp_path):
     assert read_stock(name, tmp_path).model.head.in_channels == channels
     swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
-    assert swapped.adapted and swapped.loss > 0
+    assert swapped.adapted and swapped.trial.loss > 0
     cfg = Config.fromfile(tmp_path / 'new.py')
     assert cfg.model.backbone.get('out_type') == out_type
     assert cfg.model.head.in_channels == 192

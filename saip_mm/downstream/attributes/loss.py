@@ -30,12 +30,7 @@ class RatioWeightedBCELoss(nn.Module):
     def forward(
         self, cls_score: Tensor, label: Tensor, avg_factor: float | None = None
     ) -> Tensor:
-        """The loss, a scalar.
-
-        Args:
-            cls_score: Logits [N, A].
-            label: [N, A] of 0 and 1.
-            avg_factor: What the sum is divided by; N by default.
+        """The loss, a scalar, of logits [N, A] and labels [N, A] of 0 and 1.
 
         Raises:
             ValueError: If r is not known, or of another number of attributes.
@@ -60,7 +55,7 @@ class RatioWeightedBCELoss(nn.Module):
 
 @HOOKS.register_module()
 class PositiveRatioHook(Hook):
-    """Tells the loss of `model.head` how frequent attributes are in the training set"""
+    """Tells the loss of `model.head` how frequent attributes are in training"""
 
     def before_train(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -21,21 +21,13 @@ class PedestrianAttributeMetric(BaseMetric):
 
     Args:
         threshold: Scores above it mean that the attribute is there.
-        collect_device: As in MMEngine's BaseMetric.
-        collect_dir: As in MMEngine's BaseMetric.
-        prefix: As in MMEngine's BaseMetric.
+        **kwargs: Arguments of MMEngine's ``BaseMetric``.
     """
 
     default_prefix = 'attributes'
 
-    def __init__(
-        self,
-        threshold: float = 0.5,
-        collect_device: str = 'cpu',
-        collect_dir: str | None = None,
-        prefix: str | None = None,
-    ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+    def __init__(self, threshold: float = 0.5, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.threshold = threshold
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:

@@ -10,7 +10,7 @@ from torch.nn.functional import relu, softplus
 
 @MODELS.register_module()
 class ReIDHead(LinearClsHead):
-    """Triplet loss on features, identity loss on the same features normalised.
+    """Triplet loss on features, identity loss on the same features normalized.
 
     "Bag of Tricks" (Luo et al., CVPRW 2019): the two losses want features of different
     geometry, so a batch norm whose bias stays 0 stands between them. Its output is what
@@ -46,30 +46,33 @@ class ReIDHead(LinearClsHead):
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """The features that are compared, [N, C]."""
-        return self.norm(_vectors(feats))
+        if feats[-1].ndim != 2:
+            raise ValueError(
+                f'ReIDHead takes features [N, C], not {list(feats[-1].shape)}: set '
+                "model.backbone.out_type='cls_token', or model.neck=dict("
+                "type='GlobalAveragePooling')"
+            )
+        return self.norm(feats[-1])
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample]
     ) -> dict[str, Tensor]:
-        features = _vectors(feats)
+        scores = self(feats)
         labels = torch.cat([sample.gt_label for sample in data_samples])
         if (highest := labels.max().item()) >= self.num_classes:
             raise ValueError(
                 f'the training set has at least {highest + 1} identities, '
                 f'model.head.num_classes={self.num_classes}: set it to their number'
             )
-        scores = self.fc(self.norm(features))
         return dict(
             loss_id=self.loss_module(scores, labels, avg_factor=len(scores)),
-            loss_triplet=self.triplet(features, labels),
+            loss_triplet=self.triplet(feats[-1], labels),
         )
 
     def predict(
-        self,
-        feats: tuple[Tensor, ...],
-        data_samples: list[DataSample] | None = None,
+        self, feats: tuple[Tensor, ...], data_samples: list[DataSample] | None = None
     ) -> list[DataSample]:
-        """Data samples with a `feature` [C] to compare by its cosine."""
+        """Data samples with a `feature` [C], to compare by its cosine."""
         features = self.pre_logits(feats)
         samples = data_samples or [DataSample() for _ in features]
         for sample, feature in zip(samples, features, strict=True):
@@ -96,11 +99,7 @@ class BatchHardTripletLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The loss, a scalar.
-
-        Args:
-            features: [N, C]
-            labels: [N] integers.
+        """The loss, a scalar, of features [N, C] with labels [N].
 
         Raises:
             ValueError: If an image has no positive or no negative.
@@ -118,19 +117,6 @@ class BatchHardTripletLoss(nn.Module):
         )
         farthest = distances.masked_fill(~same, -torch.inf).amax(dim=1)
         nearest = distances.masked_fill(same, torch.inf).amin(dim=1)
-        if self.margin is None:
-            losses = softplus(farthest - nearest)
-        else:
-            losses = relu(farthest - nearest + self.margin)
+        gap = farthest - nearest
+        losses = softplus(gap) if self.margin is None else relu(gap + self.margin)
         return self.loss_weight * losses.mean()
-
-
-def _vectors(feats: tuple[Tensor, ...]) -> Tensor:
-    features = feats[-1]
-    if features.ndim != 2:
-        raise ValueError(
-            f'ReIDHead takes features [N, C], not {list(features.shape)}: set '
-            "model.backbone.out_type='cls_token', or model.neck=dict("
-            "type='GlobalAveragePooling')"
-        )
-    return features

@@ -28,21 +28,13 @@ class ReIDMetric(BaseMetric):
         rerank: Also report the same after k-reciprocal re-ranking, with the arguments
             of :class:`~saip_mm.downstream.reid.rerank.KReciprocalDistance`:
             `dict(k1=20, k2=6, weight=0.3)`, or `dict()` for these.
-        collect_device: As in MMEngine's BaseMetric.
-        collect_dir: As in MMEngine's BaseMetric.
-        prefix: As in MMEngine's BaseMetric.
+        **kwargs: Arguments of MMEngine's ``BaseMetric``.
     """
 
     default_prefix = 'reid'
 
-    def __init__(
-        self,
-        rerank: dict | None = None,
-        collect_device: str = 'cpu',
-        collect_dir: str | None = None,
-        prefix: str | None = None,
-    ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+    def __init__(self, rerank: dict | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.rerank = rerank
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:

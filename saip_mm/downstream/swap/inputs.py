@@ -1,15 +1,13 @@
 """Random inputs with random truths, as the pipelines of each library pack them."""
 
 import importlib
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.structures import InstanceData, PixelData
 
-from .sizes import transforms
-from .stock import Stock
+from .stock import Stock, parts_of
 
 Size = tuple[int, int]
 _BATCH = 2
@@ -22,25 +20,30 @@ class NoInputs(Exception):
 def trial_sizes(stock: Stock) -> list[Size]:
     """(h, w) of images to try: small ones, and if a model fails on them larger ones."""
     own = stock.size if max(stock.size) <= 512 else (256, 256)
-    small = dict(mmdet=(128, 128), mmseg=(64, 64), mmpretrain=(64, 64))
-    if stock.library == 'mmseg':
-        own = 128, 128
-    return [small[stock.library], own] if stock.library in small else [own]
+    sizes = dict(
+        mmdet=[(128, 128), own],
+        mmseg=[(64, 64), (128, 128)],
+        mmpretrain=[(64, 64), own],
+        mmpose=[own],
+    )
+    return sizes[stock.library]
 
 
 def random_batch(stock: Stock, size: Size) -> dict:
-    """A batch of two images, as a data loader gives it.
-
-    Args:
-        stock: The config for whose model it is.
-        size: (h, w) of the images.
+    """A batch of two images of ``size`` (h, w), as a data loader gives it.
 
     Raises:
         NoInputs: If it is not known what the task asks for.
     """
-    rng = np.random.default_rng(0)
-    make = dict(mmdet=_detection, mmpose=_pose, mmseg=_segmentation)
-    return make.get(stock.library, _images)(stock, size, rng)
+    make = dict(
+        mmdet=_detection, mmpose=_pose, mmseg=_segmentation, mmpretrain=_classification
+    )
+    return make[stock.library](stock, size, np.random.default_rng(0))
+
+
+def _noise(rng: np.random.Generator, size: Size) -> torch.Tensor:
+    """Images [2, 3, h, w], uint8."""
+    return torch.from_numpy(rng.integers(256, size=(_BATCH, 3, *size), dtype=np.uint8))
 
 
 def _detection(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
@@ -50,11 +53,11 @@ def _detection(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
 
     head = stock.model.get('head') or {}
     if 'ReID' in head.get('type', ''):
-        labels = [int(each) for each in rng.integers(head['num_classes'], size=_BATCH)]
+        labels = rng.integers(head['num_classes'], size=_BATCH).tolist()
         samples = [ReIDDataSample().set_gt_label(label) for label in labels]
         return dict(inputs=_noise(rng, size), data_samples=samples)
     things, stuff = _numbers_of_classes(stock.model)
-    steps = list(transforms(stock.cfg))
+    steps = list(stock.transforms())
     panoptic = any('Panoptic' in step['type'] for step in steps)
     masks = panoptic or any(step.get('with_mask') for step in steps)
     semantic = panoptic or any(step.get('with_seg') for step in steps)
@@ -67,9 +70,9 @@ def _detection(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
         sample.gt_instances.labels = torch.from_numpy(rng.integers(things, size=4))
         sample.ignored_instances = sample.ignored_instances[:0]
         if semantic and stuff:
-            label_map = sample.gt_sem_seg.sem_seg
-            label_map.copy_(
-                torch.from_numpy(things + rng.integers(stuff, size=label_map.shape))
+            labels = sample.gt_sem_seg.sem_seg
+            labels.copy_(
+                torch.from_numpy(things + rng.integers(stuff, size=labels.shape))
             )
         if 'rpn_head' not in stock.model:
             boxes = sample.gt_instances.bboxes
@@ -79,38 +82,29 @@ def _detection(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
 
 
 def _numbers_of_classes(model: dict) -> tuple[int, int]:
-    """Classes of things, and of stuff."""
-    counts = {'num_classes': [], 'num_things_classes': [], 'num_stuff_classes': []}
-    for key, value in _items(model):
-        if key in counts and type(value) is int and value > 0:
-            counts[key].append(value)
-    things = counts['num_things_classes'] or counts['num_classes'] or [1]
-    return min(things), min(counts['num_stuff_classes'] or [0])
+    """Classes of things, and of stuff: the least that any part of the model has."""
 
+    def found(key: str) -> list[int]:
+        values = [part.get(key) for part in parts_of(model)]
+        return [value for value in values if type(value) is int and value > 0]
 
-def _items(part: object) -> Iterator[tuple[str, object]]:
-    if isinstance(part, dict):
-        for key, value in part.items():
-            yield key, value
-            yield from _items(value)
-    elif isinstance(part, list | tuple):
-        for each in part:
-            yield from _items(each)
+    things = found('num_things_classes') or found('num_classes') or [1]
+    return min(things), min(found('num_stuff_classes'), default=0)
 
 
 def _segmentation(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
     """A label map, and edges for the heads that learn them."""
     from mmseg.structures import SegDataSample
 
-    counts = [n for key, n in _items(stock.model) if key == 'num_classes']
+    counts = [p['num_classes'] for p in parts_of(stock.model) if 'num_classes' in p]
     samples = []
     for _ in range(_BATCH):
         # Blocks, so that every class keeps some pixels at the coarsest level.
         coarse = rng.integers(min(counts), size=(1, size[0] // 16, size[1] // 16))
         labels = torch.from_numpy(coarse.repeat(16, 1).repeat(16, 2))
+        edges = torch.from_numpy(rng.integers(2, size=(1, *size)))
         sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size))
         sample.gt_sem_seg = PixelData(data=labels)
-        edges = torch.from_numpy(rng.integers(2, size=(1, *size)))
         sample.gt_edge_map = PixelData(data=edges)
         samples.append(sample)
     return dict(inputs=list(_noise(rng, size)), data_samples=samples)
@@ -120,10 +114,10 @@ def _pose(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
     """Keypoints, through the codec of the config's own pipeline."""
     transforms_of = importlib.import_module('mmpose.registry').TRANSFORMS
     wanted = ('GenerateTarget', 'PackPoseInputs')
-    steps = {step['type']: step for step in transforms(stock.cfg)}
+    steps = {step['type']: step for step in stock.transforms()}
     if not set(wanted) <= steps.keys():
         raise NoInputs(f'its pipeline has no {" and ".join(wanted)}')
-    count = _number_of_keypoints(stock.model)
+    count = _number_of_keypoints(stock.model['head'])
     encode, pack = (transforms_of.build(steps[name]) for name in wanted)
     people = 1 if 'Topdown' in stock.model['type'] else 2
     packed = []
@@ -138,12 +132,11 @@ def _pose(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
     return pseudo_collate(packed)
 
 
-def _number_of_keypoints(model: dict) -> int:
-    heads = [model['head'], *(part for _, part in _items(model['head']))]
+def _number_of_keypoints(head: dict) -> int:
     for key in ('num_keypoints', 'num_joints', 'out_channels'):
-        for head in heads:
-            if isinstance(head, dict) and type(head.get(key)) is int:
-                return head[key]
+        for part in parts_of(head):
+            if type(part.get(key)) is int:
+                return part[key]
     raise NoInputs('its head does not say how many keypoints there are')
 
 
@@ -153,8 +146,7 @@ def _person(rng: np.random.Generator, size: Size, count: int, people: int) -> di
     corner = np.array([0.1 * width, 0.1 * height], dtype=np.float32)
     extent = np.array([0.8 * width, 0.8 * height], dtype=np.float32)
     keypoints = corner + extent * rng.random((people, count, 2), dtype=np.float32)
-    box = np.concatenate([corner, corner + extent])
-    boxes = np.tile(box, (people, 1))
+    boxes = np.tile(np.concatenate([corner, corner + extent]), (people, 1))
     return dict(
         img_shape=size,
         ori_shape=size,
@@ -178,44 +170,33 @@ def _person(rng: np.random.Generator, size: Size, count: int, people: int) -> di
     )
 
 
-def _images(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
-    """Labels for a classifier; views without labels where the head has no classes."""
+def _classification(stock: Stock, size: Size, rng: np.random.Generator) -> dict:
+    """Labels; views without labels where the head has no classes."""
     from mmpretrain.structures import DataSample
 
     head = stock.model['head']
     count = head.get('num_classes')
-    views = _views(stock)
-    if not views and type(count) is not int:
+    samples = [DataSample() for _ in range(_BATCH)]
+    views = 0 if 'num_classes' in head else _views(stock)
+    if views:
+        images = [_noise(rng, size) for _ in range(views)]
+        return dict(inputs=images if views > 1 else images[0], data_samples=samples)
+    if type(count) is not int:
         raise NoInputs(f'it is not known what {head.get("type")} learns from')
-    samples = []
-    for _ in range(_BATCH):
-        sample = DataSample()
-        if not views and ('MultiLabel' in head['type'] or 'CSRA' in head['type']):
+    for sample in samples:
+        if 'MultiLabel' in head['type'] or 'CSRA' in head['type']:
             sample.set_gt_score(torch.from_numpy(rng.random(count) < 0.5).float())
-        elif not views:
+        else:
             sample.set_gt_label(int(rng.integers(count)))
-        samples.append(dict(inputs=_noise(rng, size)[0], data_samples=sample))
-    if not views:
-        return default_collate(samples)
-    images = [_noise(rng, size) for _ in range(views)]
-    return dict(
-        inputs=images if views > 1 else images[0],
-        data_samples=[each['data_samples'] for each in samples],
-    )
+    images = _noise(rng, size)
+    pairs = zip(images, samples, strict=True)
+    return default_collate([dict(inputs=i, data_samples=s) for i, s in pairs])
 
 
 def _views(stock: Stock) -> int:
-    """Views of each image that self-supervised learning takes; 0 for a classifier."""
-    head = stock.model['head']
-    if 'num_classes' in head:
-        return 0
-    for step in transforms(stock.cfg):
+    """Views of each image that self-supervised learning takes."""
+    for step in stock.transforms():
         if step['type'] == 'MultiView':
             number = step['num_views']
             return number if type(number) is int else sum(number)
     return 0
-
-
-def _noise(rng: np.random.Generator, size: Size) -> torch.Tensor:
-    """Images [2, 3, h, w], uint8."""
-    return torch.from_numpy(rng.integers(256, size=(_BATCH, 3, *size), dtype=np.uint8))

@@ -1,26 +1,19 @@
 """From a stock config to one with our backbone that has trained a step."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
-from mmpretrain.models.backbones import VisionTransformer
 
-from ...checkpoints.backbone import PREFIXES, architecture_of, choose_backbone, colours
-from ...checkpoints.checkpoint import (
-    LoadReport,
-    fit_backbone,
-    read_checkpoint,
-    resolve_checkpoint,
-)
-from ...checkpoints.convert import state_dict_of
 from .inputs import trial_sizes
-from .plan import NotClean, Weights, dropped_settings, plain, plan_changes
+from .plan import NotClean, dropped_settings, plan_changes
 from .stock import Level, Refusal, Stock, measure_levels, read_stock, reason
-from .text import config_text
 from .trial import Trial, try_config
+from .weights import Weights, read_weights
+
+_WIDTH = 88
 
 
 @dataclass
@@ -31,18 +24,14 @@ class Swapped:
         levels: What the original backbone gave, and ours does.
         adapted: Whether neck or heads were told new channels; otherwise 1×1
             convolutions make the old ones.
-        report: How the weights fitted.
-        loss: Of one training step; None if it was not tried.
-        not_tried: Why not.
+        trial: The step that was trained.
         dropped: Settings of the original config that do not apply any more.
     """
 
     levels: Sequence[Level]
     adapted: bool
-    report: LoadReport
-    loss: float | None
-    not_tried: str = ''
-    dropped: Sequence[str] = ()
+    trial: Trial
+    dropped: Sequence[str]
 
 
 def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped:
@@ -64,91 +53,103 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
     out = Path(out)
     weights = read_weights(checkpoint)
     stock = read_stock(name, out)
-    levels = measure_levels(stock)
-    draft = out.with_name(f'draft_{os.getpid()}_{out.name}')
+    swap = _Swap(stock, weights, measure_levels(stock), out)
     out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        swapped = swap.first_that_works()
+        swap.draft.replace(out)
+    finally:
+        swap.draft.unlink(missing_ok=True)
+    return swapped
+
+
+class _Swap:
+    """One config, tried in several ways in a draft beside ``out``."""
+
+    def __init__(
+        self, stock: Stock, weights: Weights, levels: Sequence[Level], out: Path
+    ) -> None:
+        self.stock, self.weights, self.levels, self.out = stock, weights, levels, out
+        self.draft = out.with_name(f'draft_{os.getpid()}_{out.name}')
+
+    def first_that_works(self) -> Swapped:
+        """Adapt neck or heads; where that fails, give them the channels that they had.
+
+        Raises:
+            Refusal: If neither trains a step; says so of the stock config if that is
+                why.
+        """
+        failure: Exception | None = None
+        for adapt in (True, False):
+            try:
+                trial = self.attempt(adapt)
+                idle = trial.idle
+                if trial.unused or idle:
+                    trial = self.attempt(adapt, trial.unused, idle)
+                dropped = dropped_settings(self.stock, idle)
+                return Swapped(self.levels, adapt, trial, dropped)
+            except NotClean as error:
+                not_clean = error
+            except Refusal:
+                raise
+            except Exception as error:  # whatever another library's model may raise
+                failure = error
+        if failure is None:
+            raise Refusal(str(not_clean)) from not_clean
+        sizes = ' and '.join(f'{h}×{w}' for h, w in trial_sizes(self.stock))
+        step = f'a training step on random images of {sizes} pixels (h×w) fails with'
+        try:
+            try_config(self.stock.cfg, self.stock)
+        except Exception as error:
+            raise Refusal(f'{step} its own backbone too: {reason(error)}') from error
+        raise Refusal(f'{step} this backbone only: {reason(failure)}') from failure
 
     def attempt(
-        adapt: bool, unused: Sequence[int] = (), idle: Sequence[str] = ()
+        self, adapt: bool, unused: Sequence[int] = (), idle: Sequence[str] = ()
     ) -> Trial:
-        changes = plain(plan_changes(stock, weights, levels, adapt, unused, idle))
-        draft.write_text(config_text(stock, changes, out, unused))
-        return try_config(Config.fromfile(draft), stock, weights)
-
-    try:
-        adapted, trial, idle = _first_that_works(attempt, stock)
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
-    dropped = dropped_settings(stock, idle)
-    return Swapped(levels, adapted, trial.report, trial.loss, trial.not_tried, dropped)
+        """Write the draft, and train a step with it."""
+        changes = plan_changes(
+            self.stock, self.weights, self.levels, adapt, unused, idle
+        )
+        self.draft.write_text(_text(self.stock, changes, self.out, unused))
+        return try_config(Config.fromfile(self.draft), self.stock, self.weights)
 
 
-def _first_that_works(
-    attempt: Callable[..., Trial], stock: Stock
-) -> tuple[bool, Trial, list[str]]:
-    """Adapt neck or heads; where that fails, give them the channels that they had.
+def _text(stock: Stock, changes: dict, out: Path, unused: Sequence[int]) -> str:
+    """A config at ``out`` that inherits ``stock`` and states ``changes``."""
+    note = ''
+    if unused:
+        levels = ', '.join(map(str, unused))
+        note = f"Nothing learns from level {levels}: it keeps the ViT's own stride.\n"
+    base = f'_base_ = {stock.base}'
+    return (
+        f'"""{stock.name}\nwith a pretrained SAIPViT backbone.\n\n'
+        f'Written by tools/swap_backbone.py: it states what differs.\n{note}'
+        f'Train it with\n\n    python tools/train.py {out}\n"""\n\n'
+        f'{base}{"  # noqa: E501" if len(base) > _WIDTH else ""}\n\n'
+    ) + '\n'.join(f'{source(value, key + " = ")}\n' for key, value in changes.items())
 
-    Returns:
-        Which of both, the trial, and the ``custom_keys`` that were left out for it.
 
-    Raises:
-        Refusal: If neither trains a step; says so of the stock config if that is why.
+def source(value: object, name: str = '', indent: int = 0) -> str:
+    """A value of a config as Python: on one line if it fits, else a line per item.
+
+    Args:
+        value: Numbers, strings, None, and dicts, lists and tuples of such.
+        name: What comes before it.
+        indent: Columns before the line.
     """
-    failure: Exception | None = None
-    for adapt in (True, False):
-        try:
-            first = trial = attempt(adapt)
-            if first.unused or first.idle:
-                trial = attempt(adapt, first.unused, first.idle)
-            return adapt, trial, first.idle
-        except NotClean as error:
-            not_clean = error
-        except Refusal:
-            raise
-        except Exception as error:  # whatever another library's model may raise
-            failure = error
-    if failure is None:
-        raise Refusal(str(not_clean)) from not_clean
-    sizes = ' and '.join(f'{h}×{w}' for h, w in trial_sizes(stock))
-    try:
-        try_config(stock.cfg, stock)
-    except Exception as error:
-        raise Refusal(
-            f'a training step on random images of {sizes} pixels (h×w) fails with its '
-            f'own backbone too: {reason(error)}'
-        ) from error
-    raise Refusal(
-        f'a training step on random images of {sizes} pixels (h×w) fails with this '
-        f'backbone only: {reason(failure)}'
-    ) from failure
-
-
-def read_weights(checkpoint: str) -> Weights:
-    """What a config has to know of a checkpoint.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it cannot be read safely, or holds no ViT with a patch grid.
-    """
-    path = resolve_checkpoint(checkpoint)
-    content = read_checkpoint(path)
-    try:
-        backbone, role = choose_backbone(content)
-        colour = colours(content, backbone)
-        backbone, _ = fit_backbone(backbone)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
-    arch = architecture_of(backbone)
-    zoo = VisionTransformer.arch_zoo
-    names = [name for name in ('deit-tiny', *zoo) if arch.items() == zoo[name].items()]
-    training = any(n.startswith(PREFIXES['teacher']) for n in state_dict_of(content))
-    return Weights(
-        checkpoint=str(checkpoint),
-        prefix=PREFIXES[role] if training else '',
-        arch=names[0] if names else arch,
-        channels=arch['embed_dims'],
-        num_layers=arch['num_layers'],
-        patch_size=backbone.patch_size,
-        **colour,
-    )
+    if not isinstance(value, dict | list | tuple):
+        return f'{name}{value!r}'
+    items = [('', item) for item in value]
+    brackets = '[]' if isinstance(value, list) else '()'
+    if isinstance(value, dict):
+        named = all(isinstance(key, str) and key.isidentifier() for key in value)
+        brackets = ('dict(', ')') if named else '{}'
+        items = [(f'{k}=' if named else f'{k!r}: ', v) for k, v in value.items()]
+    parts = [source(item, before, indent + 4) for before, item in items]
+    comma = ',' if isinstance(value, tuple) and len(value) == 1 else ''
+    line = f'{name}{brackets[0]}{", ".join(parts)}{comma}{brackets[1]}'
+    if '\n' not in line and indent + len(line) < _WIDTH:
+        return line
+    inner = ''.join(f'{" " * (indent + 4)}{part},\n' for part in parts)
+    return f'{name}{brackets[0]}\n{inner}{" " * indent}{brackets[1]}'

@@ -1,4 +1,4 @@
-"""A config as its library ships it, and what its backbone gives."""
+"""A config as its library ships it, and the levels of its backbone."""
 
 import copy
 import difflib
@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,6 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from ...training.config import find_mmseg
-from .sizes import training_size
 
 LIBRARIES = dict(
     mmpose='MMPose',
@@ -26,6 +26,10 @@ LIBRARIES = dict(
 )
 # Parts of a model that a vision backbone is not enough for, by what their names hold.
 _BEYOND_IMAGES = ('language', 'lang_', 'text', 'tokenizer', 'multimodal', 'track')
+# Settings of transforms that decide the size of images, the more decisive first, and
+# whether a pair of them is (w, h).
+_SIZES = dict(input_size=True, crop_size=False, scale=True, size=False)
+_USUAL_SIZES = dict(mmpose=(256, 192), mmdet=(800, 1344), mmseg=(512, 512))
 
 
 class Refusal(ValueError):
@@ -41,30 +45,78 @@ class Stock:
         base: What ``_base_`` has to be, as Python source.
         library: Import name of its library.
         cfg: The config.
-        size: (h, w) in pixels of the images that it trains on.
     """
 
     name: str
     base: str
     library: str
     cfg: Config
-    size: tuple[int, int]
 
     @property
     def model(self) -> dict:
         """Its model's config."""
         return self.cfg.model
 
+    @property
+    def wrapper(self) -> dict:
+        """Its ``optim_wrapper``, empty if there is none."""
+        return self.cfg.get('optim_wrapper') or {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) in pixels of training images; MMDetection's in multiples of 32.
+
+        Positions are resized at run time, so that a size not found, or one of several,
+        is no harm.
+        """
+        size = None
+        if self.library == 'mmseg':
+            size = _pair(self.model.get('data_preprocessor', {}).get('size'), False)
+        for key, width_first in _SIZES.items():
+            for step in self.transforms():
+                size = size or _pair(step.get(key), width_first)
+        size = size or _USUAL_SIZES.get(self.library, (224, 224))
+        if self.library != 'mmdet':
+            return size
+        # (1333, 800) bounds the long and the short side; most images lie on their side.
+        # The batches are padded.
+        return tuple(sorted(-(-side // 32) * 32 for side in size))
+
+    def transforms(self) -> Iterator[dict]:
+        """Every transform of the training data, also those inside others."""
+        data = (self.cfg.get('train_dataloader') or {}).get('dataset', {})
+        return (part for part in parts_of(data) if 'type' in part)
+
 
 @dataclass(frozen=True)
 class Level:
-    """One output of a backbone: ``channels``, and pixels between neighbours.
+    """One output of a backbone: ``channels``, and pixels between neighbors.
 
     ``stride`` is None for a vector [B, channels].
     """
 
     channels: int
     stride: float | None
+
+
+def parts_of(config: object) -> Iterator[dict]:
+    """All dicts in a part of a config, outer ones first."""
+    if isinstance(config, dict):
+        yield config
+        config = list(config.values())
+    if isinstance(config, list | tuple):
+        for each in config:
+            yield from parts_of(each)
+
+
+def _pair(value: object, width_first: bool) -> tuple[int, int] | None:
+    """(h, w) of a setting; None where it is no size in pixels."""
+    sides = (value, value) if type(value) is int else value
+    if not isinstance(sides, list | tuple) or len(sides) != 2:
+        return None
+    if not all(type(side) is int and side >= 32 for side in sides):
+        return None
+    return tuple(sides[::-1] if width_first else sides)
 
 
 def read_stock(name: str, out: Path) -> Stock:
@@ -95,7 +147,7 @@ def read_stock(name: str, out: Path) -> Stock:
     _check_model(cfg.get('model'))
     init_default_scope(library)
     importlib.import_module(f'{library}.utils').register_all_modules(False)
-    return Stock(name, base, library, cfg, training_size(cfg))
+    return Stock(name, base, library, cfg)
 
 
 def _locate(name: str, out: Path) -> tuple[Path, str]:
@@ -146,79 +198,59 @@ def _check_model(model: dict | None) -> None:
     if not isinstance(model.get('backbone'), dict):
         parts = ', '.join(key for key, part in model.items() if isinstance(part, dict))
         raise Refusal(f'{kind} has no backbone of its own, but {parts or "nothing"}')
-    heads = [key for key in model if key.endswith('head') and model[key]]
-    if not heads:
+    if not any(key.endswith('head') and model[key] for key in model):
         raise Refusal(f'{kind} has no head here: there is nothing to train')
 
 
-def without_weights(part: object) -> object:
+def without_weights(config: dict) -> dict:
     """A copy of a config in which nothing names weights to load or to download."""
-    if isinstance(part, list | tuple):
-        return type(part)(without_weights(each) for each in part)
-    if not isinstance(part, dict):
-        return copy.deepcopy(part)
-    kept = {}
-    for key, value in part.items():
-        loads = isinstance(value, dict) and value.get('type') == 'Pretrained'
-        if key == 'init_cfg' and isinstance(value, list):
-            value = [each for each in value if each.get('type') != 'Pretrained']
-        if key == 'init_cfg' and loads:
-            continue
-        kept[key] = None if key == 'pretrained' else without_weights(value)
-    return type(part)(kept)
+    config = copy.deepcopy(config)
+    for part in parts_of(config):
+        if 'pretrained' in part:
+            part['pretrained'] = None
+        init = part.get('init_cfg')
+        if isinstance(init, list):
+            part['init_cfg'] = [x for x in init if x.get('type') != 'Pretrained']
+        elif isinstance(init, dict) and init.get('type') == 'Pretrained':
+            del part['init_cfg']
+    return config
 
 
 def measure_levels(stock: Stock) -> list[Level]:
-    """Show an image to the backbone, untrained, to see what it gives.
+    """Show images to the backbone, untrained, to see what it gives.
 
     Raises:
         Refusal: If it does not build or does not take images, or gives something else
             than maps or vectors of its image, or other things in training.
     """
     cfg = without_weights(stock.model['backbone'])
-    kind = cfg.get('type')
+    kind = f'backbone {cfg.get("type")}'
     cfg.pop('init_cfg', None)
-    # Most backbones take small images, and on the meta device, which only works out
-    # shapes; the others are asked in earnest.
-    small, own = (128, 128), tuple(min(side, 512) for side in stock.size)
-    for device, size in (('meta', small), ('cpu', small), ('cpu', own)):
+    try:
+        backbone = MODELS.build(cfg)
+    except Exception as error:
+        raise Refusal(f'its own {kind} does not build here: {reason(error)}') from error
+    more = list(inspect.signature(backbone.forward).parameters)[1:]
+    if more:
+        raise Refusal(f'its {kind} takes {", ".join(more)} besides images')
+    for size in ((128, 128), tuple(min(side, 512) for side in stock.size)):
+        images = torch.randn(2, 3, *size)
         try:
-            backbone = _built(cfg, device)
-            images = torch.randn(2, 3, *size, device=device)
-            training, testing = (_run(backbone, images, m) for m in (True, False))
+            training, testing = (_run(backbone, images, mode) for mode in (True, False))
             break
-        except Refusal:
-            if device == 'cpu':
-                raise
         except Exception as error:
             failure = error
     else:
         raise Refusal(
-            f'its own backbone {kind} fails on images [B, 3, h, w]: {reason(failure)}'
+            f'its own {kind} fails on images [B, 3, h, w]: {reason(failure)}'
         ) from failure
     levels = [_level(kind, each, images) for each in training]
     if levels != [_level(kind, each, images) for each in testing]:
         raise Refusal(
-            f'its backbone {kind} gives {len(levels)} maps in training and '
-            f'{len(testing)}, or others, in testing'
+            f'its {kind} gives {len(levels)} maps in training and {len(testing)}, or '
+            'others, in testing'
         )
     return levels
-
-
-def _built(cfg: dict, device: str) -> nn.Module:
-    """A backbone that takes images and nothing else."""
-    kind = cfg.get('type')
-    try:
-        with torch.device(device):
-            backbone = MODELS.build(copy.deepcopy(cfg))
-    except Exception as error:
-        raise Refusal(
-            f'its own backbone {kind} does not build here: {reason(error)}'
-        ) from error
-    more = list(inspect.signature(backbone.forward).parameters)[1:]
-    if more:
-        raise Refusal(f'its backbone {kind} takes {", ".join(more)} besides images')
-    return backbone
 
 
 def _run(backbone: nn.Module, images: Tensor, training: bool) -> list | tuple:
@@ -231,20 +263,18 @@ def _run(backbone: nn.Module, images: Tensor, training: bool) -> list | tuple:
 def _level(kind: str, output: object, images: Tensor) -> Level:
     """What one output of a backbone is."""
     if not isinstance(output, Tensor):
-        raise Refusal(f'its backbone {kind} gives nested outputs, not one per level')
+        raise Refusal(f'its {kind} gives nested outputs, not one per level')
     if output.ndim not in (2, 4) or len(output) != len(images):
         raise Refusal(
-            f'its backbone {kind} gives {list(output.shape)} of images '
-            f'{list(images.shape)}: neither maps [B, C, h, w] nor vectors [B, C]'
+            f'its {kind} gives {list(output.shape)} of images {list(images.shape)}: '
+            'neither maps [B, C, h, w] nor vectors [B, C]'
         )
     if output.ndim == 2:
         return Level(output.shape[1], None)
     if output.shape == images.shape:
-        raise Refusal(f'its backbone {kind} hands on the images themselves')
-    across = [
-        side / ours
-        for side, ours in zip(images.shape[2:], output.shape[2:], strict=True)
-    ]
+        raise Refusal(f'its {kind} hands on the images themselves')
+    sides = zip(images.shape[2:], output.shape[2:], strict=True)
+    across = [image / ours for image, ours in sides]
     # Odd sizes are rounded differently: strides are meant to be powers of two.
     nearest = 2 ** round(torch.tensor(across).log2().mean().item())
     exact = all(0.8 < stride / nearest < 1.25 for stride in across)

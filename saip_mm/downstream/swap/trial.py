@@ -19,8 +19,8 @@ from torch import nn
 from ...checkpoints.checkpoint import LoadReport, load_pretrained
 from ..pyramid import ViTPyramid
 from .inputs import NoInputs, random_batch, trial_sizes
-from .plan import Weights
-from .stock import Stock, without_weights
+from .stock import Stock, parts_of, without_weights
+from .weights import Weights
 
 # What PyTorch and MMCV say of an operator that only a GPU has.
 _GPU_ONLY = ('implementation for device cpu not found', 'not compiled with GPU')
@@ -32,17 +32,17 @@ class Trial:
 
     Attributes:
         report: How the weights fitted the backbone; None for a stock config.
+        idle: Keys of ``custom_keys`` that are for no parameter outside the backbone.
         loss: None if no step was tried.
         not_tried: Why not.
         unused: Levels of the pyramid that got no gradient.
-        idle: Keys of ``custom_keys`` that are for no parameter outside the backbone.
     """
 
     report: LoadReport | None
+    idle: list[str]
     loss: float | None = None
     not_tried: str = ''
     unused: list[int] = field(default_factory=list)
-    idle: list[str] = field(default_factory=list)
 
 
 def try_config(cfg: Config, stock: Stock, weights: Weights | None = None) -> Trial:
@@ -71,51 +71,58 @@ def _try_size(
     report = None
     if weights:
         report = load_pretrained(model.backbone, weights.checkpoint, weights.prefix)
-    idle = _idle_keys(model, cfg)
+    trial = Trial(report, _idle_keys(model, cfg))
     try:
         batch = random_batch(stock, size)
     except NoInputs as error:
         with torch.no_grad():
             model.eval().extract_feat(torch.randn(2, 3, *size))
-        return Trial(report, not_tried=str(error), idle=idle)
+        trial.not_tried = str(error)
+        return trial
     optimizer = _optimizer(model, cfg)
-    model.train()
+    model.train()  # returns None of some models
     try:
         loss = _loss(model, batch)
         loss.backward()
     except (RuntimeError, NotImplementedError) as error:
-        if any(words in str(error) for words in _GPU_ONLY):
-            return Trial(
-                report, not_tried='it has an operator that needs a GPU', idle=idle
-            )
-        raise
-    if not math.isfinite(loss.item()):
-        raise ValueError(f'the loss of random images is {loss.item()}')
-    if weights:
-        _check_gradients(model.backbone)
-    unused = _unused_levels(model)
+        if not any(words in str(error) for words in _GPU_ONLY):
+            raise
+        trial.not_tried = 'it has an operator that needs a GPU'
+        return trial
+    trial.loss = loss.item()
+    if not math.isfinite(trial.loss):
+        raise ValueError(f'the loss of random images is {trial.loss}')
+    if weights and (untrained := _without_gradient(model.backbone)):
+        raise ValueError(
+            f'{len(untrained)} tensors of the backbone learn nothing: {untrained[0]}'
+        )
+    pyramids = [each for each in model.modules() if isinstance(each, ViTPyramid)]
+    for pyramid in pyramids:  # with several GPUs a level without gradient is an error
+        levels = enumerate(pyramid.levels)
+        trial.unused += [i for i, level in levels if _without_gradient(level)]
     optimizer.step()
-    return Trial(report, loss.item(), unused=unused, idle=idle)
+    return trial
 
 
 def _build(cfg: Config, weights: Weights | None, size: tuple[int, int]) -> nn.Module:
-    """The model, initialised, without the weights of others; for images of ``size``."""
-    model_cfg = copy.deepcopy(cfg.model)
-    init_cfg = model_cfg.backbone.get('init_cfg')
-    model_cfg = without_weights(model_cfg)
+    """The model, initialized, without the weights of others; for images of ``size``."""
+    model_cfg = without_weights(cfg.model)
     if weights:
-        model_cfg.backbone.init_cfg = init_cfg
+        model_cfg.backbone.init_cfg = cfg.model.backbone.init_cfg
     if 'data_preprocessor' in cfg:  # as MMEngine's runner does
         model_cfg.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     preprocessor = model_cfg.get('data_preprocessor') or {}
-    if cfg.default_scope in ('mmdet', 'mmpose', 'mmseg'):
+    if cfg.default_scope != 'mmpretrain':
         # Batches are resized, padded and mixed to sizes that are slow here.
         preprocessor.pop('batch_augments', None)
     if preprocessor.get('size'):
         preprocessor['size'] = size
-    _sample_less(model_cfg.get('train_cfg'))
+    for part in parts_of(model_cfg.get('train_cfg')):
+        # Detectors learn faster from few of their boxes per image.
+        if 'sampler' in part and part['sampler'].get('num', 0) > 64:
+            part['sampler']['num'] = 64
     torch.manual_seed(0)
-    with _process_group():  # MMCV's synchronised norms do not build without one
+    with _process_group():  # MMCV's synchronized norms do not build without one
         model = MODELS.build(model_cfg)
     model.init_weights()
     return revert_sync_batchnorm(model)
@@ -134,19 +141,6 @@ def _process_group() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def _sample_less(part: object, limit: int = 64) -> None:
-    """Let detectors learn from few of their boxes per image, which is faster."""
-    if isinstance(part, list | tuple):
-        for each in part:
-            _sample_less(each, limit)
-    elif isinstance(part, dict):
-        for key, value in part.items():
-            if key == 'sampler' and value.get('num', 0) > limit:
-                value['num'] = limit
-            else:
-                _sample_less(value, limit)
-
-
 def _optimizer(model: nn.Module, cfg: Config) -> OptimWrapper:
     """The config's own, in single precision: mixed needs a GPU."""
     wrapper = copy.deepcopy(cfg.get('optim_wrapper') or {})
@@ -154,8 +148,7 @@ def _optimizer(model: nn.Module, cfg: Config) -> OptimWrapper:
         wrapper = dict(optimizer=dict(type='AdamW', lr=1e-4))
     for key in ('dtype', 'loss_scale', 'use_fsdp'):
         wrapper.pop(key, None)
-    wrapper['type'] = 'OptimWrapper'
-    wrapper['accumulative_counts'] = 1
+    wrapper.update(type='OptimWrapper', accumulative_counts=1)
     return build_optim_wrapper(model, wrapper)
 
 
@@ -167,17 +160,13 @@ def _loss(model: nn.Module, batch: dict) -> torch.Tensor:
     return model.parse_losses(losses)[0]
 
 
-def _check_gradients(backbone: nn.Module) -> None:
-    """Refuse a step that leaves a part of the backbone untrained."""
-    idle = [
+def _without_gradient(module: nn.Module) -> list[str]:
+    """Names of its parameters that a step leaves as they are, frozen ones aside."""
+    return [
         name
-        for name, parameter in backbone.named_parameters()
+        for name, parameter in module.named_parameters()
         if parameter.requires_grad and parameter.grad is None
     ]
-    if idle:
-        raise ValueError(
-            f'{len(idle)} tensors of the backbone learn nothing: {idle[0]}'
-        )
 
 
 def _idle_keys(model: nn.Module, cfg: Config) -> list[str]:
@@ -186,14 +175,3 @@ def _idle_keys(model: nn.Module, cfg: Config) -> list[str]:
     names = [n for n, _ in model.named_parameters() if not n.startswith('backbone.')]
     keys = rules.get('custom_keys', {})
     return [key for key in keys if not any(key in name for name in names)]
-
-
-def _unused_levels(model: nn.Module) -> list[int]:
-    """Levels whose parameters would make training with several GPUs fail."""
-    return [
-        index
-        for module in model.modules()
-        if isinstance(module, ViTPyramid)
-        for index, level in enumerate(module.levels)
-        if any(parameter.grad is None for parameter in level.parameters())
-    ]
