@@ -134,11 +134,11 @@ def run_case(case: dict, device: str) -> dict[str, float]:
         inputs = draw_inputs(case['config'], step)
         model.zero_grad()
         losses = model.loss({name: x.to(device) for name, x in inputs.items()})
-        losses.pop('teacher_entropy')
+        mean = losses['teacher_mean']
+        losses = {name: value for name, value in losses.items() if 'loss' in name}
         sum(losses.values()).backward()
-        # The case moves the centre but not the weights.
-        model.matching.update_center()
-        model.forget_step()
+        # The case moves the center but not the weights.
+        model.matching.update_center(mean)
         figures = {name: loss.item() for name, loss in losses.items()}
         figures |= outputs.figures()
         ours |= {f'step{step}/{name}': value for name, value in figures.items()}

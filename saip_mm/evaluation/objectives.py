@@ -62,8 +62,9 @@ def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str,
     values = {}
     with frozen(model):
         for step, batch in enumerate(batches):
-            model.data_preprocessor.begin_step(VIEWS_SEED, step)
-            inputs = model.data_preprocessor(dict(inputs=batch))['inputs']
+            scales = model.data_preprocessor.draw_scales(VIEWS_SEED, step)
+            data = dict(inputs=batch, scales=scales)
+            inputs = model.data_preprocessor(data)['inputs']
             anchor = model.teacher['encoder'](inputs['globals'][:, 0], until='middle')
             scores = {}
             if model.search:
@@ -86,12 +87,10 @@ def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str,
 def frozen(model: SAIP) -> Iterator[None]:
     """Evaluation mode for a while; afterwards the model is as it was."""
     modes = {module: module.training for module in model.modules()}
-    scales = model.data_preprocessor.step_scales
     model.eval()
     try:
         yield
     finally:
-        model.data_preprocessor.step_scales = scales
         for module, training in modes.items():
             module.training = training
 

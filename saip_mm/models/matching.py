@@ -47,7 +47,7 @@ class Projector(BaseModule):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[N, C] image tokens → [N, out_channels] logits."""
-        # Normalised prototypes are a weight-normalised linear layer of gain 1.
+        # Normalized prototypes are a weight-normalized linear layer with gain 1.
         return F.linear(
             F.normalize(self.mlp(tokens), dim=-1), F.normalize(self.prototypes, dim=-1)
         )
@@ -57,7 +57,7 @@ class Projector(BaseModule):
 class CrossScaleMatchingHead(BaseModule):
     """Student views must predict the teacher's view of the same image.
 
-    The teacher's logits are centred and sharpened as in DINO (arXiv 2104.14294); last
+    The teacher's logits are centered and sharpened as in DINO (arXiv 2104.14294); last
     block attention is matched as well, between student and teacher on the same view.
 
     Args:
@@ -68,7 +68,7 @@ class CrossScaleMatchingHead(BaseModule):
         student_temperature: Softmax temperature of the student.
         teacher_temperature: Softmax temperature of the teacher.
         center_momentum: Momentum of the center of the teacher's logits, for the global
-            batch that ``SAIPHook.base_batch_size`` names.
+            batch ``SAIPHook.base_batch_size``.
     """
 
     def __init__(
@@ -89,23 +89,23 @@ class CrossScaleMatchingHead(BaseModule):
         self.teacher_temperature = teacher_temperature
         self.center_momentum = center_momentum
         self.register_buffer('center', torch.zeros(1, out_channels))
-        self._seen: list[Tensor] = []
 
     def loss(self, student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
-        """Cross entropy over all pairs of different views, and the teacher's entropy.
+        """Cross entropy over all pairs of different views.
 
         Args:
             student: [V, B, K] logits; the first T views are the teacher's.
             teacher: [T, B, K] logits, without gradient.
 
         Returns:
-            ``loss_csm`` and, for watching, ``teacher_entropy`` in nats: log K when the
-            teacher prefers nothing, 0 when it is certain.
+            ``loss_csm``; ``teacher_entropy`` in nats (log K if the teacher prefers no
+            prototype, 0 if it is certain), for monitoring; ``teacher_mean`` [K], the
+            mean of its logits, for :meth:`update_center`.
         """
         # Under autocast logits arrive in half precision, which is too coarse here.
         dtype = self.center.dtype
-        centred = teacher.to(dtype) - self.center
-        target = (centred / self.teacher_temperature).softmax(-1)
+        teacher = teacher.to(dtype)
+        target = ((teacher - self.center) / self.teacher_temperature).softmax(-1)
         log_student = (student.to(dtype) / self.student_temperature).log_softmax(-1)
         # t: teacher views, v: student views, b: images, k: prototypes
         with torch.autocast(student.device.type, enabled=False):
@@ -114,7 +114,9 @@ class CrossScaleMatchingHead(BaseModule):
         pairs = cross_entropy.numel() - len(teacher)
         loss = (cross_entropy.sum() - same_view) / (pairs * teacher.shape[1])
         return dict(
-            loss_csm=loss, teacher_entropy=torch.special.entr(target).sum(-1).mean()
+            loss_csm=loss,
+            teacher_entropy=torch.special.entr(target).sum(-1).mean(),
+            teacher_mean=teacher.mean(dim=(0, 1)),
         )
 
     def attention_loss(self, student: AttentionMaps, teacher: AttentionMaps) -> Tensor:
@@ -127,23 +129,14 @@ class CrossScaleMatchingHead(BaseModule):
             loss += (target * (target.log() - ours.log())).sum(-1).mean()
         return loss
 
-    def see(self, teacher: Tensor) -> None:
-        """Keep the mean of a (micro-)batch of teacher logits [T, B, K] for the centre,
-        until :meth:`update_center` or :meth:`forget`."""
-        self._seen.append(teacher.to(self.center.dtype).mean(dim=(0, 1)))
-
     @torch.no_grad()
-    def update_center(self, batch_ratio: float = 1.0) -> None:
-        """Move the center towards the mean logits seen since the last update, over
-        micro-batches and processes.
+    def update_center(self, teacher_mean: Tensor, batch_ratio: float = 1.0) -> None:
+        """Move the center towards the mean of the teacher's logits.
 
         Args:
+            teacher_mean: [K], of this process; averaged over all processes here.
             batch_ratio: Global batch relative to that which ``center_momentum`` is for.
         """
-        mean = torch.stack(self._seen).mean(dim=0)
+        mean = teacher_mean.clone()
         all_reduce(mean, 'mean')
         self.center.lerp_(mean[None], 1 - self.center_momentum**batch_ratio)
-
-    def forget(self) -> None:
-        """Drop what was seen: the step is over."""
-        self._seen.clear()

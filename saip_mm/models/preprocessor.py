@@ -13,13 +13,15 @@ from ..data.pixels import normalize, resize
 
 @MODELS.register_module()
 class SAIPDataPreprocessor(BaseDataPreprocessor):
-    """Normalises the views and brings some of them to the scales of the step.
+    """Normalizes the views and rescales some of them.
+
+    The scales of ``roi`` and ``inst`` travel in the batch. ``SAIPHook`` draws them from
+    seed and step: they are the same in all processes and micro-batches of a step.
 
     Args:
-        mean: Per colour (R, G, B), in 0–255.
-        std: Per colour (R, G, B), in 0–255.
-        scales: Scales of which ``roi`` and ``inst`` draw one each, once per step and
-            the same on all processes.
+        mean: Per color (R, G, B), in 0–255.
+        std: Per color (R, G, B), in 0–255.
+        scales: Scales of which ``roi`` and ``inst`` draw one each per step.
         csr_scale: Scale of the view to be reconstructed, relative to the globals.
         patch_size: Sides of rescaled views are whole numbers of patches.
         non_blocking: Copy to the device asynchronously.
@@ -40,34 +42,37 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         self.scales = scales
         self.csr_scale = csr_scale
         self.patch_size = patch_size
-        self.step_scales: tuple[float, float] | None = None
 
-    def begin_step(self, seed: int, step: int) -> None:
-        """Draw the scales of ``roi`` and ``inst`` for an optimizer step."""
+    def draw_scales(self, seed: int, step: int) -> tuple[float, float]:
+        """Scales of ``roi`` and ``inst`` in an optimizer step."""
         # The fourth number keeps steps apart from samples, whose generators are seeded
         # with (seed, epoch, index).
         rng = np.random.default_rng((seed, step, 0, 1))
-        self.step_scales = tuple(rng.choice(self.scales, size=2))
+        return tuple(rng.choice(self.scales, size=2).tolist())
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.
 
         Args:
-            data: ``inputs`` as the pipeline stacks them: uint8 ``globals``
-                [B, 2, 3, H, W], ``locals`` [B, n, 3, h, w], ``roi`` and ``inst``
-                [B, 3, h, w], ``scene`` [B, 3, S, S]; ``scene_masks``; ``csr_noise``.
+            data: ``scales`` of ``roi`` and ``inst``; ``inputs`` as the pipeline stacks
+                them: uint8 ``globals`` [B, 2, 3, H, W], ``locals`` [B, n, 3, h, w],
+                ``roi`` and ``inst`` [B, 3, h, w], ``scene`` [B, 3, S, S];
+                ``scene_masks``; ``csr_noise``.
             training: Not used; part of MMEngine's interface.
 
         Returns:
             dict: ``inputs`` for :meth:`saip_mm.models.SAIP.loss`, and no data samples.
+
+        Raises:
+            KeyError: If the batch has no ``scales``.
         """
-        if self.step_scales is None:
-            raise RuntimeError(
-                'the scales of this step are not drawn: add '
+        if 'scales' not in data:
+            raise KeyError(
+                'the batch has no scales of this step: add '
                 "default_hooks=dict(saip=dict(type='SAIPHook')) to the config"
             )
-        views = dict(self.cast_data(data)['inputs'])
-        scale_roi, scale_inst = self.step_scales
+        views = dict(self.cast_data(data['inputs']))
+        scale_roi, scale_inst = data['scales']
         views['csr'] = self._rescale(views['globals'][:, 1], self.csr_scale)
         views['roi'] = self._rescale(views['roi'], scale_roi)
         views['inst'] = self._rescale(views['inst'], scale_inst)

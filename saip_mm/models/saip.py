@@ -1,6 +1,7 @@
 """Scale-Aware Image Pretraining: the algorithm."""
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from mmpretrain.models import BaseSelfSupervisor
@@ -15,24 +16,26 @@ from .encoder import Encoded, Encoder
 class SAIP(BaseSelfSupervisor):
     """Scale-Aware Image Pretraining (arXiv 2503.08201).
 
-    A *student* (the paper's image encoder) learns from three objectives across scales;
-    a *teacher* (the expert encoder) is its moving average and gives the targets. It is
-    the teacher's backbone that is meant for downstream tasks.
+    A *student* (the paper's image encoder) learns three objectives across scales; a
+    *teacher* (the expert encoder) is its moving average and provides the targets. The
+    teacher's backbone is the one to use downstream.
 
-    ``backbone`` is the student's, as OpenMMLab tools expect; ``prefix='backbone.'`` on
-    a training checkpoint therefore takes the student, while
-    ``tools/export_backbone.py`` takes the teacher unless told otherwise.
+    ``backbone`` is the student's, as OpenMMLab tools expect. ``prefix='backbone.'`` on
+    a training checkpoint therefore selects the student, while
+    ``tools/export_backbone.py`` exports the teacher by default.
 
-    Leaving out a head leaves out its objective. (Without matching, nothing trains the
-    last blocks, so several processes need ``find_unused_parameters=True``.)
+    A head that is omitted omits its objective. (Without matching, no loss reaches the
+    last blocks, so distributed training needs ``find_unused_parameters=True``.)
 
     Args:
         backbone: A backbone with the ``encode`` method of ``SAIPViT``.
         matching: A ``CrossScaleMatchingHead``.
         reconstruction: A ``CrossScaleReconstructionHead``.
         search: A ``CrossScaleSearchHead``.
+        loss_weights: Factors of the losses of ``matching``, ``reconstruction`` and
+            ``search``, 1 by default. Weighted losses are logged.
         data_preprocessor: A ``SAIPDataPreprocessor``.
-        init_cfg: Initialisation, see :class:`mmengine.model.BaseModule`.
+        init_cfg: Initialization, see :class:`mmengine.model.BaseModule`.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class SAIP(BaseSelfSupervisor):
         matching: dict | None = None,
         reconstruction: dict | None = None,
         search: dict | None = None,
+        loss_weights: dict[str, float] | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -49,51 +53,62 @@ class SAIP(BaseSelfSupervisor):
         )
         if not (matching or reconstruction or search):
             raise ValueError('SAIP needs a matching, reconstruction or search head')
+        self.loss_weights = dict.fromkeys(('matching', 'reconstruction', 'search'), 1.0)
+        if unknown := set(loss_weights or {}) - set(self.loss_weights):
+            raise ValueError(
+                f'loss_weights: {", ".join(sorted(unknown))} is not one of '
+                f'{", ".join(self.loss_weights)}'
+            )
+        self.loss_weights |= loss_weights or {}
         self.middle_norm = nn.LayerNorm(self.backbone.embed_dims, eps=1e-6)
         self.matching = MODELS.build(matching) if matching else None
         self.reconstruction = MODELS.build(reconstruction) if reconstruction else None
         self.search = MODELS.build(search) if search else None
 
-        self.teacher = nn.ModuleDict(dict(encoder=copy.deepcopy(self.student)))
+        student = Encoder(self.backbone, self.middle_norm)
+        self.teacher = nn.ModuleDict(dict(encoder=copy.deepcopy(student)))
         if self.matching:
             self.teacher['projector'] = copy.deepcopy(self.matching.projector)
         self.teacher.requires_grad_(False)
-
-    @property
-    def student(self) -> Encoder:
-        """The student's encoder."""
-        return Encoder(self.backbone, self.middle_norm)
+        # Not a submodule: its parameters are named `backbone.…` and `middle_norm.…`.
+        self.__dict__['student'] = student
 
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict:
-        """Losses of one (micro-)batch; changes no parameter and no buffer.
+        """Compute the losses of one (micro-)batch. No parameter or buffer changes.
 
         Args:
-            inputs: Normalised views. ``globals`` [B, 2, 3, H, W] and ``locals``
+            inputs: Normalized views. ``globals`` [B, 2, 3, H, W] and ``locals``
                 [B, n, 3, h, w]; ``roi``, ``inst`` and ``csr`` [B, 3, …] at this step's
                 scales; ``csr_noise`` [B, …, …]; ``scene`` [B, 3, S, S] and
                 ``scene_masks`` [B, 2, …, …], 1 where inst and where roi was pasted.
             data_samples: Not used; part of MMPretrain's interface.
 
         Returns:
-            dict: Of the objectives that have a head, ``loss_csm`` with ``loss_attn``,
+            dict: For each head, its losses: ``loss_csm`` and ``loss_attn``;
+            ``loss_csr``; ``loss_css_inst`` and ``loss_css_roi``. With matching also
             ``teacher_entropy`` and ``feature_std``, the spread of the teacher's unit
-            tokens (0: all images alike, 1: in all directions); ``loss_csr``;
-            ``loss_css_inst`` and ``loss_css_roi``.
+            tokens (0: all images alike, 1: in all directions), and ``teacher_mean``
+            [K], the mean logits for :meth:`CrossScaleMatchingHead.update_center`.
         """
         until = 'end' if self.matching else 'middle'
         globals_ = self.student(
             _fold(inputs['globals']), until=until, attention=self.matching is not None
         )
         anchor = globals_.middle_tokens.chunk(2)[0]
-        losses = {}
+        losses, weights = {}, self.loss_weights
         if self.matching or self.search:
             roi = self.student(inputs['roi'], until=until)
         if self.matching:
             losses |= self._match(globals_, roi, inputs)
         if self.reconstruction:
-            losses |= self._reconstruct(anchor[:, 0], inputs)
+            prediction, mask = self.reconstruct(self.student, anchor[:, 0], inputs)
+            loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
+            losses['loss_csr'] = weights['reconstruction'] * loss
         if self.search:
-            losses |= self._search([anchor, roi.middle_tokens], inputs)
+            found = self.find([anchor, roi.middle_tokens], inputs['scene'])
+            loss = self.search.loss(found, inputs['scene_masks'])
+            inst, roi = weights['search'] * loss
+            losses |= dict(loss_css_inst=inst, loss_css_roi=roi)
         return losses
 
     def _match(self, globals_: Encoded, roi: Encoded, inputs: dict) -> dict:
@@ -105,21 +120,16 @@ class SAIP(BaseSelfSupervisor):
         tokens = [each.image_token for each in (globals_, locals_, roi, inst)]
         logits = self.matching.projector(torch.cat(tokens))
         by_view = (-1, len(inputs['globals']))
-        logits, target = logits.unflatten(0, by_view), target.unflatten(0, by_view)
-        if self.training:
-            self.matching.see(target)
-        losses = self.matching.loss(logits, target)
+        losses = self.matching.loss(
+            logits.unflatten(0, by_view), target.unflatten(0, by_view)
+        )
+        weight = self.loss_weights['matching']
+        losses['loss_csm'] = weight * losses['loss_csm']
         losses['feature_std'] = _spread(expert.image_token)
         if globals_.attention is not None:
-            losses['loss_attn'] = self.matching.attention_loss(
-                globals_.attention, expert.attention
-            )
+            loss = self.matching.attention_loss(globals_.attention, expert.attention)
+            losses['loss_attn'] = weight * loss
         return losses
-
-    def _reconstruct(self, anchor_token: Tensor, inputs: dict) -> dict:
-        prediction, mask = self.reconstruct(self.student, anchor_token, inputs)
-        loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
-        return dict(loss_csr=loss)
 
     def reconstruct(
         self, encoder: Encoder, anchor_token: Tensor, inputs: dict[str, Tensor]
@@ -132,7 +142,7 @@ class SAIP(BaseSelfSupervisor):
             inputs: As in :meth:`loss`; ``csr`` and ``csr_noise`` are used.
 
         Returns:
-            Normalised patches [B, h·w, 3·p²], and the mask [B, h, w] in which 1 is a
+            Normalized patches [B, h·w, 3·p²], and the mask [B, h, w] in which 1 is a
             removed patch.
         """
         csr = inputs['csr']
@@ -144,11 +154,6 @@ class SAIP(BaseSelfSupervisor):
         )
         return prediction, mask
 
-    def _search(self, queries: list[Tensor], inputs: dict) -> dict:
-        found = self.find(queries, inputs['scene'])
-        inst, roi = self.search.loss(found, inputs['scene_masks'])
-        return dict(loss_css_inst=inst, loss_css_roi=roi)
-
     def find(self, queries: list[Tensor], scenes: Tensor) -> Tensor:
         """Search scenes [B, 3, S, T] for Q queries, middle tokens [B, 1 + n, C] each.
 
@@ -159,44 +164,34 @@ class SAIP(BaseSelfSupervisor):
             scene = self.teacher['encoder'](scenes, until='middle')
         return self.search(queries, scene.middle_map)
 
-    def after_step(self, momentum: float, batch_ratio: float = 1.0) -> None:
-        """Let the teacher and the center follow, once the optimizer really stepped.
+    @torch.no_grad()
+    def update_teacher(self, momentum: float) -> None:
+        """Average the teacher's parameters with the student's, and copy buffers.
 
         Args:
             momentum: Share of the old teacher that stays.
-            batch_ratio: Global batch relative to that which the center's momentum is
-                for.
         """
-        average, current = zip(*self._averaged(), strict=True)
-        get_ema_multi_avg_fn(momentum)(list(average), list(current), None)
-        if self.matching:
-            self.matching.update_center(batch_ratio)
-
-    def forget_step(self) -> None:
-        """Drop what the step left behind, whether or not the optimizer stepped."""
-        if self.matching:
-            self.matching.forget()
+        teacher, student = zip(*self._pairs(nn.Module.parameters), strict=True)
+        get_ema_multi_avg_fn(momentum)(list(teacher), list(student), None)
+        for old, new in self._pairs(nn.Module.buffers):
+            old.copy_(new)
 
     def init_weights(self) -> None:
         super().init_weights()
-        for average, current in self._averaged():
-            average.data.copy_(current.data)
+        self.update_teacher(momentum=0.0)
 
     def train(self, mode: bool = True) -> 'SAIP':
         super().train(mode)
         self.teacher.eval()
         return self
 
-    def _averaged(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
-        """Pairs of teacher and student parameters."""
-        pairs = [(self.teacher['encoder'], self.student)]
+    def _pairs(self, tensors_of) -> Iterable[tuple[Tensor, Tensor]]:
+        """Pairs of teacher and student tensors."""
+        modules = [(self.teacher['encoder'], self.student)]
         if self.matching:
-            pairs.append((self.teacher['projector'], self.matching.projector))
-        return [
-            pair
-            for teacher, student in pairs
-            for pair in zip(teacher.parameters(), student.parameters(), strict=True)
-        ]
+            modules.append((self.teacher['projector'], self.matching.projector))
+        for teacher, student in modules:
+            yield from zip(tensors_of(teacher), tensors_of(student), strict=True)
 
 
 def _fold(views: Tensor) -> Tensor:

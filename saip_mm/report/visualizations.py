@@ -13,9 +13,8 @@ from .people import Gallery
 
 def prepare(model: SAIP, samples: list[dict]) -> dict[str, Tensor]:
     """Inputs of :meth:`SAIP.loss` for some samples, with unscaled queries."""
-    model.data_preprocessor.step_scales = (1.0, 1.0)
-    batch = default_collate([dict(inputs=sample['inputs']) for sample in samples])
-    return model.data_preprocessor(batch)['inputs']
+    batch = default_collate([sample['inputs'] for sample in samples])
+    return model.data_preprocessor(dict(inputs=batch, scales=(1.0, 1.0)))['inputs']
 
 
 def normalized(model: SAIP, images: Tensor) -> Tensor:

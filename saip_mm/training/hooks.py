@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -19,7 +20,7 @@ from .teacher import MUCH, START_SHARE, TeacherMomentum, advice
 
 @HOOKS.register_module()
 class SAIPHook(Hook):
-    """Draws the scales of each step; moves teacher and center after a real step.
+    """Draws the scales of each step; updates teacher and center after a real step.
 
     A loss scaler may skip a step, and wrappers for distributed training have a
     ``train_step`` of their own, so the optimizer itself tells when it has stepped.
@@ -87,6 +88,7 @@ class SAIPHook(Hook):
         self.schedule = self.momentum(global_batch, runner.max_iters)
         self._begin_share(runner)
         ratio = self.batch_ratio(global_batch)
+        model.register_forward_hook(self._take_mean)
         runner.optim_wrapper.optimizer.register_step_post_hook(
             lambda *_: self._follow(runner, ratio)
         )
@@ -108,22 +110,32 @@ class SAIPHook(Hook):
                 f'{advice(schedule, runner.max_epochs)}'
             )
 
+    def _take_mean(self, model: nn.Module, arguments: tuple, losses: object) -> None:
+        """Take the teacher's mean logits out of the losses of a micro-batch."""
+        if isinstance(losses, dict) and 'teacher_mean' in losses:
+            self.means.append(losses.pop('teacher_mean'))
+
     def _follow(self, runner: Runner, batch_ratio: float) -> None:
-        """Move teacher and center; the optimizer has stepped."""
+        """Update teacher and center; the optimizer has stepped."""
         momentum = self.schedule.at(runner.iter)
-        self.model.after_step(momentum, batch_ratio)
+        self.model.update_teacher(momentum)
+        if self.model.matching:
+            mean = torch.stack(self.means).mean(dim=0)
+            self.model.matching.update_center(mean, batch_ratio)
         share = runner.message_hub.get_info(START_SHARE)
         runner.message_hub.update_info(START_SHARE, share * momentum)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None
     ) -> None:
-        self.model.data_preprocessor.begin_step(runner.seed, runner.iter)
+        self.means = []  # of the micro-batches of this step
+        data_batch['scales'] = self.model.data_preprocessor.draw_scales(
+            runner.seed, runner.iter
+        )
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        self.model.forget_step()
         momentum = self.schedule.at(runner.iter)
         runner.message_hub.update_scalar('train/teacher_momentum', momentum)
 

@@ -128,7 +128,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
         Args:
             idx: Index of the batch in its epoch.
-            data_batch: ``inputs``, a dict of tensors that stack the batch first.
+            data_batch: ``inputs``, a dict of tensors [B, …], and whatever hooks add for
+                all micro-batches.
         """
         runner = self.runner
         sequence = np.random.SeedSequence((runner.seed, self.iter, get_rank()))
@@ -168,7 +169,10 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 f'optim_wrapper.accumulative_counts={count} equal micro-batches'
             )
         chunks = zip(*(view.chunk(count) for view in views.values()), strict=True)
-        return [dict(inputs=dict(zip(views, chunk, strict=True))) for chunk in chunks]
+        return [
+            dict(data_batch, inputs=dict(zip(views, chunk, strict=True)))
+            for chunk in chunks
+        ]
 
 
 def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:

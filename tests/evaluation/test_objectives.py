@@ -48,8 +48,8 @@ def test_scores_of_every_sample_by_itself(model, batches):
     scores = probe_objectives(model, batches)
     encode, found = model.teacher['encoder'], {}
     for step, batch in enumerate(batches):
-        model.data_preprocessor.begin_step(VIEWS_SEED, step)
-        views = model.data_preprocessor(dict(inputs=batch))['inputs']
+        scales = model.data_preprocessor.draw_scales(VIEWS_SEED, step)
+        views = model.data_preprocessor(dict(inputs=batch, scales=scales))['inputs']
         anchors = [encode(view[None]) for view in views['globals'][:, 0]]
         losses = {'loss': [], 'loss_stranger': []}
         for i in range(len(anchors)):
@@ -87,13 +87,10 @@ def test_scores_of_every_sample_by_itself(model, batches):
 def test_the_model_is_left_as_it_was(model, batches):
     model.train()
     model.search.eval()  # whoever set this wants it back
-    model.data_preprocessor.begin_step(3, 4)
-    scales = model.data_preprocessor.step_scales
     before = {name: t.clone() for name, t in model.state_dict().items()}
     state = torch.get_rng_state()
     probe_objectives(model, batches)
     assert model.training and model.reconstruction.training
     assert not model.search.training and not model.teacher.training
-    assert model.data_preprocessor.step_scales == scales
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())

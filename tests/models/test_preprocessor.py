@@ -29,11 +29,10 @@ def draw_batch(batch: int = 2) -> dict:
     )
 
 
-def test_views_are_normalised_and_rescaled_as_pillow_does():
+def test_views_are_normalized_and_rescaled_as_pillow_does():
     mean, std = (10.0, 20.0, 30.0), (2.0, 4.0, 8.0)
     preprocessor = SAIPDataPreprocessor(mean, std, csr_scale=1.5)
-    preprocessor.step_scales = (0.5, 2.0)
-    data = draw_batch()
+    data = draw_batch() | dict(scales=(0.5, 2.0))
     views = preprocessor(data, True)['inputs']
 
     def back(images):  # to uint8 values, channels last
@@ -59,24 +58,16 @@ def test_views_are_normalised_and_rescaled_as_pillow_does():
 
 def test_scales_follow_from_seed_and_step_and_use_all_choices():
     one, other = SAIPDataPreprocessor(), SAIPDataPreprocessor()
-    seen = []
-    for step in range(400):
-        one.begin_step(3, step)
-        other.begin_step(3, step)
-        assert one.step_scales == other.step_scales
-        seen.append(one.step_scales)
+    seen = [one.draw_scales(3, step) for step in range(400)]
+    assert seen == [other.draw_scales(3, step) for step in range(400)]
     pairs, counts = np.unique(seen, axis=0, return_counts=True)
     assert len(pairs) == 16  # roi and inst are independent
     assert counts.min() > 8
-    other.begin_step(4, 0)
-    assert any(
-        other.begin_step(4, step) or other.step_scales != seen[step]
-        for step in range(20)
-    )
+    assert any(one.draw_scales(4, step) != seen[step] for step in range(20))
 
 
-def test_without_a_step_there_are_no_scales():
-    with pytest.raises(RuntimeError, match='SAIPHook'):
+def test_a_batch_without_scales_is_refused():
+    with pytest.raises(KeyError, match='SAIPHook'):
         SAIPDataPreprocessor()(draw_batch(), True)
 
 

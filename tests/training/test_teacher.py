@@ -57,15 +57,13 @@ def test_a_momentum_that_leaves_little_of_the_start(steps):
 
 def test_a_model_keeps_that_share():
     model = MODELS.build(Config.fromfile(TINY).model)
-    for teacher, student in model._averaged():
-        teacher.data.fill_(1)
-        student.data.fill_(0)
+    model.requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        parameter.fill_(1.0 if name.startswith('teacher.') else 0.0)
     momentum = TeacherMomentum(0.8, 1.0, 12)
     for step in range(12):
-        model.matching.see(torch.zeros(1, 1, 64))
-        model.after_step(momentum.at(step))
-        model.forget_step()
-    for teacher, _ in model._averaged():
+        model.update_teacher(momentum.at(step))
+    for teacher in model.teacher.parameters():
         expected = torch.full_like(teacher, momentum.start_share())
         torch.testing.assert_close(teacher, expected)
 
@@ -93,9 +91,7 @@ def test_the_center_averages_over_the_same_number_of_images():
     head = MODELS.build(Config.fromfile(TINY).model.matching)
     logits = torch.randn(64)
     for _ in range(2):
-        head.see(logits.expand(2, 4, 64))
-        head.update_center(batch_ratio=0.5)
-        head.forget()
+        head.update_center(logits, batch_ratio=0.5)
     torch.testing.assert_close(head.center[0], 0.1 * logits)
 
 
