@@ -35,38 +35,29 @@ def parse_args() -> argparse.Namespace:
 
 def summary(swapped: Swapped) -> str:
     """What was done, for the terminal."""
-    trial = swapped.trial
-    levels = ', '.join(
-        'a vector' if level.stride is None else f'stride {level.stride}'
-        for level in swapped.levels
-    )
+    trial, levels = swapped.trial, [level.stride for level in swapped.levels]
+    levels = ', '.join('a vector' if s is None else f'stride {s}' for s in levels)
     how = 'told the new channels' if swapped.adapted else 'given the channels they had'
-    step = (
-        f'one step on random images: loss {trial.loss:.4g}'
-        if trial.loss is not None
-        else f'built, step not tried: {trial.not_tried}'
-    )
+    step = f'built, step not tried: {trial.not_tried}'
+    if trial.loss is not None:
+        step = f'one step on random images: loss {trial.loss:.4g}'
     return (
         f'backbone: {trial.report}\nlevels as before ({levels}); neck or heads were '
         f'{how}\n{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
     )
 
 
-def main() -> int:
+def main() -> None:
     args = parse_args()
-    # Without a log file, MMEngine would print a line per initialised parameter.
+    # Without a log file, MMEngine would print a line per initialized parameter.
     MMLogger.get_current_instance().setLevel('WARNING')
     try:
         swapped = swap_backbone(args.config, args.checkpoint, args.out)
-    except Refusal as error:
-        print(f'error: {args.config}: {error}', file=sys.stderr)
-        return 1
     except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+        about = f'{args.config}: ' if isinstance(error, Refusal) else ''
+        sys.exit(f'error: {about}{error}')
     print(f'{summary(swapped)}\nwrote {args.out}')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

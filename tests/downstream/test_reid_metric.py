@@ -1,4 +1,4 @@
-"""ReIDMetric and re-ranking against plain loops."""
+"""Retrieval, ReIDMetric and re-ranking against plain loops."""
 
 import math
 
@@ -7,73 +7,100 @@ import pytest
 import torch
 
 from saip_mm.downstream.reid import KReciprocalDistance, ReIDMetric
+from saip_mm.downstream.retrieval import (
+    LabeledFeatures,
+    evaluate_retrieval,
+    score_ranking,
+)
 
 
-def evaluate(metric: ReIDMetric, features, people, num_queries: int) -> dict:
-    """Feed people, a list of (identity, camera), of whom queries come first."""
-    samples = [
-        dict(feature=feature, pid=i, camid=c, is_query=number < num_queries)
-        for number, (feature, (i, c)) in enumerate(zip(features, people, strict=True))
-    ]
-    metric.process({}, samples[:7])
-    metric.process({}, samples[7:])
-    return metric.evaluate(len(samples))
+def plain_scores(distances, query, gallery):
+    """Market-1501's evaluation of people, lists of (pid, camid), one at a time.
 
-
-def plain_scores(distances, query, gallery) -> dict:
-    """Market-1501's evaluation, one query and one entry at a time."""
+    Returns mAP, rank-1, -5 and -10, queries with a match, and queries without.
+    """
     precisions, firsts = [], []
-    for row, (identity, camera) in zip(distances, query, strict=True):
+    for row, (pid, camid) in zip(distances, query, strict=True):
         ranking = []
-        for distance, (other, other_camera) in zip(row, gallery, strict=True):
-            if other == -1 or (other, other_camera) == (identity, camera):
-                continue
-            ranking.append((distance, other == identity and identity != 0))
-        ranking.sort()
+        for distance, (other, other_camid) in zip(row, gallery, strict=True):
+            if other != -1 and (other, other_camid) != (pid, camid):
+                ranking.append((distance, other == pid and pid != 0))
+        ranking.sort()  # False before True at the same distance
         ranks = [rank for rank, (_, right) in enumerate(ranking, 1) if right]
         if ranks:
             firsts.append(ranks[0])
-            precisions.append(
-                sum(n / rank for n, rank in enumerate(ranks, 1)) / len(ranks)
-            )
+            found = [n / rank for n, rank in enumerate(ranks, 1)]
+            precisions.append(sum(found) / len(ranks))
     count = len(firsts)
-    scores = {f'rank{k}': sum(r <= k for r in firsts) / count for k in (1, 5, 10)}
-    return dict(scores, mAP=sum(precisions) / count)
+    hits = [sum(first <= k for first in firsts) / count for k in (1, 5, 10)]
+    return [sum(precisions) / count, *hits, count, len(query) - count]
 
 
-def draw_people(rng, count: int, lowest: int) -> list[tuple[int, int]]:
-    return [
-        (int(rng.integers(lowest, 9)), int(rng.integers(1, 4))) for _ in range(count)
+def evaluate(metric: ReIDMetric, features, people, num_queries: int) -> list[float]:
+    """Feed people, of whom queries come first; mAP, rank-1, -5 and -10."""
+    samples = [
+        dict(feature=feature, pid=pid, camid=camid, is_query=number < num_queries)
+        for number, (feature, (pid, camid)) in enumerate(
+            zip(features, people, strict=True)
+        )
     ]
+    metric.process({}, samples[:7])
+    metric.process({}, samples[7:])
+    found = metric.evaluate(len(samples))
+    return [found[f'reid/{name}'] for name in ('mAP', 'rank1', 'rank5', 'rank10')]
 
 
 @pytest.mark.parametrize('seed', range(4))
 def test_agrees_with_plain_loops(seed):
-    """With ties, junk, distractors and entries of the same camera."""
+    """Ties, junk, distractors, same cameras and people who are nowhere else."""
     rng = np.random.default_rng(seed)
-    looks = rng.random((6, 6), np.float32)  # far fewer than images: many ties
-    features = looks[rng.integers(0, 6, 80)].astype(float)
-    people = draw_people(rng, 30, 0) + draw_people(rng, 50, -1)
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    distances = np.round(1 - unit[:30] @ unit[30:].T, 9)
-    expected = plain_scores(distances.tolist(), people[:30], people[30:])
-    found = evaluate(ReIDMetric(), torch.tensor(features), people, 30)
-    assert found == pytest.approx(
-        {f'reid/{key}': value for key, value in expected.items()}, abs=1e-6
+    looks = rng.random((25, 6), np.float32)  # far fewer than images: many ties
+    features = torch.tensor(looks[rng.integers(25, size=160)])
+    pids = np.concatenate([rng.integers(0, 30, 70), rng.integers(-1, 30, 90)])
+    camids = rng.integers(1, 4, 160)
+    unit = (features / features.norm(dim=1, keepdim=True)).double()
+    distances = (1 - unit[:70] @ unit[70:].T).mul(1e6).round().tolist()
+    people = list(zip(pids.tolist(), camids.tolist(), strict=True))
+    expected = plain_scores(distances, people[:70], people[70:])
+    assert evaluate(ReIDMetric(), features, people, 70) == pytest.approx(
+        expected[:4], abs=1e-6
     )
+    everyone = LabeledFeatures(features, torch.tensor(pids), torch.tensor(camids))
+    query, gallery = (
+        LabeledFeatures(*(each[part] for each in everyone))
+        for part in (slice(70), slice(70, None))
+    )
+    found = evaluate_retrieval(query, gallery, chunk_size=16)
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert found.num_left_out > 0
 
 
-def test_perfect_features_score_one_and_random_ones_chance():
-    people = [(i, 1) for i in range(1, 41)] + [(i, 2) for i in range(1, 41)] * 2
+@pytest.mark.parametrize('seed', range(3))
+def test_random_distances_with_ties(seed):
+    rng = torch.Generator().manual_seed(seed)
+    distances = torch.randint(20, (40, 60), generator=rng) / 20
+    kind = torch.randint(4, (40, 60), generator=rng)  # 0 right, 1 and 2 wrong, 3 junk
+    kind[:, 0] = 0
+    precisions, ranks = score_ranking(distances, kind == 0, (kind == 1) | (kind == 2))
+    for i in range(40):
+        gallery = [({0: 1, 3: -1}.get(k, 2), 1) for k in kind[i].tolist()]
+        mean, *hits, _, _ = plain_scores([distances[i].tolist()], [(1, 2)], gallery)
+        assert precisions[i].item() == pytest.approx(mean, abs=1e-6)
+        assert [float(ranks[i] <= k) for k in (1, 5, 10)] == hits
+
+
+def test_features_that_are_all_alike_earn_the_least():
+    pids = torch.arange(1, 11).repeat_interleave(2)
+    people = LabeledFeatures(torch.ones(20, 4), pids, torch.tensor([1, 2] * 10))
+    found = evaluate_retrieval(people, people)
+    assert (found.rank1, found.mean_average_precision) == (0, pytest.approx(1 / 19))
+
+
+def test_perfect_features_score_one():
+    people = [(i, camid) for camid in (1, 2, 2) for i in range(1, 41)]
     perfect = torch.eye(41)[[i for i, _ in people]]
-    found = evaluate(ReIDMetric(rerank={}), perfect, people, 40)
-    assert len(found) == 8
-    assert all(value == 1 for value in found.values())
-    rng = torch.Generator().manual_seed(0)
-    noise = torch.randn(len(people), 8, generator=rng)
-    found = evaluate(ReIDMetric(), noise, people, 40)
-    assert found['reid/mAP'] < 0.15
-    assert found['reid/rank10'] == pytest.approx(20 / 80, abs=0.2)
+    metric = ReIDMetric(rerank={})
+    assert evaluate(metric, perfect, people, 40) == [1, 1, 1, 1]
 
 
 def test_what_cannot_be_evaluated_is_said():
@@ -84,6 +111,8 @@ def test_what_cannot_be_evaluated_is_said():
         evaluate(ReIDMetric(), torch.eye(3), people, 0)
     with pytest.raises(ValueError, match='none of 1 queries has an image of the same'):
         evaluate(ReIDMetric(), torch.eye(3), people, 1)
+    with pytest.raises(ValueError, match='not finite'):
+        evaluate(ReIDMetric(), torch.full((3, 3), torch.nan), people, 1)
     with pytest.raises(ValueError, match='k1=1, k2=6, weight=0.3 must fulfil'):
         KReciprocalDistance(torch.eye(3), torch.eye(3), k1=1)
 
@@ -129,8 +158,8 @@ def plain_rerank(features, num_queries, k1, k2, weight):
 @pytest.mark.parametrize('k1, k2, weight', [(6, 3, 0.3), (4, 1, 0.0), (30, 2, 0.5)])
 def test_reranking_agrees_with_the_equations(k1, k2, weight):
     rng = np.random.default_rng(k1)
-    centres = rng.normal(size=(6, 5))
-    features = centres[rng.integers(0, 6, 40)] + 0.5 * rng.normal(size=(40, 5))
+    centers = rng.normal(size=(6, 5))
+    features = centers[rng.integers(0, 6, 40)] + 0.5 * rng.normal(size=(40, 5))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     tensor = torch.tensor(features)
     distances = KReciprocalDistance(tensor[:12], tensor[12:], k1, k2, weight)
