@@ -10,6 +10,7 @@ import sys
 
 from mmengine.logging import MMLogger
 
+from saip_mm.errors import one_line_errors
 from saip_mm.report.report import write_report
 
 
@@ -29,21 +30,17 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
+def main() -> None:
     args = parse_args()
     sys.stdout.reconfigure(errors='backslashreplace')  # names that are not UTF-8
-    # MMEngine would tell of every parameter that it initialises.
+    # MMEngine would tell of every parameter that it initializes.
     MMLogger.get_current_instance().setLevel('WARNING')
-    try:
-        out, gaps = write_report(args.work_dir, args.out, args.images, args.config)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    out, gaps = write_report(args.work_dir, args.out, args.images, args.config)
     for gap in gaps:
         print(f'left out: {gap}')
     print(f'wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with one_line_errors():
+        main()

@@ -1,1 +1,0 @@
-"""The model zoo: what is known of every config, measured or trained, and its pages."""
