@@ -178,7 +178,9 @@ class SAIP(BaseSelfSupervisor):
 
     def init_weights(self) -> None:
         super().init_weights()
-        self.update_teacher(momentum=0.0)
+        with torch.no_grad():  # not averaged: memory may hold NaN so far
+            for old, new in self._pairs(nn.Module.parameters):
+                old.copy_(new)
 
     def train(self, mode: bool = True) -> 'SAIP':
         super().train(mode)

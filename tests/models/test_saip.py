@@ -138,6 +138,17 @@ def test_every_trained_parameter_gets_a_gradient():
     assert without == {n for n, _ in model.named_parameters() if n[:7] == 'teacher'}
 
 
+def test_the_teacher_starts_as_the_student_whatever_memory_held():
+    model = MODELS.build(Config.fromfile(TINY).model)
+    for parameter in model.teacher.parameters():
+        parameter.fill_(float('nan'))
+    model.init_weights()
+    students = dict(encoder=model.student, projector=model.matching.projector)
+    for part, student in students.items():
+        for name, value in model.teacher[part].named_parameters():
+            assert torch.equal(value, student.get_parameter(name)), name
+
+
 @pytest.mark.parametrize(
     'left_out, losses',
     [
