@@ -1,9 +1,12 @@
 """Short trainings that are compared bit for bit."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
-from launch import TINY, call
+from launch import ROOT, TINY, call, environment
 
 from saip_mm.checkpoints.checkpoint import read_checkpoint
 
@@ -14,6 +17,30 @@ def train(work_dir: Path, *options: str, resume: bool = False) -> None:
     arguments = ['--resume'] if resume else []
     options = ['--cfg-options', *KEPT, *options]
     call('tools/train.py', TINY, '--work-dir', work_dir, *arguments, *options)
+
+
+def started(
+    work_dir: Path, *options: str, config: Path = TINY, processes: int = 1
+) -> subprocess.Popen:
+    """A training in a session of its own, which can be read from line by line."""
+    command = [sys.executable, '-u', 'tools/train.py', config]
+    if processes > 1:
+        command = ['bash', 'tools/dist_train.sh', config, str(processes)]
+    return subprocess.Popen(
+        [*command, '--work-dir', work_dir, *options],
+        cwd=ROOT,
+        env=environment(CUDA_VISIBLE_DEVICES=''),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # As in a terminal, even if these tests run in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for(process: subprocess.Popen, text: str) -> None:
+    assert any(text in line for line in process.stdout)
 
 
 def same(ours: object, other: object) -> bool:

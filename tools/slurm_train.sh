@@ -4,8 +4,7 @@
 #       tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]
 #   [SBATCH_ARGS="--time=1-0"] BATCH=1 tools/slurm_train.sh …
 # A batch job stops two minutes before its time is over, or when it is preempted, and
-# queues itself again; it goes on from the last whole checkpoint. Pretraining saves when it
-# stops, other trainings as often as their config says.
+# queues itself again, to be resumed from what it has saved when it stopped.
 set -euo pipefail
 
 if [ $# -lt 4 ]; then

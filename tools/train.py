@@ -11,11 +11,10 @@ MAIN = os.getpid()
 
 
 def leave(number: int, frame: object) -> None:
-    """End a training that has nothing to save, and workers of its loaders."""
+    """End a training that has nothing to save."""
     if os.getpid() == MAIN:
         name = signal.Signals(number).name
-        message = f'stopped by {name}; rerun with --resume to continue\n'
-        os.write(2, message.encode())
+        os.write(2, f'stopped by {name}; rerun with --resume to continue\n'.encode())
     os._exit(os.EX_TEMPFAIL)
 
 
@@ -26,57 +25,30 @@ for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
 
 import argparse
 import logging
-from pathlib import Path
-
-from mmengine.config import Config
 
 from saip_mm.errors import one_line_errors
-from saip_mm.training import (
-    add_launcher,
-    choose_runner,
-    ending_together,
-    set_launcher,
-)
-from saip_mm.training.config import add_options, load_config
+from saip_mm.training import choose_runner, ending_together
+from saip_mm.training.config import add_run_options, run_config
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--work-dir', help='where logs and checkpoints go; default work_dirs/CONFIG'
-    )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='FILE_OR_WORK_DIR',
-        help='go on from a checkpoint; without a path from the latest in the work '
+        help='resume from a checkpoint; without a path from the latest in the work '
         'directory, or from the start where there is none',
     )
-    add_options(parser)
-    add_launcher(parser)
-    return parser.parse_args()
-
-
-def configure(args: argparse.Namespace) -> Config:
-    """The config with what the command line says."""
-    cfg = load_config(args.config, args.cfg_options)
-    set_launcher(cfg, args)
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif 'work_dir' not in cfg:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    return cfg
-
-
-def main() -> None:
+    add_run_options(parser)
+    args = parser.parse_args()
     # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     logging.raiseExceptions = False  # a full disk would fill the terminal
-    args = parse_args()
     with one_line_errors():
-        cfg = configure(args)
+        cfg = run_config(args)
         with ending_together():
             runner = choose_runner(cfg).from_cfg(cfg)
             runner.resume_from(args.resume)

@@ -17,6 +17,7 @@ from mmengine.utils import is_installed
 from ..data import PeopleDataset, PersonImages, ShardedImages
 from ..data.concat import holds_people
 from ..data.sharded_images import INDEX, PLAN
+from .processes import add_launcher, set_launcher
 
 # Settings that are read without their being arguments of MMEngine's runner.
 ALSO_READ = (
@@ -66,6 +67,31 @@ def add_options(parser: ArgumentParser) -> None:
         'it stands; elsewhere a number, true, None, a [list], a (tuple), or text. '
         '\'"123"\' is text everywhere',
     )
+
+
+def add_run_options(parser: ArgumentParser) -> None:
+    """Let a tool take what :func:`run_config` needs beside ``config``."""
+    parser.add_argument(
+        '--work-dir', help='where logs and results go; default work_dirs/CONFIG'
+    )
+    add_options(parser)
+    add_launcher(parser)
+
+
+def run_config(args: Namespace) -> Config:
+    """The config of a run, with what the command line says.
+
+    Raises:
+        OSError, ImportError, KeyError, ValueError: As :func:`load_config` and
+            :func:`~saip_mm.training.processes.set_launcher`.
+    """
+    cfg = load_config(args.config, args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif 'work_dir' not in cfg:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    set_launcher(cfg, args)
+    return cfg
 
 
 def load_config(path: str, options: dict[str, object]) -> Config:

@@ -5,15 +5,14 @@ from logging import ERROR, WARNING
 from pathlib import Path
 
 import torch
-from mmengine.dist import get_rank, is_main_process
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import Runner, save_checkpoint
 from mmpretrain.registry import HOOKS
 
 from .processes import Agreement
-from .saving import training_state, write_state
 
 MOST_SAVED = 3  # refused steps of a work directory: each is as large as a checkpoint
 
@@ -110,10 +109,9 @@ class FiniteGuard(Hook):
             return
         batch = dict(seed=runner.seed, epoch=runner.epoch, step=step, batch=data_batch)
         try:
-            write_state(folder / f'{name}_rank_{rank}.pth', batch)
-            if is_main_process():
-                state = training_state(runner, runner.epoch, runner.iter)
-                write_state(folder / f'{name}.pth', state)
+            save_checkpoint(batch, str(folder / f'{name}_rank_{rank}.pth'))
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            runner.save_checkpoint(str(folder), f'{name}.pth', meta=meta)
         except OSError as error:
             print_log(f'{name}: could not be saved ({error})', 'current', ERROR)
 

@@ -1,12 +1,5 @@
 """Training loops."""
 
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable
-from functools import partial
-from multiprocessing.synchronize import Event
-
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
@@ -57,10 +50,6 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 f'on each of {get_world_size()} processes: lower '
                 'train_dataloader.batch_size'
             )
-        self._ended = multiprocessing.Event()
-        self.dataloader.worker_init_fn = partial(
-            _start_worker, self._ended, self.dataloader.worker_init_fn
-        )
 
     def run(self) -> nn.Module:
         steps = len(self.dataloader)
@@ -77,10 +66,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         self.runner.optim_wrapper.initialize_count_status(
             self.runner.model, self.iter * count, self.max_iters * count
         )
-        try:
-            return super().run()
-        finally:
-            self._ended.set()
+        return super().run()
 
     def _compare_data(self) -> None:
         """Whether all processes go on from one place, with the data there were."""
@@ -173,24 +159,6 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             dict(data_batch, inputs=dict(zip(views, chunk, strict=True)))
             for chunk in chunks
         ]
-
-
-def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:
-    """Let a worker of the loader ignore what tells the training to stop.
-
-    Schedulers signal all processes, a terminal those in its foreground, and the
-    training still has to finish its step. Once it has, Python ends workers by SIGTERM.
-    """
-
-    def leave(*_) -> None:
-        if ended.is_set():
-            os._exit(0)
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if then is not None:
-        then(worker)
 
 
 def _leave_scaler(optim_wrapper: OptimWrapper) -> None:

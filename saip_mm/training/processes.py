@@ -4,13 +4,19 @@ import atexit
 import os
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed
 from mmengine.config import Config
-from mmengine.dist import barrier, is_distributed
+from mmengine.dist import (
+    barrier,
+    broadcast_object_list,
+    is_distributed,
+    is_main_process,
+)
 
 # What each launcher tells its processes, and how such processes are started.
 _LAUNCHERS = {
@@ -133,6 +139,20 @@ class Agreement:
             flag, torch.distributed.ReduceOp.MAX, group=self.group
         )
         return bool(flag)
+
+
+def on_main_process(check: Callable, *arguments: object) -> Any:
+    """What a check returns or raises on one process, on all of them."""
+    found = [None]
+    if is_main_process():
+        try:
+            found = [check(*arguments)]
+        except (OSError, ValueError) as error:
+            found = [error]
+    broadcast_object_list(found)
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import json
 import os
 import time
 import zipfile
+from collections.abc import Iterator
+from itertools import islice
 from logging import WARNING
 from pathlib import Path
 from typing import IO
@@ -14,6 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader, Sampler
 
 from ..checkpoints.checkpoint_file import (
     epoch_and_step,
@@ -71,12 +74,18 @@ class LaunchHook(Hook):
             return
         folder = Path(runner.work_dir)
         self.lock = _lock(folder)
-        now = runner.epoch, runner.iter
-        put_aside(
-            runner, [p for p in saved_checkpoints(folder) if epoch_and_step(p) > now]
-        )
+        later = [path for path in saved_checkpoints(folder) if _is_later(path, runner)]
+        put_aside(runner, later)
         launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
         write_text(folder / _LAUNCH, json.dumps(launch))
+
+
+def _is_later(path: Path, runner: Runner) -> bool:
+    """Whether a checkpoint is of a later step than a run begins with."""
+    epoch, step = epoch_and_step(path)
+    if path.name.startswith('iter'):
+        return step > runner.iter
+    return (epoch, step) > (runner.epoch, runner.iter)
 
 
 def _lock(folder: Path) -> IO:
@@ -184,3 +193,38 @@ def check_checkpoint(path: str | os.PathLike) -> None:
     )
     if missing:
         raise ValueError(f'{path} is not of a training: it has no {min(missing)}')
+
+
+def continue_epoch(loader: DataLoader, seed: int, done: int) -> None:
+    """Let a loader begin within an epoch; batches that are left out are not loaded.
+
+    Args:
+        loader: Of a training that is resumed.
+        seed: Of the checkpoint, by which its sampler ordered the epoch.
+        done: Batches to leave out of the next epoch.
+    """
+    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    if hasattr(sampler, 'seed'):
+        sampler.seed = seed
+    if done and loader.batch_sampler is not None:
+        # DataLoader itself refuses another batch sampler.
+        rest = _RestOfEpoch(loader.batch_sampler, done)
+        object.__setattr__(loader, 'batch_sampler', rest)
+
+
+class _RestOfEpoch:
+    """A batch sampler that leaves out its first batches, once."""
+
+    def __init__(self, batches: Sampler, start: int) -> None:
+        self.batches = batches
+        self.start = start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        start, self.start = self.start, 0
+        yield from islice(self.batches, start, None)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.batches, name)

@@ -1,6 +1,5 @@
-"""Checkpoints of a training that survive what may happen while they are written."""
+"""Checkpoints that survive whatever happens while they are written."""
 
-import io
 import math
 import os
 import signal
@@ -10,66 +9,116 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
+from mmengine.dist import is_main_process, master_only
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
-from mmengine.runner.checkpoint import weights_to_cpu
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 
 from ..checkpoints.checkpoint_file import saved_checkpoints
 from ..files import whole_file, write_text
 from .processes import Agreement
+from .resuming import continue_epoch
 
-# Exit status of a training that was asked to stop and can go on.
+# Exit status of a run that was asked to stop and can be resumed.
 INTERRUPTED = os.EX_TEMPFAIL
+# Arguments of CheckpointHook that say where checkpoints are and how they are called.
+FIXED = {'out_dir', 'filename_tmpl', 'file_client_args', 'backend_args'}
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
-@HOOKS.register_module()
-class SafeCheckpointHook(Hook):
-    """Saves the whole state of a training, and never loses what was saved before.
+@register_backend('local', force=True, prefixes='')
+class AtomicBackend(LocalBackend):
+    """MMEngine's backend for local files, which writes checkpoints whole or not at all.
 
-    A checkpoint is written beside and takes its name once it is on the disk. Older ones
-    are removed after that. If it cannot be written, because the disk is full perhaps,
-    an error is logged and the training continues, until ``max_failures`` checkpoints
-    in a row were not saved: then it exits with status 1. ``epoch_3.pth`` is of the end
-    of epoch 3, ``epoch_3_iter_700.pth`` of step 700, on the way to the end of epoch 4.
-
-    At SIGTERM, SIGUSR1 or Ctrl-C (SIGINT), the training finishes its step, saves, and
-    exits with status 75, or 1 if it could not be saved. A second Ctrl-C ends it at
-    once.
-
-    Args:
-        interval: Epochs from one checkpoint to the next; the last epoch has one anyway.
-        minutes: Time after which another is saved within an epoch.
-        max_keep_ckpts: How many are kept, the newest ones.
-        max_failures: Checkpoints in a row that may fail to be saved.
+    It takes the place of ``LocalBackend`` on import, so that whatever saves ``.pth``
+    files through MMEngine has it, such as ``CheckpointHook`` in trainings that are
+    started by other tools. Other files are written as before.
     """
 
-    priority = 'VERY_LOW'  # after whatever changes the state in a step
+    def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
+        if Path(filepath).suffix != '.pth':
+            return super().put(obj, filepath)
+        with whole_file(filepath) as partial:
+            partial.write_bytes(obj)
+
+
+class _LateRemoval(AtomicBackend):
+    """Notes what is to be removed; it is, once its successor has been saved."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+
+    def remove(self, filepath: str) -> None:
+        self.removed.append(filepath)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook``, for runs that may be killed or told to stop.
+
+    - Older checkpoints are removed only once a new one is on the disk.
+    - If a checkpoint cannot be written, on a full disk for example, an error is logged
+      and the run continues. After ``max_failures`` in a row, or if its end could not be
+      saved, it exits with status 1.
+    - At SIGTERM, SIGUSR1 or Ctrl-C (SIGINT), it finishes its step, saves, and exits
+      with status 75, or 1 if it could not be saved. A second Ctrl-C ends it at once.
+    - Checkpoints within an epoch (``epoch_3_iter_700.pth``: step 700, in epoch 4) are
+      resumed with the rest of the epoch's batches.
+
+    Args:
+        minutes: Time after which a checkpoint is saved, whatever the interval.
+        max_failures: Checkpoints in a row that may fail to be saved.
+        options: Arguments of ``CheckpointHook``, but for those of names and places:
+            checkpoints are in the work directory, where ``--resume`` looks for them.
+
+    Raises:
+        TypeError: If there is no such argument.
+    """
+
+    agreement: Agreement | None = None  # none before, or without, a training
+    resumed = 0  # batches of the epoch that the checkpoint had done
 
     def __init__(
-        self,
-        interval: int = 1,
-        minutes: float = math.inf,
-        max_keep_ckpts: int = 3,
-        max_failures: int = 3,
+        self, minutes: float = math.inf, max_failures: int = 3, **options
     ) -> None:
-        if min(interval, max_keep_ckpts, max_failures) < 1 or minutes <= 0:
+        super().__init__(**options)
+        # CheckpointHook itself finds out about unknown arguments when it first saves.
+        refused = {*self.args, *FIXED.intersection(options)}
+        if refused:
+            raise TypeError(f'SafeCheckpointHook has no argument {min(refused)!r}')
+        if max_failures < 1 or minutes <= 0:
             raise ValueError(
-                f'interval={interval}, max_keep_ckpts={max_keep_ckpts} and '
                 f'max_failures={max_failures} should be at least 1, minutes={minutes} '
                 'more than 0'
             )
-        self.interval = interval
         self.seconds = 60 * minutes
-        self.max_keep_ckpts = max_keep_ckpts
         self.max_failures = max_failures
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume:
+            self.resumed = checkpoint['meta'].get('epoch_iter', 0)
+        logs = checkpoint.get('message_hub', {}).get('log_scalars', {})
+        for name, values in logs.items():
+            if isinstance(values, list):  # else of a run with CheckpointHook
+                logs[name] = HistoryBuffer(*(each.numpy() for each in values))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Write logs as plain data, which PyTorch reads without MMEngine."""
+        hub = checkpoint['message_hub']
+        hub['log_scalars'] = {
+            name: [torch.from_numpy(np.array(each)) for each in buffer.data]
+            for name, buffer in hub['log_scalars'].items()
+        }
+        hub['runtime_info'] = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in hub['runtime_info'].items()
+        }
 
     def before_train(self, runner: Runner) -> None:
         self.saved_at = time.monotonic()
+        self.saved_step = None
         self.stop_by = None
         self.failures = 0  # of saving, in a row
         self.agreement = Agreement()
@@ -79,43 +128,44 @@ class SafeCheckpointHook(Hook):
                 signal.signal(number, self._remember)
         if is_main_process():
             for partial in Path(runner.work_dir).glob('.*.partial'):
-                partial.unlink()  # of a training that was killed while it saved
-        runner.logger.info(f'Checkpoints will be saved to {runner.work_dir}.')
+                partial.unlink()  # of a run that was killed while it saved
+        super().before_train(runner)
+        self.file_backend = _LateRemoval()
+        if runner._resume and type(runner.train_loop) is EpochBasedTrainLoop:
+            continue_epoch(runner.train_dataloader, runner.seed, self.resumed)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        self.began = runner.iter - self.resumed
+        self.resumed = 0
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        step = runner.iter + 1
-        hopeless = self.failures >= self.max_failures
-        stop = self.agreement.any(hopeless or self.stop_by is not None)
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        self._stop_if_told(runner, runner.iter + 1)
         # The clock of the main process alone decides: nothing here waits for others.
-        due = stop or time.monotonic() - self.saved_at > self.seconds
-        if due and not hopeless:
-            self.save(runner, runner.epoch, step)
-        if stop:
-            lost = self.agreement.any(self.failures > 0)
-            cause = 'a signal to another process'
-            if hopeless:
-                cause = f'{self.failures} failures in a row to save a checkpoint'
-            elif self.stop_by:
-                cause = self.stop_by.name
-            runner.logger.log(
-                ERROR if lost else WARNING,
-                f'stopped by {cause} after step {step}; '
-                + (f'its state could not be saved. {self._remedy(runner)}' * lost)
-                + ('rerun with --resume to continue' * (not lost)),
-            )
-            raise SystemExit(1 if lost else INTERRUPTED)
+        if time.monotonic() - self.saved_at > self.seconds:
+            self._save(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        epoch = runner.epoch + 1
-        if epoch % self.interval == 0 or epoch == runner.max_epochs:
-            self.save(runner, epoch, runner.iter)
+        self.began = runner.iter
+        super().after_train_epoch(runner)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self._stop_if_told(runner, runner.iter)
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        # Processes may validate on different numbers of batches.
+        if self.agreement and self.agreement.group is None:
+            self._stop_if_told(runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
+        super().after_train(runner)
         if self.failures:
             runner.logger.error(
-                f'the end of this training could not be saved. {self._remedy(runner)}'
+                f'the end of this training could not be saved. {self._remedy()}'
             )
             raise SystemExit(1)
 
@@ -126,24 +176,62 @@ class SafeCheckpointHook(Hook):
             if is_main_process():
                 os.write(2, b'Saving after this step; Ctrl-C again ends at once\n')
 
-    def _remedy(self, runner: Runner) -> str:
-        """Where a training continues that could not be saved."""
-        if saved := saved_checkpoints(runner.work_dir):
+    def _stop_if_told(self, runner: Runner, step: int) -> None:
+        """Save and exit if any process was told to stop, or saving fails for good."""
+        if self.agreement is None:
+            return
+        hopeless = self.failures >= self.max_failures
+        if not self.agreement.any(hopeless or self.stop_by is not None):
+            return
+        if not hopeless:
+            self._save(runner, step)
+        lost = self.agreement.any(self.failures > 0)
+        cause = 'a signal to another process'
+        if hopeless:
+            cause = f'{self.failures} failures in a row to save a checkpoint'
+        elif self.stop_by:
+            cause = self.stop_by.name
+        outcome = 'rerun with --resume to continue'
+        if lost:
+            outcome = f'its state could not be saved. {self._remedy()}'
+        level = ERROR if lost else WARNING
+        runner.logger.log(level, f'stopped by {cause} after step {step}; {outcome}')
+        raise SystemExit(1 if lost else INTERRUPTED)
+
+    def _remedy(self) -> str:
+        """From where a run can be resumed that could not be saved."""
+        if saved := saved_checkpoints(self.out_dir):
             return f'Make room, and rerun with --resume to continue from {saved[0]}'
         return 'Make room, and start again: there is no earlier checkpoint'
 
-    def save(self, runner: Runner, epoch: int, step: int) -> None:
-        """Save the state after ``epoch`` whole epochs and ``step`` steps in all."""
-        if not is_main_process():
+    def _save(self, runner: Runner, step: int) -> None:
+        """Save the state after ``step`` steps in all, unless that was just done."""
+        if step == self.saved_step:
             return
-        name = f'epoch_{epoch}'
-        if step != epoch * len(runner.train_dataloader):
-            name += f'_iter_{step}'
-        path = Path(runner.work_dir, f'{name}.pth')
-        state = training_state(runner, epoch, step)
-        runner.call_hook('before_save_checkpoint', checkpoint=state)
+        name = step
+        if self.by_epoch:
+            within = f'_iter_{step}' if step != self.began else ''
+            name = f'{runner.epoch}{within}'
+        meta = dict(epoch=runner.epoch, iter=step)
+        self._save_checkpoint_with_step(runner, name, meta)
+
+    @master_only
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int | str, meta: dict
+    ) -> None:
+        path = Path(self.out_dir, self.filename_tmpl.format(step))
+        self.last_ckpt = str(path)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        meta['epoch_iter'] = meta['iter'] - self.began
         try:
-            write_state(path, state)
+            runner.save_checkpoint(
+                self.out_dir,
+                path.name,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+            )
         except OSError as error:
             self.failures += 1
             print_log(
@@ -156,13 +244,14 @@ class SafeCheckpointHook(Hook):
             return
         finally:
             self.saved_at = time.monotonic()
-        self.failures = 0
+        self.failures, self.saved_step = 0, meta['iter']
         runner.logger.info(f'Saved {path}')
-        others = [each for each in saved_checkpoints(path.parent) if each != path]
         try:
-            write_text(path.with_name('last_checkpoint'), str(path))
-            for old in others[self.max_keep_ckpts - 1 :]:
-                old.unlink()
+            write_text(Path(runner.work_dir, 'last_checkpoint'), str(path))
+            if self.max_keep_ckpts > 0:
+                others = [p for p in saved_checkpoints(path.parent) if p != path]
+                for old in others[self.max_keep_ckpts - 1 :]:
+                    old.unlink()
         except OSError as error:
             print_log(
                 f'{path.parent}: last_checkpoint could not be written, or an old '
@@ -171,84 +260,15 @@ class SafeCheckpointHook(Hook):
                 ERROR,
             )
 
-
-def training_state(runner: Runner, epoch: int, step: int) -> dict:
-    """All that a training needs to go on: tensors and plain data, on the CPU.
-
-    Args:
-        runner: The training.
-        epoch: Whole epochs that it has done.
-        step: Optimizer steps that it has done.
-    """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    schedulers = runner.param_schedulers or []
-    hub = runner.message_hub.state_dict()
-    return dict(
-        meta=dict(
-            epoch=epoch,
-            iter=step,
-            seed=runner.seed,
-            cfg=runner.cfg.pretty_text,
-            experiment_name=runner.experiment_name,
-            time=time.strftime('%Y%m%d_%H%M%S'),
-            dataset_meta=getattr(runner.train_dataloader.dataset, 'metainfo', None),
-        ),
-        state_dict=weights_to_cpu(model.state_dict()),
-        optimizer=_plain(runner.optim_wrapper.state_dict()),
-        param_schedulers=[_plain(each.state_dict()) for each in schedulers],
-        message_hub=dict(
-            log_scalars={
-                name: [torch.from_numpy(np.array(each)) for each in buffer.data]
-                for name, buffer in hub['log_scalars'].items()
-            },
-            runtime_info={
-                key: value
-                for key, value in hub['runtime_info'].items()
-                if type(value) in (bool, int, float, str)
-            },
-            resumed_keys=_plain(hub['resumed_keys']),
-        ),
-    )
-
-
-def restore_logs(state: dict) -> dict:
-    """A message hub's state, as MMEngine wants it, of that of a training's state."""
-    scalars = {
-        name: HistoryBuffer(*(each.numpy() for each in buffer))
-        if isinstance(buffer, list)
-        else buffer
-        for name, buffer in state['log_scalars'].items()
-    }
-    return dict(state, log_scalars=scalars)
-
-
-def _plain(value: object) -> object:
-    """The same with tensors on the CPU and without NumPy's numbers.
-
-    Raises:
-        TypeError: If there is anything else than tensors and what JSON knows.
-    """
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    raise TypeError(f'a checkpoint holds tensors and plain data, no {type(value)}')
-
-
-def write_state(path: Path, state: dict) -> None:
-    """Write a checkpoint, whole or not at all.
-
-    Raises:
-        OSError: If it cannot be written; what was there before still is.
-    """
-    # torch's own writer does not say why a file cannot be written.
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    with whole_file(path) as partial:
-        partial.write_bytes(buffer.getbuffer())
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        except OSError as error:
+            text = f'the best checkpoint so far was not saved ({error})'
+            print_log(text, 'current', ERROR)
+        else:
+            several = getattr(self, 'best_ckpt_path_dict', {}).values()
+            best = {getattr(self, 'best_ckpt_path', None), *several}
+            for path in set(self.file_backend.removed) - best:
+                Path(path).unlink(missing_ok=True)
+        self.file_backend.removed.clear()

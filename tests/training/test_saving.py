@@ -5,37 +5,14 @@ import resource
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from launch import ROOT, TINY, environment
-from short_runs import KEPT, assert_same_end, copy_state, train
+from short_runs import KEPT, assert_same_end, copy_state, started, train, wait_for
 
 from saip_mm.checkpoints.checkpoint_file import read_checkpoint, saved_checkpoints
 from saip_mm.training.resuming import newest_valid
 from saip_mm.training.saving import INTERRUPTED, STOP_SIGNALS
-
-
-def started(work_dir: Path, *options: str, processes: int = 1) -> subprocess.Popen:
-    """A training in a session of its own, which can be read from line by line."""
-    command = [sys.executable, '-u', 'tools/train.py', TINY]
-    if processes > 1:
-        command = ['bash', 'tools/dist_train.sh', TINY, str(processes)]
-    return subprocess.Popen(
-        [*command, '--work-dir', work_dir, *options],
-        cwd=ROOT,
-        env=environment(CUDA_VISIBLE_DEVICES=''),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        # As in a terminal, even if these tests run in the background.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def wait_for(process: subprocess.Popen, text: str) -> None:
-    assert any(text in line for line in process.stdout)
 
 
 def fill_disk(process: subprocess.Popen, size: int) -> None:

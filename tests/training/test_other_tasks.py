@@ -1,0 +1,136 @@
+"""Trainings with MMEngine's own loop and hooks are as safe as pretraining."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from launch import ROOT, call
+from mmengine.fileio import get_file_backend
+from mmengine.runner import save_checkpoint
+from short_runs import copy_state, same, started, wait_for
+from written_formats import write
+
+from saip_mm.checkpoints.checkpoint_file import read_checkpoint, saved_checkpoints
+from saip_mm.training import SafeCheckpointHook
+from saip_mm.training.saving import INTERRUPTED, STOP_SIGNALS
+
+SEED = 'randomness.seed=5'  # resumed runs have that of the checkpoint
+REID = ROOT / 'tests/configs/tiny_reid.py'
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> list[str]:
+    """Options of a training on a few drawn people."""
+    folder = write('market1501', tmp_path_factory.mktemp('market'), num=24)
+    splits = ('train', 'val', 'test')
+    places = [f'{split}_dataloader.dataset.data_root={folder}' for split in splits]
+    return ['--cfg-options', *places]
+
+
+@pytest.fixture(scope='module')
+def reference(data, tmp_path_factory) -> Path:
+    """Three epochs of six steps, with a checkpoint after every step."""
+    work_dir = tmp_path_factory.mktemp('reference')
+    options = ['default_hooks.checkpoint.type=SafeCheckpointHook']
+    options += ['default_hooks.checkpoint.minutes=1e-9']
+    options += ['default_hooks.checkpoint.max_keep_ckpts=99']
+    call('tools/train.py', REID, '--work-dir', work_dir, *data, SEED, *options)
+    assert len(saved_checkpoints(work_dir)) == 21
+    return work_dir
+
+
+def resume(work_dir: Path, data: list[str], *options: str) -> None:
+    call('tools/train.py', REID, '--work-dir', work_dir, '--resume', *data, *options)
+
+
+def assert_same_end(work_dir: Path, reference: Path) -> None:
+    ours, expected = (
+        read_checkpoint(folder / 'epoch_3.pth') for folder in (work_dir, reference)
+    )
+    assert ours['meta']['iter'] == 18
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert same(ours[part], expected[part]), part
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('name', ['epoch_0_iter_2', 'epoch_1_iter_12', 'epoch_2'])
+def test_any_step_is_resumed(name, workers, data, reference, tmp_path):
+    """Bit for bit, as nothing but the order of the images is random."""
+    copy_state(reference / f'{name}.pth', tmp_path / 'run')
+    options = [f'train_dataloader.num_workers={workers}']
+    options += [f'train_dataloader.persistent_workers={workers > 0}']
+    resume(tmp_path / 'run', data, *options)
+    assert_same_end(tmp_path / 'run', reference)
+
+
+@pytest.mark.parametrize('number', STOP_SIGNALS)
+def test_told_to_stop_it_saves(number, data, reference, tmp_path):
+    """The signal goes to the whole group, workers of the loader too."""
+    options = ['train_dataloader.num_workers=2', SEED]
+    process = started(tmp_path, *data, *options, config=REID)
+    wait_for(process, 'Epoch(train) [2][2/6]')
+    os.killpg(process.pid, number)
+    rest = process.communicate()[0]
+    assert process.returncode == INTERRUPTED, rest[-2000:]
+    assert f'stopped by {number.name} after step' in rest and 'Traceback' not in rest
+    assert 'epoch_1_iter_' in saved_checkpoints(tmp_path)[0].name
+    resume(tmp_path, data)
+    assert_same_end(tmp_path, reference)
+
+
+def test_told_to_stop_while_it_validates(data, tmp_path):
+    options = ['val_dataloader.batch_size=1', 'default_hooks.checkpoint.interval=9']
+    process = started(tmp_path, *data, *options, config=REID)
+    wait_for(process, 'Epoch(val) [1][1/')
+    process.send_signal(signal.SIGTERM)
+    rest = process.communicate()[0]
+    assert process.returncode == INTERRUPTED, rest[-2000:]
+    assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
+
+
+def test_killed_while_it_saves_it_keeps_what_it_had(data, reference, tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(REID)!r}\n'
+        "custom_imports = dict(imports=['saip_mm', 'saip_mm.downstream.reid', "
+        "'kill_in_save'])\n"
+        "custom_hooks = [dict(type='KillInSave', epoch=2)]\n"
+        'default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))\n'
+    )
+    work_dir = tmp_path / 'run'
+    process = started(work_dir, *data, SEED, config=config)
+    rest = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL, rest[-2000:]
+    assert [path.name for path in saved_checkpoints(work_dir)] == ['epoch_1.pth']
+    assert list(work_dir.glob('.epoch_2.pth.*.partial'))
+    resume(work_dir, data)
+    assert_same_end(work_dir, reference)
+    assert not list(work_dir.glob('.*.partial'))
+
+
+def test_every_checkpoint_is_written_whole(tmp_path, monkeypatch):
+    """By whatever saves through MMEngine, once this package is imported."""
+    path = tmp_path / 'a' / 'weights.pth'
+    save_checkpoint(dict(weight=torch.ones(2)), str(path))
+    before = path.read_bytes()
+
+    def full_disk(file):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full_disk)
+    with pytest.raises(OSError, match='No space left'):
+        save_checkpoint(dict(weight=torch.zeros(2)), str(path))
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+    backend = get_file_backend(str(tmp_path / 'a.txt'))
+    backend.put(b'other files', tmp_path / 'a.txt')
+    assert (tmp_path / 'a.txt').read_bytes() == b'other files'
+
+
+def test_settings_that_do_not_fit():
+    for name in ('intervall', 'out_dir', 'filename_tmpl'):
+        with pytest.raises(TypeError, match=f'no argument {name!r}'):
+            SafeCheckpointHook(**{name: 2})
+    with pytest.raises(ValueError, match='max_failures=0 should be at least 1'):
+        SafeCheckpointHook(max_failures=0)
