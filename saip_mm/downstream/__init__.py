@@ -1,5 +1,5 @@
 """Pieces of downstream tasks that OpenMMLab's libraries lack.
 
-Nothing here is imported by `saip_mm` itself: a config that needs it names it, as in
+`import saip_mm` imports none of the tasks: a config that needs one names it, as in
 `custom_imports = dict(imports=['saip_mm', 'saip_mm.downstream.reid'])`.
 """

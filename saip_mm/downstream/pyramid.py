@@ -33,7 +33,7 @@ class ViTPyramid(BaseModule):
             head that insists on them; None leaves a map, or all of them, as above.
         neck: Config of a neck for the maps, where only one neck can be given: MMPose
             takes no list of them.
-        init_cfg: Initialisation, see :class:`mmengine.model.BaseModule`.
+        init_cfg: Initialization, see :class:`mmengine.model.BaseModule`.
     """
 
     def __init__(

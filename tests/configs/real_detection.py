@@ -67,16 +67,7 @@ test_dataloader = dict(
             load,
             resize,
             dict(type='LoadAnnotations', with_bbox=True),
-            dict(
-                type='PackDetInputs',
-                meta_keys=(
-                    'img_id',
-                    'img_path',
-                    'ori_shape',
-                    'img_shape',
-                    'scale_factor',
-                ),
-            ),
+            dict(type='PackDetInputs'),
         ],
     ),
 )
