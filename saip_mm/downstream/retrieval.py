@@ -8,8 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn.functional import normalize
 
-# Identities of Market-1501 that are nobody's.
-JUNK, DISTRACTOR = -1, 0
+from .market1501 import DISTRACTOR, JUNK
 
 
 class LabeledFeatures(NamedTuple):

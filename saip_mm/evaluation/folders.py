@@ -10,8 +10,7 @@ from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
-from ..data.images import BACKGROUND, find_images, read_image
-from ..data.market1501 import read_name
+from ..data.images import BACKGROUND, read_image
 from ..data.person_boxes import (
     PersonBox,
     crop_person,
@@ -22,8 +21,8 @@ from ..data.person_boxes import (
 )
 from ..data.pixels import resize, to_tensor
 from ..data.views import Size
+from ..downstream.market1501 import DISTRACTOR, ReIDImage, read_folder
 from ..downstream.retrieval import (
-    DISTRACTOR,
     LabeledFeatures,
     evaluate_retrieval,
     report_left_out,
@@ -52,8 +51,8 @@ def probe_market1501(subject: Subject, folder: str | Path) -> dict[str, float]:
         ValueError: If a name has no identity, or no query has a match.
     """
     # All names are checked first: embedding the images takes minutes.
-    listed = [_list_sightings(folder, name) for name in MARKET_FOLDERS]
-    query, gallery = (_sightings(subject, each) for each in listed)
+    listed = [_list_images(folder, name) for name in MARKET_FOLDERS]
+    query, gallery = (_embed_all(subject, each) for each in listed)
     try:
         result = evaluate_retrieval(query, gallery)
     except ValueError as error:
@@ -132,8 +131,8 @@ def probe_coco(
     return {'coco/PCK': pck}
 
 
-def _list_sightings(folder: str | Path, name: str) -> dict[str, tuple[int, int]]:
-    """Identity and camera of every image file of one of Market-1501's folders.
+def _list_images(folder: str | Path, name: str) -> list[ReIDImage]:
+    """The images of one of Market-1501's folders.
 
     Raises:
         OSError: If the folder is not there, or has no images.
@@ -145,26 +144,16 @@ def _list_sightings(folder: str | Path, name: str) -> dict[str, tuple[int, int]]
             f'{path}: there is no such folder; a folder like Market-1501 has '
             f'{" and ".join(MARKET_FOLDERS)}'
         )
-    labels, strange = {}, []
-    for image in find_images(path):
-        file = os.path.join(path, image)
-        try:
-            labels[file] = read_name(file)
-        except ValueError as error:
-            strange.append(error)
-    if strange:
-        more = f' (and {len(strange) - 1} more)' if len(strange) > 1 else ''
-        raise ValueError(f'{strange[0]}{more}')
-    return labels
+    return read_folder(path)
 
 
-def _sightings(subject: Subject, labels: dict[str, tuple[int, int]]) -> LabeledFeatures:
-    name = os.path.basename(os.path.dirname(next(iter(labels))))
-    paths = track(labels, f'Embedding {name}', transient=True)
-    images = (_resized(read_image(path), subject.features.size) for path in paths)
+def _embed_all(subject: Subject, listed: list[ReIDImage]) -> LabeledFeatures:
+    paths, pids, camids = zip(*listed, strict=True)
+    name = os.path.basename(os.path.dirname(paths[0]))
+    tracked = track(paths, f'Embedding {name}', transient=True)
+    images = (_resized(read_image(path), subject.features.size) for path in tracked)
     embedded = embed(subject.features, images, device=subject.device)
-    identities, cameras = torch.tensor(list(labels.values())).unbind(1)
-    return LabeledFeatures(embedded.image, identities, cameras)
+    return LabeledFeatures(embedded.image, torch.tensor(pids), torch.tensor(camids))
 
 
 def _crops(

@@ -1,23 +1,11 @@
 """Data sets of re-identification: images whose person and camera are known."""
 
 import os
-from typing import NamedTuple
 
 from mmpretrain.registry import DATASETS
 
-from ...data.images import find_images
-from ...data.market1501 import read_name
 from ..datasets import SplitDataset, check_images, check_layout, numbered_lines
-from ..retrieval import DISTRACTOR, JUNK
-
-
-class ReIDImage(NamedTuple):
-    """An image, its person, and the camera that took it."""
-
-    img_path: str
-    pid: int
-    """``DISTRACTOR`` is nobody: such an image is never a match."""
-    camid: int
+from ..market1501 import DISTRACTOR, JUNK, ReIDImage, read_folder
 
 
 class ReIDDataset(SplitDataset):
@@ -73,9 +61,7 @@ class Market1501(ReIDDataset):
 
     def read(self, part: str) -> list[ReIDImage]:
         folder = os.path.join(self.data_root, self.FOLDERS[part])
-        paths = [os.path.join(folder, image) for image in find_images(folder)]
-        images = [ReIDImage(path, *read_name(path)) for path in paths]
-        return [each for each in images if each.pid != JUNK]
+        return [each for each in read_folder(folder) if each.pid != JUNK]
 
 
 @DATASETS.register_module()
