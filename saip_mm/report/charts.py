@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -27,41 +27,29 @@ _STYLE = dict.fromkeys([*_INKED.split(), 'xtick.color', 'ytick.color'], _INK) | 
         color=['#3f8fe0', '#e0701a', '#2f9e57', '#a865d8'], linestyle=['-', '--'] * 2
     ),
 }
-# Title, unit, names of logged scalars by label.
+# Title, unit, and names of logged scalars by label.
 _LOSSES = [
     ('Total loss', 'sum', {'loss': 'loss'}),
-    (
-        'Matching (CSM)',
-        'nats',
-        {'cross entropy': 'loss_csm', "teacher's entropy": 'teacher_entropy'},
-    ),
+    ('Matching (CSM)', 'nats', {'loss': 'loss_csm', 'entropy': 'teacher_entropy'}),
     ('Attention matching', 'KL divergence, nats', {'loss': 'loss_attn'}),
     ('Reconstruction (CSR)', 'MSE, normalized patches', {'loss': 'loss_csr'}),
     (
         'Search (CSS)',
-        'cross entropy, nats per token',
-        {'whole person': 'loss_css_inst', 'part of it': 'loss_css_roi'},
+        'nats per token',
+        {'person': 'loss_css_inst', 'part': 'loss_css_roi'},
     ),
     ("Spread of the teacher's tokens", '0: all alike', {'deviation': 'feature_std'}),
     ('Learning rate', 'first parameter group', {'lr': 'lr'}),
 ]
 
 
-@dataclass(frozen=True)
-class Chart:
-    """One chart.
-
-    Attributes:
-        title: Of the chart.
-        unit: Of the vertical axis.
-        curves: Points (step, value) by label.
-        levels: Horizontal lines to compare with, by label.
-    """
+class Chart(NamedTuple):
+    """Curves over optimizer steps by label, and constant levels to compare with."""
 
     title: str
     unit: str
     curves: Series
-    levels: dict[str, float] = field(default_factory=dict)
+    levels: dict[str, float]
 
     def __str__(self) -> str:
         ends = [
@@ -77,8 +65,7 @@ def loss_charts(series: Series, prototypes: int | None = None) -> list[Chart]:
 
     Args:
         series: Scalars of a work directory.
-        prototypes: Output channels K of the matching head: ln K is the entropy of a
-            uniform teacher.
+        prototypes: K of the matching head: ln K is the entropy of a uniform teacher.
     """
     levels = {'Reconstruction (CSR)': {'predicting zero': 1.0}}
     if prototypes:
@@ -92,28 +79,24 @@ def loss_charts(series: Series, prototypes: int | None = None) -> list[Chart]:
     ]
     charts = []
     for title, unit, names in [*_LOSSES, *others]:
-        curves = {
-            label: series[name] for label, name in names.items() if name in series
-        }
+        curves = {label: series[key] for label, key in names.items() if key in series}
         if curves:
             charts.append(Chart(title, unit, curves, levels.get(title, {})))
     return charts
 
 
 def probe_charts(series: Series) -> list[Chart]:
-    """A chart per probe, of the scalars ``probe/PROBE/MEASURE``.
-
-    Gains, small beside the two scores they are the difference of, get their own chart.
-    """
+    """A chart per probe, of the scalars ``probe/PROBE/MEASURE``, and of its gain."""
     probes: dict[str, Series] = {}
     for name, points in series.items():
         if name.startswith('probe/'):
             _, probe, measure = f'{name}/'.split('/')[:3]
+            # Small beside the two scores that it is the difference of.
             title = f'{probe}: gain' if measure == 'gain' else probe
             label = measure.replace('_stranger', ', stranger') or probe
             probes.setdefault(title, {})[label] = points
     return [
-        Chart(probe, 'loss' if 'reconstruction' in probe else 'from 0 to 1', curves)
+        Chart(probe, 'loss' if 'reconstruction' in probe else 'from 0 to 1', curves, {})
         for probe, curves in probes.items()
     ]
 

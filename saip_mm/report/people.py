@@ -2,8 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,19 +21,15 @@ GALLERY = 240  # maximum number of photographs
 T = TypeVar('T')
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """Whole images to be compared.
-
-    Attributes:
-        images: uint8 [N, 3, h, w].
-        pids: Person ids, int64 [N]; None if unknown.
-        camids: Camera ids, int64 [N]; None if unknown.
-    """
+class Gallery(NamedTuple):
+    """Whole images to be compared, with ids of persons and cameras where known."""
 
     images: Tensor
+    """uint8 [N, 3, h, w]"""
     pids: np.ndarray | None
+    """int64 [N]"""
     camids: np.ndarray | None
+    """int64 [N]"""
 
 
 class People:

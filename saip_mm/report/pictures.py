@@ -1,4 +1,4 @@
-"""Rows of pictures: views of a sample, reconstruction, search, attention, neighbors."""
+"""The sections of the page that show pictures."""
 
 from typing import NamedTuple
 
@@ -34,23 +34,16 @@ class Picture(NamedTuple):
     """CSS class."""
 
 
-Groups = list[tuple[str, list[list[Picture]]]]
-"""Headings, each with rows of pictures."""
-
-
 def to_image(image: Tensor) -> Image.Image:
     """uint8 [3, h, w] -> image."""
     return Image.fromarray(image.permute(1, 2, 0).numpy())
 
 
-def outline(
-    image: Image.Image, crop: Crop, color: tuple[int, int, int], zoom: float = 1
-) -> None:
-    """Draw a rectangle, given in pixels of the image before enlarging by ``zoom``."""
-    left, top = round(crop.left * zoom), round(crop.top * zoom)
-    right = max(left, round((crop.left + crop.width) * zoom) - 1)
-    bottom = max(top, round((crop.top + crop.height) * zoom) - 1)
-    ImageDraw.Draw(image).rectangle((left, top, right, bottom), outline=color, width=2)
+def outline(image: Image.Image, crop: Crop, color: tuple[int, int, int]) -> None:
+    """Draw a rectangle, as wide for images of any size."""
+    right, bottom = crop.left + crop.width - 1, crop.top + crop.height - 1
+    box, width = (crop.left, crop.top, right, bottom), max(1, image.height // 100)
+    ImageDraw.Draw(image).rectangle(box, outline=color, width=width)
 
 
 def heat(image: Tensor, values: Tensor, low: float, high: float) -> Image.Image:
@@ -69,14 +62,24 @@ def heat(image: Tensor, values: Tensor, low: float, high: float) -> Image.Image:
     return Image.fromarray((0.6 * colors + 0.4 * gray).round().astype(np.uint8))
 
 
+def show_views(samples: list[dict]) -> dict:
+    """The views of some samples."""
+    rows = map(view_row, samples)
+    return dict(groups=[(title, [row]) for title, row in rows])
+
+
 def view_row(sample: dict) -> tuple[str, list[Picture]]:
-    """All views of a sample (see :meth:`People.samples`) and what the anchor is."""
+    """What happened to the anchor of a sample, and all its views.
+
+    Args:
+        sample: See :meth:`People.samples`.
+    """
     views, inputs = sample['views'], sample['inputs']
     source = Image.fromarray(sample['image'])
-    zoom = inputs['globals'].shape[-2] / source.height
-    source = source.resize([max(1, round(side * zoom)) for side in source.size])
-    outline(source, views.globals[0].crop, INST, zoom)
-    outline(source, views.roi.crop, ROI, zoom)
+    outline(source, views.globals[0].crop, INST)
+    outline(source, views.roi.crop, ROI)
+    height = inputs['globals'].shape[-2]
+    source = source.resize((max(1, height * source.width // source.height), height))
     scene, tokens = to_image(inputs['scene']), inputs['scene'].clone()
     side = tokens.shape[-1] // inputs['scene_masks'].shape[-1]
     masks = inputs['scene_masks'].bool().repeat_interleave(side, 1)
@@ -100,50 +103,51 @@ def view_row(sample: dict) -> tuple[str, list[Picture]]:
     ]
 
 
-def show_reconstruction(model: SAIP, samples: list[dict]) -> Groups:
+def show_reconstruction(model: SAIP, samples: list[dict]) -> dict:
     """Anchor, masked view, reconstruction and original."""
     if model.reconstruction is None:
         raise Unavailable('This model has no reconstruction head.')
     anchors = [sample['inputs']['globals'][0] for sample in samples]
     shown = dict(anchor=anchors) | reconstruct(model, prepare(model, samples))
-    rows = zip(*shown.values(), strict=True)
-    return [
-        ('', [[Picture(to_image(i), name) for i, name in zip(row, shown, strict=True)]])
-        for row in rows
-    ]
+    groups = []
+    for row in zip(*shown.values(), strict=True):
+        named = zip(row, shown, strict=True)
+        groups.append(('', [[Picture(to_image(image), name) for image, name in named]]))
+    return dict(groups=groups)
 
 
-def show_search(model: SAIP, samples: list[dict]) -> Groups:
+def show_search(model: SAIP, samples: list[dict]) -> dict:
     """Heat maps in a scene for its own query and for a stranger's."""
     if model.search is None:
         raise Unavailable('This model has no search head.')
     if len(samples) < 2:
         raise Unavailable('There is no second person to be the stranger.')
-    maps = search(model, prepare(model, samples))
+    right, wrong = search(model, prepare(model, samples))
+    strangers = samples[1:] + samples[:1]
     rows = []
-    for i, sample in enumerate(samples):
+    for sample, other, *maps in zip(samples, strangers, right, wrong, strict=True):
         inputs, views = sample['inputs'], sample['views']
         place = Crop(*views.places[0], *views.roi.size)
-        inside = inputs['scene_masks'][0].bool()
+        inside, high = (
+            inputs['scene_masks'][0].bool(),
+            max(m.max().item() for m in maps),
+        )
         scene = to_image(inputs['scene'])
         outline(scene, place, INST)
         row = [Picture(scene, 'scene')]
-        high = max(each[i].max().item() for each in maps)
-        stranger = samples[(i + 1) % len(samples)]
         for name, person, values in zip(
-            ('query', 'stranger'), (sample, stranger), (m[i] for m in maps), strict=True
+            ('query', 'stranger'), (sample, other), maps, strict=True
         ):
             found = heat(inputs['scene'], values, 0, high)
             outline(found, place, INST)
-            means = values[inside].mean(), values[~inside].mean()
-            caption = '{}: {:.2f} in, {:.2f} out'.format(name, *means)
-            row += [Picture(to_image(person['inputs']['globals'][0]), name)]
-            row += [Picture(found, caption)]
+            means = f'{values[inside].mean():.2f} in, {values[~inside].mean():.2f} out'
+            row.append(Picture(to_image(person['inputs']['globals'][0]), name))
+            row.append(Picture(found, f'{name}: {means}'))
         rows.append(row)
-    return [('', rows)]
+    return dict(groups=[('', rows)])
 
 
-def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> Groups:
+def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> dict:
     """Attention of the class token: mean of the heads, then each head."""
     images = gallery.images[spread(len(gallery.images), count)]
     maps = attention(model, images)
@@ -152,28 +156,20 @@ def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> Groups:
     groups = []
     for image, heads in zip(images, maps, strict=True):
         row = [Picture(to_image(image), 'image')]
-        shown = {'mean': heads.mean(dim=0)}
-        shown |= {f'head {i}': head for i, head in enumerate(heads[:6], 1)}
-        for name, values in shown.items():
+        names = ['mean', *(f'head {i + 1}' for i in range(min(6, len(heads))))]
+        for name, values in zip(names, [heads.mean(dim=0), *heads], strict=False):
             low, high = values.min().item(), values.max().item()
             caption = f'{name} {100 * low:.1f}–{100 * high:.1f}%'
             row.append(Picture(heat(image, values, low, high), caption))
         groups.append(('', [row]))
-    return groups
+    return dict(groups=groups)
 
 
-def show_neighbors(
-    models: dict[str, SAIP], gallery: Gallery, count: int = 6
-) -> tuple[Groups, str]:
-    """Queries and their nearest neighbors according to two models.
-
-    Returns:
-        The pictures, and how many neighbors are the same.
-    """
+def show_neighbors(models: dict[str, SAIP], gallery: Gallery, count: int = 6) -> dict:
+    """Queries and their nearest neighbors according to two models, before and now."""
     if len(gallery.images) < 2:
         raise Unavailable('There is only one image, which has no neighbors.')
-    people = gallery.pids
-    queries = np.arange(len(gallery.images))
+    people, queries = gallery.pids, np.arange(len(gallery.images))
     if people is not None:
         _, queries = np.unique(people, return_index=True)
     queries = queries[spread(len(queries), count)]
@@ -193,7 +189,7 @@ def show_neighbors(
             ' The teacher has hardly changed: train longer, or lower its momentum '
             '(default_hooks.saip.max_start_share).'
         )
-    return groups, note
+    return dict(groups=groups, note=note)
 
 
 def _neighbors(gallery: Gallery, query: int, neighbors: np.ndarray) -> list[Picture]:

@@ -24,7 +24,8 @@ from ..files import check_writable, write_text
 from ..models import SAIP
 from ..training.config import load_config
 from ..training.teacher import MUCH, saved_start_share
-from . import charts, pictures
+from . import pictures
+from .charts import Chart, draw, loss_charts, probe_charts
 from .people import Gallery, People
 from .work_dir import Refused, Unavailable, WorkDir
 
@@ -71,12 +72,7 @@ def write_report(
 
 
 class Report:
-    """Everything on the page, made when it is first needed.
-
-    Args:
-        work_dir: Logs, config and checkpoints.
-        images: Folder of images to show; None for those of the config.
-        config: Of the training; None for the one in the work directory.
+    """The content of the page; see :func:`write_report` for the arguments.
 
     Attributes:
         gaps: What could not be shown, in sentences, once the page is made.
@@ -84,10 +80,7 @@ class Report:
     """
 
     def __init__(
-        self,
-        work_dir: WorkDir,
-        images: str | None = None,
-        config: Config | None = None,
+        self, work_dir: WorkDir, images: str | None, config: Config | None
     ) -> None:
         self.work_dir, self.images, self.named_config = work_dir, images, config
         self.gaps: list[str] = []
@@ -137,25 +130,15 @@ class Report:
             find_images(self.images)
             with suppress(Unavailable):  # without a config; the sections say so
                 self.samples, self.gallery  # noqa: B018
-        series = self.work_dir.series()
         makers = {
-            'Losses': lambda: self._losses(series),
-            'Probes': lambda: self._charts(charts.probe_charts(series), 'probe'),
-            'Training samples': lambda: dict(
-                groups=[
-                    (text, [row])
-                    for text, row in map(pictures.view_row, self.samples[:3])
-                ]
+            'Losses': self._losses,
+            'Probes': lambda: self._charts(probe_charts(self.work_dir.series())),
+            'Training samples': lambda: pictures.show_views(self.samples[:3]),
+            'Reconstruction': lambda: pictures.show_reconstruction(
+                self.latest[0], self.samples
             ),
-            'Reconstruction': lambda: dict(
-                groups=pictures.show_reconstruction(self.latest[0], self.samples)
-            ),
-            'Search': lambda: dict(
-                groups=pictures.show_search(self.latest[0], self.samples)
-            ),
-            'Attention': lambda: dict(
-                groups=pictures.show_attention(self.latest[0], self.gallery)
-            ),
+            'Search': lambda: pictures.show_search(self.latest[0], self.samples),
+            'Attention': lambda: pictures.show_attention(self.latest[0], self.gallery),
             'Nearest neighbors': self._neighbors,
             'Environment': self._environment,
             'Config': self._config,
@@ -198,9 +181,8 @@ class Report:
                 self.gaps.append(f'{len(bad)} unreadable image(s): {reasons}')
                 notes.append(f'Left out: {self.gaps[-1]}.')
         done = self.work_dir.progress(self._setting('train_cfg', 'max_epochs'))
-        name = self.work_dir.config_name
         return dict(
-            name=name,
+            name=self.work_dir.name,
             done=done,
             took=timedelta(seconds=round(done.seconds)),
             runs=len(self.work_dir.runs),
@@ -217,27 +199,26 @@ class Report:
                 value = value[key]
         except (Unavailable, KeyError, TypeError):
             return None
-        return value if isinstance(value, int) else None
+        return value
 
     def _images_per_step(self) -> int | None:
         batch = self._setting('train_dataloader', 'batch_size')
         return batch and batch * self.work_dir.processes()
 
-    def _losses(self, series: charts.Series) -> dict:
+    def _losses(self) -> dict:
         prototypes = self._setting('model', 'matching', 'out_channels')
-        return self._charts(charts.loss_charts(series, prototypes), 'loss')
+        return self._charts(loss_charts(self.work_dir.series(), prototypes))
 
-    def _charts(self, found: list[charts.Chart], kind: str) -> dict:
-        if not found:
-            raise Unavailable(f'No {kind} has been logged.')
+    def _charts(self, charts: list[Chart]) -> dict:
+        if not charts:
+            raise Unavailable('Nothing has been logged.')
         images = self._images_per_step()
-        return dict(charts={str(each): charts.draw(each, images) for each in found})
+        return dict(charts={str(chart): draw(chart, images) for chart in charts})
 
     def _neighbors(self) -> dict:
         before = load_subject(RANDOM, self.config, DEVICE).model
         models = {'Before, random weights': before, 'Now': self.latest[0]}
-        groups, note = pictures.show_neighbors(models, self.gallery)
-        return dict(groups=groups, note=note)
+        return pictures.show_neighbors(models, self.gallery)
 
     def _environment(self) -> dict:
         here = f'Python {platform.python_version()}, PyTorch {torch.__version__}, '

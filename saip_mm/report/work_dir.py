@@ -5,9 +5,9 @@ import math
 import re
 import time
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from mmengine.config import Config
 
@@ -33,25 +33,19 @@ class Refused(Unavailable):
     """The config is more than plain data, or builds classes that it must not."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a training.
-
-    Attributes:
-        state: ``'finished'``, ``'running'``, ``'crashed'`` or ``'interrupted'``.
-        step: Optimizer steps done.
-        steps: Optimizer steps in all; None if unknown.
-        seconds: Between the first and last line of each log, summed over the runs.
-        last_logged: Time of the last change to the logs; None without a log.
-        traceback: Of a crash.
-    """
+class Progress(NamedTuple):
+    """Progress of a training."""
 
     state: str
+    """``'finished'``, ``'running'``, ``'crashed'`` or ``'interrupted'``."""
     step: int
+    """Optimizer steps done, of ``steps`` if known."""
     steps: int | None
     seconds: float
+    """Between the first and last line of each log, summed over the runs."""
     last_logged: datetime | None
     traceback: str | None
+    """Of a crash."""
 
 
 class WorkDir:
@@ -81,7 +75,7 @@ class WorkDir:
             )
 
     @property
-    def config_name(self) -> str:
+    def name(self) -> str:
         """Name of the config, else of the folder."""
         files = sorted(self.path.glob('*.py'))
         return files[-1].stem if files else self.path.resolve().name

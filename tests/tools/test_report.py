@@ -107,7 +107,7 @@ def test_a_finished_run(work_dir, capsys):
     }
     assert 'Python' in page.text['Environment']
     assert "type='SAIP'" in page.text['Config']
-    assert 'No probe has been logged' in page.text['Probes']
+    assert 'Nothing has been logged' in page.text['Probes']
     assert page.text['Nearest neighbors'].count('✓') > 0
     out = capsys.readouterr().out
     assert f'wrote {work_dir}/report.html' in out and 'left out: Probes' in out
@@ -151,7 +151,7 @@ def test_checkpoints_without_logs_run_nothing(work_dir):
     checkpoint['meta']['cfg'] = checkpoint['meta']['config'] = 'raise SystemExit(9)'
     torch.save(checkpoint, path)
     page = report(work_dir)
-    assert 'No loss has been logged' in page.text['Losses']
+    assert 'Nothing has been logged' in page.text['Losses']
     assert page.pictures['Search'] == 30
     assert 'The log does not say' in page.text['Environment']
 
