@@ -11,15 +11,7 @@ import torch
 from mmengine.utils import ProgressBar, to_2tuple
 from torch import Tensor, nn
 
-from .checkpoints.backbone import (
-    Backbone,
-    architecture_of,
-    choose_backbone,
-    colours,
-    describe,
-    with_metadata,
-)
-from .checkpoints.checkpoint import fit_backbone, read_checkpoint, resolve_checkpoint
+from .checkpoints.backbone import read_backbone
 from .data.images import read_image
 from .data.pixels import normalize, resize, to_tensor
 from .models import SAIPViT
@@ -38,12 +30,12 @@ class ImageFeatures(NamedTuple):
 
 
 class PretrainedBackbone(nn.Module):
-    """A backbone that takes RGB images as they are, 0–255, and normalises them.
+    """A backbone that takes RGB images as they are, 0–255, and normalizes them.
 
     Args:
         vit: Backbone with ``out_type='raw'``.
-        mean: Per colour (R, G, B), in 0–255.
-        std: Per colour (R, G, B), in 0–255.
+        mean: Per color (R, G, B), in 0–255.
+        std: Per color (R, G, B), in 0–255.
     """
 
     def __init__(
@@ -89,33 +81,9 @@ def load_backbone(
         FileNotFoundError: If there is no such file.
         ValueError: If the file cannot be read safely, or holds no whole backbone.
     """
-    path = resolve_checkpoint(path)
-    checkpoint = read_checkpoint(path)
-    try:
-        weights, _ = choose_backbone(checkpoint, role)
-        normalisation = colours(checkpoint, weights)
-        vit = build_vit(weights)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
-    return PretrainedBackbone(vit, **normalisation).to(device).eval()
-
-
-def build_vit(weights: Backbone) -> SAIPViT:
-    """A ViT with given weights, for images of the size that they were trained on.
-
-    Raises:
-        ValueError: If the weights are not those of a whole ViT.
-    """
-    weights, _ = fit_backbone(weights)
-    sizes = describe(weights)
-    patch_size, img_size = sizes['patch_size'], tuple(sizes['img_size'])
-    vit = SAIPViT(
-        architecture_of(weights), img_size, patch_size=patch_size, out_type='raw'
-    )
-    vit.load_state_dict(
-        with_metadata(weights.tensors, '', weights.grid, weights.num_heads)
-    )
-    return vit
+    backbone = read_backbone(path, role)
+    network = PretrainedBackbone(backbone.vit, backbone.mean, backbone.std)
+    return network.to(device).eval()
 
 
 def embed(

@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-from .checkpoints.checkpoint_file import resolve_checkpoint
+from .checkpoints.files import resolve_checkpoint
 from .checkpoints.kept_config import parse_config
 from .evaluation.rows import digest
 from .files import sha256, write_text

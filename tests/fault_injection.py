@@ -25,7 +25,7 @@ import torch
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 
-from saip_mm.checkpoints.checkpoint_file import saved_checkpoints
+from saip_mm.checkpoints.files import saved_checkpoints
 from saip_mm.training import choose_runner
 from saip_mm.training.config import load_config
 from saip_mm.training.resuming import newest_valid

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from launch import ROOT, TINY, call, environment
 
-from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.checkpoints.files import read_checkpoint
 
 KEPT = ['default_hooks.checkpoint.max_keep_ckpts=9']
 

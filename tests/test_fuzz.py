@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import saip_mm
-from saip_mm.checkpoints.checkpoint import load_pretrained
+from saip_mm.checkpoints.loading import load_pretrained
 from saip_mm.data import PersonImages, ShardedImages
 from saip_mm.data.checks.coco import (
     BOX_SCORES,

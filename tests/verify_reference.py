@@ -22,8 +22,8 @@ from reference_tensors import view, weight
 from torch import Tensor, nn
 
 import saip_mm  # noqa: F401  (registers the model)
-from saip_mm.checkpoints.checkpoint import load_weights
-from saip_mm.checkpoints.convert import from_official
+from saip_mm.checkpoints.loading import load_weights
+from saip_mm.checkpoints.names import from_official
 from saip_mm.files import read_text
 from saip_mm.models.preprocessor import scaled_size
 

@@ -7,35 +7,23 @@ python tools/convert_checkpoint.py official_saip.pth --out saip.pth --full
 
 import argparse
 import math
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from mmpretrain.registry import MODELS
 
 from saip_mm import __version__
-from saip_mm.checkpoints.backbone import (
-    Backbone,
-    architecture_of,
-    describe,
-    find_backbone,
-    with_metadata,
-)
-from saip_mm.checkpoints.checkpoint import (
-    LoadReport,
-    fit_backbone,
-    fit_weights,
+from saip_mm.checkpoints.backbone import Backbone, find_backbone
+from saip_mm.checkpoints.files import (
     read_checkpoint,
     resolve_checkpoint,
     write_checkpoint,
 )
-from saip_mm.checkpoints.convert import (
-    Grid,
-    center_of,
-    from_official,
-    roles_of,
-    source_of,
-)
+from saip_mm.checkpoints.names import center_of, from_official, roles_of, source_of
+from saip_mm.errors import one_line_errors
+from saip_mm.files import check_writable
+from saip_mm.models.weights import Grid, LoadReport, compare_weights
 
 WITH_ROLES = ('saip', 'dino')
 
@@ -121,19 +109,14 @@ def convert_backbone(
         print(f"taking the {args.role}'s backbone")
         checkpoint = roles[args.role]
     backbone = find_backbone(checkpoint)
-    backbone.num_heads, known = args.num_heads or backbone.num_heads, backbone.num_heads
-    heads = architecture_of(backbone)['num_heads']
-    if not (args.num_heads or known):
+    backbone = replace(backbone, num_heads=args.num_heads or backbone.num_heads)
+    heads = backbone.arch['num_heads']
+    if not backbone.num_heads:
         print(f'attention heads: {heads}, as usual for a ViT of these sizes')
-    backbone.grid = find_grid(backbone, source, args.grid)
-    backbone, report = fit_backbone(backbone, args.img_size)
-    state_dict = with_metadata(
-        backbone.tensors, 'backbone.', backbone.grid, backbone.num_heads
-    )
-    meta = describe(backbone)
-    if source in WITH_ROLES:
-        meta['role'] = args.role
-    return state_dict, meta, report
+    backbone = replace(backbone, grid=find_grid(backbone, source, args.grid))
+    backbone, report = backbone.fitted(args.img_size)
+    role = dict(role=args.role) if source in WITH_ROLES else {}
+    return backbone.state_dict(), backbone.facts() | role, report
 
 
 def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadReport]:
@@ -161,17 +144,14 @@ def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadR
                 search=dict(type='CrossScaleSearchHead'),
             )
         )
-    return state_dict, {}, fit_weights(model, state_dict)[1]
+    return state_dict, {}, compare_weights(model, state_dict)
 
 
-def main() -> int:
+def main() -> None:
     args = parse_args()
-    try:
-        path = resolve_checkpoint(args.checkpoint)
-        checkpoint = read_checkpoint(path)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    check_writable(args.out)
+    path = resolve_checkpoint(args.checkpoint)
+    checkpoint = read_checkpoint(path)
     try:
         source = source_of(checkpoint) if args.source == 'auto' else args.source
         print(f'{path}: names of {source}')
@@ -181,15 +161,14 @@ def main() -> int:
             state_dict, meta, report = convert_saip(checkpoint, args.grid)
         else:
             state_dict, meta, report = convert_backbone(checkpoint, source, args)
-        print(report)
-        meta.update(source=path.name, saip_mm=__version__)
-        write_checkpoint(args.out, state_dict, meta)
-    except (OSError, ValueError) as error:
-        print(f'error: {path}: {error}', file=sys.stderr)
-        return 1
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    print(report)
+    meta.update(source=path.name, saip_mm=__version__)
+    write_checkpoint(args.out, state_dict, meta)
     print(f'wrote {args.out}')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with one_line_errors():
+        main()

@@ -7,35 +7,26 @@ python tools/export_backbone.py work_dirs/saip --out backbone.onnx
 
 A .pth holds the names of OpenMMLab under 'backbone.', a .safetensors those of timm,
 unless --format says otherwise. An .onnx is a network for any number of images of one
-size: from `images` (float32 [batch, 3, h, w], RGB, 0-255, normalised inside) to `image`
+size: from `images` (float32 [batch, 3, h, w], RGB, 0-255, normalized inside) to `image`
 [batch, C] and `patches` [batch, C, h', w']. All say what they are: architecture, patch
 grid, image size (h, w), mean and std (RGB, 0-255), and the checkpoint that they come
 from.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from saip_mm import __version__
-from saip_mm.apis import PretrainedBackbone, build_vit
-from saip_mm.checkpoints.backbone import (
-    PREFIXES,
-    Backbone,
-    choose_backbone,
-    colours,
-    describe,
-    with_metadata,
-)
-from saip_mm.checkpoints.checkpoint import (
-    fit_backbone,
+from saip_mm.apis import PretrainedBackbone
+from saip_mm.checkpoints.backbone import PREFIXES, choose_backbone
+from saip_mm.checkpoints.files import (
     read_checkpoint,
     resolve_checkpoint,
     write_checkpoint,
 )
-from saip_mm.checkpoints.convert import VIT_TO_TIMM, rename_tensors
 from saip_mm.checkpoints.onnx import write_onnx
-from saip_mm.files import sha256
+from saip_mm.errors import one_line_errors
+from saip_mm.files import check_writable, sha256
 from saip_mm.training.teacher import MUCH, START_SHARE, saved_start_share
 
 
@@ -79,12 +70,11 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
     Raises:
         ValueError: If the checkpoint does not hold a whole backbone.
     """
-    backbone, role = choose_backbone(checkpoint, args.role)
-    backbone, report = fit_backbone(backbone, args.img_size)
+    backbone, report = choose_backbone(checkpoint, args.role).fitted(args.img_size)
+    role = backbone.role
     print(f'{path}, {role}: {report}')
     meta = dict(
-        **describe(backbone),
-        **colours(checkpoint, backbone),
+        **backbone.facts(),
         role=role,
         source=path.name,
         source_sha256=sha256(path),
@@ -99,37 +89,26 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
             'train for longer or with a lower teacher momentum, or take --role student'
         )
     if args.out.suffix == '.onnx':
-        network = PretrainedBackbone(build_vit(backbone), meta['mean'], meta['std'])
+        network = PretrainedBackbone(backbone.vit, backbone.mean, backbone.std)
         write_onnx(args.out, network.eval(), meta)
     else:
-        write_weights(args.out, backbone, args.format, meta)
+        prefix = 'backbone.' if args.format == 'mm' else ''
+        write_checkpoint(args.out, backbone.state_dict(prefix, args.format), meta)
     height, width = meta['img_size']
     print(f"wrote {args.out}: the {role}'s backbone for {height}×{width} (h×w) images")
 
 
-def write_weights(path: Path, backbone: Backbone, names: str, meta: dict) -> None:
-    tensors, prefix = backbone.tensors, 'backbone.'
-    if names == 'timm':
-        tensors, prefix = rename_tensors(tensors, VIT_TO_TIMM), ''
-    state_dict = with_metadata(tensors, prefix, backbone.grid, backbone.num_heads)
-    write_checkpoint(path, state_dict, meta)
-
-
-def main() -> int:
+def main() -> None:
     args = parse_args()
-    try:
-        path = resolve_checkpoint(args.checkpoint)
-        checkpoint = read_checkpoint(path)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    check_writable(args.out)
+    path = resolve_checkpoint(args.checkpoint)
+    checkpoint = read_checkpoint(path)
     try:
         export(path, checkpoint, args)
-    except (OSError, ValueError) as error:
-        print(f'error: {path}: {error}', file=sys.stderr)
-        return 1
-    return 0
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with one_line_errors():
+        main()

@@ -16,7 +16,7 @@ import argparse
 
 from mmengine.config import Config
 
-from saip_mm.checkpoints.checkpoint import resolve_checkpoint
+from saip_mm.checkpoints.files import resolve_checkpoint
 from saip_mm.errors import one_line_errors
 from saip_mm.training import SafeRunner, ending_together
 from saip_mm.training.config import add_run_options, run_config

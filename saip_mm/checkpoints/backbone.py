@@ -1,67 +1,211 @@
 """The ViT in a checkpoint: where it is, and what is known about it."""
 
+import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+import torch
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
 
-from .convert import TIMM_TO_VIT, Grid, rename_tensors, state_dict_of
+from ..models import SAIPViT
+from ..models.weights import Grid, LoadReport, by, compare_weights, other_functions
+from .files import read_checkpoint, resolve_checkpoint
+from .names import TIMM_TO_VIT, VIT_TO_TIMM, rename_tensors, state_dict_of
 
-# tensors that show a ViT's sizes, and their number of dimensions
+# Tensors that show a ViT's sizes, and their number of dimensions.
 _TELLING = {
     'cls_token': 3,
     'pos_embed': 3,
     'patch_embed.projection.weight': 4,
     'layers.0.ffn.layers.0.0.weight': 2,
 }
-# where a training checkpoint keeps them
+# Where a training checkpoint has them.
 PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
 _IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 _IN_LAYER = re.compile(r'layers\.\d{1,6}\.')
-# Tensors that features do not depend on: classifiers, decoders, heads and averages of
-# other trainings, SAIP's norm of middle tokens, and whole objectives that a model of
-# SAIP may be built without. `ln1` is for models that are built with final_norm=False.
-HARMLESS = re.compile(
-    r'(head\w*|fc|pre_logits|attn_pool|projector|predictor|ln1|(middle|inter)_norm|'
-    r'matching|reconstruction|search|teacher\.projector|data_preprocessor)\.'
-    r'|decoder_|ema_|(mask_token|masked_embed)$'
-)
-# What makes another function of a ViT, by the names of its tensors.
-_OTHER_FUNCTIONS = (
-    ('LayerScale', r'\b(ls[12]?|gamma_?[12])\b|\.layer_scale'),
-    ('register tokens', r'^(reg_token|register_tokens?|storage_tokens)$'),
-    ('normalized queries and keys', r'\.[qk]_norm\.'),
-    ('a norm before the first block', r'^(norm_pre|pre_norm|ln_pre)\.'),
-    ('pooling before the final norm', r'^(fc_norm|ln2)\.'),
-    ('a distillation token', r'^dist_token$'),
-    ('gated linear units', r'\.(w12|w3|fc1_[gx])\.'),
-    ('relative positions', r'rel(ative)?_pos|\brope\b'),
-)
 
 
 @dataclass
 class Backbone:
-    """Weights of a ViT under the names of SAIPViT.
+    """Weights of a ViT under the names of SAIPViT, and what is known about them.
 
     Attributes:
         tensors: Weights by name, without a prefix.
         grid: (h, w) patch grid of ``pos_embed``; None if the checkpoint does not say.
         num_heads: Attention heads; None if the checkpoint does not say.
-        meta: What an exported file says about itself.
+        meta: Metadata of an exported file.
+        role: ``'teacher'``, ``'student'`` or ``'unknown'``.
+        prefix: Where it was in the checkpoint.
+        mean: Of the images that it was trained on (RGB, 0–255).
+        std: The same.
     """
 
     tensors: dict[str, Tensor]
     grid: Grid | None = None
     num_heads: int | None = None
     meta: dict = field(default_factory=dict)
+    role: str = 'unknown'
+    prefix: str = ''
+    mean: list[float] = field(default_factory=lambda: [*_IMAGENET['mean']])
+    std: list[float] = field(default_factory=lambda: [*_IMAGENET['std']])
 
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
         return self.tensors['patch_embed.projection.weight'].shape[-1]
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """(h, w) in pixels of the images that its positions belong to."""
+        return tuple(side * self.patch_size for side in self.grid)
+
+    @cached_property
+    def arch(self) -> dict:
+        """``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels``.
+
+        Attention heads cannot be seen in tensors: if ``num_heads`` is None, they are
+        those of MMPretrain's architecture of the same sizes.
+
+        Raises:
+            ValueError: If a tensor that shows a size is missing, or the heads are
+                unknown.
+        """
+        tensors = self.tensors
+        if others := other_functions(tensors):
+            raise ValueError(f'is not a plain ViT: it has {others}')
+        for name, ndim in _TELLING.items():
+            if name not in tensors or tensors[name].ndim != ndim:
+                raise ValueError(f'is not a ViT with a class token: it lacks {name}')
+        layers = {int(name.split('.')[1]) for name in tensors if _IN_LAYER.match(name)}
+        if layers != set(range(len(layers))):
+            raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
+        arch = dict(
+            embed_dims=tensors['cls_token'].shape[-1],
+            num_layers=len(layers),
+            feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
+        )
+        return dict(arch, num_heads=self.num_heads or _known_heads(arch))
+
+    def state_dict(
+        self, prefix: str = 'backbone.', names: str = 'mm'
+    ) -> OrderedDict[str, Tensor]:
+        """A state dict that knows its patch grid.
+
+        Args:
+            prefix: Of all names.
+            names: ``'mm'`` for OpenMMLab's, ``'timm'`` for timm's.
+        """
+        tensors = self.tensors
+        if names == 'timm':
+            tensors = rename_tensors(tensors, VIT_TO_TIMM)
+        return with_metadata(tensors, prefix, self.grid, self.arch['num_heads'])
+
+    def facts(self) -> dict:
+        """Architecture, sizes (h, w) and normalization as plain JSON."""
+        return dict(
+            **self.arch,
+            patch_size=self.patch_size,
+            grid=list(self.grid),
+            img_size=list(self.img_size),
+            mean=self.mean,
+            std=self.std,
+        )
+
+    @cached_property
+    def vit(self) -> SAIPViT:
+        """The ViT, for images of its own size; see :meth:`build`."""
+        return self.build()
+
+    def build(self, img_size: tuple[int, int] | None = None) -> SAIPViT:
+        """A ViT with these weights, which returns all tokens (``out_type='raw'``).
+
+        Args:
+            img_size: (h, w) in pixels to resize positions for; None keeps them.
+
+        Raises:
+            ValueError: If tensors do not fit together, the patch grid is unknown, or
+                ``img_size`` is not a whole number of patches.
+        """
+        arch, patch = self.arch, self.patch_size
+        if self.grid is None:
+            raise ValueError(
+                'does not say on which patch grid its positions are: pass it through '
+                'tools/convert_checkpoint.py with --grid H W'
+            )
+        img_size = tuple(img_size or self.img_size)
+        if any(side % patch or side < patch for side in img_size):
+            raise ValueError(f'image size {by(img_size)} is no multiple of {patch}')
+        middle = min(arch['num_layers'] // 2, arch['num_layers'] - 2)
+        with torch.device('meta'):
+            vit = SAIPViT(arch, img_size, middle, 'raw', patch_size=patch)
+        vit.load_state_dict(self.state_dict(prefix=''), strict=False, assign=True)
+        return vit
+
+    def fitted(
+        self, img_size: tuple[int, int] | None = None
+    ) -> tuple['Backbone', LoadReport]:
+        """The backbone without superfluous tensors, for another image size if given.
+
+        Raises:
+            ValueError: See :meth:`build`.
+        """
+        vit = self.build(img_size)
+        report = compare_weights(vit, self.tensors)
+        grid = tuple(vit.patch_resolution)
+        if grid != self.grid:
+            report.resized.append(('pos_embed', self.grid, grid))
+        tensors = {name: tensor.detach() for name, tensor in vit.state_dict().items()}
+        heads = self.arch['num_heads']
+        return replace(self, tensors=tensors, grid=grid, num_heads=heads), report
+
+
+def read_backbone(path: str | os.PathLike, role: str | None = None) -> Backbone:
+    """Read the backbone in a file or work directory; nothing in it is run.
+
+    Args:
+        path: An exported or converted backbone (.pth or .safetensors), a training
+            checkpoint, or a work directory, which means its latest checkpoint.
+        role: ``'teacher'`` or ``'student'``; None takes the teacher where there is one.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read safely, or has no whole backbone.
+    """
+    path = resolve_checkpoint(path)
+    checkpoint = read_checkpoint(path)
+    try:
+        backbone = choose_backbone(checkpoint, role)
+        backbone.vit  # noqa: B018  (or an error)
+        return backbone
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
+    """The backbone of the teacher or the student, or the only one there is.
+
+    Args:
+        checkpoint: What ``read_checkpoint`` returned.
+        role: ``'teacher'`` or ``'student'``; None takes the teacher where there is one.
+
+    Raises:
+        ValueError: If the checkpoint does not hold it.
+    """
+    if role not in (None, *PREFIXES):
+        raise ValueError(f'role={role!r} is not one of {", ".join(PREFIXES)}')
+    if any(name.startswith(PREFIXES['teacher']) for name in state_dict_of(checkpoint)):
+        role = role or 'teacher'
+        return replace(find_backbone(checkpoint, PREFIXES[role]), role=role)
+    backbone = find_backbone(checkpoint)
+    if role not in (None, backbone.role):
+        raise ValueError(
+            f'has no {role}, only one backbone (role: {backbone.role}): omit the role'
+        )
+    return replace(backbone, prefix='')
 
 
 def with_metadata(
@@ -111,124 +255,21 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
     known = {**meta, **state_dict._metadata.get(prefix[:-1], {})}
     if 'blocks.0.norm1.weight' in tensors:
         tensors = rename_tensors(tensors, TIMM_TO_VIT)
+    colors = {}
+    for name in _IMAGENET:
+        buffer = state_dict.get(f'data_preprocessor.{name}')
+        if buffer is not None:
+            colors[name] = [round(value, 4) for value in buffer.flatten().tolist()]
+        elif name in meta:
+            colors[name] = _checked_colors(name, meta[name])
     return Backbone(
         tensors,
         grid=_checked_grid(known.get('grid')),
         num_heads=_checked_heads(known.get('num_heads')),
         meta=meta,
-    )
-
-
-def choose_backbone(
-    checkpoint: Mapping, role: str | None = None
-) -> tuple[Backbone, str]:
-    """The backbone of the teacher or the student, or the only one there is.
-
-    Args:
-        checkpoint: What ``read_checkpoint`` returned.
-        role: ``'teacher'`` or ``'student'``; None takes the teacher where there is one.
-
-    Returns:
-        The backbone, and whose it is.
-
-    Raises:
-        ValueError: If the checkpoint does not hold it.
-    """
-    if role not in (None, *PREFIXES):
-        raise ValueError(f'role={role!r} is not one of {", ".join(PREFIXES)}')
-    names = state_dict_of(checkpoint)
-    if any(name.startswith(PREFIXES['teacher']) for name in names):
-        role = role or 'teacher'
-        return find_backbone(checkpoint, PREFIXES[role]), role
-    backbone = find_backbone(checkpoint)
-    own_role = backbone.meta.get('role', 'unknown')
-    if role not in (None, own_role):
-        raise ValueError(
-            f'has no {role}, only one backbone (role: {own_role}): omit the role'
-        )
-    return backbone, own_role
-
-
-def other_functions(names: Iterable[str]) -> str:
-    """What the names of a ViT's tensors show that SAIPViT does not compute."""
-    names = list(names)
-    found = []
-    for what, pattern in _OTHER_FUNCTIONS:
-        named = [name for name in names if re.search(pattern, name)]
-        more = f' and {len(named) - 1} more' if len(named) > 1 else ''
-        found += [f'{what} ({named[0]}{more})'] if named else []
-    return ', '.join(found)
-
-
-def colours(checkpoint: Mapping, backbone: Backbone) -> dict[str, list[float]]:
-    """Mean and std that the backbone's images were normalised with (RGB, 0-255).
-
-    Raises:
-        ValueError: If the file says something else than three numbers each.
-    """
-    tensors = state_dict_of(checkpoint)
-    found = dict(_IMAGENET)
-    for name in found:
-        tensor = tensors.get(f'data_preprocessor.{name}')
-        if tensor is not None:
-            found[name] = [round(value, 4) for value in tensor.flatten().tolist()]
-        elif name in backbone.meta:
-            found[name] = _checked_colour(name, backbone.meta[name])
-    return found
-
-
-def architecture_of(backbone: Backbone) -> dict:
-    """Architecture of a ViT, read from its tensors.
-
-    Attention heads cannot be seen in tensors: where ``backbone.num_heads`` is None they
-    are those of MMPretrain's architecture of the same sizes.
-
-    Returns:
-        ``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels`` (what
-        MMPretrain's ViT takes as ``arch``).
-
-    Raises:
-        ValueError: If a tensor that shows a size is missing, or the heads are unknown.
-    """
-    tensors = backbone.tensors
-    if others := other_functions(tensors):
-        raise ValueError(f'is not a plain ViT: it has {others}')
-    for name, ndim in _TELLING.items():
-        if name not in tensors or tensors[name].ndim != ndim:
-            raise ValueError(f'is not a ViT with a class token: it lacks {name}')
-    layers = {int(name.split('.')[1]) for name in tensors if _IN_LAYER.match(name)}
-    if layers != set(range(len(layers))):
-        raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
-    arch = dict(
-        embed_dims=tensors['cls_token'].shape[-1],
-        num_layers=len(layers),
-        feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
-    )
-    heads = backbone.num_heads
-    if heads is None:
-        zoo = VisionTransformer.arch_zoo.values()
-        alike = [known for known in zoo if arch.items() <= known.items()]
-        if not alike:
-            raise ValueError(
-                f'does not say how many attention heads it has, and a ViT with {arch} '
-                'is not a known one: give --num-heads'
-            )
-        heads = alike[0]['num_heads']
-    if arch['embed_dims'] % heads:
-        raise ValueError(
-            f'cannot have {heads} attention heads: it has {arch["embed_dims"]} channels'
-        )
-    return dict(arch, num_heads=heads)
-
-
-def describe(backbone: Backbone) -> dict:
-    """Architecture, patch grid and image size (both (h, w)) as plain JSON."""
-    patch = backbone.patch_size
-    return dict(
-        **architecture_of(backbone),
-        patch_size=patch,
-        grid=list(backbone.grid),
-        img_size=[side * patch for side in backbone.grid],
+        role=meta.get('role', 'unknown'),
+        prefix=prefix,
+        **colors,
     )
 
 
@@ -251,7 +292,7 @@ def _checked_heads(num_heads: object) -> int | None:
     return num_heads
 
 
-def _checked_colour(name: str, values: object) -> list[float]:
+def _checked_colors(name: str, values: object) -> list[float]:
     if not (
         isinstance(values, list | tuple)
         and len(values) == 3
@@ -260,3 +301,14 @@ def _checked_colour(name: str, values: object) -> list[float]:
     ):
         raise ValueError(f'says that the {name} of its images is {values!r}')
     return list(values)
+
+
+def _known_heads(arch: dict) -> int:
+    """Attention heads of MMPretrain's architecture of the same sizes."""
+    for known in VisionTransformer.arch_zoo.values():
+        if arch.items() <= known.items():
+            return known['num_heads']
+    raise ValueError(
+        f'does not say how many attention heads it has, and a ViT with {arch} is not a '
+        'known one: give --num-heads'
+    )

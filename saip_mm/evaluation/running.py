@@ -19,11 +19,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 
-from ..checkpoints.checkpoint import (
-    read_checkpoint,
-    resolve_checkpoint,
-    write_checkpoint,
-)
+from ..checkpoints.files import read_checkpoint, resolve_checkpoint, write_checkpoint
 from ..files import write_text
 from .drawn import run_probes
 from .rows import BASELINES, RANDOM, Run, digest

@@ -11,11 +11,11 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..apis import build_vit
-from ..checkpoints.backbone import PREFIXES, choose_backbone, colours
-from ..checkpoints.checkpoint import load_weights, read_checkpoint, resolve_checkpoint
-from ..checkpoints.convert import state_dict_of
+from ..checkpoints.backbone import PREFIXES, choose_backbone
+from ..checkpoints.files import read_checkpoint, resolve_checkpoint
 from ..checkpoints.kept_config import check_buildable, parse_config
+from ..checkpoints.loading import load_weights
+from ..checkpoints.names import state_dict_of
 from ..models import SAIP
 from ..training.config import load_config
 from .features import BASELINES, BackboneFeatures, BaselineFeatures, Features
@@ -154,13 +154,10 @@ def _from_checkpoint(
             no_heads = f'{error}: give --config'
         else:
             return _with_heads(tensors, cfg, device)
-    weights, _ = choose_backbone(checkpoint)
-    vit = build_vit(weights).to(device).eval()
-    normalization = {
-        name: torch.tensor(values, dtype=torch.float, device=device)
-        for name, values in colours(checkpoint, weights).items()
-    }
-    features = BackboneFeatures(vit, **normalization)
+    backbone = choose_backbone(checkpoint)
+    vit = backbone.vit.to(device).eval()
+    mean, std = (torch.tensor(x, device=device) for x in (backbone.mean, backbone.std))
+    features = BackboneFeatures(vit, mean, std)
     return Subject(features, device=device, no_heads=no_heads)
 
 

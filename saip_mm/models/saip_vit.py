@@ -1,5 +1,6 @@
 """A plain vision transformer for images of any rectangle."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -10,8 +11,8 @@ from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..checkpoints.checkpoint import compare_weights, load_pretrained, resize_positions
 from .encoder import AttentionMaps, Encoded
+from .weights import Grid, by, compare_weights
 
 
 @MODELS.register_module()
@@ -91,9 +92,8 @@ class SAIPViT(VisionTransformer):
             initialize(self, [linear, *others])
             trunc_normal_(self.cls_token, std=0.02)
         for cfg in pretrained:
-            load_pretrained(
-                self, cfg['checkpoint'], cfg.get('prefix', ''), self.source_grid
-            )
+            own = dict(type='PretrainedBackbone', source_grid=self.source_grid)
+            initialize(self, cfg | own)
 
     def train(self, mode: bool = True) -> 'SAIPViT':
         super().train(mode)  # returns None, unlike every other module
@@ -167,6 +167,42 @@ class SAIPViT(VisionTransformer):
             metadata['grid'] = tuple(self.patch_resolution)
             metadata['num_heads'] = self.arch_settings['num_heads']
 
+    def grid_of(
+        self, pos_embed: Tensor, metadata: Mapping, name: str = 'pos_embed'
+    ) -> Grid:
+        """(h, w) patch grid of positions [1, 1 + h·w, C] from elsewhere.
+
+        Args:
+            pos_embed: The positions.
+            metadata: ``grid`` and ``num_heads`` of the weights, as far as known.
+            name: What messages call the positions.
+
+        Raises:
+            ValueError: If the grid is unknown or not theirs, or the number of attention
+                heads differs.
+        """
+        heads = self.arch_settings['num_heads']
+        if metadata.get('num_heads', heads) != heads:
+            raise ValueError(
+                f'has {metadata["num_heads"]} attention heads, the model has {heads}'
+            )
+        grid = metadata.get('grid') or self.source_grid
+        if grid is None and pos_embed.shape == self.pos_embed.shape:
+            grid = self.patch_resolution
+        if grid is None:
+            raise ValueError(
+                f'the weights do not say on which patch grid {name} was trained (this '
+                f'model has {tuple(self.patch_resolution)}): give SAIPViT '
+                'source_grid=(h, w), or pass the weights through '
+                'tools/convert_checkpoint.py'
+            )
+        if pos_embed.ndim != 3 or pos_embed.shape[1] - 1 != grid[0] * grid[1]:
+            raise ValueError(
+                f'pos_embed of shape {by(pos_embed.shape)} is not a class token and a '
+                f'patch grid of {by(grid)} (h×w): give the grid it was trained on'
+            )
+        return tuple(grid)
+
     def _prepare_pos_embed(self, state_dict, prefix: str, metadata, *args) -> None:
         """Judge a state dict before it is loaded, and resize its positions."""
         own = {
@@ -177,17 +213,9 @@ class SAIPViT(VisionTransformer):
         if own:  # a head's checkpoint has nothing for its backbone
             compare_weights(self, own)
         name = f'{prefix}pos_embed'
-        if name not in state_dict:
-            return
-        own_grid = tuple(self.patch_resolution)
-        grid = metadata.get('grid') or self.source_grid
-        if grid is None and state_dict[name].shape == self.pos_embed.shape:
-            grid = own_grid
-        if grid is None:
-            raise ValueError(
-                f'the weights do not say on which patch grid {name} was trained (this '
-                f'model has {own_grid}): give '
-                'SAIPViT source_grid=(h, w), or pass the weights through '
-                'tools/convert_checkpoint.py'
+        if name in state_dict:
+            source = self.grid_of(state_dict[name], metadata, name)
+            # Bicubic without antialiasing; the class token's position is unchanged.
+            state_dict[name] = resize_pos_embed(
+                state_dict[name], source, self.patch_resolution, 'bicubic', 1
             )
-        state_dict[name] = resize_positions(state_dict[name], tuple(grid), own_grid)

@@ -17,7 +17,7 @@ from PIL import Image
 from rich.progress import track
 
 from .. import __version__
-from ..checkpoints.checkpoint_file import read_checkpoint
+from ..checkpoints.files import read_checkpoint
 from ..data.images import find_images
 from ..evaluation.subject import RANDOM, load_subject
 from ..files import check_writable, write_text

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
-from ..checkpoints.checkpoint_file import epoch_and_step, saved_checkpoints
+from ..checkpoints.files import epoch_and_step, saved_checkpoints
 from ..checkpoints.kept_config import check_buildable, parse_config
 
 Series = dict[str, list[tuple[int, float]]]

@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Sampler
 
-from ..checkpoints.checkpoint_file import (
+from ..checkpoints.files import (
     epoch_and_step,
     read_checkpoint,
     resolve_checkpoint,

@@ -19,14 +19,11 @@ from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ..checkpoints.checkpoint import (
-    check_finite,
-    load_weights,
-    read_checkpoint,
-    resolve_checkpoint,
-)
-from ..checkpoints.convert import state_dict_of
+from ..checkpoints.files import read_checkpoint, resolve_checkpoint
+from ..checkpoints.loading import load_weights
+from ..checkpoints.names import state_dict_of
 from ..data.checks.files import check_scores
+from ..models.weights import check_finite
 from .loaders import build_checked_loader, build_loader
 from .processes import on_main_process
 from .resuming import LaunchHook, choose_checkpoint

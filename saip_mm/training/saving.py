@@ -16,7 +16,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import HOOKS
 
-from ..checkpoints.checkpoint_file import saved_checkpoints
+from ..checkpoints.files import saved_checkpoints
 from ..files import whole_file, write_text
 from .processes import Agreement
 from .resuming import continue_epoch

@@ -23,7 +23,7 @@ import torch
 from launch import ROOT, TINY, call, environment, stop
 from PIL import Image
 
-from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.data import PersonImages, ShardedImages
 from saip_mm.data.images import ImageError
 from saip_mm.data.quarantine import Quarantine

@@ -2,7 +2,7 @@
 
 import pytest
 
-from saip_mm.checkpoints.checkpoint import write_checkpoint
+from saip_mm.checkpoints.files import write_checkpoint
 from saip_mm.models import SAIPViT
 
 

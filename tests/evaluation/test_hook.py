@@ -7,7 +7,7 @@ import pytest
 import torch
 from launch import TINY, call
 
-from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import ProbeHook
 from saip_mm.evaluation import hook as hook_module
 

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, MODELS
 from plain_training import Recipe, start, train_step
 
-from saip_mm.checkpoints.convert import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, rename
+from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, rename
 
 CASE = Path(__file__).parents[1] / 'cases/case_a.json'
 PLAIN = SimpleNamespace(heads=3, decoder_heads=4, middle=2, mask_ratio=0.75)

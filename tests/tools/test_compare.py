@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from launch import ROOT, TINY, call, environment
 
-from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import running
 from saip_mm.evaluation.table import markdown
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from launch import TINY, call, run
 
-from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.training.guards import CollapseWatch
 
 KEPT = [

@@ -12,7 +12,7 @@ from mmengine.runner import save_checkpoint
 from short_runs import copy_state, same, started, wait_for
 from written_formats import write
 
-from saip_mm.checkpoints.checkpoint_file import read_checkpoint, saved_checkpoints
+from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
 from saip_mm.training import SafeCheckpointHook
 from saip_mm.training.saving import INTERRUPTED, STOP_SIGNALS
 

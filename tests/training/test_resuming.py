@@ -12,7 +12,7 @@ import torch
 from launch import ROOT, TINY, call, environment
 from short_runs import KEPT, assert_same_end, copy_state, train
 
-from saip_mm.checkpoints.checkpoint_file import saved_checkpoints
+from saip_mm.checkpoints.files import saved_checkpoints
 from saip_mm.training.resuming import (
     check_checkpoint,
     choose_checkpoint,

@@ -10,7 +10,7 @@ import pytest
 from launch import ROOT, TINY, environment
 from short_runs import KEPT, assert_same_end, copy_state, started, train, wait_for
 
-from saip_mm.checkpoints.checkpoint_file import read_checkpoint, saved_checkpoints
+from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
 from saip_mm.training.resuming import newest_valid
 from saip_mm.training.saving import INTERRUPTED, STOP_SIGNALS
 

@@ -11,7 +11,7 @@ import torch
 from launch import ROOT, TINY, environment, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saip_mm.checkpoints.checkpoint import read_checkpoint
+from saip_mm.checkpoints.files import read_checkpoint
 
 EVERY_STEP = ('minutes=1e-9', 'max_keep_ckpts=9')
 FLOAT64 = TINY.with_name('tiny_float64.py')

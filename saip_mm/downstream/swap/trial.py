@@ -16,7 +16,8 @@ from mmengine.registry import MODELS
 from torch import distributed as dist
 from torch import nn
 
-from ...checkpoints.checkpoint import LoadReport, load_pretrained
+from ...checkpoints.loading import load_pretrained
+from ...models.weights import LoadReport
 from ..pyramid import ViTPyramid
 from .inputs import NoInputs, random_batch, trial_sizes
 from .stock import Stock, parts_of, without_weights

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from mmpretrain.models.backbones import VisionTransformer
 
-from ...checkpoints.backbone import PREFIXES, architecture_of, choose_backbone, colours
-from ...checkpoints.checkpoint import fit_backbone, read_checkpoint, resolve_checkpoint
-from ...checkpoints.convert import state_dict_of
+from ...checkpoints.backbone import read_backbone
 
 
 @dataclass(frozen=True)
@@ -41,24 +39,17 @@ def read_weights(checkpoint: str) -> Weights:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it cannot be read safely, or holds no ViT with a patch grid.
     """
-    path = resolve_checkpoint(checkpoint)
-    content = read_checkpoint(path)
-    try:
-        backbone, role = choose_backbone(content)
-        normalization = colours(content, backbone)
-        backbone, _ = fit_backbone(backbone)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
-    arch = architecture_of(backbone)
+    backbone = read_backbone(checkpoint)
+    arch = backbone.arch
     zoo = VisionTransformer.arch_zoo
     names = [name for name in ('deit-tiny', *zoo) if arch.items() == zoo[name].items()]
-    training = any(n.startswith(PREFIXES['teacher']) for n in state_dict_of(content))
     return Weights(
         checkpoint=str(checkpoint),
-        prefix=PREFIXES[role] if training else '',
+        prefix=backbone.prefix,
         arch=names[0] if names else arch,
         channels=arch['embed_dims'],
         num_layers=arch['num_layers'],
         patch_size=backbone.patch_size,
-        **normalization,
+        mean=backbone.mean,
+        std=backbone.std,
     )

@@ -4,17 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmpretrain.models.backbones import VisionTransformer
 from torch import nn
 
 from saip_mm.checkpoints.backbone import with_metadata
-from saip_mm.checkpoints.checkpoint import (
-    load_pretrained,
-    load_weights,
-    read_checkpoint,
-    resize_positions,
-    write_checkpoint,
-)
+from saip_mm.checkpoints.files import read_checkpoint, write_checkpoint
+from saip_mm.checkpoints.loading import load_pretrained, load_weights
 from saip_mm.models import SAIPViT
 
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
@@ -55,17 +49,22 @@ def test_unusual_tensors_are_refused(tmp_path, unusual):
 
 @pytest.mark.parametrize('target', [(9, 5), (3, 7), (8, 16), (16, 8)])
 def test_positions_are_resized_like_opencv_does(target):
-    grid = np.random.default_rng(0).standard_normal((16, 8, 3)).astype(np.float32)
-    pos_embed = torch.from_numpy(np.concatenate([np.ones((1, 3)), grid.reshape(-1, 3)]))
-    resized = resize_positions(pos_embed[None].float(), (16, 8), target)
+    source = vit((256, 128))
+    torch.nn.init.normal_(source.pos_embed)
+    resized = vit(tuple(16 * side for side in target))
+    resized.load_state_dict(source.state_dict())
+    grid = source.pos_embed[0, 1:].detach().unflatten(0, (16, 8)).numpy()
     expected = cv2.resize(grid, target[::-1], interpolation=cv2.INTER_CUBIC)
-    assert (resized[0, 0] == 1).all()
-    np.testing.assert_allclose(resized[0, 1:], expected.reshape(-1, 3), atol=1e-5)
+    assert torch.equal(resized.pos_embed[0, 0], source.pos_embed[0, 0])
+    found = resized.pos_embed[0, 1:].detach().unflatten(0, target)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_positions_need_their_own_grid():
-    with pytest.raises(ValueError, match='1×129×3 is not .* patch grid of 14×14'):
-        resize_positions(torch.zeros(1, 129, 3), (14, 14), (16, 8))
+    weights = vit((256, 128)).state_dict()
+    weights._metadata['']['grid'] = (14, 14)
+    with pytest.raises(ValueError, match='1×129×32 is not .* patch grid of 14×14'):
+        vit().load_state_dict(weights)
 
 
 def test_report_counts_and_names():
@@ -119,16 +118,13 @@ def test_backbone_from_init_cfg(tmp_path, suffix):
         vit(init_cfg=init_cfg)
 
 
-@pytest.mark.parametrize('make', [vit, lambda size: VisionTransformer(ARCH, size)])
-def test_transposed_grid_is_resized(tmp_path, make):
+def test_transposed_grid_is_resized(tmp_path):
     source = vit(img_size=(64, 32))
     path = backbone_file(tmp_path / 'a.pth', source)
-    target = make((32, 64))
+    target = vit((32, 64))
     report = load_pretrained(target, path)
     assert report.resized == [('pos_embed', (4, 2), (2, 4))]
     assert 'resized: pos_embed from 4×2 to 2×4' in str(report)
-    expected = resize_positions(source.pos_embed, (4, 2), (2, 4))
-    assert torch.equal(target.pos_embed, expected)
     assert not torch.equal(target.pos_embed, source.pos_embed)
 
 

@@ -17,12 +17,12 @@ from mmengine.runner import Runner
 from safetensors.torch import save_file
 from torch import nn
 
-from saip_mm.checkpoints.checkpoint import load_pretrained
-from saip_mm.checkpoints.checkpoint_file import (
+from saip_mm.checkpoints.files import (
     read_checkpoint,
     resolve_checkpoint,
     write_checkpoint,
 )
+from saip_mm.checkpoints.loading import load_pretrained
 
 
 class Trap:

@@ -1,0 +1,107 @@
+"""Loading weights into modules, with a report of what matched."""
+
+import os
+from collections.abc import Mapping
+
+from mmengine.logging import print_log
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import Tensor, nn
+
+from ..models import SAIPViT
+from ..models.weights import Grid, LoadReport, by, compare_weights
+from .backbone import find_backbone, with_metadata
+from .files import read_checkpoint, resolve_checkpoint
+
+
+def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
+    """Load a state dict into a module and report how it fitted.
+
+    Positions of each SAIPViT in ``module`` are resized from the patch grid that the
+    state dict's metadata names. On an error ``module`` stays as it was.
+
+    Raises:
+        ValueError: If :func:`~saip_mm.models.weights.compare_weights` rejects the
+            weights, the number of attention heads differs, or a patch grid is unknown.
+    """
+    report = compare_weights(module, state_dict)
+    metadata = getattr(state_dict, '_metadata', {})
+    for prefix, vit in module.named_modules():
+        name = f'{prefix}.pos_embed'.lstrip('.')
+        if isinstance(vit, SAIPViT) and name in state_dict:
+            known = metadata.get(prefix, {})
+            source = vit.grid_of(state_dict[name], known, name)
+            if source != tuple(vit.patch_resolution):
+                report.resized.append((name, source, tuple(vit.patch_resolution)))
+    module.load_state_dict(state_dict, strict=False)
+    return report
+
+
+@WEIGHT_INITIALIZERS.register_module('PretrainedBackbone')
+class PretrainedBackboneInit:
+    """What ``init_cfg=dict(type='Pretrained', …)`` of a SAIPViT does.
+
+    Arguments are those of :func:`load_pretrained`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike,
+        prefix: str = '',
+        source_grid: Grid | None = None,
+    ) -> None:
+        self.arguments = checkpoint, prefix, source_grid
+
+    def __call__(self, module: nn.Module) -> None:
+        load_pretrained(module, *self.arguments)
+
+
+def load_pretrained(
+    module: nn.Module,
+    checkpoint: str | os.PathLike,
+    prefix: str = '',
+    source_grid: Grid | None = None,
+) -> LoadReport:
+    """Load a backbone from a file and log what matched.
+
+    Args:
+        module: A SAIPViT.
+        checkpoint: A ``.pth`` or ``.safetensors`` file, with our names or timm's, or a
+            work directory, which means its latest checkpoint.
+        prefix: Where the backbone is in the file; see
+            :func:`~saip_mm.checkpoints.backbone.find_backbone`.
+        source_grid: (h, w) patch grid of the file's positions, if it does not say.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read safely, or does not fit ``module``.
+    """
+    try:
+        path = resolve_checkpoint(checkpoint)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}. It is named by the backbone's init_cfg: create it with "
+            'tools/export_backbone.py or tools/convert_checkpoint.py, or set '
+            'init_cfg=None to start from scratch'
+        ) from None
+    content = read_checkpoint(path)
+    try:
+        backbone = find_backbone(content, prefix)
+        grid = backbone.grid or source_grid
+        if source_grid is not None and tuple(source_grid) != grid:
+            raise ValueError(
+                f'was trained on a patch grid of {by(grid)} (h×w), as it says itself, '
+                f'not on source_grid={tuple(source_grid)}'
+            )
+        if grid is None and 'pos_embed' in backbone.tensors:
+            raise ValueError(
+                'does not say on which patch grid pos_embed, of shape '
+                f'{by(backbone.tensors["pos_embed"].shape)}, was trained: give '
+                'source_grid=(h, w), or pass it through tools/convert_checkpoint.py '
+                'with --grid'
+            )
+        state_dict = with_metadata(backbone.tensors, '', grid, backbone.num_heads)
+        report = load_weights(module, state_dict)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    print_log(f'{path}: {report}', logger='current')
+    return report

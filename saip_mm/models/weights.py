@@ -1,0 +1,151 @@
+"""Do weights make a model the function that they were trained as?"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mmpretrain.models.backbones import VisionTransformer
+from torch import Tensor, nn
+
+Grid = tuple[int, int]
+
+# Tensors that features do not depend on: classifiers, decoders, heads and averages of
+# other trainings, SAIP's norm of middle tokens, and whole objectives that a model of
+# SAIP may be built without. `ln1` is for models that are built with final_norm=False.
+HARMLESS = re.compile(
+    r'(head\w*|fc|pre_logits|attn_pool|projector|predictor|ln1|(middle|inter)_norm|'
+    r'matching|reconstruction|search|teacher\.projector|data_preprocessor)\.'
+    r'|decoder_|ema_|(mask_token|masked_embed)$'
+)
+# New in the module: normalization comes from its config, `ln2` norms what a pooled
+# readout trains.
+_MAY_BE_MISSING = re.compile(r'data_preprocessor\.|ln2\.')
+# What makes another function of a ViT, by the names of its tensors.
+_OTHER_FUNCTIONS = (
+    ('LayerScale', r'\b(ls[12]?|gamma_?[12])\b|\.layer_scale'),
+    ('register tokens', r'^(reg_token|register_tokens?|storage_tokens)$'),
+    ('normalized queries and keys', r'\.[qk]_norm\.'),
+    ('a norm before the first block', r'^(norm_pre|pre_norm|ln_pre)\.'),
+    ('pooling before the final norm', r'^(fc_norm|ln2)\.'),
+    ('a distillation token', r'^dist_token$'),
+    ('gated linear units', r'\.(w12|w3|fc1_[gx])\.'),
+    ('relative positions', r'rel(ative)?_pos|\brope\b'),
+)
+
+
+@dataclass
+class LoadReport:
+    """How a state dict fits a module; tensors by name.
+
+    Attributes:
+        left_out: Tensors that the module does not need.
+        unexpected: Tensors without which this is another function.
+        resized: (name, source grid, target grid) of resized positions.
+        mismatched: (name, shape in the file, shape in the module).
+    """
+
+    matched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    resized: list[tuple[str, Grid, Grid]] = field(default_factory=list)
+    mismatched: list[tuple[str, tuple, tuple]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        total = len(self.matched) + len(self.missing) + len(self.mismatched)
+        parts = [f'{len(self.matched)} of {total} tensors matched']
+        resized = [
+            f'{name} from {by(source)} to {by(target)}'
+            for name, source, target in self.resized
+        ]
+        mismatched = [
+            f'{name} is {by(source)}, the model needs {by(target)}'
+            for name, source, target in self.mismatched
+        ]
+        for word, names in (
+            ('missing', self.missing),
+            ('unexpected', self.unexpected),
+            ('left out', self.left_out),
+            ('resized', resized),
+            ('of another shape', mismatched),
+        ):
+            if names:
+                parts.append(f'{len(names)} {word}: {_some(names)}')
+        return '; '.join(parts)
+
+
+def by(sizes: Iterable[int]) -> str:
+    """Sizes such as ``16×8``."""
+    return '×'.join(map(str, sizes)) or 'a single number'
+
+
+def _some(names: list[str], limit: int = 6) -> str:
+    more = f' and {len(names) - limit} more' if len(names) > limit else ''
+    return ', '.join(names[:limit]) + more
+
+
+def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
+    """Judge whether weights make ``module`` the function that they were trained as.
+
+    Tensors that are left over are rejected unless they are known to be harmless. ViTs
+    may differ in their number of positions, which can be resized.
+
+    Raises:
+        ValueError: If a tensor is missing, left over, of another shape or not finite.
+    """
+    wanted = module.state_dict()
+    report = LoadReport()
+    positions = {
+        f'{prefix}.pos_embed'.lstrip('.')
+        for prefix, vit in module.named_modules()
+        if isinstance(vit, VisionTransformer)
+    }
+    for name, target in wanted.items():
+        if name not in weights:
+            report.missing.append(name)
+            continue
+        shapes = tuple(weights[name].shape), tuple(target.shape)
+        resizable = name in positions and shapes[0][::2] == shapes[1][::2]
+        if shapes[0] != shapes[1] and not resizable:
+            report.mismatched.append((name, *shapes))
+        else:
+            report.matched.append(name)
+    for name in weights:
+        if name not in wanted:
+            harmless = HARMLESS.match(name)
+            (report.left_out if harmless else report.unexpected).append(name)
+    kind = type(module).__name__
+    if not report.matched:
+        raise ValueError(f'nothing in it fits {kind}: {report}')
+    missing = [name for name in report.missing if not _MAY_BE_MISSING.match(name)]
+    if missing or report.unexpected or report.mismatched:
+        others = other_functions(report.unexpected)
+        raise ValueError(
+            f'does not fit this {kind}'
+            + (f', because it has {others}' if others else '')
+            + f': {report}'
+        )
+    check_finite({name: weights[name] for name in report.matched})
+    return report
+
+
+def other_functions(names: Iterable[str]) -> str:
+    """What the names of a ViT's tensors show that SAIPViT does not compute."""
+    names = list(names)
+    found = []
+    for what, pattern in _OTHER_FUNCTIONS:
+        named = [name for name in names if re.search(pattern, name)]
+        more = f' and {len(named) - 1} more' if len(named) > 1 else ''
+        found += [f'{what} ({named[0]}{more})'] if named else []
+    return ', '.join(found)
+
+
+def check_finite(weights: Mapping[str, Tensor]) -> None:
+    """Reject weights that are not finite.
+
+    Raises:
+        ValueError: If there are any; the tensors are named.
+    """
+    broken = [n for n, tensor in weights.items() if not tensor.float().isfinite().all()]
+    if broken:
+        raise ValueError(f'holds NaN or infinity in {_some(broken)}')
