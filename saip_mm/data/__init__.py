@@ -1,7 +1,7 @@
-from ..drawn import SyntheticPeople, SyntheticScenes
 from .apply_views import ApplyViews
 from .concat import ConcatPeople
 from .draw_views import DrawViews
+from .drawn import SyntheticPeople, SyntheticScenes
 from .people import PeopleDataset
 from .person_images import PersonImages
 from .sampler import StatelessSampler

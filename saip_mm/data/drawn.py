@@ -6,8 +6,14 @@ from functools import cache
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from ..drawn.labels import LabelledImage
-from ..drawn.scene import camera_of, draw_person, draw_scene, label_person, label_scene
+from ..drawn import (
+    LabelledImage,
+    camera_of,
+    draw_person,
+    draw_scene,
+    label_person,
+    label_scene,
+)
 from .people import PeopleDataset
 
 

@@ -1,8 +1,7 @@
 """People drawn from a seed."""
 
-from ..data.drawn import SyntheticPeople, SyntheticScenes
 from .labels import KEYPOINTS, PARTS, LabelledImage, Person
-from .scene import draw_person, draw_scene, label_person, label_scene
+from .scene import camera_of, draw_person, draw_scene, label_person, label_scene
 from .wardrobe import ATTRIBUTES
 
 __all__ = [
@@ -11,8 +10,7 @@ __all__ = [
     'PARTS',
     'LabelledImage',
     'Person',
-    'SyntheticPeople',
-    'SyntheticScenes',
+    'camera_of',
     'draw_person',
     'draw_scene',
     'label_person',

@@ -9,9 +9,9 @@ from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
+from ..data import SyntheticPeople
 from ..data.views import Size
 from ..downstream.retrieval import LabeledFeatures, evaluate_retrieval, report_left_out
-from ..drawn import SyntheticPeople
 from .features import Embedded, embed
 from .objectives import probe_objectives
 from .readout import attribute_accuracy, keypoint_pck, part_iou

@@ -8,12 +8,8 @@ import pytest
 import torch
 from mmpretrain.registry import DATASETS
 
-from saip_mm.drawn import (
-    SyntheticPeople,
-    SyntheticScenes,
-    draw_person,
-    draw_scene,
-)
+from saip_mm.data import SyntheticPeople, SyntheticScenes
+from saip_mm.drawn import draw_person, draw_scene
 from saip_mm.drawn.body import draw_body, draw_pose, skeleton, turned
 from saip_mm.drawn.tubes import Patch, make_tube
 

@@ -4,12 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from saip_mm.data import SyntheticPeople, SyntheticScenes
 from saip_mm.drawn import (
     ATTRIBUTES,
     KEYPOINTS,
     PARTS,
-    SyntheticPeople,
-    SyntheticScenes,
     draw_person,
     draw_scene,
     label_person,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from saip_mm.data import SyntheticPeople
 from saip_mm.downstream.retrieval import LabeledFeatures, evaluate_retrieval
-from saip_mm.drawn import SyntheticPeople
 from saip_mm.evaluation.features import BASELINES, BaselineFeatures, embed
 
 
