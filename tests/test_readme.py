@@ -52,7 +52,6 @@ OPTIONS = [
     'train_dataloader.num_workers=0',
     'train_cfg.max_epochs=1',
     'optim_wrapper.type=OptimWrapper',
-    'default_hooks.probe.interval=0',
 ]
 
 

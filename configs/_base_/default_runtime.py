@@ -1,4 +1,4 @@
-"""Logging, probes, checkpoints and processes."""
+"""Logging, checkpoints and processes."""
 
 default_hooks = dict(
     # The momenta, and the model's center_momentum, are for a global batch of 2048, and
@@ -13,9 +13,6 @@ default_hooks = dict(
     checkpoint=dict(
         type='SafeCheckpointHook', interval=1, minutes=30, max_keep_ckpts=3
     ),
-    # What the teacher's features are good for, on drawn people that it never sees.
-    # Without probes: default_hooks.probe.interval=0
-    probe=dict(type='ProbeHook', interval=10),
 )
 visualizer = dict(
     type='SafeVisualizer',

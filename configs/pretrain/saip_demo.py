@@ -82,7 +82,8 @@ optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=3.2e-3))
 default_hooks = dict(
     saip=dict(momentum=0.99, base_batch_size=32, max_start_share=0.001),
     logger=dict(interval=10),
-    probe=dict(interval=2),
+    # The teacher's features on drawn people that it never sees.
+    probe=dict(type='ProbeHook', interval=2),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),

@@ -19,4 +19,4 @@ train_dataloader = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=8e-3))
 train_cfg = dict(max_epochs=1)
-default_hooks = dict(logger=dict(interval=1), probe=dict(interval=0))
+default_hooks = dict(logger=dict(interval=1))

@@ -59,5 +59,4 @@ train_cfg = dict(max_epochs=2)
 default_hooks = dict(
     saip=dict(base_batch_size=None),
     logger=dict(interval=1),
-    probe=dict(interval=0),
 )

@@ -27,7 +27,7 @@ NAMES = {
 PROBED = f"""
 _base_ = {str(TINY)!r}
 sizes = dict(identities=6, images=8, train_identities=8, train_images=2, views=4)
-default_hooks = dict(probe=dict(interval=1, sizes=sizes))
+default_hooks = dict(probe=dict(type='ProbeHook', interval=1, sizes=sizes))
 """
 
 
