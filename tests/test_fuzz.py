@@ -28,7 +28,7 @@ from saip_mm.data.checks.coco import (
     check_detections,
 )
 from saip_mm.data.checks.crowdhuman import read_crowdhuman, useless_boxes
-from saip_mm.data.checks.fields import parse_json, read_text_for_library
+from saip_mm.data.coco import parse_json, read_plain_text
 from saip_mm.data.images import ImageError
 from saip_mm.data.packing import pack_shards
 from saip_mm.data.person_boxes import read_person_boxes, read_person_keypoints
@@ -170,7 +170,7 @@ def test_annotations(folder, content):
 
 
 def read_as_json(path) -> object:
-    return parse_json(read_text_for_library(path), path)
+    return parse_json(read_plain_text(path), path)
 
 
 DETECTIONS = [

@@ -26,14 +26,13 @@ import torch
 from PIL import Image
 from rich.progress import track
 
-from saip_mm.data.images import ImageError, find_images
+from saip_mm.data.folders import find_images, find_missing, path_of
+from saip_mm.data.images import ImageError
 from saip_mm.data.person_boxes import (
     Box,
     PersonBox,
     crop_person,
-    find_missing,
     large_enough,
-    photograph_path,
     read_person_boxes,
     read_photograph,
 )
@@ -90,7 +89,7 @@ def people_by_photograph(ann_file: str, img_dir: str) -> dict[str, list[PersonBo
     """People by the path of their photograph below the folder."""
     people = {}
     for person in read_person_boxes(ann_file):
-        name = name_below(photograph_path(img_dir, person.img_path), img_dir)
+        name = name_below(path_of(img_dir, person.img_path), img_dir)
         if name is None:
             raise ValueError(
                 f'{ann_file}: {person.img_path} is not below {img_dir}; give the '
@@ -215,7 +214,7 @@ def crop_all(
             continue
         try:
             image = read_photograph(
-                photograph_path(args.img_dir, people[0].img_path if people else name),
+                path_of(args.img_dir, people[0].img_path if people else name),
                 people[0].size if people else None,
             )
         except ImageError as error:

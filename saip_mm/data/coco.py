@@ -1,11 +1,10 @@
-"""Records of COCO-style annotation files; what is wrong with one is said of it.
-
-``where`` names file and record in messages: see :func:`name_record`.
-"""
+"""Records of annotation files: what they should hold, and what messages call them."""
 
 import json
-import math
 import os
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..files import read_text
@@ -13,76 +12,169 @@ from ..files import read_text
 Box = tuple[float, float, float, float]
 
 
-def read_coco(path: str) -> dict:
-    """Read a COCO-style annotation file.
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e15  # not NaN either
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(map(_is_number, values))
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | float | str)
+
+
+def _is_side(value: object) -> bool:
+    return _is_number(value) and value > 0 and float(value).is_integer()
+
+
+def _is_file_name(value: object) -> bool:
+    try:
+        return (
+            isinstance(value, str) and bool(value) and b'\0' not in os.fsencode(value)
+        )
+    except UnicodeEncodeError:
+        return False
+
+
+ID = (_is_id, 'a number or a text')
+SIDE = (_is_side, 'a whole number of pixels')
+NUMBER = (_is_number, 'a finite number')
+TEXT = (lambda value: isinstance(value, str), 'a text')
+ANYTHING = (lambda value: True, 'as in COCO')
+KEYPOINTS = (
+    _are_numbers,
+    'a list of finite numbers: x, y, visibility of each keypoint',
+)
+BOX = (
+    lambda value: _are_numbers(value) and len(value) == 4,
+    'four finite numbers: x, y, width, height',
+)
+FIELDS: dict[str, tuple[Callable[[object], bool], str]] = dict(
+    id=ID,
+    image_id=ID,
+    category_id=ID,
+    name=TEXT,
+    bbox=BOX,
+    area=NUMBER,
+    score=NUMBER,
+    iscrowd=(lambda value: value in (0, 1, None), '0 or 1, without quotes'),
+    num_keypoints=ANYTHING,
+    segmentation=ANYTHING,
+    keypoints=KEYPOINTS,
+    foot_kpts=KEYPOINTS,
+    face_kpts=KEYPOINTS,
+    lefthand_kpts=KEYPOINTS,
+    righthand_kpts=KEYPOINTS,
+    file_name=(_is_file_name, 'the name of a file'),
+    height=SIDE,
+    width=SIDE,
+    # CrowdHuman's.
+    ID=TEXT,
+    gtboxes=(lambda value: isinstance(value, list), 'a list of boxes'),
+    tag=TEXT,
+    fbox=BOX,
+    hbox=BOX,
+    vbox=BOX,
+    extra=(lambda value: isinstance(value, dict), 'an object'),
+    ignore=(lambda value: value in (0, 1), '0 or 1, without quotes'),
+)
+
+
+def check_record(where: str, record: dict, needed: str, read: str, reader: str) -> None:
+    """Raise ValueError unless the fields of a record hold what they should.
+
+    Args:
+        where: What a message calls the record.
+        record: Of annotations.
+        needed: Keys of ``FIELDS`` that have to be there.
+        read: Keys of ``FIELDS`` that may be there.
+        reader: What a message says needs them.
+    """
+    for key in (*needed.split(), *read.split()):
+        holds, should = FIELDS[key]
+        if key not in record:
+            if key in needed.split():
+                raise ValueError(
+                    f'{where} has no "{key}", which {reader} needs; add it ({should}), '
+                    'or remove the record'
+                )
+        elif not holds(record[key]):
+            raise ValueError(
+                f'{where}: "{key}" is {_show(record[key])}, and should be {should}; '
+                'correct it, or remove the record'
+            )
+
+
+def read_plain_text(path: Path) -> str:
+    """Read a file that a library is going to read as UTF-8.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no JSON object.
+        OSError: If it cannot be read.
+        ValueError: If it is no UTF-8, or has a byte-order mark.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: there is no such annotation file')
-    text = read_text(path)
+    with open(path, 'rb') as file:
+        if file.read(3).startswith((BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise ValueError(
+                f'{path}: begins with a byte-order mark, with which the library that '
+                'reads it fails; save it as UTF-8 without one'
+            )
+    return read_text(path)
+
+
+def parse_json(text: str, where: object) -> object:
+    """Raises ValueError, naming the file or line, if it is not JSON."""
     try:
-        content = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f'{path}: not a JSON file ({error}); export the annotations again'
-        ) from error
+        raise ValueError(f'{where}: not JSON ({error}); get the file again') from error
+
+
+def records(path: object, content: Any, key: str) -> Iterator[tuple[str, dict]]:
+    """Records of a file's list ``key``, each with what messages call it.
+
+    Args:
+        path: The file.
+        content: What is in it.
+        key: ``'images'``, ``'annotations'`` or ``'categories'``.
+
+    Raises:
+        ValueError: If there are none, as in COCO.
+    """
     if not isinstance(content, dict):
         raise ValueError(
             f'{path}: holds a {type(content).__name__}, not COCO-style annotations '
-            'with "images" and "annotations" (a list may be detections only)'
+            'with "images" and "annotations"; a list may be detections only'
         )
-    return content
+    found = content.get(key, [])
+    if not isinstance(found, list):
+        raise ValueError(f'{path}: "{key}" should be a list; it is {_show(found)}')
+    for position, record in enumerate(found):
+        name = f'{key}[{position}]'
+        if not isinstance(record, dict):
+            raise ValueError(
+                f'{path}: {name} should be an object; it is {_show(record)}'
+            )
+        if _is_id(record.get('id')):
+            name = f'{key.removesuffix("s")} {record["id"]!r}'
+        yield f'{path}: {name}', record
 
 
-def get_records(content: dict, key: str, ann_file: str) -> list[dict]:
-    """The list of records that a file has under a key."""
-    records = content.get(key)
-    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-        raise ValueError(
-            f'{ann_file}: should have a list of objects "{key}", as COCO annotations; '
-            f'it has the keys {", ".join(content) or "none"}'
-        )
-    return records
-
-
-def name_record(ann_file: str, kind: str, record: dict) -> str:
-    """What messages call a record: by its id, or else by its beginning."""
-    return f'{ann_file}: {kind} {_show(record.get("id", record))}'
-
-
-def get_field(record: dict, key: str, kind: type | tuple, where: str) -> Any:
-    """A value of a record.
+def by_id(
+    path: object, content: Any, key: str, needed: str, reader: str
+) -> dict[str, tuple[str, dict]]:
+    """As :func:`records`, checked by :func:`check_record`, by the texts of their ids.
 
     Raises:
-        ValueError: If it is missing or of another type.
+        ValueError: If a record is not as it should be, or an id is there twice.
     """
-    if not isinstance(record.get(key), kind):
-        found = _show(record[key]) if key in record else 'missing'
-        raise ValueError(f'{where}: "{key}" is {found}; correct or remove the record')
-    return record[key]
-
-
-def get_file_name(image: dict, where: str) -> str:
-    """The path of an image, as it is in its record."""
-    name = get_field(image, 'file_name', str, where)
-    try:
-        encoded = os.fsencode(name)
-    except UnicodeEncodeError:
-        encoded = b''
-    if not encoded or b'\0' in encoded:
-        raise ValueError(
-            f'{where}: "file_name" is {_show(name)}, which no file can be called; '
-            'correct or remove the record'
-        )
-    return name
-
-
-def get_id(record: dict, key: str, where: str) -> str:
-    """An id as text: ``1``, ``1.0`` and ``"1"`` are the same one."""
-    return id_text(get_field(record, key, (int, float, str), where))
+    found = {}
+    for where, record in records(path, content, key):
+        check_record(where, record, needed, '', reader)
+        if (text := id_text(record['id'])) in found:
+            raise ValueError(f'{where} is there twice; give each an id of its own')
+        found[text] = (where, record)
+    return found
 
 
 def id_text(value: int | float | str) -> str:
@@ -91,48 +183,7 @@ def id_text(value: int | float | str) -> str:
     return str(int(value) if is_whole else value)
 
 
-def is_crowd(annotation: dict, where: str) -> bool:
-    """Whether an annotation is of a crowd; ``"iscrowd": "0"`` says that it is not."""
-    value = annotation.get('iscrowd') or 0
-    if value in ('0', '1'):
-        value = int(value)
-    if not isinstance(value, int | float):
-        raise ValueError(
-            f'{where}: "iscrowd" is {_show(value)}, and should be 0 or 1; correct it'
-        )
-    return bool(value)
-
-
-def get_size(image: dict, where: str) -> tuple[int, int] | None:
-    """``(h, w)`` of an image; None if its record does not say it."""
-    if not (image.get('height') and image.get('width')):
-        return None
-    size = [get_field(image, key, (int, float), where) for key in ('height', 'width')]
-    if not all(value > 0 and float(value).is_integer() for value in size):
-        raise ValueError(
-            f'{where}: is {size[0]}x{size[1]} (height x width), which should be whole '
-            'numbers of pixels; correct them'
-        )
-    return int(size[0]), int(size[1])
-
-
-def get_box(annotation: dict, where: str) -> Box:
-    """The box of an annotation, ``(x, y, w, h)`` in pixels."""
-    box = get_field(annotation, 'bbox', list, where)
-    if (
-        len(box) != 4
-        or not all(isinstance(v, int | float) and math.isfinite(v) for v in box)
-        or min(box[2:]) < 0
-    ):
-        raise ValueError(
-            f'{where}: "bbox" should be [x, y, width, height], four finite numbers of '
-            f'which the last two are not negative; it is {_show(box)}; correct or '
-            'remove it'
-        )
-    return tuple(box)
-
-
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     """A value, with quotes around text, so that 1 and '1' look different."""
     text = 'null' if value is None else repr(value)
     return text if len(text) <= 100 else f'{text[:100]} …'

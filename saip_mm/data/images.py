@@ -2,26 +2,16 @@
 
 import errno
 import io
-import logging
 import os
-from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
-from mmengine.logging import print_log
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .metadata import drop_metadata, exif_orientation, has_metadata
 
-# Kinds of file that Pillow knows and nobody takes photographs in: documents, which
-# other programs would have to draw; kinds that it cannot decode; icons and textures.
-NO_PHOTOGRAPHS = {
-    *('EPS', 'PDF', 'WMF', 'BUFR', 'FITS', 'GRIB', 'HDF5', 'IPTC', 'MPEG', 'PALM'),
-    *('BLP', 'CUR', 'DDS', 'FLI', 'FTEX', 'GBR', 'ICNS', 'ICO', 'MSP', 'XBM', 'XPM'),
-}
-HEIF = {'.heic', '.heif', '.hif'}
 MAX_PIXELS = 50_000_000  # more would take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 
@@ -41,11 +31,7 @@ class ImageError(OSError):
 
 
 def refuse_outage(error: Exception, name: str | os.PathLike) -> None:
-    """Raise an error that is no fault of the image that was to be read.
-
-    Args:
-        error: What reading it raised.
-        name: What messages call the image.
+    """Raise an error that is no fault of the image ``name`` that was to be read.
 
     Raises:
         OSError: If the machine or its storage has failed.
@@ -53,8 +39,8 @@ def refuse_outage(error: Exception, name: str | os.PathLike) -> None:
     if isinstance(error, OSError) and error.errno in _OUTAGES:
         raise OSError(
             error.errno,
-            f'{os.strerror(error.errno)} (of this machine or its storage; when that is '
-            'mended, what was begun can go on)',
+            f'{os.strerror(error.errno)} (of this machine or its storage; rerun the '
+            'command when that is mended, to resume)',
             os.fspath(name),
         ) from error
 
@@ -84,7 +70,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             damaged, it is far too large, or its values have no defined range.
         OSError: If the machine or its storage has failed.
     """
-    return _decode(partial(open, path, 'rb'), path)
+    with _naming(path), open(path, 'rb') as file:
+        return _decode(file)
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
@@ -97,24 +84,22 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     Raises:
         ImageError: If it cannot be used.
     """
-    return _decode(partial(io.BytesIO, content), name)
+    with _naming(name):
+        return _decode(io.BytesIO(content))
 
 
 def encode_image(image: np.ndarray) -> bytes:
-    """A file of an image, without loss (PNG).
-
-    Args:
-        image: RGB, uint8 ``[H, W, 3]``.
-    """
+    """A file of an image, RGB uint8 ``[H, W, 3]``, without loss (PNG)."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, 'PNG')
     return file.getvalue()
 
 
-def _decode(open_file: Callable[[], BinaryIO], name: str | os.PathLike) -> np.ndarray:
+@contextmanager
+def _naming(name: str | os.PathLike) -> Iterator[None]:
+    """Turn errors of reading an image into those of :func:`read_image`."""
     try:
-        with open_file() as file:
-            return _decode_file(file)
+        yield
     except ImageError as error:
         raise ImageError(f'{name}: {error}') from None
     except FileNotFoundError as error:
@@ -136,7 +121,7 @@ def _decode(open_file: Callable[[], BinaryIO], name: str | os.PathLike) -> np.nd
         ) from error
 
 
-def _decode_file(file: BinaryIO) -> np.ndarray:
+def _decode(file: BinaryIO) -> np.ndarray:
     orientation = None
     if has_metadata(file.read(32)):
         file.seek(0)
@@ -144,7 +129,12 @@ def _decode_file(file: BinaryIO) -> np.ndarray:
         file = io.BytesIO(content)
     file.seek(0)
     with Image.open(file) as image:
-        _refuse_huge(image)
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(
+                f'{width}×{height} pixels are more than {MAX_PIXELS:,}; shrink the '
+                'image, or remove it'
+            )
         _forget_metadata(image)
         image.load()
         if orientation is None:  # of kinds whose metadata Pillow reads without harm
@@ -171,87 +161,6 @@ def _turn(image: np.ndarray, orientation: int | None) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     return np.ascontiguousarray(image)
-
-
-def image_extensions() -> set[str]:
-    """Extensions of photographs that Pillow can read, its plugins included.
-
-    HEIC belongs to them after ``pillow_heif.register_heif_opener()``, for example.
-    """
-    extensions = Image.registered_extensions().items()
-    readable = {*Image.OPEN, 'MPO'}  # what opens JPEG opens MPO
-    return {name for name, kind in extensions if kind in readable - NO_PHOTOGRAPHS}
-
-
-def find_images(folder: str) -> list[str]:
-    """List the images of a folder and all folders below, hidden ones left out.
-
-    Links are followed; a folder that is reached twice is listed once. Other files are
-    counted in the log.
-
-    Args:
-        folder: Folder to search for files with one of :func:`image_extensions`.
-
-    Returns:
-        Paths relative to the folder, in a fixed order.
-
-    Raises:
-        OSError: If the folder does not exist, holds no image, or cannot be listed.
-    """
-    if not os.path.isdir(folder):
-        raise NotADirectoryError(f'{folder}: there is no such folder of images')
-    extensions = image_extensions()
-    images, others, seen = [], Counter(), set()
-    for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
-        if (real := os.path.realpath(path)) in seen:
-            folders.clear()  # else a link to a folder above it would never end
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if name[0] != '.')
-        below = os.path.relpath(path, folder) + os.sep if path != folder else ''
-        for name in sorted(name for name in files if name[0] != '.'):
-            extension = os.path.splitext(name)[1].lower()
-            if extension in extensions:
-                images.append(below + name)
-            else:
-                others[extension] += 1
-    if not images:
-        raise FileNotFoundError(
-            f'{folder}: no images in it or in a folder below; looked for '
-            f'{" ".join(sorted(extensions))}, and found {_tell(others)}'
-        )
-    if others:
-        level = logging.WARNING if HEIF & others.keys() else logging.INFO
-        line = f'{folder}: {len(images)} images; left out {_tell(others)}'
-        # Names need not be UTF-8, which a log has to be.
-        line = line.encode(errors='backslashreplace').decode()
-        print_log(line, logger='current', level=level)
-    return images
-
-
-def _tell(others: Counter) -> str:
-    """How many files are no images, and how many of which extension."""
-    kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common(8)]
-    kinds += ['…'] if len(others) > 8 else []
-    hint = '; to read HEIC, Pillow needs pillow-heif' if HEIF & others.keys() else ''
-    listed = f' ({", ".join(kinds)}{hint})' if others else ''
-    return f'{others.total()} other files{listed}'
-
-
-def _refuse_huge(image: Image.Image) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f'{width}×{height} pixels are more than {MAX_PIXELS:,}; shrink the image, '
-            'or remove it'
-        )
-
-
-def _refuse(error: OSError) -> None:
-    raise PermissionError(
-        f'{error.filename}: cannot be listed ({error.strerror}); make the folder '
-        'readable, or take it away'
-    ) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

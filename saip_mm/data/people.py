@@ -13,18 +13,18 @@ from .quarantine import Quarantine
 
 
 class PeopleDataset(BaseDataset, ABC):
-    """Images of one person each, every one together with an image for its scene.
+    """Images of one person each, and of another image as its scene.
 
     A sample is a pure function of its key ``(seed, epoch, index)``: all its random
     choices come from one generator that starts from the key. It is therefore the same
     in any worker, on any number of processes and after a resume.
 
     An image that cannot be used is an error, unless ``quarantine`` is set: then another
-    one takes its place, and it is listed.
+    image replaces it, and it is listed.
 
-    Subclasses give :meth:`load_data_list` (a list of small dicts, which MMEngine
-    packs into one flat array that data loader workers share) and :meth:`load_image`.
-    ``load_data_list`` is called from this constructor, so set what it needs before.
+    Subclasses implement :meth:`load_data_list` (a list of small dicts, which MMEngine
+    packs into one flat array that data-loader workers share) and :meth:`load_image`.
+    The constructor calls ``load_data_list``, so set what it needs before.
 
     Args:
         pipeline: Transforms (configs or callables) for the dict of :meth:`__getitem__`.
@@ -67,11 +67,7 @@ class PeopleDataset(BaseDataset, ABC):
         """
 
     def load_file(self, data_info: dict) -> bytes:
-        """Content of an image file with what :meth:`load_image` gives for an entry.
-
-        Args:
-            data_info: The entry, with its index as ``sample_idx``.
-        """
+        """Content of an image file with what :meth:`load_image` gives for an entry."""
         return encode_image(self.load_image(data_info))
 
     def source(self, data_info: dict) -> str:
@@ -90,11 +86,7 @@ class PeopleDataset(BaseDataset, ABC):
         seed, epoch, index = key if isinstance(key, tuple) else (0, 0, key)
         if not 0 <= index < len(self):
             raise IndexError(f'index {index} of a data set of {len(self)} images')
-        return self.prepare_data((seed, epoch, index))
-
-    def prepare_data(self, key: tuple[int, int, int]) -> dict:
-        """Load a sample and run the pipeline."""
-        return self.sample(key[-1], key)
+        return self.sample(index, (seed, epoch, index))
 
     def sample(self, index: int, key: tuple[int, int, int]) -> dict:
         """What the pipeline makes of an image.
@@ -120,15 +112,7 @@ class PeopleDataset(BaseDataset, ABC):
         return [self]
 
     def load(self, index: int, key: tuple[int, int, int]) -> np.ndarray:
-        """Image of an entry, or of the one that stands in for it in a sample.
-
-        Args:
-            index: Of the entry.
-            key: Of the sample that it is for.
-
-        Returns:
-            RGB image, uint8 ``[H, W, 3]``.
-        """
+        """Image of an entry, or of the one that replaces it in the sample of a key."""
         if self.quarantine is None:
             return self.load_image(self.get_data_info(index))
         return self.quarantine.load(

@@ -6,23 +6,16 @@ its EXIF orientation was applied: as annotation tools show it and MMDetection re
 
 import math
 import os
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .coco import (
-    Box,
-    get_box,
-    get_file_name,
-    get_id,
-    get_records,
-    get_size,
-    is_crowd,
-    name_record,
-    read_coco,
-)
+from ..files import read_text
+from .coco import Box, by_id, check_record, id_text, parse_json, records
 from .images import ImageError, read_image
+
+OURS = 'saip_mm'  # reads the annotations
 
 
 class PersonBox(NamedTuple):
@@ -47,15 +40,15 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is malformed or holds nobody.
     """
-    return [person for person, _ in _people(ann_file)]
+    return [person for person, _, _ in _people(ann_file)]
 
 
 def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
-    """Read the people of a COCO-style annotation file who have labelled keypoints.
+    """Read the people of a COCO-style annotation file who have labeled keypoints.
 
     Args:
         ann_file: As for :func:`read_person_boxes`, with ``keypoints`` (a flat list of
-            x, y in pixels and v > 0 where labelled) in its annotations.
+            x, y in pixels and v > 0 where labeled) in its annotations.
 
     Returns:
         Boxes, and keypoints float32 [K, 3], as many of each person.
@@ -65,18 +58,15 @@ def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
         ValueError: If the file is malformed or has no keypoints.
     """
     people, numbers = [], set()
-    for person, annotation in _people(ann_file):
-        where = name_record(ann_file, 'annotation', annotation)
+    for person, where, annotation in _people(ann_file):
+        check_record(where, annotation, '', 'keypoints', OURS)
         flat = annotation.get('keypoints', [])
-        try:
-            keypoints = np.array(flat, np.float32).reshape(-1, 3)
-        except (TypeError, ValueError):
-            keypoints = np.full((1, 3), np.nan)
-        if not np.isfinite(keypoints).all():
+        if len(flat) % 3:
             raise ValueError(
-                f'{where}: "keypoints" should be a flat list of x, y, v for each, all '
-                'finite numbers; correct or remove it'
+                f'{where}: "keypoints" has {len(flat)} numbers, and should have three '
+                'of each: x, y, visibility; correct or remove it'
             )
+        keypoints = np.array(flat, np.float32).reshape(-1, 3)
         if (keypoints[:, 2] > 0).any():
             people.append((person, keypoints))
             numbers.add(len(keypoints))
@@ -89,55 +79,80 @@ def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
     return people
 
 
-def _people(ann_file: str) -> Iterator[tuple[PersonBox, dict]]:
-    """People of an annotation file, with the annotation of each."""
-    content = read_coco(ann_file)
-    images = {}
-    for image in get_records(content, 'images', ann_file):
-        where = name_record(ann_file, 'image', image)
-        image_id = get_id(image, 'id', where)
-        if image_id in images:
-            raise ValueError(f'{where} is there twice; give each its own id')
-        file_name = get_file_name(image, where)
-        images[image_id] = (file_name, get_size(image, where))
+def _people(ann_file: str) -> Iterator[tuple[PersonBox, str, dict]]:
+    """People of an annotation file, with name and record of the annotation of each."""
+    if not os.path.isfile(ann_file):
+        raise FileNotFoundError(f'{ann_file}: there is no such annotation file')
+    content: Any = parse_json(read_text(ann_file), ann_file)
+    images = {
+        key: (image['file_name'], _size(where, image))
+        for key, (where, image) in by_id(
+            ann_file, content, 'images', 'id file_name', OURS
+        ).items()
+    }
+    if 'annotations' not in content:
+        raise ValueError(
+            f'{ann_file}: has no "annotations", as COCO has them; it has the keys '
+            f'{", ".join(content) or "none"}'
+        )
     person_ids = _person_ids(content, ann_file)
-    annotations = get_records(content, 'annotations', ann_file)
     found = False
-    for annotation in annotations:
-        where = name_record(ann_file, 'annotation', annotation)
-        if is_crowd(annotation, where) or (
-            person_ids and get_id(annotation, 'category_id', where) not in person_ids
-        ):
+    for where, annotation in records(ann_file, content, 'annotations'):
+        if _is_crowd(where, annotation):
             continue
-        image_id = get_id(annotation, 'image_id', where)
+        if person_ids:
+            check_record(where, annotation, 'category_id', '', OURS)
+            if id_text(annotation['category_id']) not in person_ids:
+                continue
+        check_record(where, annotation, 'image_id bbox', '', OURS)
+        box, image_id = tuple(annotation['bbox']), id_text(annotation['image_id'])
+        if min(box[2:]) < 0:
+            raise ValueError(
+                f'{where}: "bbox" is {box}, with a negative side; correct it, or '
+                'remove the record'
+            )
         if image_id not in images:
             raise ValueError(
                 f'{where} is of image {image_id}, which "images" does not have; add '
                 'the image, or remove the annotation'
             )
-        file_name, size = images[image_id]
         found = True
-        yield PersonBox(file_name, get_box(annotation, where), size), annotation
+        file_name, size = images[image_id]
+        yield PersonBox(file_name, box, size), where, annotation
     if not found:
         raise ValueError(
-            f'{ann_file}: nobody in it; its {len(annotations)} annotations are of '
-            'other categories, or crowds'
+            f'{ann_file}: nobody in it; its {len(content["annotations"])} annotations '
+            'are of other categories, or crowds'
         )
 
 
-def _person_ids(content: dict, ann_file: str) -> set:
+def _is_crowd(where: str, annotation: dict) -> bool:
+    """Whether an annotation is of a crowd; ``"iscrowd": "0"`` says that it is not."""
+    value = annotation.get('iscrowd')
+    value = int(value) if value in ('0', '1') else value
+    check_record(where, dict(iscrowd=value), 'iscrowd', '', OURS)
+    return bool(value)
+
+
+def _size(where: str, image: dict) -> tuple[int, int] | None:
+    """``(h, w)`` of an image; None if its record does not say it."""
+    if not (image.get('height') and image.get('width')):
+        return None
+    check_record(where, image, 'height width', '', OURS)
+    return int(image['height']), int(image['width'])
+
+
+def _person_ids(content: dict, ann_file: str) -> set[str]:
     """Category ids that mean a person; empty where the file has no categories."""
     if not content.get('categories'):
         return set()
-    names = {}
-    for category in get_records(content, 'categories', ann_file):
-        where = f'{ann_file}: category {category.get("name")}'
-        names[get_id(category, 'id', where)] = category.get('name')
-    ids = {key for key, name in names.items() if str(name).lower() == 'person'}
+    categories = by_id(ann_file, content, 'categories', 'id', OURS)
+    names = {key: str(record.get('name')) for key, (_, record) in categories.items()}
+    ids = {key for key, name in names.items() if name.lower() == 'person'}
     if not ids:
         raise ValueError(
             f'{ann_file}: no category is named "person", only '
-            f'{", ".join(map(str, names.values()))}; rename the one of people'
+            f'{", ".join(names.values())}; rename the one of people'
         )
     return ids
 
@@ -200,31 +215,3 @@ def read_photograph(path: str, size: tuple[int, int] | None) -> np.ndarray:
             'EXIF orientation: turn the file itself and annotate it again'
         )
     return image
-
-
-def photograph_path(folder: str, img_path: str) -> str:
-    """Where a photograph is, whose path is absolute, below ``~`` or below a folder."""
-    return os.path.join(folder, os.path.expanduser(img_path))
-
-
-def find_missing(folder: str, paths: Iterable[str]) -> list[int]:
-    """Positions of the paths, relative to a folder, that do not exist.
-
-    Every folder is listed once, which is much faster than to ask for every file.
-    """
-    listed = {}
-    missing = []
-    for position, path in enumerate(paths):
-        below, _, name = path.rpartition('/')  # os.path.split is three times slower
-        if below not in listed:
-            listed[below] = _names(photograph_path(folder, below))
-        if name not in listed[below]:
-            missing.append(position)
-    return missing
-
-
-def _names(folder: str) -> set[str]:
-    try:
-        return set(os.listdir(folder))
-    except (OSError, ValueError):  # a ValueError for bytes that no name may have
-        return set()

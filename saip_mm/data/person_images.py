@@ -2,7 +2,6 @@
 
 import io
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +9,18 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ..files import read_text
-from .images import ImageError, find_images, read_image
+from .folders import find_images, path_of, require_files
+from .images import ImageError, read_image
 from .people import PeopleDataset
 from .person_boxes import (
     crop_person,
-    find_missing,
     large_enough,
-    photograph_path,
     read_person_boxes,
     read_photograph,
 )
 
 MIN_BOX, MIN_IMAGE = (64, 32), (16, 8)  # (h, w) in pixels
+REMEDY = 'correct the entries, data_root or data_prefix'
 
 
 @DATASETS.register_module()
@@ -102,19 +101,24 @@ class PersonImages(PeopleDataset):
             raise FileNotFoundError(f'{self.ann_file}: there is no such list of images')
         # File names need not be UTF-8: surrogateescape is what os.fsdecode does.
         text = read_text(self.ann_file, errors='surrogateescape')
-        lines = [line.strip() for line in io.StringIO(text, newline=None)]
-        numbers = [i for i, line in enumerate(lines) if line and line[0] != '#']
-        if not numbers:
+        lines = map(str.strip, io.StringIO(text, newline=None))
+        paths = {
+            number: line
+            for number, line in enumerate(lines, 1)
+            if line and line[0] != '#'
+        }
+        if not paths:
             raise ValueError(
                 f'{self.ann_file}: no images in the list; give one path per line'
             )
-        paths = [lines[i] for i in numbers]
-        self._refuse_missing(paths, lambda i: f'line {numbers[i] + 1}')
-        return [dict(img_path=path) for path in paths]
+        names = list(paths.values())
+        require_files(self.ann_file, self.folder, names, REMEDY, list(paths))
+        return [dict(img_path=path) for path in names]
 
     def _load_annotations(self) -> list[dict]:
         people = read_person_boxes(self.ann_file)
-        self._refuse_missing(list({p.img_path: 0 for p in people}), lambda i: 'image')
+        names = list(dict.fromkeys(person.img_path for person in people))
+        require_files(self.ann_file, self.folder, names, REMEDY)
         entries = [
             person._asdict()
             for person in people
@@ -134,18 +138,8 @@ class PersonImages(PeopleDataset):
         )
         return entries
 
-    def _refuse_missing(self, paths: list[str], place: Callable[[int], str]) -> None:
-        missing = find_missing(self.folder, paths)
-        if missing:
-            first = ', '.join(f'{place(i)}: {paths[i]}' for i in missing[:5])
-            raise FileNotFoundError(
-                f'{self.ann_file}: {len(missing)} of {len(paths)} images do not exist '
-                f'in {self.folder} ({first}{", …" if len(missing) > 5 else ""}); '
-                'correct the entries, data_root or data_prefix'
-            )
-
     def load_image(self, data_info: dict) -> np.ndarray:
-        path = photograph_path(self.folder, data_info['img_path'])
+        path = path_of(self.folder, data_info['img_path'])
         if 'box' in data_info:
             image = read_photograph(path, data_info['size'])
             image = crop_person(image, data_info['box'], self.margin)
@@ -165,10 +159,10 @@ class PersonImages(PeopleDataset):
         if 'box' in data_info:
             return super().load_file(data_info)
         self.load_image(data_info)  # an error if it cannot be used
-        return Path(photograph_path(self.folder, data_info['img_path'])).read_bytes()
+        return Path(path_of(self.folder, data_info['img_path'])).read_bytes()
 
     def source(self, data_info: dict) -> str:
-        path = photograph_path(self.folder, data_info['img_path'])
+        path = path_of(self.folder, data_info['img_path'])
         if 'box' not in data_info:
             return path
         return f'{path}, box (x, y, w, h) = {data_info["box"]}'

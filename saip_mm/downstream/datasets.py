@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from mmpretrain.datasets import BaseDataset
 
-from ..data.person_boxes import find_missing
+from ..data.folders import require_files
 from ..files import read_text
 
 
@@ -43,12 +43,8 @@ def numbered_lines(path: str) -> Iterator[tuple[str, str]]:
 
 def check_images(folder: str, names: Sequence[str], source: str) -> None:
     """Raise FileNotFoundError unless all images of ``source`` are in ``folder``."""
-    if missing := find_missing(folder, names):
-        raise FileNotFoundError(
-            f'{source}: {len(missing)} of {len(names)} images are not in {folder}, '
-            f'such as {names[missing[0]]}: unpack the data set again, or remove their '
-            'entries'
-        )
+    remedy = 'unpack the data set again, or remove their entries'
+    require_files(source, folder, names, remedy)
 
 
 def check_layout(folder: str, needed: Sequence[str], name: str) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 from typing import NamedTuple
 
-from ..data.images import find_images
+from ..data.folders import find_images
 
 NAME = re.compile(r'(-1|\d{1,9})_c(\d{1,9})')
 # People of Market-1501 who are nobody.

@@ -10,11 +10,11 @@ from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
+from ..data.folders import require_files
 from ..data.images import BACKGROUND, read_image
 from ..data.person_boxes import (
     PersonBox,
     crop_person,
-    find_missing,
     large_enough,
     read_person_keypoints,
     read_photograph,
@@ -95,13 +95,8 @@ def probe_coco(
         if large_enough(person.box, person.size, MIN_SIZE)
     ]
     names = sorted({person.img_path for person, _ in people})
-    missing = find_missing(str(img_dir), names)
-    if missing:
-        raise FileNotFoundError(
-            f'{len(missing)} of {len(names)} photographs of {ann_file} are not there, '
-            f'such as {os.path.join(img_dir, names[missing[0]])}; give the folder that '
-            'the file names in the annotations are relative to'
-        )
+    remedy = 'give the folder that the file names in the annotations are relative to'
+    require_files(ann_file, str(img_dir), names, remedy)
     to_fit = set(names[::2])
     halves = [
         [each for each in people if (each[0].img_path in to_fit) == fit]

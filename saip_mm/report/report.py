@@ -18,7 +18,7 @@ from rich.progress import track
 
 from .. import __version__
 from ..checkpoints.files import read_checkpoint
-from ..data.images import find_images
+from ..data.folders import find_images
 from ..evaluation.subject import RANDOM, load_subject
 from ..files import check_writable, write_text
 from ..models import SAIP

@@ -11,6 +11,7 @@ from saip_mm.data.person_boxes import read_person_boxes
 
 pycocotools = pytest.importorskip('pycocotools.coco', reason='no pycocotools')
 
+DROP = object()  # in place of a value: the key is missing
 PLAIN = dict(
     images=[
         dict(id=1, file_name='a.jpg', height=200, width=300),
@@ -84,22 +85,53 @@ def test_text_with_a_mark(read, expected, encoding):
 @pytest.mark.parametrize(
     ('where', 'key', 'value', 'message'),
     [
-        ('images', 'height', 200.5, 'image 1: is 200.5x300 .* whole numbers'),
-        ('images', 'width', -300, 'image 1: is 200x-300 .* whole numbers'),
+        ('images', 'height', 200.5, 'image 1: "height" is 200.5, .* whole number'),
+        ('images', 'width', -300, 'image 1: "width" is -300, .* whole number'),
         ('images', 'width', '300', """image 1: "width" is '300'"""),
-        ('images', 'id', None, 'image null: "id" is null'),
-        ('images', 'id', [1], r'image \[1\]: "id" is \[1\]'),
-        ('images', 'file_name', '', 'image 1: "file_name" is .*no file can be called'),
-        ('images', 'file_name', 'a\0', 'image 1: "file_name" is .*no file can be'),
-        ('images', 'file_name', '\ud800', 'image 1: "file_name" is .*no file can be'),
+        ('images', 'id', None, r'images\[0\]: "id" is null'),
+        ('images', 'id', [1], r'images\[0\]: "id" is \[1\]'),
+        ('images', 'id', 20, 'image 20 is there twice'),
+        ('images', 'id', DROP, r'images\[0\] has no "id"'),
+        ('images', 'file_name', '', """image 1: "file_name" is '', .*name of a file"""),
+        ('images', 'file_name', 'a\0', 'image 1: "file_name" is .*name of a file'),
+        ('images', 'file_name', '\ud800', 'image 1: "file_name" is .*name of a file'),
+        ('images', 'file_name', DROP, 'image 1 has no "file_name"'),
         ('annotations', 'iscrowd', 'no', """annotation 1: "iscrowd" is 'no', and"""),
         ('annotations', 'bbox', None, 'annotation 1: "bbox" is null'),
+        ('annotations', 'bbox', [1, 2, 3], r'"bbox" is \[1, 2, 3\], and should be fo'),
+        ('annotations', 'bbox', [1, 2, 3, float('nan')], '1: "bbox" is .* finite'),
+        ('annotations', 'bbox', [1, 2, -3, 4], 'annotation 1: "bbox" .* negative side'),
+        ('annotations', 'bbox', [1, 2, '3', 4], 'annotation 1: "bbox" is .* finite'),
+        ('annotations', 'bbox', DROP, r'1 has no "bbox", which .*; add it \(four'),
         ('annotations', 'image_id', '01', 'annotation 1 is of image 01, which'),
         ('annotations', 'image_id', 1.5, 'annotation 1 is of image 1.5, which'),
+        ('annotations', 'image_id', DROP, 'annotation 1 has no "image_id"'),
+        ('annotations', 'category_id', DROP, 'annotation 1 has no "category_id"'),
+        ('categories', 'name', 'man', '"person", only man, dog; rename'),
     ],
 )
 def test_records_that_mean_nothing_are_named(read, where, key, value, message):
     content = copy.deepcopy(PLAIN)
     content[where][0][key] = value
+    if value is DROP:
+        del content[where][0][key]
+    with pytest.raises(ValueError, match=f'boxes.json: .*{message}'):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ([dict(bbox=[1, 2, 3, 4])], 'holds a list, not COCO-style'),
+        (dict(images=[]), 'has no "annotations", as COCO .* keys images'),
+        (PLAIN | dict(images=None), '"images" should be a list; it is null'),
+        (
+            PLAIN | dict(annotations=[1]),
+            r'annotations\[0\] should be an object; it is 1',
+        ),
+        (PLAIN | dict(annotations=[]), 'nobody in it; its 0 annotations'),
+    ],
+)
+def test_files_of_something_else_are_named(read, content, message):
     with pytest.raises(ValueError, match=f'boxes.json: {message}'):
         read(content)

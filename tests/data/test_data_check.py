@@ -52,7 +52,7 @@ def test_missing_images(tmp_path):
     lost = tmp_path / 'train2017/000000000003.jpg'
     lost.unlink()
     with pytest.raises(
-        FileNotFoundError, match=rf'keypoints_train2017.json: 1 of \d files .*{lost}: '
+        FileNotFoundError, match=rf'keypoints_train2017.json: 1 of \d files .*{lost}; '
     ):
         check_images(ConcatDataset([dataset]))
 
@@ -148,10 +148,10 @@ FAULTS = {
             put('image_id', '2', 2)(content),
         ),
     ),
-    'null box': ('2: "bbox" is \'None\', and', 'mmdet mmpose', put('bbox', None)),
+    'null box': ('2: "bbox" is null, and', 'mmdet mmpose', put('bbox', None)),
     'short box': ('2: "bbox" is', 'mmdet mmpose', put('bbox', [1, 2, 3])),
-    'no box': ('2 has no "bbox", without which MMDetection', 'mmdet', drop('bbox')),
-    'no area': ('2 has no "area", without which MMD', 'mmdet', drop('area')),
+    'no box': ('2 has no "bbox", which MMDetection', 'mmdet', drop('bbox')),
+    'no area': ('2 has no "area", which MMD', 'mmdet', drop('area')),
     'text for iscrowd': (
         '2: "iscrowd" is \'0\', and should be 0 or 1',
         'mmdet mmpose',
@@ -174,7 +174,7 @@ FAULTS = {
         put('id', 1, 1, 'images'),
     ),
     'no categories': (
-        'has no "categories", without which MMD',
+        'has no "categories", which MMD',
         'mmdet',
         lambda content: content.pop('categories'),
     ),
@@ -216,7 +216,7 @@ def test_what_a_library_stumbles_over_is_named(library, fault, people, tmp_path)
 def test_byte_order_marks_are_named(library, encoding, people, tmp_path):
     pytest.importorskip(f'{library}.datasets')
     (tmp_path / PATH).write_bytes(json.dumps(people).encode(encoding))
-    with pytest.raises(ValueError, match=f'{PATH}: is not UTF-8, or begins with a byt'):
+    with pytest.raises(ValueError, match=f'{PATH}: begins with a byte-order mark'):
         check_annotations(config_of(tmp_path, library))
     assert count_people(tmp_path, library) is None
 
@@ -429,7 +429,8 @@ def test_lines_of_crowdhuman_are_named(tmp_path):
     text = path.read_text()
     for wrong, message in (
         (text.encode('utf-8-sig'), 'begins with a byte-order mark'),
-        (text.encode('utf-16'), 'is not UTF-8'),
+        (text.encode('utf-16'), 'begins with a byte-order mark'),
+        (text.encode('utf-16-le'), 'not JSON'),
         (text.replace('\n', '\n\n', 1).encode(), 'odgt:2: not JSON'),
         ((text.splitlines()[0] + '\n' + text).encode(), 'odgt:2: .* is there twice'),
     ):
@@ -468,7 +469,7 @@ def test_an_image_of_crowdhuman_that_is_none_is_named(tmp_path):
         with pytest.raises(ValueError, match=f'{image}: is empty or no image'):
             check_annotations(crowdhuman(tmp_path))
     other.unlink()
-    with pytest.raises(FileNotFoundError, match=f'1 of .*such as {other}'):
+    with pytest.raises(FileNotFoundError, match=f'1 of .* there: {other}'):
         check_annotations(crowdhuman(tmp_path))
 
 

@@ -11,7 +11,7 @@ import torch
 from mmengine.runner import Runner
 from PIL import Image
 
-from saip_mm.data import images, person_images
+from saip_mm.data import folders, person_images
 from saip_mm.data.images import ImageError
 from saip_mm.data.person_images import PersonImages
 
@@ -58,7 +58,7 @@ class TestFolder:
     def test_all_that_pillow_reads_and_a_count_of_the_rest(self, folder, monkeypatch):
         lines = []
         monkeypatch.setattr(
-            images, 'print_log', lambda line, logger, level: lines.append(line)
+            folders, 'print_log', lambda line, logger, level: lines.append(line)
         )
         for name in ('z1.avif', 'z2.jpe', 'z3.qoi'):
             save(folder / name)
@@ -153,15 +153,17 @@ class TestList:
         lines = ['b.png', '# comment', 'a/0.png', 'a/10.png', 'none/b.png', 'c.png']
         (folder / 'list.txt').write_text('\n'.join(lines))
         match = (
-            r'list\.txt: 3 of 5 images do not exist in .*line 3: a/0\.png, '
-            r'line 5: none/b\.png, line 6: c\.png\); correct'
+            r'list\.txt: 3 of 5 files are not in .*: a/0\.png \(line 3\), '
+            r'none/b\.png \(line 5\), c\.png \(line 6\); correct'
         )
         with pytest.raises(FileNotFoundError, match=match):
             PersonImages(str(folder), 'list.txt')
 
     def test_only_the_first_missing_entries_are_named(self, folder):
         (folder / 'list.txt').write_text('\n'.join(f'{i}.png' for i in range(100)))
-        with pytest.raises(FileNotFoundError, match=r'100 of 100 .*: 4\.png, …\)'):
+        with pytest.raises(
+            FileNotFoundError, match=r'100 of 100 .* 4\.png \(line 5\), …;'
+        ):
             PersonImages(str(folder), 'list.txt')
 
     def test_absent_empty_and_unknown_files(self, folder):
@@ -272,60 +274,16 @@ class TestAnnotations:
         image = photo(coco((20, 10, 30, 40)))[0]['image']
         assert corners(image) == [10, 20, 49, 49]
 
-    @pytest.mark.parametrize(
-        ('content', 'message'),
-        [
-            ([dict(bbox=[1, 2, 3, 4])], 'holds a list, not COCO-style'),
-            (dict(images=[]), 'should have a list of objects "annotations"'),
-            (coco(images=None), 'should have a list of objects "images"'),
-            (coco(annotations=[1]), 'should have a list of objects "annotations"'),
-            (coco(), 'nobody in it; its 0 annotations'),
-            (coco(categories=[dict(id=1, name='cat')]), '"person", only cat; rename'),
-            (coco((1, 2, 3)), r'annotation 0: "bbox" should be .* it is \[1, 2, 3\]'),
-            (coco((1, 2, 3, 4), (1, 2, 3, float('nan'))), 'annotation 1: "bbox"'),
-            (coco((1, 2, -3, 4)), 'annotation 0: "bbox" should be'),
-            (coco((1, 2, '3', 4)), 'annotation 0: "bbox" should be'),
-            (coco((1, 2, 3, None)), 'annotation 0: "bbox" should be'),
-            (
-                coco(annotations=[dict(id=5, image_id=1, category_id=3)]),
-                'annotation 5: "bbox" is missing',
-            ),
-            (
-                coco(annotations=[dict(id=5, bbox=[0, 0, 9, 9], category_id=3)]),
-                'annotation 5: "image_id" is missing',
-            ),
-            (
-                coco(annotations=[dict(id=5, image_id=1, bbox=[0, 0, 9, 9])]),
-                'annotation 5: "category_id" is missing',
-            ),
-            (
-                coco(annotations=[dict(id=5, image_id=7, category_id=3)]),
-                'annotation 5 is of image 7, which "images" does not have',
-            ),
-            (coco(images=[dict(file_name='photo.png')]), '"id" is missing'),
-            (coco(images=[dict(id=1)]), 'image 1: "file_name" is missing'),
-            (
-                coco(images=[dict(id=1, file_name='a', height='9', width=9)]),
-                """image 1: "height" is '9'; correct""",
-            ),
-            (coco(images=2 * coco()['images']), 'image 1 is there twice'),
-        ],
-    )
-    def test_malformed_annotations(self, photo, content, message):
-        with pytest.raises(ValueError, match=message) as error:
-            photo(content)
-        assert 'boxes.json' in str(error.value)
-
     def test_unreadable_and_absent_annotations(self, photo, tmp_path):
         (tmp_path / 'bad.json').write_text('{"images": [')
-        with pytest.raises(ValueError, match=r'bad\.json: not a JSON file'):
+        with pytest.raises(ValueError, match=r'bad\.json: not JSON'):
             PersonImages(str(tmp_path), 'bad.json')
         with pytest.raises(FileNotFoundError, match=r'absent\.json: there is no such'):
             PersonImages(str(tmp_path), 'absent.json')
 
     def test_missing_photographs(self, photo, tmp_path):
         (tmp_path / 'photo.png').unlink()
-        with pytest.raises(FileNotFoundError, match=r'1 of 1 .*: photo\.png\)'):
+        with pytest.raises(FileNotFoundError, match=r'1 of 1 .*: photo\.png;'):
             photo(coco((0, 0, 40, 40)))
 
 

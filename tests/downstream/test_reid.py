@@ -90,7 +90,7 @@ def spoil(root, what: str) -> None:
         ('Market1501', 'name', 'someone.jpg: the name does not say identity and cam'),
         ('Market1501', 'matches', 'none of 4 queries has an image of the same'),
         ('MSMT17', 'layout', 'list_query.txt not found; it holds list_gal.*Set data_r'),
-        ('MSMT17', 'images', 'list_.*txt: 1 of .* images are not in .*test, such as 0'),
+        ('MSMT17', 'images', 'list_.*txt: 1 of .* files are not in .*test: 0'),
         ('MSMT17', 'line', 'list_query.txt:5: .* does not say image, camera and ident'),
     ],
 )

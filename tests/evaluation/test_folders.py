@@ -117,7 +117,7 @@ def test_too_few_people_and_missing_photographs(tmp_path):
         probe_coco(Subject(Brightness()), tmp_path, ann)
     (tmp_path / '1.png').unlink()
     with pytest.raises(
-        FileNotFoundError, match=r'1 of 2 .* such as .*1\.png; give the folder'
+        FileNotFoundError, match=r'1 of 2 files .*: 1\.png; give the folder'
     ):
         probe_coco(Subject(Brightness()), tmp_path, ann)
 
@@ -128,5 +128,5 @@ def test_keypoints_that_are_none(tmp_path, keypoints):
     content = json.loads(ann.read_text())
     content['annotations'][1]['keypoints'] = keypoints
     ann.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match='annotation 1: "keypoints" should be a flat'):
+    with pytest.raises(ValueError, match='annotation 1: "keypoints"'):
         probe_coco(Subject(Brightness()), tmp_path, ann)

@@ -1,15 +1,14 @@
-"""What OpenMMLab's readers and metrics would stumble over in COCO annotations.
+"""What makes OpenMMLab's readers and metrics fail in COCO annotations.
 
-They end in errors that name neither file nor record, some at the first validation, or
-leave people out without a word.
+Their own errors name neither file nor record, some come at the first validation, and
+some people are left out without a word.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..coco import id_text
-from .fields import check_record, is_id
+from ..coco import by_id, check_record, id_text, records
 
 
 class Reader(NamedTuple):
@@ -17,11 +16,11 @@ class Reader(NamedTuple):
 
     name: str
     needed: str
-    """Without one of these in an annotation it fails."""
+    """It fails if one of these is missing in an annotation."""
     read: str = 'iscrowd'
     """These may be missing, but not be something else."""
     images: str = 'id file_name height width'
-    """Without one of these in an image it fails."""
+    """It fails if one of these is missing in an image."""
     keypoints: Mapping[str, int] = {}
     """How many there are to be, by key."""
     categories: bool = True
@@ -52,9 +51,9 @@ WHOLE_BODY_SCORES = Reader(
 
 
 def check_coco(
-    path: Path, content: object, reader: Reader, classes: Sequence[str] = ()
+    path: Path, content: Any, reader: Reader, classes: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Look through annotations as COCO has them.
+    """Check annotations as COCO has them.
 
     Args:
         path: Their file.
@@ -72,7 +71,7 @@ def check_coco(
     images = image_ids(path, content, reader)
     categories = _category_ids(path, content, reader, classes)
     people, strays, ids = [], 0, set()
-    for where, record in _records(path, content, 'annotations'):
+    for where, record in records(path, content, 'annotations'):
         check_record(where, record, INDEX, '', reader.name)
         if record['id'] in ids:
             raise ValueError(
@@ -95,14 +94,10 @@ def check_coco(
     yield from _of_no_use(path, people, reader)
 
 
-def image_ids(path: Path, content: object, reader: Reader) -> dict[str, object]:
-    """The ids of images, by their text; all images are as they should be."""
-    if not isinstance(content, dict):
-        raise ValueError(
-            f'{path}: holds a {type(content).__name__}, and not annotations as COCO '
-            'has them, with "images" and "annotations"; is it a file of detections?'
-        )
-    ids = _ids(path, content, 'images', reader.images, reader)
+def image_ids(path: Path, content: Any, reader: Reader) -> dict[str, object]:
+    """The ids of images, by their texts, once all images are checked."""
+    images = by_id(path, content, 'images', reader.images, reader.name)
+    ids = {key: image['id'] for key, (_, image) in images.items()}
     for each in ids.values():
         if isinstance(each, str) and reader.name.startswith('MMPose'):
             raise ValueError(
@@ -113,7 +108,7 @@ def image_ids(path: Path, content: object, reader: Reader) -> dict[str, object]:
 
 
 def check_detections(path: Path, content: object, images: dict[str, object]) -> None:
-    """Look through detected people, with whom MMPose tests.
+    """Check detected people, with whom MMPose tests.
 
     Args:
         path: Their file.
@@ -127,7 +122,7 @@ def check_detections(path: Path, content: object, images: dict[str, object]) -> 
         raise ValueError(
             f'{path}: holds a {type(content).__name__}, and not a list of detections'
         )
-    for where, record in _records(path, dict(detections=content), 'detections'):
+    for where, record in records(path, dict(detections=content), 'detections'):
         if isinstance(box := record.get('bbox'), list):
             record = record | dict(bbox=box[:4])
         check_record(where, record, 'image_id category_id bbox score', '', 'MMPose')
@@ -140,53 +135,23 @@ def check_detections(path: Path, content: object, images: dict[str, object]) -> 
             )
 
 
-def _records(path: Path, content: dict, key: str) -> Iterator[tuple[str, dict]]:
-    """What a message calls each record of a list, and the record."""
-    records = content.get(key, [])
-    if not isinstance(records, list):
-        raise ValueError(f'{path}: "{key}" is no list; get the file again')
-    for position, record in enumerate(records):
-        if not isinstance(record, dict):
-            raise ValueError(
-                f'{path}: {key}[{position}] is {str(record)[:40]!r}, and should be an '
-                'object; get the file again'
-            )
-        name = f'{key}[{position}]'
-        if is_id(record.get('id')):
-            name = f'{key.removesuffix("s")} {record["id"]!r}'
-        yield f'{path}: {name}', record
-
-
-def _ids(
-    path: Path, content: dict, key: str, needed: str, reader: Reader
-) -> dict[str, object]:
-    """Ids by their text."""
-    found = {}
-    for where, record in _records(path, content, key):
-        check_record(where, record, needed, '', reader.name)
-        if (text := id_text(record['id'])) in found:
-            raise ValueError(f'{where} is there twice; give each an id of its own')
-        found[text] = record['id']
-    return found
-
-
 def _category_ids(
-    path: Path, content: dict, reader: Reader, classes: Sequence[str]
+    path: Path, content: Any, reader: Reader, classes: Sequence[str]
 ) -> dict[str, object]:
     if 'categories' not in content and reader.categories:
         raise ValueError(
-            f'{path}: has no "categories", without which {reader.name} fails; add '
+            f'{path}: has no "categories", which {reader.name} needs; add '
             '[{"id": 1, "name": "person"}] or the like'
         )
     needed = 'id name' if classes else 'id'
-    ids = _ids(path, content, 'categories', needed, reader)
-    names = [each['name'] for each in content['categories']] if classes else []
+    found = by_id(path, content, 'categories', needed, reader.name)
+    names = [record['name'] for _, record in found.values()] if classes else []
     if classes and not set(names) & set(classes):
         raise ValueError(
             f'{path}: its categories are {", ".join(names[:8]) or "none"}, and the '
             f'config looks for {", ".join(classes[:8])}; rename either'
         )
-    return ids
+    return {key: record['id'] for key, (_, record) in found.items()}
 
 
 def _check_keypoints(where: str, record: dict, counts: Mapping[str, int]) -> None:
@@ -213,29 +178,24 @@ def _is_known(where: str, record: dict, key: str, known: dict[str, object]) -> b
     return other is not None
 
 
-def _of_no_use(path: Path, people: list, reader: Reader) -> Iterator[str]:
-    unread = [
-        where
-        for where, record in people
-        if reader.name == POSE.name and not {'bbox', 'keypoints'} <= record.keys()
-    ]
-    flat = [
-        where
-        for where, record in people
-        if record.get('bbox')
-        and min(*record['bbox'][2:], record['area'] if reader is BOXES else 1) <= 0
-    ]
-    unseen = [
-        where
-        for where, record in people
-        if 'keypoints' in f'{reader.needed} {reader.read}'
-        and record.get('keypoints')
-        and not any(record['keypoints'][2::3])
-    ]
+def _of_no_use(
+    path: Path, people: list[tuple[str, dict]], reader: Reader
+) -> Iterator[str]:
+    reads_keypoints = 'keypoints' in f'{reader.needed} {reader.read}'
+    unread, flat, unseen = [], [], []
+    for where, record in people:
+        if reader.name == POSE.name and not {'bbox', 'keypoints'} <= record.keys():
+            unread.append(where)
+        area = record['area'] if reader is BOXES else 1
+        if (box := record.get('bbox')) and min(*box[2:], area) <= 0:
+            flat.append(where)
+        keypoints = record.get('keypoints')
+        if reads_keypoints and keypoints and not any(keypoints[2::3]):
+            unseen.append(where)
     for names, what in (
         (unread, 'annotations have no bbox or no keypoints, and are left out'),
-        (flat, 'boxes have no area, and nothing is learnt from them'),
-        (unseen, 'people have no visible keypoint, and no pose is learnt from them'),
+        (flat, 'boxes have no area, and nothing is learned from them'),
+        (unseen, 'people have no visible keypoint, and no pose is learned from them'),
     ):
         if names:
             name = names[0].removeprefix(f'{path}: ')

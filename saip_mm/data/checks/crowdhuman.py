@@ -1,4 +1,4 @@
-"""What MMDetection would stumble over in CrowdHuman's annotations."""
+"""What makes MMDetection fail in CrowdHuman's annotations."""
 
 import json
 from collections.abc import Iterator
@@ -11,52 +11,44 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ...files import write_text
-from .fields import check_record, parse_json, read_text_for_library
+from ..coco import check_record, parse_json, read_plain_text
 
 
-def read_crowdhuman(path: Path) -> list[tuple[str, dict]]:
+def read_crowdhuman(path: Path) -> list[dict]:
     """Read annotations as CrowdHuman has them, a JSON object per line.
-
-    Returns:
-        What a message calls each record, and the record.
 
     Raises:
         OSError: If the file cannot be read.
         ValueError: If MMDetection would fail; the line is named.
     """
-    records, ids = [], set()
-    lines = read_text_for_library(path).strip().split('\n')  # as MMDetection does
+    records = {}
+    lines = read_plain_text(path).strip().split('\n')  # as MMDetection does
     for number, line in enumerate(lines, 1):
         where = f'{path}:{number}'
         record = parse_json(line, where)
         if not isinstance(record, dict):
             raise ValueError(f'{where}: is no object with "ID" and "gtboxes"')
         check_record(where, record, 'ID gtboxes', '', 'MMDetection')
-        if record['ID'] in ids:
+        if record['ID'] in records:
             raise ValueError(f'{where}: {record["ID"]!r} is there twice; keep one')
-        ids.add(record['ID'])
         for position, box in enumerate(record['gtboxes']):
             of_box = f'{where}: gtboxes[{position}]'
             if not isinstance(box, dict):
                 raise ValueError(f'{of_box} is no object; get the file again')
             check_record(of_box, box, 'tag fbox hbox vbox', 'extra', 'MMDetection')
             check_record(of_box, box.get('extra', {}), '', 'ignore', 'MMDetection')
-        records.append((where, record))
-    return records
+        records[record['ID']] = record
+    return list(records.values())
 
 
-def useless_boxes(path: Path, records: list[tuple[str, dict]]) -> Iterator[str]:
+def useless_boxes(path: Path, records: list[dict]) -> Iterator[str]:
     """Yields a line if boxes have no area."""
-    boxes = [
-        (record['ID'], box['fbox'])
-        for _, record in records
-        for box in record['gtboxes']
-    ]
+    boxes = [(each['ID'], box['fbox']) for each in records for box in each['gtboxes']]
     flat = [name for name, box in boxes if min(box[2:]) <= 0]
     if flat:
         yield (
             f'{path}: {len(flat)} of {len(boxes)} boxes have no area, and nothing is '
-            f'learnt from them; {flat[0]} has one'
+            f'learned from them; {flat[0]} has one'
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether the data of a config are there, and what of them is of no use."""
+"""Whether the data of a config are there and can be used."""
 
 from collections.abc import Iterator
 from os import PathLike
@@ -7,7 +7,8 @@ from pathlib import Path
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import DATASETS
 
-from ..person_boxes import find_missing
+from ..coco import parse_json, read_plain_text
+from ..folders import require_files
 from .coco import (
     BOX_SCORES,
     BOXES,
@@ -21,7 +22,8 @@ from .coco import (
     image_ids,
 )
 from .crowdhuman import read_crowdhuman, renew_sizes, sizes_file, useless_boxes
-from .fields import parse_json, read_text_for_library
+
+REMEDY = 'unpack all of the data, or leave these out of the annotations'
 
 
 def check_places(dataset: dict) -> None:
@@ -65,10 +67,10 @@ def places(config: dict) -> Iterator[Path]:
 
 
 def check_images(dataset: object) -> None:
-    """Look for the images and label maps that annotations name.
+    """Check that the images and label maps that annotations name are there.
 
     Args:
-        dataset: A data set; one that is not MMEngine's is passed over.
+        dataset: A data set; one that is not MMEngine's is skipped.
 
     Raises:
         FileNotFoundError: If some are missing.
@@ -77,7 +79,7 @@ def check_images(dataset: object) -> None:
         entries = [each.get_data_info(index) for index in range(len(each))]
         for key in ('img_path', 'seg_map_path'):
             paths = dict.fromkeys(entry[key] for entry in entries if entry.get(key))
-            _refuse_missing(each.ann_file or each.data_root, list(paths))
+            require_files(each.ann_file or each.data_root, '', list(paths), REMEDY)
 
 
 def _built(dataset: object) -> Iterator[BaseDataset]:
@@ -87,15 +89,6 @@ def _built(dataset: object) -> Iterator[BaseDataset]:
     for each in getattr(dataset, 'datasets', [getattr(dataset, 'dataset', None)]):
         if each is not None:
             yield from _built(each)
-
-
-def _refuse_missing(source: object, paths: list[str]) -> None:
-    if missing := find_missing('', paths):
-        raise FileNotFoundError(
-            f'{source}: {len(missing)} of {len(paths)} files of it are not there, such '
-            f'as {paths[missing[0]]}: unpack all of the data, or leave these out of '
-            'the annotations'
-        )
 
 
 class _NamingPipeline(Compose):
@@ -129,7 +122,7 @@ def name_files_in_errors(dataset: object) -> None:
 
 
 def check_annotations(dataset: dict) -> list[str]:
-    """Look for what the libraries would stumble over in annotations.
+    """Check annotations for what would make the libraries fail.
 
     Args:
         dataset: Config of a data set, or of one that wraps others, whose files are
@@ -148,7 +141,7 @@ def check_annotations(dataset: dict) -> list[str]:
         if not path.is_file():
             continue
         if path.suffix == '.txt':
-            read_text_for_library(path)
+            read_plain_text(path)
         if (data_set := _class_of(config)) is None:
             continue
         if _reads_as(data_set, 'CrowdHumanDataset', 'load_data_list'):
@@ -159,10 +152,10 @@ def check_annotations(dataset: dict) -> list[str]:
 
 
 def check_scores(metric: object, config: object) -> None:
-    """Look for what a metric would stumble over in the annotations that it has read.
+    """Check the annotations that a metric has read for what would make it fail.
 
     Args:
-        metric: A metric; one that has read none is passed over.
+        metric: A metric; one that has read none is skipped.
         config: Its config.
 
     Raises:
@@ -214,7 +207,7 @@ def _reader(data_set: type, config: dict) -> Reader | None:
 def _check_coco(
     config: dict, path: Path, reader: Reader, data_set: type
 ) -> Iterator[str]:
-    content = parse_json(read_text_for_library(path), path)
+    content = parse_json(read_plain_text(path), path)
     classes = ()
     if reader is BOXES:
         classes = (config.get('metainfo') or {}).get('classes')
@@ -223,7 +216,7 @@ def _check_coco(
     elif boxes := config.get('bbox_file'):
         boxes = Path(boxes)
         images = image_ids(path, content, reader)
-        check_detections(boxes, parse_json(read_text_for_library(boxes), boxes), images)
+        check_detections(boxes, parse_json(read_plain_text(boxes), boxes), images)
         return
     yield from check_coco(path, content, reader, classes)
 
@@ -233,9 +226,7 @@ def _check_crowdhuman(config: dict, path: Path) -> Iterator[str]:
     folder = Path(
         config.get('data_root') or '', (config.get('data_prefix') or {}).get('img', '')
     )
-    images = {
-        record['ID']: str(folder / f'{record["ID"]}.jpg') for _, record in records
-    }
-    _refuse_missing(path, list(images.values()))
+    images = {each['ID']: str(folder / f'{each["ID"]}.jpg') for each in records}
+    require_files(path, '', list(images.values()), REMEDY)
     renew_sizes(sizes_file(config, path), images)
     yield from useless_boxes(path, records)

@@ -1,0 +1,138 @@
+"""Finding image files."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mmengine.logging import print_log
+from PIL import Image
+
+# Kinds of file that Pillow knows and nobody takes photographs in: documents, which
+# other programs would have to draw; kinds that it cannot decode; icons and textures.
+NO_PHOTOGRAPHS = {
+    *('EPS', 'PDF', 'WMF', 'BUFR', 'FITS', 'GRIB', 'HDF5', 'IPTC', 'MPEG', 'PALM'),
+    *('BLP', 'CUR', 'DDS', 'FLI', 'FTEX', 'GBR', 'ICNS', 'ICO', 'MSP', 'XBM', 'XPM'),
+}
+HEIF = {'.heic', '.heif', '.hif'}
+
+
+def image_extensions() -> set[str]:
+    """Extensions of photographs that Pillow can read, its plugins included.
+
+    HEIC belongs to them after ``pillow_heif.register_heif_opener()``, for example.
+    """
+    extensions = Image.registered_extensions().items()  # loads Pillow's plugins first
+    readable = {*Image.OPEN, 'MPO'} - NO_PHOTOGRAPHS  # what opens JPEG opens MPO
+    return {name for name, kind in extensions if kind in readable}
+
+
+def find_images(folder: str) -> list[str]:
+    """List the images of a folder and all folders below, hidden ones left out.
+
+    Links are followed; a folder that is reached twice is listed once. Other files are
+    counted in the log.
+
+    Args:
+        folder: Folder to search for files with one of :func:`image_extensions`.
+
+    Returns:
+        Paths relative to the folder, in a fixed order.
+
+    Raises:
+        OSError: If the folder does not exist, holds no image, or cannot be listed.
+    """
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f'{folder}: there is no such folder of images')
+    extensions = image_extensions()
+    images, others, seen = [], Counter(), set()
+    for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        if (real := os.path.realpath(path)) in seen:
+            folders.clear()  # else a link to a folder above it would never end
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if name[0] != '.')
+        below = os.path.relpath(path, folder) + os.sep if path != folder else ''
+        for name in sorted(name for name in files if name[0] != '.'):
+            extension = os.path.splitext(name)[1].lower()
+            if extension in extensions:
+                images.append(below + name)
+            else:
+                others[extension] += 1
+    if not images:
+        raise FileNotFoundError(
+            f'{folder}: no images in it or in a folder below; looked for '
+            f'{" ".join(sorted(extensions))}, and found {_tell(others)}'
+        )
+    if others:
+        level = logging.WARNING if HEIF & others.keys() else logging.INFO
+        line = f'{folder}: {len(images)} images; left out {_tell(others)}'
+        # Names need not be UTF-8, which a log has to be.
+        line = line.encode(errors='backslashreplace').decode()
+        print_log(line, logger='current', level=level)
+    return images
+
+
+def require_files(
+    source: object,
+    folder: str,
+    names: Sequence[str],
+    remedy: str,
+    lines: Sequence[int] = (),
+) -> None:
+    """Raise FileNotFoundError unless all files that a list names are there.
+
+    Args:
+        source: The list, for the message.
+        folder: Of the files; ``''`` if their names are whole paths.
+        names: Their paths below the folder.
+        remedy: What to do, for the message.
+        lines: Lines of the list that the names are from, if it has any.
+    """
+    if missing := find_missing(folder, names):
+        first = [names[i] + (f' (line {lines[i]})' if lines else '') for i in missing]
+        raise FileNotFoundError(
+            f'{source}: {len(missing)} of {len(names)} files are not '
+            f'{f"in {folder}" if folder else "there"}: {", ".join(first[:5])}'
+            f'{", …" if len(first) > 5 else ""}; {remedy}'
+        )
+
+
+def find_missing(folder: str, names: Iterable[str]) -> list[int]:
+    """Positions of the files that are not there; arguments as of `require_files`.
+
+    Every folder is listed once, which is much faster than asking for every file.
+    """
+    listed = {}
+    missing = []
+    for position, path in enumerate(names):
+        below, _, name = path.rpartition('/')  # os.path.split is three times slower
+        if below not in listed:
+            try:
+                listed[below] = set(os.listdir(path_of(folder, below) or '.'))
+            except (OSError, ValueError):  # a ValueError for bytes that no name has
+                listed[below] = set()
+        if name not in listed[below]:
+            missing.append(position)
+    return missing
+
+
+def path_of(folder: str, name: str) -> str:
+    """The path of a file whose name is absolute, below ``~`` or below a folder."""
+    return os.path.join(folder, os.path.expanduser(name))
+
+
+def _tell(others: Counter) -> str:
+    """How many files are no images, and how many of which extension."""
+    kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common(8)]
+    kinds += ['…'] if len(others) > 8 else []
+    hint = '; to read HEIC, Pillow needs pillow-heif' if HEIF & others.keys() else ''
+    listed = f' ({", ".join(kinds)}{hint})' if others else ''
+    return f'{others.total()} other files{listed}'
+
+
+def _refuse(error: OSError) -> None:
+    raise PermissionError(
+        f'{error.filename}: cannot be listed ({error.strerror}); make the folder '
+        'readable, or take it away'
+    ) from error
