@@ -1,4 +1,4 @@
-"""Several sources of person images as one, by the names that MMEngine has for it."""
+"""Several sources of person images as one, under the names that MMEngine uses."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -12,14 +12,11 @@ from .people import PeopleDataset
 
 
 class ConcatPeople(PeopleDataset):
-    """Data sets of people, one after the other. An epoch holds the images of all.
+    """Data sets of people, one after the other.
 
     Every image goes through the pipeline of its own data set, and gets a scene from it.
-    A data set that is given several times is seen so often in an epoch, always in other
+    A data set that is given several times is seen as often in an epoch, always in other
     views.
-
-    Args:
-        datasets: The data sets.
     """
 
     def __init__(self, datasets: Sequence[PeopleDataset]) -> None:
@@ -84,9 +81,6 @@ def concat_datasets(
         datasets: Configs of data sets, or the data sets.
         pipeline: Of those data sets of people that have none in their config.
         others: See MMEngine; refused for people.
-
-    Raises:
-        TypeError: If data sets of people are joined with others.
     """
     if not any(map(holds_people, datasets)):
         pipeline = dict(pipeline=pipeline) if pipeline else {}  # which is refused
@@ -109,15 +103,7 @@ def repeat_dataset(
 ) -> ConcatPeople | mmengine.dataset.RepeatDataset:
     """MMEngine's ``RepeatDataset``, which also repeats a data set of people.
 
-    Args:
-        dataset: Config of a data set, or the data set.
-        times: How often an epoch has each of its images.
-        pipeline: Of a data set of people that has none in its config.
-        others: See MMEngine; refused for people.
-
-    Raises:
-        TypeError: If ``others`` are given with people.
-        ValueError: If ``times`` is not at least 1.
+    Arguments are as for :func:`concat_datasets`.
     """
     if not holds_people(dataset):
         pipeline = dict(pipeline=pipeline) if pipeline else {}

@@ -29,7 +29,7 @@ def pack_shards(
     """Pack images into shards that ShardedImages reads, in the same order.
 
     An image file is kept as it is, other images become PNG. What cannot be used is left
-    out, and listed in ``bad_images.jsonl``. Interrupted, the same call goes on with
+    out, and listed in ``bad_images.jsonl``. After an interruption, the same call writes
     the shards that are missing.
 
     Args:
@@ -51,12 +51,12 @@ def pack_shards(
     with forked_pool(processes, _share, dataset, out, images_per_shard) as pool:
         parts = list(track(pool.map(_pack_part, starts), len(starts)))
     bad = [entry for part in parts for entry in part['bad']]
-    shards = [part['shard'] for part in parts if part['shard']]
-    if not shards:
+    packed = [part for part in parts if part['shard']]
+    if not packed:
         raise ValueError(f'{out}: none of {len(dataset)} images can be used')
+    shards = [part['shard'] for part in packed]
     write_text(out / BAD, ''.join(f'{json.dumps(entry)}\n' for entry in bad))
-    config = next(part['config'] for part in parts if part['shard'])
-    write_text(out / INDEX, json.dumps(dict(chunks=shards, config=config)))
+    write_text(out / INDEX, json.dumps(dict(chunks=shards, config=packed[0]['config'])))
     return sum(shard['chunk_size'] for shard in shards), len(bad)
 
 
@@ -65,14 +65,15 @@ def _begin(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         digest.update(os.fsencode(dataset.source(dataset.get_data_info(index))) + b'\n')
-    plan = {
+    settings = {
         name: value
         for name, value in vars(dataset).items()
         if isinstance(value, bool | int | float | str | tuple)
         and not name.startswith('_')
         and name not in ('data_root', 'ann_file')  # the names tell
     }
-    plan |= dict(
+    plan = dict(
+        settings,
         images=len(dataset),
         images_per_shard=images_per_shard,
         names_sha256=digest.hexdigest(),
@@ -116,23 +117,28 @@ def _pack_part(start: int) -> dict:
         if not part['shard'] or is_whole(_out, part['shard']):
             return part
     indices = range(start, min(start + _images_per_shard, len(_dataset)))
-    bad = []
-    part = dict(shard=None, config=None, bad=bad)
+    part = dict(shard=None, config=None, bad=[])
     folder = _out / f'.{number:06}.partial'
     shutil.rmtree(folder, ignore_errors=True)
-    written = _write(folder, number, _samples(indices, bad))
-    if written:
-        name = written['chunks'][0]['filename']
+    writer = litdata().BinaryWriter(str(folder), chunk_size=2**31, chunk_index=number)
+    count = 0
+    for count, sample in enumerate(_samples(indices, part['bad']), 1):
+        writer.add_item(count - 1, sample)
+    if count:
+        writer.done()
+        writer.merge()
+        index = json.loads((folder / INDEX).read_text())
+        part |= dict(shard=index['chunks'][0], config=index['config'])
+        name = part['shard']['filename']
         with whole_file(_out / name) as partial:
             os.replace(folder / name, partial)
-        part |= dict(shard=written['chunks'][0], config=written['config'])
     shutil.rmtree(folder, ignore_errors=True)
     write_text(done, json.dumps(part))
     return part
 
 
 def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
-    """What is kept of every image; those that cannot be used go to ``bad``."""
+    """What is kept of every image; those that cannot be used are added to ``bad``."""
     size = 0
     for index in indices:
         info = _dataset.get_data_info(index)
@@ -148,16 +154,3 @@ def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
                 'that a shard holds; choose fewer --images-per-shard and another OUT'
             )
         yield [os.fsencode(_dataset.source(info)), file, zlib.crc32(file)]
-
-
-def _write(folder: Path, number: int, samples: Iterator[list]) -> dict | None:
-    """Let LitData write one shard; returns its index, None without samples."""
-    writer = litdata().BinaryWriter(str(folder), chunk_size=2**31, chunk_index=number)
-    count = 0
-    for count, sample in enumerate(samples, 1):
-        writer.add_item(count - 1, sample)
-    if not count:
-        return None
-    writer.done()
-    writer.merge()
-    return json.loads((folder / INDEX).read_text())

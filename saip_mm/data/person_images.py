@@ -35,8 +35,8 @@ class PersonImages(PeopleDataset):
       is needed. ``tools/crop_people.py`` cuts them out once and for all, which saves
       decoding whole photographs during training.
 
-    What is wrong with folder, list or annotations is an error here; what is wrong with
-    an image file is one when it is read.
+    Errors in folder, list or annotations are raised here; those of an image file when it
+    is read.
 
     Args:
         data_root: Folder that ``ann_file`` and ``data_prefix`` are relative to.
@@ -44,11 +44,10 @@ class PersonImages(PeopleDataset):
         data_prefix: ``dict(img_path=FOLDER)``, the folder of the images. Defaults to
             ``data_root``.
         margin: What a crop shows around its box on each side, relative to the width
-            and height of the box. Of no concern without annotations.
+            and height of the box. Not used without annotations.
         min_size: ``(h, w)`` in pixels. Smaller boxes, without margin and as far as
             they lie in the photograph, are skipped. A smaller image is an error.
-            Defaults to (64, 32) with annotations; else to (16, 8), since somebody has
-            chosen these images, and views enlarge them.
+            Defaults to (64, 32) with annotations, else to (16, 8).
         pipeline: See :class:`PeopleDataset`.
         scenes: See :class:`PeopleDataset`.
     """

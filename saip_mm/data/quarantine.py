@@ -1,4 +1,4 @@
-"""Images that cannot be used: who stands in for them, and where they are listed."""
+"""Replacing images that cannot be used, and listing them."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ from .images import ImageError
 
 
 class TooManyBadImages(RuntimeError):
-    """More images cannot be used than a training may do without."""
+    """More images cannot be used than a training may skip."""
 
 
 class Quarantine:
@@ -28,8 +28,7 @@ class Quarantine:
         path: The file; what is in it already counts.
         total: Images of the data set.
         max_share: Share of them that may be bad.
-        max_few: Number of them that may be bad in any case, if that is not more than
-            half of them.
+        max_few: Number of them that may be bad in any case, up to half of them.
     """
 
     def __init__(
@@ -44,16 +43,13 @@ class Quarantine:
     def load(
         self, index: int, load: Callable[[int], np.ndarray], key: tuple[int, ...]
     ) -> np.ndarray:
-        """An image, or the one that stands in for it.
+        """An image, uint8 ``[H, W, 3]``, or the one that replaces it.
 
         Args:
             index: Which image.
             load: Reads an image by index, or raises ImageError.
-            key: Numbers that settle the stand-in, which is therefore the same in any
-                worker, on any process and after a resume.
-
-        Returns:
-            RGB image, uint8 ``[H, W, 3]``.
+            key: Numbers that determine the replacement, which is therefore the same in
+                any worker, on any process and after a resume.
 
         Raises:
             TooManyBadImages: If more images are bad than may be.
@@ -68,11 +64,7 @@ class Quarantine:
             index = int(rng.integers(self.total))
 
     def add(self, index: int, reason: str) -> None:
-        """List an image, unless it is listed.
-
-        Raises:
-            TooManyBadImages: If these are too many.
-        """
+        """List an image, unless it is listed; raise TooManyBadImages if these are."""
         if index in self.known:
             return
         try:
@@ -115,11 +107,9 @@ class Quarantine:
 
 
 def _indices(lines: Iterable[bytes]) -> set[int]:
-    """The images listed; a line that is not whole, after a crash, does not count."""
+    """The images listed; incomplete lines, after a crash, do not count."""
     indices = set()
     for line in lines:
-        try:
+        with suppress(ValueError, TypeError, KeyError):
             indices.add(json.loads(line)['index'])
-        except (ValueError, TypeError, KeyError):
-            continue
     return indices

@@ -22,6 +22,11 @@ PLAN = 'packed_from.json'  # what tools/pack_shards.py begins with
 # string), its file, and the CRC-32 of that. Any others are refused, as LitData would
 # unpickle what an index calls a pickle.
 TYPES = ['bytes', 'bytes', 'int']
+_SPEC = dict(
+    type='builtins.list',
+    context='null',
+    children_spec=[dict(type=None, context=None, children_spec=[])] * len(TYPES),
+)
 
 
 @DATASETS.register_module()
@@ -62,7 +67,7 @@ class ShardedImages(PeopleDataset):
                 'the images that were packed',
                 'current',
             )
-        self.remote = _is_address(data_root)
+        self.remote = '://' in data_root or data_root.startswith('local:')
         if self.remote and not cache_dir:
             raise ValueError(
                 f'ShardedImages: {data_root} is not on this machine; give cache_dir, a '
@@ -140,12 +145,7 @@ class ShardedImages(PeopleDataset):
 
 
 def is_whole(folder: str | os.PathLike, shard: dict) -> bool:
-    """Whether a shard's file is there, with the size that its entry in the index tells.
-
-    Args:
-        folder: Of the shards.
-        shard: The entry.
-    """
+    """Whether a shard's file is there, with the size that its entry in the index has."""
     try:
         size = os.stat(os.path.join(folder, shard['filename'])).st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -162,23 +162,26 @@ def read_index(path: str | os.PathLike) -> list[dict]:
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f'{path}: there is no such index of shards; make them by '
-            'tools/pack_shards.py, or go on with what it was interrupted at'
+            f'{path}: there is no such index of shards; make them with '
+            'tools/pack_shards.py, or rerun it if it was interrupted'
         )
     try:
         content = json.loads(Path(path).read_bytes())
         shards, config = content['chunks'], content['config']
-        spec = json.loads(config['data_spec'])[1]
+        is_plain = not any(
+            config.get(key) for key in ('compression', 'encryption', 'format')
+        )
         ours = (
-            (config['data_format'], spec) == (TYPES, _SPEC)
-            and _is_plain(config)
+            config['data_format'] == TYPES
+            and json.loads(config['data_spec'])[1] == _SPEC
+            and is_plain
             and len(shards) > 0
             and all(map(_is_shard, shards))
         )
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ValueError(
             f'{path}: not an index of shards ({type(error).__name__}: {error}); make '
-            'them by tools/pack_shards.py'
+            'them with tools/pack_shards.py'
         ) from error
     if not ours:
         raise ValueError(
@@ -188,39 +191,17 @@ def read_index(path: str | os.PathLike) -> list[dict]:
     return shards
 
 
-_SPEC = dict(
-    type='builtins.list',
-    context='null',
-    children_spec=[dict(type=None, context=None, children_spec=[])] * len(TYPES),
-)
-
-
 def _is_shard(shard: dict) -> bool:
+    name, counts = shard['filename'], (shard['chunk_size'], shard['chunk_bytes'])
     return (
-        all(
-            type(shard[key]) is int and shard[key] > 0
-            for key in ('chunk_size', 'chunk_bytes')
-        )
-        and type(shard['filename']) is str
-        and shard['filename'] == os.path.basename(shard['filename'])
+        all(type(count) is int and count > 0 for count in counts)
+        and type(name) is str
+        and name == os.path.basename(name)
     )
 
 
-def _is_plain(config: dict) -> bool:
-    """Whether nothing is compressed, encrypted, or of another kind."""
-    return not any(config.get(k) for k in ('compression', 'encryption', 'format'))
-
-
-def _is_address(data_root: str) -> bool:
-    return '://' in data_root or data_root.startswith('local:')
-
-
 def litdata() -> ModuleType:
-    """What reads and writes LitData's format.
-
-    Raises:
-        ImportError: If LitData is not installed.
-    """
+    """The module that reads and writes LitData's format, which may not be installed."""
     try:
         from . import litdata_format
     except ImportError as error:
