@@ -31,6 +31,8 @@ def run(tool, monkeypatch, capsys):
             status = 0
         except SystemExit as error:
             status = error.code
+        except (ImportError, OSError, ValueError) as error:
+            status = f'error: {error}'
         printed = capsys.readouterr()
         return status, ' '.join((printed.out + printed.err).split())
 
@@ -52,7 +54,7 @@ def annotate(folder, names, boxes):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two photographs, grey on the left and darker on the right half."""
+    """Two photographs, gray on the left and darker on the right half."""
     image = np.full((200, 300, 3), 200, np.uint8)
     image[:, 150:] = 60
     for name in ('a.png', 'sub/a.jpg'):

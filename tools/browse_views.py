@@ -6,7 +6,6 @@ count as theirs.
 """
 
 import argparse
-import sys
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
 from saip_mm.data.sampler import StatelessSampler
+from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, whole_file
 from saip_mm.report.pictures import Picture, view_row
 from saip_mm.training.config import add_options, load_config
@@ -54,25 +54,8 @@ def draw_row(title: str, pictures: list[Picture]) -> Image.Image:
     return row
 
 
-def image_format(path: str) -> str:
-    """Name of the format that an extension stands for.
-
-    Raises:
-        ValueError: If Pillow cannot write files with it.
-    """
-    Image.init()
-    name = Image.registered_extensions().get(Path(path).suffix.lower())
-    if name not in Image.SAVE:
-        raise ValueError(f'--out {path}: name an image file, such as views.png')
-    return name
-
-
 def draw_samples(cfg: Config, num: int, seed: int) -> tuple[Image.Image, str]:
-    """Rows of ``num`` samples, and how many there are of how many.
-
-    Raises:
-        ValueError: If the config does not train with views of images of people.
-    """
+    """Rows of ``num`` samples, and how many there are of how many."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset_cfg = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
     if not dataset_cfg.get('pipeline'):
@@ -96,21 +79,20 @@ def draw_samples(cfg: Config, num: int, seed: int) -> tuple[Image.Image, str]:
     return canvas, f'{len(rows)} of {len(dataset)} samples'
 
 
-def main() -> int:
+def main() -> None:
     args = parse_args()
-    try:
-        kind = image_format(args.out)
-        check_writable(args.out)
-        cfg = load_config(args.config, args.cfg_options)
-        canvas, count = draw_samples(cfg, args.num, args.seed)
-        with whole_file(args.out) as partial:
-            canvas.save(partial, kind)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    Image.init()
+    kind = Image.registered_extensions().get(Path(args.out).suffix.lower())
+    if kind not in Image.SAVE:
+        raise ValueError(f'--out {args.out}: name an image file, such as views.png')
+    check_writable(args.out)
+    cfg = load_config(args.config, args.cfg_options)
+    canvas, count = draw_samples(cfg, args.num, args.seed)
+    with whole_file(args.out) as partial:
+        canvas.save(partial, kind)
     print(f'Wrote {args.out}: {count}')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with one_line_errors():
+        main()

@@ -1,4 +1,4 @@
-"""Look at all images of a training before it begins.
+"""Check all images of a training before it begins.
 
     python tools/check_data.py configs/pretrain/saip_vit-tiny.py --out bad_images.jsonl
     python tools/check_data.py data/people --out bad_images.jsonl --good good.txt
@@ -15,16 +15,15 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from rich.progress import track
 
+from saip_mm.data import PeopleDataset
 from saip_mm.data.images import ImageError
-from saip_mm.data.people import PeopleDataset
 from saip_mm.data.processes import forked_pool
-from saip_mm.errors import stoppable
-from saip_mm.files import whole_file
+from saip_mm.errors import one_line_errors, stoppable
+from saip_mm.files import check_writable, whole_file
 from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'
@@ -36,16 +35,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        'source', help='config file; folder or list of images; or shards'
-    )
-    parser.add_argument('--out', required=True, type=Path, help='list of bad images')
-    parser.add_argument(
-        '--good', type=Path, help='list of the others (images in a folder or a list)'
-    )
-    parser.add_argument(
-        '--processes', type=int, default=os.cpu_count(), help='default: one per core'
-    )
+    add = parser.add_argument
+    add('source', help='config file; folder or list of images; or shards')
+    add('--out', required=True, type=Path, help='list of bad images')
+    add('--good', type=Path, help='list of the others (images in a folder or a list)')
+    add('--processes', type=int, default=os.cpu_count(), help='default: one per core')
     add_options(parser)
     args = parser.parse_args()
     if args.processes < 1:
@@ -76,9 +70,10 @@ def reason(position: int) -> str | None:
 
 
 def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
-    """Look at all images, and list in a file those with which something is wrong."""
+    """Check all images, and list in a file those with which something is wrong."""
     bad = {}
     partial = out.with_name(f'{out.name}.partial')
+    partial.parent.mkdir(parents=True, exist_ok=True)
     kept = f'what was found so far is in {partial}; rerun the command to check all'
     with stoppable(kept), open(partial, 'w') as file, forked_pool(processes) as pool:
         found = pool.map(reason, range(total), chunksize=64)
@@ -92,21 +87,8 @@ def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
     return bad
 
 
-def refuse_unwritable(path: Path) -> None:
-    """Raise OSError now if a file cannot be written, not when all has been read."""
-    if path.is_dir():
-        raise IsADirectoryError(f'{path}: is a folder; give the name of a file')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=path.parent):
-        pass
-
-
 def names_of(images: PeopleDataset) -> list[str]:
-    """What a list calls all images.
-
-    Raises:
-        ValueError: If some cannot be in a list.
-    """
+    """What a list calls all images."""
     info = images.get_data_info(0)
     if 'img_path' not in info or 'box' in info:
         raise ValueError('--good: a list can only name images that are files')
@@ -123,21 +105,17 @@ def names_of(images: PeopleDataset) -> list[str]:
 def main() -> int:
     global images
     args = parse_args()
-    try:
-        images = training_images(args.source, args.cfg_options)
-        total = len(images) + (0 if images.scenes is None else len(images.scenes))
-        names = names_of(images) if args.good else []
-        for path in filter(None, (args.out, args.good)):
-            refuse_unwritable(path)
-        bad = list_bad(args.out, total, args.processes)
-        if args.good:
-            good = [name for i, name in enumerate(names) if i not in bad]
-            # Names need not be UTF-8: PersonImages reads them as they are written here.
-            with whole_file(args.good) as partial:
-                partial.write_bytes(b''.join(os.fsencode(f'{n}\n') for n in good))
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
+    images = training_images(args.source, args.cfg_options)
+    total = len(images) + (0 if images.scenes is None else len(images.scenes))
+    names = names_of(images) if args.good else []
+    for path in filter(None, (args.out, args.good)):
+        check_writable(path)
+    bad = list_bad(args.out, total, args.processes)
+    if args.good:
+        good = [name for i, name in enumerate(names) if i not in bad]
+        # Names need not be UTF-8: PersonImages reads them as they are written here.
+        with whole_file(args.good) as partial:
+            partial.write_bytes(b''.join(os.fsencode(f'{name}\n') for name in good))
     flat = sum(FLAT in why for why in bad.values())
     flat_too = f', and {flat} are of a single color' if flat else ''
     print(f'{len(bad) - flat} of {total} images cannot be used{flat_too}: {args.out}')
@@ -145,5 +123,6 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    with stoppable('no image was checked yet; rerun the command'):
+    unchecked = 'no image was checked yet; rerun the command'
+    with one_line_errors(2), stoppable(unchecked):
         sys.exit(main())

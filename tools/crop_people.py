@@ -26,17 +26,17 @@ import torch
 from PIL import Image
 from rich.progress import track
 
+from saip_mm.data.coco import Box
 from saip_mm.data.folders import find_images, find_missing, path_of
 from saip_mm.data.images import ImageError
 from saip_mm.data.person_boxes import (
-    Box,
     PersonBox,
     crop_person,
     large_enough,
     read_person_boxes,
     read_photograph,
 )
-from saip_mm.errors import stoppable
+from saip_mm.errors import one_line_errors, stoppable
 
 KEPT = 'the crops written so far are kept; rerun the command to continue'
 MAX_NAME = 245  # bytes; most file systems allow 255, and a crop adds up to '.99999.jpg'
@@ -46,22 +46,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    path = os.path.expanduser
-    parser.add_argument('img_dir', type=path, help='folder of the photographs')
-    parser.add_argument('out_dir', type=path, help='folder for the crops')
+    add, path = parser.add_argument, os.path.expanduser
+    add('img_dir', type=path, help='folder of the photographs')
+    add('out_dir', type=path, help='folder for the crops')
     boxes = parser.add_mutually_exclusive_group(required=True)
     boxes.add_argument(
         '--ann', type=path, help='COCO-style boxes; file names are below IMG_DIR'
     )
     boxes.add_argument('--det-config', help='config of a detector of MMDetection')
-    parser.add_argument('--det-checkpoint', help="the detector's weights")
-    parser.add_argument(
-        '--score-thr', type=float, default=0.5, help='least score of a detection'
-    )
-    parser.add_argument(
-        '--margin', type=float, default=0.1, help='on each side, relative to the box'
-    )
-    parser.add_argument(
+    add('--det-checkpoint', help="the detector's weights")
+    add('--score-thr', type=float, default=0.5, help='least score of a detection')
+    add('--margin', type=float, default=0.1, help='on each side, relative to the box')
+    add(
         '--min-size',
         type=int,
         nargs=2,
@@ -85,17 +81,27 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def people_by_photograph(ann_file: str, img_dir: str) -> dict[str, list[PersonBox]]:
-    """People by the path of their photograph below the folder."""
+def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
+    """People by the path of their photograph below IMG_DIR.
+
+    There is nobody yet where a detector is to find them.
+    """
+    if not args.ann:
+        return {name: [] for name in find_images(args.img_dir)}
     people = {}
-    for person in read_person_boxes(ann_file):
-        name = name_below(path_of(img_dir, person.img_path), img_dir)
+    for person in read_person_boxes(args.ann):
+        name = name_below(path_of(args.img_dir, person.img_path), args.img_dir)
         if name is None:
             raise ValueError(
-                f'{ann_file}: {person.img_path} is not below {img_dir}; give the '
+                f'{args.ann}: {person.img_path} is not below {args.img_dir}; give the '
                 'folder that all photographs are below'
             )
         people.setdefault(name, []).append(person)
+    if len(find_missing(args.img_dir, people)) == len(people):
+        raise FileNotFoundError(
+            f'none of the photographs of {args.ann} is in {args.img_dir}'
+            + explain_missing(list(people), args.img_dir, args.out_dir)
+        )
     return people
 
 
@@ -106,24 +112,6 @@ def name_below(path: str, folder: str) -> str | None:
         if name.split(os.sep)[0] not in (os.curdir, os.pardir):
             return name
     return None
-
-
-def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
-    """People by photograph; nobody yet where a detector is to find them.
-
-    Raises:
-        OSError: If there are no photographs.
-        ValueError: If the annotations are malformed.
-    """
-    if not args.ann:
-        return {name: [] for name in find_images(args.img_dir)}
-    people = people_by_photograph(args.ann, args.img_dir)
-    if len(find_missing(args.img_dir, people)) == len(people):
-        raise FileNotFoundError(
-            f'none of the photographs of {args.ann} is in {args.img_dir}'
-            + explain_missing(list(people), args.img_dir, args.out_dir)
-        )
-    return people
 
 
 def explain_missing(names: list[str], img_dir: str, out_dir: str) -> str:
@@ -154,15 +142,17 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
     try:
         from mmdet.apis import inference_detector, init_detector
     except ImportError as error:
-        sys.exit(
+        raise ModuleNotFoundError(
             f'--det-config needs MMDetection, which cannot be imported ({error}); '
             'install the extra "downstream", or give boxes with --ann'
-        )
+        ) from error
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     model = init_detector(args.det_config, args.det_checkpoint, device=device)
     classes = [name.lower() for name in model.dataset_meta['classes']]
     if 'person' not in classes:
-        sys.exit(f'{args.det_config}: no class "person" among {", ".join(classes)}')
+        raise ValueError(
+            f'{args.det_config}: no class "person" among {", ".join(classes)}'
+        )
     label = classes.index('person')
 
     def detect(image: np.ndarray) -> list[Box]:
@@ -232,18 +222,15 @@ def crop_all(
 def main() -> None:
     args = parse_args()
     sys.stdout.reconfigure(errors='backslashreplace')  # file names need not be UTF-8
-    try:
-        photographs = find_photographs(args)
-        os.makedirs(args.out_dir, exist_ok=True)
-        with tempfile.TemporaryFile(dir=args.out_dir):
-            pass  # an error now, not after the first photographs
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    photographs = find_photographs(args)
+    os.makedirs(args.out_dir, exist_ok=True)
+    with tempfile.TemporaryFile(dir=args.out_dir):
+        pass  # an error now, not after the first photographs
     detect = None if args.ann else load_detector(args)
     try:
         counts = crop_all(args, photographs, detect)
     except OSError as error:
-        sys.exit(f'error: {error}; {KEPT}')
+        raise OSError(f'{error}; {KEPT}') from error
     h, w = args.min_size
     print(
         f'{counts["crops"]} crops written to {args.out_dir}; skipped {counts["small"]} '
@@ -251,11 +238,11 @@ def main() -> None:
         f'cannot be used, and {counts["done"]} that were done before.'
     )
     if not counts['crops'] + counts['done']:
-        sys.exit(f'{args.out_dir}: no crops; lower --min-size or --score-thr?')
+        raise ValueError(f'{args.out_dir}: no crops; lower --min-size or --score-thr?')
 
 
 if __name__ == '__main__':
     # A checkpoint can hold code; torch then refuses it instead of running it.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    with stoppable(KEPT):
+    with one_line_errors(), stoppable(KEPT):
         main()

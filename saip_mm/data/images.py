@@ -54,7 +54,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     rotation that an AVIF file asks its decoder for is obeyed here; OpenCV leaves it
     out. XMP and all other metadata are ignored, damaged or not.
 
-    Transparent pixels are blended with mid-grey (``BACKGROUND``). Of 16 bits per value
+    Transparent pixels are blended with mid-gray (``BACKGROUND``). Of 16 bits per value
     the high byte is taken, so the whole range is kept. CMYK becomes RGB without a color
     profile; in a JPEG its inks are taken to be inverted, as all programs write them. Of
     an animation or a file of several pages the first image is taken.

@@ -14,11 +14,7 @@ _COLORS = {0xE0: (b'JFIF\0', 14), 0xEE: (b'Adobe', 12)}
 
 
 def has_metadata(start: bytes) -> bool:
-    """Whether :func:`drop_metadata` applies to a file.
-
-    Args:
-        start: The first 32 bytes of the file.
-    """
+    """Whether :func:`drop_metadata` applies to a file with these first 32 bytes."""
     return start.startswith((JPEG, PNG)) or _is_avif(start)
 
 
@@ -43,11 +39,7 @@ def drop_metadata(content: bytes) -> tuple[bytes, int | None]:
 def exif_orientation(exif: bytes) -> int | None:
     """Read the orientation (0x0112) as OpenCV does, whatever else is wrong.
 
-    Args:
-        exif: A TIFF header with a directory of tags.
-
-    Returns:
-        Value of the tag in the first directory; None without one.
+    ``exif`` is a TIFF header with a directory of tags, the first of which counts.
     """
     order = {b'II*\0': '<', b'MM\0*': '>'}.get(exif[:4])
     if order is None:

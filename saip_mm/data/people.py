@@ -89,14 +89,10 @@ class PeopleDataset(BaseDataset, ABC):
         return self.sample(index, (seed, epoch, index))
 
     def sample(self, index: int, key: tuple[int, int, int]) -> dict:
-        """What the pipeline makes of an image.
+        """What the pipeline makes of an image in the sample of a key.
 
         The pipeline starts from ``image`` and ``scene`` (RGB, uint8 ``[H, W, 3]``),
         ``rng`` (the sample's generator) and ``source`` (the image's name).
-
-        Args:
-            index: Of the image.
-            key: Where the sample's random choices start from.
         """
         rng = np.random.default_rng(key)
         results = dict(
@@ -120,7 +116,7 @@ class PeopleDataset(BaseDataset, ABC):
         )
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pack the data list as MMEngine does, in a third of its time and memory.
+        """Pack the data list in a third of MMEngine's time and memory.
 
         MMEngine makes a numpy array per entry, which counts for millions of them.
         """
@@ -143,8 +139,7 @@ class PeopleDataset(BaseDataset, ABC):
 
 
 def _build_scenes(config: dict) -> PeopleDataset:
-    unused = {'pipeline', 'scenes'} & config.keys()
-    if unused:
+    if unused := {'pipeline', 'scenes'} & config.keys():
         raise ValueError(
             f'scenes: {", ".join(sorted(unused))} would have no effect, since only '
             'the images of that data set are used; remove it'

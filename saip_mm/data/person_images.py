@@ -35,8 +35,8 @@ class PersonImages(PeopleDataset):
       is needed. ``tools/crop_people.py`` cuts them out once and for all, which saves
       decoding whole photographs during training.
 
-    Errors in folder, list or annotations are raised here; those of an image file when it
-    is read.
+    Errors in folder, list or annotations are raised here; those of an image file when
+    it is read.
 
     Args:
         data_root: Folder that ``ann_file`` and ``data_prefix`` are relative to.

@@ -42,6 +42,9 @@ def forked_pool(
                     if process not in others:
                         process.kill()
                 raise
+    except (OSError, ValueError) as error:
+        # Else it looks like an error of the pool.
+        raise error.with_traceback(None) from error.__cause__
     except BrokenProcessPool as error:
         raise ChildProcessError(
             f'one of {processes} processes was killed, for want of memory perhaps: '

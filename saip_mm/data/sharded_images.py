@@ -145,7 +145,7 @@ class ShardedImages(PeopleDataset):
 
 
 def is_whole(folder: str | os.PathLike, shard: dict) -> bool:
-    """Whether a shard's file is there, with the size that its entry in the index has."""
+    """Whether a shard's file is there, and as large as its entry in the index says."""
     try:
         size = os.stat(os.path.join(folder, shard['filename'])).st_size
     except (FileNotFoundError, NotADirectoryError):

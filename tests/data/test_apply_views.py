@@ -12,7 +12,6 @@ from saip_mm.data.apply_views import (
     cut,
     paste,
     recolor,
-    resize,
     shift_hue,
     to_float,
     to_uint8,
@@ -293,10 +292,3 @@ def test_same_bytes_with_any_workers_and_threads():
         for expected, batch in zip(batches, load(num_workers), strict=True):
             for key in expected:
                 assert torch.equal(batch[key], expected[key])
-
-
-def test_resize_keeps_leading_dimensions():
-    images = tricky_colors()
-    resized = resize(images, (32, 32))
-    assert resized.shape == (5, 3, 32, 32)
-    assert torch.equal(resized[2], resize(images[2], (32, 32)))

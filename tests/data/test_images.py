@@ -8,21 +8,21 @@ from PIL import Image
 from saip_mm.data.images import ImageError, read_image
 
 RNG = np.random.default_rng(0)
-GREY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
+GRAY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
 ALPHA = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (6, 9, 3), dtype=np.uint16)
 PHOTO = cv2.resize(RGB, (96, 64), interpolation=cv2.INTER_CUBIC)  # smooth, for JPEG
 
 
-def three(grey):
-    return np.repeat(grey[..., None], 3, axis=2)
+def three(gray):
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
-def over_grey(colour, alpha):
+def over_gray(color, alpha):
     """Blend with the value 128, in floating point."""
     share = alpha[..., None] / 255
-    return colour * share + 128 * (1 - share)
+    return color * share + 128 * (1 - share)
 
 
 def saved(path, image, **options):
@@ -31,11 +31,11 @@ def saved(path, image, **options):
 
 
 @pytest.mark.parametrize('kind', ['png', 'bmp', 'tif', 'webp', 'ppm', 'gif', 'jp2'])
-def test_grey_and_rgb_of_lossless_formats_are_exact(tmp_path, kind):
+def test_gray_and_rgb_of_lossless_formats_are_exact(tmp_path, kind):
     options = dict(lossless=True) if kind == 'webp' else {}
-    path = saved(tmp_path / f'grey.{kind}', Image.fromarray(GREY), **options)
-    np.testing.assert_array_equal(read_image(path), three(GREY))
-    if kind != 'gif':  # a GIF has at most 256 colours
+    path = saved(tmp_path / f'gray.{kind}', Image.fromarray(GRAY), **options)
+    np.testing.assert_array_equal(read_image(path), three(GRAY))
+    if kind != 'gif':  # a GIF has at most 256 colors
         path = saved(tmp_path / f'rgb.{kind}', Image.fromarray(RGB), **options)
         image = read_image(path)
         np.testing.assert_array_equal(image, RGB)
@@ -43,40 +43,40 @@ def test_grey_and_rgb_of_lossless_formats_are_exact(tmp_path, kind):
         assert image.flags.writeable
 
 
-def test_transparent_pixels_are_blended_with_grey(tmp_path):
+def test_transparent_pixels_are_blended_with_gray(tmp_path):
     rgba = Image.fromarray(np.dstack([RGB, ALPHA]))
     image = read_image(saved(tmp_path / 'rgba.png', rgba))
-    np.testing.assert_allclose(image, over_grey(RGB, ALPHA), atol=1)
-    la = Image.fromarray(np.dstack([GREY, ALPHA]))
+    np.testing.assert_allclose(image, over_gray(RGB, ALPHA), atol=1)
+    la = Image.fromarray(np.dstack([GRAY, ALPHA]))
     image = read_image(saved(tmp_path / 'la.png', la))
-    np.testing.assert_allclose(image, over_grey(three(GREY), ALPHA), atol=1)
+    np.testing.assert_allclose(image, over_gray(three(GRAY), ALPHA), atol=1)
 
 
-def test_one_colour_can_be_transparent(tmp_path):
-    rgb, grey = RGB.copy(), GREY.copy()
-    rgb[2, 3], grey[2, 3] = (1, 2, 3), 7
+def test_one_color_can_be_transparent(tmp_path):
+    rgb, gray = RGB.copy(), GRAY.copy()
+    rgb[2, 3], gray[2, 3] = (1, 2, 3), 7
     path = tmp_path / 'rgb.png'
     saved(path, Image.fromarray(rgb), transparency=(1, 2, 3))
     expected = np.where((rgb == (1, 2, 3)).all(-1, keepdims=True), 128, rgb)
     np.testing.assert_array_equal(read_image(path), expected)
-    path = saved(tmp_path / 'grey.png', Image.fromarray(grey), transparency=7)
-    expected = three(np.where(grey == 7, 128, grey))
+    path = saved(tmp_path / 'gray.png', Image.fromarray(gray), transparency=7)
+    expected = three(np.where(gray == 7, 128, gray))
     np.testing.assert_array_equal(read_image(path), expected)
 
 
 @pytest.mark.parametrize('kind', ['png', 'gif', 'tif'])
 def test_palette(tmp_path, kind):
     indices = RNG.integers(0, 4, (6, 9), dtype=np.uint8)
-    colours = np.array([(9, 8, 7), (250, 1, 30), (0, 99, 0), (17, 18, 19)], np.uint8)
+    colors = np.array([(9, 8, 7), (250, 1, 30), (0, 99, 0), (17, 18, 19)], np.uint8)
     image = Image.fromarray(indices)
-    image.putpalette(colours.tobytes())
+    image.putpalette(colors.tobytes())
     assert image.mode == 'P'
     path = saved(tmp_path / f'plain.{kind}', image)
-    np.testing.assert_array_equal(read_image(path), colours[indices])
+    np.testing.assert_array_equal(read_image(path), colors[indices])
     if kind != 'tif':
         path = saved(tmp_path / f'clear.{kind}', image, transparency=2)
-        colours[2] = 128
-        np.testing.assert_array_equal(read_image(path), colours[indices])
+        colors[2] = 128
+        np.testing.assert_array_equal(read_image(path), colors[indices])
 
 
 def test_palette_with_half_transparent_entries(tmp_path):
@@ -89,14 +89,14 @@ def test_palette_with_half_transparent_entries(tmp_path):
 
 
 def test_one_bit(tmp_path):
-    bits = GREY > 127
+    bits = GRAY > 127
     for kind in ('png', 'tif', 'pbm', 'bmp'):
         path = saved(tmp_path / f'bits.{kind}', Image.fromarray(bits))
         np.testing.assert_array_equal(read_image(path), three(bits * np.uint8(255)))
 
 
 @pytest.mark.parametrize('kind', ['png', 'tif', 'pgm'])
-def test_16_bit_grey_is_scaled(tmp_path, kind):
+def test_16_bit_gray_is_scaled(tmp_path, kind):
     path = tmp_path / f'deep.{kind}'
     cv2.imwrite(str(path), DEEP[..., 0])
     np.testing.assert_array_equal(read_image(path), three(DEEP[..., 0] // 256))
@@ -108,7 +108,7 @@ def test_16_bit_tiff_of_the_other_byte_order(tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['png', 'tif', 'ppm'])
-def test_16_bit_colour_is_scaled(tmp_path, kind):
+def test_16_bit_color_is_scaled(tmp_path, kind):
     path = tmp_path / f'deep.{kind}'
     cv2.imwrite(str(path), DEEP[..., ::-1])
     difference = read_image(path) - DEEP / 257
@@ -116,14 +116,14 @@ def test_16_bit_colour_is_scaled(tmp_path, kind):
 
 
 def test_jpegs_agree_with_opencv(tmp_path):
-    for name, image in (('rgb', PHOTO), ('grey', PHOTO[..., 0])):
+    for name, image in (('rgb', PHOTO), ('gray', PHOTO[..., 0])):
         path = saved(tmp_path / f'{name}.jpg', Image.fromarray(image))
         expected = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
         assert np.abs(read_image(path) - expected.astype(int)).max() <= 3
 
 
 def cmyk_of(rgb):
-    """Full undercolour removal: black is what the three inks have in common."""
+    """Full undercolor removal: black is what the three inks have in common."""
     ink = 1 - rgb / 255
     black = ink.min(-1, keepdims=True)
     inks = (ink - black) / np.maximum(1 - black, 1e-6)
@@ -148,7 +148,7 @@ def test_cmyk_jpegs(tmp_path):
     image = read_image(tmp_path / 'stripped.jpg')
     assert np.abs(image - PHOTO.astype(int)).mean() < 2
 
-    ycck = data[: start + 15] + b'\x02' + data[start + 16 :]  # other colours, then
+    ycck = data[: start + 15] + b'\x02' + data[start + 16 :]  # other colors, then
     path = tmp_path / 'ycck.jpg'
     path.write_bytes(ycck)
     expected = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
@@ -190,7 +190,7 @@ def test_first_image_of_an_animation(tmp_path):
 
 @pytest.mark.parametrize('dtype', ['int32', 'float32'])
 def test_values_without_a_range_are_refused(tmp_path, dtype):
-    path = saved(tmp_path / 'deep.tif', Image.fromarray(GREY.astype(dtype)))
+    path = saved(tmp_path / 'deep.tif', Image.fromarray(GRAY.astype(dtype)))
     with pytest.raises(ImageError, match=r'deep\.tif: 32 bits .* convert'):
         read_image(path)
 

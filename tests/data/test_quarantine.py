@@ -1,16 +1,12 @@
 """Images that cannot be used do not end a training."""
 
-import json
 import multiprocessing
-import os
-import signal
 
 import numpy as np
 import pytest
-from launch import TINY, call, stop
-from PIL import Image
+from launch import TINY, call
+from spoiled import listed
 
-from saip_mm.data import PersonImages
 from saip_mm.data.images import ImageError
 from saip_mm.data.quarantine import Quarantine, TooManyBadImages
 
@@ -21,10 +17,6 @@ def read(index: int) -> np.ndarray:
     if index % 3 == 0:
         raise ImageError(f'image {index} is broken')
     return np.full((4, 2, 3), index, np.uint8)
-
-
-def listed(path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_another_image_stands_in_and_the_bad_one_is_listed_once(tmp_path):
@@ -98,22 +90,6 @@ def test_processes_share_the_list(tmp_path):
     assert sorted(entry['index'] for entry in listed(path)) == list(range(100))
 
 
-@pytest.fixture
-def photographs(tmp_path):
-    """A folder of twelve images, two of which cannot be used."""
-    folder = tmp_path / 'people'
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(12):
-        pixels = rng.integers(0, 255, (80, 40, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f'{i:02}.jpg')
-    content = (folder / '03.jpg').read_bytes()
-    (folder / '03.jpg').write_bytes(content[: len(content) // 2])
-    Image.new('RGB', (50000, 2)).save(folder / '05.png')
-    (folder / '05.jpg').unlink()
-    return folder
-
-
 def test_training_goes_on_without_them(photographs, tmp_path):
     work_dir = tmp_path / 'run'
     options = ['train_dataloader.num_workers=2', 'train_dataloader.batch_size=6']
@@ -139,94 +115,3 @@ def test_training_goes_on_without_them(photographs, tmp_path):
     with pytest.raises(RuntimeError, match='[12] of 12 images cannot be used, and at'):
         arguments.append('default_hooks.quarantine.max_few=0')
         call('tools/train.py', *[*arguments[:2], tmp_path / 'strict', *arguments[3:]])
-
-
-def test_data_are_checked_beforehand(photographs, tmp_path, capsys):
-    out, good = tmp_path / 'bad.jsonl', tmp_path / 'good.txt'
-    arguments = ['--out', out, '--good', good, '--processes', 2]
-    assert call('tools/check_data.py', photographs, *arguments) == 1
-    assert '2 of 12 images cannot be used' in capsys.readouterr().out
-    assert [entry['index'] for entry in listed(out)] == [3, 5]
-    dataset = PersonImages(data_root=str(photographs), ann_file=str(good))
-    assert len(dataset) == 10
-    assert call('tools/check_data.py', tmp_path / 'none', '--out', out) == 2
-    assert 'error: ' in capsys.readouterr().err
-
-
-def test_black_and_flat_images_are_reported(photographs, tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    flat = {
-        '20.jpg': np.zeros((80, 40, 3), np.uint8),
-        '21.png': np.full((80, 40, 3), (9, 200, 30), np.uint8),
-        '22.png': rng.integers(0, 5, (80, 40, 3), np.uint8),  # a covered lens
-    }
-    for name, pixels in flat.items():
-        Image.fromarray(pixels).save(photographs / name)
-    dark = rng.integers(0, 20, (80, 40, 3), np.uint8)
-    Image.fromarray(dark).save(photographs / '23.png')
-    out, good = tmp_path / 'bad.jsonl', tmp_path / 'good.txt'
-    arguments = [photographs, '--out', out, '--good', good, '--processes', 2]
-    assert call('tools/check_data.py', *arguments) == 1
-    text = capsys.readouterr().out
-    assert f'2 of 16 images cannot be used, and 3 are of a single color: {out}' in text
-    reasons = {entry['index']: entry['reason'] for entry in listed(out)}
-    assert list(reasons) == [3, 5, 12, 13, 14]
-    assert '21.png: all pixels have nearly the same color, (9, 200, 30)' in reasons[13]
-    assert not flat.keys() & set(good.read_text().split())
-    PersonImages(data_root=str(photographs))[12]  # which training may use
-
-
-def test_lists_that_cannot_be_written_are_found_before(photographs, tmp_path, capsys):
-    (tmp_path / 'file').write_text('')
-    for options in (['--out', tmp_path], ['--out', tmp_path / 'file/bad.jsonl']):
-        assert call('tools/check_data.py', photographs, *options) == 2
-        printed = capsys.readouterr()
-        assert 'error: ' in printed.err and str(tmp_path) in printed.err
-        assert 'Images' not in printed.out  # the progress
-
-
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_check_that_is_told_to_stop(photographs, tmp_path, number):
-    Image.new('RGB', (1000, 1000)).save(tmp_path / 'large.jpg')
-    for i in range(3000):
-        os.link(tmp_path / 'large.jpg', photographs / f'large{i}.jpg')
-    out = tmp_path / 'bad.jsonl'
-    partial = tmp_path / 'bad.jsonl.partial'
-    arguments = [photographs, '--out', out, '--processes', 2]
-    status, text = stop(
-        'tools/check_data.py',
-        *arguments,
-        number=number,
-        when=lambda: partial.exists() and partial.read_text(),
-    )
-    assert status == 128 + number
-    assert 'Traceback' not in text
-    assert f'stopped by {number.name}: what was found so far is in {partial}' in text
-    assert not out.exists()
-    assert listed(partial)[0]['index'] == 3
-
-
-def test_scenes_are_checked_as_well(photographs, tmp_path):
-    config, out = tmp_path / 'config.py', tmp_path / 'bad.jsonl'
-    config.write_text(
-        'train_dataloader = dict(dataset=dict(type="SyntheticPeople", size=(64, 32),\n'
-        '    num_identities=3, images_per_identity=2, scenes=dict(\n'
-        f'        type="PersonImages", data_root={str(photographs)!r})))\n'
-    )
-    assert call('tools/check_data.py', config, '--out', out, '--processes', 1) == 1
-    assert [entry['scene'] for entry in listed(out)] == [3, 5]
-
-
-def test_names_that_no_list_can_hold(photographs, tmp_path, capsys):
-    (photographs / '00.jpg').rename(photographs / '#00.jpg')
-    arguments = ['--out', tmp_path / 'bad.jsonl', '--good', tmp_path / 'good.txt']
-    assert call('tools/check_data.py', photographs, *arguments) == 2
-    assert "a list cannot name '#00.jpg'" in capsys.readouterr().err
-    assert not (tmp_path / 'bad.jsonl').exists()
-
-
-def test_a_config_of_other_data(tmp_path, capsys):
-    config = tmp_path / 'config.py'
-    config.write_text("train_dataloader = dict(dataset=dict(type='CIFAR10'))")
-    assert call('tools/check_data.py', config, '--out', tmp_path / 'bad.jsonl') == 2
-    assert 'is of type CIFAR10, and should be' in capsys.readouterr().err

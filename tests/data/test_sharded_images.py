@@ -1,26 +1,21 @@
 """Images in shards are those of the folder, and what is damaged is named."""
 
 import errno
-import hashlib
 import json
 import os
 import re
 import resource
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from launch import ROOT, TINY, call, environment, stop
+from launch import ROOT, TINY, call
+from packing import pack
 from PIL import Image
 
 from saip_mm.checkpoints.files import read_checkpoint
@@ -33,49 +28,11 @@ from saip_mm.training.config import add_options, load_config
 litdata = pytest.importorskip('litdata')
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Thirteen images of several kinds, the last of which is cut off."""
-    folder = tmp_path / 'people'
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    kinds = dict(jpg='RGB', png='RGBA', webp='RGB', bmp='L', tif='CMYK')
-    for i in range(12):
-        pixels = Image.fromarray(rng.integers(0, 255, (80, 40, 3), np.uint8))
-        kind = list(kinds)[i % len(kinds)]
-        exif = Image.Exif()
-        exif[0x112] = 1 + i % 4
-        options = dict(exif=exif) if kind in ('jpg', 'webp') else {}
-        pixels.convert(kinds[kind]).save(folder / f'{i:02}.{kind}', **options)
-    content = (folder / '00.jpg').read_bytes()
-    (folder / '12.jpg').write_bytes(content[: len(content) // 2])
-    return folder
-
-
-def pack(source, out, *options: object) -> int | None:
-    arguments = ['--images-per-shard', 5, '--processes', 2, *options]
-    return call('tools/pack_shards.py', source, out, *arguments)
-
-
-@pytest.fixture
-def shards(folder, tmp_path):
-    assert pack(folder, tmp_path / 'shards') == 0
-    return tmp_path / 'shards'
-
-
 def images(dataset) -> list[np.ndarray]:
     return [
         dataset.load_image(dataset.get_data_info(index))
         for index in range(len(dataset))
     ]
-
-
-def digests(folder) -> dict[str, str]:
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.iterdir()
-        if path.is_file()
-    }
 
 
 def test_the_images_of_the_folder_in_their_order(folder, shards):
@@ -109,54 +66,10 @@ def test_people_in_photographs(folder, tmp_path):
         'train_dataloader = dict(dataset=dict(type="PersonImages", margin=0,\n'
         f'    data_root={str(folder)!r}, ann_file={str(tmp_path / "boxes.json")!r}))\n'
     )
-    assert pack(config, tmp_path / 'shards') == 0
+    pack(config, tmp_path / 'shards')
     (crop,) = images(ShardedImages(str(tmp_path / 'shards')))
     with Image.open(folder / '00.jpg') as whole:
         np.testing.assert_array_equal(crop, np.array(whole)[3:73, 2:36])
-
-
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop(folder, shards, tmp_path, number):
-    for i in range(1000):  # enough to go on for a while
-        os.link(folder / '01.png', folder / f'z{i}.png')
-    out = tmp_path / 'out'
-    options = ['--images-per-shard', 5, '--processes', 2]
-    status, text = stop(
-        'tools/pack_shards.py',
-        folder,
-        out,
-        *options,
-        number=number,
-        when=lambda: (out / 'parts' / '000003.json').exists(),
-    )
-    assert status == 128 + number
-    assert 'Traceback' not in text
-    assert f'stopped by {number.name}: all whole shards are kept; rerun' in text
-    begun = digests(out)
-    assert 1 <= len(list((out / 'parts').iterdir())) < 100
-    assert pack(folder, out) == 0
-    assert digests(out).items() >= begun.items()
-    assert len(ShardedImages(str(out))) == 1012
-
-
-def test_goes_on_where_it_was_interrupted(folder, shards, capsys):
-    before = digests(shards)
-    (shards / 'index.json').unlink()
-    with pytest.raises(FileNotFoundError, match='index.json: there is no such index'):
-        ShardedImages(str(shards))
-    first, second = shards / 'chunk-0-0.bin', shards / 'chunk-0-1.bin'
-    kept = first.stat().st_mtime_ns
-    second.write_bytes(second.read_bytes()[:-1])
-    (shards / 'parts/000002.json').unlink()
-    assert pack(folder, shards) == 0
-    assert digests(shards) == before
-    assert first.stat().st_mtime_ns == kept
-    assert pack(folder, shards, '--images-per-shard', 6) == 1
-    assert 'was begun with other images' in capsys.readouterr().err
-    (folder / '11.png').unlink()
-    assert pack(folder, shards) == 1
-    assert pack(folder, folder) == 1
-    assert 'holds other files' in capsys.readouterr().err
 
 
 def reasons(shards, originals: list[np.ndarray]) -> dict[int, str]:
@@ -192,52 +105,6 @@ def test_a_damaged_shard_costs_what_is_damaged(folder, shards):
     assert f'other than {len(content)} bytes' in found[5]
     path.unlink()
     assert list(reasons(shards, originals)) == [5, 6, 7, 8, 9]
-
-
-def test_other_settings_are_not_mixed(tmp_path, capsys):
-    shards = tmp_path / 'shards'
-    assert pack(TINY, shards) == 0
-    (shards / 'index.json').unlink()
-    assert call('tools/check_data.py', shards, '--out', tmp_path / 'bad.jsonl') == 2
-    assert 'go on with what it was interrupted at' in capsys.readouterr().err
-    options = ['--cfg-options', 'train_dataloader.dataset.size=(96,48)']
-    assert pack(TINY, shards, *options) == 1
-    assert 'or other settings of theirs (size in ' in capsys.readouterr().err
-    (shards / 'packed_from.json').write_text('{')
-    assert pack(TINY, shards) == 1
-    assert 'packed_from.json is damaged' in capsys.readouterr().err
-
-
-def test_processes_end_with_the_one_that_is_killed(tmp_path):
-    options = ['--images-per-shard', '2', '--processes', '2', '--cfg-options']
-    options += ['train_dataloader.dataset.images_per_identity=9999']
-    process = subprocess.Popen(
-        [sys.executable, 'tools/pack_shards.py', TINY, tmp_path / 'shards', *options],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        while not list((tmp_path / 'shards').glob('*.bin')):
-            assert process.poll() is None
-            time.sleep(0.1)
-        children = Path(f'/proc/{process.pid}/task/{process.pid}/children')
-        workers = children.read_text().split()
-        assert len(workers) == 2
-    finally:
-        process.kill()
-        process.wait()
-    deadline = time.monotonic() + 30
-    while any(map(is_running, workers)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def is_running(process: str) -> bool:
-    try:
-        return Path('/proc', process, 'stat').read_text().split()[2] != 'Z'
-    except FileNotFoundError:
-        return False
 
 
 @contextmanager

@@ -27,7 +27,7 @@ REMEDY = 'unpack all of the data, or leave these out of the annotations'
 
 
 def check_places(dataset: dict) -> None:
-    """Look for the files and folders that the config of a data set names.
+    """Check that the files and folders that a data set's config names are there.
 
     Args:
         dataset: Config of a data set, or of one that wraps others.
@@ -125,8 +125,8 @@ def check_annotations(dataset: dict) -> list[str]:
     """Check annotations for what would make the libraries fail.
 
     Args:
-        dataset: Config of a data set, or of one that wraps others, whose files are
-            there. Its type is looked for in the current default scope.
+        dataset: As for :func:`check_places`; its files are there. Its type is looked
+            up in the current default scope.
 
     Returns:
         A line for each reason why something is left out, or of no use.

@@ -1,24 +1,14 @@
-"""Files from outside, of any content: used, or refused by an error that names them.
+"""Images, annotations, lists and shards of any content."""
 
-`SAIP_FUZZ_EXAMPLES=10000 pytest tests/test_fuzz.py` is the long form.
-"""
-
-import copy
-import functools
 import json
-import os
-import random
-import string
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import HealthCheck, given, settings
+from fuzzing import SEEDS, attempt, changed, fuzzed, spoil
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import saip_mm
-from saip_mm.checkpoints.loading import load_pretrained
 from saip_mm.data import PersonImages, ShardedImages
 from saip_mm.data.checks.coco import (
     BOX_SCORES,
@@ -33,92 +23,6 @@ from saip_mm.data.images import ImageError
 from saip_mm.data.packing import pack_shards
 from saip_mm.data.person_boxes import read_person_boxes, read_person_keypoints
 from saip_mm.data.quarantine import Quarantine
-from saip_mm.models import SAIPViT
-from saip_mm.training.resuming import check_checkpoint
-
-EXAMPLES = int(os.environ.get('SAIP_FUZZ_EXAMPLES', 60))
-
-fuzzed = functools.partial(
-    settings,
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    derandomize='SAIP_FUZZ_EXAMPLES' not in os.environ,
-    suppress_health_check=list(HealthCheck),
-)
-
-NUMBERS = st.integers(-3, 3) | st.integers() | st.floats()
-VALUES = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(string.ascii_letters, max_size=6), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-SEEDS = st.integers(0, 2**32)
-
-
-def places(content: object, path: tuple = ()) -> list[tuple]:
-    """Ways to all that a tree of dicts and lists holds."""
-    found = [path] if path else []
-    items = (
-        content.items()
-        if isinstance(content, dict)
-        else enumerate(content)
-        if isinstance(content, list)
-        else ()
-    )
-    for key, value in items:
-        found += places(value, (*path, key))
-    return found
-
-
-@st.composite
-def changed(draw, content: object) -> object:
-    """A tree with something removed, or replaced by something else."""
-    content = copy.deepcopy(content)
-    for _ in range(draw(st.integers(1, 3))):
-        ways = places(content)
-        if not ways:
-            return content
-        *way, last = draw(st.sampled_from(ways))
-        inner = content
-        for key in way:
-            inner = inner[key]
-        if draw(st.booleans()):
-            inner[last] = draw(VALUES)
-        elif isinstance(inner, dict):
-            del inner[last]
-        else:
-            inner.append(draw(VALUES))
-    return content
-
-
-def spoil(content: bytes, seed: int) -> bytes:
-    """The same with bytes changed, left out, put in, or cut off."""
-    rng, spoiled = random.Random(seed), bytearray(content)
-    for _ in range(rng.randint(1, 5)):
-        begin = rng.randrange(len(spoiled) + 1)
-        end = min(len(spoiled), begin + rng.choice([1, 1, 4, 100]))
-        how = rng.randrange(4)
-        if how == 0:
-            spoiled[begin:end] = rng.randbytes(end - begin)
-        elif how == 1:
-            del spoiled[begin:end]
-        elif how == 2:
-            spoiled[begin:begin] = rng.randbytes(rng.choice([1, 4, 100]))
-        else:
-            del spoiled[begin:]
-    return bytes(spoiled)
-
-
-def attempt(function, path) -> None:
-    """Call what reads a file: it works, or the error names the file."""
-    try:
-        function()
-    except (OSError, ValueError) as error:
-        assert str(path) in str(error), repr(error)
 
 
 @pytest.fixture(scope='module')
@@ -249,34 +153,6 @@ def test_lists_of_bad_images(folder, seed):
     quarantine.add(77, 'another')
     assert 77 in quarantine.known
     assert quarantine.count() == len(quarantine.known)
-
-
-ARCH = dict(embed_dims=12, num_layers=2, num_heads=2, feedforward_channels=12)
-VIT = SAIPViT(arch=ARCH, img_size=(32, 32), middle_block=0)
-WEIGHTS = {f'backbone.{name}': tensor for name, tensor in VIT.state_dict().items()}
-META = dict(grid=[2, 2], num_heads=2, mean=[1.0, 2.0, 3.0], std=[1.0, 1.0, 1.0])
-
-
-@fuzzed()
-@given(changed(dict(meta=META, epoch=3)), st.sampled_from(sorted(WEIGHTS)), VALUES)
-def test_metadata_of_checkpoints(folder, content, name, value):
-    path = folder / 'a.pth'
-    for state in (WEIGHTS, WEIGHTS | {name: value}):
-        torch.save(content | dict(state_dict=state), path)
-        attempt(lambda: saip_mm.load_backbone(path), path)
-        attempt(lambda: load_pretrained(VIT, path), path)
-        attempt(lambda: check_checkpoint(path), path)
-
-
-@fuzzed()
-@given(SEEDS, st.booleans())
-def test_bytes_of_checkpoints(folder, seed, zipped):
-    path = folder / 'b.pth'
-    state = dict(state_dict=WEIGHTS, meta=META, optimizer={}, message_hub={})
-    torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    path.write_bytes(spoil(path.read_bytes(), seed))
-    attempt(lambda: saip_mm.load_backbone(path), path)
-    attempt(lambda: check_checkpoint(path), path)
 
 
 @pytest.fixture(scope='module')

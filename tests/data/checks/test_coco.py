@@ -1,0 +1,282 @@
+"""COCO annotations that make a library fail are named before it does."""
+
+import json
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from mmengine.registry import DATASETS
+from written_formats import quietly
+
+from saip_mm.data.checks.coco import BOXES, POSE, check_coco
+from saip_mm.data.checks.files import check_annotations
+from saip_mm.training import SafeRunner
+
+BODY = POSE._replace(keypoints=dict(keypoints=17))
+PATH = 'people.json'
+
+
+def person(number: int, image: int, **more) -> dict:
+    keypoints = [v for k in range(17) for v in (10 + number, 10 + k, 2)]
+    return dict(
+        id=number,
+        image_id=image,
+        category_id=1,
+        bbox=[5 + number, 5, 20, 40],
+        area=800,
+        iscrowd=0,
+        num_keypoints=17,
+        keypoints=keypoints,
+        **more,
+    )
+
+
+@pytest.fixture
+def people():
+    """Three people on two images."""
+    return dict(
+        images=[dict(id=i, file_name=f'{i}.jpg', height=60, width=80) for i in (1, 2)],
+        annotations=[person(1, 1), person(2, 1), person(3, 2)],
+        categories=[dict(id=1, name='person')],
+    )
+
+
+def put(key, value, position=1, records='annotations'):
+    return lambda content: content[records][position].update({key: value})
+
+
+def drop(key, position=1, records='annotations'):
+    return lambda content: content[records][position].pop(key)
+
+
+def config_of(root, library, **more) -> dict:
+    files = dict(data_root=str(root), ann_file=PATH, data_prefix=dict(img=''))
+    if library == 'mmdet':
+        more['metainfo'] = dict(classes=('person',))
+    return dict(files, type=f'{library}.CocoDataset', **more)
+
+
+def count_people(root, library) -> int | None:
+    """Of how many people a library would learn; None if it fails."""
+    try:
+        dataset = quietly(DATASETS.build, config_of(root, library))
+        entries = [dataset.get_data_info(i) for i in range(len(dataset))]
+        if library == 'mmdet':
+            return sum(not i['ignore_flag'] for e in entries for i in e['instances'])
+        keypoints = [each['keypoints'].reshape(17, 2) for each in entries]
+        return len({points.tobytes() for points in keypoints})
+    except Exception:
+        return None
+
+
+def text_ids(content) -> None:
+    put('id', '2', 1, 'images')(content)
+    put('image_id', '2', 2)(content)
+
+
+BOTH = 'mmdet mmpose'
+FAULTS = [  # who fails, what is changed, what the message says
+    (BOTH, put('id', 1), 'annotation 1 is there twice'),
+    (BOTH, drop('id'), r'annotations\[1\] has no "id"'),
+    (BOTH, drop('image_id'), '2 has no "image_id"'),
+    (BOTH, drop('category_id'), '2 has no "category_id"'),
+    (
+        BOTH,
+        put('image_id', '1'),
+        r"2: \"image_id\" is '1' \(str\), but the id is 1 \(in",
+    ),
+    (
+        'mmdet',
+        put('category_id', '1'),
+        r"2: \"category_id\" is '1' \(str\), but the id",
+    ),
+    ('mmpose', text_ids, "image '2' has a text for an id"),
+    (BOTH, put('bbox', None), '2: "bbox" is null, and'),
+    (BOTH, put('bbox', [1, 2, 3]), '2: "bbox" is'),
+    ('mmdet', drop('bbox'), '2 has no "bbox", which MMDetection needs'),
+    ('mmdet', drop('area'), '2 has no "area", which MMDetection needs'),
+    (BOTH, put('iscrowd', '0'), '2: "iscrowd" is \'0\', and should be 0 or 1'),
+    (
+        'mmpose',
+        put('keypoints', [5, 5, 2] * 14),
+        '2: "keypoints" has 42 numbers, and the config expects 51',
+    ),
+    ('mmpose', put('keypoints', None), '2: "keypoints" is'),
+    (BOTH, drop('width', 0, 'images'), 'image 1 has no "width"'),
+    (BOTH, put('id', 1, 1, 'images'), 'image 1 is there twice'),
+    ('mmdet', lambda content: content.pop('categories'), 'has no "categories", which'),
+    (
+        'mmdet',
+        put('name', 'people', 0, 'categories'),
+        'its categories are people, and the config looks for person',
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    'library, change, message',
+    [
+        pytest.param(library, change, message, id=f'{library}-{number}')
+        for number, (libraries, change, message) in enumerate(FAULTS)
+        for library in libraries.split()
+    ],
+)
+def test_what_makes_a_library_fail_is_named(library, change, message, people, tmp_path):
+    """And that it does: it fails, or learns of fewer people."""
+    pytest.importorskip(f'{library}.datasets')
+    config = config_of(tmp_path, library)
+    path = tmp_path / PATH
+    path.write_text(json.dumps(people))
+    assert check_annotations(config) == []
+    assert count_people(tmp_path, library) == 3
+    change(people)
+    path.write_text(json.dumps(people))
+    for wrapped in (config, dict(type='RepeatDataset', times=2, dataset=config)):
+        with pytest.raises(ValueError, match=f'{path}.*{message}'):
+            check_annotations(wrapped)
+    assert (count_people(tmp_path, library) or 0) < 3
+
+
+@pytest.mark.parametrize(
+    'library, encoding', [('mmdet', 'utf-8-sig'), ('mmpose', 'utf-16')]
+)
+def test_byte_order_marks_are_named(library, encoding, people, tmp_path):
+    pytest.importorskip(f'{library}.datasets')
+    (tmp_path / PATH).write_bytes(json.dumps(people).encode(encoding))
+    with pytest.raises(ValueError, match=f'{PATH}: begins with a byte-order mark'):
+        check_annotations(config_of(tmp_path, library))
+    assert count_people(tmp_path, library) is None
+
+
+@pytest.mark.parametrize(
+    'what, change, message',
+    [
+        ('boxes', drop('area'), '2 has no "area"'),
+        ('boxes', drop('iscrowd'), '2 has no "iscrowd"'),
+        ('boxes', lambda content: content.pop('categories'), 'has no "categories"'),
+        ('keypoints', drop('area'), '2 has no "area"'),
+        ('keypoints', drop('keypoints'), '2 has no "keypoints"'),
+        ('keypoints', lambda content: content.pop('categories'), 'has no "categories"'),
+    ],
+)
+def test_what_makes_a_metric_fail_is_named(what, change, message, people, tmp_path):
+    """And that it does, by the package that scores."""
+    library = dict(boxes='mmdet', keypoints='mmpose')[what]
+    pytest.importorskip(f'{library}.evaluation')
+    tools = dict(boxes='pycocotools', keypoints='xtcocotools')[what]
+    api = pytest.importorskip(f'{tools}.coco').COCO
+    evaluation = pytest.importorskip(f'{tools}.cocoeval').COCOeval
+
+    def score():
+        truth = api(str(tmp_path / PATH))
+        found = [dict(each, score=1.0) for each in map(dict, people['annotations'])]
+        found = [
+            dict(person(each['id'], each['image_id']), score=1.0) for each in found
+        ]
+        arguments = [np.full(17, 0.05)] if what == 'keypoints' else []
+        kind = dict(boxes='bbox', keypoints='keypoints')[what]
+        done = evaluation(truth, truth.loadRes(found), kind, *arguments)
+        done.evaluate()
+        done.accumulate()
+        done.summarize()
+        return done.stats[0]
+
+    def build():
+        metric = dict(type=f'{library}.CocoMetric', ann_file=str(tmp_path / PATH))
+        runner = object.__new__(SafeRunner)
+        return quietly(runner.build_evaluator, metric)
+
+    (tmp_path / PATH).write_text(json.dumps(people))
+    build()
+    assert quietly(score) == 1
+    change(people)
+    (tmp_path / PATH).write_text(json.dumps(people))
+    with pytest.raises(ValueError, match=f'{PATH}.*{message}'):
+        build()
+    with pytest.raises((KeyError, AssertionError)):
+        quietly(score)
+
+
+def detection(**changes) -> dict:
+    box = dict(image_id=1, category_id=1, bbox=[1, 2, 20, 40], score=0.5) | changes
+    return {key: value for key, value in box.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(image_id=None), r'detections\[1\] has no "image_id"'),
+        (dict(image_id='1'), r"is '1' \(str\), but the id is 1 \(int\)"),
+        (dict(image_id=9), 'is of image 9, which the annotations do not have'),
+        (dict(category_id='1'), r"\"category_id\" is '1' \(str\)"),
+        (dict(score=None), 'has no "score"'),
+        (dict(bbox=[1, 2]), '"bbox" is'),
+    ],
+)
+def test_detections_that_make_mmpose_fail_are_named(changes, message, people, tmp_path):
+    pytest.importorskip('mmpose.datasets')
+    boxes = tmp_path / 'boxes.json'
+    config = config_of(tmp_path, 'mmpose', bbox_file=str(boxes), test_mode=True)
+    (tmp_path / PATH).write_text(json.dumps(people))
+    others = [detection(), detection(image_id=2), detection(category_id=3, image_id=7)]
+    boxes.write_text(json.dumps(others))
+    assert check_annotations(config) == []
+    assert len(quietly(DATASETS.build, config)) == 2
+    boxes.write_text(json.dumps([detection(), detection(**changes)]))
+    with pytest.raises(ValueError, match=f'{boxes}.*{message}'):
+        check_annotations(config)
+    with suppress(KeyError, ValueError, IndexError, TypeError):
+        assert len(quietly(DATASETS.build, config)) < 2
+
+
+def test_annotations_of_no_use_are_counted(people, tmp_path):
+    def lines(reader):
+        return list(check_coco(tmp_path / PATH, people, reader))
+
+    assert lines(BODY) == lines(BOXES) == []
+    people['annotations'][1]['bbox'][2] = 0
+    people['annotations'][2]['keypoints'] = [0] * 51
+    flat, unseen = lines(BODY)
+    assert '1 of 3 boxes have no area' in flat and 'annotation 2 is one' in flat
+    assert '1 of 3 people have no visible keypoint' in unseen
+    people['annotations'][1].update(bbox=[1, 2, 3, 4], area=0)
+    assert '1 of 3 boxes have no area' in lines(BOXES)[0]
+    del people['annotations'][0]['keypoints']
+    assert '1 of 3 annotations have no bbox or no keypoints' in lines(BODY)[0]
+    people['annotations'][1]['image_id'] = 9
+    assert '1 annotations are of images that it does not have' in lines(BODY)[0]
+
+
+REAL = {
+    'coco/test_coco.json': 'mmpose.CocoDataset mmdet.CocoDataset',
+    'coco/test_coco_wholebody.json': 'mmpose.CocoWholeBodyDataset',
+    'aic/test_aic.json': 'mmpose.AicDataset',
+    'crowdpose/test_crowdpose.json': 'mmpose.CrowdPoseDataset',
+    'mpii/test_mpii.json': 'mmpose.MpiiDataset',
+    'mpii/test_mpii_trb.json': 'mmpose.MpiiTrbDataset',
+}
+
+
+@pytest.mark.parametrize('file', REAL)
+def test_nothing_is_wrong_with_real_annotations(file, test_data):
+    for kind in REAL[file].split():
+        pytest.importorskip(f'{kind.partition(".")[0]}.datasets')
+        config = dict(type=kind, data_root=str(test_data / 'real'), ann_file=file)
+        check_annotations(config)
+    for part in ('test_coco_det_AP_H_56.json', 'test_coco_wholebody.json'):
+        assert (test_data / 'real/coco' / part).exists()
+
+
+def test_nothing_is_wrong_with_real_detections(test_data):
+    pytest.importorskip('mmpose.datasets')
+    for name, kind in dict(coco='Coco', crowdpose='CrowdPose').items():
+        folder = test_data / 'real' / name
+        (boxes,) = folder.glob('*_det_*.json')
+        config = dict(
+            type=f'mmpose.{kind}Dataset',
+            data_root=str(folder),
+            ann_file=f'test_{name}.json',
+            bbox_file=str(boxes),
+            test_mode=True,
+        )
+        assert check_annotations(config) == []

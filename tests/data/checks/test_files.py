@@ -1,0 +1,100 @@
+"""Files that are missing, or cannot be read, are named."""
+
+import json
+
+import pytest
+from mmengine.dataset import BaseDataset, ConcatDataset
+from mmpretrain.registry import TRANSFORMS
+from PIL import Image
+from written_formats import write
+
+from saip_mm.data.checks.files import (
+    check_annotations,
+    check_images,
+    check_places,
+    name_files_in_errors,
+)
+from saip_mm.training import SafeRunner
+
+ANN = 'annotations/person_keypoints_train2017.json'
+
+
+def coco(root) -> dict:
+    return dict(data_root=str(root), ann_file=ANN, data_prefix=dict(img='train2017/'))
+
+
+def test_another_layout(tmp_path):
+    write('coco', tmp_path / 'coco')
+    check_places(coco(tmp_path / 'coco'))
+    (tmp_path / 'coco/train2017').rename(tmp_path / 'coco/train')
+    with pytest.raises(
+        FileNotFoundError, match='coco/train2017: there is no .*holds annot.*set data_r'
+    ):
+        check_places(dict(type='RepeatDataset', dataset=coco(tmp_path / 'coco')))
+    with pytest.raises(FileNotFoundError, match='none/annotations/.*holds coco'):
+        check_places(dict(datasets=[coco(tmp_path / 'none')]))
+
+
+def test_missing_images(tmp_path):
+    datasets = pytest.importorskip('mmpose.datasets')
+    write('coco', tmp_path)
+    dataset = datasets.CocoDataset(**coco(tmp_path))
+    check_images(dataset)
+    lost = tmp_path / 'train2017/000000000003.jpg'
+    lost.unlink()
+    with pytest.raises(
+        FileNotFoundError, match=rf'keypoints_train2017.json: 1 of \d files .*{lost}; '
+    ):
+        check_images(ConcatDataset([dataset]))
+
+
+def test_nothing_left(tmp_path):
+    pytest.importorskip('mmpose.datasets')
+    write('coco', tmp_path)
+    path = tmp_path / ANN
+    path.write_text(json.dumps(json.loads(path.read_text()) | dict(annotations=[])))
+    loader = dict(dataset=dict(coco(tmp_path), type='mmpose.CocoDataset'))
+    with pytest.raises(ValueError, match='train2017.json.*: nothing is left'):
+        SafeRunner.build_dataloader(loader)
+
+
+def test_other_annotations_are_left_alone(tmp_path):
+    """Captions, say, and readers that are not of people."""
+    config = dict(data_root=str(tmp_path), ann_file='captions.json')
+    (tmp_path / 'captions.json').write_text(json.dumps([dict(caption='a man')]))
+    assert check_annotations(config) == []
+    assert check_annotations(dict(config, type='CustomDataset')) == []
+    names = dict(config, ann_file='names.txt')
+    (tmp_path / 'names.txt').write_text('a\n')
+    assert check_annotations(names) == []
+    (tmp_path / 'names.txt').write_text('a\n', encoding='utf-8-sig')
+    with pytest.raises(ValueError, match='names.txt: .*byte-order mark'):
+        check_annotations(names)
+
+
+@pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
+@pytest.mark.parametrize('content', [b'', b'no image'])
+def test_images_that_cannot_be_read_are_named(content, library, tmp_path):
+    pytest.importorskip(f'{library}.datasets')
+    Image.new('RGB', (8, 8)).save(tmp_path / 'a.jpg')
+    Image.new('L', (8, 8)).save(tmp_path / 'a.png')
+    steps = [dict(type=f'{library}.LoadImageFromFile')]
+    if library == 'mmseg':
+        steps.append(dict(type='mmseg.LoadAnnotations'))
+    files = ['a.jpg', 'a.png'][: len(steps)]
+
+    class Pair(BaseDataset):
+        def load_data_list(self):
+            paths = dict(zip(('img_path', 'seg_map_path'), files, strict=False))
+            entry = {key: str(tmp_path / name) for key, name in paths.items()}
+            return [entry | dict(seg_fields=[], reduce_zero_label=False)]
+
+    dataset = Pair(pipeline=[TRANSFORMS.build(step) for step in steps])
+    name_files_in_errors(ConcatDataset([dataset]))
+    assert dataset[0]['img'].shape == (8, 8, 3)
+    for name in files:
+        good = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises((ValueError, AssertionError), match=str(tmp_path / name)):
+            dataset[0]
+        (tmp_path / name).write_bytes(good)

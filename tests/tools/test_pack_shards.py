@@ -1,0 +1,116 @@
+"""tools/pack_shards.py continues after an interruption, and mixes nothing."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from launch import ROOT, TINY, call, environment, stop
+from packing import pack
+
+from saip_mm.data import ShardedImages
+
+pytest.importorskip('litdata')
+
+
+def digests(folder) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop(folder, shards, tmp_path, number):
+    for i in range(1000):  # enough to go on for a while
+        os.link(folder / '01.png', folder / f'z{i}.png')
+    out = tmp_path / 'out'
+    options = ['--images-per-shard', 5, '--processes', 2]
+    status, text = stop(
+        'tools/pack_shards.py',
+        folder,
+        out,
+        *options,
+        number=number,
+        when=lambda: (out / 'parts' / '000003.json').exists(),
+    )
+    assert status == 128 + number
+    assert 'Traceback' not in text
+    assert f'stopped by {number.name}: all whole shards are kept; rerun' in text
+    begun = digests(out)
+    assert 1 <= len(list((out / 'parts').iterdir())) < 100
+    pack(folder, out)
+    assert digests(out).items() >= begun.items()
+    assert len(ShardedImages(str(out))) == 1012
+
+
+def test_goes_on_where_it_was_interrupted(folder, shards):
+    before = digests(shards)
+    (shards / 'index.json').unlink()
+    with pytest.raises(FileNotFoundError, match='index.json: there is no such index'):
+        ShardedImages(str(shards))
+    first, second = shards / 'chunk-0-0.bin', shards / 'chunk-0-1.bin'
+    kept = first.stat().st_mtime_ns
+    second.write_bytes(second.read_bytes()[:-1])
+    (shards / 'parts/000002.json').unlink()
+    assert pack(folder, shards) is None
+    assert digests(shards) == before
+    assert first.stat().st_mtime_ns == kept
+    with pytest.raises(ValueError, match='was begun with other images'):
+        pack(folder, shards, '--images-per-shard', 6)
+    (folder / '11.png').unlink()
+    with pytest.raises(ValueError, match='was begun with other images'):
+        pack(folder, shards)
+    with pytest.raises(ValueError, match='holds other files'):
+        pack(folder, folder)
+
+
+def test_other_settings_are_not_mixed(tmp_path):
+    shards = tmp_path / 'shards'
+    pack(TINY, shards)
+    (shards / 'index.json').unlink()
+    with pytest.raises(FileNotFoundError, match='rerun it if it was interrupted'):
+        call('tools/check_data.py', shards, '--out', tmp_path / 'bad.jsonl')
+    options = ['--cfg-options', 'train_dataloader.dataset.size=(96,48)']
+    with pytest.raises(ValueError, match=r'or other settings of theirs \(size in '):
+        pack(TINY, shards, *options)
+    (shards / 'packed_from.json').write_text('{')
+    with pytest.raises(ValueError, match='packed_from.json is damaged'):
+        pack(TINY, shards)
+
+
+def test_processes_end_with_the_one_that_is_killed(tmp_path):
+    options = ['--images-per-shard', '2', '--processes', '2', '--cfg-options']
+    options += ['train_dataloader.dataset.images_per_identity=9999']
+    process = subprocess.Popen(
+        [sys.executable, 'tools/pack_shards.py', TINY, tmp_path / 'shards', *options],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while not list((tmp_path / 'shards').glob('*.bin')):
+            assert process.poll() is None
+            time.sleep(0.1)
+        children = Path(f'/proc/{process.pid}/task/{process.pid}/children')
+        workers = children.read_text().split()
+        assert len(workers) == 2
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 30
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_running(process: str) -> bool:
+    try:
+        return Path('/proc', process, 'stat').read_text().split()[2] != 'Z'
+    except FileNotFoundError:
+        return False
