@@ -168,13 +168,10 @@ def read_index(path: str | os.PathLike) -> list[dict]:
     try:
         content = json.loads(Path(path).read_bytes())
         shards, config = content['chunks'], content['config']
-        is_plain = not any(
-            config.get(key) for key in ('compression', 'encryption', 'format')
-        )
         ours = (
             config['data_format'] == TYPES
             and json.loads(config['data_spec'])[1] == _SPEC
-            and is_plain
+            and not any(config.get(k) for k in ('compression', 'encryption', 'format'))
             and len(shards) > 0
             and all(map(_is_shard, shards))
         )
