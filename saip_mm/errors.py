@@ -1,4 +1,4 @@
-"""How a tool ends when something is wrong, or when it is interrupted."""
+"""How tools end on errors and interrupts."""
 
 import dis
 import signal
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_line_errors(status: int = 1) -> Iterator[None]:
-    """Let a tool end with ``error: …`` where its user can do something about it.
+    """Print ``error: …`` and exit, for errors that a user can do something about.
 
-    That is where this project or MMEngine raises an error on purpose, where a config
-    does not fit a class, and where a file cannot be opened. All other errors keep their
-    traceback. Ctrl-C ends with status 130.
+    These are errors that this project or MMEngine raises on purpose, configs that do
+    not fit a class, and files that cannot be opened. All others keep their traceback.
+    Ctrl-C exits with status 130.
 
     Args:
         status: Exit status after such an error.
@@ -34,10 +34,10 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
 
 @contextmanager
 def stoppable(remark: str) -> Iterator[None]:
-    """Lets a program end with a sentence on Ctrl-C or SIGTERM, not with a traceback.
+    """End a program with a sentence on Ctrl-C or SIGTERM, not with a traceback.
 
-    The exit status is 128 and the number of the signal, as that of a shell: 130, 143.
-    Within, either raises KeyboardInterrupt.
+    The exit status is 128 plus the number of the signal, as in a shell: 130, 143.
+    Inside, either raises KeyboardInterrupt.
 
     Args:
         remark: What was kept, and how to continue.

@@ -1,4 +1,4 @@
-"""Reading text from outside; writing files whole or not at all; digests."""
+"""Reading users' text files; atomic writing; digests."""
 
 import codecs
 import hashlib
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Gives another path to write to, which takes the name once all is on the disk.
+    """Write a file atomically: yields a temporary path, which is synced and renamed.
 
-    Folders are made. After an error, or a crash, what was there before is still there.
+    Folders are made. After an error, or a crash, the earlier file is still there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

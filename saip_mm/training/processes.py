@@ -1,4 +1,4 @@
-"""A run of several processes: how it begins, agrees and ends."""
+"""Runs of several processes: how they start, agree and end."""
 
 import atexit
 import os
@@ -41,7 +41,7 @@ _LAUNCHERS = {
 
 
 def add_launcher(parser: ArgumentParser) -> None:
-    """Let a tool take ``--launcher``, for :func:`set_launcher`."""
+    """Add ``--launcher``, for :func:`set_launcher`, to a tool's options."""
     parser.add_argument(
         '--launcher',
         choices=['none', *_LAUNCHERS],
@@ -53,7 +53,7 @@ def add_launcher(parser: ArgumentParser) -> None:
 
 
 def set_launcher(cfg: Config, args: Namespace) -> None:
-    """Let a config's run be one of several processes, if it was started as such.
+    """Set up a config for the launcher that started this process, if any.
 
     Raises:
         ValueError: If ``--launcher`` names what did not start this process, or what
@@ -108,7 +108,7 @@ def _slurm_tasks() -> int:
 def use_cpu_processes(cfg: Config) -> None:
     """Replace what MMEngine takes for granted of a GPU in several processes."""
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
-    # Already initialised, MMEngine leaves the process group alone; its own set-up asks
+    # Already initialized, MMEngine leaves the process group alone; its own set-up asks
     # for a GPU.
     torch.distributed.init_process_group(backend='gloo')
     cfg.model_wrapper_cfg = dict(
@@ -120,9 +120,9 @@ def use_cpu_processes(cfg: Config) -> None:
 
 
 class Agreement:
-    """Lets processes ask whether something is so on any of them.
+    """Tells all processes whether something is true on any of them.
 
-    They talk through their CPUs, so that none waits for its GPU.
+    They communicate through their CPUs, so that none waits for its GPU.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class Agreement:
 
 
 def on_main_process(check: Callable, *arguments: object) -> Any:
-    """What a check returns or raises on one process, on all of them."""
+    """Run a check on the main process; return or raise its outcome on all of them."""
     found = [None]
     if is_main_process():
         try:
@@ -157,10 +157,10 @@ def on_main_process(check: Callable, *arguments: object) -> Any:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """Lets processes that have done their work wait for each other, and ends them.
+    """Makes the processes of a run wait for each other at its end, and ends them.
 
-    One that leaves while others still talk, or save, would make them fail. An error
-    ends a process at once. A single process simply goes on.
+    One that exits while others still communicate, or save, would make them fail. An
+    error ends a process at once. A single process just continues.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from."""
+"""Choosing the checkpoint to resume, and resuming within an epoch."""
 
 import errno
 import fcntl
@@ -30,15 +30,15 @@ _LAUNCH = 'launch.json'  # in a work directory: when, and as which job, it was b
 
 
 def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path | None:
-    """The checkpoint that a training goes on from; None if it starts anew.
+    """The checkpoint to resume from; None to start from scratch.
 
-    torchrun starts all processes again when one has died, Slurm a job that was queued
-    again: such a training goes on from where it was, not from where it had begun.
+    torchrun restarts all processes when one has died, Slurm a job that was requeued:
+    these resume from where they were, whatever the command line names.
 
     Args:
         work_dir: Of the training.
         resume: A checkpoint, a work directory, ``'auto'`` for the newest checkpoint of
-            this one, or None to start anew.
+            this one, or None to start from scratch.
 
     Raises:
         FileNotFoundError: If there is none where one should be.
@@ -58,13 +58,11 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
 
 
 class LaunchHook(Hook):
-    """Makes of a work directory that of the training which begins.
+    """Prepares a work directory, which is refused while another training uses it.
 
-    It is refused while another training uses it.
-
-    Checkpoints of later steps, of another training or damaged, are moved out of the
-    way: the next resume would take one of them for this training's newest. What was
-    launched is written down, for :func:`choose_checkpoint`.
+    Checkpoints of later steps, of another training or damaged, are moved aside: the
+    next resume would take one of them for this training's newest. The launch is
+    recorded for :func:`choose_checkpoint`.
     """
 
     priority = 'VERY_HIGH'

@@ -37,10 +37,7 @@ _BACKBONE_ALONE = (
 
 
 class SafeRunner(Runner):
-    """A runner that saves safely, and runs nothing that a checkpoint holds.
-
-    It says what is wrong with the data before it begins.
-    """
+    """A runner that saves safely, checks the data first, and runs no file's code."""
 
     build_dataloader = staticmethod(build_checked_loader)
 
@@ -91,7 +88,7 @@ class SafeRunner(Runner):
             self._load_from = str(found)
 
     def train(self) -> nn.Module:
-        """Train; what stops the training is in the log file as well."""
+        """Train; errors go to the log file as well."""
         self.register_hook(LaunchHook())
         handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}
         try:
@@ -174,7 +171,7 @@ class SafeRunner(Runner):
 
 
 class PretrainingRunner(SafeRunner):
-    """A runner with checkpoints that load whole or not at all."""
+    """A runner that loads checkpoints whole or not at all."""
 
     # PersonImages looks for its files itself, of which there may be millions.
     build_dataloader = staticmethod(build_loader)
@@ -187,9 +184,9 @@ class PretrainingRunner(SafeRunner):
 
 
 def choose_runner(cfg: Config) -> type[SafeRunner]:
-    """The runner for what a config trains.
+    """The runner for the model of a config.
 
-    Pretraining goes on whole or not at all; a detector, say, often starts from a part.
+    Pretraining loads whole checkpoints only; a detector, say, often starts from parts.
     """
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         model = MODELS.get(cfg.model.type)

@@ -56,7 +56,7 @@ class _LateRemoval(AtomicBackend):
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook``, for runs that may be killed or told to stop.
+    """MMEngine's ``CheckpointHook``, for runs that may be killed or interrupted.
 
     - Older checkpoints are removed only once a new one is on the disk.
     - If a checkpoint cannot be written, on a full disk for example, an error is logged
@@ -142,7 +142,7 @@ class SafeCheckpointHook(CheckpointHook):
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        self._stop_if_told(runner, runner.iter + 1)
+        self._stop_if_asked(runner, runner.iter + 1)
         # The clock of the main process alone decides: nothing here waits for others.
         if time.monotonic() - self.saved_at > self.seconds:
             self._save(runner, runner.iter + 1)
@@ -152,14 +152,14 @@ class SafeCheckpointHook(CheckpointHook):
         super().after_train_epoch(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        self._stop_if_told(runner, runner.iter)
+        self._stop_if_asked(runner, runner.iter)
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         # Processes may validate on different numbers of batches.
         if self.agreement and self.agreement.group is None:
-            self._stop_if_told(runner, runner.iter)
+            self._stop_if_asked(runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
@@ -176,8 +176,8 @@ class SafeCheckpointHook(CheckpointHook):
             if is_main_process():
                 os.write(2, b'Saving after this step; Ctrl-C again ends at once\n')
 
-    def _stop_if_told(self, runner: Runner, step: int) -> None:
-        """Save and exit if any process was told to stop, or saving fails for good."""
+    def _stop_if_asked(self, runner: Runner, step: int) -> None:
+        """Save and exit after a signal to any process, or repeated failures to save."""
         if self.agreement is None:
             return
         hopeless = self.failures >= self.max_failures

@@ -1,4 +1,4 @@
-"""Curves that a training can do without."""
+"""Curves that a training can do without, on a full disk for example."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from mmpretrain.visualization import UniversalVisualizer
 
 @VISUALIZERS.register_module()
 class SafeVisualizer(UniversalVisualizer):
-    """MMPretrain's, for trainings that go on when figures cannot be written.
+    """MMPretrain's visualizer, but it survives that figures cannot be written.
 
-    Arguments are those of ``UniversalVisualizer``. On a full disk, say, curves have a
-    gap, or end; it is said once.
+    The curves then have a gap, or end; this is logged once. The arguments are those of
+    ``UniversalVisualizer``.
     """
 
     failed = False
@@ -36,8 +36,8 @@ class SafeVisualizer(UniversalVisualizer):
         except OSError as error:
             if not self.failed:
                 print_log(
-                    f'figures could not be written ({error}); the training goes on, '
-                    'and its curves have a gap',
+                    f'figures could not be written ({error}); the training '
+                    'continues, and its curves have a gap',
                     'current',
                     ERROR,
                 )

@@ -2,6 +2,7 @@
 
 _base_ = '../../configs/downstream/reid/market1501_saip-vit-tiny_256x128.py'
 
+custom_imports = dict(imports=['saip_mm', 'saip_mm.downstream.reid', 'disturbances'])
 model = dict(
     backbone=dict(
         arch=dict(

@@ -9,7 +9,7 @@ import torch
 from launch import ROOT, call
 from mmengine.fileio import get_file_backend
 from mmengine.runner import save_checkpoint
-from short_runs import copy_state, same, started, wait_for
+from short_runs import copy_state, same, started
 from written_formats import write
 
 from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
@@ -36,8 +36,10 @@ def reference(data, tmp_path_factory) -> Path:
     options = ['default_hooks.checkpoint.type=SafeCheckpointHook']
     options += ['default_hooks.checkpoint.minutes=1e-9']
     options += ['default_hooks.checkpoint.max_keep_ckpts=99']
+    options += ['default_hooks.checkpoint.save_best=reid/mAP']
     call('tools/train.py', REID, '--work-dir', work_dir, *data, SEED, *options)
     assert len(saved_checkpoints(work_dir)) == 21
+    assert len(list(work_dir.glob('best_*.pth'))) == 1
     return work_dir
 
 
@@ -65,49 +67,50 @@ def test_any_step_is_resumed(name, workers, data, reference, tmp_path):
     assert_same_end(tmp_path / 'run', reference)
 
 
+def disturbed(work_dir: Path, options: list[str], **hook: object) -> tuple[int, str]:
+    """Exit status of a training with one of ``disturbances``, and what it printed."""
+    options = [*options, SEED, f'custom_hooks=[{hook}]']
+    process = started(work_dir, *options, config=REID)
+    out = process.communicate()[0]
+    return process.returncode, out
+
+
 @pytest.mark.parametrize('number', STOP_SIGNALS)
 def test_told_to_stop_it_saves(number, data, reference, tmp_path):
-    """The signal goes to the whole group, workers of the loader too."""
-    options = ['train_dataloader.num_workers=2', SEED]
-    process = started(tmp_path, *data, *options, config=REID)
-    wait_for(process, 'Epoch(train) [2][2/6]')
-    os.killpg(process.pid, number)
-    rest = process.communicate()[0]
-    assert process.returncode == INTERRUPTED, rest[-2000:]
-    assert f'stopped by {number.name} after step' in rest and 'Traceback' not in rest
-    assert 'epoch_1_iter_' in saved_checkpoints(tmp_path)[0].name
+    options = [*data, 'train_dataloader.num_workers=2']
+    hook = dict(type='SignalGroup', number=int(number), step=8)
+    status, out = disturbed(tmp_path, options, **hook)
+    assert status == INTERRUPTED, out[-2000:]
+    assert f'stopped by {number.name} after step 8; rerun' in out
+    assert 'Traceback' not in out
+    assert [path.stem for path in saved_checkpoints(tmp_path)] == [
+        'epoch_1_iter_8',
+        'epoch_1',
+    ]
     resume(tmp_path, data)
     assert_same_end(tmp_path, reference)
 
 
 def test_told_to_stop_while_it_validates(data, tmp_path):
-    options = ['val_dataloader.batch_size=1', 'default_hooks.checkpoint.interval=9']
-    process = started(tmp_path, *data, *options, config=REID)
-    wait_for(process, 'Epoch(val) [1][1/')
-    process.send_signal(signal.SIGTERM)
-    rest = process.communicate()[0]
-    assert process.returncode == INTERRUPTED, rest[-2000:]
+    options = [*data, 'val_dataloader.batch_size=4']
+    options += ['default_hooks.checkpoint.interval=9']
+    hook = dict(type='SignalGroup', number=int(signal.SIGTERM), batch=1)
+    status, out = disturbed(tmp_path, options, **hook)
+    assert status == INTERRUPTED, out[-2000:]
+    assert 'reid/mAP' not in out.split('Checkpoints will be saved')[1]
     assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
 
 
 def test_killed_while_it_saves_it_keeps_what_it_had(data, reference, tmp_path):
-    config = tmp_path / 'config.py'
-    config.write_text(
-        f'_base_ = {str(REID)!r}\n'
-        "custom_imports = dict(imports=['saip_mm', 'saip_mm.downstream.reid', "
-        "'kill_in_save'])\n"
-        "custom_hooks = [dict(type='KillInSave', epoch=2)]\n"
-        'default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))\n'
-    )
-    work_dir = tmp_path / 'run'
-    process = started(work_dir, *data, SEED, config=config)
-    rest = process.communicate()[0]
-    assert process.returncode == -signal.SIGKILL, rest[-2000:]
-    assert [path.name for path in saved_checkpoints(work_dir)] == ['epoch_1.pth']
-    assert list(work_dir.glob('.epoch_2.pth.*.partial'))
-    resume(work_dir, data)
-    assert_same_end(work_dir, reference)
-    assert not list(work_dir.glob('.*.partial'))
+    """It keeps one checkpoint alone, which MMEngine would remove first."""
+    options = [*data, 'default_hooks.checkpoint.max_keep_ckpts=1']
+    status, out = disturbed(tmp_path, options, type='KillInSave', epoch=2)
+    assert status == -signal.SIGKILL, out[-2000:]
+    assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
+    assert list(tmp_path.glob('.epoch_2.pth.*.partial'))
+    resume(tmp_path, data)
+    assert_same_end(tmp_path, reference)
+    assert not list(tmp_path.glob('.*.partial'))
 
 
 def test_every_checkpoint_is_written_whole(tmp_path, monkeypatch):
