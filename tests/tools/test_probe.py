@@ -2,13 +2,10 @@
 
 import functools
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
-from launch import TINY, call, environment
+from launch import TINY, call
 from PIL import Image
 
 import saip_mm.evaluation
@@ -137,19 +134,6 @@ def test_an_out_that_cannot_be_written_is_found_first(tmp_path, monkeypatch):
     )
     with pytest.raises(OSError, match=f'^{tmp_path}: is a folder'):
         call('tools/probe.py', 'pixels', '--out', tmp_path)
-
-
-def test_progress_is_shown_on_a_terminal():
-    main, terminal = os.openpty()
-    code = 'import saip_mm, rich; print("seen", rich.get_console().is_interactive)'
-    command = [sys.executable, '-c', code]
-    env = environment(TERM='xterm')
-    try:
-        subprocess.run(command, stdout=terminal, check=True, env=env)
-        assert b'seen True' in os.read(main, 10_000)
-    finally:
-        os.close(main)
-        os.close(terminal)
 
 
 def test_bad_input(work_dir, tmp_path):
