@@ -40,9 +40,9 @@ def to_image(image: Tensor) -> Image.Image:
 
 
 def outline(image: Image.Image, crop: Crop, color: tuple[int, int, int]) -> None:
-    """Draw a rectangle, as wide for images of any size."""
+    """Draw a rectangle, its lines as wide as the image asks for."""
     right, bottom = crop.left + crop.width - 1, crop.top + crop.height - 1
-    box, width = (crop.left, crop.top, right, bottom), max(1, image.height // 100)
+    box, width = (crop.left, crop.top, right, bottom), max(2, image.height // 64)
     ImageDraw.Draw(image).rectangle(box, outline=color, width=width)
 
 
@@ -94,7 +94,7 @@ def view_row(sample: dict) -> tuple[str, list[Picture]]:
     steps += [f'blur {anchor.blur:.1f}'] if anchor.blur else []
     return f'{sample["source"]}   anchor: {", ".join(steps) or "no change"}', [
         Picture(source, 'source'),
-        Picture(to_image(inputs['globals'][0]), 'global_0 (anchor)'),
+        Picture(to_image(inputs['globals'][0]), 'anchor'),
         Picture(to_image(inputs['globals'][1]), 'global_1'),
         Picture(_grid(list(inputs['locals'])), 'locals'),
         Picture(_grid([inputs['roi'], inputs['inst']]), 'roi, inst'),
