@@ -32,7 +32,7 @@ demo: .venv/.pretrain
 	@echo '[demo] Made: $(BACKBONE), a backbone for MMPose, MMDet and MMSeg,'
 	@echo '[demo]       and logs and checkpoints in $(DEMO).'
 	@echo '[demo] Look: open $(REPORT) in a browser, to see what was learnt.'
-	@echo '[demo] Next: README.md says how to pretrain on your own photographs.'
+	@echo '[demo] Next: docs/training.md explains how to pretrain on your own photographs.'
 
 test: .venv/.complete
 	.venv/bin/python -m pytest

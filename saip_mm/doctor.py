@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -80,10 +81,8 @@ def versions() -> Iterator[Finding]:
 
 
 def _installed(package: str) -> tuple[str, str] | None:
-    try:
+    with suppress(importlib.metadata.PackageNotFoundError):
         return package, importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def compiled_ops() -> Iterator[Finding]:

@@ -14,15 +14,17 @@ from torch import Tensor
 from ..models import SAIPViT
 from ..models.weights import Grid, LoadReport, by, compare_weights, other_functions
 from .files import read_checkpoint, resolve_checkpoint
-from .names import TIMM_TO_VIT, VIT_TO_TIMM, rename_tensors, state_dict_of
+from .names import (
+    TIMM_TO_VIT,
+    VIT_TO_TIMM,
+    rename_tensors,
+    state_dict_of,
+    with_metadata,
+)
 
 # Tensors that show a ViT's sizes, and their number of dimensions.
-_TELLING = {
-    'cls_token': 3,
-    'pos_embed': 3,
-    'patch_embed.projection.weight': 4,
-    'layers.0.ffn.layers.0.0.weight': 2,
-}
+_TELLING = {'cls_token': 3, 'pos_embed': 3, 'patch_embed.projection.weight': 4}
+_TELLING |= {'layers.0.ffn.layers.0.0.weight': 2}
 # Where a training checkpoint has them.
 PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
 _IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -50,8 +52,8 @@ class Backbone:
     meta: dict = field(default_factory=dict)
     role: str = 'unknown'
     prefix: str = ''
-    mean: list[float] = field(default_factory=lambda: [*_IMAGENET['mean']])
-    std: list[float] = field(default_factory=lambda: [*_IMAGENET['std']])
+    mean: list[float] = field(default_factory=_IMAGENET['mean'].copy)
+    std: list[float] = field(default_factory=_IMAGENET['std'].copy)
 
     @property
     def patch_size(self) -> int:
@@ -208,17 +210,6 @@ def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
     return replace(backbone, prefix='')
 
 
-def with_metadata(
-    tensors: Mapping[str, Tensor], prefix: str, grid: Grid | None, num_heads: int | None
-) -> OrderedDict[str, Tensor]:
-    """A state dict with every name under ``prefix``, which knows its patch grid."""
-    state_dict = OrderedDict((prefix + name, t) for name, t in tensors.items())
-    known = dict(grid=grid, num_heads=num_heads)
-    known = {key: value for key, value in known.items() if value is not None}
-    state_dict._metadata = OrderedDict({prefix[:-1]: known})
-    return state_dict
-
-
 def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
     """Find the ViT in a checkpoint; timm's names are turned into SAIPViT's.
 
@@ -255,21 +246,19 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
     known = {**meta, **state_dict._metadata.get(prefix[:-1], {})}
     if 'blocks.0.norm1.weight' in tensors:
         tensors = rename_tensors(tensors, TIMM_TO_VIT)
-    colors = {}
-    for name in _IMAGENET:
-        buffer = state_dict.get(f'data_preprocessor.{name}')
-        if buffer is not None:
-            colors[name] = [round(value, 4) for value in buffer.flatten().tolist()]
-        elif name in meta:
-            colors[name] = _checked_colors(name, meta[name])
+    num_heads = known.get('num_heads')
+    if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
+        raise ValueError(f'says that it has {num_heads!r} attention heads')
+    mean, std = (_normalization(name, state_dict, meta) for name in ('mean', 'std'))
     return Backbone(
         tensors,
         grid=_checked_grid(known.get('grid')),
-        num_heads=_checked_heads(known.get('num_heads')),
+        num_heads=num_heads,
         meta=meta,
         role=meta.get('role', 'unknown'),
         prefix=prefix,
-        **colors,
+        mean=mean,
+        std=std,
     )
 
 
@@ -277,22 +266,18 @@ def _checked_grid(grid: object) -> Grid | None:
     """``grid`` as (h, w) if it is one; files from outside may hold anything."""
     if grid is None:
         return None
-    if not (
-        isinstance(grid, list | tuple)
-        and len(grid) == 2
-        and all(type(side) is int and side > 0 for side in grid)
-    ):
+    pair = isinstance(grid, list | tuple) and len(grid) == 2
+    if not pair or any(type(side) is not int or side < 1 for side in grid):
         raise ValueError(f'says that its patch grid is {grid!r}, which is no (h, w)')
     return tuple(grid)
 
 
-def _checked_heads(num_heads: object) -> int | None:
-    if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
-        raise ValueError(f'says that it has {num_heads!r} attention heads')
-    return num_heads
-
-
-def _checked_colors(name: str, values: object) -> list[float]:
+def _normalization(name: str, state_dict: Mapping, meta: Mapping) -> list[float]:
+    """Mean or std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
+    buffer = state_dict.get(f'data_preprocessor.{name}')
+    if buffer is not None:
+        return [round(value, 4) for value in buffer.flatten().tolist()]
+    values = meta.get(name, _IMAGENET[name])
     if not (
         isinstance(values, list | tuple)
         and len(values) == 3

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ..models import SAIPViT
 from ..models.weights import Grid, LoadReport, by, compare_weights
-from .backbone import find_backbone, with_metadata
+from .backbone import find_backbone
 from .files import read_checkpoint, resolve_checkpoint
+from .names import with_metadata
 
 
 def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:

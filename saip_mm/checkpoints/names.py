@@ -129,6 +129,17 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     return state_dict
 
 
+def with_metadata(
+    tensors: Mapping[str, Tensor], prefix: str, grid: Grid | None, num_heads: int | None
+) -> OrderedDict[str, Tensor]:
+    """A state dict with every name under ``prefix``, which knows its patch grid."""
+    state_dict = OrderedDict((prefix + name, t) for name, t in tensors.items())
+    known = dict(grid=grid, num_heads=num_heads)
+    known = {key: value for key, value in known.items() if value is not None}
+    state_dict._metadata = OrderedDict({prefix[:-1]: known})
+    return state_dict
+
+
 def from_official(
     student: Mapping[str, Tensor],
     teacher: Mapping[str, Tensor],

@@ -115,14 +115,8 @@ def probe_coco(
         logger='current',
     )
     train, test = (_crops(subject, str(img_dir), each[:MAX_PEOPLE]) for each in halves)
-    pck = keypoint_pck(
-        train[0].patches,
-        train[1],
-        test[0].patches,
-        test[1],
-        test[2],
-        subject.features.size,
-    )
+    (fitted, keypoints, _), tested = train, (test[0].patches, *test[1:])
+    pck = keypoint_pck(fitted.patches, keypoints, *tested, subject.features.size)
     return {'coco/PCK': pck}
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from saip_mm.checkpoints.backbone import with_metadata
 from saip_mm.checkpoints.files import read_checkpoint, write_checkpoint
 from saip_mm.checkpoints.loading import load_pretrained, load_weights
+from saip_mm.checkpoints.names import with_metadata
 from saip_mm.models import SAIPViT
 
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)

@@ -11,7 +11,7 @@ import torch
 from launch import call
 
 import saip_mm
-from saip_mm.checkpoints.backbone import with_metadata
+from saip_mm.checkpoints.names import with_metadata
 from saip_mm.models import SAIPViT
 
 TOOL = 'tools/export_backbone.py'
