@@ -85,11 +85,11 @@ def check_record(where: str, record: dict, needed: str, read: str, reader: str) 
     """Raise ValueError unless the fields of a record hold what they should.
 
     Args:
-        where: What a message calls the record.
+        where: What messages call the record.
         record: Of annotations.
         needed: Keys of ``FIELDS`` that have to be there.
         read: Keys of ``FIELDS`` that may be there.
-        reader: What a message says needs them.
+        reader: What needs them, for messages.
     """
     for key in (*needed.split(), *read.split()):
         holds, should = FIELDS[key]
@@ -131,15 +131,10 @@ def parse_json(text: str, where: object) -> object:
 
 
 def records(path: object, content: Any, key: str) -> Iterator[tuple[str, dict]]:
-    """Records of a file's list ``key``, each with what messages call it.
-
-    Args:
-        path: The file.
-        content: What is in it.
-        key: ``'images'``, ``'annotations'`` or ``'categories'``.
+    """Records of the list ``key`` in a file's content, each with a name for messages.
 
     Raises:
-        ValueError: If there are none, as in COCO.
+        ValueError: If the content is not like COCO's.
     """
     if not isinstance(content, dict):
         raise ValueError(

@@ -30,11 +30,8 @@ def image_extensions() -> set[str]:
 def find_images(folder: str) -> list[str]:
     """List the images of a folder and all folders below, hidden ones left out.
 
-    Links are followed; a folder that is reached twice is listed once. Other files are
-    counted in the log.
-
-    Args:
-        folder: Folder to search for files with one of :func:`image_extensions`.
+    Links are followed; a folder that is reached twice is listed once. Files without one
+    of the :func:`image_extensions` are counted in the log.
 
     Returns:
         Paths relative to the folder, in a fixed order.

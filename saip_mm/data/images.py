@@ -59,9 +59,6 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     profile; in a JPEG its inks are taken to be inverted, as all programs write them. Of
     an animation or a file of several pages the first image is taken.
 
-    Args:
-        path: File that Pillow can open.
-
     Returns:
         RGB image, uint8 ``[H, W, 3]``.
 
@@ -75,15 +72,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
-    """The image that :func:`read_image` reads from a file with such a content.
-
-    Args:
-        content: Bytes of the file.
-        name: What messages call it.
-
-    Raises:
-        ImageError: If it cannot be used.
-    """
+    """Like :func:`read_image`, from the content of a file called ``name``."""
     with _naming(name):
         return _decode(io.BytesIO(content))
 

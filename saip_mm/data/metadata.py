@@ -21,8 +21,7 @@ def has_metadata(start: bytes) -> bool:
 def drop_metadata(content: bytes) -> tuple[bytes, int | None]:
     """Remove from a JPEG, PNG or AVIF file all that does not affect its pixels.
 
-    Args:
-        content: The file. What is not well-formed in it is left as it is.
+    What is not well-formed is left as it is.
 
     Returns:
         The file without metadata, and the orientation in its EXIF data, if any.

@@ -57,14 +57,7 @@ class PeopleDataset(BaseDataset, ABC):
 
     @abstractmethod
     def load_image(self, data_info: dict) -> np.ndarray:
-        """Image of one entry of the data list.
-
-        Args:
-            data_info: The entry, with its index as ``sample_idx``.
-
-        Returns:
-            RGB image, uint8 ``[H, W, 3]``.
-        """
+        """Image of an entry of the data list: RGB, uint8 ``[H, W, 3]``."""
 
     def load_file(self, data_info: dict) -> bytes:
         """Content of an image file with what :meth:`load_image` gives for an entry."""
@@ -77,11 +70,7 @@ class PeopleDataset(BaseDataset, ABC):
     def __getitem__(self, key: tuple[int, int, int] | int) -> dict:
         """What the pipeline makes of one sample.
 
-        Args:
-            key: ``(seed, epoch, index)``, or only an index for ``(0, 0, index)``.
-
-        Raises:
-            IndexError: If the index is outside the data set.
+        Its key is ``(seed, epoch, index)``, or only an index for ``(0, 0, index)``.
         """
         seed, epoch, index = key if isinstance(key, tuple) else (0, 0, key)
         if not 0 <= index < len(self):

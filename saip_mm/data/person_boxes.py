@@ -29,12 +29,9 @@ class PersonBox(NamedTuple):
 def read_person_boxes(ann_file: str) -> list[PersonBox]:
     """Read the people of a COCO-style annotation file.
 
-    If the file has categories, only annotations of the one named "person" count.
-    Crowds (``iscrowd``) are left out.
-
-    Args:
-        ann_file: JSON with ``images`` (``id``, ``file_name``, and best also ``height``
-            and ``width``) and ``annotations`` (``image_id``, ``bbox``).
+    It is JSON with ``images`` (``id``, ``file_name``, and best also ``height`` and
+    ``width``) and ``annotations`` (``image_id``, ``bbox``). If it has categories, only
+    the one named "person" counts. Crowds (``iscrowd``) are left out.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -46,16 +43,11 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
 def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
     """Read the people of a COCO-style annotation file who have labeled keypoints.
 
-    Args:
-        ann_file: As for :func:`read_person_boxes`, with ``keypoints`` (a flat list of
-            x, y in pixels and v > 0 where labeled) in its annotations.
+    Like :func:`read_person_boxes`; annotations have ``keypoints``, a flat list of x, y
+    in pixels and v > 0 where labeled.
 
     Returns:
         Boxes, and keypoints float32 [K, 3], as many of each person.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is malformed or has no keypoints.
     """
     people, numbers = [], set()
     for person, where, annotation in _people(ann_file):
@@ -160,12 +152,9 @@ def _person_ids(content: dict, ann_file: str) -> set[str]:
 def large_enough(
     box: Box, size: tuple[int, int] | None, min_size: tuple[int, int]
 ) -> bool:
-    """Whether what is visible of a box is at least of a size.
+    """Whether what is visible of a box is at least of a size ``(h, w)``.
 
-    Args:
-        box: ``(x, y, w, h)``.
-        size: ``(h, w)`` of the photograph; without it all of the box is visible.
-        min_size: ``(h, w)``.
+    Without the ``size`` of the photograph, ``(h, w)``, all of the box is visible.
     """
     x, y, w, h = box
     if size is not None:
@@ -194,17 +183,11 @@ def crop_person(image: np.ndarray, box: Box, margin: float) -> np.ndarray:
 
 
 def read_photograph(path: str, size: tuple[int, int] | None) -> np.ndarray:
-    """Read an annotated photograph.
-
-    Args:
-        path: Image file.
-        size: ``(h, w)`` that its boxes refer to, if known.
-
-    Returns:
-        RGB image, uint8 ``[H, W, 3]``.
+    """Read an annotated photograph: RGB, uint8 ``[H, W, 3]``.
 
     Raises:
-        ImageError: If it cannot be read, or is of another size.
+        ImageError: If it cannot be read, or is not of the ``(h, w)`` that its
+            annotations are for.
     """
     image = read_image(path)
     if size is not None and image.shape[:2] != tuple(size):

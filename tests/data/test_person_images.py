@@ -5,8 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
-from mmengine.runner import Runner
 from PIL import Image
 
 from saip_mm.data import folders
@@ -172,32 +170,6 @@ class TestList:
             PersonImages(str(folder), 'l.txt')
         with pytest.raises(ValueError, match=r'l\.csv: .*\.txt\) or .*\.json'):
             PersonImages(str(folder), 'l.csv')
-
-
-def test_pipeline_of_a_config_in_mmengines_loader(folder):
-    views = dict(
-        type='DrawViews',
-        global_size=(256, 128),
-        local_size=(128, 64),
-        scene_size=(224, 224),
-        patch_size=16,
-        num_locals=2,
-    )
-    config = dict(
-        batch_size=2,
-        num_workers=1,
-        dataset=dict(
-            type='mmpretrain.PersonImages',
-            data_root=str(folder),
-            pipeline=[views, dict(type='ApplyViews')],
-        ),
-        sampler=dict(type='StatelessSampler', shuffle=True),
-        collate_fn=dict(type='default_collate'),
-    )
-    batches = list(Runner.build_dataloader(config, seed=0))
-    assert len(batches) == 2
-    assert batches[0]['inputs']['globals'].shape == (2, 2, 3, 256, 128)
-    assert batches[0]['inputs']['scene'].dtype == torch.uint8
 
 
 def test_samples_survive_pickling(folder):

@@ -53,10 +53,10 @@ WHOLE_BODY_SCORES = Reader(
 def check_coco(
     path: Path, content: Any, reader: Reader, classes: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Check annotations as COCO has them.
+    """Check the content of a file of annotations like COCO's.
 
     Args:
-        path: Their file.
+        path: The file, for messages.
         content: What is in it.
         reader: What is going to read it.
         classes: Names of categories, one of which at least has to be there.
@@ -108,12 +108,9 @@ def image_ids(path: Path, content: Any, reader: Reader) -> dict[str, object]:
 
 
 def check_detections(path: Path, content: object, images: dict[str, object]) -> None:
-    """Check detected people, with whom MMPose tests.
+    """Check a file of detected people, with whom MMPose tests.
 
-    Args:
-        path: Their file.
-        content: What is in it.
-        images: As :func:`image_ids` returns them, of the annotations.
+    ``images`` are the :func:`image_ids` of the annotations.
 
     Raises:
         ValueError: If MMPose would fail, or leave somebody out; the record is named.

@@ -73,11 +73,7 @@ def renew_sizes(file: Path, images: dict[str, str]) -> None:
     """Write the sizes of images, unless they are there.
 
     MMDetection trusts a file that was cut or is of other images, and without one names
-    no image that it cannot read.
-
-    Args:
-        file: Of the sizes.
-        images: Paths by ID.
+    no image that it cannot read. ``images`` are paths by ID.
 
     Raises:
         OSError: If an image cannot be read.
