@@ -1,8 +1,6 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from launch import call
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
@@ -14,7 +12,7 @@ CONFIG = """
 default_scope = 'mmpretrain'
 train_dataloader = dict(
     dataset=dict(
-        type='ColourfulRectangles',
+        type='ColorfulRectangles',
         pipeline=[dict(type='DrawViews', num_locals=5), dict(type='ApplyViews')],
     )
 )
@@ -22,7 +20,7 @@ train_dataloader = dict(
 
 
 @DATASETS.register_module()
-class ColourfulRectangles(PeopleDataset):
+class ColorfulRectangles(PeopleDataset):
     def load_data_list(self):
         return [dict(size=size) for size in [(90, 40), (300, 150), (40, 100)]]
 
@@ -31,47 +29,35 @@ class ColourfulRectangles(PeopleDataset):
         return rng.integers(0, 256, (*data_info['size'], 3), np.uint8)
 
 
-@pytest.fixture(scope='module')
-def browse_views():
-    path = Path(__file__).parents[2] / 'tools' / 'browse_views.py'
-    spec = importlib.util.spec_from_file_location('browse_views', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_picture(browse_views, tmp_path, monkeypatch, capsys):
+def test_picture(tmp_path, capsys):
     config, out = tmp_path / 'config.py', tmp_path / 'views.png'
     config.write_text(CONFIG)
-    argv = ['browse_views.py', str(config), '--num', '2', '--out', str(out)]
-    monkeypatch.setattr('sys.argv', argv)
-    assert browse_views.main() == 0
+    call('tools/browse_views.py', config, '--num', 2, '--out', out)
     assert f'{out}: 2 of 3 samples' in capsys.readouterr().out
     with Image.open(out) as image:
         width, height = image.size
         assert height > 2 * 256 and width > 2 * 128 + 3 * 64 + 64 + 2 * 224
         pixels = np.array(image)
-    for colour in (INST, ROI):
-        assert (pixels == colour).all(-1).any()
+    for color in (INST, ROI):
+        assert (pixels == color).all(-1).any()
 
 
-def test_what_is_found_before_the_work(browse_views, tmp_path, monkeypatch, capsys):
-    config = tmp_path / 'config.py'
-    config.write_text(CONFIG)
-    (tmp_path / 'code.py').write_text('model = (')
-    (tmp_path / 'other.py').write_text("model = dict(type='ResNet')")
-    (tmp_path / 'file').touch()
-    monkeypatch.setattr(PeopleDataset, '__getitem__', lambda *_: pytest.fail('work'))
-    for name, out, message in (
+@pytest.mark.parametrize(
+    'name, out, message',
+    [
         ('none.py', 'a.png', 'none.py: there is no such config file'),
         ('code.py', 'a.png', 'code.py'),
         ('other.py', 'a.png', 'other.py: has no train_dataloader.dataset.pipeline'),
         ('config.py', 'a', 'a: name an image file, such as views.png'),
         ('config.py', 'file/a.png', 'file/a.png: cannot be written'),
-    ):
-        argv = ['browse_views.py', str(tmp_path / name), '--out', str(tmp_path / out)]
-        monkeypatch.setattr('sys.argv', argv)
-        assert browse_views.main() == 1
-        said = capsys.readouterr().err
-        assert said.startswith('error: ') and message in said
+    ],
+)
+def test_what_is_found_before_the_work(name, out, message, tmp_path, monkeypatch):
+    (tmp_path / 'config.py').write_text(CONFIG)
+    (tmp_path / 'code.py').write_text('model = (')
+    (tmp_path / 'other.py').write_text("model = dict(type='ResNet')")
+    (tmp_path / 'file').touch()
+    monkeypatch.setattr(PeopleDataset, '__getitem__', lambda *_: pytest.fail('work'))
+    with pytest.raises((OSError, ValueError), match=message):
+        call('tools/browse_views.py', tmp_path / name, '--out', tmp_path / out)
     assert not (tmp_path / 'a.png').exists()
