@@ -11,7 +11,10 @@ import sys
 from mmengine.logging import MMLogger
 
 from saip_mm.errors import one_line_errors
-from saip_mm.report.report import write_report
+from saip_mm.report.overview import write_overview
+from saip_mm.report.report import Report, write_report
+from saip_mm.report.work_dir import WorkDir
+from saip_mm.training.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,6 +30,11 @@ def parse_args() -> argparse.Namespace:
         '--config',
         help='of the training, if the one in the work directory cannot be read as data',
     )
+    parser.add_argument(
+        '--overview',
+        help='write one picture of views, reconstruction and search (.png, .webp) '
+        'instead of the page',
+    )
     return parser.parse_args()
 
 
@@ -35,6 +43,12 @@ def main() -> None:
     sys.stdout.reconfigure(errors='backslashreplace')  # names that are not UTF-8
     # MMEngine would tell of every parameter that it initializes.
     MMLogger.get_current_instance().setLevel('WARNING')
+    if args.overview:
+        config = load_config(args.config, {}) if args.config else None
+        report = Report(WorkDir(args.work_dir), args.images, config)
+        write_overview(report, args.overview)
+        print(f'wrote {args.overview}')
+        return
     out, gaps = write_report(args.work_dir, args.out, args.images, args.config)
     for gap in gaps:
         print(f'left out: {gap}')

@@ -250,3 +250,13 @@ def test_a_teacher_that_hardly_changed(work_dir):
     torch.save(state, path)
     text = report(work_dir).text['Nearest neighbors']
     assert 'neighbors are the same' in text and 'hardly changed' not in text
+
+
+def test_an_overview_is_one_picture(work_dir, tmp_path):
+    out = tmp_path / 'images/overview.png'
+    assert not call('tools/report.py', work_dir, '--overview', out)
+    with Image.open(out) as picture:
+        colors = picture.convert('RGB').getcolors(1 << 20)
+        assert picture.width > picture.height > 2 * 160 and len(colors) > 1000
+    with pytest.raises(OSError, match='none'):
+        call('tools/report.py', tmp_path / 'none', '--overview', out)
