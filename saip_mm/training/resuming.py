@@ -16,7 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from ..checkpoints.files import (
     epoch_and_step,
@@ -193,17 +193,18 @@ def check_checkpoint(path: str | os.PathLike) -> None:
         raise ValueError(f'{path} is not of a training: it has no {min(missing)}')
 
 
-def continue_epoch(loader: DataLoader, seed: int, done: int) -> None:
-    """Let a loader begin within an epoch; batches that are left out are not loaded.
+def continue_epoch(runner: Runner, done: int) -> None:
+    """Continue with the order of images that a resumed training has begun.
 
     Args:
-        loader: Of a training that is resumed.
-        seed: Of the checkpoint, by which its sampler ordered the epoch.
-        done: Batches to leave out of the next epoch.
+        runner: The training.
+        done: Batches to leave out of the next epoch; they are not loaded.
     """
+    loader = runner.train_dataloader
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-    if hasattr(sampler, 'seed'):
-        sampler.seed = seed
+    # The sampler was built before the seed of the checkpoint was known.
+    if hasattr(sampler, 'seed') and not runner._randomness_cfg.get('diff_rank_seed'):
+        sampler.seed = runner.seed
     if done and loader.batch_sampler is not None:
         # DataLoader itself refuses another batch sampler.
         rest = _RestOfEpoch(loader.batch_sampler, done)

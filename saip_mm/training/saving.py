@@ -131,8 +131,10 @@ class SafeCheckpointHook(CheckpointHook):
                 partial.unlink()  # of a run that was killed while it saved
         super().before_train(runner)
         self.file_backend = _LateRemoval()
-        if runner._resume and type(runner.train_loop) is EpochBasedTrainLoop:
-            continue_epoch(runner.train_dataloader, runner.seed, self.resumed)
+        if runner._resume:
+            # Other loops leave out batches themselves.
+            epochs = type(runner.train_loop) is EpochBasedTrainLoop
+            continue_epoch(runner, self.resumed if epochs else 0)
 
     def before_train_epoch(self, runner: Runner) -> None:
         self.began = runner.iter - self.resumed

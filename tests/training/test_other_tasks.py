@@ -101,6 +101,23 @@ def test_told_to_stop_while_it_validates(data, tmp_path):
     assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
 
 
+def test_a_loop_over_iterations(data, tmp_path):
+    """Told to stop in its second epoch of six steps, it has the same end."""
+    train_cfg = dict(type='IterBasedTrainLoop', max_iters=10, val_interval=99)
+    options = [*data, f'train_cfg={train_cfg}', 'log_processor.by_epoch=False']
+    options += ['default_hooks.checkpoint.by_epoch=False']
+    options += ['default_hooks.checkpoint.interval=99']
+    hook = dict(type='SignalGroup', number=int(signal.SIGTERM), step=8)
+    status, out = disturbed(tmp_path / 'a', options, **hook)
+    assert status == INTERRUPTED, out[-2000:]
+    assert [path.name for path in saved_checkpoints(tmp_path / 'a')] == ['iter_8.pth']
+    resume(tmp_path / 'a', options)
+    disturbed(tmp_path / 'b', options, **hook | dict(step=99))
+    ours, expected = (read_checkpoint(tmp_path / f'{x}/iter_10.pth') for x in 'ab')
+    assert same(ours['state_dict'], expected['state_dict'])
+    assert same(ours['optimizer'], expected['optimizer'])
+
+
 def test_killed_while_it_saves_it_keeps_what_it_had(data, reference, tmp_path):
     """It keeps one checkpoint alone, which MMEngine would remove first."""
     options = [*data, 'default_hooks.checkpoint.max_keep_ckpts=1']
