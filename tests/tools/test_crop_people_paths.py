@@ -172,7 +172,7 @@ def test_told_to_stop(run, photos, tmp_path, number):
         ('string_category_id', {'a', 'b'}),
         ('string_image_id', {'a', 'b'}),
         ('prefix', 'looked for is {}/images/a.jpg. {}/a.jpg exists'),
-        ('bbox_null_one', 'annotation 2: "bbox" is null; correct or remove'),
+        ('bbox_null_one', 'annotation 2: "bbox" is null, and should be four'),
     ],
 )
 def test_boxes_that_were_refused_or_left_out(run, test_data, tmp_path, name, found):
