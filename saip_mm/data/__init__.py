@@ -2,6 +2,7 @@ from .apply_views import ApplyViews
 from .concat import ConcatPeople
 from .draw_views import DrawViews
 from .drawn import SyntheticPeople, SyntheticScenes
+from .pack_views import PackViews
 from .people import PeopleDataset
 from .person_images import PersonImages
 from .sampler import StatelessSampler
@@ -11,6 +12,7 @@ __all__ = [
     'ApplyViews',
     'ConcatPeople',
     'DrawViews',
+    'PackViews',
     'PeopleDataset',
     'PersonImages',
     'ShardedImages',

@@ -80,7 +80,8 @@ def shift_hue(images: Tensor, turns: float) -> Tensor:
     chroma = high - low
     hue = (middle - lower).div_(chroma.clamp_min(1e-9)).add_(offset).abs_()
     hue = hue.add_(6 * turns).unsqueeze(-3)  # in [-3, 9]
-    centers = hue.new_tensor([0, 2, 4]).view(3, 1, 1)
+    # Made on the device: a copy from the host would wait for it.
+    centers = torch.arange(0, 6, 2, device=hue.device, dtype=hue.dtype).view(3, 1, 1)
     # ||x - 3| - 3| is the distance x, up to 9, on a circle of 6.
     distance = (hue - centers).abs_().sub_(3).abs_().sub_(3).abs_().clamp_(1, 2)
     chroma, high = chroma.unsqueeze(-3), high.unsqueeze(-3)

@@ -9,6 +9,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from ..data.pixels import normalize, resize
+from .device_views import make_views
 
 
 @MODELS.register_module()
@@ -24,6 +25,8 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         scales: Scales of which ``roi`` and ``inst`` draw one each per step.
         csr_scale: Scale of the view to be reconstructed, relative to the globals.
         patch_size: Sides of rescaled views are whole numbers of patches.
+        view_sizes: (h, w) in pixels of ``globals``, ``locals`` and ``scene``, if the
+            pipeline ends with ``PackViews`` and views are made on the model's device.
         non_blocking: Copy to the device asynchronously.
     """
 
@@ -34,6 +37,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         scales: Sequence[float] = (0.75, 0.875, 1.125, 1.25),
         csr_scale: float = 1.25,
         patch_size: int = 16,
+        view_sizes: dict | None = None,
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
@@ -42,6 +46,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         self.scales = scales
         self.csr_scale = csr_scale
         self.patch_size = patch_size
+        self.view_sizes = view_sizes
 
     def draw_scales(self, seed: int, step: int) -> tuple[float, float]:
         """Scales of ``roi`` and ``inst`` in an optimizer step."""
@@ -54,10 +59,10 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data: ``scales`` of ``roi`` and ``inst``; ``inputs`` as the pipeline stacks
-                them: uint8 ``globals`` [B, 2, 3, H, W], ``locals`` [B, n, 3, h, w],
-                ``roi`` and ``inst`` [B, 3, h, w], ``scene`` [B, 3, S, S];
-                ``scene_masks``; ``csr_noise``.
+            data: ``scales`` of ``roi`` and ``inst``; ``inputs`` of ``PackViews``, or of
+                ``ApplyViews``: uint8 ``globals`` [B, 2, 3, H, W], ``locals``
+                [B, n, 3, h, w], ``roi`` and ``inst`` [B, 3, h, w], ``scene``
+                [B, 3, S, S]; ``scene_masks``; ``csr_noise``.
             training: Not used; part of MMEngine's interface.
 
         Returns:
@@ -72,6 +77,8 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
                 "default_hooks=dict(saip=dict(type='SAIPHook')) to the config"
             )
         views = dict(self.cast_data(data['inputs']))
+        if 'image' in views:
+            views = make_views(views, self.view_sizes)
         scale_roi, scale_inst = data['scales']
         views['csr'] = self._rescale(views['globals'][:, 1], self.csr_scale)
         views['roi'] = self._rescale(views['roi'], scale_roi)

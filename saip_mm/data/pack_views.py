@@ -1,0 +1,132 @@
+"""Packs images and drawn views as tensors, so that the device can make the views."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmpretrain.registry import TRANSFORMS
+from torch import Tensor
+
+from .views import Colors, Size, View
+
+JITTER = ('brightness', 'contrast', 'saturation', 'hue')
+UNCHANGED = (1.0, 1.0, 1.0, 0.0)  # by these factors of JITTER
+NEVER = 256  # solarizes nothing
+
+
+class PackedView(NamedTuple):
+    """Columns of a packed :class:`~saip_mm.data.views.View`.
+
+    Attributes:
+        crop: top, left, height, width in pixels of the source image.
+        flip: 0 or 1.
+        order: Indices in ``JITTER`` of the first, second, … change of color.
+        factors: Factors of the changes in ``JITTER``.
+        gray: 0 or 1.
+        blur: Standard deviation in pixels; 0 for none.
+        solarize: Threshold, or ``NEVER``.
+    """
+
+    crop: Tensor
+    flip: Tensor
+    order: Tensor
+    factors: Tensor
+    gray: Tensor
+    blur: Tensor
+    solarize: Tensor
+
+    @classmethod
+    def unpack(cls, numbers: Tensor) -> 'PackedView':
+        """float32 [..., 16] -> its columns."""
+        return cls(*numbers.split(WIDTHS, dim=-1))
+
+
+WIDTHS = PackedView(4, 1, 4, 4, 1, 1, 1)
+
+
+def pack_view(view: View) -> np.ndarray:
+    """A drawn view as float32 [16], see :class:`PackedView`."""
+    crop = view.crop
+    order, factors = _pack_jitter(view.colors)
+    return np.array(
+        [
+            *(crop.top, crop.left, crop.height, crop.width),
+            view.flip,
+            *order,
+            *factors,
+            view.colors.gray,
+            0 if view.blur is None else view.blur,
+            NEVER if view.solarize is None else view.solarize,
+        ],
+        dtype=np.float32,
+    )
+
+
+def _pack_jitter(colors: Colors) -> tuple[list[int], list[float]]:
+    order, factors = list(range(len(JITTER))), list(UNCHANGED)
+    if colors.jitter:
+        order = [JITTER.index(name) for name, _ in colors.jitter]
+        for name, value in colors.jitter:
+            factors[JITTER.index(name)] = value
+    return order, factors
+
+
+@TRANSFORMS.register_module()
+class PackViews(BaseTransform):
+    """Replaces ``ApplyViews`` in a pipeline, to make the views on the model's device.
+
+    Workers then only decode and draw. ``SAIPDataPreprocessor(view_sizes=…)`` makes the
+    same views up to rounding.
+
+    Args:
+        canvas: (h, w) in pixels that images are padded to, so that they can be stacked.
+
+    Raises:
+        ValueError: If an image is larger than the canvas.
+    """
+
+    def __init__(self, canvas: Size) -> None:
+        self.canvas = tuple(canvas)
+
+    def transform(self, results: dict) -> dict:
+        """Pack one sample.
+
+        Args:
+            results: ``image`` and ``scene``, RGB uint8 [height, width, 3]; ``views``.
+
+        Returns:
+            ``inputs``, a dict of tensors: ``image`` and ``scene_image`` uint8
+            [3, *canvas]; ``view_globals`` [2, 16], ``view_locals`` [n + 1, 16] (roi is
+            the last) and ``view_scene`` [1, 16], float32; ``places`` int64 [2, 2];
+            ``opacity`` float32; ``scene_masks`` and ``csr_noise`` as of ``ApplyViews``.
+        """
+        views = results['views']
+        numbers = dict(
+            view_globals=views.globals,
+            view_locals=(*views.locals, views.roi),
+            view_scene=(views.scene,),
+        )
+        inputs = dict(
+            image=self._pad(results['image'], results['source']),
+            scene_image=self._pad(results['scene'], f'scene of {results["source"]}'),
+            places=torch.tensor(views.places),
+            opacity=torch.tensor(views.opacity, dtype=torch.float32),
+            scene_masks=torch.from_numpy(views.scene_masks),
+            csr_noise=torch.from_numpy(views.csr_noise),
+        )
+        for name, group in numbers.items():
+            inputs[name] = torch.from_numpy(np.stack([pack_view(v) for v in group]))
+        return dict(inputs=inputs)
+
+    def _pad(self, image: np.ndarray, source: str) -> Tensor:
+        """uint8 [h, w, 3] -> [3, *canvas], the image at the top left."""
+        height, width = image.shape[:2]
+        if height > self.canvas[0] or width > self.canvas[1]:
+            raise ValueError(
+                f'{source}: {height}x{width} pixels (h x w) do not fit into '
+                f'PackViews(canvas={self.canvas}); enlarge it, or shrink the images'
+            )
+        padded = torch.zeros(3, *self.canvas, dtype=torch.uint8)
+        padded[:, :height, :width] = torch.from_numpy(image).permute(2, 0, 1)
+        return padded

@@ -1,0 +1,170 @@
+"""Makes the views of a batch on the model's device, from images and packed records.
+
+Resizing and blurring are linear in the rows and in the columns of an image. Each is
+therefore two matrix products, with matrices that follow from the record: a few large
+kernels for all views of a batch, whatever their crops, flips and strengths.
+"""
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
+
+from ..data.apply_views import shift_hue
+from ..data.pack_views import JITTER, UNCHANGED, PackedView
+from ..data.pixels import resize
+from ..data.views import Size
+
+
+@torch.no_grad()
+def make_views(packed: dict[str, Tensor], sizes: dict[str, Size]) -> dict[str, Tensor]:
+    """What ``ApplyViews`` makes of every sample, for a batch of ``PackViews``.
+
+    Args:
+        packed: See :class:`~saip_mm.data.pack_views.PackViews`, stacked.
+        sizes: (h, w) in pixels of ``globals``, ``locals`` and ``scene``.
+
+    Returns:
+        As of :class:`~saip_mm.data.apply_views.ApplyViews`, stacked.
+    """
+    image, scene_image = packed['image'].float(), packed['scene_image'].float()
+    globals_ = _make(image, packed['view_globals'], sizes['globals'])
+    locals_ = _make(image, packed['view_locals'], sizes['locals'])
+    scene = _make(scene_image, packed['view_scene'], sizes['scene'])[:, 0]
+    locals_, roi = locals_[:, :-1], locals_[:, -1]
+    inst = resize(globals_[:, 0], sizes['locals']).clamp_(0, 255).round_()
+    for number, person in enumerate((inst, roi)):
+        _paste(scene, person, packed['places'][:, number], packed['opacity'])
+    views = dict(globals=globals_, locals=locals_, roi=roi, inst=inst, scene=scene)
+    return dict(
+        **{name: view.to(torch.uint8) for name, view in views.items()},
+        scene_masks=packed['scene_masks'],
+        csr_noise=packed['csr_noise'],
+    )
+
+
+def _make(images: Tensor, numbers: Tensor, size: Size) -> Tensor:
+    """V views of each image.
+
+    Args:
+        images: float32 [B, 3, H, W], 0–255.
+        numbers: float32 [B, V, 16], see ``PackedView``.
+        size: (h, w)
+
+    Returns:
+        float32 [B, V, 3, h, w], whole numbers from 0 to 255.
+    """
+    view = PackedView.unpack(numbers)
+    top, left, height, width = view.crop.unbind(-1)
+    rows = resize_matrix(top, height, size[0], images.shape[2])
+    columns = resize_matrix(left, width, size[1], images.shape[3])
+    columns = torch.where(view.flip[..., None] > 0, columns.flip(-2), columns)
+    # Of the products the cheaper order: rows first.
+    views = _product(rows, images[:, None], columns).clamp_(0, 255).round_().div_(255)
+    views = _recolor(views, view)
+    blurring = (blur_matrix(view.blur[..., 0], side) for side in size)
+    views = _product(next(blurring), views, next(blurring))
+    views = views.mul_(255).round_()
+    threshold = view.solarize[..., None, None]
+    return torch.where(views >= threshold, 255 - views, views)
+
+
+def _product(rows: Tensor, images: Tensor, columns: Tensor) -> Tensor:
+    """[B, V, h, H], [B, V or 1, 3, H, W], [B, V, w, W] -> float32 [B, V, 3, h, w]"""
+    with torch.autocast(images.device.type, enabled=False):
+        return rows[:, :, None] @ images @ columns[:, :, None].mT
+
+
+def resize_matrix(start: Tensor, length: Tensor, size: int, whole: int) -> Tensor:
+    """Bicubic interpolation with antialiasing of a stretch of pixels, as a matrix.
+
+    Args:
+        start: [...] first pixel of the stretch.
+        length: [...] number of its pixels.
+        size: Number of pixels that it becomes.
+        whole: Number of pixels there are.
+
+    Returns:
+        float32 [..., size, whole], rows sum to one.
+    """
+    start, length = start[..., None, None], length[..., None, None]
+    source = torch.arange(whole, device=start.device, dtype=start.dtype)
+    target = torch.arange(size, device=start.device, dtype=start.dtype)[:, None]
+    scale = length / size
+    offset = source + 0.5 - start  # within the stretch
+    distance = ((offset - (target + 0.5) * scale) / scale.clamp_min(1)).abs()
+    # Keys' cubic with a = -0.5, which Pillow and torch take with antialiasing.
+    near = (1.5 * distance - 2.5) * distance.square() + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights = torch.where(distance < 1, near, far)
+    inside = (distance < 2) & (offset > 0) & (offset < length)
+    weights = weights * inside
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def blur_matrix(sigma: Tensor, size: int) -> Tensor:
+    """Gaussian blur of ``size`` pixels as a matrix: cut off at 3 sigma, ends reflected.
+
+    Args:
+        sigma: [...] standard deviations in pixels; 0 leaves all as it is.
+
+    Returns:
+        float32 [..., size, size]
+    """
+    sigma = sigma[..., None, None]
+    radius = (3 * sigma).ceil().clamp_max(size - 1)
+    safe = sigma.clamp_min(1e-3)
+
+    def taps(distance: Tensor) -> Tensor:
+        return torch.exp(-0.5 * (distance / safe).square()) * (distance <= radius)
+
+    source = torch.arange(size, device=sigma.device, dtype=sigma.dtype)
+    target = source[:, None]
+    weights = taps((target - source).abs())
+    weights = weights + taps(target + source) * (source > 0)
+    last = size - 1
+    weights = weights + taps(2 * last - target - source) * (source < last)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def _recolor(images: Tensor, view: PackedView) -> Tensor:
+    """Color jitter, then grayscale, of images [B, V, 3, h, w] in [0, 1].
+
+    Each image has its own order of changes. All four changes are therefore applied four
+    times, with a neutral factor unless it is their turn.
+    """
+    for turn in range(len(JITTER)):
+        for change, name in enumerate(JITTER):
+            factor = view.factors[..., change]
+            its_turn = view.order[..., turn] == change
+            factor = factor.where(its_turn, UNCHANGED[change])[..., None, None, None]
+            if name == 'hue':
+                images = shift_hue(images, factor[..., 0])
+                continue
+            # The others blend with black, the mean gray, and the grayscale image.
+            other = 0 if name == 'brightness' else tvf.rgb_to_grayscale(images)
+            if name == 'contrast':
+                other = other.mean((-3, -2, -1), keepdim=True)
+            images = (images * factor + other * (1 - factor)).clamp_(0, 1)
+    gray = tvf.rgb_to_grayscale(images)
+    return torch.where(view.gray[..., None, None] > 0, gray, images)
+
+
+def _paste(scenes: Tensor, people: Tensor, places: Tensor, opacity: Tensor) -> None:
+    """Blend a person into each scene, in place.
+
+    Args:
+        scenes: [B, 3, H, W], 0–255.
+        people: [B, 3, h, w], 0–255.
+        places: int64 [B, 2] (top, left) in the scene.
+        opacity: [B] the person's share.
+    """
+    height, width = people.shape[-2:]
+    device = scenes.device
+    image = torch.arange(len(scenes), device=device)[:, None, None]
+    row = places[:, 0, None, None] + torch.arange(height, device=device)[:, None]
+    column = places[:, 1, None, None] + torch.arange(width, device=device)
+    region = scenes[image, :, row, column]  # [B, h, w, 3]
+    share = opacity[:, None, None, None]
+    scenes[image, :, row, column] = region.lerp(
+        people.permute(0, 2, 3, 1), share
+    ).round()

@@ -1,0 +1,74 @@
+"""Views made in batches on the device against those that workers make one by one."""
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+from torch.utils.data import default_collate
+from torchvision.transforms.v2 import functional as tvf
+
+from saip_mm.data import ApplyViews, DrawViews, PackViews, SyntheticPeople
+from saip_mm.models.device_views import blur_matrix, make_views, resize_matrix
+
+SIZES = dict(globals=(64, 32), locals=(32, 16), scene=(48, 48))
+
+
+def batch(last_step: object, count: int = 24) -> dict[str, torch.Tensor]:
+    drawing = DrawViews(
+        *(SIZES['globals'], SIZES['locals'], 2, SIZES['scene']),
+        patch_size=8,
+        global_1=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.5, solarize=0.5),
+    )
+    people = SyntheticPeople(count, 1, size=(96, 48), pipeline=[drawing, last_step])
+    return default_collate([people[0, 0, i]['inputs'] for i in range(count)])
+
+
+def test_views_are_those_of_the_workers_up_to_rounding():
+    expected = batch(ApplyViews())
+    views = make_views(batch(PackViews(canvas=(100, 60))), SIZES)
+    assert views.keys() == expected.keys()
+    for name, view in views.items():
+        assert view.dtype == expected[name].dtype, name
+        assert view.shape == expected[name].shape, name
+        difference = (view.float() - expected[name].float()).abs()
+        # Workers round between the rows and the columns; saturation multiplies that.
+        assert difference.mean() < 0.5, name
+        assert difference.max() < 10, name
+
+
+@pytest.mark.parametrize('start, length, size', [(3, 17, 8), (0, 10, 25), (5, 15, 15)])
+def test_resizing_is_torchvisions(start: int, length: int, size: int):
+    pixels = torch.rand(1, 20, 1)
+    matrix = resize_matrix(
+        torch.tensor(start * 1.0), torch.tensor(length * 1.0), size, 20
+    )
+    cut = pixels[:, start : start + length].expand(1, length, 4)
+    expected = tvf.resize(cut, [size, 4], tvf.InterpolationMode.BICUBIC, antialias=True)
+    torch.testing.assert_close(matrix @ pixels[0], expected[0, :, :1])
+
+
+def test_blurring_is_torchvisions():
+    pixels = torch.rand(1, 20, 20)
+    matrix = blur_matrix(torch.tensor(1.3), 20)
+    expected = tvf.gaussian_blur(pixels, [9, 9], [1.3, 1.3])  # cut off at 3 sigma
+    torch.testing.assert_close(matrix @ pixels @ matrix.T, expected)
+    torch.testing.assert_close(blur_matrix(torch.tensor(0.0), 20), torch.eye(20))
+
+
+def test_an_image_larger_than_the_canvas_is_refused():
+    with pytest.raises(ValueError, match='96x48 pixels .* do not fit .*enlarge'):
+        batch(PackViews(canvas=(96, 40)))
+
+
+def test_the_preprocessor_makes_the_views():
+    preprocessor = MODELS.build(
+        dict(type='SAIPDataPreprocessor', patch_size=8, view_sizes=SIZES)
+    )
+    scales = preprocessor.draw_scales(0, 0)
+    packed, views = (
+        preprocessor(dict(inputs=batch(step, 4), scales=scales))['inputs']
+        for step in (PackViews(canvas=(96, 48)), ApplyViews())
+    )
+    assert packed.keys() == views.keys()
+    for name in packed:
+        difference = (packed[name].float() - views[name].float()).abs()
+        assert difference.mean() < 0.01, name  # of a standard deviation
