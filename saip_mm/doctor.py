@@ -217,15 +217,15 @@ def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
     """
     from mmengine.registry import HOOKS
 
-    from .training.teacher import MUCH, advice
+    from .training.teacher import HIGH_SHARE, share_remedy
 
     momentum = HOOKS.build(hook).momentum(global_batch, steps * epochs)
-    share = momentum.start_share()
-    much = share > MUCH
+    share = momentum.initial_share()
+    high = share > HIGH_SHARE
     return Finding(
-        WARN if much else OK,
+        WARN if high else OK,
         f'{momentum}; at the end it holds {share:.1%} of its initial weights',
-        advice(momentum, epochs) if much else '',
+        share_remedy(momentum, epochs) if high else '',
     )
 
 

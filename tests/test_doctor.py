@@ -95,8 +95,8 @@ def test_a_teacher_that_stays_its_own_start(monkeypatch, capsys):
         'warn  teacher momentum 0.999984 → 1 over 6 steps; at the end it holds '
         f'{left:.1%} of its initial weights'
     ) in out
-    assert '→ set default_hooks.saip.max_start_share=0.001 (the momentum' in out
-    options.append(f'{saip}.max_start_share=0.001')
+    assert '→ set default_hooks.saip.max_initial_share=0.001 (the momentum' in out
+    options.append(f'{saip}.max_initial_share=0.001')
     _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
     assert 'ok    teacher momentum' in out and 'it holds 0.1% of' in out
 

@@ -2,7 +2,7 @@
 
 default_hooks = dict(
     # The momenta, and the model's center_momentum, are for a global batch of 2048, and
-    # follow the real one. `max_start_share=0.001` lowers the teacher's where, with few
+    # follow the real one. `max_initial_share=0.001` lowers the teacher's if, with few
     # images, more than that of its initial weights would be left in it at the end.
     saip=dict(type='SAIPHook', momentum=0.996, end_momentum=1.0, base_batch_size=2048),
     logger=dict(type='LoggerHook', interval=50),

@@ -80,7 +80,7 @@ train_dataloader = dict(
 max_epochs = 4
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=3.2e-3))
 default_hooks = dict(
-    saip=dict(momentum=0.99, base_batch_size=32, max_start_share=0.001),
+    saip=dict(momentum=0.99, base_batch_size=32, max_initial_share=0.001),
     logger=dict(interval=10),
     # The teacher's features on drawn people that it never sees.
     probe=dict(type='ProbeHook', interval=2),

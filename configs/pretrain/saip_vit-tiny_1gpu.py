@@ -20,7 +20,7 @@ What follows from the number of images:
 
 - The teacher must leave its initial weights behind. In 100 epochs of 1,000 images the
   recipe's momentum would keep nine tenths of them; it is lowered until 0.1 % is left
-  (`max_start_share`). From about 70,000 images on this changes nothing.
+  (`max_initial_share`). From about 70,000 images on this changes nothing.
 - Outputs ∝ images: the recipe has one output per 15 images. With many more outputs most
   are never chosen by any image, and cost memory and time for nothing. 8192 fits about
   120,000 images; halve or double it to follow your own number.
@@ -39,7 +39,7 @@ model = dict(
 train_dataloader = dict(
     batch_size=256, dataset=dict(data_root='data/people', ann_file='')
 )
-default_hooks = dict(saip=dict(max_start_share=0.001))
+default_hooks = dict(saip=dict(max_initial_share=0.001))
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=5, convert_to_iter_based=True),

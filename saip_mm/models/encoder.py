@@ -64,10 +64,10 @@ class Encoder(BaseModule):
         until: Literal['middle', 'end'] = 'end',
         attention: bool = False,
     ) -> Encoded:
-        """Encode images and normalise their middle tokens.
+        """Encode images and normalize their middle tokens.
 
         Args:
-            images: [B, 3, H, W], normalised.
+            images: [B, 3, H, W], normalized.
             visible: [B, K] indices into the row-major patch grid; only these patches
                 are seen. None shows all.
             until: Where to stop.

@@ -66,7 +66,7 @@ class CrossScaleReconstructionHead(BaseModule):
 
         Args:
             noise: [B, h, w] uniform noise, of any grid; enlarged to ``grid`` so that
-                neighbouring patches tend to share their fate.
+                neighboring patches tend to share their fate.
             grid: (h, w) patch grid of the masked image.
 
         Returns:
@@ -89,7 +89,7 @@ class CrossScaleReconstructionHead(BaseModule):
             mask: [B, h, w], 1 where the patch was removed.
 
         Returns:
-            Tensor: [B, h·w, 3·p²] pixels, each patch as (row, column, colour).
+            Tensor: [B, h·w, 3·p²] pixels, each patch as (row, column, color).
         """
         removed = mask.flatten(1)[..., None].bool()
         patches = self.embed(map_.flatten(2).transpose(1, 2))
@@ -106,7 +106,7 @@ class CrossScaleReconstructionHead(BaseModule):
         return self.predict(self.norm(tokens[:, 2:]))
 
     def loss(self, prediction: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-        """Mean squared error on the removed patches, each normalised to mean 0 and
+        """Mean squared error on the removed patches, each normalized to mean 0 and
         variance 1 (so that predicting zero gives about 1).
 
         Args:
@@ -122,7 +122,7 @@ class CrossScaleReconstructionHead(BaseModule):
 
 
 def to_patches(images: Tensor, patch_size: int) -> Tensor:
-    """[B, 3, h·p, w·p] → [B, h·w, 3·p²], each patch as (row, column, colour)."""
+    """[B, 3, h·p, w·p] → [B, h·w, 3·p²], each patch as (row, column, color)."""
     p = patch_size
     patches = images.unflatten(3, (-1, p)).unflatten(2, (-1, p))
     # [B, 3, h, p, w, p] → [B, h·w, p·p·3]

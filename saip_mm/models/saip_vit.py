@@ -109,7 +109,7 @@ class SAIPViT(VisionTransformer):
         """Encode images, computing nothing for patches that are not visible.
 
         Args:
-            images: [B, 3, H, W], normalised; H and W whole numbers of patches.
+            images: [B, 3, H, W], normalized; H and W whole numbers of patches.
             visible: [B, K] indices into the row-major patch grid; None shows all.
             until: ``'middle'`` stops after ``middle_block``.
             attention: Whether to return the last block's attention maps; only with

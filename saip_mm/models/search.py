@@ -85,12 +85,12 @@ class CrossScaleSearchHead(BaseModule):
             Tensor: [B, Q, h, w] logits of the queries' places.
         """
         # Queries meet only the scene, never each other: one pass serves all.
-        query = torch.stack([self._summarise(tokens) for tokens in queries], dim=1)
+        query = torch.stack([self._summarize(tokens) for tokens in queries], dim=1)
         tokens = self.scene_norm(self.scene_embed(scene.flatten(2).transpose(1, 2)))
         kernels = self.kernel(self.query_norm(self.cross_block(query, tokens)))
         return torch.einsum('bqc,bchw->bqhw', kernels, self.mask_branch(scene))
 
-    def _summarise(self, tokens: Tensor) -> Tensor:
+    def _summarize(self, tokens: Tensor) -> Tensor:
         """[B, 1 + n, in_channels] query tokens → [B, embed_dims]."""
         tokens = self.query_embed(tokens)
         for block in self.query_blocks:

@@ -187,7 +187,7 @@ def show_neighbors(models: dict[str, SAIP], gallery: Gallery, count: int = 6) ->
     if kept > 0.9 * total:
         note += (
             ' The teacher has hardly changed: train longer, or lower its momentum '
-            '(default_hooks.saip.max_start_share).'
+            '(default_hooks.saip.max_initial_share).'
         )
     return dict(groups=groups, note=note)
 

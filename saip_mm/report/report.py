@@ -23,7 +23,7 @@ from ..evaluation.subject import RANDOM, load_subject
 from ..files import check_writable, write_text
 from ..models import SAIP
 from ..training.config import load_config
-from ..training.teacher import MUCH, saved_start_share
+from ..training.teacher import HIGH_SHARE, saved_initial_share
 from . import pictures
 from .charts import Chart, draw, loss_charts, probe_charts
 from .people import Gallery, People
@@ -114,8 +114,8 @@ class Report:
                 problems.append(f'{file.name} is left out: {error}.')
                 continue
             note = f'Weights of {file.name}.'
-            share = saved_start_share(read_checkpoint(file)) or 0
-            if share > MUCH:
+            share = saved_initial_share(read_checkpoint(file)) or 0
+            if share > HIGH_SHARE:
                 note += f' {share:.0%} of them are still the teacher’s initial weights.'
             return model, ' '.join([note, *problems])
         raise Unavailable(' '.join(problems) or 'There is no checkpoint yet.')

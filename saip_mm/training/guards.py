@@ -1,4 +1,4 @@
-"""What keeps bad numbers out of the weights, and says when nothing is learnt."""
+"""Guards against non-finite steps and representation collapse."""
 
 import math
 from logging import ERROR, WARNING
@@ -14,24 +14,24 @@ from mmpretrain.registry import HOOKS
 
 from .processes import Agreement
 
-MOST_SAVED = 3  # refused steps of a work directory: each is as large as a checkpoint
+MAX_SAVED = 3  # skipped steps per work directory: each is as large as a checkpoint
 
 
 class StepRefused(ArithmeticError):
-    """A step whose numbers are not finite: the optimizer must not make it."""
+    """Raised instead of an optimizer step with a non-finite loss or gradient."""
 
 
 @HOOKS.register_module()
 class FiniteGuard(Hook):
-    """Refuses optimizer steps with a loss or a gradient that is not finite.
+    """Skips steps with a non-finite loss or gradient, in all processes together.
 
-    All processes refuse together. Neither optimizer nor teacher nor centre sees such a
-    step, and the training goes on with the next one. What reproduces the first of some
-    in a row is saved, three times at most: ``refused_step_700.pth`` holds the state
-    before it, ``refused_step_700_rank_0.pth`` the batch of process 0.
+    Weights, optimizer, teacher and center stay as they were, and training continues
+    with the next step. For debugging, ``refused_step_700.pth`` keeps the state before
+    a skipped step and ``refused_step_700_rank_0.pth`` the batch of process 0: only for
+    the first of consecutive ones, and at most three times.
 
     Args:
-        max_in_row: After so many refused steps in a row the training is stopped.
+        max_in_row: Number of consecutive skipped steps that ends the training.
     """
 
     priority = 'VERY_HIGH'
@@ -45,10 +45,10 @@ class FiniteGuard(Hook):
     def before_train(self, runner: Runner) -> None:
         self.agreement = Agreement()
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.register_forward_hook(self._see_losses)
+        model.register_forward_hook(self._check_losses)
         optimizer = runner.optim_wrapper.optimizer
-        optimizer.register_step_pre_hook(self._decide)
-        optimizer.register_step_post_hook(self._see_step)
+        optimizer.register_step_pre_hook(self._check_gradients)
+        optimizer.register_step_post_hook(self._note_step)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None
@@ -59,28 +59,27 @@ class FiniteGuard(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        # A loss scaler leaves out steps by itself, which is as it should be while all
-        # losses are finite.
+        # A loss scaler skips steps by itself, as it should while losses are finite.
         if self.stepped or (outputs and not self.agreement.any(bool(self.reasons))):
             self.in_row = 0
             return
         self.in_row += 1
         step = runner.iter + 1
-        why = '; '.join(self.reasons) or 'on another process'
-        print_log(f'step {step} is left out, not finite: {why}', 'current', ERROR)
+        why = '; '.join(self.reasons) or 'in another process'
+        print_log(f'step {step} is skipped, not finite: {why}', 'current', ERROR)
         if self.in_row == 1:
             self._save(runner, step, data_batch)
         if self.in_row == self.max_in_row:
             raise FloatingPointError(
                 f'{self.in_row} steps in a row were not finite, the last one {step} '
                 f'({why}). The weights are those before them. Lower the learning rate, '
-                'or look at what was saved as refused_step_….pth'
+                'or inspect the saved refused_step_….pth'
             )
 
-    def _see_step(self, *_) -> None:
+    def _note_step(self, *_) -> None:
         self.stepped = True
 
-    def _see_losses(self, model, arguments, losses) -> None:
+    def _check_losses(self, model, arguments, losses) -> None:
         if isinstance(losses, dict):
             self.reasons += [
                 name
@@ -88,14 +87,14 @@ class FiniteGuard(Hook):
                 if 'loss' in name and not torch.isfinite(loss.detach()).all()
             ]
 
-    def _decide(self, optimizer: torch.optim.Optimizer, *_) -> None:
+    def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
         gradients = [
             parameter.grad
             for group in optimizer.param_groups
             for parameter in group['params']
             if parameter.grad is not None
         ]
-        # One number for all, as every look at one waits for the GPU.
+        # A single number, because reading each one waits for the GPU.
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if not torch.isfinite(norm):
             self.reasons.append('gradients')
@@ -105,7 +104,7 @@ class FiniteGuard(Hook):
     def _save(self, runner: Runner, step: int, data_batch: dict) -> None:
         folder = Path(runner.work_dir)
         name, rank = f'refused_step_{step}', get_rank()
-        if len(list(folder.glob(f'refused_step_*_rank_{rank}.pth'))) == MOST_SAVED:
+        if len(list(folder.glob(f'refused_step_*_rank_{rank}.pth'))) == MAX_SAVED:
             return
         batch = dict(seed=runner.seed, epoch=runner.epoch, step=step, batch=data_batch)
         try:
@@ -113,23 +112,19 @@ class FiniteGuard(Hook):
             meta = dict(epoch=runner.epoch, iter=runner.iter)
             runner.save_checkpoint(str(folder), f'{name}.pth', meta=meta)
         except OSError as error:
-            print_log(f'{name}: could not be saved ({error})', 'current', ERROR)
+            print_log(f'{name} was not saved: {error}', 'current', ERROR)
 
 
 @HOOKS.register_module()
 class CollapseWatch(Hook):
-    """Warns when the teacher tells images apart no longer.
-
-    Two quantities show it before losses do, both logged in every step:
-    ``teacher_entropy``, of the teacher's sharpened distribution over K prototypes
-    (near 0: all images one prototype; near log K: no image any), and ``feature_std``,
-    the spread of unit image tokens over a batch (0: all images the same).
+    """Warns when the teacher's representations collapse, which losses show later.
 
     Args:
-        min_feature_std: Least spread, of 1 for tokens in all directions.
-        entropy_margin: Least distance of the entropy from 0 and log K, relative to
-            log K.
-        patience: Steps in a row after which it warns.
+        min_feature_std: Lower limit of ``feature_std``, the spread of unit image tokens
+            over a batch (0: all images alike, 1: in all directions).
+        entropy_margin: Minimum distance of ``teacher_entropy`` from 0 (one prototype
+            for all images) and log K (no preference), relative to log K.
+        patience: Number of consecutive steps before each warning.
     """
 
     def __init__(

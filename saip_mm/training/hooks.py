@@ -1,4 +1,4 @@
-"""What happens around an optimizer step."""
+"""Hooks of pretraining: scales, teacher and center of a step; images left out."""
 
 from pathlib import Path
 
@@ -15,31 +15,31 @@ from ..data import DrawViews
 from ..data.quarantine import Quarantine
 from .loops import AccumulatingTrainLoop
 from .resuming import put_aside
-from .teacher import MUCH, START_SHARE, TeacherMomentum, advice
+from .teacher import HIGH_SHARE, INITIAL_SHARE, TeacherMomentum, share_remedy
 
 
 @HOOKS.register_module()
 class SAIPHook(Hook):
-    """Draws the scales of each step; updates teacher and center after a real step.
+    """Draws the scales of each step; updates teacher and center after it.
 
-    A loss scaler may skip a step, and wrappers for distributed training have a
-    ``train_step`` of their own, so the optimizer itself tells when it has stepped.
+    Only a step that the optimizer really makes updates them: a loss scaler may skip
+    steps. Hence a hook of the optimizer, which also works when a wrapper for
+    distributed training replaces the model's ``train_step``.
 
-    The share of its initial weights that the teacher still holds is kept in
-    checkpoints. It is logged when the training begins, with a warning if more than a
-    tenth will be left at the end.
+    The share of its initial weights that is left in the teacher is kept in checkpoints.
+    Training warns when it starts if more than a tenth will be left at the end.
 
     Args:
-        momentum: Momentum of the teacher at the first step; it follows a cosine over
-            all optimizer steps.
-        end_momentum: Momentum it would reach after the last step.
+        momentum: Momentum of the teacher at the first step; a cosine over all steps
+            leads to ``end_momentum``.
+        end_momentum: Momentum that would follow the last step.
         base_batch_size: Global batch (batch size × processes) that these momenta and
             the model's ``center_momentum`` are for. With a global batch of B they
             become m^(B / base_batch_size), and so average over the same number of
-            images (the scaling rule of arXiv 2307.13813). None takes them as they are.
-        max_start_share: Share of the teacher's initial weights that may be left at the
-            end. Where more would be, as in trainings on few images, ``momentum`` is
-            lowered until this is left. None never lowers it.
+            images (the scaling rule of arXiv 2307.13813). None leaves them unchanged.
+        max_initial_share: Share of the teacher's initial weights that may be left at
+            the end. If more would be, as with few images, ``momentum`` is lowered.
+            None never lowers it.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class SAIPHook(Hook):
         momentum: float = 0.996,
         end_momentum: float = 1.0,
         base_batch_size: int | None = None,
-        max_start_share: float | None = None,
+        max_initial_share: float | None = None,
     ) -> None:
         for name, value in dict(
             momentum=momentum,
             end_momentum=end_momentum,
-            max_start_share=max_start_share,
+            max_initial_share=max_initial_share,
         ).items():
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f'{name}={value} is not between 0 and 1')
@@ -60,7 +60,7 @@ class SAIPHook(Hook):
             raise ValueError(f'base_batch_size={base_batch_size} should be at least 1')
         self.start, self.end = momentum, end_momentum
         self.base_batch_size = base_batch_size
-        self.max_start_share = max_start_share
+        self.max_initial_share = max_initial_share
 
     def batch_ratio(self, global_batch: int) -> float:
         """Global batch relative to that which the momenta are for."""
@@ -70,9 +70,9 @@ class SAIPHook(Hook):
         """Momentum of the teacher in a training of so many optimizer steps."""
         ratio = self.batch_ratio(global_batch)
         momentum = TeacherMomentum(self.start**ratio, self.end**ratio, steps)
-        if self.max_start_share is None:
+        if self.max_initial_share is None:
             return momentum
-        return momentum.limited(self.max_start_share)
+        return momentum.limited(self.max_initial_share)
 
     def before_train(self, runner: Runner) -> None:
         if not isinstance(runner.train_loop, AccumulatingTrainLoop):
@@ -86,44 +86,30 @@ class SAIPHook(Hook):
         _compare_lengths(runner)
         global_batch = runner.train_dataloader.batch_size * get_world_size()
         self.schedule = self.momentum(global_batch, runner.max_iters)
-        self._begin_share(runner)
+        self._report_share(runner)
         ratio = self.batch_ratio(global_batch)
         model.register_forward_hook(self._take_mean)
         runner.optim_wrapper.optimizer.register_step_post_hook(
-            lambda *_: self._follow(runner, ratio)
+            lambda *_: self._update(runner, ratio)
         )
 
-    def _begin_share(self, runner: Runner) -> None:
-        """Count, and announce, what is left of the teacher's initial weights."""
+    def _report_share(self, runner: Runner) -> None:
+        """Log the share of initial weights that will be left at the end."""
         info, schedule = runner.message_hub.runtime_info, self.schedule
-        # A checkpoint of an older version does not say.
-        done = schedule.start_share(until=runner.iter)
-        share = info.get(START_SHARE, done) if runner.iter else 1.0
-        runner.message_hub.update_info(START_SHARE, share)
-        left = share * schedule.start_share(since=runner.iter)
-        text = f'{schedule}; at the end it holds {left:.1%} of its initial weights'
-        runner.logger.info(text)
-        if left > MUCH:
+        # Checkpoints of older versions have no share.
+        done = schedule.initial_share(until=runner.iter)
+        share = info.get(INITIAL_SHARE, done) if runner.iter else 1.0
+        runner.message_hub.update_info(INITIAL_SHARE, share)
+        left = share * schedule.initial_share(since=runner.iter)
+        runner.logger.info(
+            f'{schedule}; at the end it holds {left:.1%} of its initial weights'
+        )
+        if left > HIGH_SHARE:
             runner.logger.warning(
                 f"at the end of this training {left:.0%} of the teacher's initial "
                 'weights will be left in it, and it is the teacher that is exported: '
-                f'{advice(schedule, runner.max_epochs)}'
+                f'{share_remedy(schedule, runner.max_epochs)}'
             )
-
-    def _take_mean(self, model: nn.Module, arguments: tuple, losses: object) -> None:
-        """Take the teacher's mean logits out of the losses of a micro-batch."""
-        if isinstance(losses, dict) and 'teacher_mean' in losses:
-            self.means.append(losses.pop('teacher_mean'))
-
-    def _follow(self, runner: Runner, batch_ratio: float) -> None:
-        """Update teacher and center; the optimizer has stepped."""
-        momentum = self.schedule.at(runner.iter)
-        self.model.update_teacher(momentum)
-        if self.model.matching:
-            mean = torch.stack(self.means).mean(dim=0)
-            self.model.matching.update_center(mean, batch_ratio)
-        share = runner.message_hub.get_info(START_SHARE)
-        runner.message_hub.update_info(START_SHARE, share * momentum)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None
@@ -133,6 +119,21 @@ class SAIPHook(Hook):
             runner.seed, runner.iter
         )
 
+    def _take_mean(self, model: nn.Module, arguments: tuple, losses: object) -> None:
+        """Move a micro-batch's mean teacher logits out of the losses."""
+        if isinstance(losses, dict) and 'teacher_mean' in losses:
+            self.means.append(losses.pop('teacher_mean'))
+
+    def _update(self, runner: Runner, batch_ratio: float) -> None:
+        """Update teacher and center after an optimizer step."""
+        momentum = self.schedule.at(runner.iter)
+        self.model.update_teacher(momentum)
+        if self.model.matching:
+            mean = torch.stack(self.means).mean(dim=0)
+            self.model.matching.update_center(mean, batch_ratio)
+        share = runner.message_hub.get_info(INITIAL_SHARE)
+        runner.message_hub.update_info(INITIAL_SHARE, share * momentum)
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
@@ -140,11 +141,8 @@ class SAIPHook(Hook):
         runner.message_hub.update_scalar('train/teacher_momentum', momentum)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        bad = [
-            name
-            for name, tensor in checkpoint['state_dict'].items()
-            if not tensor.isfinite().all()
-        ]
+        state = checkpoint['state_dict']
+        bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
         if bad:
             raise FloatingPointError(
                 f'{len(bad)} tensors are not finite, {bad[0]} among them: they are not '
@@ -155,12 +153,12 @@ class SAIPHook(Hook):
 
 @HOOKS.register_module()
 class QuarantineHook(Hook):
-    """Lets a training do without some images, instead of ending with the first bad one.
+    """Replaces unusable images during training, and lists them.
 
     They are listed in ``bad_images.jsonl`` of the work directory, those of a separate
     source of scenes in ``bad_scenes.jsonl``; of several data sets in
-    ``bad_images_0.jsonl`` and so on. A training that starts anew moves the list of
-    another one to ``superseded_TIME``.
+    ``bad_images_0.jsonl`` and so on. A new training moves an existing list to
+    ``superseded_TIME``.
 
     Args:
         max_share: Share of bad images above which the training is stopped.
@@ -195,13 +193,13 @@ class QuarantineHook(Hook):
         for source in self.sources:
             if count := source.quarantine.count():
                 runner.logger.warning(
-                    f'{count} of {len(source)} images could not be used so far, and '
-                    f'others stood in: see {source.quarantine.path}'
+                    f'{count} of {len(source)} images are unusable so far and were '
+                    f'replaced by others: see {source.quarantine.path}'
                 )
 
 
 def _compare_lengths(runner: Runner) -> None:
-    """Warn of learning rates that were meant for another number of epochs."""
+    """Warn if the learning rate is scheduled for another number of epochs."""
     steps = len(runner.train_dataloader)
     for each in runner.param_schedulers or ():
         end = each.end * steps if each.by_epoch else each.end

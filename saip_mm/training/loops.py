@@ -1,4 +1,4 @@
-"""Training loops."""
+"""The training loop."""
 
 import numpy as np
 import torch
@@ -22,16 +22,16 @@ _SAME = (
 class AccumulatingTrainLoop(EpochBasedTrainLoop):
     """Epoch-based training in which one iteration is one optimizer step.
 
-    With ``optim_wrapper.accumulative_counts = k`` the batch that the loader gives is
-    processed as k micro-batches: memory falls, the result stays. Learning rate, teacher
-    momentum, logs and checkpoints all count optimizer steps.
+    ``optim_wrapper.accumulative_counts = k`` splits each batch of the loader into k
+    micro-batches: less memory, same result. Learning rate, teacher momentum, logs and
+    checkpoints all count optimizer steps.
 
-    Goes on from any step of an epoch, and passes over a step that
-    :class:`~saip_mm.training.guards.FiniteGuard` refuses. What a model draws by torch's
-    generator (dropout, stochastic depth) is a function of seed, step and process.
+    Resumes at any step of an epoch, and skips a step that
+    :class:`~saip_mm.training.guards.FiniteGuard` refuses. torch's generator (dropout,
+    stochastic depth) is seeded with seed, step and process.
 
     Raises:
-        TypeError: If the order of the images is not that of ``StatelessSampler``.
+        TypeError: If the sampler is not a ``StatelessSampler``.
         ValueError: If there are too few images for a batch.
     """
 
@@ -40,7 +40,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         sampler = self.dataloader.sampler
         if not isinstance(sampler, StatelessSampler):
             raise TypeError(
-                f'{type(sampler).__name__} cannot go on within an epoch: set '
+                f'{type(sampler).__name__} cannot resume within an epoch: set '
                 "train_dataloader.sampler=dict(type='StatelessSampler')"
             )
         if len(self.dataloader) == 0:
@@ -52,14 +52,9 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             )
 
     def run(self) -> nn.Module:
-        steps = len(self.dataloader)
-        if not 0 <= self.iter - self.epoch * steps <= steps:
-            raise ValueError(
-                f'the checkpoint made {self.iter} steps, {self.epoch} whole epochs '
-                f'among them, but an epoch now has {steps} steps: {_SAME}'
-            )
-        self._compare_data()
-        # A resumed run has the checkpoint's seed, which the sampler cannot know yet.
+        self._compare_processes()
+        self._compare_with_checkpoint()
+        # Resuming restores the seed after the sampler was built.
         self.dataloader.sampler.seed = self.runner.seed
         # OptimWrapper counts micro-batches, to know when to step.
         count = self._micro_batches
@@ -68,38 +63,45 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         )
         return super().run()
 
-    def _compare_data(self) -> None:
-        """Whether all processes go on from one place, with the data there were."""
-        images = len(self.dataloader.dataset)
-        same = {
+    def _compare_processes(self) -> None:
+        values = {
             'step: is work_dir the same folder for all of them?': self.iter,
-            'number of images: is the data the same for all of them?': images,
+            'number of images: is the data the same for all of them?': len(
+                self.dataloader.dataset
+            ),
             'batch size: set train_dataloader.batch_size': self.dataloader.batch_size,
             'seed: set randomness.diff_rank_seed=False (images and scales are drawn '
             'from the seed, and views differ anyway)': self.runner.seed,
         }
-        found = all_gather_object(list(same.values()))
-        for what, values in zip(same, zip(*found, strict=True), strict=True):
-            if len(set(values)) > 1:
+        found = all_gather_object(list(values.values()))
+        for what, each in zip(values, zip(*found, strict=True), strict=True):
+            if len(set(each)) > 1:
                 raise ValueError(
-                    f'processes have {", ".join(map(str, values))} as their {what}'
+                    f'processes have {", ".join(map(str, each))} as their {what}'
                 )
+
+    def _compare_with_checkpoint(self) -> None:
+        steps = len(self.dataloader)
+        if not 0 <= self.iter - self.epoch * steps <= steps:
+            raise ValueError(
+                f'the checkpoint made {self.iter} steps, {self.epoch} whole epochs '
+                f'among them, but an epoch now has {steps} steps: {_SAME}'
+            )
         hub = self.runner.message_hub
-        now = dict(
-            images=images,
+        for name, now in dict(
+            images=len(self.dataloader.dataset),
             global_batch=self.dataloader.batch_size * get_world_size(),
-        )
-        for name, value in now.items():
-            before = hub.runtime_info.get(name, value) if self.iter else value
-            if before != value:
+        ).items():
+            before = hub.runtime_info.get(name, now) if self.iter else now
+            if before != now:
                 raise ValueError(
                     f'the checkpoint was trained with {name}={before}, now it is '
-                    f'{value}: {_SAME}'
+                    f'{now}: {_SAME}'
                 )
-            hub.update_info(name, value)
+            hub.update_info(name, now)
 
     def run_epoch(self) -> None:
-        """The steps of an epoch that are not done yet."""
+        """Run the remaining steps of an epoch."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         done = self.iter - self.epoch * len(self.dataloader)
@@ -110,12 +112,12 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def run_iter(self, idx: int, data_batch: dict) -> None:
-        """One optimizer step.
+        """Make one optimizer step.
 
         Args:
             idx: Index of the batch in its epoch.
-            data_batch: ``inputs``, a dict of tensors [B, …], and whatever hooks add for
-                all micro-batches.
+            data_batch: ``inputs``, a dict of tensors [B, …]; whatever else hooks add
+                goes to all micro-batches.
         """
         runner = self.runner
         sequence = np.random.SeedSequence((runner.seed, self.iter, get_rank()))
@@ -127,7 +129,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 for micro_batch in self._split(data_batch)
             ]
         except StepRefused:
-            _leave_scaler(runner.optim_wrapper)
+            _end_scaler_step(runner.optim_wrapper)
             runner.optim_wrapper.zero_grad()
             outputs = None
         else:
@@ -161,11 +163,11 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         ]
 
 
-def _leave_scaler(optim_wrapper: OptimWrapper) -> None:
-    """End the step of a loss scaler that an exception has interrupted."""
+def _end_scaler_step(optim_wrapper: OptimWrapper) -> None:
+    """End a step of the loss scaler that ``StepRefused`` has interrupted."""
     if not hasattr(optim_wrapper, 'loss_scaler'):
         return
-    for name in ('grad_scale', 'found_inf'):  # a fused optimizer is told by them
+    for name in ('grad_scale', 'found_inf'):  # set for fused optimizers
         if hasattr(optim_wrapper.optimizer, name):
             delattr(optim_wrapper.optimizer, name)
     optim_wrapper.loss_scaler.update()

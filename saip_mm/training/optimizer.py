@@ -13,11 +13,9 @@ from torch import nn
 class WeightDecayGroups(DefaultOptimWrapperConstructor):
     """Two parameter groups: with weight decay and without.
 
-    MMEngine's default makes one group per parameter, which costs a GPU hundreds of
-    small kernels per step.
-
-    Vectors (norms, biases) are not decayed, nor are parameters whose last name is in
-    ``paramwise_cfg['no_decay']``.
+    Vectors (norms, biases) and parameters whose last name is in
+    ``paramwise_cfg['no_decay']`` are not decayed. MMEngine's default makes one group
+    per parameter, which costs a GPU hundreds of small kernels per step.
     """
 
     def _validate_cfg(self) -> None:
@@ -36,7 +34,6 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
         params.append(dict(params=others, weight_decay=0.0))
 
     def _is_exempt(self, name: str, parameter: nn.Parameter) -> bool:
-        """Whether a parameter is spared weight decay."""
         last = name.rsplit('.', 1)[-1]
         return parameter.ndim == 1 or last in self.paramwise_cfg['no_decay']
 
@@ -45,16 +42,16 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
 class LayerDecay(WeightDecayGroups):
     """Learning rates that fall from the head to the first layer (arXiv 2003.10555).
 
-    A parameter of layer i of n learns at ``decay_rate ** (n - 1 - i)`` of the learning
-    rate: n - 1 is whatever follows the blocks, 0 the patch embedding and positions.
-    Weight decay as in :class:`WeightDecayGroups`. Works with the models of all
-    OpenMMLab libraries, as ``constructor='mmpretrain.LayerDecay'`` with
-    ``paramwise_cfg=dict(_delete_=True, decay_rate=0.75, no_decay=[names])``, if their
-    backbone has MMPretrain's ``get_layer_depth``, as ``SAIPViT`` has.
+    In layer i of n the learning rate is multiplied by ``decay_rate ** (n - 1 - i)``:
+    layer n - 1 is all that follows the blocks, 0 the patch embedding and positions.
+    Weight decay as in :class:`WeightDecayGroups`. Works in all OpenMMLab libraries, as
+    ``constructor='mmpretrain.LayerDecay'`` with
+    ``paramwise_cfg=dict(_delete_=True, decay_rate=0.75, no_decay=[names])``, for
+    backbones with MMPretrain's ``get_layer_depth``, such as ``SAIPViT``.
 
-    MMEngine's ``custom_keys=dict(KEY=dict(lr_mult=…, decay_mult=…))`` may be given as
-    well, for parameters outside the backbone: the longest KEY that is a part of the
-    parameter's name counts.
+    Parameters outside the backbone may have MMEngine's
+    ``custom_keys=dict(KEY=dict(lr_mult=…, decay_mult=…))`` as well: the longest KEY
+    that is a part of the parameter's name counts.
     """
 
     def _validate_cfg(self) -> None:
@@ -69,14 +66,16 @@ class LayerDecay(WeightDecayGroups):
                     f'LayerDecay: custom_keys[{key!r}] takes lr_mult and decay_mult, '
                     f'not {dict(mults)}'
                 )
-        if not 0 < self.paramwise_cfg['decay_rate'] <= 1:
-            raise ValueError(
-                f'decay_rate={self.paramwise_cfg["decay_rate"]}: give more than 0 and '
-                'at most 1'
-            )
+        rate = self.paramwise_cfg['decay_rate']
+        if not 0 < rate <= 1:
+            raise ValueError(f'decay_rate={rate}: give more than 0 and at most 1')
 
     def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
-        """Append a group of ``module`` for every layer and kind of weight decay."""
+        """Append a group for each layer and weight decay of ``module`` to ``params``.
+
+        Raises:
+            TypeError: If its backbone has no ``get_layer_depth``.
+        """
         backbone = getattr(module, 'backbone', None)
         if not hasattr(backbone, 'get_layer_depth'):
             raise TypeError(
@@ -87,7 +86,7 @@ class LayerDecay(WeightDecayGroups):
         groups = {}
         for name, parameter in _trained(module):
             depth, depths = backbone.get_layer_depth(name, 'backbone.')
-            mults = self._custom(name)
+            mults = self._custom_key(name)
             decay = mults.get('decay_mult', not self._is_exempt(name, parameter))
             key = depths - 1 - depth, not decay, mults.get('lr_mult', 1), decay
             groups.setdefault(key, []).append(parameter)
@@ -96,13 +95,12 @@ class LayerDecay(WeightDecayGroups):
             own = {} if decay == 1 else dict(weight_decay=(self.base_wd or 0.0) * decay)
             params.append(dict(params=parameters, lr=lr, **own))
 
-    def _custom(self, name: str) -> dict:
+    def _custom_key(self, name: str) -> dict:
         """The entry of ``custom_keys`` for a parameter."""
+        if name.startswith('backbone.'):
+            return {}
         keys = self.paramwise_cfg.get('custom_keys', {})
-        found = [
-            key for key in keys if key in name and not name.startswith('backbone.')
-        ]
-        return keys[max(found, key=len)] if found else {}
+        return keys.get(max((k for k in keys if k in name), key=len, default=None), {})
 
 
 def _trained(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

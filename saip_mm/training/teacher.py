@@ -1,4 +1,4 @@
-"""How a moving average follows, and how much of its initial weights it keeps."""
+"""The teacher's momentum, and the share of its initial weights that is left in it."""
 
 import math
 from collections.abc import Mapping
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-START_SHARE = 'teacher_start_share'  # in a checkpoint's message hub
-MUCH = 0.1  # of the initial weights left at the end: worth a warning
-ENOUGH = 0.001  # what a warning suggests to leave
+INITIAL_SHARE = 'teacher_start_share'  # key in message hubs and exported metadata
+HIGH_SHARE = 0.1  # at the end of training: worth a warning
+GOOD_SHARE = 0.001  # what the warning recommends
 
 
 class TeacherMomentum(NamedTuple):
-    """Momentum of the teacher in every step of a training: half a cosine.
+    """Momentum of the teacher over a training: half a cosine.
 
     Attributes:
         start: Momentum at the first step.
-        end: Momentum that it would reach after the last step.
+        end: Momentum that would follow the last step.
         steps: Number of optimizer steps.
     """
 
@@ -29,62 +29,55 @@ class TeacherMomentum(NamedTuple):
         falling = (1 + math.cos(math.pi * step / self.steps)) / 2
         return self.end - (self.end - self.start) * falling
 
-    def start_share(self, since: int = 0, until: int | None = None) -> float:
-        """Share of the weights before step ``since`` that the teacher still holds
-        before step ``until`` (at the end, by default): the product of the momenta."""
+    def initial_share(self, since: int = 0, until: int | None = None) -> float:
+        """Share of the weights before step ``since`` that is left before step
+        ``until`` (by default, at the end): the product of the momenta."""
         steps = np.arange(since, self.steps if until is None else until)
         falling = (1 + np.cos(np.pi * steps / self.steps)) / 2
         return float(np.prod(self.end - (self.end - self.start) * falling))
 
     def limited(self, share: float) -> 'TeacherMomentum':
-        """The same with a start so low that at most ``share`` is left at the end."""
-        if self.start_share() <= share:
+        """Lower ``start`` until at most ``share`` of the initial weights is left."""
+        if self.initial_share() <= share:
             return self
         low, high = 0.0, self.start  # a first step without momentum leaves nothing
         for _ in range(40):
             middle = (low + high) / 2
-            if self._replace(start=middle).start_share() <= share:
+            if self._replace(start=middle).initial_share() <= share:
                 low = middle
             else:
                 high = middle
         return self._replace(start=low)
 
     def __str__(self) -> str:
-        return (
-            f'teacher momentum {self.start:.6g} → {self.end:.6g} over {self.steps:,} '
-            'steps'
-        )
+        momenta = f'{self.start:.6g} → {self.end:.6g}'
+        return f'teacher momentum {momenta} over {self.steps:,} steps'
 
 
-def advice(momentum: TeacherMomentum, epochs: int) -> str:
-    """What to do about a teacher that keeps much of its initial weights.
-
-    Args:
-        momentum: Of a training.
-        epochs: Its length.
-    """
-    limited = momentum.limited(ENOUGH)
-    lower = (
-        f'set default_hooks.saip.max_start_share={ENOUGH} (the momentum then starts '
-        f'at {limited.start:.4g})'
+def share_remedy(momentum: TeacherMomentum, epochs: int) -> str:
+    """How to leave less of the initial weights in a training of so many epochs."""
+    start = momentum.limited(GOOD_SHARE).start
+    remedy = (
+        f'set default_hooks.saip.max_initial_share={GOOD_SHARE} (the momentum then '
+        f'starts at {start:.4g})'
     )
-    share = momentum.start_share()
+    share = momentum.initial_share()
     if share in (0, 1):
-        return lower
-    longer = math.ceil(epochs * math.log(MUCH) / math.log(share))
+        return remedy
+    longer = math.ceil(epochs * math.log(HIGH_SHARE) / math.log(share))
     return (
-        f'{lower}, or train for {longer:,} epochs instead of {epochs:,} '
+        f'{remedy}, or train for {longer:,} epochs instead of {epochs:,} '
         f'(train_cfg.max_epochs={longer} and the end of the last param_scheduler)'
     )
 
 
-def saved_start_share(checkpoint: Mapping) -> float | None:
-    """Share of its initial weights that the teacher of a training checkpoint holds.
+def saved_initial_share(checkpoint: Mapping) -> float | None:
+    """Share of its initial weights in the teacher of a training checkpoint.
 
     Returns:
-        From 0 to 1; None if the checkpoint does not say.
+        From 0 to 1; None if the checkpoint does not tell.
     """
     hub = checkpoint.get('message_hub')
     info = hub.get('runtime_info') if isinstance(hub, Mapping) else None
-    share = info.get(START_SHARE) if isinstance(info, Mapping) else None
+    share = info.get(INITIAL_SHARE) if isinstance(info, Mapping) else None
     return share if type(share) is float and 0 <= share <= 1 else None

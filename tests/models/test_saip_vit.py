@@ -122,7 +122,7 @@ def test_attention_maps_are_those_of_the_last_block():
             torch.testing.assert_close(maps.value_value[b, head], expected)
 
 
-def test_encoder_normalises_the_middle_tokens():
+def test_encoder_normalizes_the_middle_tokens():
     model = small()
     norm = nn.LayerNorm(24, eps=1e-6)
     nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)

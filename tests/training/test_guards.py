@@ -28,7 +28,7 @@ def state(folder, name) -> dict:
 
 
 def assert_untouched(folder, *names: str) -> None:
-    """Weights, teacher, centre and optimizer are those before the step."""
+    """Weights, teacher, center and optimizer are those before the step."""
     before, after = (state(folder, name) for name in names)
     for name, tensor in before['state_dict'].items():
         assert torch.equal(tensor, after['state_dict'][name]), name
@@ -130,8 +130,8 @@ def test_collapse_is_reported_after_a_while(outputs, sign, monkeypatch):
 
 
 @pytest.mark.parametrize('center_momentum', [1.0, 0.9])
-def test_a_training_without_centring_collapses(tmp_path, center_momentum):
-    """Without a centre that moves, one prototype wins all (DINO, section 5.3)."""
+def test_a_training_without_centering_collapses(tmp_path, center_momentum):
+    """Without a center that moves, one prototype wins all (DINO, section 5.3)."""
     done = run(
         'tools/train.py',
         TINY,

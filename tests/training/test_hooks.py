@@ -9,13 +9,13 @@ from mmpretrain.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPE
 from saip_mm.training import SAIPHook
 
 
-@pytest.mark.parametrize('option', ['momentum', 'end_momentum', 'max_start_share'])
+@pytest.mark.parametrize('option', ['momentum', 'end_momentum', 'max_initial_share'])
 def test_a_momentum_outside_zero_to_one_is_refused(option):
     with pytest.raises(ValueError, match=f'^{option}='):
         SAIPHook(**{option: 1.1})
 
 
-def test_teacher_and_centre_wait_for_a_real_step():
+def test_teacher_and_center_wait_for_a_real_step():
     """A loss scaler that skips the optimizer must leave both alone."""
     model = MODELS.build(Config.fromfile(TINY).model)
     model.init_weights()

@@ -157,7 +157,7 @@ def test_random_numbers_of_a_model_are_those_of_the_step(tmp_path):
 
 
 def test_another_order_of_the_images_is_refused(tmp_path):
-    with pytest.raises(TypeError, match='DefaultSampler cannot go on within an epoch'):
+    with pytest.raises(TypeError, match='DefaultSampler cannot resume within an epoch'):
         train(tmp_path, 'train_dataloader.sampler.type=DefaultSampler')
 
 

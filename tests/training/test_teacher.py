@@ -13,7 +13,7 @@ from mmpretrain.registry import HOOKS, MODELS
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.training import SAIPHook
 from saip_mm.training.config import load_config
-from saip_mm.training.teacher import TeacherMomentum, saved_start_share
+from saip_mm.training.teacher import TeacherMomentum, saved_initial_share
 
 
 def plain_share(start: float, end: float, steps: int) -> float:
@@ -40,18 +40,18 @@ def test_momentum_is_half_a_cosine_over_all_steps():
 def test_the_share_that_is_left(start, end, steps):
     momentum = TeacherMomentum(start, end, steps)
     left = plain_share(start, end, steps)
-    assert momentum.start_share() == pytest.approx(left)
-    parts = momentum.start_share(until=steps // 2), momentum.start_share(steps // 2)
+    assert momentum.initial_share() == pytest.approx(left)
+    parts = momentum.initial_share(until=steps // 2), momentum.initial_share(steps // 2)
     assert math.prod(parts) == pytest.approx(left)
 
 
 @pytest.mark.parametrize('steps', [1, 20, 300, 8000])
 def test_a_momentum_that_leaves_little_of_the_start(steps):
-    momentum = SAIPHook(0.9995, max_start_share=0.001).momentum(256, steps)
+    momentum = SAIPHook(0.9995, max_initial_share=0.001).momentum(256, steps)
     assert plain_share(momentum.start, 1, steps) == pytest.approx(0.001, rel=1e-3)
     higher = momentum.start + 0.01 * (1 - momentum.start)
     assert plain_share(higher, 1, steps) > 0.001
-    unlimited = SAIPHook(0.9, max_start_share=0.001).momentum(256, 8000)
+    unlimited = SAIPHook(0.9, max_initial_share=0.001).momentum(256, 8000)
     assert unlimited.start == 0.9
 
 
@@ -64,7 +64,7 @@ def test_a_model_keeps_that_share():
     for step in range(12):
         model.update_teacher(momentum.at(step))
     for teacher in model.teacher.parameters():
-        expected = torch.full_like(teacher, momentum.start_share())
+        expected = torch.full_like(teacher, momentum.initial_share())
         torch.testing.assert_close(teacher, expected)
 
 
@@ -119,18 +119,18 @@ def test_a_training_says_and_saves_what_is_left(trained):
     assert len(momenta) == 18
     assert momenta[0] == pytest.approx(0.9)
     for epoch in (1, 3):
-        share = saved_start_share(read_checkpoint(work_dir / f'epoch_{epoch}.pth'))
+        share = saved_initial_share(read_checkpoint(work_dir / f'epoch_{epoch}.pth'))
         # What is logged has four digits.
         assert share == pytest.approx(math.prod(momenta[: 6 * epoch]), rel=1e-3)
     left = math.prod(momenta)
     assert f'at the end it holds {left:.1%} of its initial weights' in out
     assert f"at the end of this training {left:.0%} of the teacher's" in out
-    assert 'max_start_share=0.001 (the momentum then starts at 0.4' in out
+    assert 'max_initial_share=0.001 (the momentum then starts at 0.4' in out
     assert 'minimum after 6 steps, and the training has 18:' in out
 
 
 def test_an_export_says_what_is_left(trained, capsys, tmp_path):
-    share = saved_start_share(read_checkpoint(trained[0] / 'epoch_3.pth'))
+    share = saved_initial_share(read_checkpoint(trained[0] / 'epoch_3.pth'))
     for role, said in dict(teacher=True, student=False).items():
         out = tmp_path / f'{role}.pth'
         arguments = ['--out', out, '--role', role]
@@ -143,6 +143,6 @@ def test_an_export_says_what_is_left(trained, capsys, tmp_path):
 
 def test_what_a_checkpoint_does_not_say():
     for content in ({}, dict(message_hub=3), dict(message_hub=dict(runtime_info={}))):
-        assert saved_start_share(content) is None
+        assert saved_initial_share(content) is None
     told = dict(message_hub=dict(runtime_info=dict(teacher_start_share='much')))
-    assert saved_start_share(told) is None
+    assert saved_initial_share(told) is None
