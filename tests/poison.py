@@ -42,6 +42,21 @@ class PoisonLoss(Hook):
         runner.model.register_forward_hook(add, prepend=True)
 
 
+@HOOKS.register_module(force=True)
+class Overflow(Hook):
+    """Scales losses so that gradients overflow in some steps (from 1)."""
+
+    def __init__(self, steps: tuple[int, ...]) -> None:
+        self.steps = steps
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        scaler, step = runner.optim_wrapper.loss_scaler, runner.iter + 1
+        if step in self.steps:
+            scaler.update(float('inf'))
+        elif step - 1 in self.steps:
+            scaler.update(1024.0)
+
+
 @OPTIM_WRAPPERS.register_module(force=True)
 class Scaled(OptimWrapper):
     """Scales losses as MMEngine's AmpOptimWrapper does, which is for GPUs only."""

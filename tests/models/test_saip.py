@@ -1,5 +1,6 @@
 """SAIP against the plain method, and what it promises besides."""
 
+import copy
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,6 +129,42 @@ def test_loss_changes_no_state():
     assert all(torch.equal(first[name], second[name]) for name in first)
     after = model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_buffers_of_the_teacher_follow_the_student():
+    """As those of batch norms will."""
+    model = tiny_model()
+    seen = torch.tensor([3, 5])
+    model.backbone.register_buffer('seen', seen.clone())
+    model.teacher['encoder'].backbone.register_buffer('seen', torch.zeros_like(seen))
+    model.update_teacher(0.9)
+    assert torch.equal(model.teacher['encoder'].backbone.seen, seen)
+
+
+def test_the_student_has_the_names_that_openmmlab_expects():
+    names = {name.split('.')[0] for name in tiny_model().state_dict()}
+    assert names == {
+        *('backbone', 'middle_norm', 'matching', 'reconstruction', 'search'),
+        *('teacher', 'data_preprocessor'),
+    }
+
+
+def test_a_copy_trains_its_own_student():
+    model, inputs = tiny_model(), tiny_inputs()
+    other = copy.deepcopy(model)
+    assert other.student.backbone is other.backbone is not model.backbone
+    with torch.no_grad():
+        for parameter in other.backbone.parameters():
+            parameter.zero_()
+    token = other.student(inputs['roi']).image_token
+    assert torch.equal(token, torch.zeros_like(token))
+    assert model.student(inputs['roi']).image_token.abs().min() > 0
+
+
+def test_the_student_compiles_to_one_graph():
+    model = tiny_model()
+    explained = torch._dynamo.explain(model.student)(tiny_inputs()['roi'])
+    assert explained.graph_count == 1
 
 
 def test_every_trained_parameter_gets_a_gradient():

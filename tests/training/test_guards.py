@@ -1,5 +1,7 @@
 """Bad numbers stay out of the weights; a collapse is reported."""
 
+import math
+
 import pytest
 import torch
 from launch import TINY, call, run
@@ -61,6 +63,27 @@ def test_too_many_in_a_row_stop_the_training(tmp_path):
     arguments = [config, '--work-dir', tmp_path, '--cfg-options']
     with pytest.raises(FloatingPointError, match='3 steps in a row .* the last one 4'):
         call('tools/train.py', *arguments, 'default_hooks.finite.max_in_row=3')
+
+
+def test_a_step_that_a_loss_scaler_skips_leaves_teacher_and_center_alone(tmp_path):
+    """Gradients overflow, losses are finite: the scaler's business, not a bad step."""
+    config = poisoned(tmp_path / 'config.py', (2,))
+    text = config.read_text().replace("'Poison'", "'Overflow'").replace(', rank=0', '')
+    config.write_text(f"{text}optim_wrapper = dict(type='Scaled')\n")
+    options = [*KEPT, 'default_hooks.finite.max_in_row=1']
+    call('tools/train.py', config, '--work-dir', tmp_path, '--cfg-options', *options)
+    steps = [state(tmp_path, f'epoch_0_iter_{step}') for step in (1, 2)]
+    steps.append(state(tmp_path, 'epoch_1'))
+    assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
+    shares = [
+        each['message_hub']['runtime_info']['teacher_start_share'] for each in steps
+    ]
+    momentum = 1 - (1 - 0.996) * (1 + math.cos(math.pi * 2 / 6)) / 2  # of step 3 of 6
+    assert shares == pytest.approx([0.996, 0.996, 0.996 * momentum], rel=1e-12)
+    before, after = (each['state_dict'] for each in steps[1:])
+    for name in ('matching.center', 'teacher.projector.prototypes'):
+        assert not torch.equal(before[name], after[name])
+    assert not list(tmp_path.glob('refused_step_*'))
 
 
 @pytest.mark.parametrize('kind', ['Poison', 'PoisonLoss'])
