@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from mmcv.cnn.bricks import DropPath
 from mmengine.model import initialize
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones import VisionTransformer
@@ -77,6 +78,10 @@ class SAIPViT(VisionTransformer):
         self.middle_block = middle_block
         self.patch_size = self.patch_embed.projection.kernel_size[0]
         self.source_grid = source_grid
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                # NumPy's numbers, as MMPretrain gives, break graphs of torch.compile.
+                module.drop_prob = float(module.drop_prob)
 
     def init_weights(self) -> None:
         """Xavier-uniform linear layers, then what ``init_cfg`` names."""
