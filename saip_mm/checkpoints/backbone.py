@@ -42,8 +42,8 @@ class Backbone:
         meta: Metadata of an exported file.
         role: ``'teacher'``, ``'student'`` or ``'unknown'``.
         prefix: Where it was in the checkpoint.
-        mean: Of the images that it was trained on (RGB, 0–255).
-        std: The same.
+        mean, std: Of the images that it was trained on (RGB, 0–255).
+        path: The file or work directory that it was read from, as it was named.
     """
 
     tensors: dict[str, Tensor]
@@ -54,6 +54,7 @@ class Backbone:
     prefix: str = ''
     mean: list[float] = field(default_factory=_IMAGENET['mean'].copy)
     std: list[float] = field(default_factory=_IMAGENET['std'].copy)
+    path: str = ''
 
     @property
     def patch_size(self) -> int:
@@ -177,14 +178,14 @@ def read_backbone(path: str | os.PathLike, role: str | None = None) -> Backbone:
         FileNotFoundError: If there is no such file.
         ValueError: If the file cannot be read safely, or has no whole backbone.
     """
-    path = resolve_checkpoint(path)
-    checkpoint = read_checkpoint(path)
+    file = resolve_checkpoint(path)
+    checkpoint = read_checkpoint(file)
     try:
-        backbone = choose_backbone(checkpoint, role)
+        backbone = replace(choose_backbone(checkpoint, role), path=str(path))
         backbone.vit  # noqa: B018  (or an error)
         return backbone
     except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
+        raise ValueError(f'{file}: {error}') from error
 
 
 def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:

@@ -13,7 +13,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelScalingBlock, ParallelThingsBlock
 
 import saip_mm
-from saip_mm.downstream.swap.weights import read_weights
+from saip_mm.checkpoints.backbone import read_backbone
 from saip_mm.evaluation.subject import load_subject
 from saip_mm.models import SAIPViT
 
@@ -105,7 +105,7 @@ def through_tool(script, path):
 
 
 def through_swap(path):
-    assert read_weights(path).arch == ARCH
+    assert read_backbone(path).arch == ARCH
     return ours(path)
 
 

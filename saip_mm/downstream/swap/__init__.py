@@ -1,8 +1,8 @@
 """Puts a SAIP backbone into configs of other libraries.
 
-`run.py` says what happens in which order: `weights.py` reads the checkpoint and
-`stock.py` the config, whose backbone it measures; `plan.py` decides what has to change;
-`trial.py` trains one step, on random inputs that `inputs.py` makes.
+`run.py` says what happens in which order: `stock.py` reads a config and measures its
+backbone; `plan.py` decides what has to change; `trial.py` trains one step, on random
+inputs that `inputs.py` makes.
 """
 
 from .run import Swapped, swap_backbone

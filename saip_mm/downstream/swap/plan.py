@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from mmpretrain.models.backbones import VisionTransformer
+
+from ...checkpoints.backbone import Backbone
 from .stock import Level, Refusal, Stock
-from .weights import Weights
 
 # Where the config's own optimizer is not AdamW: a start, not tuned.
 _ADAMW = dict(type='AdamW', lr=2e-4, weight_decay=0.05)
@@ -15,7 +17,7 @@ class NotClean(Exception):
 
 def plan_changes(
     stock: Stock,
-    weights: Weights,
+    ours: Backbone,
     levels: Sequence[Level],
     adapt: bool,
     unused: Sequence[int] = (),
@@ -25,7 +27,7 @@ def plan_changes(
 
     Args:
         stock: The config.
-        weights: The backbone.
+        ours: The backbone that it is given.
         levels: What the config's own backbone gives.
         adapt: Whether to tell neck or heads the channels that there are; otherwise
             1×1 convolutions make those that there were.
@@ -37,18 +39,19 @@ def plan_changes(
         Refusal: If a ViT cannot give such levels.
     """
     model = stock.model
-    pyramid = _pyramid(model, weights, levels, adapt, unused)
+    pyramid = _pyramid(model, ours, levels, adapt, unused)
     changed = {}
     if adapt:
-        strides = pyramid['strides'] if pyramid else [weights.patch_size] * len(levels)
-        factors = [max(weights.patch_size // stride, 1) for stride in strides]
-        changed = _consumers(model, levels, [weights.channels // f for f in factors])
+        patch, channels = ours.patch_size, ours.arch['embed_dims']
+        strides = pyramid['strides'] if pyramid else [patch] * len(levels)
+        outputs = [channels // max(patch // stride, 1) for stride in strides]
+        changed = _consumers(model, levels, outputs)
     if pyramid:
         neck = _with_neck(stock, pyramid, changed.pop('neck', None))
         changed = dict(neck=neck, **changed)
     changed |= {key: None for key in ('pretrained', 'init_cfg') if model.get(key)}
-    backbone = _backbone(stock, weights, levels, pyramid)
-    colors = _preprocessor(stock, weights)
+    backbone = _backbone(stock, ours, levels, pyramid)
+    colors = _preprocessor(stock, ours)
     at_top = 'data_preprocessor' not in model and 'data_preprocessor' in stock.cfg
     imports = [
         *(stock.cfg.get('custom_imports') or {}).get('imports', []),
@@ -66,13 +69,13 @@ def plan_changes(
 
 def _pyramid(
     model: dict,
-    weights: Weights,
+    ours: Backbone,
     levels: Sequence[Level],
     adapt: bool,
     unused: Sequence[int],
 ) -> dict | None:
     """What makes such levels of a ViT's map; None if that or its token will do."""
-    strides, patch = [level.stride for level in levels], weights.patch_size
+    strides, patch = [level.stride for level in levels], ours.patch_size
     if None in strides:
         if len(levels) > 1:
             raise Refusal('its backbone gives vectors, and more than one output')
@@ -92,7 +95,7 @@ def _pyramid(
             )
     pyramid = dict(
         type='mmpretrain.ViTPyramid',
-        in_channels=weights.channels,
+        in_channels=ours.arch['embed_dims'],
         strides=[patch if i in unused else s for i, s in enumerate(strides)],
     )
     if patch != 16:
@@ -169,33 +172,35 @@ def _replaced(part: dict, channels: list[int], outputs: list[int]) -> dict:
 
 
 def _backbone(
-    stock: Stock, weights: Weights, levels: Sequence[Level], pyramid: dict | None
+    stock: Stock, ours: Backbone, levels: Sequence[Level], pyramid: dict | None
 ) -> dict:
+    zoo = VisionTransformer.arch_zoo
+    names = [n for n in ('deit-tiny', *zoo) if ours.arch.items() == zoo[n].items()]
     backbone = dict(_delete_=True, type='mmpretrain.SAIPViT')
-    if weights.arch != 'deit-tiny':
-        backbone['arch'] = weights.arch
+    if names[:1] != ['deit-tiny']:
+        backbone['arch'] = names[0] if names else ours.arch
     backbone['img_size'] = stock.size
-    if weights.patch_size != 16:
-        backbone['patch_size'] = weights.patch_size
+    if ours.patch_size != 16:
+        backbone['patch_size'] = ours.patch_size
     if levels[0].stride is None:
         backbone['out_type'] = 'cls_token'
     elif not pyramid and len(levels) > 1:
-        depth = weights.num_layers / len(levels)
+        depth = ours.arch['num_layers'] / len(levels)
         ends = [round(depth * (i + 1)) - 1 for i in range(len(levels))]
         backbone['out_indices'] = ends
-    init = dict(type='Pretrained', checkpoint=weights.checkpoint)
-    if weights.prefix:
-        init['prefix'] = weights.prefix
+    init = dict(type='Pretrained', checkpoint=ours.path)
+    if ours.prefix:
+        init['prefix'] = ours.prefix
     return dict(backbone, init_cfg=init)
 
 
-def _preprocessor(stock: Stock, weights: Weights) -> dict:
+def _preprocessor(stock: Stock, ours: Backbone) -> dict:
     """Normalization, where it is another."""
     old = (
         stock.model.get('data_preprocessor') or stock.cfg.get('data_preprocessor') or {}
     )
     rgb = 'to_rgb' if stock.library == 'mmpretrain' or 'to_rgb' in old else 'bgr_to_rgb'
-    new = {'mean': weights.mean, 'std': weights.std, rgb: True}
+    new = {'mean': ours.mean, 'std': ours.std, rgb: True}
     if old.get('rgb_to_bgr'):
         new['rgb_to_bgr'] = False
     if stock.library == 'mmseg' and not old.get('size') and not old.get('size_divisor'):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ...checkpoints.backbone import Backbone, read_backbone
 from .inputs import trial_sizes
 from .plan import NotClean, dropped_settings, plan_changes
 from .stock import Level, Refusal, Stock, measure_levels, read_stock, reason
 from .trial import Trial, try_config
-from .weights import Weights, read_weights
 
 _WIDTH = 88
 
@@ -51,9 +51,9 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
         ValueError: If the checkpoint cannot be read safely or holds no ViT.
     """
     out = Path(out)
-    weights = read_weights(checkpoint)
+    backbone = read_backbone(checkpoint)
     stock = read_stock(name, out)
-    swap = _Swap(stock, weights, measure_levels(stock), out)
+    swap = _Swap(stock, backbone, measure_levels(stock), out)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         swapped = swap.first_that_works()
@@ -67,9 +67,10 @@ class _Swap:
     """One config, tried in several ways in a draft beside ``out``."""
 
     def __init__(
-        self, stock: Stock, weights: Weights, levels: Sequence[Level], out: Path
+        self, stock: Stock, backbone: Backbone, levels: Sequence[Level], out: Path
     ) -> None:
-        self.stock, self.weights, self.levels, self.out = stock, weights, levels, out
+        self.stock, self.backbone, self.levels = stock, backbone, levels
+        self.out = out
         self.draft = out.with_name(f'draft_{os.getpid()}_{out.name}')
 
     def first_that_works(self) -> Swapped:
@@ -109,10 +110,10 @@ class _Swap:
     ) -> Trial:
         """Write the draft, and train a step with it."""
         changes = plan_changes(
-            self.stock, self.weights, self.levels, adapt, unused, idle
+            self.stock, self.backbone, self.levels, adapt, unused, idle
         )
         self.draft.write_text(_text(self.stock, changes, self.out, unused))
-        return try_config(Config.fromfile(self.draft), self.stock, self.weights)
+        return try_config(Config.fromfile(self.draft), self.stock, self.backbone)
 
 
 def _text(stock: Stock, changes: dict, out: Path, unused: Sequence[int]) -> str:

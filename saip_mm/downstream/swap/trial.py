@@ -16,12 +16,12 @@ from mmengine.registry import MODELS
 from torch import distributed as dist
 from torch import nn
 
+from ...checkpoints.backbone import Backbone
 from ...checkpoints.loading import load_pretrained
 from ...models.weights import LoadReport
 from ..pyramid import ViTPyramid
 from .inputs import NoInputs, random_batch, trial_sizes
 from .stock import Stock, parts_of, without_weights
-from .weights import Weights
 
 # What PyTorch and MMCV say of an operator that only a GPU has.
 _GPU_ONLY = ('implementation for device cpu not found', 'not compiled with GPU')
@@ -46,10 +46,10 @@ class Trial:
     unused: list[int] = field(default_factory=list)
 
 
-def try_config(cfg: Config, stock: Stock, weights: Weights | None = None) -> Trial:
-    """Build the model of ``cfg``, load ``weights`` and train a step on the CPU.
+def try_config(cfg: Config, stock: Stock, ours: Backbone | None = None) -> Trial:
+    """Build the model of ``cfg``, load ``ours`` and train a step on the CPU.
 
-    Nothing is downloaded: of all weights that the config names, only these are loaded.
+    Nothing is downloaded: of all weights that the config names, only ours are loaded.
 
     Raises:
         Exception: Whatever the model raises, or ValueError if its loss is not finite or
@@ -58,20 +58,20 @@ def try_config(cfg: Config, stock: Stock, weights: Weights | None = None) -> Tri
     *smaller, largest = trial_sizes(stock)
     for size in smaller:
         try:
-            return _try_size(cfg, stock, weights, size)
+            return _try_size(cfg, stock, ours, size)
         except Exception as error:  # whatever another library's model may raise
             print_log(f'images of {size}: {error}', 'current', logging.DEBUG)
-    return _try_size(cfg, stock, weights, largest)
+    return _try_size(cfg, stock, ours, largest)
 
 
 def _try_size(
-    cfg: Config, stock: Stock, weights: Weights | None, size: tuple[int, int]
+    cfg: Config, stock: Stock, ours: Backbone | None, size: tuple[int, int]
 ) -> Trial:
     """The same for images of one size, (h, w)."""
-    model = _build(cfg, weights, size)
+    model = _build(cfg, ours, size)
     report = None
-    if weights:
-        report = load_pretrained(model.backbone, weights.checkpoint, weights.prefix)
+    if ours:
+        report = load_pretrained(model.backbone, ours.path, ours.prefix)
     trial = Trial(report, _idle_keys(model, cfg))
     try:
         batch = random_batch(stock, size)
@@ -93,7 +93,7 @@ def _try_size(
     trial.loss = loss.item()
     if not math.isfinite(trial.loss):
         raise ValueError(f'the loss of random images is {trial.loss}')
-    if weights and (untrained := _without_gradient(model.backbone)):
+    if ours and (untrained := _without_gradient(model.backbone)):
         raise ValueError(
             f'{len(untrained)} tensors of the backbone learn nothing: {untrained[0]}'
         )
@@ -105,10 +105,10 @@ def _try_size(
     return trial
 
 
-def _build(cfg: Config, weights: Weights | None, size: tuple[int, int]) -> nn.Module:
+def _build(cfg: Config, ours: Backbone | None, size: tuple[int, int]) -> nn.Module:
     """The model, initialized, without the weights of others; for images of ``size``."""
     model_cfg = without_weights(cfg.model)
-    if weights:
+    if ours:
         model_cfg.backbone.init_cfg = cfg.model.backbone.init_cfg
     if 'data_preprocessor' in cfg:  # as MMEngine's runner does
         model_cfg.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
