@@ -91,6 +91,19 @@ def test_custom_keys_outside_the_backbone_are_those_of_mmengine(classifier):
         by_name(classifier, 'mmpretrain.LayerDecay', arguments | keys)
 
 
+def test_custom_keys_of_weight_decay_groups_are_those_of_mmengine(classifier):
+    keys = {'backbone': dict(lr_mult=0.1), 'backbone.cls_token': dict(decay_mult=2.0)}
+    options = dict(no_decay=NO_DECAY, custom_keys=keys)
+    ours = by_name(classifier, 'mmpretrain.WeightDecayGroups', options)
+    options = dict(custom_keys=keys)
+    theirs = by_name(classifier, 'DefaultOptimWrapperConstructor', options)
+    for name, (lr, decay) in ours.items():
+        assert lr == pytest.approx(theirs[name][0]), name
+        assert decay in (theirs[name][1], 0.0), name
+    assert ours['backbone.cls_token'] == (1e-3, 0.1)
+    assert ours['backbone.ln1.weight'] == pytest.approx((1e-4, 0.0))
+
+
 @pytest.mark.parametrize('scope', ['mmdet', 'mmpose', 'mmseg'])
 def test_in_the_scope_of_another_library(classifier, scope):
     paramwise_cfg = dict(decay_rate=RATE, no_decay=NO_DECAY)

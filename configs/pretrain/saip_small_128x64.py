@@ -1,0 +1,113 @@
+"""A small SAIP on some ten thousand photographs of people, on one GPU.
+
+    python tools/train.py configs/pretrain/saip_small_128x64.py --cfg-options \\
+        train_dataloader.dataset.data_root=data/people
+
+Images are at most 128×96 pixels (h×w). Patches of 8 pixels give the token grids of the
+recipe at 256×128, of a quarter of the pixels. Views are made on the device.
+"""
+
+_base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']
+
+global_size = (128, 64)
+local_size = (64, 32)
+scene_size = (112, 112)
+patch_size = 8
+embed_dims = 96
+
+model = dict(
+    data_preprocessor=dict(
+        patch_size=patch_size,
+        view_sizes=dict(globals=global_size, locals=local_size, scene=scene_size),
+    ),
+    backbone=dict(
+        arch=dict(
+            _delete_=True,
+            embed_dims=embed_dims,
+            num_layers=6,
+            num_heads=3,
+            feedforward_channels=4 * embed_dims,
+        ),
+        img_size=global_size,
+        patch_size=patch_size,
+        middle_block=3,
+    ),
+    matching=dict(
+        in_channels=embed_dims,
+        hidden_channels=512,
+        bottleneck_channels=64,
+        out_channels=1024,
+    ),
+    reconstruction=dict(
+        in_channels=embed_dims,
+        embed_dims=128,
+        num_blocks=2,
+        num_heads=4,
+        img_size=global_size,
+        patch_size=patch_size,
+    ),
+    search=dict(in_channels=embed_dims, embed_dims=128, num_heads=4),
+    loss_weights=dict(matching=0.1),
+)
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=8,
+    dataset=dict(
+        data_root='data/people',
+        pipeline=[
+            dict(
+                type='DrawViews',
+                global_size=global_size,
+                local_size=local_size,
+                scene_size=scene_size,
+                patch_size=patch_size,
+                num_locals=4,
+                global_0=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.5),
+                global_1=dict(
+                    area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.1, solarize=0.2
+                ),
+                local=dict(area=(0.15, 0.5), aspect=(0.4, 0.6), blur=0.5),
+                blur_sigma=(0.1, 1.0),
+                colors=dict(
+                    jitter=0.8,
+                    brightness=0.4,
+                    contrast=0.4,
+                    saturation=0.2,
+                    hue=0.05,
+                    gray=0.1,
+                ),
+            ),
+            dict(type='PackViews', canvas=(128, 96)),
+        ],
+    ),
+)
+
+max_epochs = 20
+auto_scale_lr = dict(enable=False)
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3),
+    clip_grad=dict(max_norm=3.0),
+    paramwise_cfg=dict(custom_keys=dict(matching=dict(lr_mult=0.25))),
+)
+default_hooks = dict(
+    saip=dict(momentum=0.99, end_momentum=0.998, base_batch_size=None),
+    logger=dict(interval=20),
+    checkpoint=dict(max_keep_ckpts=1, interval=1000),
+)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-3,
+        end=0.1 * max_epochs,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='CosineAnnealingLR',
+        begin=0.1 * max_epochs,
+        end=max_epochs,
+        eta_min_ratio=0.001,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=max_epochs)
