@@ -104,7 +104,8 @@ def disturb(work_dir: Path, epochs: int, kills: int, rng: random.Random) -> Coun
     moments = Counter()
     while True:
         child = start(work_dir, epochs)
-        known = saved_checkpoints(work_dir)[:1]
+        before = saved_checkpoints(work_dir)
+        known = before[:1]
         if sum(moments.values()) == kills:
             status = wait(child, float('inf'), lambda: False)
         elif rng.random() < 0.5:  # in a save, some time after its beginning
@@ -119,7 +120,7 @@ def disturb(work_dir: Path, epochs: int, kills: int, rng: random.Random) -> Coun
             return moments
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        moments[moment(work_dir)] += 1
+        moments[moment(work_dir, before)] += 1
 
 
 def in_save(work_dir: Path, known: list[Path], least: int) -> bool:
@@ -129,8 +130,13 @@ def in_save(work_dir: Path, known: list[Path], least: int) -> bool:
     return new >= least and bool(partial_files(work_dir))
 
 
-def moment(work_dir: Path) -> str:
-    """What a training was doing when it was killed, by what it left behind."""
+def moment(work_dir: Path, before: list[Path]) -> str:
+    """What a training was doing when it was killed, by what it left behind.
+
+    Args:
+        work_dir: Of the training.
+        before: The checkpoints that were there when it was started.
+    """
     left = partial_files(work_dir)
     for path in left:
         path.unlink()
@@ -138,9 +144,11 @@ def moment(work_dir: Path) -> str:
         what = 'last_checkpoint' if 'last_checkpoint' in left[0].name else 'a state'
         return f'while writing {what}'
     saved = saved_checkpoints(work_dir)
+    if saved == before:
+        return 'before it saved'
     if len(saved) > KEPT:
         return 'between writing a state and removing an old one'
-    return 'elsewhere' if saved else 'before the first save'
+    return 'between saves'
 
 
 def differences(ours: object, other: object, name: str = '') -> list[str]:
