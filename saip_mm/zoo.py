@@ -198,7 +198,7 @@ def table(models: list[dict]) -> str:
     """Markdown table of the models that have results."""
     rows = [_row(model) for model in models if model.get('Results')]
     if not rows:
-        return 'No model has been trained to the end yet.\n'
+        return 'No results yet.\n'
     header = ['config', 'data', 'input, h×w', 'parameters, M', 'multiply-adds, G']
     header += ['latency, ms', 'result, %', 'weights, SHA-256']
     lines = [header, ['---'] * len(header), *rows]
