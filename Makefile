@@ -1,5 +1,5 @@
-# Two commands: `make demo` pretrains a small SAIP, `make test` runs all tests.
-# Both install what they need into .venv and can be repeated at any time.
+# `make demo` pretrains a small SAIP, `make test` runs all tests. Both install what they
+# need into .venv and can be rerun at any time.
 .PHONY: help demo check test lint format
 MAKEFLAGS += --no-print-directory
 export PYTHON
@@ -12,32 +12,32 @@ PINS := setup.py constraints.txt $(INSTALL)
 
 help:
 	@echo 'make demo    pretrain a small SAIP on drawn people, export its backbone,'
-	@echo '             and show what it learnt (installs for 3 minutes the first time,'
-	@echo '             then runs for minutes)'
-	@echo 'make check   style and the tests of the method: about a minute'
-	@echo 'make test    run all tests (compiles mmcv ops for 9–13 minutes, once)'
-	@echo 'make lint    check style and formatting'
-	@echo 'make format  correct what can be corrected'
+	@echo '             and write a report (first installs for about 3 minutes, once;'
+	@echo '             then about 10 minutes)'
+	@echo 'make check   check style and test the method (about a minute)'
+	@echo 'make test    run all tests (first compiles mmcv ops for 9–13 minutes, once)'
+	@echo 'make lint    check style, formatting and layers'
+	@echo 'make format  fix style and formatting where possible'
 	@echo
-	@echo 'PYTHON=/path/to/python3.11 chooses the Python that .venv is made with.'
+	@echo 'PYTHON=/path/to/python3.11 selects the Python for .venv.'
 
 demo: .venv/.pretrain
-	@echo '[demo] Pretraining on drawn people: ten minutes on two cores. Interrupt it if you like:'
-	@echo '[demo] the next `make demo` goes on from the last checkpoint.'
+	@echo '[demo] Pretraining on drawn people: about ten minutes on two cores.'
+	@echo '[demo] After an interruption, rerun `make demo` to resume.'
 	.venv/bin/python tools/train.py configs/pretrain/saip_demo.py \
 	    --work-dir $(DEMO) --resume
 	.venv/bin/python tools/export_backbone.py $(DEMO) --out $(BACKBONE)
 	.venv/bin/python tools/report.py $(DEMO) --out $(REPORT)
 	@echo
-	@echo '[demo] Made: $(BACKBONE), a backbone for MMPose, MMDet and MMSeg,'
-	@echo '[demo]       and logs and checkpoints in $(DEMO).'
-	@echo '[demo] Look: open $(REPORT) in a browser, to see what was learnt.'
-	@echo '[demo] Next: docs/training.md explains how to pretrain on your own photographs.'
+	@echo '[demo] Backbone for MMPose, MMDet and MMSeg: $(BACKBONE)'
+	@echo '[demo] Logs and checkpoints: $(DEMO)'
+	@echo '[demo] Report: open $(REPORT) in a browser.'
+	@echo '[demo] To pretrain on your own photographs, see docs/training.md.'
 
 test: .venv/.complete
 	.venv/bin/python -m pytest
 
-# What a changed line most often breaks: the method, configs, checkpoints, views.
+# What changes break most often: the method, configs, checkpoints, views.
 CHECK := tests/test_style.py tests/models tests/test_plain_training.py \
     tests/training/test_config.py tests/checkpoints/test_convert.py \
     tests/training/test_hooks.py tests/training/test_optimizer.py \

@@ -13,10 +13,9 @@ ROOT = Path(__file__).resolve().parent
 # `_base_ = 'saip_mm::…'` look for them.
 MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 
-# Upper ends: what constraints.txt pins was tested. docs/verification.md names the
-# versions of Python and PyTorch.
-# The base installation requires none of them: the onedl-* packages share their import
-# names with upstream's mmengine, mmcv, mmpretrain, which must not be overwritten.
+# The versions in constraints.txt are tested; docs/verification.md lists others.
+# The base installation requires none of these: the onedl-* packages have the import
+# names of upstream's mmengine, mmcv and mmpretrain, which must not be overwritten.
 PRETRAIN = (
     'torch>=2.11,<2.15',
     'torchvision>=0.26,<0.30',
@@ -25,8 +24,8 @@ PRETRAIN = (
     'onedl-mmengine>=0.10.12,<0.11',
     'onedl-mmcv>=2.3.6,<2.4',
     'onedl-mmpretrain>=1.3.6,<1.4',
-    # What onedl-mmcv asks for, named only for its range. `tools/install.sh` replaces it
-    # by opencv-python-headless, the same cv2 without need of libGL.
+    # Required by onedl-mmcv; listed for its range only. `tools/install.sh` replaces it
+    # by opencv-python-headless, the same cv2 without libGL.
     'opencv-python>=4.10,<4.13',
     'jinja2>=3.1,<4',
     'matplotlib>=3.9,<3.11',
@@ -35,8 +34,8 @@ PRETRAIN = (
     'safetensors>=0.5,<0.9',
     'tensorboard>=2.18,<2.22',
 )
-# Compiled mmcv ops, mmpose and xtcocotools need installation steps that an extra
-# cannot express: `tools/install.sh` does them after this.
+# Compiled mmcv ops, mmpose and xtcocotools need further steps that an extra cannot
+# express: see `tools/install.sh`.
 DOWNSTREAM = (
     *PRETRAIN,
     'onedl-mmdetection>=3.5.1,<3.6',
@@ -49,7 +48,7 @@ DOWNSTREAM = (
     'setuptools>=80,<82',
     'wheel>=0.43,<1',
 )
-# torch's exporter needs onnxscript.
+# torch's exporter imports onnxscript.
 ONNX = ('onnx>=1.18,<1.24', 'onnxruntime>=1.20,<1.24', 'onnxscript>=0.5.4,<0.8')
 # Millions of images in few large files.
 SHARDS = ('litdata>=0.2.70,<0.3',)
@@ -74,7 +73,7 @@ def version() -> str:
 
 
 class BuildWithConfigs(build_py):
-    """Adds `MIM_CONTENT` to what is built; the source tree is left alone."""
+    """Adds `MIM_CONTENT` to the build, without changing the source tree."""
 
     def run(self) -> None:
         super().run()
@@ -94,7 +93,7 @@ class BuildWithConfigs(build_py):
 setup(
     name='saip_mm',
     version=version(),
-    description='Scale-aware pretraining of light human-centric backbones',
+    description='Scale-aware pretraining of lightweight human-centric backbones',
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['saip_mm', 'saip_mm.*']),

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Brings .venv to what `make demo` (pretrain) or `make test` (complete) needs:
+# Installs what `make demo` (pretrain) or `make test` (complete) needs into .venv:
 #
 #     tools/install.sh pretrain|complete
 #
-# It may be interrupted and repeated at any time: .venv/.pretrain and .venv/.complete
-# stand for a finished installation that was checked by importing it.
+# Safe to interrupt and rerun: .venv/.pretrain and .venv/.complete are created once the
+# installation is finished and can be imported.
 #
-#     PYTHON        the interpreter to make .venv with (default: 3.11, 3.12, 3.13 or 3.10)
-#     SAIP_WHEELS   where compiled wheels are kept for the next clone
+#     PYTHON        interpreter for .venv (default: 3.11, 3.12, 3.13 or 3.10)
+#     SAIP_WHEELS   cache of compiled wheels, shared by clones
 #                   (default: ${XDG_CACHE_HOME:-~/.cache}/saip_mm/wheels)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,8 +24,8 @@ pip_install() {
 }
 pinned() { sed -n "s/^$1==\([^ ;]*\).*/\1/p" constraints.txt; }
 
-# Prints an interpreter that can make .venv. A name on the PATH may be a shim that does
-# not run, and a distribution's Python may lack ensurepip, so each is tried.
+# Prints an interpreter that can create .venv. Each is tried, because a name on the PATH
+# may be a broken shim, and a distribution's Python may lack ensurepip.
 find_python() {
     local path
     while read -r path; do
@@ -37,7 +37,7 @@ sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
     done < <(type -aP ${PYTHON:-python3.11 python3.12 python3.13 python3.10 python3})
     die "no Python 3.10, 3.11, 3.12 or 3.13 with the venv module${PYTHON:+ at PYTHON=$PYTHON}." \
         'Install one (Debian, Ubuntu: python3 python3-venv python3-dev),' \
-        'or name one: make PYTHON=/path/to/python3.11 …'
+        'or select one: make PYTHON=/path/to/python3.11 …'
 }
 
 make_venv() {
@@ -51,24 +51,24 @@ make_venv() {
     "$python" -m pip install -qq "pip==$(pinned pip)"
 }
 
-# Of the two OpenCV packages that the libraries pull in, the one with windows wants
-# libGL, which servers lack, and both write into the same cv2/. Headless alone remains.
+# The libraries pull in two OpenCV packages that write to the same cv2/. Only the
+# headless one is kept: the other needs libGL, which servers lack.
 keep_headless_opencv() {
     "$python" -m pip uninstall -qq --yes opencv-python
     pip_install --force-reinstall --no-deps opencv-python-headless
 }
 
-check() {  # $1: what is checked, $2: Python code, run outside the source tree
+check() {  # $1: description, $2: Python code, run outside the source tree
     local output
     say "Checking $1."
     output=$(cd .venv && "$python" -c "$2" 2>&1) || {
         echo "$output" >&2
-        die "$1 is installed but does not work (above). Remove .venv and run again."
+        die "$1 is installed but does not work (see above). Remove .venv and rerun."
     }
 }
 
 install_pretrain() {
-    say 'Installing what pretraining needs (at first: three minutes, 5 GB).'
+    say 'Installing the pretraining environment (first time: about 3 minutes, 5 GB).'
     pip_install -e '.[pretrain]'
     keep_headless_opencv
     check 'the pretraining environment' \
@@ -77,8 +77,8 @@ from importlib.util import find_spec
 assert find_spec("saip_mm"), "saip_mm is not on the path"'
 }
 
-# Names the folder of compiled wheels: everything that a compiled mmcv depends on.
-# CUDA ops need a GPU to compile for and a toolkit of torch's own CUDA version.
+# Prints the name of the wheel folder: everything that a compiled mmcv depends on.
+# CUDA ops need a GPU and a toolkit of torch's CUDA version.
 wheel_key() {
     "$python" - "$(pinned onedl-mmcv)" <<'EOF'
 import platform, subprocess, sys
@@ -97,24 +97,23 @@ EOF
 }
 
 # Unpacks mmcv's source into $1/source and compiles it there, so that an interrupted
-# compilation goes on with the files that are left.
-# pip's cache is bypassed: it knows a wheel by its source alone, and would return an
-# mmcv without ops, or one compiled for another torch.
+# compilation continues with the remaining files. pip's cache is bypassed: it identifies
+# a wheel by its source alone, and could return one without ops or for another torch.
 compile_mmcv() {
     local folder=$1 log=$1/compile.log
     command -v "${CXX:-c++}" >/dev/null || die 'no C++ compiler (Debian, Ubuntu: g++).'
     "$python" -c 'import os, sysconfig
 assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
         die 'no Python.h for this Python (Debian, Ubuntu: python3-dev).'
-    say "Compiling the ops of mmcv: 9–13 minutes on two cores, once for" \
-        "$(basename "$folder"). The log is $log."
+    say "Compiling mmcv ops: 9–13 minutes on two cores, once for" \
+        "$(basename "$folder"). Log: $log"
     if [ ! -d "$folder/source" ]; then
         rm -rf "$folder/unpacked"
         mkdir "$folder/unpacked"
         "$python" -m pip download -qq --no-deps --no-cache-dir --no-binary :all: \
             -d "$folder/unpacked" "onedl-mmcv==$(pinned onedl-mmcv)"
         tar -xzf "$folder"/unpacked/*.tar.gz --strip-components 1 -C "$folder/unpacked"
-        # Its setup.py asks for C++17; PyTorch's headers need C++20 since 2.14.
+        # Its setup.py requests C++17; PyTorch's headers need C++20 since 2.14.
         sed -i 's/-std=c++1[47]/-std=c++20/' "$folder/unpacked/setup.py"
         mv "$folder/unpacked" "$folder/source"
     fi
@@ -125,20 +124,20 @@ assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null 
         --no-build-isolation -w "$folder/new" "$folder/source" 2>&1 | tee "$log" |
         sed -un 's/.*\[\([0-9]*0\)\/\([0-9]*\)\].*/[install]   \1 of \2 files/p' || {
         tail -n 40 "$log" >&2
-        die "mmcv did not compile (above; everything is in $log)."
+        die "mmcv did not compile (see above; full log: $log)."
     }
     rm -rf "$folder/source"
 }
 
-# Its published wheels are for NumPy 1, hence built here.
+# Built here because the published wheels are for NumPy 1.
 build_xtcocotools() {
     say 'Building xtcocotools: about a minute.'
     "$python" -m pip wheel -qq --no-deps --no-cache-dir --no-build-isolation \
         --no-binary xtcocotools -w "$1/new" "xtcocotools==$(pinned xtcocotools)"
 }
 
-# Calls the builder $3 unless folder $1 holds a wheel of package $2. Builders write into
-# `new`, and whole wheels are moved up: a wheel in the folder is a finished one.
+# Calls the builder $3 unless folder $1 has a wheel of package $2. Builders write into
+# `new`, and finished wheels are moved up.
 ensure_wheel() {
     compgen -G "$1/$2-*.whl" >/dev/null && return
     rm -rf "$1/new"
@@ -148,7 +147,7 @@ ensure_wheel() {
 }
 
 install_complete() {
-    say 'Installing MMDetection, MMSegmentation, MMPose and the tools for tests.'
+    say 'Installing MMDetection, MMSegmentation, MMPose and the test tools.'
     pip_install -e '.[pretrain,downstream,dev]'
     # MMPose declares a package that it never imports and that no longer builds.
     pip_install --no-deps mmpose
@@ -159,13 +158,13 @@ install_complete() {
     mkdir -p "$folder"
     (
         flock --nonblock 9 || {
-            say "Waiting for another installation that compiles into $folder."
+            say "Waiting for another installation that is compiling into $folder."
             flock 9
         }
         ensure_wheel "$folder" onedl_mmcv compile_mmcv
         ensure_wheel "$folder" xtcocotools build_xtcocotools
     ) 9>"$folder/lock"
-    # By force: an mmcv without ops has the same version.
+    # Forced, because an mmcv without ops has the same version.
     pip_install --no-deps --force-reinstall "$folder"/{onedl_mmcv,xtcocotools}-*.whl
     check 'the complete environment' \
         'import mmdet.apis, mmpose.apis, mmpretrain.apis, mmseg.apis, torch

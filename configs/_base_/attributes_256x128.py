@@ -1,10 +1,10 @@
 """Pedestrian attributes with ViT-Tiny: model, images, optimizer.
 
-A linear layer on the class token, trained with the frequency-weighted loss of DeepMAR,
-all layers with AdamW at 1e-4, as SAIP's authors do. Not stated by them and therefore
-this project's: batch 64, crops after padding by 10 pixels and trainval as training set
-(both as Jia et al., arXiv 2107.03576, do), weight decay 0.05, one epoch of warm-up and
-cosine decay.
+A linear layer on the class token and DeepMAR's frequency-weighted loss; all layers are
+trained with AdamW at 1e-4, as by SAIP's authors. They do not state the rest, which is
+this project's choice: batch 64, crops after padding by 10 pixels and training on
+trainval (both as in Jia et al., arXiv 2107.03576), weight decay 0.05, one epoch of
+warm-up and cosine decay.
 """
 
 _base_ = 'people_256x128.py'

@@ -1,4 +1,4 @@
-"""A class token per image of a person: ViT-Tiny, pixels and loaders at 256x128."""
+"""ViT-Tiny on person images of 256x128, class token as the output; data loaders."""
 
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 
@@ -19,7 +19,7 @@ model = dict(
     ),
 )
 
-# mmcv's Resize takes (w, h), RandomCrop (h, w). Images are BGR until they are batched.
+# mmcv's Resize takes (w, h), RandomCrop (h, w). Images are BGR until batched.
 resize = dict(type='Resize', scale=(128, 256), interpolation='bicubic')
 loader = dict(
     num_workers=8,

@@ -1,9 +1,9 @@
 """Re-identification with ViT-Tiny: model, images, optimizer and schedule.
 
-The protocol is that of TransReID's plain baseline for self-supervised ViTs (He et al.,
-ICCV 2021; Luo et al., 2021): 256x128, batches of 16 identities x 4 images, 120 epochs
-of SGD with cosine decay after 20 of warm-up. From "Bag of Tricks" (Luo et al., 2019)
-come label smoothing and the comparison of features after the batch norm.
+Follows TransReID's plain baseline for self-supervised ViTs (He et al., ICCV 2021; Luo
+et al., 2021): 256x128, batches of 16 identities x 4 images, 120 epochs of SGD, 20 of
+them warm-up, then cosine decay. Label smoothing and the comparison of features after
+the batch norm are from "Bag of Tricks" (Luo et al., 2019).
 """
 
 _base_ = 'people_256x128.py'
@@ -66,8 +66,8 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-# The last checkpoint counts. There is no set to choose another with: the figures on
-# the way are of the test set.
+# The last checkpoint is the result: no set is left to select another with, as
+# intermediate figures are measured on the test set.
 train_cfg = dict(by_epoch=True, max_epochs=120, val_interval=40)
-# Several processes test with the same batch norm, and save it.
+# All processes test with, and save, the same batch-norm statistics.
 custom_hooks = [dict(type='SyncBuffersHook')]

@@ -1,4 +1,4 @@
-"""SAIP on ViT-Tiny: model, views and optimizer, as the method describes them."""
+"""SAIP on ViT-Tiny: model, views and optimizer of the method."""
 
 custom_imports = dict(imports=['saip_mm'], allow_failed_imports=False)
 default_scope = 'mmpretrain'
@@ -74,13 +74,13 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='StatelessSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
-    # Scenes are other images of this data set, hence crops of people. To take them from
-    # a folder of photographs: scenes=dict(type='PersonImages', data_root='photos')
+    # Scenes are other images of this data set, hence crops of people. To use a folder
+    # of photographs instead: scenes=dict(type='PersonImages', data_root='photos')
     dataset=dict(type='PersonImages', pipeline=train_pipeline),
 )
 
 # The learning rate is for a global batch of 256 (batch size × processes) and is scaled
-# to the real one.
+# to the actual one.
 auto_scale_lr = dict(enable=True, base_batch_size=256)
 optim_wrapper = dict(
     type='BFloat16OptimWrapper',

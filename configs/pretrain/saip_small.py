@@ -1,11 +1,11 @@
-"""A small SAIP for comparisons: most of an hour on one CPU core.
+"""A small SAIP on drawn people for comparisons: about an hour on one CPU core.
 
     python tools/compare.py random pixels histogram mean-color \\
         configs/pretrain/saip_small.py configs/pretrain/ablations/*.py --seeds 0 1 2
 
-The model of saip_demo.py, on more people and for longer. A few thousand steps decide
-about the rest: a higher learning rate, a teacher that follows sooner, and local views
-that show enough of a person to be recognised.
+The model of saip_demo.py, trained longer and on more people. Settings suit a few
+thousand steps: higher learning rate, lower teacher momentum, and local views that show
+enough of a person to be recognized. Expected result: docs/comparison.md.
 """
 
 _base_ = ['saip_demo.py']

@@ -1,10 +1,10 @@
-"""A small SAIP on some ten thousand photographs of people, on one GPU.
+"""A small SAIP on tens of thousands of person images, on one GPU.
 
     python tools/train.py configs/pretrain/saip_small_128x64.py --cfg-options \\
         train_dataloader.dataset.data_root=data/people
 
-Images are at most 128×96 pixels (h×w). Patches of 8 pixels give the token grids of the
-recipe at 256×128, of a quarter of the pixels. Views are made on the device.
+Images are at most 128×96 pixels (h×w). Patches of 8 pixels give the recipe's token
+grids with a quarter of its pixels. Views are made on the device.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']

@@ -1,7 +1,7 @@
-"""The recipe of SAIP (arXiv 2503.08201) for ViT-Tiny: 300 epochs on 1 M person images.
+"""The SAIP recipe (arXiv 2503.08201) for ViT-Tiny: 300 epochs of 1 M person images.
 
-Data: LUPerson, laid out as a folder tree of person crops below data/LUPerson. The paper
-takes a random quarter of its 4 M images; list one with
+Data: LUPerson as a folder tree of person crops in data/LUPerson. The paper uses a
+random quarter of its 4 M images; list one with
 
     cd data/LUPerson && find . -name '*.jpg' | sort | shuf -n 1000000 > quarter.txt
 
@@ -9,8 +9,9 @@ Run on 8 GPUs (global batch 8 × 256 = 2048, so a learning rate of 2e-3):
 
     tools/dist_train.sh configs/pretrain/saip_vit-tiny.py 8
 
-Out of memory? `--cfg-options optim_wrapper.accumulative_counts=4` computes each batch
-in four parts, to the same result.
+If memory runs out, `--cfg-options optim_wrapper.accumulative_counts=4` computes each
+batch in four parts with the same result. This project has not run the full recipe;
+docs/model_zoo.md lists the results that the authors report.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']

@@ -1,9 +1,9 @@
-"""ViT-Tiny with SAIP on some ten thousand photographs of people, on one GPU.
+"""SAIP with ViT-Tiny on tens of thousands of person images, on one GPU.
 
     python tools/train.py configs/pretrain/saip_vit-tiny_128x64.py --cfg-options \\
         train_dataloader.dataset.data_root=data/people
 
-As saip_small_128x64.py. The decoders are half as wide and deep as the recipe's.
+Like saip_small_128x64.py, with decoders half as wide and deep as the recipe's.
 """
 
 _base_ = './saip_small_128x64.py'

@@ -1,29 +1,29 @@
-"""SAIP on 20,000–200,000 images of your own, on one GPU, from weights that you have.
+"""SAIP on 20,000–200,000 images of your own, on one GPU, from pretrained weights.
 
     python tools/train.py configs/pretrain/saip_vit-tiny_1gpu.py --cfg-options \
         train_dataloader.dataset.data_root=data/people \
         model.backbone.init_cfg.checkpoint=checkpoints/vit-tiny.pth
 
-The weights are an exported or converted backbone (tools/export_backbone.py,
-tools/convert_checkpoint.py). Without any: `--cfg-options model.backbone.init_cfg=None`,
-and expect to need more epochs.
+The weights are a backbone from tools/export_backbone.py or tools/convert_checkpoint.py.
+To start from scratch: `--cfg-options model.backbone.init_cfg=None`; expect to need more
+epochs. No result has been measured.
 
-What follows from a batch smaller than the recipe's 2048, and why. All of it follows
-`train_dataloader.batch_size`, also on the command line and on several GPUs.
+Settings that follow the batch size (2048 in the recipe), including a
+`train_dataloader.batch_size` from the command line and several GPUs:
 
-- Learning rate ∝ batch: the same change of weights per image seen (`auto_scale_lr`).
-- Teacher and center momentum m → m^(batch / 2048): they then average over the same
-  number of images, not of steps (`base_batch_size`, arXiv 2307.13813).
-- AdamW's betas stay those of the recipe.
+- Learning rate ∝ batch: the same change of weights per image (`auto_scale_lr`).
+- Teacher and center momentum m → m^(batch / 2048): both average over the same number of
+  images instead of steps (`base_batch_size`, arXiv 2307.13813).
+- AdamW's betas remain those of the recipe.
 
-What follows from the number of images:
+Settings that follow the number of images:
 
-- The teacher must leave its initial weights behind. In 100 epochs of 1,000 images the
+- The teacher has to replace its initial weights. In 100 epochs of 1,000 images, the
   recipe's momentum would keep nine tenths of them; it is lowered until 0.1 % is left
-  (`max_initial_share`). From about 70,000 images on this changes nothing.
-- Outputs ∝ images: the recipe has one output per 15 images. With many more outputs most
-  are never chosen by any image, and cost memory and time for nothing. 8192 fits about
-  120,000 images; halve or double it to follow your own number.
+  (`max_initial_share`). Above about 70,000 images, this changes nothing.
+- Outputs ∝ images: the recipe has one output per 15 images. Many more would mostly stay
+  unused and cost memory and time. 8192 suits about 120,000 images; change it in
+  proportion.
 """
 
 _base_ = './saip_vit-tiny.py'

@@ -1,16 +1,16 @@
 """Pedestrian attributes of PA-100K with a pretrained ViT-Tiny.
 
-Expected: mA 80.7 % ("Ours") and 82.7 % ("Ours*") are the SAIP authors' figures, read
-off arXiv 2503.08201, after pretraining on LUPerson. This project has not measured it.
-configs/_base_/attributes_256x128.py says which settings are not stated by them.
+Expected result: mA 80.7 % ("Ours") or 82.7 % ("Ours*") after pretraining on LUPerson,
+as read off the authors' figures (arXiv 2503.08201); not measured by this project.
+configs/_base_/attributes_256x128.py lists the settings that the authors do not state.
 
-Data: PA-100K (Liu et al., ICCV 2017) is given out by its authors,
+Data: PA-100K (Liu et al., ICCV 2017), distributed by its authors at
 github.com/xh-liu/HydraPlus-Net. Unpacked:
 
     data/PA100k/annotation.mat   80,000 / 10,000 / 10,000 images, 26 attributes
     data/PA100k/data/            000001.jpg to 100000.jpg (or release_data/release_data)
 
-Run, with a backbone by tools/export_backbone.py:
+Run, with a backbone from tools/export_backbone.py:
 
     python tools/train.py \
         configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py \
@@ -34,5 +34,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, end=1, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', begin=1, end=30, convert_to_iter_based=True),
 ]
-# The last checkpoint counts; the figures on the way are of the test set.
+# The last checkpoint is the result; intermediate figures are on the test set.
 train_cfg = dict(by_epoch=True, max_epochs=30, val_interval=10)

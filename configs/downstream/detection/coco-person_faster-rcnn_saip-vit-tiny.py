@@ -1,4 +1,4 @@
-"""People of COCO, Faster R-CNN on a feature pyramid of a SAIP ViT-Tiny.
+"""COCO persons, Faster R-CNN on a feature pyramid of a SAIP ViT-Tiny.
 
 Expected result: not measured by this project, and not reported by the authors.
 

@@ -1,8 +1,8 @@
 """CrowdHuman, CrowdDet R-CNN on a feature pyramid of a SAIP ViT-Tiny, 1400×800.
 
-Authors' figure (read off arXiv 2503.08201): AP 87.1, 87.2 for the weights that they
-mark with an asterisk. Not measured by this project. The optimizer is theirs, AdamW at
-2e-4 with weight decay 1e-4 for all parameters alike; so are schedule, size and pyramid.
+Expected result: AP 87.1 ("Ours") or 87.2 ("Ours*"), as read off the authors' figures
+(arXiv 2503.08201); not measured by this project. Schedule, size, pyramid and optimizer
+(AdamW at 2e-4, weight decay 1e-4 for all parameters) are the authors'.
 
     tools/dist_train.sh \
         configs/downstream/detection/crowdhuman_crowddet_saip-vit-tiny.py 8 \

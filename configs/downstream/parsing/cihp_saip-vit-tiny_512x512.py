@@ -1,11 +1,10 @@
 """Semantic human parsing on CIHP with a SAIP ViT-Tiny and UPerNet, crops of 512×512.
 
-Its images show several people and are mostly wide, so they keep their aspect ratio.
+Images show several people and are mostly wide, so their aspect ratio is kept.
 
-Authors' figure (read off arXiv 2503.08201): mIoU 48.2, 49.2 for the weights that they
-mark with an asterisk. Not measured by this project. Their decoder is another, and their
-settings for CIHP are not known: the size is this project's choice, and the schedule is
-the one for LIP.
+Expected result: mIoU 48.2 ("Ours") or 49.2 ("Ours*"), as read off the authors' figures
+(arXiv 2503.08201); not measured by this project. The authors use another decoder and do
+not state settings for CIHP: size is this project's choice, the schedule that of LIP.
 
     tools/dist_train.sh configs/downstream/parsing/cihp_saip-vit-tiny_512x512.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
@@ -16,7 +15,7 @@ Data: data/CIHP with {Training,Validation}/{Images,Category_ids} (sysu-hcp.net/l
 _base_ = 'lip_saip-vit-tiny_576x384.py'
 
 size = (512, 512)
-scale = (1024, 512)  # the long side at most, the short side at most
+scale = (1024, 512)  # upper limits of the long and the short side
 
 model = dict(
     data_preprocessor=dict(size=size, test_cfg=dict(size_divisor=16)),

@@ -1,8 +1,8 @@
 """Human parsing on LIP with a SAIP ViT-Tiny and UPerNet, 576×384.
 
-Authors' figure (read off arXiv 2503.08201): mIoU 52.4, 55.2 for the weights that they
-mark with an asterisk. Not measured by this project. Size, epochs and AdamW at 7e-4 are
-theirs. Their decoder is another, and they test at several scales and with flips.
+Expected result: mIoU 52.4 ("Ours") or 55.2 ("Ours*"), as read off the authors' figures
+(arXiv 2503.08201); not measured by this project. Size, epochs and AdamW at 7e-4 are the
+authors', who use another decoder and test at several scales and with flips.
 Augmentation, weight decay, warm-up and polynomial decay are this project's choice.
 
     tools/dist_train.sh configs/downstream/parsing/lip_saip-vit-tiny_576x384.py 8 \
@@ -17,7 +17,7 @@ Data: data/LIP with TrainVal_images/{train,val}_images and
 TrainVal_parsing_annotations/{train,val}_segmentations (sysu-hcp.net/lip).
 """
 
-# Not 'mmseg::…', which MMEngine only finds under the name of one distribution.
+# Not 'mmseg::…', which MMEngine resolves for one distribution name only.
 _base_ = f'{__import__("mmseg").__path__[0]}/.mim/configs/upernet/upernet_r50_4xb4-80k_ade20k-512x512.py'  # noqa: E501
 
 custom_imports = dict(
@@ -25,7 +25,7 @@ custom_imports = dict(
 )
 
 size = (576, 384)
-scale = (384, 576)  # width first, as transforms want it
+scale = (384, 576)  # (w, h), as the transforms expect
 left_right = [(14, 15), (16, 17), (18, 19)]
 
 channels = [48, 96, 192, 192]

@@ -1,13 +1,13 @@
 """COCO-WholeBody (133 keypoints), ViTPose with a SAIP ViT-Tiny, 256×192.
 
-Authors' figure (read off arXiv 2503.08201): AP 45.7 on val2017, 46.3 for the weights
-that they mark with an asterisk. Not measured by this project. Size and epochs are
-theirs; everything else is as for COCO keypoints.
+Expected result: AP 45.7 ("Ours") or 46.3 ("Ours*") on val2017, as read off the authors'
+figures (arXiv 2503.08201); not measured by this project. Size and epochs are the
+authors'; everything else is as for COCO keypoints.
 
     python tools/train.py configs/downstream/pose/coco-wholebody_saip-vit-tiny_256x192.py \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
-Data: as for COCO keypoints, and annotations/coco_wholebody_{train,val}_v1.0.json
+Data: as for COCO keypoints, plus annotations/coco_wholebody_{train,val}_v1.0.json
 (github.com/jin-s13/COCO-WholeBody).
 """  # noqa: E501
 

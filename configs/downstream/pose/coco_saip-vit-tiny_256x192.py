@@ -1,8 +1,8 @@
 """COCO keypoints, ViTPose with a SAIP ViT-Tiny, 256×192.
 
-Authors' figure for this protocol (read off arXiv 2503.08201): AP 70.1 on val2017, 70.9
-for the weights that they mark with an asterisk. Not measured by this project. What they
-do not state is MMPose's: 8x64 images, warm-up, gradient clipping, detected boxes.
+Expected result: AP 70.1 ("Ours") or 70.9 ("Ours*") on val2017, as read off the authors'
+figures (arXiv 2503.08201); not measured by this project. Settings that the authors do
+not state are MMPose's: batches of 8x64, warm-up, gradient clipping, detected boxes.
 
     python tools/train.py configs/downstream/pose/coco_saip-vit-tiny_256x192.py \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth

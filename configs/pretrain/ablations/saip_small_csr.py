@@ -3,4 +3,4 @@
 _base_ = ['../saip_small.py']
 
 model = dict(matching=None, search=None)
-find_unused_parameters = True  # nothing trains the last blocks
+find_unused_parameters = True  # the last blocks get no gradient
