@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -22,6 +23,12 @@ torch.set_num_threads(1)
 def _scope() -> None:
     """Types without a scope are MMPretrain's, whatever the test before has set."""
     init_default_scope('mmpretrain')
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _fast_collection() -> None:
+    """MMEngine collects garbage for every data set: what is imported is left out."""
+    gc.freeze()
 
 
 @pytest.fixture(scope='session')
