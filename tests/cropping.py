@@ -1,42 +1,10 @@
-"""Photographs with known pixels, and tools/crop_people.py run on them."""
+"""Photographs with known pixels, and tools/crop_people.py for them."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-TOOL = Path(__file__).parents[1] / 'tools' / 'crop_people.py'
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('crop_people', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def run(tool, monkeypatch, capsys):
-    """Run the tool; returns its exit status (or message) and what it printed."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['crop_people.py', *map(str, arguments)])
-        try:
-            tool.main()
-            status = 0
-        except SystemExit as error:
-            status = error.code
-        except (ImportError, OSError, ValueError) as error:
-            status = f'error: {error}'
-        printed = capsys.readouterr()
-        return status, ' '.join((printed.out + printed.err).split())
-
-    return call
 
 
 def annotate(folder, names, boxes):

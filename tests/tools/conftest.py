@@ -1,5 +1,40 @@
 """Fixtures for tests of the tools."""
 
-from cropping import photos, run, tool  # noqa: F401
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+from cropping import photos  # noqa: F401
+from launch import ROOT
 from packing import folder, shards  # noqa: F401
 from spoiled import photographs  # noqa: F401
+
+
+@pytest.fixture(scope='module')
+def tool(request) -> ModuleType:
+    """The script that a test module names as `TOOL`, to replace parts of it."""
+    path = ROOT / request.module.TOOL
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(tool, monkeypatch, capsys):
+    """Run the tool; returns its exit status (or message) and what it printed."""
+
+    def run(*arguments: object) -> tuple[int | str, str]:
+        monkeypatch.setattr(sys, 'argv', [tool.__name__, *map(str, arguments)])
+        try:
+            tool.main()
+            status = 0
+        except SystemExit as error:
+            status = error.code
+        except (ImportError, OSError, ValueError) as error:
+            status = f'error: {error}'
+        printed = capsys.readouterr()
+        return status, ' '.join((printed.out + printed.err).split())
+
+    return run

@@ -14,6 +14,8 @@ from PIL import Image
 
 from saip_mm.data import PersonImages
 
+TOOL = 'tools/crop_people.py'
+
 
 def test_crops_are_named_after_their_photographs(run, photos, tmp_path):
     ann, out = annotate(photos, ['a.png', 'sub/a.jpg'], BOXES), tmp_path / 'out'

@@ -14,6 +14,8 @@ from PIL import Image
 
 from saip_mm.data import PersonImages
 
+TOOL = 'tools/crop_people.py'
+
 
 def files_in(folder):
     return {str(p.relative_to(folder)) for p in folder.rglob('*') if p.is_file()}
@@ -129,8 +131,7 @@ def test_a_full_disk_in_the_midst(run, photos, tmp_path, tool, monkeypatch):
     assert 'written so far are kept; rerun the command to continue' in status
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop(run, photos, tmp_path, number):
+def test_told_to_stop(run, photos, tmp_path):
     Image.new('RGB', (5000, 4000)).save(photos / 'large.jpg')
     names = [f'{i:03}.jpg' for i in range(200)]
     for name in names:
@@ -142,12 +143,12 @@ def test_told_to_stop(run, photos, tmp_path, number):
         out,
         '--ann',
         ann,
-        number=number,
+        number=signal.SIGTERM,
         when=lambda: (out / '001.jpg.0.jpg').exists(),
     )
-    assert status == 128 + number
+    assert status == 128 + signal.SIGTERM
     assert 'Traceback' not in text
-    assert f'stopped by {number.name}: the crops written so far are kept; rerun' in text
+    assert 'stopped by SIGTERM: the crops written so far are kept; rerun' in text
     crops = list(out.glob('*.0.jpg'))
     assert 2 <= len(crops) < 200
     assert all(cv2.imread(str(crop)).shape == (165, 110, 3) for crop in crops)

@@ -1,41 +1,14 @@
 """tools/make_synthetic.py: what it writes once, twice, and after an interruption."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from saip_mm.drawn.formats.folder import FormatWriter
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'make_synthetic.py'
+TOOL = 'tools/make_synthetic.py'
 SMALL = ('--num', 3, '--size', 64, 48)
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('make_synthetic', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def run(tool, monkeypatch, capsys):
-    """Run the tool; returns its exit status (or message) and what it printed."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['make_synthetic.py', *map(str, arguments)])
-        try:
-            tool.main()
-            status = 0
-        except SystemExit as error:
-            status = error.code
-        printed = capsys.readouterr()
-        return status, ' '.join((printed.out + printed.err).split())
-
-    return call
 
 
 def contents(folder):

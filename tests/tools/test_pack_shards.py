@@ -25,8 +25,7 @@ def digests(folder) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop(folder, shards, tmp_path, number):
+def test_told_to_stop(folder, shards, tmp_path):
     for i in range(1000):  # enough to go on for a while
         os.link(folder / '01.png', folder / f'z{i}.png')
     out = tmp_path / 'out'
@@ -36,12 +35,12 @@ def test_told_to_stop(folder, shards, tmp_path, number):
         folder,
         out,
         *options,
-        number=number,
+        number=signal.SIGINT,
         when=lambda: (out / 'parts' / '000003.json').exists(),
     )
-    assert status == 128 + number
+    assert status == 128 + signal.SIGINT
     assert 'Traceback' not in text
-    assert f'stopped by {number.name}: all whole shards are kept; rerun' in text
+    assert 'stopped by SIGINT: all whole shards are kept; rerun' in text
     begun = digests(out)
     assert 1 <= len(list((out / 'parts').iterdir())) < 100
     pack(folder, out)
