@@ -12,7 +12,7 @@ import string
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get('SAIP_FUZZ_EXAMPLES', 60))
+EXAMPLES = int(os.environ.get('SAIP_FUZZ_EXAMPLES', 20))
 
 fuzzed = functools.partial(
     settings,

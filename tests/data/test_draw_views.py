@@ -187,7 +187,7 @@ def test_places_of_records(records):
 )
 def test_masks_match_painted_pixels(size, scene_size, patch):
     rng = np.random.default_rng(0)
-    for _ in range(100):
+    for _ in range(20):
         for place in draw_places(rng, size, scene_size):
             pixels = np.zeros(scene_size)
             for y in range(size[0]):

@@ -90,9 +90,15 @@ def test_timm_gives_the_teachers_features(model, work_dir, tmp_path, size):
     same_features(model.teacher['encoder'].backbone, features, size)
 
 
-@pytest.mark.parametrize('name', ['a.pth', 'a.safetensors'])
-@pytest.mark.parametrize('names', ['mm', 'timm'])
-@pytest.mark.parametrize('role', ['teacher', 'student'])
+@pytest.mark.parametrize(
+    'name, names, role',
+    [
+        ('a.pth', 'mm', 'teacher'),
+        ('a.pth', 'timm', 'student'),
+        ('a.safetensors', 'mm', 'student'),
+        ('a.safetensors', 'timm', 'teacher'),
+    ],
+)
 def test_our_backbone_takes_every_export(model, work_dir, tmp_path, name, names, role):
     out = tmp_path / name
     export(work_dir, out, '--role', role, '--format', names)

@@ -68,7 +68,7 @@ def test_lines_of_crowdhuman_are_named(tmp_path):
             read_crowdhuman(path)
 
 
-@pytest.mark.parametrize('content', [None, '{"a": [1,', '{}', '[]', '{"ID": null}'])
+@pytest.mark.parametrize('content', [None, '{"a": [1,', '{"ID": null}'])
 def test_sizes_of_crowdhuman_are_renewed(content, tmp_path):
     """What MMDetection trusts is cut, of other images, or not there."""
     datasets = pytest.importorskip('mmdet.datasets')
