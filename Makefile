@@ -14,7 +14,7 @@ help:
 	@echo 'make demo    pretrain a small SAIP on drawn people, export its backbone,'
 	@echo '             and write a report (first installs for about 3 minutes, once;'
 	@echo '             then about 10 minutes)'
-	@echo 'make check   check style and test the method (about a minute)'
+	@echo 'make check   test style, method, views, checkpoints, resuming (a minute)'
 	@echo 'make test    run all tests (first compiles mmcv ops for 9–13 minutes, once)'
 	@echo 'make lint    check style, formatting and layers'
 	@echo 'make format  fix style and formatting where possible'
@@ -37,12 +37,12 @@ demo: .venv/.pretrain
 test: .venv/.complete
 	.venv/bin/python -m pytest
 
-# What changes break most often: the method, configs, checkpoints, views.
-CHECK := tests/test_style.py tests/models tests/test_plain_training.py \
-    tests/training/test_config.py tests/checkpoints/test_convert.py \
-    tests/training/test_hooks.py tests/training/test_optimizer.py \
-    tests/data/test_people.py tests/data/test_apply_views.py \
-    tests/data/test_draw_views.py tests/data/test_images.py
+# What changes break most often: the method, views, checkpoints, resuming.
+CHECK := tests/test_style.py tests/test_plain_saip.py tests/test_plain_training.py \
+    tests/models tests/training/test_hooks.py tests/training/test_optimizer.py \
+    tests/training/test_resuming.py tests/checkpoints/test_backbone.py \
+    tests/checkpoints/test_names.py tests/checkpoints/test_loading.py \
+    tests/data/test_apply_views.py tests/data/test_draw_views.py
 
 check: .venv/.complete
 	.venv/bin/python -m pytest -q --durations=5 $(CHECK)

@@ -14,7 +14,7 @@ from written_formats import write
 
 from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
 from saip_mm.training import SafeCheckpointHook
-from saip_mm.training.saving import INTERRUPTED, STOP_SIGNALS
+from saip_mm.training.saving import INTERRUPTED
 
 SEED = 'randomness.seed=5'  # resumed runs have that of the checkpoint
 REID = ROOT / 'tests/configs/tiny_reid.py'
@@ -56,8 +56,9 @@ def assert_same_end(work_dir: Path, reference: Path) -> None:
         assert same(ours[part], expected[part]), part
 
 
-@pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('name', ['epoch_0_iter_2', 'epoch_1_iter_12', 'epoch_2'])
+@pytest.mark.parametrize(
+    'name, workers', [('epoch_0_iter_2', 0), ('epoch_1_iter_12', 2), ('epoch_2', 0)]
+)
 def test_any_step_is_resumed(name, workers, data, reference, tmp_path):
     """Bit for bit, as nothing but the order of the images is random."""
     copy_state(reference / f'{name}.pth', tmp_path / 'run')
@@ -75,13 +76,12 @@ def disturbed(work_dir: Path, options: list[str], **hook: object) -> tuple[int, 
     return process.returncode, out
 
 
-@pytest.mark.parametrize('number', STOP_SIGNALS)
-def test_told_to_stop_it_saves(number, data, reference, tmp_path):
+def test_told_to_stop_it_saves(data, reference, tmp_path):
     options = [*data, 'train_dataloader.num_workers=2']
-    hook = dict(type='SignalGroup', number=int(number), step=8)
+    hook = dict(type='SignalGroup', number=int(signal.SIGUSR1), step=8)
     status, out = disturbed(tmp_path, options, **hook)
     assert status == INTERRUPTED, out[-2000:]
-    assert f'stopped by {number.name} after step 8; rerun' in out
+    assert 'stopped by SIGUSR1 after step 8; rerun' in out
     assert 'Traceback' not in out
     assert [path.stem for path in saved_checkpoints(tmp_path)] == [
         'epoch_1_iter_8',
