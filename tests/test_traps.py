@@ -44,7 +44,7 @@ def pa100k(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('data')
     call(
         *('tools/make_synthetic.py', 'pa100k', folder / 'data/PA100k'),
-        *('--num', 12, '--seed', 0),
+        *('--num', 4, '--seed', 0),
     )
     return folder
 

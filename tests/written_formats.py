@@ -1,7 +1,10 @@
 """Small data sets of drawn people in others' formats, for tests."""
 
 import contextlib
+import functools
 import io
+import shutil
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -12,11 +15,20 @@ SEED, NUM = 3, 8
 TRAIN, VAL = 3 * SEED, 3 * SEED + 1  # seeds of the splits
 
 
-def write(name, out, num=NUM, seed=SEED, size=None):
-    """Write a data set as tools/make_synthetic.py does."""
-    writer = WRITERS[name](out, num, seed, size)
+@functools.cache
+def written(name, num, seed, size) -> TemporaryDirectory:
+    """A data set as tools/make_synthetic.py writes it; it goes with this process."""
+    folder = TemporaryDirectory(prefix=f'{name}_')
+    writer = WRITERS[name](folder.name, num, seed, size)
     writer.begin()
     writer.finish([writer.write(shot) for shot in writer.shots()])
+    return folder
+
+
+def write(name, out, num=NUM, seed=SEED, size=None):
+    """Write a data set; equal ones are drawn once."""
+    folder = written(name, num, seed, size)
+    shutil.copytree(folder.name, out, dirs_exist_ok=True)
     return out
 
 

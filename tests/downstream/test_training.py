@@ -159,15 +159,7 @@ def test_the_librarys_own_launcher(case, backbone, tmp_path):
     write(case.data, tmp_path / 'data' / case.folder)
     more = options(case, backbone)
     tools = Path(find_spec(case.library).origin).parent / '.mim' / 'tools'
-    train, one, two = tools / 'train.py', tmp_path / 'one', tmp_path / 'two'
-    run(train, case.path, '--work-dir', one, *more, cwd=tmp_path)
-    assert losses(one)
-
-    checkpoint, test_dir = one / 'epoch_1.pth', tmp_path / 'test'
-    arguments = [tools / 'test.py', case.path, checkpoint, '--work-dir', test_dir]
-    run(*arguments, *more, cwd=tmp_path)
-    assert case.figure in figures(test_dir)
-
+    run_dir, test_dir = tmp_path / 'run', tmp_path / 'test'
     config = tmp_path / 'config.py'
     imports = [*load_config(str(case.path), {}).custom_imports.imports, 'cpu_processes']
     config.write_text(
@@ -177,10 +169,15 @@ def test_the_librarys_own_launcher(case, backbone, tmp_path):
         "model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)\n"
     )
     launcher = Path(find_spec('torch.distributed.run').origin)
-    arguments = [launcher, '--standalone', '--nproc_per_node', 2, train, config]
-    arguments += ['--work-dir', two, '--launcher', 'pytorch']
+    arguments = [launcher, '--standalone', '--nproc_per_node', 2, tools / 'train.py']
+    arguments += [config, '--work-dir', run_dir, '--launcher', 'pytorch']
     run(*arguments, *more, cwd=tmp_path, CUDA_VISIBLE_DEVICES='')
-    assert losses(two)
+    assert losses(run_dir)
+
+    checkpoint = run_dir / 'epoch_1.pth'
+    arguments = [tools / 'test.py', case.path, checkpoint, '--work-dir', test_dir]
+    run(*arguments, *more, cwd=tmp_path)
+    assert case.figure in figures(test_dir)
 
 
 def test_two_processes_measure_what_one_does(backbone, tmp_path):

@@ -16,11 +16,10 @@ def test_without_arguments_a_launcher_says_what_it_takes(script):
     assert done.stdout.startswith(f'usage: {script} ')
 
 
-@pytest.mark.parametrize('launcher', ['run', 'launch'])
-def test_torchs_own_launchers_start_one_training(launcher, tmp_path):
-    """Not one in each of two processes; `launch` passes --local-rank."""
+def test_torchs_own_launcher_starts_one_training(tmp_path):
+    """Not one in each of two processes; it passes --local-rank."""
     done = run(
-        find_spec(f'torch.distributed.{launcher}').origin,
+        find_spec('torch.distributed.launch').origin,
         *('--master-port=29517', '--nproc-per-node=2', ROOT / 'tools/train.py', TINY),
         *('--work-dir', tmp_path, '--cfg-options', 'train_dataloader.batch_size=4'),
         'train_cfg.max_epochs=1',
