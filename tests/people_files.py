@@ -1,5 +1,6 @@
 """Tiny data sets of drawn people, in the layouts that the readers expect."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,14 @@ from saip_mm.drawn import draw_person
 SIZE = (64, 32)
 
 
+@functools.cache
+def person(identity: int, image: int) -> Image.Image:
+    return Image.fromarray(draw_person(0, identity, image, SIZE))
+
+
 def save_person(path: Path, identity: int, image: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_person(0, identity, image, SIZE)).save(path)
+    person(identity, image).save(path)
 
 
 def write_market1501(root: Path, identities: int = 4) -> Path:

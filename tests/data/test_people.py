@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from saip_mm.data.images import ImageError
 from saip_mm.data.people import PeopleDataset
@@ -115,25 +115,6 @@ def test_a_failing_image_is_an_error_and_not_replaced():
     dataset = Broken(3)
     with pytest.raises(ImageError, match='image 2 is broken'):
         dataset[2]
-
-
-def test_entries_survive_packing():
-    dataset = Shades(300, first=-5)
-    assert not dataset.data_list  # packed, so that workers share the memory
-    assert dataset.data_bytes.dtype == np.uint8
-    for index in (0, 1, 150, 299):
-        expected = dict(value=index - 5, sample_idx=index)
-        assert dataset.get_data_info(index) == expected
-    assert len(dataset.get_subset(10)) == 10
-    assert dataset.get_subset([7, 9]).get_data_info(1)['value'] == 4
-
-
-def test_workers_give_the_same_samples():
-    keys = [(3, epoch, index) for epoch in range(2) for index in range(6)]
-    dataset = Shades(6, pipeline=[numbers])
-    expected = torch.stack([dataset[key] for key in keys])
-    loader = DataLoader(dataset, 4, sampler=keys, num_workers=2)
-    torch.testing.assert_close(torch.cat(list(loader)), expected, rtol=0, atol=0)
 
 
 def test_mmengine_builds_a_loader_of_keys():
