@@ -97,7 +97,10 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['saip_mm', 'saip_mm.*']),
-    package_data={'saip_mm.report': ['*.jinja']},
+    package_data={
+        'saip_mm': ['weights/*.safetensors'],
+        'saip_mm.report': ['*.jinja'],
+    },
     install_requires=['packaging'],
     python_requires='>=3.10,<3.14',
     extras_require={

@@ -146,7 +146,7 @@ class Backbone:
         with torch.device('meta'):
             vit = SAIPViT(arch, img_size, middle, 'raw', patch_size=patch)
         vit.load_state_dict(self.state_dict(prefix=''), strict=False, assign=True)
-        return vit
+        return vit.float()  # files may be in half precision
 
     def fitted(
         self, img_size: tuple[int, int] | None = None

@@ -15,7 +15,14 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
-from ..files import whole_file
+from ..files import sha256, whole_file
+
+# Weights in the package, by name; docs/model_card.md describes them.
+PACKAGED = {
+    'saip-small': '1f78d958c6c08e432fc089946961dbf34c899843ad4529a7439ee296c639a324',
+    'saip-vit-tiny': '23f27e6c8a1676916c87c57ff46fb15f77a8ad04b1089627108a85654edb0b97',
+}
+_WEIGHTS = Path(__file__).parents[1] / 'weights'
 
 _ADDRESS = re.compile(r'[a-z][\w.+-]+:')  # two letters: `C:` is a drive
 # How files begin that are given as checkpoints by mistake.
@@ -80,14 +87,17 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
     """The checkpoint file meant by ``path``: itself, or a work directory's latest.
 
     Args:
-        path: A file, a work directory, or the ``last_checkpoint`` file in one. ``~``
-            is the home directory.
+        path: A file, a work directory, the ``last_checkpoint`` file in one, or the name
+            of weights in the package (``PACKAGED``). ``~`` is the home directory.
 
     Raises:
         FileNotFoundError: If there is no such file, or the work directory's
             ``last_checkpoint`` does not lead to one.
+        ValueError: If weights in the package are damaged.
     """
     given, path = os.fspath(path), Path(path).expanduser()
+    if given in PACKAGED and not path.exists():
+        return _packaged(given)
     if _ADDRESS.match(given) and not path.exists():
         raise FileNotFoundError(
             f'{given} is an address, and nothing is downloaded: download the file '
@@ -101,7 +111,10 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
             )
         path = path / 'last_checkpoint'
     if not path.is_file():
-        raise FileNotFoundError(f'there is no checkpoint {path}')
+        raise FileNotFoundError(
+            f'there is no checkpoint {path}; weights in the package: '
+            + ', '.join(PACKAGED)
+        )
     if path.name != 'last_checkpoint':
         return path
     latest = Path(path.read_text(errors='replace').strip())
@@ -117,6 +130,13 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(f'{path} points to {latest}, which does not exist')
+
+
+def _packaged(name: str) -> Path:
+    path = _WEIGHTS / f'{name}.safetensors'
+    if not path.is_file() or sha256(path) != PACKAGED[name]:
+        raise ValueError(f'{path} is missing or damaged: install saip_mm again')
+    return path
 
 
 def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:

@@ -37,7 +37,7 @@ class Projector(BaseModule):
             nn.GELU(),
             nn.Linear(hidden_channels, bottleneck_channels),
         )
-        self.prototypes = nn.Parameter(torch.empty(out_channels, bottleneck_channels))
+        self.prototypes = nn.Parameter(torch.zeros(out_channels, bottleneck_channels))
 
     def init_weights(self) -> None:
         initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
