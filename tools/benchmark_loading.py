@@ -1,10 +1,10 @@
-"""Measure how fast sources of images are read, and what memory that takes.
+"""Measure speed and memory of reading images from folders, lists or shards.
 
     python tools/benchmark_loading.py data/people data/people_shards --workers 2
 
-reads all images of each source in the same random order, in turns, with workers as a
-training has them, but without views. Prints images per second, and the private memory
-of a worker after a tenth of the images and at the end: it should not grow.
+reads all images of each source in the same random order, alternately, with the workers
+of a training but without views. Prints images per second, and a worker's private memory
+after a tenth of the images and at the end: it should not grow.
 """
 
 import argparse
@@ -24,7 +24,7 @@ BATCH = 256
 
 
 class Sizes(Dataset):
-    """Sizes of images, which cost nothing to hand over, after reading them."""
+    """Reads images and returns their sizes only, which cost nothing to transfer."""
 
     def __init__(self, images: PeopleDataset) -> None:
         self.images = images
@@ -37,14 +37,14 @@ class Sizes(Dataset):
 
 
 def private_memory(process: int) -> float:
-    """What a process shares with no other, in MiB (Linux)."""
+    """Private memory of a process, in MiB (Linux)."""
     lines = Path(f'/proc/{process}/smaps_rollup').read_text().splitlines()
     private = [line.split() for line in lines if line.startswith('Private')]
     return sum(int(size) for _, size, _ in private) / 1024
 
 
 def read_all(images: PeopleDataset, workers: int, name: str) -> tuple[float, ...]:
-    """Images per second; memory of a worker after a tenth of them, and at the end."""
+    """Images per second; a worker's memory after a tenth of them and at the end."""
     order = np.random.default_rng(0).permutation(len(images)).tolist()
     loader = DataLoader(Sizes(images), BATCH, sampler=order, num_workers=workers)
     batches = iter(loader)

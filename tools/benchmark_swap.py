@@ -1,11 +1,10 @@
-"""Swap the backbone in configs drawn at random, and count what came of it.
+"""Swap the backbone in randomly drawn stock configs and count the outcomes.
 
 python tools/benchmark_swap.py --out work_dirs/swap.json --table docs/swap_backbone.md
 
-Drawn are text configs that a library ships outside of `_base_`, without those that have
-no model. Each has a process of its own, with limits of time and memory. Results are
-written after each: rerun the command to resume. In the file of the table, what is above
-it stays.
+Draws from the text configs of each library outside of `_base_` that define a model.
+Each runs in its own process, with limits on time and memory. Results are written after
+each config: rerun the command to resume. Text above an existing table is kept.
 """
 
 import argparse
@@ -45,8 +44,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--out', type=Path, required=True, help='results, .json')
-    parser.add_argument('--table', type=Path, help='the same as Markdown')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file of results')
+    parser.add_argument('--table', type=Path, help='Markdown file of the table')
     parser.add_argument(
         '--libraries', nargs='+', choices=list(LIBRARIES), default=list(LIBRARIES)
     )
@@ -66,7 +65,7 @@ def draw(library: str, number: int, seed: int) -> list[str]:
     for path in paths:
         try:
             has_model = 'model' in Config.fromfile(folder / path)
-        except Exception:  # the swap has to say so
+        except Exception:  # for the swap to report
             has_model = True
         if has_model:
             drawn.append(f'{library}::{path}')
@@ -76,7 +75,7 @@ def draw(library: str, number: int, seed: int) -> list[str]:
 
 
 def swap(name: str, checkpoint: Path, pipe: Connection) -> None:
-    """In a process of its own: swap, and send [outcome, reason]."""
+    """Swap in a subprocess, and send [outcome, reason]."""
     resource.setrlimit(resource.RLIMIT_DATA, (BYTES, BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     torch.set_num_threads(1)
@@ -94,7 +93,7 @@ def swap(name: str, checkpoint: Path, pipe: Connection) -> None:
 
 
 def run(name: str, checkpoint: Path) -> dict[str, str]:
-    """What came of a config."""
+    """Outcome and reason for one config."""
     context = multiprocessing.get_context('fork')  # the libraries are imported once
     receive, send = context.Pipe(False)
     process = context.Process(target=swap, args=(name, checkpoint, send))
@@ -106,7 +105,7 @@ def run(name: str, checkpoint: Path) -> dict[str, str]:
         process.join()
         outcome, reason = 'crashed', f'ended with {process.exitcode}'
     process.join()
-    # Without folders of this machine.
+    # Omit folders of this machine.
     reason = re.sub(r'(/[\w.@+-]+)+/', '…/', reason.strip())
     return dict(outcome=outcome, reason=reason)
 

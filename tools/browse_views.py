@@ -1,8 +1,7 @@
 """Draw the views of some training samples: `python tools/browse_views.py CONFIG`.
 
 One row per sample: the source image with the boxes of the anchor (green) and roi (red),
-all views, the scene with the pasted inst (green) and roi (red), and the tokens that
-count as theirs.
+all views, the scene with the pasted inst (green) and roi (red), and their tokens.
 """
 
 import argparse
@@ -55,7 +54,7 @@ def draw_row(title: str, pictures: list[Picture]) -> Image.Image:
 
 
 def draw_samples(cfg: Config, num: int, seed: int) -> tuple[Image.Image, str]:
-    """Rows of ``num`` samples, and how many there are of how many."""
+    """One row for each of ``num`` samples, and the text "M of N samples"."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset_cfg = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
     if not dataset_cfg.get('pipeline'):

@@ -1,14 +1,14 @@
-"""Check all images of a training before it begins.
+"""Check all images of a training in advance.
 
     python tools/check_data.py configs/pretrain/saip_vit-tiny.py --out bad_images.jsonl
     python tools/check_data.py data/people --out bad_images.jsonl --good good.txt
 
-reads every image as training does, in several processes. OUT lists those that cannot be
-used, and those of a single color (black, for example), which training would use; a line
-of JSON with index and reason each. GOOD lists the others, as PersonImages takes it for
-`ann_file`. Scenes of a source of their own are listed with `scene` in the place of
-`index`. The exit status is 1 if any are listed in OUT, 2 after an error, 130 after
-Ctrl-C and 143 after SIGTERM: what was found until then is in OUT.partial.
+reads every image as training does, in several processes. OUT lists unusable images, and
+images of a single color (such as black), which training would use: one JSON object per
+line with `index` and `reason`, or `scene` and `reason` for scenes from another source.
+GOOD lists the other images, as an `ann_file` of PersonImages. The exit status is 1 if
+OUT lists any images, 2 after an error, 130 after Ctrl-C and 143 after SIGTERM, which
+keep the images found so far in OUT.partial.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from saip_mm.files import check_writable, whole_file
 from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'
-MIN_RANGE = 8  # of 255, between the least and the greatest value of a channel
+MIN_RANGE = 8  # of 255, between the lowest and the highest value of a channel
 images: PeopleDataset  # in the worker processes as well, which are forked
 
 
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('source', help='config file; folder or list of images; or shards')
     add('--out', required=True, type=Path, help='list of bad images')
-    add('--good', type=Path, help='list of the others (images in a folder or a list)')
+    add('--good', type=Path, help='list of all others (for a folder or a list)')
     add('--processes', type=int, default=os.cpu_count(), help='default: one per core')
     add_options(parser)
     args = parser.parse_args()
@@ -48,14 +48,14 @@ def parse_args() -> argparse.Namespace:
 
 
 def locate(position: int) -> tuple[str, PeopleDataset, int]:
-    """Kind, source and index of one of all images, those of the scenes last."""
+    """Kind, source and index of an image, counting scenes after training images."""
     if position < len(images):
         return 'index', images, position
     return 'scene', images.scenes, position - len(images)
 
 
 def reason(position: int) -> str | None:
-    """What is wrong with an image; None if nothing is."""
+    """Why an image should not be used, or None."""
     _, source, index = locate(position)
     info = source.get_data_info(index)
     try:
@@ -70,7 +70,7 @@ def reason(position: int) -> str | None:
 
 
 def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
-    """Check all images, and list in a file those with which something is wrong."""
+    """Check all images, and write the list of bad ones."""
     bad = {}
     partial = out.with_name(f'{out.name}.partial')
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
 
 
 def names_of(images: PeopleDataset) -> list[str]:
-    """What a list calls all images."""
+    """Names of all images in a list."""
     info = images.get_data_info(0)
     if 'img_path' not in info or 'box' in info:
         raise ValueError('--good: a list can only name images that are files')
@@ -97,7 +97,7 @@ def names_of(images: PeopleDataset) -> list[str]:
         if name[0] == '#' or name.strip() != name or len(name.splitlines()) > 1:
             raise ValueError(
                 f'--good: a list cannot name {name!r}, as it begins with #, begins or '
-                'ends with a blank, or has several lines; rename the file'
+                'ends with white space, or has several lines; rename the file'
             )
     return names
 
@@ -113,7 +113,7 @@ def main() -> int:
     bad = list_bad(args.out, total, args.processes)
     if args.good:
         good = [name for i, name in enumerate(names) if i not in bad]
-        # Names need not be UTF-8: PersonImages reads them as they are written here.
+        # Names need not be UTF-8: PersonImages decodes them the same way.
         with whole_file(args.good) as partial:
             partial.write_bytes(b''.join(os.fsencode(f'{name}\n') for name in good))
     flat = sum(FLAT in why for why in bad.values())

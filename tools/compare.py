@@ -7,8 +7,8 @@ Rows are configs, `random` (the model of the first config, or of --random-of, wi
 training), or the baselines `mean-color`, `histogram` and `pixels`.
 
 Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
-skipped, and several processes may share a work directory. `--table` only prints the
-results so far, also while others are running.
+skipped, and several processes may share a work directory. `--table` prints the results
+so far, even during runs.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--random-of',
         metavar='CONFIG',
-        help='model and image size of rows without training (default: first config)',
+        help='config of the model for untrained rows (default: first config)',
     )
     add_options(parser)
     parser.add_argument(
@@ -87,7 +87,7 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
 
 
 def work(runs: list[Run]) -> list[str]:
-    """Complete the runs that have no result yet; returns what went wrong."""
+    """Complete the runs that have no result yet; returns the errors."""
     failures = []
     trainer = Path(__file__).resolve().with_name('train.py')
     for number, run in enumerate(runs, 1):
@@ -107,7 +107,7 @@ def work(runs: list[Run]) -> list[str]:
 
 
 def time_left(runs: list[Run]) -> str:
-    """Time that the runs without a result take, judged by those that have one."""
+    """Estimated time for the remaining runs, from the finished ones."""
     finished = [run for run in runs if run.row.is_trained and run.result()]
     if not finished:
         return ''

@@ -1,4 +1,4 @@
-"""Convert weights of other projects for SAIPViT or SAIP.
+"""Convert weights of other projects to SAIPViT or SAIP.
 
 python tools/convert_checkpoint.py deit_tiny_patch16_224-a1311bcf.pth --out deit.pth
 python tools/convert_checkpoint.py official_saip.pth --out teacher.pth
@@ -32,66 +32,66 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('checkpoint', help='.pth or .safetensors; nothing in it is run')
+    parser.add_argument('checkpoint', help='.pth or .safetensors file; never executed')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
     parser.add_argument(
         '--source',
         choices=['auto', 'saip', 'dino', 'timm', 'mae', 'mm'],
         default='auto',
-        help="the authors' SAIP, DINO, timm (DeiT), MAE or MMPretrain (default: look)",
+        help="the authors' SAIP, DINO, timm (DeiT), MAE, MMPretrain (default: detect)",
     )
     parser.add_argument(
         '--role',
         choices=['teacher', 'student'],
         default='teacher',
-        help='which backbone of SAIP or DINO to take (default: teacher)',
+        help='backbone of SAIP or DINO to convert (default: teacher)',
     )
     parser.add_argument(
         '--full',
         action='store_true',
-        help='keep all of SAIP, for load_from, instead of one backbone',
+        help='convert the whole SAIP model, for load_from, not just a backbone',
     )
     parser.add_argument(
         '--grid',
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='patch grid that the positions were trained on, if the file does not say',
+        help='patch grid of the position embeddings, if the file does not state it',
     )
     parser.add_argument(
         '--img-size',
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='resize the positions for images of this size in pixels',
+        help='resize the position embeddings for this image size, in pixels',
     )
     parser.add_argument(
-        '--num-heads', type=int, help='attention heads of an uncommon ViT'
+        '--num-heads', type=int, help='number of attention heads of an uncommon ViT'
     )
     args = parser.parse_args()
     if args.full and (args.role != 'teacher' or args.img_size or args.num_heads):
-        parser.error('--full keeps both roles as they are: it takes only --grid')
+        parser.error('--full converts both roles unchanged: it takes only --grid')
     return args
 
 
 def find_grid(backbone: Backbone, source: str, given: Grid | None) -> Grid:
-    """The patch grid of the positions: told by the file, given, or usual.
+    """The patch grid of the positions: from the file, ``given``, or the usual one.
 
     Raises:
-        ValueError: If it is not known, or the file says otherwise than ``given``.
+        ValueError: If it is unknown, or ``given`` contradicts the file.
     """
     if given and backbone.grid and tuple(given) != backbone.grid:
-        raise ValueError(f'says that its patch grid is {backbone.grid}: omit --grid')
+        raise ValueError(f'states the patch grid {backbone.grid}: omit --grid')
     if given or backbone.grid:
         return tuple(given or backbone.grid)
     count = backbone.tensors['pos_embed'].shape[1] - 1
-    # timm and MAE pretrain on squares, the authors of SAIP on people twice as high as
-    # wide; nothing else can be told from a number of positions.
+    # timm and MAE pretrain on squares, the authors of SAIP on images twice as high as
+    # wide; the number of positions tells nothing else.
     width = math.isqrt(count // 2 if source == 'saip' else count)
     height = 2 * width if source == 'saip' else width
     if source == 'mm' or height * width != count:
         raise ValueError(
-            f'has {count} positions and does not say on which patch grid: give --grid '
+            f'has {count} positions and does not state the patch grid: give --grid '
             'H W (in patches, not pixels)'
         )
     print(f'patch grid: {height}×{width} (h×w), as usual for {source}')
@@ -120,7 +120,7 @@ def convert_backbone(
 
 
 def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadReport]:
-    """State dict, meta and report of a whole training state."""
+    """State dict, meta and report of the whole SAIP model."""
     roles = roles_of(checkpoint)
     if len(roles) < 2:
         raise ValueError(f'has only a {"".join(roles)}: --full needs both roles')

@@ -1,15 +1,15 @@
-"""Cut the people out of photographs.
+"""Crop people out of photographs.
 
 With COCO-style boxes:
     python tools/crop_people.py photos data/people --ann photos/boxes.json
-With a detector of MMDetection that knows the class "person":
+With a detector of MMDetection that has the class "person":
     python tools/crop_people.py photos data/people \\
         --det-config CONFIG --det-checkpoint WEIGHTS
 
-The people of photos/a/b.jpg become data/people/a/b.jpg.0.jpg, b.jpg.1.jpg and so on; a
-name too long for that is shortened. Photographs whose people are there already are
-skipped, so that the same command continues after an interruption (exit status 130 after
-Ctrl-C, 143 after SIGTERM). For other boxes or other settings use another folder.
+People in photos/a/b.jpg are written to data/people/a/b.jpg.0.jpg, b.jpg.1.jpg and so
+on; long names are shortened. Photographs that have crops already are skipped: rerun an
+interrupted command to continue (exit status 130 after Ctrl-C, 143 after SIGTERM). Use
+another folder for other boxes or settings.
 """
 
 import argparse
@@ -47,23 +47,23 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add, path = parser.add_argument, os.path.expanduser
-    add('img_dir', type=path, help='folder of the photographs')
+    add('img_dir', type=path, help='folder of photographs')
     add('out_dir', type=path, help='folder for the crops')
     boxes = parser.add_mutually_exclusive_group(required=True)
     boxes.add_argument(
-        '--ann', type=path, help='COCO-style boxes; file names are below IMG_DIR'
+        '--ann', type=path, help='COCO-style boxes; file names relative to IMG_DIR'
     )
     boxes.add_argument('--det-config', help='config of a detector of MMDetection')
     add('--det-checkpoint', help="the detector's weights")
-    add('--score-thr', type=float, default=0.5, help='least score of a detection')
-    add('--margin', type=float, default=0.1, help='on each side, relative to the box')
+    add('--score-thr', type=float, default=0.5, help='minimum score of a detection')
+    add('--margin', type=float, default=0.1, help='per side, relative to the box')
     add(
         '--min-size',
         type=int,
         nargs=2,
         default=(64, 32),
         metavar=('H', 'W'),
-        help='leave out smaller boxes (pixels)',
+        help='skip smaller boxes (pixels)',
     )
     args = parser.parse_args()
     if args.margin < 0:
@@ -72,20 +72,17 @@ def parse_args() -> argparse.Namespace:
         parser.error('--det-config and --det-checkpoint go together')
     img_dir, out_dir = Path(args.img_dir).resolve(), Path(args.out_dir).resolve()
     if out_dir.is_relative_to(img_dir):
-        parser.error('OUT_DIR is in IMG_DIR: the crops would be taken for photographs')
+        parser.error('OUT_DIR is in IMG_DIR: crops would be read as photographs')
     if img_dir.is_relative_to(out_dir):
         parser.error(
-            'IMG_DIR is in OUT_DIR: the photographs would be taken for crops; choose '
+            'IMG_DIR is in OUT_DIR: photographs would be read as crops; choose '
             'another OUT_DIR'
         )
     return args
 
 
 def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
-    """People by the path of their photograph below IMG_DIR.
-
-    There is nobody yet where a detector is to find them.
-    """
+    """People by the path of their photograph in IMG_DIR; none before detection."""
     if not args.ann:
         return {name: [] for name in find_images(args.img_dir)}
     people = {}
@@ -93,8 +90,8 @@ def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
         name = name_below(path_of(args.img_dir, person.img_path), args.img_dir)
         if name is None:
             raise ValueError(
-                f'{args.ann}: {person.img_path} is not below {args.img_dir}; give the '
-                'folder that all photographs are below'
+                f'{args.ann}: {person.img_path} is not below {args.img_dir}; give a '
+                'folder that contains all photographs'
             )
         people.setdefault(name, []).append(person)
     if len(find_missing(args.img_dir, people)) == len(people):
@@ -106,7 +103,7 @@ def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
 
 
 def name_below(path: str, folder: str) -> str | None:
-    """A path relative to a folder; None if it is not below, by name or in fact."""
+    """A path relative to a folder; None if it or its link target is not inside."""
     for resolve in (os.path.abspath, os.path.realpath):  # links may lead out of it
         name = os.path.relpath(resolve(path), resolve(folder))
         if name.split(os.sep)[0] not in (os.curdir, os.pardir):
@@ -115,7 +112,7 @@ def name_below(path: str, folder: str) -> str | None:
 
 
 def explain_missing(names: list[str], img_dir: str, out_dir: str) -> str:
-    """Why no photograph is found, and what to do: the end of a sentence."""
+    """End of an error message: why no photograph is found, and what to do."""
     if not os.path.isdir(img_dir):
         return ', which is no folder; correct IMG_DIR'
     if len(find_missing(out_dir, names)) < len(names):
@@ -156,7 +153,7 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
     label = classes.index('person')
 
     def detect(image: np.ndarray) -> list[Box]:
-        bgr = np.ascontiguousarray(image[..., ::-1])  # as MMDetection reads images
+        bgr = np.ascontiguousarray(image[..., ::-1])  # MMDetection reads images as BGR
         found = inference_detector(model, bgr).pred_instances
         found = found[(found.labels == label) & (found.scores >= args.score_thr)]
         return [
@@ -168,10 +165,9 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
 
 
 def crops_path(name: str) -> str:
-    """Path of a photograph's crops, without what is added to each.
+    """Path of a photograph's crops, without their suffixes.
 
-    A name that is too long for a file system with that is cut, and told from others by
-    a digest.
+    A name too long for file systems is shortened and made unique by a digest.
     """
     folder, base = os.path.split(name)
     encoded = os.fsencode(base)
@@ -182,7 +178,7 @@ def crops_path(name: str) -> str:
 
 
 def save_crops(crops: list[np.ndarray], path: str) -> None:
-    """Write ``path.0.jpg``, …, the first one last: it says that all are there."""
+    """Write ``path.0.jpg``, …, the first one last: its presence marks completion."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     for number, crop in reversed(list(enumerate(crops))):
         unfinished = f'{path}.{number}.tmp'
@@ -195,7 +191,7 @@ def crop_all(
     photographs: dict[str, list[PersonBox]],
     detect: Callable[[np.ndarray], list[Box]] | None,
 ) -> Counter:
-    """Cut out all people that are not there yet; returns how many of what."""
+    """Write all missing crops; returns counts of crops and skipped items."""
     counts = Counter()
     for name, people in track(photographs.items(), 'Photographs'):
         out = os.path.join(args.out_dir, crops_path(name))
@@ -225,7 +221,7 @@ def main() -> None:
     photographs = find_photographs(args)
     os.makedirs(args.out_dir, exist_ok=True)
     with tempfile.TemporaryFile(dir=args.out_dir):
-        pass  # an error now, not after the first photographs
+        pass  # fail now, not after the first photographs
     detect = None if args.ann else load_detector(args)
     try:
         counts = crop_all(args, photographs, detect)
@@ -235,14 +231,14 @@ def main() -> None:
     print(
         f'{counts["crops"]} crops written to {args.out_dir}; skipped {counts["small"]} '
         f'boxes smaller than {h}x{w} pixels (h x w), {counts["bad"]} photographs that '
-        f'cannot be used, and {counts["done"]} that were done before.'
+        f'cannot be used, and {counts["done"]} that were finished before.'
     )
     if not counts['crops'] + counts['done']:
         raise ValueError(f'{args.out_dir}: no crops; lower --min-size or --score-thr?')
 
 
 if __name__ == '__main__':
-    # A checkpoint can hold code; torch then refuses it instead of running it.
+    # Checkpoints hold tensors and plain data; nothing in a file may be executed.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     with one_line_errors(), stoppable(KEPT):
         main()

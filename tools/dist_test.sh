@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Test on N GPUs of this machine, or in N processes on its CPU where there is no GPU:
+# Test on N GPUs of this machine, or in N CPU processes if it has no GPU:
 #   tools/dist_test.sh CONFIG CHECKPOINT N [options of tools/test.py]
-# Several machines: set NNODES and MASTER_ADDR (the first one) on each, perhaps PORT.
+# On several machines, set NNODES, MASTER_ADDR (the first one), and optionally PORT.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Train on N GPUs of this machine, or in N processes on its CPU where there is no GPU:
+# Train on N GPUs of this machine, or in N CPU processes if it has no GPU:
 #   tools/dist_train.sh CONFIG N [options of tools/train.py]
-# Several machines: set NNODES and MASTER_ADDR (the first one) on each, perhaps PORT.
-# Set MAX_RESTARTS=3, say, and all start again from the last whole checkpoint when a
-# process dies, three times at most.
+# On several machines, set NNODES, MASTER_ADDR (the first one), and optionally PORT.
+# With MAX_RESTARTS=3, all processes restart from the last valid checkpoint if one dies,
+# at most three times.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then

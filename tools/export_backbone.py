@@ -5,12 +5,11 @@ python tools/export_backbone.py work_dirs/saip --out backbone.safetensors
 python tools/export_backbone.py work_dirs/saip --out pose.pth --img-size 256 192
 python tools/export_backbone.py work_dirs/saip --out backbone.onnx
 
-A .pth holds the names of OpenMMLab under 'backbone.', a .safetensors those of timm,
-unless --format says otherwise. An .onnx is a network for any number of images of one
-size: from `images` (float32 [batch, 3, h, w], RGB, 0-255, normalized inside) to `image`
-[batch, C] and `patches` [batch, C, h', w']. All say what they are: architecture, patch
-grid, image size (h, w), mean and std (RGB, 0-255), and the checkpoint that they come
-from.
+Without --format, .pth files have OpenMMLab's names with the prefix 'backbone.', and
+.safetensors files timm's. ONNX networks take any number of images of one size: `images`
+(float32 [batch, 3, h, w], RGB, 0-255, normalized inside) gives `image` [batch, C] and
+`patches` [batch, C, h', w']. All contain metadata: architecture, patch grid, image size
+(h, w), mean and std (RGB, 0-255), and the source checkpoint.
 """
 
 import argparse
@@ -41,19 +40,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--role',
         choices=list(PREFIXES),
-        help='whose backbone (default: the teacher, or the only one there is)',
+        help='backbone to export (default: the teacher, or the only one)',
     )
     parser.add_argument(
         '--img-size',
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='resize the positions for images of this size in pixels',
+        help='resize the position embeddings for this image size, in pixels',
     )
     parser.add_argument(
         '--format',
         choices=['mm', 'timm'],
-        help='names of tensors (default: mm in .pth, timm in .safetensors)',
+        help='tensor names (default: mm for .pth, timm for .safetensors)',
     )
     args = parser.parse_args()
     if args.out.suffix not in ('.pth', '.safetensors', '.onnx'):
@@ -65,10 +64,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
-    """Write the backbone of ``checkpoint``, which was read from ``path``.
+    """Write the backbone of ``checkpoint``, read from ``path``.
 
     Raises:
-        ValueError: If the checkpoint does not hold a whole backbone.
+        ValueError: If the checkpoint has no complete backbone.
     """
     backbone, report = choose_backbone(checkpoint, args.role).fitted(args.img_size)
     role = backbone.role
@@ -86,7 +85,7 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
     if share is not None and share > HIGH_SHARE:
         print(
             f"warning: {share:.0%} of the teacher's initial weights are left in it; "
-            'train for longer or with a lower teacher momentum, or take --role student'
+            'train for longer or with a lower teacher momentum, or use --role student'
         )
     if args.out.suffix == '.onnx':
         network = PretrainedBackbone(backbone.vit, backbone.mean, backbone.std)

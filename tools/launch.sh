@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a tool in N processes, by torchrun; what dist_train.sh and dist_test.sh share:
+# Run a tool in N processes with torchrun, for dist_train.sh and dist_test.sh:
 #   tools/launch.sh N TOOL.py [its options]
 set -euo pipefail
 
@@ -13,14 +13,14 @@ export OMP_NUM_THREADS
 
 if [ -n "${MASTER_ADDR:-}" ]; then
     rendezvous=(--rdzv-backend=c10d --rdzv-endpoint="$MASTER_ADDR:${PORT:-29500}")
-else  # this machine alone, on any free port; its name need not be known
+else  # this machine alone, on any free port, without resolving its name
     rendezvous=(--standalone --local-addr=127.0.0.1)
 fi
 
-# Else processes that start again find the addresses of those that died.
+# Otherwise restarted processes find the addresses of those that died.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 
-# torchrun, but for the traceback that it ends with when it was told to stop.
+# torchrun, without the traceback that it prints on a signal.
 torchrun='
 import sys
 from torch.distributed.elastic.multiprocessing import SignalException

@@ -3,8 +3,8 @@
     python tools/make_synthetic.py coco data/coco --num 2000 --seed 0
 
 Formats: coco, coco-wholebody, crowdhuman, lip, cihp, market1501, msmt17, pa100k, peta;
-docs/synthetic.md says what each holds. Annotations are written last; after an
-interruption the same command goes on.
+docs/synthetic.md describes them. Annotations are written last; rerun an interrupted
+command to continue.
 """
 
 import argparse
@@ -19,19 +19,17 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('format', metavar='FORMAT', help='one of those above')
-    parser.add_argument('out', metavar='OUT', help='an empty folder, or a new one')
+    parser.add_argument('format', metavar='FORMAT', help='one of the formats above')
+    parser.add_argument('out', metavar='OUT', help='new or empty folder')
     parser.add_argument(
         '--num',
         type=int,
         required=True,
-        help='training images; a quarter as many are for validation and testing each',
+        help='training images; validation and test have a quarter as many each',
     )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the people')
     parser.add_argument(
-        '--seed', type=int, default=0, help='another seed gives other people'
-    )
-    parser.add_argument(
-        '--size', type=int, nargs=2, metavar=('H', 'W'), help='of the images in pixels'
+        '--size', type=int, nargs=2, metavar=('H', 'W'), help='image size in pixels'
     )
     return parser.parse_args()
 
@@ -44,10 +42,10 @@ def main() -> None:
         writer = WRITERS[args.format](args.out, args.num, args.seed, args.size)
         writer.begin()
         shots = writer.shots()
-        writer.finish([writer.write(shot) for shot in track(shots, 'Pictures')])
+        writer.finish([writer.write(shot) for shot in track(shots, 'Images')])
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    print(f'{len(shots)} pictures and their labels written to {args.out}')
+    print(f'{len(shots)} images and their labels written to {args.out}')
 
 
 if __name__ == '__main__':

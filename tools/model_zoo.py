@@ -1,11 +1,11 @@
-"""Fill in the model zoo, in a clone of the project.
+"""Update the model zoo; run in a clone of the repository.
 
 python tools/model_zoo.py measure configs/downstream/reid/*.py
 python tools/model_zoo.py result CONFIG work_dirs/NAME/TIME
 
 `measure` counts parameters and multiply-adds of configs and times one CPU thread.
-`result` takes the results of a run that tools/test.py or tools/compare.py finished, and
-the SHA-256 of its weights. Both write metafile.yml beside the config and the table in
+`result` records the results of a run by tools/test.py or tools/compare.py and the
+SHA-256 of its weights. Both update metafile.yml next to the config and the table in
 docs/model_zoo.md.
 """
 
@@ -26,10 +26,10 @@ def parse_args() -> argparse.Namespace:
     commands = parser.add_subparsers(dest='command', required=True)
     measuring = commands.add_parser('measure', help='count and time models')
     measuring.add_argument('configs', nargs='+', type=Path)
-    result = commands.add_parser('result', help='take the results of a run')
+    result = commands.add_parser('result', help='record the results of a run')
     result.add_argument('config', type=Path)
-    result.add_argument('run', type=Path, help='folder of the test')
-    result.add_argument('--url', default='', help='where the weights can be downloaded')
+    result.add_argument('run', type=Path, help='output folder of the run')
+    result.add_argument('--url', default='', help='download URL of the weights')
     return parser.parse_args()
 
 

@@ -1,17 +1,17 @@
-"""Pack the images of a training into few large files.
+"""Pack the images of a training into a few large files.
 
     python tools/pack_shards.py data/people data/people_shards
     python tools/pack_shards.py configs/pretrain/saip_vit-tiny.py data/people_shards
 
-Millions of small files are slow on every file system. Shards are read with
+Millions of small files are slow on every file system. To train on shards:
 
     python tools/train.py CONFIG --cfg-options \\
         train_dataloader.dataset.type=ShardedImages \\
         train_dataloader.dataset.data_root=data/people_shards
 
-to the same training: image files are kept as they are, in their order. Images that
-cannot be used are left out, and listed in OUT/bad_images.jsonl. After an interruption
-(exit status 130 after Ctrl-C, 143 after SIGTERM) rerun the command to continue.
+The training is the same: image files are packed unchanged and in order. Unusable images
+are skipped and listed in OUT/bad_images.jsonl. Rerun an interrupted command to continue
+(exit status 130 after Ctrl-C, 143 after SIGTERM).
 """
 
 import argparse
@@ -31,12 +31,12 @@ def parse_args() -> argparse.Namespace:
     )
     add = parser.add_argument
     add('source', help='config file; folder or list of images; or shards')
-    add('out', type=Path, help='folder of the shards')
+    add('out', type=Path, help='folder for the shards')
     add(
         '--images-per-shard',
         type=int,
         default=10_000,
-        help='10,000 by default: some 100 MB of person images',
+        help='default: 10,000, about 100 MB of person images',
     )
     add('--processes', type=int, default=os.cpu_count(), help='default: one per core')
     add_options(parser)
@@ -58,12 +58,12 @@ def main() -> None:
     print(f'{packed} images packed into {args.out}')
     if bad:
         print(
-            f'{bad} images cannot be used and were left out: {args.out / BAD}. To have '
-            f'them too, mend them, remove {args.out} and pack again'
+            f'{bad} images cannot be used and were skipped: {args.out / BAD}. To '
+            f'include them, repair them, remove {args.out} and pack again'
         )
 
 
 if __name__ == '__main__':
-    kept = 'all whole shards are kept; rerun the command to continue'
+    kept = 'all finished shards are kept; rerun the command to continue'
     with one_line_errors(), stoppable(kept):
         main()

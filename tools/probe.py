@@ -1,4 +1,4 @@
-"""Probe frozen features, on drawn people or on yours.
+"""Probe frozen features on drawn people or your own data.
 
 python tools/probe.py work_dirs/saip
 python tools/probe.py backbone.pth
@@ -7,10 +7,10 @@ python tools/probe.py histogram
 python tools/probe.py backbone.pth --market1501 data/Market-1501-v15.09.15
 python tools/probe.py backbone.pth --coco data/coco/val2017 data/coco/keypoints.json
 
-Probes a training checkpoint or a work directory (its teacher), an exported backbone,
-the random initialization of a config, or a baseline without a network. Only linear maps
-are fitted, in closed form. No model was trained on the drawn people. If data sets of
-your own are named, drawn people are probed only with --drawn.
+Probes the teacher of a training checkpoint or work directory, an exported backbone, a
+randomly initialized model, or a baseline without a network. Only linear maps are
+fitted, in closed form. No model was trained on the drawn people. With --market1501 or
+--coco, drawn people are probed only if --drawn is given.
 """
 
 import argparse
@@ -36,24 +36,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--config',
         type=Path,
-        help='of the training (default: the one in the checkpoint, read as data); '
-        'baselines take its image size',
+        help='config of the training (default: the one in the checkpoint, read as '
+        'data); baselines use its image size',
     )
     parser.add_argument(
         '--market1501',
         metavar='DIR',
-        help='re-identify the people in DIR/query and DIR/bounding_box_test instead',
+        help='probe re-identification of DIR/query in DIR/bounding_box_test instead',
     )
     parser.add_argument(
         '--coco',
         nargs=2,
         metavar=('IMAGES', 'ANN'),
-        help='find keypoints in photographs with COCO-style annotations instead',
+        help='probe keypoints in photographs with COCO-style annotations instead',
     )
     parser.add_argument('--drawn', action='store_true', help='probe drawn people too')
     parser.add_argument('--out', type=Path, help='JSON file for the scores')
     parser.add_argument(
-        '--device', choices=['cpu', 'cuda'], help='default: a GPU if there is one'
+        '--device', choices=['cpu', 'cuda'], help='default: a GPU if available'
     )
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
+    # Checkpoints hold tensors and plain data; nothing in a file may be executed.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     with one_line_errors():
         main()

@@ -1,8 +1,8 @@
-"""Write a report of a training: `python tools/report.py WORK_DIR`.
+"""Write an HTML report of a training: `python tools/report.py WORK_DIR`.
 
-One self-contained HTML page: curves, training samples, reconstruction, search,
-attention, nearest neighbors before and after, environment and config. Works at any
-time: during a training, after it, or after a crash.
+One self-contained page: curves, training samples, reconstruction, search, attention,
+nearest neighbors before and after training, environment and config. Works during a
+training, after it, and after a crash.
 """
 
 import argparse
@@ -21,18 +21,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('work_dir', help='where the training keeps logs, checkpoints')
-    parser.add_argument('--out', help='page to write; default WORK_DIR/report.html')
+    parser.add_argument('work_dir', help='work directory of the training')
+    parser.add_argument('--out', help='page to write (default: WORK_DIR/report.html)')
     parser.add_argument(
-        '--images', help="folder of images of people to show instead of the config's"
+        '--images', help="folder of person images to show instead of the config's"
     )
     parser.add_argument(
         '--config',
-        help='of the training, if the one in the work directory cannot be read as data',
+        help='config, if the one in the work directory cannot be read as data',
     )
     parser.add_argument(
         '--overview',
-        help='write one picture of views, reconstruction and search (.png, .webp) '
+        help='write one image of views, reconstruction and search (.png, .webp) '
         'instead of the page',
     )
     return parser.parse_args()
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     sys.stdout.reconfigure(errors='backslashreplace')  # names that are not UTF-8
-    # MMEngine would tell of every parameter that it initializes.
+    # MMEngine would print a line per initialized parameter.
     MMLogger.get_current_instance().setLevel('WARNING')
     if args.overview:
         config = load_config(args.config, {}) if args.config else None
@@ -51,7 +51,7 @@ def main() -> None:
         return
     out, gaps = write_report(args.work_dir, args.out, args.images, args.config)
     for gap in gaps:
-        print(f'left out: {gap}')
+        print(f'omitted: {gap}')
     print(f'wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser')
 
 

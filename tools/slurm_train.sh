@@ -3,8 +3,8 @@
 #   [GPUS=8] [GPUS_PER_NODE=8] [CPUS_PER_TASK=12] [SRUN_ARGS="--time=3-0"] \
 #       tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]
 #   [SBATCH_ARGS="--time=1-0"] BATCH=1 tools/slurm_train.sh …
-# A batch job stops two minutes before its time is over, or when it is preempted, and
-# queues itself again, to be resumed from what it has saved when it stopped.
+# A batch job saves and requeues itself two minutes before its time limit, or when it is
+# preempted, and then resumes.
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
@@ -42,7 +42,7 @@ mkdir -p "$work_dir"
 if [[ " $* " != *' --resume'[\ =]* ]]; then
     train+=(--resume)
 fi
-# 75 is the exit status of a training that was asked to stop and has saved.
+# 75 is the exit status of a training that was stopped and saved.
 # shellcheck disable=SC2086  # SBATCH_ARGS holds several options
 exec sbatch "${resources[@]}" --requeue --signal=USR1@120 --open-mode=append \
     --output="$work_dir/slurm-%j.log" ${SBATCH_ARGS:-} <<EOF

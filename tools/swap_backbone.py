@@ -1,10 +1,10 @@
-"""Give a config of MMPose, MMDetection, MMSegmentation or MMPretrain your backbone.
+"""Put a backbone into a config of MMPose, MMDetection, MMSegmentation or MMPretrain.
 
 python tools/swap_backbone.py mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py \
     --checkpoint backbone.pth --out configs/mine.py
 
-The config that is written inherits the other and states only what differs. Before, it
-was built, took the weights and trained one step on random images.
+The new config inherits the given one and contains only the differences. Before writing,
+the tool builds the model, loads the weights and trains one step on random images.
 """
 
 import argparse
@@ -20,11 +20,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='library::path of a stock config, or a file')
+    parser.add_argument('config', help='LIBRARY::PATH of a stock config, or a file')
     parser.add_argument(
         '--checkpoint',
         required=True,
-        help='an exported backbone, a training checkpoint or a work directory',
+        help='exported backbone, training checkpoint or work directory',
     )
     parser.add_argument('--out', required=True, type=Path, help='config to write, .py')
     args = parser.parse_args()
@@ -34,16 +34,16 @@ def parse_args() -> argparse.Namespace:
 
 
 def summary(swapped: Swapped) -> str:
-    """What was done, for the terminal."""
+    """Summary of the changes, for the terminal."""
     trial, levels = swapped.trial, [level.stride for level in swapped.levels]
     levels = ', '.join('a vector' if s is None else f'stride {s}' for s in levels)
-    how = 'told the new channels' if swapped.adapted else 'given the channels they had'
+    how = 'adapted to the new' if swapped.adapted else 'projected to the previous'
     step = f'built, step not tried: {trial.not_tried}'
     if trial.loss is not None:
         step = f'one step on random images: loss {trial.loss:.4g}'
     return (
-        f'backbone: {trial.report}\nlevels as before ({levels}); neck or heads were '
-        f'{how}\n{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
+        f'backbone: {trial.report}\nlevels unchanged ({levels}); features {how} number '
+        f'of channels\n{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
     )
 
 

@@ -1,7 +1,7 @@
 """Test a model: `python tools/test.py CONFIG CHECKPOINT`.
 
-Configs may be of any of OpenMMLab's libraries. The figures are printed, and written to
-a folder with the time as its name in the work directory.
+Works with configs of all OpenMMLab libraries. Results are printed and written to a
+time-stamped folder in the work directory.
 """
 # ruff: noqa: E402
 
@@ -23,14 +23,14 @@ from saip_mm.training.config import add_run_options, run_config
 
 
 def configure(args: argparse.Namespace) -> Config:
-    """The config with what the command line says."""
+    """The config, with the command line applied."""
     cfg = run_config(args)
     if cfg.get('test_dataloader') is None:
         raise ValueError(
-            f'{args.config} has no test_dataloader, so there is nothing to test with'
+            f'{args.config} has no test_dataloader, so there is nothing to test on'
         )
     cfg.load_from = str(resolve_checkpoint(args.checkpoint))
-    # The model is loaded whole: what it would be initialized from need not be there.
+    # The whole model is loaded, so the initial weights need not exist.
     if 'backbone' in cfg.model:
         cfg.model.backbone.init_cfg = None
     if args.tta:
@@ -45,16 +45,16 @@ def configure(args: argparse.Namespace) -> Config:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint, or work directory')
+    parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument(
         '--tta',
         action='store_true',
-        help='test with several views of every image, by the `tta_model` and '
-        '`tta_pipeline` of the config',
+        help='test-time augmentation by the `tta_model` and `tta_pipeline` of the '
+        'config',
     )
     add_run_options(parser)
     args = parser.parse_args()
-    # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
+    # Checkpoints hold tensors and plain data; nothing in a file may be executed.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     with one_line_errors():
         cfg = configure(args)

@@ -1,6 +1,6 @@
-"""Train a model: `python tools/train.py CONFIG`, or tools/dist_train.sh for many.
+"""Train a model: `python tools/train.py CONFIG`.
 
-Configs may be of any of OpenMMLab's libraries.
+Works with configs of all OpenMMLab libraries. For several GPUs: tools/dist_train.sh.
 """
 # ruff: noqa: E402
 
@@ -11,7 +11,7 @@ MAIN = os.getpid()
 
 
 def leave(number: int, frame: object) -> None:
-    """End a training that has nothing to save."""
+    """Exit before there is anything to save."""
     if os.getpid() == MAIN:
         name = signal.Signals(number).name
         os.write(2, f'stopped by {name}; rerun with --resume to continue\n'.encode())
@@ -20,7 +20,7 @@ def leave(number: int, frame: object) -> None:
 
 # Before the slow imports; SafeCheckpointHook takes over when training begins.
 for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-    if signal.getsignal(each) != signal.SIG_IGN:  # as background jobs do with Ctrl-C
+    if signal.getsignal(each) != signal.SIG_IGN:  # background jobs ignore Ctrl-C
         signal.signal(each, leave)
 
 import argparse
@@ -39,14 +39,14 @@ def main() -> None:
         nargs='?',
         const='auto',
         metavar='FILE_OR_WORK_DIR',
-        help='resume from a checkpoint; without a path from the latest in the work '
-        'directory, or from the start where there is none',
+        help='resume from a checkpoint; without a path, from the newest one in the '
+        'work directory, if any',
     )
     add_run_options(parser)
     args = parser.parse_args()
-    # Checkpoints hold tensors and plain data; nothing else in a file is to be run.
+    # Checkpoints hold tensors and plain data; nothing in a file may be executed.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    logging.raiseExceptions = False  # a full disk would fill the terminal
+    logging.raiseExceptions = False  # else a full disk floods the terminal
     with one_line_errors():
         cfg = run_config(args)
         with ending_together():

@@ -194,5 +194,5 @@ def test_given_grid_is_used(tmp_path):
     report = load_pretrained(vit, tmp_path / 'a.pth')
     assert report.resized == [('pos_embed', (4, 2), (2, 4))]
     options = '--grid', 2, 4
-    with pytest.raises(ValueError, match='says that its patch grid is .*omit --grid'):
+    with pytest.raises(ValueError, match='states the patch grid .*omit --grid'):
         convert(tmp_path / 'a.pth', tmp_path / 'b.pth', *options)

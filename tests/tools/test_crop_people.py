@@ -50,7 +50,7 @@ def test_goes_on_where_it_was_interrupted(run, photos, tmp_path, tool, monkeypat
     status, text = run(photos, out, '--ann', ann)
     assert status == 0
     assert '2 crops written' in text
-    assert '1 that were done before' in text
+    assert '1 that were finished before' in text
     assert (out / 'a.png.0.jpg').stat().st_mtime_ns == first
     assert sum(path.is_file() for path in out.rglob('*')) == 4
     assert run(photos, out, '--ann', ann)[0] == 0
@@ -215,7 +215,7 @@ def test_detector(run, photos, tmp_path, detector):
     crops = sorted(out.glob('a.png.*.jpg'), key=lambda path: int(path.suffixes[-2][1:]))
     assert [cv2.imread(str(path)).shape[:2] for path in crops] == expected
     status, text = run(photos, out, *options)
-    assert '2 that were done before' in text
+    assert '2 that were finished before' in text
 
 
 def test_a_detector_without_people(run, photos, tmp_path, detector):

@@ -107,7 +107,7 @@ def test_long_names_and_names_that_are_not_utf8(run, photos, tmp_path):
     assert len(PersonImages(str(out))) == 4
     status, text = run(photos, out, '--ann', ann)
     assert status == 0
-    assert '4 that were done before' in text
+    assert '4 that were finished before' in text
 
 
 def test_what_cannot_be_written_is_found_before_the_work(run, photos, tmp_path):
@@ -157,7 +157,7 @@ def test_told_to_stop(run, photos, tmp_path):
         os.link(photos / 'a.png', photos / name)
     status, text = run(photos, out, '--ann', ann)
     assert status == 0
-    assert f'and {len(crops)} that were done before' in text
+    assert f'and {len(crops)} that were finished before' in text
     assert len(list(out.glob('*.0.jpg'))) == 200
 
 

@@ -23,7 +23,7 @@ def contents(folder):
 def test_writes_a_data_set(run, tmp_path, name):
     status, text = run(name, tmp_path / 'data', *SMALL)
     assert status == 0, status
-    assert f'pictures and their labels written to {tmp_path}/data' in text
+    assert f'images and their labels written to {tmp_path}/data' in text
     assert not list(tmp_path.rglob('*.partial'))
 
 

@@ -40,7 +40,7 @@ def test_told_to_stop(folder, shards, tmp_path):
     )
     assert status == 128 + signal.SIGINT
     assert 'Traceback' not in text
-    assert 'stopped by SIGINT: all whole shards are kept; rerun' in text
+    assert 'stopped by SIGINT: all finished shards are kept; rerun' in text
     begun = digests(out)
     assert 1 <= len(list((out / 'parts').iterdir())) < 100
     pack(folder, out)

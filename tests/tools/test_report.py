@@ -110,7 +110,7 @@ def test_a_finished_run(work_dir, capsys):
     assert 'Nothing has been logged' in page.text['Probes']
     assert page.text['Nearest neighbors'].count('✓') > 0
     out = capsys.readouterr().out
-    assert f'wrote {work_dir}/report.html' in out and 'left out: Probes' in out
+    assert f'wrote {work_dir}/report.html' in out and 'omitted: Probes' in out
     assert not list(work_dir.glob('.*.partial'))
 
     for reference in page.references:
@@ -199,7 +199,7 @@ def test_images_of_a_folder(work_dir, tmp_path, capsys):
     (crops / 'bad.png').write_bytes(b'no image')
     page = report(work_dir, '--images', crops)
     assert f'Images of {crops}' in page.text['']
-    assert 'left out: 1 unreadable image(s): ' in capsys.readouterr().out
+    assert 'omitted: 1 unreadable image(s): ' in capsys.readouterr().out
     assert re.search('Left out: 1 unreadable image.*bad.png', page.text[''])
     assert 'caf?_0.png' in page.text['Training samples']
     assert page.pictures['Search'] == 4 * 5
