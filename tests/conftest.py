@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-# Without a log file, MMEngine would print a line per initialised parameter.
+# Without a log file, MMEngine would print a line per initialized parameter.
 MMLogger.get_current_instance().setLevel('WARNING')
 # Background jobs of scripts ignore Ctrl-C, and so would the programs that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -4,7 +4,7 @@
 
 A tiny SAIP is trained once undisturbed, and once with SIGKILLs, some at any instant and
 some while a checkpoint is being written; after every kill it is started again. At the
-end nothing may differ: weights, teacher, centre, optimizer, schedules, losses, and the
+end nothing may differ: weights, teacher, center, optimizer, schedules, losses, and the
 images of every step, bit for bit. Exit status 1 if something does.
 """
 

@@ -48,7 +48,7 @@ def mirror_person(person: dict, width: int) -> dict:
 def draw_people(people: list[dict], size: tuple[int, int]) -> Image.Image:
     """Labels of an image of ``size`` (width, height): 1 inside a person, 0 elsewhere.
 
-    Polygons have whole numbers at the corners of pixels; Pillow has them at centres.
+    Polygons have whole numbers at the corners of pixels; Pillow has them at centers.
     """
     labels = Image.new('L', size)
     for person in people:

@@ -104,8 +104,8 @@ def reconstruct(p, image, noise, anchor, grid, model):  # -> loss, pixels [B, N,
     x, _ = blocks(p, 'csr_decoder.decoder_blocks', x, model.decoder_heads)
     x = norm(p, 'csr_decoder.decoder_norm', x[:, 2:])
     pixels = linear(p, 'csr_decoder.decoder_pred', x)
-    target = F.unfold(image, PATCH, stride=PATCH).mT  # [B, N, 3·P·P], colours first
-    target = target.unflatten(2, (3, -1)).mT.flatten(2)  # colours last
+    target = F.unfold(image, PATCH, stride=PATCH).mT  # [B, N, 3·P·P], colors first
+    target = target.unflatten(2, (3, -1)).mT.flatten(2)  # colors last
     var, mean = torch.var_mean(target, 2, keepdim=True)
     error = (pixels - (target - mean) / (var + 1e-6).sqrt()).square().mean(2)
     return error.take_along_dim(removed, 1).mean(), pixels

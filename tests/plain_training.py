@@ -1,4 +1,4 @@
-"""One optimizer step of SAIP, plainly: AdamW, its schedule, the teacher and the centre.
+"""One optimizer step of SAIP, plainly: AdamW, its schedule, the teacher and the center.
 
 A `state` is a dict: `student` and `teacher` (parameters as in plain_saip.py), `center`
 [K], AdamW's moments `mean` and `square` by parameter name, `step` (how many were made).

@@ -64,7 +64,7 @@ def resume_newest(path: Path, tmp_path: Path, **_: Path) -> None:
     done(call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', '--resume'))
 
 
-def initialise(path: Path, tmp_path: Path, **_: Path) -> None:
+def initialize(path: Path, tmp_path: Path, **_: Path) -> None:
     options = ['model.backbone.init_cfg.type=Pretrained']
     options += [f'model.backbone.init_cfg.checkpoint={path}', 'train_cfg.max_epochs=1']
     out = tmp_path / 'out'
@@ -88,7 +88,7 @@ def downstream(tool: str, tmp_path: Path, pa100k: Path, *arguments: object) -> N
     done(status)
 
 
-def initialise_downstream(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
+def initialize_downstream(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
     option = f'model.backbone.init_cfg.checkpoint={path}'
     downstream('train', tmp_path, pa100k, option)
 
@@ -176,7 +176,7 @@ def done(status: int | str | None) -> None:
         raise ValueError(status)
 
 
-ENTRIES = [start, resume, resume_newest, initialise, initialise_downstream]
+ENTRIES = [start, resume, resume_newest, initialize, initialize_downstream]
 ENTRIES += [start_downstream, resume_downstream, test_downstream, convert, export]
 ENTRIES += [export_onnx, swap, embed, probe, probe_with_config, report]
 ENTRIES += [report_with_config, detect]
@@ -228,7 +228,7 @@ def test_the_text_of_a_config_is_not_run(entry, tmp_path, capfd, trained, pa100k
     marker, path = tmp_path / 'marker', tmp_path / 'trap.pth'
     text = trapped_config(marker, trained)
     (tmp_path / 'tiny.py').write_text(text)
-    if entry.__name__ in ('swap', 'initialise_downstream', 'start_downstream'):
+    if entry.__name__ in ('swap', 'initialize_downstream', 'start_downstream'):
         weights = torch.nn.ModuleDict(dict(backbone=SAIPViT())).state_dict()
         state = dict(state_dict=weights, meta=dict(grid=(16, 8)))
     else:

@@ -151,11 +151,11 @@ def from_official(
     Args:
         student: The authors' whole student, with or without ``module.``.
         teacher: Theirs likewise; its backbone and matching decoder are used.
-        center: [1, out] centre of the matching loss; zeros if not given.
+        center: [1, out] center of the matching loss; zeros if not given.
         grid: (h, w) patch grid of the positions, kept in the state dict's metadata.
 
     Raises:
-        ValueError: If a gain of the weight-normalised last layer is not one.
+        ValueError: If a gain of the weight-normalized last layer is not one.
     """
     ours = _official_names(student, 'student')
     theirs = rename_tensors(_official_names(teacher, 'teacher'), STUDENT_TO_TEACHER)

@@ -15,7 +15,7 @@ OPSET = 18
 def write_onnx(path: str | os.PathLike, backbone: nn.Module, meta: dict) -> None:
     """Write a backbone as ONNX, for any number of images of its own size.
 
-    Its input ``images`` is float32 [batch, 3, h, w], RGB, 0–255: normalising is part of
+    Its input ``images`` is float32 [batch, 3, h, w], RGB, 0–255: normalizing is part of
     the network. Its outputs are ``image`` [batch, C] and ``patches`` [batch, C, h, w].
 
     Args:

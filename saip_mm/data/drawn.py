@@ -7,7 +7,7 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ..drawn import (
-    LabelledImage,
+    LabeledImage,
     camera_of,
     draw_person,
     draw_scene,
@@ -71,7 +71,7 @@ class SyntheticPeople(PeopleDataset):
         identity, image = data_info['identity'], data_info['image']
         return self._draw(self.seed, identity, image, self.size)
 
-    def load_labelled(self, data_info: dict) -> LabelledImage:
+    def load_labeled(self, data_info: dict) -> LabeledImage:
         """The image of an entry with its labels; the person is the first of them."""
         identity, image = data_info['identity'], data_info['image']
         return label_person(self.seed, identity, image, self.size)
@@ -123,7 +123,7 @@ class SyntheticScenes(PeopleDataset):
         crowd = (self.max_people, self.min_people)
         return self._draw(self.seed, data_info['image'], self.size, *crowd)
 
-    def load_labelled(self, data_info: dict) -> LabelledImage:
+    def load_labeled(self, data_info: dict) -> LabeledImage:
         """The image of an entry with its labels."""
         crowd = (self.max_people, self.min_people)
         return label_scene(self.seed, data_info['image'], self.size, *crowd)

@@ -1,6 +1,6 @@
 """People drawn from a seed."""
 
-from .labels import KEYPOINTS, PARTS, LabelledImage, Person
+from .labels import KEYPOINTS, PARTS, LabeledImage, Person
 from .scene import camera_of, draw_person, draw_scene, label_person, label_scene
 from .wardrobe import ATTRIBUTES
 
@@ -8,7 +8,7 @@ __all__ = [
     'ATTRIBUTES',
     'KEYPOINTS',
     'PARTS',
-    'LabelledImage',
+    'LabeledImage',
     'Person',
     'camera_of',
     'draw_person',

@@ -14,14 +14,14 @@ class Camera:
     tilt: float  # radians that it looks down
     gains: tuple[float, float, float]  # of red, green, blue
     gamma: float
-    lift: float  # grey values added to black
+    lift: float  # gray values added to black
     sharpness: float  # share of the pixels that it resolves
     blur: float  # sigma in pixels at 256 rows; below 0.25 there is none
     noise: float
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera: where it looks, its colours, its resolution."""
+    """Draw a camera: where it looks, its colors, its resolution."""
     sharp = rng.random() < 0.6
     return Camera(
         tilt=rng.uniform(0, 0.35),
@@ -56,7 +56,7 @@ def draw_light(rng: np.random.Generator) -> Light:
 def photograph(
     image: np.ndarray, camera: Camera, light: Light, rng: np.random.Generator
 ) -> np.ndarray:
-    """Take a picture, uint8 [h, w, 3]: colours, resolution, focus, noise."""
+    """Take a picture, uint8 [h, w, 3]: colors, resolution, focus, noise."""
     h, w = image.shape[:2]
     warm = np.array([light.warmth, 1.0, 1 / light.warmth])
     value = np.linspace(0, 1, 256)[:, None] ** camera.gamma

@@ -99,8 +99,8 @@ def _face(figure):
 
 def _box_around(tubes):
     points = np.concatenate([tube.sections for tube in tubes])
-    centre, side = points[:, 0], points[:, 1]
-    corners = np.concatenate([centre - side, centre + side])
+    center, side = points[:, 0], points[:, 1]
+    corners = np.concatenate([center - side, center + side])
     return np.concatenate([corners.min(0), corners.max(0)]).astype(np.float32)
 
 

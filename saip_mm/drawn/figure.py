@@ -9,7 +9,7 @@ from .body import Pose, skeleton, turned
 from .garments import arm_patches, head_patches, leg_patches, top_patches
 from .labels import Limb, Part, Tag
 from .tubes import NEUTRAL, Canvas, Patch, Tube, make_tube
-from .wardrobe import Colour, Identity
+from .wardrobe import Color, Identity
 
 ARM = ('shoulder', 'elbow', 'wrist')
 SIDES = {
@@ -41,7 +41,7 @@ class Figure:
         foot: (x, y) pixels on the ground below the pelvis.
         height: Pixels of an upright person of stature 1.
         tilt: Radians that the camera looks down.
-        number: What pixels of this person are labelled with; not 0.
+        number: What pixels of this person are labeled with; not 0.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class Figure:
         half, top = 0.13 * self.scale, y + self.body.hip * self.scale
         box = np.array([[-1, 0], [1, 0], [1, 1], [-1, 1]])
         size = np.array([half, max(self.foot[1] - top, 1)])
-        grey = (self.who.number * 37) % 70 + 40
-        canvas.colour(box * size + (x, top), (grey, grey, grey - 10))
+        gray = (self.who.number * 37) % 70 + 40
+        canvas.color(box * size + (x, top), (gray, gray, gray - 10))
         canvas.light(box * size + (x, top), NEUTRAL)
-        canvas.colour(box * (half, 0.03 * self.scale) + (x, top), (grey + 30,) * 3)
+        canvas.color(box * (half, 0.03 * self.scale) + (x, top), (gray + 30,) * 3)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels [n, 2] of body points [n, 3]; orthographic, from above by tilt."""
@@ -118,7 +118,7 @@ class Figure:
         points: Sequence[np.ndarray],
         radii: Sequence[float],
         depth: float,
-        colour: Colour,
+        color: Color,
         part: Part = Part.BACKGROUND,
         limb: Limb = Limb.NONE,
         patches: Sequence[Patch] = (),
@@ -142,7 +142,7 @@ class Figure:
                 along,
                 math.atan2(sin, cos),
                 depth,
-                colour,
+                color,
                 Tag(part, self.number, limb) if part else Tag(),
                 patches,
                 flat_end,

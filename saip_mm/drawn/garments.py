@@ -14,7 +14,7 @@ def leg_patches(outfit: Outfit, lower_part: Part) -> list[Patch]:
     patches = []
     if outfit.sock < 1:
         patches.append(
-            Patch(outfit.sock, 2, outfit.sock_colour, width=1.06, part=Part.SOCKS)
+            Patch(outfit.sock, 2, outfit.sock_color, width=1.06, part=Part.SOCKS)
         )
     if outfit.lower != 'skirt':
         length = 2.0 if outfit.bottom_length == 1 else outfit.bottom_length

@@ -107,7 +107,7 @@ class Person:
     """float32, one for each field of ``Body``."""
 
 
-class LabelledImage(NamedTuple):
+class LabeledImage(NamedTuple):
     """An image and all that is known about it."""
 
     image: np.ndarray

@@ -37,7 +37,7 @@ def draw_background(
 
 
 def _tone(rng, low=60, high=210, tint=22):
-    """A greyish colour."""
+    """A grayish color."""
     return np.clip(rng.uniform(low, high) + rng.uniform(-tint, tint, 3), 0, 255)
 
 
@@ -58,9 +58,9 @@ def _texture(rng, image, cell, strength):
     image[:] = cv2.addWeighted(image, 1, noise, 1, -strength / 2)
 
 
-def _box(image, left, top, right, bottom, colour):
+def _box(image, left, top, right, bottom, color):
     corners = (int(left), int(top)), (int(right), int(bottom))
-    cv2.rectangle(image, *corners, tuple(map(float, colour)), cv2.FILLED)
+    cv2.rectangle(image, *corners, tuple(map(float, color)), cv2.FILLED)
 
 
 def _ground(rng, image, level):
@@ -97,8 +97,8 @@ def _street(rng, image, level):
         _box(image, x + size * 0.5, y - 0.6 * size, x + size * 1.8, y, paint * 0.6)
         _box(image, x, y - 0.1 * size, x + size * 2.4, y + size * 0.5, paint)
         for wheel in (0.5, 1.9):
-            centre = int(x + wheel * size), int(y + 0.5 * size)
-            cv2.circle(image, centre, int(size * 0.24), (25, 25, 28), cv2.FILLED)
+            center = int(x + wheel * size), int(y + 0.5 * size)
+            cv2.circle(image, center, int(size * 0.24), (25, 25, 28), cv2.FILLED)
 
 
 def _park(rng, image, level):
@@ -112,17 +112,17 @@ def _park(rng, image, level):
     hedge = np.array([58, 84, 48]) + rng.uniform(-20, 25, 3)
     for x in np.arange(0, 1.2, 0.16) * w:
         radius = int(h * rng.uniform(0.04, 0.12))
-        centre = int(x), level - radius // 3
-        cv2.circle(image, centre, radius, hedge + rng.uniform(-12, 12), cv2.FILLED)
+        center = int(x), level - radius // 3
+        cv2.circle(image, center, radius, hedge + rng.uniform(-12, 12), cv2.FILLED)
     for _ in range(rng.integers(4)):
         x, root = w * rng.uniform(0, 1), level + h * rng.uniform(0, 0.15)
         crown, width = rng.uniform(0.0, 0.2) * h, rng.uniform(0.015, 0.035) * h
         _box(image, x - width, crown, x + width, root, (82, 64, 50))
         for _ in range(5):
-            centre = x + rng.uniform(-0.12, 0.12) * h, crown + rng.uniform(0, 0.12) * h
+            center = x + rng.uniform(-0.12, 0.12) * h, crown + rng.uniform(0, 0.12) * h
             radius = int(h * rng.uniform(0.05, 0.1))
             leaf = hedge + rng.uniform(-20, 30)
-            cv2.circle(image, tuple(map(int, centre)), radius, leaf, cv2.FILLED)
+            cv2.circle(image, tuple(map(int, center)), radius, leaf, cv2.FILLED)
 
 
 def _room(rng, image, level):
@@ -133,31 +133,31 @@ def _room(rng, image, level):
     _box(image, 0, level - 0.03 * h, w, level, wall * 0.7)
     for _ in range(rng.integers(1, 5)):
         x, thing = w * rng.uniform(-0.2, 0.9), rng.integers(4)
-        wide, colour = w * rng.uniform(0.2, 0.5), _tone(rng, 50, 220, 50)
+        wide, color = w * rng.uniform(0.2, 0.5), _tone(rng, 50, 220, 50)
         if thing == 0:  # a door
-            _box(image, x, level - 0.62 * h, x + wide, level, colour)
+            _box(image, x, level - 0.62 * h, x + wide, level, color)
             _box(
                 image,
                 x + 0.06 * wide,
                 level - 0.6 * h,
                 x + 0.94 * wide,
                 level,
-                colour * 0.85,
+                color * 0.85,
             )
         elif thing == 1:  # a picture or a window
             y, tall = rng.uniform(0.02, 0.3) * h, rng.uniform(0.1, 0.25) * h
-            _box(image, x, y, x + wide, y + tall, colour * 0.5)
+            _box(image, x, y, x + wide, y + tall, color * 0.5)
             _box(image, x + 2, y + 2, x + wide - 2, y + tall - 2, _tone(rng, 90, 240))
         elif thing == 2:  # shelves
-            _box(image, x, level - 0.5 * h, x + wide, level, colour * 0.6)
+            _box(image, x, level - 0.5 * h, x + wide, level, color * 0.6)
             for y in np.arange(level - 0.47 * h, level - 0.1 * h, 0.11 * h):
                 _box(image, x + 2, y, x + wide - 2, y + 0.08 * h, _tone(rng, 40, 220))
         else:  # a table
             y = level - rng.uniform(0.05, 0.15) * h
-            _box(image, x, y, x + wide, y + 0.025 * h, colour)
+            _box(image, x, y, x + wide, y + 0.025 * h, color)
             for leg in (0.05, 0.85):
                 foot = x + leg * wide
-                _box(image, foot, y, foot + 0.03 * h, level + 0.1 * h, colour * 0.7)
+                _box(image, foot, y, foot + 0.03 * h, level + 0.1 * h, color * 0.7)
 
 
 def _clutter(rng, image):
@@ -166,19 +166,19 @@ def _clutter(rng, image):
     _gradient(image, _tone(rng), _tone(rng))
     for _ in range(rng.integers(4, 14)):
         x, y, size = w * rng.uniform(), h * rng.uniform(), h * rng.uniform(0.03, 0.2)
-        colour = _tone(rng, 30, 230, 50)
+        color = _tone(rng, 30, 230, 50)
         if rng.random() < 0.6:
             tall = size * rng.uniform(0.3, 2.5)
-            _box(image, x - size / 2, y - tall / 2, x + size / 2, y + tall / 2, colour)
+            _box(image, x - size / 2, y - tall / 2, x + size / 2, y + tall / 2, color)
         else:
-            cv2.circle(image, (int(x), int(y)), int(size / 2), colour, cv2.FILLED)
+            cv2.circle(image, (int(x), int(y)), int(size / 2), color, cv2.FILLED)
     image[:] = cv2.blur(image, (5, 5))
 
 
 def put_in_front(rng: np.random.Generator, canvas: Canvas) -> None:
     """Paint something that hides a part of the image: a post, a box, a bush, rails."""
     h, w = canvas.image.shape[:2]
-    colour = tuple(_tone(rng, 40, 200, 40).tolist())
+    color = tuple(_tone(rng, 40, 200, 40).tolist())
     side = rng.integers(2)
     kind = rng.integers(4)
     if kind == 0:  # a post or a trunk, from top to bottom
@@ -194,7 +194,7 @@ def put_in_front(rng: np.random.Generator, canvas: Canvas) -> None:
                 pieces = [piece * (-1, 1) + (w, 0) for piece in pieces]
     elif kind == 2:  # a bush
         green = np.array([70, 100, 56]) + rng.uniform(-25, 25, 3)
-        colour = tuple(green.tolist())
+        color = tuple(green.tolist())
         angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
         leaves = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         middle = w * (0.1 + 0.8 * side)
@@ -211,7 +211,7 @@ def put_in_front(rng: np.random.Generator, canvas: Canvas) -> None:
             pieces.append(_rectangle(x, y, x + thick, h + 1))
     for piece in pieces:
         shade = rng.uniform(0.85, 1.1) if kind == 2 else 1.0
-        canvas.colour(piece, tuple(min(c * shade, 255) for c in colour))
+        canvas.color(piece, tuple(min(c * shade, 255) for c in color))
         canvas.light(piece, NEUTRAL)
 
 

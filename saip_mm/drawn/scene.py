@@ -8,7 +8,7 @@ from .body import draw_pose
 from .camera import Camera, draw_camera, draw_light, photograph
 from .describe import describe
 from .figure import Figure
-from .labels import LabelledImage
+from .labels import LabeledImage
 from .place import draw_background, put_in_front
 from .tubes import Canvas
 from .wardrobe import Identity, draw_identity
@@ -46,17 +46,17 @@ def draw_person(
     Raises:
         ValueError: If a number is out of its range or the size too small.
     """
-    return _take_portrait(seed, identity, index, size, labelled=False).image
+    return _take_portrait(seed, identity, index, size, labeled=False).image
 
 
 def label_person(
     seed: int, identity: int, index: int, size: tuple[int, int] = (256, 128)
-) -> LabelledImage:
+) -> LabeledImage:
     """The image of ``draw_person``, and all that is known about it.
 
     The person is the first of ``people``; strangers in the picture follow.
     """
-    return _take_portrait(seed, identity, index, size, labelled=True)
+    return _take_portrait(seed, identity, index, size, labeled=True)
 
 
 def draw_scene(
@@ -74,7 +74,7 @@ def draw_scene(
         RGB image, uint8 [h, w, 3].
     """
     crowd = (min_people, max_people)
-    return _take_scene(seed, index, size, *crowd, labelled=False).image
+    return _take_scene(seed, index, size, *crowd, labeled=False).image
 
 
 def label_scene(
@@ -83,12 +83,12 @@ def label_scene(
     size: tuple[int, int] = (224, 224),
     max_people: int = 3,
     min_people: int = 0,
-) -> LabelledImage:
+) -> LabeledImage:
     """The image of ``draw_scene``, and all that is known about it.
 
     People are ordered from the farthest to the nearest.
     """
-    return _take_scene(seed, index, size, min_people, max_people, labelled=True)
+    return _take_scene(seed, index, size, min_people, max_people, labeled=True)
 
 
 # The last number of a seed is never 0: numpy's seeds (1, 2) and (1, 2, 0) are the same.
@@ -125,7 +125,7 @@ def _stranger(seed, rng):
     return _identity(seed, STRANGERS + int(rng.integers(STRANGERS)))
 
 
-def _take_portrait(seed, identity, index, size, labelled):
+def _take_portrait(seed, identity, index, size, labeled):
     _check(size, seed=seed, identity=identity, index=index)
     if identity >= STRANGERS:
         raise ValueError(f'identity is {identity}; give less than {STRANGERS}')
@@ -135,7 +135,7 @@ def _take_portrait(seed, identity, index, size, labelled):
     who = _identity(seed, identity)
     h, w = size
     background, _ = _look(seed, number, size, rng)
-    canvas = Canvas(background, labelled)
+    canvas = Canvas(background, labeled)
     height = min(h, 2.2 * w) * rng.uniform(0.8, 0.95) / who.body.stature
     top = rng.uniform(0.01, 0.06) * h
     if rng.random() < 0.2:  # close, the legs outside the image
@@ -162,7 +162,7 @@ def _take_portrait(seed, identity, index, size, labelled):
     return _develop(canvas, softness, camera, light, rng, figures, number)
 
 
-def _take_scene(seed, index, size, min_people, max_people, labelled):
+def _take_scene(seed, index, size, min_people, max_people, labeled):
     _check(size, seed=seed, index=index, min_people=min_people, max_people=max_people)
     if not min_people <= max_people <= 250:
         raise ValueError(
@@ -174,7 +174,7 @@ def _take_scene(seed, index, size, min_people, max_people, labelled):
     camera, light = _camera(seed, number), draw_light(rng)
     h, w = size
     background, horizon = _look(seed, number, size, rng)
-    canvas = Canvas(background, labelled)
+    canvas = Canvas(background, labeled)
     eye_level = rng.uniform(0.7, 1.3)
     # On flat ground the horizon crosses everybody at the height of the camera. In a
     # crowd more people are far away than near.
@@ -195,10 +195,10 @@ def _develop(canvas, softness, camera, light, rng, figures, number):
     image = canvas.develop(softness, light.contrast)
     image = photograph(image, camera, light, rng)
     if canvas.labels is None:
-        return LabelledImage(image, None, None, (), number)
+        return LabeledImage(image, None, None, (), number)
     people = tuple(describe(figure, canvas.labels) for figure in figures)
     parts, instances = canvas.labels[..., 0].copy(), canvas.labels[..., 1].copy()
-    return LabelledImage(image, parts, instances, people, number)
+    return LabeledImage(image, parts, instances, people, number)
 
 
 def _check(size, **numbers):

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from .labels import Part, Tag
-from .wardrobe import Colour
+from .wardrobe import Color
 
-UNLABELLED = Tag()
-NEUTRAL = 160  # value of the shade map that leaves a colour as it is
+UNLABELED = Tag()
+NEUTRAL = 160  # value of the shade map that leaves a color as it is
 EDGE, MIDDLE, HIGHLIGHT = 108, 148, 172  # shades across a tube
 SUBPIXEL_BITS = 4
 ROUND_END = np.array([[0.6], [0.95]])  # sections beyond an end, in radii
@@ -30,23 +30,23 @@ FLAT_END, FLAT_WIDTH = np.zeros((2, 1)), np.ones((2, 1))  # as if there were non
 class Canvas:
     """A picture, its light and its labels.
 
-    Colours are painted flat and shades beside them, so that light is one product.
+    Colors are painted flat and shades beside them, so that light is one product.
 
     Args:
         image: uint8 RGB [H, W, 3], drawn into.
-        labelled: Whether to keep labels.
+        labeled: Whether to keep labels.
     """
 
-    def __init__(self, image: np.ndarray, labelled: bool = False):
+    def __init__(self, image: np.ndarray, labeled: bool = False):
         self.image = image
         self.shade = np.full(image.shape[:2], NEUTRAL, np.uint8)
-        self.labels = np.zeros(image.shape, np.uint8) if labelled else None
+        self.labels = np.zeros(image.shape, np.uint8) if labeled else None
         """A Tag for each pixel, [H, W, 3]."""
 
-    def colour(self, polygon: np.ndarray, colour: Colour, tag: Tag = UNLABELLED):
-        """Fill a polygon [n, 2] of (x, y) pixels with a colour."""
+    def color(self, polygon: np.ndarray, color: Color, tag: Tag = UNLABELED):
+        """Fill a polygon [n, 2] of (x, y) pixels with a color."""
         points = _fixed_point(polygon)
-        cv2.fillPoly(self.image, points, colour, cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.fillPoly(self.image, points, color, cv2.LINE_AA, SUBPIXEL_BITS)
         if self.labels is not None:
             cv2.fillPoly(self.labels, points, tag, cv2.LINE_8, SUBPIXEL_BITS)
 
@@ -56,7 +56,7 @@ class Canvas:
         cv2.fillPoly(self.shade, points, shade, cv2.LINE_AA, SUBPIXEL_BITS)
 
     def develop(self, softness: float, contrast: float = 1.0) -> np.ndarray:
-        """Return colours times shades, uint8 [H, W, 3].
+        """Return colors times shades, uint8 [H, W, 3].
 
         softness: of shades, in pixels. contrast: 0 is flat light, 1 a bright day.
         """
@@ -70,11 +70,11 @@ def _fixed_point(polygon):
 
 
 class Patch(NamedTuple):
-    """A coloured piece of a tube; angles from -pi to pi cover all around."""
+    """A colored piece of a tube; angles from -pi to pi cover all around."""
 
     start: float  # along the tube; below 0 and above 1 include the round ends
     end: float
-    colour: Colour
+    color: Color
     left: float = -math.pi
     right: float = math.pi
     width: float = 1.0  # of loose clothes, relative to the tube
@@ -85,7 +85,7 @@ class Patch(NamedTuple):
 class Tube:
     """A tube as it is seen.
 
-    sections: [n, 2, 2] pixels, centre and side; centre + u * side is inside for u in
+    sections: [n, 2, 2] pixels, center and side; center + u * side is inside for u in
         [-1, 1].
     along: n numbers, 0 at the first joint, 1 at the last, slightly outside beyond.
     facing: angle by which the front is turned away from the camera.
@@ -97,7 +97,7 @@ class Tube:
     along: list[float]
     facing: float
     depth: float
-    colour: Colour
+    color: Color
     tag: Tag
     patches: Sequence[Patch] = ()
 
@@ -110,8 +110,8 @@ class Tube:
             i, j = bisect.bisect_right(along, start), bisect.bisect_left(along, end)
             ends = self._section(start)[None], self._section(end)[None]
             stretch = np.concatenate([ends[0], stretch[i:j], ends[1]])
-        centre, side = stretch[:, 0], stretch[:, 1]
-        return np.concatenate([centre + left * side, (centre + right * side)[::-1]])
+        center, side = stretch[:, 0], stretch[:, 1]
+        return np.concatenate([center + left * side, (center + right * side)[::-1]])
 
     def _section(self, at):
         at = min(max(at, self.along[0]), self.along[-1])
@@ -137,7 +137,7 @@ class Tube:
         return patch.width * math.sin(left), patch.width * math.sin(right)
 
     def paint(self, canvas: Canvas, light: float) -> None:
-        """Paint colours and shades; light in [-1, 1] is the side it comes from."""
+        """Paint colors and shades; light in [-1, 1] is the side it comes from."""
         patches = [(patch, self.across(patch)) for patch in self.patches]
         patches = [(patch, u) for patch, u in patches if u is not None]
         widest = max([1.0, *(patch.width for patch, _ in patches)])
@@ -145,20 +145,20 @@ class Tube:
         middles = 0.5 * light * (widest - halves)
         edges = np.stack([middles - halves, middles + halves], axis=1)
         outline, *bands = self._lengthwise(np.concatenate([[[-1.0, 1.0]], edges]))
-        canvas.colour(outline, self.colour, self.tag)
+        canvas.color(outline, self.color, self.tag)
         for patch, u in patches:
             tag = self.tag
             if patch.part is not None:
                 tag = tag._replace(part=patch.part)
             outline = self.outline(patch.start, patch.end, *u)
-            canvas.colour(outline, patch.colour, tag)
+            canvas.color(outline, patch.color, tag)
         for band, shade in zip(bands, (EDGE, MIDDLE, HIGHLIGHT), strict=True):
             canvas.light(band, shade)
 
     def _lengthwise(self, edges):
         """Polygons [k, m, 2] of the whole tube between edges [k, 2] across it."""
-        centre, side = self.sections[:, 0], self.sections[:, 1]
-        left, right = (centre + u[:, None, None] * side for u in edges.T)
+        center, side = self.sections[:, 0], self.sections[:, 1]
+        left, right = (center + u[:, None, None] * side for u in edges.T)
         return np.concatenate([left, right[:, ::-1]], axis=1)
 
 
@@ -172,8 +172,8 @@ def make_tube(
     along: Sequence[float],
     facing: float,
     depth: float,
-    colour: Colour,
-    tag: Tag = UNLABELLED,
+    color: Color,
+    tag: Tag = UNLABELED,
     patches: Sequence[Patch] = (),
     flat_end: bool = False,
 ) -> Tube:
@@ -187,12 +187,12 @@ def make_tube(
     tangent = _unit(np.concatenate([steps[:1], steps[1:] + steps[:-1], steps[-1:]]))
     tail, tail_width = (FLAT_END, FLAT_WIDTH) if flat_end else (ROUND_END, ROUND_WIDTH)
     sections = np.empty((n + 4, 2, 2))
-    centre, side = sections[:, 0], sections[:, 1]
+    center, side = sections[:, 0], sections[:, 1]
     side[2:-2, 0] = tangent[:, 1] * radii
     side[2:-2, 1] = -tangent[:, 0] * radii
     side[:2], side[-2:] = ROUND_WIDTH[::-1] * side[2], tail_width * side[-3]
-    centre[:2] = points[0] - ROUND_END[::-1] * tangent[0] * radii[0]
-    centre[2:-2] = points
-    centre[-2:] = points[-1] + tail * tangent[-1] * radii[-1]
+    center[:2] = points[0] - ROUND_END[::-1] * tangent[0] * radii[0]
+    center[2:-2] = points
+    center[-2:] = points[-1] + tail * tangent[-1] * radii[-1]
     along = [-0.1, -0.05, *along, 1.05, 1.1]
-    return Tube(sections, along, facing, depth, colour, tag, patches)
+    return Tube(sections, along, facing, depth, color, tag, patches)

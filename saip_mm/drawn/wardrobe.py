@@ -1,6 +1,6 @@
 """What a synthetic person looks like: skin, hair, clothes and things carried.
 
-Few colours are shared by many people, so that it takes more than colours, namely what
+Few colors are shared by many people, so that it takes more than colors, namely what
 is worn where, to tell them apart.
 """
 
@@ -10,15 +10,15 @@ import numpy as np
 
 from .body import Body, draw_body
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 SKINS = ((228, 192, 166), (206, 158, 124), (152, 104, 74), (98, 64, 46))
 HAIRS = ((30, 26, 26), (84, 56, 38), (196, 162, 106), (150, 148, 146))
-BLACK, WHITE, GREY = (34, 34, 38), (228, 226, 220), (126, 128, 132)
+BLACK, WHITE, GRAY = (34, 34, 38), (228, 226, 220), (126, 128, 132)
 NAVY, BLUE, RED = (38, 50, 90), (78, 122, 178), (168, 42, 46)
 GREEN, SAND, BROWN = (70, 108, 66), (190, 166, 126), (104, 72, 52)
-TOPS = (BLACK, WHITE, GREY, BLUE, RED, GREEN, SAND)
-BOTTOMS = (BLACK, GREY, NAVY, SAND)
+TOPS = (BLACK, WHITE, GRAY, BLUE, RED, GREEN, SAND)
+BOTTOMS = (BLACK, GRAY, NAVY, SAND)
 EXTRAS = (BLACK, WHITE, RED, BLUE, BROWN)  # bags, hats, scarfs, gloves
 SHOES = (BLACK, WHITE, BROWN)
 HAIR_STYLES = ('short', 'short', 'long', 'tail', 'bun', 'bald')
@@ -43,28 +43,28 @@ ATTRIBUTES = (
 class Outfit:
     """Looks that all images of one person share."""
 
-    skin: Colour
-    hair: Colour
+    skin: Color
+    hair: Color
     hair_style: str
     hat: str  # none, cap or beanie
     sunglasses: bool
     upper: str  # shirt, coat (open, over a shirt), dress or jumpsuit
-    top: Colour
-    accent: Colour  # second colour of the top; the shirt below a coat
+    top: Color
+    accent: Color  # second color of the top; the shirt below a coat
     pattern: str
     sleeve: float  # covered part of the arm
     hem: float  # how far the top reaches below the hip joints
     lower: str  # trousers, shorts or skirt
-    bottom: Colour
+    bottom: Color
     bottom_length: float  # covered part of the leg
     sock: float  # where on the leg socks begin; 1 is none
-    sock_colour: Colour
-    shoes: Colour
+    sock_color: Color
+    shoes: Color
     bag: str  # none, backpack, shoulder or hand
-    extra: Colour  # of the bag
+    extra: Color  # of the bag
     scarf: bool
     gloves: bool
-    woolen: Colour  # of hat, scarf and gloves
+    woolen: Color  # of hat, scarf and gloves
 
 
 class Identity:
@@ -141,7 +141,7 @@ def draw_outfit(rng: np.random.Generator) -> Outfit:
         bottom=top if one_piece else pick(BOTTOMS),
         bottom_length=1.0 if lower == 'trousers' else length,
         sock=rng.uniform(0.7, 0.95) if chance(0.5) else 1.0,
-        sock_colour=pick((WHITE, BLACK, RED)),
+        sock_color=pick((WHITE, BLACK, RED)),
         shoes=pick(SHOES),
         bag=pick(('none',) * 4 + ('backpack',) * 2 + ('shoulder', 'hand')),
         extra=pick(EXTRAS),

@@ -70,7 +70,7 @@ def draw_people(
     people = SyntheticPeople(num_identities, images_per_identity, seed, size)
     infos = [people.get_data_info(i) for i in range(len(people))]
     bar = track(infos, 'Drawing people', transient=True)
-    drawn = [people.load_labelled(info) for info in bar]
+    drawn = [people.load_labeled(info) for info in bar]
     persons = [image.people[0] for image in drawn]
     stacked = {
         name: torch.from_numpy(np.stack(arrays))

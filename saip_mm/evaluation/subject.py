@@ -1,4 +1,4 @@
-"""What is probed: a checkpoint, a random initialisation, or no network at all."""
+"""What is probed: a checkpoint, a random initialization, or no network at all."""
 
 import copy
 from dataclasses import dataclass, field
@@ -56,13 +56,13 @@ def teacher_of(model: SAIP, dataset: dict) -> Subject:
     """The teacher of a model, with the heads, to be probed where it is.
 
     Args:
-        model: Its data preprocessor says how images are normalised.
+        model: Its data preprocessor says how images are normalized.
         dataset: Config of its training images.
     """
-    normalise = model.data_preprocessor
+    normalize = model.data_preprocessor
     backbone = model.teacher['encoder'].backbone
-    features = BackboneFeatures(backbone, normalise.mean, normalise.std)
-    return Subject(features, model, dataset, normalise.mean.device)
+    features = BackboneFeatures(backbone, normalize.mean, normalize.std)
+    return Subject(features, model, dataset, normalize.mean.device)
 
 
 def load_subject(

@@ -92,7 +92,7 @@ def test_official_backbone(official_file, tmp_path, capsys, role, seed):
     assert torch.equal(vit.pos_embed, official(seed)['backbone.pos_embed'])
 
 
-def test_kept_centre_is_used():
+def test_kept_center_is_used():
     center = torch.arange(4096.0)
     state_dict = from_official(official(), official(), center)
     assert torch.equal(state_dict['matching.center'], center[None])

@@ -1,4 +1,4 @@
-"""People of a few photographs, learnt by heart. tests/fine_tune_real.py runs it.
+"""People of a few photographs, learned by heart. tests/fine_tune_real.py runs it.
 
 Of our config this changes the sizes (of images, anchors and layers, and numbers of
 proposals), the schedule and the layer decay.

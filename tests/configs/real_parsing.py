@@ -1,7 +1,7 @@
-"""Masks of people in a few photographs, learnt by heart. tests/fine_tune_real.py runs it.
+"""Masks of people in a few photographs, learned by heart. tests/fine_tune_real.py runs it.
 
 Of our config this changes classes, sizes (photographs lie on their side) and schedule,
-and leaves the distortion of colours out.
+and leaves the distortion of colors out.
 """  # noqa: E501
 
 _base_ = '../../configs/downstream/parsing/lip_saip-vit-tiny_576x384.py'

@@ -1,4 +1,4 @@
-"""Keypoints of a few photographs, learnt by heart. tests/fine_tune_real.py runs it.
+"""Keypoints of a few photographs, learned by heart. tests/fine_tune_real.py runs it.
 
 Of our config this changes the size, the schedule and the layer decay, and leaves
 rotation, scaling and half bodies out.

@@ -63,12 +63,12 @@ def test_boxes(place, monkeypatch):
 
 def test_keypoints(place, monkeypatch):
     pytest.importorskip('mmpose.datasets')
-    # MMPose mirrors a box's centre as it does pixels: one further left than its sides.
+    # MMPose mirrors a box's center as it does pixels: one further left than its sides.
     content = json.loads((place / 'mirrored.json').read_text())
     for person in content['annotations']:
         person['bbox'][0] -= 1
-    (place / 'mirrored_centres.json').write_text(json.dumps(content))
-    names = dict(photographs='photographs.json', mirrored='mirrored_centres.json')
+    (place / 'mirrored_centers.json').write_text(json.dumps(content))
+    names = dict(photographs='photographs.json', mirrored='mirrored_centers.json')
     found = pairs(
         'tests/configs/real_pose.py',
         place,

@@ -19,7 +19,7 @@ def draw():
 
 
 def thumbnail(image):
-    """Mean colours of 4 × 2 cells."""
+    """Mean colors of 4 × 2 cells."""
     return cv2.resize(image, (2, 4), interpolation=cv2.INTER_AREA).astype(int)
 
 
@@ -34,7 +34,7 @@ def test_drawn_people_are_those_of_the_published_figures():
     }
     if far:
         pytest.fail(
-            f'other people are drawn than before ({far} grey values). Measure all '
+            f'other people are drawn than before ({far} gray values). Measure all '
             'figures of docs/ anew, then write tests/cases/drawn_people.json with '
             '`python tests/data/test_figures_hold.py`'
         )

@@ -55,7 +55,7 @@ def test_seed_identity_and_index_each_matter():
 
 
 def test_an_identity_keeps_its_clothes():
-    """Hue of the image's centre, where the trunk is, is alike within an identity."""
+    """Hue of the image's center, where the trunk is, is alike within an identity."""
     hues = np.zeros((40, 6, 3))
     for identity, image in np.ndindex(40, 6):
         patch = draw_person(1, identity, image)[64:112, 54:74].reshape(-1, 3)

@@ -52,20 +52,20 @@ def crowds():
     return [label_scene(4, i, (224, 300), 30, 1) for i in range(12)]
 
 
-def test_labelled_pictures_are_the_unlabelled_ones():
+def test_labeled_pictures_are_the_unlabeled_ones():
     assert np.array_equal(label_person(4, 7, 3).image, draw_person(4, 7, 3))
     assert np.array_equal(label_scene(4, 7).image, draw_scene(4, 7))
     people = SyntheticPeople(9, 2, seed=4)
     info = people.get_data_info(15)
-    labelled = people.load_labelled(info)
-    assert np.array_equal(labelled.image, people.load_image(info))
-    assert labelled.people[0].identity == info['identity'] == 7
-    assert labelled.camera == info['camera']
+    labeled = people.load_labeled(info)
+    assert np.array_equal(labeled.image, people.load_image(info))
+    assert labeled.people[0].identity == info['identity'] == 7
+    assert labeled.camera == info['camera']
     scenes = SyntheticScenes(9, max_people=5, seed=4, min_people=5)
     info = scenes.get_data_info(3)
-    labelled = scenes.load_labelled(info)
-    assert np.array_equal(labelled.image, scenes.load_image(info))
-    assert len(labelled.people) == 5
+    labeled = scenes.load_labeled(info)
+    assert np.array_equal(labeled.image, scenes.load_image(info))
+    assert len(labeled.people) == 5
 
 
 def test_all_parts_of_lip_occur(portraits):
@@ -74,12 +74,12 @@ def test_all_parts_of_lip_occur(portraits):
 
 
 def test_labels_lie_on_what_is_seen(portraits):
-    """Where labels change, colours change: edges of labels lie on edges of images."""
+    """Where labels change, colors change: edges of labels lie on edges of images."""
     ratios = []
     for portrait in portraits:
-        grey = cv2.cvtColor(portrait.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        grey = cv2.GaussianBlur(grey, (0, 0), 1)
-        slope = np.abs(np.diff(grey, axis=1))
+        gray = cv2.cvtColor(portrait.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        gray = cv2.GaussianBlur(gray, (0, 0), 1)
+        slope = np.abs(np.diff(gray, axis=1))
         person = portrait.instances > 0
         edge = person[:, 1:] != person[:, :-1]
         ratios.append(slope[edge].mean() / slope[~edge].mean())
@@ -115,11 +115,11 @@ def test_parts_are_next_to_their_joints(portraits):
 
 
 def test_boxes_hold_their_people(portraits, crowds):
-    for labelled in [*portraits, *crowds]:
-        h, w = labelled.parts.shape
-        for number, person in enumerate(labelled.people, start=1):
+    for labeled in [*portraits, *crowds]:
+        h, w = labeled.parts.shape
+        for number, person in enumerate(labeled.people, start=1):
             x1, y1, x2, y2 = person.full_box
-            rows, columns = np.nonzero(labelled.instances == number)
+            rows, columns = np.nonzero(labeled.instances == number)
             if not len(rows):
                 assert not person.visible_box.any()
                 continue
@@ -143,9 +143,9 @@ def test_boxes_hold_their_people(portraits, crowds):
 
 def test_keypoints_are_visible_where_their_person_is_seen(portraits, crowds):
     states = np.zeros(3, int)
-    for labelled in [*portraits, *crowds]:
-        h, w = labelled.parts.shape
-        for number, person in enumerate(labelled.people, start=1):
+    for labeled in [*portraits, *crowds]:
+        h, w = labeled.parts.shape
+        for number, person in enumerate(labeled.people, start=1):
             assert person.keypoints.shape == (17, 3)
             for x, y, v in person.keypoints:
                 states[int(v)] += 1
@@ -154,7 +154,7 @@ def test_keypoints_are_visible_where_their_person_is_seen(portraits, crowds):
                 else:
                     assert 0 <= x < w and 0 <= y < h
                 if v == 2:
-                    assert labelled.instances[int(y), int(x)] == number
+                    assert labeled.instances[int(y), int(x)] == number
     assert (states > 50).all()
 
 
@@ -222,14 +222,14 @@ def test_cameras_take_turns():
     assert [sorted(cameras[i : i + 6]) for i in (0, 6, 12, 18)] == [list(range(6))] * 4
 
 
-def test_a_camera_gives_its_own_colours_under_any_light():
-    """Red over blue of a grey card, from 30 cameras under 8 lights each."""
+def test_a_camera_gives_its_own_colors_under_any_light():
+    """Red over blue of a gray card, from 30 cameras under 8 lights each."""
     ratios = np.zeros((30, 8))
-    grey = np.full((32, 32, 3), 128, np.uint8)
+    gray = np.full((32, 32, 3), 128, np.uint8)
     for i in range(30):
         camera = draw_camera(np.random.default_rng(i))
         for j in range(8):
             rng = np.random.default_rng((i, j, 1))
-            picture = photograph(grey, camera, draw_light(rng), rng)
+            picture = photograph(gray, camera, draw_light(rng), rng)
             ratios[i, j] = picture[..., 0].mean() / picture[..., 2].mean()
     assert ratios.mean(axis=1).std() > 1.5 * ratios.std(axis=1).mean()

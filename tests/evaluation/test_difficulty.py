@@ -1,4 +1,4 @@
-"""Drawn people are neither recognised by colour nor impossible to tell apart."""
+"""Drawn people are neither recognized by color nor impossible to tell apart."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from saip_mm.evaluation.features import BASELINES, BaselineFeatures, embed
 
 @pytest.fixture(scope='module')
 def people():
-    """100 people, 8 images each: labelled images, identities, cameras."""
+    """100 people, 8 images each: labeled images, identities, cameras."""
     dataset = SyntheticPeople(100, 8, seed=900_001)
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     numbers = torch.tensor([[info['identity'] + 1, info['camera']] for info in infos])
-    return [dataset.load_labelled(info) for info in infos], *numbers.T
+    return [dataset.load_labeled(info) for info in infos], *numbers.T
 
 
 def mean_average_precision(features, people):
@@ -24,14 +24,14 @@ def mean_average_precision(features, people):
 
 
 @pytest.mark.parametrize('name', BASELINES)
-def test_colours_do_not_tell_people_apart(people, name):
-    images = [labelled.image for labelled in people[0]]
+def test_colors_do_not_tell_people_apart(people, name):
+    images = [labeled.image for labeled in people[0]]
     features = embed(BaselineFeatures(name, (256, 128)), images).image
     assert 0.01 < mean_average_precision(features, people) < 0.25
 
 
 def test_attributes_and_measurements_do(people):
-    persons = [labelled.people[0] for labelled in people[0]]
+    persons = [labeled.people[0] for labeled in people[0]]
     traits = np.stack([np.append(p.attributes, p.measurements) for p in persons])
     features = torch.from_numpy((traits - traits.mean(0)) / traits.std(0))
     assert mean_average_precision(features, people) >= 0.9

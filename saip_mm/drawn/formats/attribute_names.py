@@ -8,7 +8,7 @@ https://github.com/valencebond/Rethinking_of_PAR
 import numpy as np
 
 from ..labels import Person
-from ..wardrobe import BLACK, BLUE, BROWN, GREEN, GREY, HAIRS, NAVY, RED, SAND, WHITE
+from ..wardrobe import BLACK, BLUE, BROWN, GRAY, GREEN, HAIRS, NAVY, RED, SAND, WHITE
 
 
 def _words(text):
@@ -21,7 +21,7 @@ PA100K = _words(
     'UpperLogo UpperPlaid UpperSplice LowerStripe LowerPattern LongCoat Trousers '
     'Shorts Skirt&Dress boots'
 )
-COLOURS = _words('Black Blue Brown Green Grey Orange Pink Purple Red White Yellow')
+COLORS = _words('Black Blue Brown Green Grey Orange Pink Purple Red White Yellow')
 # The first 35 are those that are evaluated.
 PETA = _words(
     'personalLess30 personalLess45 personalLess60 personalLarger60 '
@@ -35,9 +35,9 @@ PETA = _words(
     'upperBodyOther upperBodyVNeck'
 )
 PETA += [
-    part + colour
+    part + color
     for part in ('upperBody', 'lowerBody', 'hair', 'footwear')
-    for colour in COLOURS
+    for color in COLORS
 ]
 PETA += _words(
     'accessoryHeadphone personalLess15 carryingBabyBuggy hairBald footwearBoots '
@@ -48,10 +48,10 @@ PETA += _words(
     'upperBodySuit carryingSuitcase lowerBodySuits upperBodySweater '
     'upperBodyThickStripes'
 )
-COLOUR_NAMES = {
+COLOR_NAMES = {
     BLACK: 'Black',
     WHITE: 'White',
-    GREY: 'Grey',
+    GRAY: 'Grey',
     NAVY: 'Blue',
     BLUE: 'Blue',
     RED: 'Red',
@@ -68,8 +68,8 @@ def pick(table: dict[str, bool]) -> set[str]:
     return {name for name, holds in table.items() if holds}
 
 
-def is_grey(person: Person) -> bool:
-    """Whether hair that could be seen is grey: counts as over 60."""
+def is_gray(person: Person) -> bool:
+    """Whether hair that could be seen is gray: counts as over 60."""
     return person.outfit.hair == HAIRS[3] and person.outfit.hair_style != 'bald'
 
 
@@ -80,8 +80,8 @@ def pa100k_names(person: Person) -> set[str]:
     front, back = towards > np.sqrt(0.5), towards < -np.sqrt(0.5)
     return pick(
         {
-            'AgeOver60': is_grey(person),
-            'Age18-60': not is_grey(person),
+            'AgeOver60': is_gray(person),
+            'Age18-60': not is_gray(person),
             'Front': front,
             'Side': not front and not back,
             'Back': back,
@@ -108,20 +108,20 @@ def peta_names(person: Person) -> set[str]:
     """Which of the 105 a person has. Never: sex, ages but 31-45 and over 60, formal
     clothes, and what is not drawn."""
     worn = person.outfit
-    colours = {
-        'upperBody' + COLOUR_NAMES[worn.top],
-        'lowerBody' + COLOUR_NAMES[worn.bottom],
-        'footwear' + COLOUR_NAMES[worn.shoes],
+    colors = {
+        'upperBody' + COLOR_NAMES[worn.top],
+        'lowerBody' + COLOR_NAMES[worn.bottom],
+        'footwear' + COLOR_NAMES[worn.shoes],
     }
     if worn.hair_style != 'bald':
-        colours.add('hair' + COLOUR_NAMES[worn.hair])
+        colors.add('hair' + COLOR_NAMES[worn.hair])
     return (
-        colours
+        colors
         | pick(_worn_above(worn) | _worn_below(worn))
         | pick(
             {
-                'personalLess45': not is_grey(person),
-                'personalLarger60': is_grey(person),
+                'personalLess45': not is_gray(person),
+                'personalLarger60': is_gray(person),
                 'hairLong': worn.hair_style in ('long', 'tail'),
                 'hairShort': worn.hair_style in ('short', 'bun'),
                 'hairBald': worn.hair_style == 'bald',

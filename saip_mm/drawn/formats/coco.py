@@ -53,7 +53,7 @@ CLASSES = {
 DETECTIONS = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
 UNUSED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 # Points of COCO-WholeBody, and the least length in pixels of a box around them for
-# them to count as clear enough to be labelled.
+# them to count as clear enough to be labeled.
 DETAILS = dict(
     foot=(slice(17, 23), 0),
     face=(slice(23, 91), 8),

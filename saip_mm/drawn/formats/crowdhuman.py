@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from ..labels import LabelledImage, Part
+from ..labels import LabeledImage, Part
 from ..scene import label_scene
 from .folder import FormatWriter, Shot, as_xywh
 
@@ -46,7 +46,7 @@ class CrowdHuman(FormatWriter):
             self.save_lines(f'annotation_{split}.odgt', map(json.dumps, chosen))
 
 
-def annotate(scene: LabelledImage, i: int, number: int) -> dict:
+def annotate(scene: LabeledImage, i: int, number: int) -> dict:
     """Keys of the box of people[i]; number: of the box in the image."""
     person = scene.people[i]
     full, visible, head = (
