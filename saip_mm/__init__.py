@@ -29,9 +29,9 @@ try:
 except Exception as error:  # an incompatible MMCV, say, fails by an AssertionError
     # `python -m saip_mm.doctor` imports this package first, and has to find the cause.
     warnings.warn(
-        f'saip_mm is of no use with what is installed, and has registered nothing '
-        f'({type(error).__name__}: {error}). `python -m saip_mm.doctor` looks for the '
-        'cause',
+        'saip_mm could not be imported with the installed packages and has registered '
+        f'nothing ({type(error).__name__}: {error}). `python -m saip_mm.doctor` looks '
+        'for the cause',
         stacklevel=2,
     )
 finally:

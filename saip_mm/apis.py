@@ -71,7 +71,8 @@ def load_backbone(
     """Load a backbone, ready to embed images.
 
     Args:
-        path: An exported or converted backbone (.pth or .safetensors), a training
+        path: ``'saip-small'`` or ``'saip-vit-tiny'``, weights in the package; or an
+            exported or converted backbone (.pth or .safetensors), a training
             checkpoint, or a work directory, which means its latest checkpoint.
         role: ``'teacher'`` or ``'student'`` of a training checkpoint; by default the
             teacher, which is the one to use.

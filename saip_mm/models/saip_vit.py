@@ -30,9 +30,8 @@ class SAIPViT(VisionTransformer):
     that metadata: ``load_state_dict`` takes positions of the model's own shape to be of
     its own grid, and all others need ``source_grid``.
 
-    Weights that do not make this model the function that they were trained as (a tensor
-    missing, left over or not finite) are refused, also with ``strict=False``, as
-    MMEngine's loaders have it. To take a part on purpose, load
+    Incomplete, surplus or non-finite weights are rejected, even with ``strict=False``,
+    the default of MMEngine's loaders. To load a part on purpose, load
     ``{**vit.state_dict(), **part}``.
 
     Args:
@@ -48,7 +47,7 @@ class SAIPViT(VisionTransformer):
         source_grid: (h, w) patch grid of weights that do not carry it themselves.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')``
             starts from an exported or converted backbone (.pth or .safetensors),
-            reports what was loaded, and fails unless all of it fits. Of a list, such
+            reports what was loaded, and fails unless all of it fits. In a list, such
             weights are loaded last.
         **kwargs: As for :class:`mmpretrain.models.VisionTransformer`.
     """

@@ -1,4 +1,4 @@
-"""Do weights make a model the function that they were trained as?"""
+"""Checks whether loaded weights reproduce the function they were trained for."""
 
 import re
 from collections.abc import Iterable, Mapping
