@@ -3,7 +3,7 @@
     python tools/train.py configs/pretrain/saip_demo.py
 
 Shows that everything works end to end; `make demo` runs it. Expected result: search IoU
-gain about 0.06 (docs/verification.md). Unlike in the recipes, scenes are drawn as well.
+gain about 0.08 (docs/verification.md). Unlike in the recipes, scenes are drawn as well.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']
