@@ -1,4 +1,4 @@
-"""SAIP: Scale-Aware Image Pretraining of light human-centric backbones.
+"""SAIP: Scale-Aware Image Pretraining of lightweight human-centric backbones.
 
 Importing this package registers everything that pretraining needs in MMPretrain's
 registries. It never imports MMDetection, MMSegmentation or MMPose.
@@ -20,14 +20,14 @@ __all__ = [
 
 _disabled = logging.root.manager.disable
 try:
-    # MMCV warns of operators that pretraining does not need.
+    # MMCV warns about operators that pretraining does not need.
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         from . import data, evaluation, models, training
         from .apis import embed, load_backbone
-except Exception as error:  # an incompatible MMCV, say, fails by an AssertionError
-    # `python -m saip_mm.doctor` imports this package first, and has to find the cause.
+except Exception as error:  # for example, AssertionError for an incompatible MMCV
+    # `python -m saip_mm.doctor` imports this package first and must be able to run.
     warnings.warn(
         'saip_mm could not be imported with the installed packages and has registered '
         f'nothing ({type(error).__name__}: {error}). `python -m saip_mm.doctor` looks '

@@ -17,7 +17,7 @@ from .data.pixels import normalize, resize, to_tensor
 from .models import SAIPViT
 
 Image = str | os.PathLike | np.ndarray
-MANY = 1000  # images from which on progress is shown
+MANY = 1000  # number of images from which progress is shown
 
 
 class ImageFeatures(NamedTuple):
@@ -30,7 +30,7 @@ class ImageFeatures(NamedTuple):
 
 
 class PretrainedBackbone(nn.Module):
-    """A backbone that takes RGB images as they are, 0–255, and normalizes them.
+    """A backbone with normalization, for RGB images in 0–255.
 
     Args:
         vit: Backbone with ``out_type='raw'``.
@@ -48,7 +48,7 @@ class PretrainedBackbone(nn.Module):
 
     @property
     def img_size(self) -> tuple[int, int]:
-        """(h, w) in pixels of the images that its positions belong to."""
+        """(h, w) in pixels of the position embeddings."""
         return tuple(self.vit.img_size)
 
     def forward(self, images: Tensor) -> ImageFeatures:
@@ -76,11 +76,11 @@ def load_backbone(
             checkpoint, or a work directory, which means its latest checkpoint.
         role: ``'teacher'`` or ``'student'`` of a training checkpoint; by default the
             teacher, which is the one to use.
-        device: Where to put it.
+        device: Device of the backbone.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read safely, or holds no whole backbone.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file cannot be read safely or has no complete backbone.
     """
     backbone = read_backbone(path, role)
     network = PretrainedBackbone(backbone.vit, backbone.mean, backbone.std)
@@ -94,24 +94,24 @@ def embed(
     img_size: int | tuple[int, int] | None = None,
     batch_size: int = 64,
 ) -> Tensor:
-    """Features of any number of images, computed where the backbone is.
+    """Features of any number of images, computed on the backbone's device.
 
     Args:
         backbone: From :func:`load_backbone`.
-        images: Files, or RGB images, uint8 [H, W, 3], each of its own size; a generator
-            is read in batches.
-        patches: Whether to give features of patches instead of whole images.
-        img_size: (h, w) in pixels that images are resized to (bicubic, antialiased,
-            not keeping their aspect), a number for a square; by default those of the
-            backbone.
-        batch_size: Images that are computed at once.
+        images: Files, or RGB images, uint8 [H, W, 3], of any sizes; a generator is read
+            in batches.
+        patches: Whether to return features of patches instead of whole images.
+        img_size: (h, w) in pixels to which images are resized (bicubic, antialiased,
+            without keeping the aspect ratio), or the side of a square; by default that
+            of the backbone.
+        batch_size: Number of images per forward pass.
 
     Returns:
         On the CPU, [N, C]; of patches [N, C, h, w].
 
     Raises:
         ImageError: If a file cannot be read.
-        TypeError: If ``images`` is a single image, or one of them is no image.
+        TypeError: If ``images`` is a single image, or an element is not an image.
         ValueError: If ``img_size`` is not a whole number of patches.
     """
     img_size = tuple(to_2tuple(img_size or backbone.img_size))
@@ -122,9 +122,9 @@ def embed(
         )
     single = isinstance(images, str | os.PathLike)
     if single or (isinstance(images, np.ndarray) and images.ndim == 3):
-        raise TypeError('embed takes a list of images: put a single one in [brackets]')
+        raise TypeError('embed takes a list of images: put a single image in a list')
     if batch_size < 1:
-        raise ValueError(f'batch_size={batch_size} is no number of images')
+        raise ValueError(f'batch_size={batch_size} should be at least 1')
     total = len(images) if isinstance(images, Sized) else 0
     bar = ProgressBar(total, file=sys.stderr) if total >= MANY else None
     grid = [side // patch for side in img_size] if patches else []
@@ -140,7 +140,7 @@ def embed(
 
 
 def _prepare(image: Image, index: int, img_size: tuple[int, int]) -> Tensor:
-    """uint8 [3, h, w] of the right size."""
+    """Read and resize an image to uint8 [3, h, w]."""
     if isinstance(image, str | os.PathLike):
         image = read_image(image)
     if not (

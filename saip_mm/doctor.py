@@ -276,7 +276,7 @@ def main() -> int:
     )
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs').absolute())
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[], help='as of tools/train.py'
+        '--cfg-options', nargs='+', default=[], help='as for tools/train.py'
     )
     args = parser.parse_args()
     checks = [(versions,), (compiled_ops,), (devices,)]

@@ -1,4 +1,4 @@
-"""How tools end on errors and interrupts."""
+"""Exit codes and messages of tools on errors and interrupts."""
 
 import dis
 import signal
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_line_errors(status: int = 1) -> Iterator[None]:
-    """Print ``error: …`` and exit, for errors that a user can do something about.
+    """Print ``error: …`` and exit, for errors that users can correct.
 
-    These are errors that this project or MMEngine raises on purpose, configs that do
-    not fit a class, and files that cannot be opened. All others keep their traceback.
+    These are errors raised explicitly by this project or MMEngine, configs that do not
+    match a class, and files that cannot be opened. All others keep their traceback.
     Ctrl-C exits with status 130.
 
     Args:
@@ -26,7 +26,7 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
     except Exception as error:
         if not _is_for_the_user(error):
             raise
-        # The text of a KeyError is in quotes.
+        # str() of a KeyError adds quotes.
         message = error.args[0] if isinstance(error, KeyError) else error
         print(f'error: {message}', file=sys.stderr)
         raise SystemExit(status) from error
@@ -34,10 +34,10 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
 
 @contextmanager
 def stoppable(remark: str) -> Iterator[None]:
-    """End a program with a sentence on Ctrl-C or SIGTERM, not with a traceback.
+    """Exit with a message instead of a traceback on Ctrl-C or SIGTERM.
 
-    The exit status is 128 plus the number of the signal, as in a shell: 130, 143.
-    Inside, either raises KeyboardInterrupt.
+    The exit status is 128 plus the signal number, as in a shell: 130 or 143. Inside,
+    both signals raise KeyboardInterrupt.
 
     Args:
         remark: What was kept, and how to continue.
@@ -64,7 +64,7 @@ def _is_for_the_user(error: Exception) -> bool:
     while trace.tb_next:
         trace = trace.tb_next
     module = trace.tb_frame.f_globals.get('__name__', '')
-    # A registry calls what a config names: arguments that do not fit fail there.
+    # Registries call what configs name: wrong arguments fail there.
     if module.startswith('mmengine.registry'):
         return True
     instruction = trace.tb_frame.f_code.co_code[trace.tb_lasti]

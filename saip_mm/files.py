@@ -12,7 +12,7 @@ from pathlib import Path
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Write a file atomically: yields a temporary path, which is synced and renamed.
 
-    Folders are made. After an error, or a crash, the earlier file is still there.
+    Creates missing folders. After an error or a crash, the previous file remains.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,23 +28,23 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Find out, before hours of work, whether :func:`whole_file` could write a file.
+    """Check, before hours of work, that :func:`whole_file` can write a file.
 
-    Nothing is left behind: no file, no folder.
+    Creates no file and no folder.
 
     Raises:
-        OSError: If it could not; the file is named.
+        OSError: If it cannot; names the file.
     """
     path = Path(path).absolute()
     if path.is_dir():
-        raise IsADirectoryError(f'{path}: is a folder; name a file to write')
+        raise IsADirectoryError(f'{path}: is a folder; give a file to write')
     folder = next(each for each in path.parents if each.exists())
     try:
         with open(_partial(folder / path.name), 'xb') as file:
             os.unlink(file.name)
     except OSError as error:
         raise OSError(
-            f'{path}: cannot be written ({error.strerror}); name another file'
+            f'{path}: cannot be written ({error.strerror}); choose another file'
         ) from error
 
 
@@ -53,7 +53,7 @@ def _partial(path: Path) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put its names on the disk: else a power cut may take a new one back."""
+    """Sync a folder: otherwise a new name may be lost in a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -62,23 +62,23 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding='utf-8')
 
 
 def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:
-    """Read a text file that a user brings: UTF-8, or UTF-16 with its byte-order mark.
+    """Read a user's text file, UTF-8 or UTF-16 with a byte-order mark.
 
-    A byte-order mark at the beginning is not part of the text.
+    A byte-order mark at the beginning is removed.
 
     Args:
         path: The file.
-        errors: What becomes of bytes that are no such text, as for :func:`open`.
+        errors: Handling of invalid bytes, as for :func:`open`.
 
     Raises:
-        OSError: If there is no such file, or it cannot be read.
-        ValueError: If it is neither; the file is named.
+        OSError: If the file does not exist or cannot be read.
+        ValueError: If it is not such text; names the file.
     """
     content = Path(path).read_bytes()
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -1,7 +1,7 @@
-"""The model zoo: OpenMMLab's metafiles, and a table of what was trained.
+"""The model zoo: OpenMMLab's metafiles and a table of trained models.
 
-``metafile.yml`` beside the configs says what is known of each: data, size, speed, and
-the results and weights of a training. ``docs/model_zoo.md`` shows the trained ones.
+``metafile.yml`` next to the configs records data, size, speed, results and weights of
+each. ``docs/model_zoo.md`` lists the trained ones.
 """
 
 import json
@@ -59,7 +59,7 @@ def read_models(root: Path) -> list[dict]:
 
 
 def update(root: Path, config: Path, changes: dict) -> None:
-    """Change what the metafile beside a config says of it; ``Metadata`` is merged.
+    """Update a config's entry in its metafile; ``Metadata`` is merged.
 
     Raises:
         ValueError: If the metafile does not name the config.
@@ -78,13 +78,13 @@ def update(root: Path, config: Path, changes: dict) -> None:
 def measure(cfg: Config, seconds: float = 10.0) -> dict:
     """Count and time a model with random weights on one image: ``Metadata``.
 
-    Of a pretraining config, the backbone. Images have the size that the backbone learns
-    positions for. Models run as their libraries count FLOPs (``mode='tensor'``): one
-    pass without flips or decoding, with as many proposals as the config allows.
+    For a pretraining config, only the backbone. Images have the size of the position
+    embeddings. Models run as their libraries count FLOPs (``mode='tensor'``): one pass
+    without flips or decoding, with as many proposals as the config allows.
 
     Args:
-        cfg: Of the model.
-        seconds: CPU time to spend on the latency, that of one thread.
+        cfg: Config of the model.
+        seconds: CPU time of one thread to spend on measuring the latency.
     """
     model = build(cfg)
     size = tuple(cfg.model.backbone.img_size)
@@ -125,26 +125,26 @@ def build(cfg: Config) -> nn.Module:
 
 @torch.no_grad()
 def count_multiply_adds(model: nn.Module, inputs: list) -> int:
-    """OpenMMLab's "FLOPs": of convolutions, linear layers and attention in one pass."""
-    # PyTorch's counter, like MMEngine's, does not know the fused attention of CPUs.
+    """OpenMMLab's "FLOPs" of convolutions, linear layers and attention in one pass."""
+    # PyTorch's counter, like MMEngine's, omits fused attention on CPUs.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(*inputs)
     return counter.get_total_flops() // 2
 
 
 def read_run(cfg: Config, folder: Path, dataset: str, url: str = '') -> dict:
-    """Results and weights of a run: what its entry in the metafile says.
+    """Results and weights of a run, for its entry in the metafile.
 
     Args:
-        cfg: The config that was run.
-        folder: What ``tools/test.py`` leaves (``work_dirs/NAME/TIME``), or the folder
-            of a seed by ``tools/compare.py``.
-        dataset: What was tested on.
-        url: Where the weights can be downloaded from.
+        cfg: Config of the run.
+        folder: Output folder of ``tools/test.py`` (``work_dirs/NAME/TIME``), or the
+            folder of one seed by ``tools/compare.py``.
+        dataset: Name of the test data.
+        url: Download URL of the weights.
 
     Raises:
-        FileNotFoundError: If the folder is neither, or the weights are gone.
-        ValueError: If it is a run of another config, or has no known metric.
+        FileNotFoundError: If the folder is neither, or the weights are missing.
+        ValueError: If the run has another config or no known metric.
     """
     log = folder / 'result.json'
     if log.exists():
@@ -156,11 +156,11 @@ def read_run(cfg: Config, folder: Path, dataset: str, url: str = '') -> dict:
         log, ran = folder / f'{folder.name}.json', folder / 'vis_data/config.py'
         for path in (log, ran):
             if not path.exists():
-                raise FileNotFoundError(f'{path} is missing: {folder} is not of a test')
+                raise FileNotFoundError(f'{path} is missing: {folder} is not a test')
         tested = parse_config(ran.read_text('utf-8'), str(ran))
         for name, here in _what_counts(cfg).items():
             if _what_counts(tested)[name] != here:
-                raise ValueError(f'{ran}: the {name} is not that of the config')
+                raise ValueError(f'{ran}: the {name} differs from the config')
         found, weights = _read(log, json.loads), resolve_checkpoint(tested.load_from)
     task, names = TASKS[Path(cfg.filename).parent.name]
     values = {name: found[name] for name in names if name in found}
@@ -182,13 +182,13 @@ def write_page(root: Path) -> None:
     """Update the table of trained models.
 
     Raises:
-        ValueError: If the page has no place for it.
+        ValueError: If the page has no markers for it.
     """
     text = (root / PAGE).read_text('utf-8')
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f'{PAGE} has no place for the table: {BEGIN.strip()}, {END}')
+        raise ValueError(f'{PAGE} lacks the markers {BEGIN.strip()}, {END.strip()}')
     write_text(
         root / PAGE, f'{before}{BEGIN}\n{table(read_models(root))}\n{END}{after}'
     )
@@ -222,7 +222,7 @@ def _row(model: dict) -> list[str]:
 
 
 def _what_counts(cfg: Config) -> dict:
-    """What results depend on besides weights, as plain data."""
+    """Settings that affect results, as plain data."""
     model = json.loads(json.dumps(cfg.model.to_dict()))
     model.get('backbone', {}).pop('init_cfg', None)
     pipeline = cfg.test_dataloader.dataset.get('pipeline')
@@ -237,7 +237,7 @@ def _read(path: Path, parse: Callable[[str], object]) -> dict:
 
 
 def _processor() -> str:
-    """Name of the processor, as Linux knows it; its architecture elsewhere."""
+    """Name of the processor on Linux, its architecture elsewhere."""
     known = Path('/proc/cpuinfo')
     text = known.read_text() if known.exists() else ''
     found = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)

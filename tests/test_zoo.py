@@ -220,6 +220,6 @@ def test_what_does_not_fit_is_refused(clone, tested, tmp_path):
     assert 'gone.pth' in refused('result', MARKET, copy)
     assert (clone / MARKET.parent / 'metafile.yml').read_bytes() == before
     (clone / PAGE).write_text('# no marks\n')
-    assert 'has no place for the table' in refused('result', MARKET, tested)
+    assert 'lacks the markers' in refused('result', MARKET, tested)
     (clone / MARKET.parent / 'metafile.yml').write_text('Models: [')
     assert 'reid/metafile.yml cannot be read' in refused('result', MARKET, tested)

@@ -1,4 +1,4 @@
-"""The ViT in a checkpoint: where it is, and what is known about it."""
+"""The ViT in a checkpoint: weights, architecture and normalization."""
 
 import os
 import re
@@ -22,10 +22,10 @@ from .names import (
     with_metadata,
 )
 
-# Tensors that show a ViT's sizes, and their number of dimensions.
+# Tensors that determine a ViT's sizes, and their number of dimensions.
 _TELLING = {'cls_token': 3, 'pos_embed': 3, 'patch_embed.projection.weight': 4}
 _TELLING |= {'layers.0.ffn.layers.0.0.weight': 2}
-# Where a training checkpoint has them.
+# Prefixes in a training checkpoint.
 PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
 _IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 _IN_LAYER = re.compile(r'layers\.\d{1,6}\.')
@@ -33,17 +33,17 @@ _IN_LAYER = re.compile(r'layers\.\d{1,6}\.')
 
 @dataclass
 class Backbone:
-    """Weights of a ViT under the names of SAIPViT, and what is known about them.
+    """Weights of a ViT with SAIPViT's names, and their metadata.
 
     Attributes:
         tensors: Weights by name, without a prefix.
-        grid: (h, w) patch grid of ``pos_embed``; None if the checkpoint does not say.
-        num_heads: Attention heads; None if the checkpoint does not say.
+        grid: (h, w) patch grid of ``pos_embed``; None if unknown.
+        num_heads: Number of attention heads; None if unknown.
         meta: Metadata of an exported file.
         role: ``'teacher'``, ``'student'`` or ``'unknown'``.
-        prefix: Where it was in the checkpoint.
-        mean, std: Of the images that it was trained on (RGB, 0–255).
-        path: The file or work directory that it was read from, as it was named.
+        prefix: Prefix in the checkpoint.
+        mean, std: Normalization of its training images (RGB, 0–255).
+        path: File or work directory that it was read from, as given.
     """
 
     tensors: dict[str, Tensor]
@@ -63,19 +63,19 @@ class Backbone:
 
     @property
     def img_size(self) -> tuple[int, int]:
-        """(h, w) in pixels of the images that its positions belong to."""
+        """(h, w) in pixels of the position embeddings."""
         return tuple(side * self.patch_size for side in self.grid)
 
     @cached_property
     def arch(self) -> dict:
         """``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels``.
 
-        Attention heads cannot be seen in tensors: if ``num_heads`` is None, they are
-        those of MMPretrain's architecture of the same sizes.
+        Tensors do not show the number of attention heads: if ``num_heads`` is None, it
+        is that of MMPretrain's architecture of the same sizes.
 
         Raises:
-            ValueError: If a tensor that shows a size is missing, or the heads are
-                unknown.
+            ValueError: If a tensor that determines a size is missing, or the number of
+                heads is unknown.
         """
         tensors = self.tensors
         if others := other_functions(tensors):
@@ -96,10 +96,10 @@ class Backbone:
     def state_dict(
         self, prefix: str = 'backbone.', names: str = 'mm'
     ) -> OrderedDict[str, Tensor]:
-        """A state dict that knows its patch grid.
+        """State dict with the patch grid in its metadata.
 
         Args:
-            prefix: Of all names.
+            prefix: Prefix of all names.
             names: ``'mm'`` for OpenMMLab's, ``'timm'`` for timm's.
         """
         tensors = self.tensors
@@ -120,28 +120,28 @@ class Backbone:
 
     @cached_property
     def vit(self) -> SAIPViT:
-        """The ViT, for images of its own size; see :meth:`build`."""
+        """The ViT for its own image size; see :meth:`build`."""
         return self.build()
 
     def build(self, img_size: tuple[int, int] | None = None) -> SAIPViT:
-        """A ViT with these weights, which returns all tokens (``out_type='raw'``).
+        """Build a ViT with these weights that returns all tokens (``out_type='raw'``).
 
         Args:
-            img_size: (h, w) in pixels to resize positions for; None keeps them.
+            img_size: (h, w) in pixels to resize positions to; None keeps them.
 
         Raises:
-            ValueError: If tensors do not fit together, the patch grid is unknown, or
+            ValueError: If tensors are inconsistent, the patch grid is unknown, or
                 ``img_size`` is not a whole number of patches.
         """
         arch, patch = self.arch, self.patch_size
         if self.grid is None:
             raise ValueError(
-                'does not say on which patch grid its positions are: pass it through '
-                'tools/convert_checkpoint.py with --grid H W'
+                'does not state the patch grid of its positions: convert it with '
+                'tools/convert_checkpoint.py --grid H W'
             )
         img_size = tuple(img_size or self.img_size)
         if any(side % patch or side < patch for side in img_size):
-            raise ValueError(f'image size {by(img_size)} is no multiple of {patch}')
+            raise ValueError(f'image size {by(img_size)} is not a multiple of {patch}')
         middle = min(arch['num_layers'] // 2, arch['num_layers'] - 2)
         with torch.device('meta'):
             vit = SAIPViT(arch, img_size, middle, 'raw', patch_size=patch)
@@ -151,7 +151,7 @@ class Backbone:
     def fitted(
         self, img_size: tuple[int, int] | None = None
     ) -> tuple['Backbone', LoadReport]:
-        """The backbone without superfluous tensors, for another image size if given.
+        """The backbone without unused tensors, resized to an image size if given.
 
         Raises:
             ValueError: See :meth:`build`.
@@ -167,36 +167,36 @@ class Backbone:
 
 
 def read_backbone(path: str | os.PathLike, role: str | None = None) -> Backbone:
-    """Read the backbone in a file or work directory; nothing in it is run.
+    """Read the backbone in a file or work directory, without executing anything.
 
     Args:
         path: An exported or converted backbone (.pth or .safetensors), a training
-            checkpoint, or a work directory, which means its latest checkpoint.
-        role: ``'teacher'`` or ``'student'``; None takes the teacher where there is one.
+            checkpoint, or a work directory, for its latest checkpoint.
+        role: ``'teacher'`` or ``'student'``; None selects the teacher if there is one.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read safely, or has no whole backbone.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file cannot be read safely or has no complete backbone.
     """
     file = resolve_checkpoint(path)
     checkpoint = read_checkpoint(file)
     try:
         backbone = replace(choose_backbone(checkpoint, role), path=str(path))
-        backbone.vit  # noqa: B018  (or an error)
+        backbone.vit  # noqa: B018  (validate)
         return backbone
     except ValueError as error:
         raise ValueError(f'{file}: {error}') from error
 
 
 def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
-    """The backbone of the teacher or the student, or the only one there is.
+    """The backbone of teacher or student, or the only one.
 
     Args:
         checkpoint: What ``read_checkpoint`` returned.
-        role: ``'teacher'`` or ``'student'``; None takes the teacher where there is one.
+        role: ``'teacher'`` or ``'student'``; None selects the teacher if there is one.
 
     Raises:
-        ValueError: If the checkpoint does not hold it.
+        ValueError: If the checkpoint does not contain it.
     """
     if role not in (None, *PREFIXES):
         raise ValueError(f'role={role!r} is not one of {", ".join(PREFIXES)}')
@@ -212,17 +212,16 @@ def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
 
 
 def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
-    """Find the ViT in a checkpoint; timm's names are turned into SAIPViT's.
+    """Find the ViT in a checkpoint; timm's names are converted to SAIPViT's.
 
     Args:
         checkpoint: What ``read_checkpoint`` returned.
-        prefix: Where to look, such as ``'teacher.encoder.backbone.'``. A file that
-            holds nothing but a backbone needs no prefix and takes any. Without a
-            prefix, ``'backbone.'`` is taken if it is there: in a training checkpoint
-            that is the student's.
+        prefix: Prefix of its names, such as ``'teacher.encoder.backbone.'``; ignored
+            for a file that contains only a backbone. By default ``'backbone.'`` if
+            there are such names: in a training checkpoint these are the student's.
 
     Raises:
-        ValueError: If there is nothing under ``prefix``; says what there is.
+        ValueError: If no name has the prefix; lists those found.
     """
     state_dict = state_dict_of(checkpoint)
     bare = 'cls_token' in state_dict
@@ -249,7 +248,7 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
         tensors = rename_tensors(tensors, TIMM_TO_VIT)
     num_heads = known.get('num_heads')
     if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
-        raise ValueError(f'says that it has {num_heads!r} attention heads')
+        raise ValueError(f'states {num_heads!r} as its number of attention heads')
     mean, std = (_normalization(name, state_dict, meta) for name in ('mean', 'std'))
     return Backbone(
         tensors,
@@ -264,12 +263,12 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
 
 
 def _checked_grid(grid: object) -> Grid | None:
-    """``grid`` as (h, w) if it is one; files from outside may hold anything."""
+    """``grid`` as (h, w), validated: external files may contain anything."""
     if grid is None:
         return None
     pair = isinstance(grid, list | tuple) and len(grid) == 2
     if not pair or any(type(side) is not int or side < 1 for side in grid):
-        raise ValueError(f'says that its patch grid is {grid!r}, which is no (h, w)')
+        raise ValueError(f'states the patch grid {grid!r}, which is not (h, w)')
     return tuple(grid)
 
 
@@ -285,7 +284,7 @@ def _normalization(name: str, state_dict: Mapping, meta: Mapping) -> list[float]
         and all(type(value) in (int, float) for value in values)
         and (name == 'mean' or min(values) > 0)
     ):
-        raise ValueError(f'says that the {name} of its images is {values!r}')
+        raise ValueError(f'states {values!r} as the {name} of its images')
     return list(values)
 
 
@@ -295,6 +294,6 @@ def _known_heads(arch: dict) -> int:
         if arch.items() <= known.items():
             return known['num_heads']
     raise ValueError(
-        f'does not say how many attention heads it has, and a ViT with {arch} is not a '
-        'known one: give --num-heads'
+        f'does not state its number of attention heads, and {arch} is not a known '
+        'ViT: give --num-heads'
     )

@@ -1,4 +1,4 @@
-"""Checkpoint files: read without running anything in them, written whole or not."""
+"""Checkpoint files: reading without executing anything, and atomic writing."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ PACKAGED = {
 _WEIGHTS = Path(__file__).parents[1] / 'weights'
 
 _ADDRESS = re.compile(r'[a-z][\w.+-]+:')  # two letters: `C:` is a drive
-# How files begin that are given as checkpoints by mistake.
+# First bytes of files that are given as checkpoints by mistake.
 _OTHER_FILES = (
     (b'\xff\xd8\xff', 'a JPEG image'),
     (b'\x89PNG', 'a PNG image'),
@@ -37,21 +37,21 @@ _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
 
 
 class _SafeHistory(HistoryBuffer):
-    """Unpickles as a HistoryBuffer with its numbers, and nothing else from the file.
+    """Unpickles the numbers of a HistoryBuffer, and nothing else from the file.
 
-    MMEngine's own ``__setstate__`` would install functions of the file's choice for all
-    history buffers of the process.
+    MMEngine's own ``__setstate__`` would install the file's functions in all history
+    buffers of the process.
     """
 
     def __setstate__(self, state: dict) -> None:
         self._set_default_statistics()
         for name in ('max_length', '_log_history', '_count_history'):
             setattr(self, name, state[name])
-        self.__class__ = HistoryBuffer  # so that it is saved under that name again
+        self.__class__ = HistoryBuffer  # to be saved under that name again
 
 
 def _name_of_method(owner: type, name: str) -> str:
-    """Stands in for ``getattr``, by which history buffers pickle their functions.
+    """Replaces ``getattr``, with which history buffers pickle their functions.
 
     The real one would let a file reach anything from the classes allowed here.
     """
@@ -59,9 +59,9 @@ def _name_of_method(owner: type, name: str) -> str:
 
 
 def _safe_globals() -> list:
-    """What a file may name besides torch's own: the plain data in real checkpoints.
+    """Globals that a file may use besides torch's: plain data of real checkpoints.
 
-    ``argparse.Namespace`` is in the checkpoints of SAIP, DeiT and MAE, the rest in
+    ``argparse.Namespace`` occurs in checkpoints of SAIP, DeiT and MAE, the rest in
     MMEngine's (message hub, schedulers).
     """
     array = np.zeros(0).__reduce__()[0]
@@ -72,7 +72,7 @@ def _safe_globals() -> list:
         np.ndarray,
         np.dtype,
         *{type(np.dtype(code)) for code in numbers},
-        # NumPy 1 and 2 call the same functions differently
+        # NumPy 1 and 2 have different names for the same functions
         (array, 'numpy.core.multiarray._reconstruct'),
         (array, 'numpy._core.multiarray._reconstruct'),
         (scalar, 'numpy.core.multiarray.scalar'),
@@ -84,15 +84,15 @@ def _safe_globals() -> list:
 
 
 def resolve_checkpoint(path: str | os.PathLike) -> Path:
-    """The checkpoint file meant by ``path``: itself, or a work directory's latest.
+    """The file that ``path`` names: itself, or the latest one of a work directory.
 
     Args:
         path: A file, a work directory, the ``last_checkpoint`` file in one, or the name
             of weights in the package (``PACKAGED``). ``~`` is the home directory.
 
     Raises:
-        FileNotFoundError: If there is no such file, or the work directory's
-            ``last_checkpoint`` does not lead to one.
+        FileNotFoundError: If the file does not exist, or the work directory's
+            ``last_checkpoint`` does not point to one.
         ValueError: If weights in the package are damaged.
     """
     given, path = os.fspath(path), Path(path).expanduser()
@@ -100,14 +100,14 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
         return _packaged(given)
     if _ADDRESS.match(given) and not path.exists():
         raise FileNotFoundError(
-            f'{given} is an address, and nothing is downloaded: download the file '
-            'yourself and give its path'
+            f'{given} is a URL: nothing is downloaded automatically; download the file '
+            'and give its path'
         )
     if path.is_dir():
         if not (path / 'last_checkpoint').is_file():
             raise FileNotFoundError(
-                f'{path} has no last_checkpoint, so its latest checkpoint is not '
-                'known: name a checkpoint file'
+                f'{path} has no last_checkpoint, so its latest checkpoint is unknown: '
+                'give a checkpoint file'
             )
         path = path / 'last_checkpoint'
     if not path.is_file():
@@ -119,13 +119,12 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
         return path
     latest = Path(path.read_text(errors='replace').strip())
     if not latest.name:
-        # Killed in the moment of writing it; what it was to name was whole by then.
+        # Killed while writing it, after the checkpoint was complete.
         saved = saved_checkpoints(path.parent)
         if not saved:
-            raise FileNotFoundError(f'{path} is empty: name a checkpoint file')
+            raise FileNotFoundError(f'{path} is empty: give a checkpoint file')
         return saved[0]
-    # The file holds the path at the time of training: the folder may have moved since,
-    # or be a copy.
+    # It contains the path at training time: the folder may have been moved or copied.
     for candidate in (path.parent / latest.name, latest):
         if candidate.is_file():
             return candidate
@@ -140,7 +139,7 @@ def _packaged(name: str) -> Path:
 
 
 def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
-    """The checkpoints of a work directory, the newest first."""
+    """The checkpoints of a work directory, newest first."""
     found = [
         path for path in Path(folder).glob('*_*.pth') if _NAME.fullmatch(path.name)
     ]
@@ -148,24 +147,24 @@ def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
 
 
 def epoch_and_step(path: Path) -> tuple[int, int]:
-    """Epoch and step of a checkpoint by its name; step 0 at the end of an epoch."""
+    """Epoch and step in a checkpoint's name; step 0 at the end of an epoch."""
     name = _NAME.fullmatch(path.name)
     return int(name[1] or 0), int(name[2] or 0)
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
-    """Read a checkpoint onto the CPU; nothing in it is ever run.
+    """Read a checkpoint onto the CPU, without executing anything in it.
 
     Args:
-        path: ``.safetensors``, or any file by ``torch.save``.
+        path: ``.safetensors``, or a file by ``torch.save``.
 
     Returns:
-        What was saved. For safetensors ``dict(state_dict=..., meta=...)``, where
-        ``meta`` is the file's metadata, decoded from JSON where it is JSON.
+        The saved object; for safetensors ``dict(state_dict=..., meta=...)``, where
+        ``meta`` is the file's metadata, decoded if it is JSON.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, is no checkpoint, or names a class that is
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is damaged, not a checkpoint, or uses a class that is
             not plain data.
     """
     path = Path(path)
@@ -180,14 +179,14 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         refused = re.search(r'GLOBAL (\S+)', str(error))
         if isinstance(error, UnpicklingError) and refused:
             raise ValueError(
-                f'{path} was refused for safety: it names {refused[1]}, and only '
-                'tensors and plain data are read, so that nothing in a file is run. '
+                f'{path} was refused for safety: it uses {refused[1]}, and only '
+                'tensors and plain data are read, so that no code in a file is run. '
                 'If you trust its origin, save its state dict alone'
             ) from error
         raise ValueError(f'{path} {_what_is_wrong(path, error)}') from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f'{path} holds no state dict but a {type(checkpoint).__name__}'
+            f'{path} contains a {type(checkpoint).__name__} instead of a state dict'
         )
     return checkpoint
 
@@ -205,14 +204,14 @@ def _read_safetensors(path: Path) -> dict:
 
 
 def _what_is_wrong(path: Path, error: Exception) -> str:
-    """What a file is that cannot be read as a checkpoint."""
+    """Why a file cannot be read as a checkpoint."""
     with open(path, 'rb') as file:
         head = file.read(256)
     for magic, kind in _OTHER_FILES:
         if head.startswith(magic):
             return f'is {kind}, not a checkpoint'
     if path.suffix == '.onnx':
-        return 'is an ONNX network: give the checkpoint that it was exported from'
+        return 'is an ONNX network: give the checkpoint it was exported from'
     if path.suffix == '.safetensors' and head.startswith(b'PK'):
         return 'was written by torch.save: rename it to end in .pth'
     if path.suffix != '.safetensors' and head[8:10] == b'{"':
@@ -236,7 +235,7 @@ def _decoded(text: str) -> object:
 
 
 def _first_line(error: Exception) -> str:
-    # torch puts advice to load unsafely before what is wrong
+    # torch puts advice on unsafe loading before the reason
     text = str(error).split('WeightsUnpickler error: ')[-1]
     return (text.strip() or type(error).__name__).splitlines()[0][:200]
 
@@ -244,9 +243,9 @@ def _first_line(error: Exception) -> str:
 def write_checkpoint(
     path: str | os.PathLike, state_dict: Mapping[str, Tensor], meta: dict
 ) -> None:
-    """Write weights and plain ``meta`` as ``.pth`` or ``.safetensors``, whole or not.
+    """Write weights and plain ``meta`` atomically, as ``.pth`` or ``.safetensors``.
 
-    The file appears under its name only once it is complete; folders are made.
+    Creates missing folders.
     """
     with whole_file(path) as partial:
         if Path(path).suffix == '.safetensors':

@@ -1,4 +1,4 @@
-"""Configs that trainings write down, read back as data: nothing of them is run."""
+"""Saved configs of trainings, read as data without executing them."""
 
 import ast
 import math
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
-# Whose classes a config that nobody named may build. What else is registered may
-# load pickles, run code of a model hub, or be anything that was imported.
+# Modules whose classes a saved config may build. Other registered classes may load
+# pickles or run code of a model hub.
 _HARMLESS = ('saip_mm.', 'mmengine.dataset.', 'mmpretrain.datasets.dataset_wrappers')
 _HARMLESS += ('torch.nn.', 'mmcv.cnn.')
 
 
 class _Values(ast.NodeTransformer):
-    """Turns what a dumped config has besides literals into literals."""
+    """Converts the non-literals of a dumped config to literals."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if not isinstance(node.func, ast.Name) or node.func.id != 'dict':
             return node
         if len(node.args) == 1 and isinstance(node.args[0], ast.Dict):
-            return node.args[0]  # keys that are no names
+            return node.args[0]  # keys that are not identifiers
         if node.args or not all(word.arg for word in node.keywords):
             return node
         keys = [ast.Constant(word.arg) for word in node.keywords]
@@ -33,14 +33,14 @@ class _Values(ast.NodeTransformer):
 
 
 def parse_config(text: str, name: str) -> Config:
-    """Read a config as MMEngine dumps it: plain values, nothing inherited.
+    """Read a config as dumped by MMEngine: plain values without inheritance.
 
     Args:
-        text: Of the config.
-        name: What messages call it.
+        text: Content of the config.
+        name: Name in messages.
 
     Raises:
-        ValueError: If it has anything else in it, such as code.
+        ValueError: If it contains anything else, such as code.
     """
     line, settings = 1, {}
     try:
@@ -54,23 +54,23 @@ def parse_config(text: str, name: str) -> Config:
     except Exception as error:  # ast raises many types on odd text
         line = getattr(error, 'lineno', None) or line
         raise ValueError(
-            f'{name} has more in it than plain values (line {line}), and only a config '
-            'that is named on the command line is run'
+            f'{name} contains more than plain values (line {line}), and only a config '
+            'given on the command line is executed'
         ) from error
 
 
 def check_buildable(cfg: Config, name: str) -> Config:
-    """Let a config of pretraining through whose model and data set may be built.
+    """Check that a pretraining config builds only harmless models and data sets.
 
-    A registry imports and calls whatever a ``type`` names, ``os.system`` for one: only
-    harmless classes are let through. Weights that the backbone began with are left out.
+    A registry imports and calls whatever a ``type`` names, even ``os.system``. Initial
+    weights of the backbone are removed from the config.
 
     Args:
         cfg: From :func:`parse_config`.
-        name: What messages call it.
+        name: Name in messages.
 
     Raises:
-        ValueError: If it is not of pretraining, or names other classes.
+        ValueError: If it is not a pretraining config or uses other classes.
     """
     try:
         parts = cfg.model, cfg.train_dataloader.dataset
@@ -80,8 +80,8 @@ def check_buildable(cfg: Config, name: str) -> Config:
     for kind in _types(parts):
         if not _is_harmless(kind):
             raise ValueError(
-                f'{name} builds {kind!r}, which is not of saip_mm, and only a config '
-                'that is named on the command line may do that'
+                f'{name} builds {kind!r}, which is not part of saip_mm; only a config '
+                'given on the command line may do that'
             )
     return cfg
 

@@ -1,4 +1,4 @@
-"""Loading weights into modules, with a report of what matched."""
+"""Loading weights into modules, with a report of matches."""
 
 import os
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from .names import with_metadata
 
 
 def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
-    """Load a state dict into a module and report how it fitted.
+    """Load a state dict into a module and report matches.
 
-    Positions of each SAIPViT in ``module`` are resized from the patch grid that the
-    state dict's metadata names. On an error ``module`` stays as it was.
+    Positions of each SAIPViT in ``module`` are resized from the patch grid in the state
+    dict's metadata. On an error, ``module`` is unchanged.
 
     Raises:
         ValueError: If :func:`~saip_mm.models.weights.compare_weights` rejects the
@@ -39,7 +39,7 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
 
 @WEIGHT_INITIALIZERS.register_module('PretrainedBackbone')
 class PretrainedBackboneInit:
-    """What ``init_cfg=dict(type='Pretrained', …)`` of a SAIPViT does.
+    """Implements ``init_cfg=dict(type='Pretrained', …)`` of SAIPViT.
 
     Arguments are those of :func:`load_pretrained`.
     """
@@ -62,25 +62,25 @@ def load_pretrained(
     prefix: str = '',
     source_grid: Grid | None = None,
 ) -> LoadReport:
-    """Load a backbone from a file and log what matched.
+    """Load a backbone from a file and log matches.
 
     Args:
         module: A SAIPViT.
         checkpoint: A ``.pth`` or ``.safetensors`` file, with our names or timm's, or a
-            work directory, which means its latest checkpoint.
-        prefix: Where the backbone is in the file; see
+            work directory, for its latest checkpoint.
+        prefix: Prefix of the backbone in the file; see
             :func:`~saip_mm.checkpoints.backbone.find_backbone`.
-        source_grid: (h, w) patch grid of the file's positions, if it does not say.
+        source_grid: (h, w) patch grid of the file's positions, if not stated there.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read safely, or does not fit ``module``.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file cannot be read safely or does not fit ``module``.
     """
     try:
         path = resolve_checkpoint(checkpoint)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error}. It is named by the backbone's init_cfg: create it with "
+            f"{error}. The backbone's init_cfg needs it: create it with "
             'tools/export_backbone.py or tools/convert_checkpoint.py, or set '
             'init_cfg=None to start from scratch'
         ) from None
@@ -90,15 +90,15 @@ def load_pretrained(
         grid = backbone.grid or source_grid
         if source_grid is not None and tuple(source_grid) != grid:
             raise ValueError(
-                f'was trained on a patch grid of {by(grid)} (h×w), as it says itself, '
-                f'not on source_grid={tuple(source_grid)}'
+                f'states that its patch grid is {by(grid)} (h×w), not '
+                f'source_grid={tuple(source_grid)}'
             )
         if grid is None and 'pos_embed' in backbone.tensors:
             raise ValueError(
-                'does not say on which patch grid pos_embed, of shape '
-                f'{by(backbone.tensors["pos_embed"].shape)}, was trained: give '
-                'source_grid=(h, w), or pass it through tools/convert_checkpoint.py '
-                'with --grid'
+                'does not state the patch grid of pos_embed, of shape '
+                f'{by(backbone.tensors["pos_embed"].shape)}: give '
+                'source_grid=(h, w), or convert it with tools/convert_checkpoint.py '
+                '--grid'
             )
         state_dict = with_metadata(backbone.tensors, '', grid, backbone.num_heads)
         report = load_weights(module, state_dict)

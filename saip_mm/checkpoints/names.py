@@ -1,4 +1,4 @@
-"""Names that other projects give to the weights of a ViT and of SAIP."""
+"""Weight names of ViT and SAIP in other projects."""
 
 import re
 from collections import OrderedDict
@@ -57,21 +57,21 @@ OFFICIAL_TO_SAIP: Table = (
     (r'\.mlp\.fc2\.', '.ffn.layers.1.'),
 )
 
-# a part of the student -> where the teacher keeps its average
+# student -> its average in the teacher
 STUDENT_TO_TEACHER: Table = (
     (r'^backbone\.', 'teacher.encoder.backbone.'),
     (r'^middle_norm\.', 'teacher.encoder.middle_norm.'),
     (r'^matching\.projector\.', 'teacher.projector.'),
 )
 
-# Where a file keeps weights. Averages (EMA) come first, as in timm: they are what was
-# evaluated. MMEngine keeps its average under `state_dict`.
+# Keys of weights in a file. Averages (EMA) come first, as in timm: they are the
+# evaluated weights. MMEngine saves its average as `state_dict`.
 _PLACES = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'ema_state_dict')
 _OF_SAIP = re.compile(r'cs[mrs]_decoder\.|backbone\.inter_norm\.')
 
 
 def rename(names: Iterable[str], table: Table) -> dict[str, str]:
-    """New names by old name: every rule of ``table`` in turn, on each name."""
+    """New names by old name: all rules of ``table`` applied in order."""
     renamed = {}
     for name in names:
         renamed[name] = name
@@ -81,7 +81,7 @@ def rename(names: Iterable[str], table: Table) -> dict[str, str]:
 
 
 def rename_tensors(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Tensor]:
-    """The same tensors under the names that ``table`` gives them."""
+    """The same tensors, renamed according to ``table``."""
     new_names = rename(tensors, table)
     return {new_names[name]: tensor for name, tensor in tensors.items()}
 
@@ -89,17 +89,17 @@ def rename_tensors(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Ten
 def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     """The tensors of a checkpoint: under ``state_dict``, under ``model``, or bare.
 
-    An exponential moving average beside them (``state_dict_ema``, ``model_ema``) is
-    preferred; the log says which was taken. The ``module.`` that a data-parallel
-    wrapper leaves before names is removed.
+    If there is an exponential moving average as well (``state_dict_ema``,
+    ``model_ema``), it is used, and the choice is logged. The prefix ``module.`` of
+    data-parallel wrappers is removed.
 
     Raises:
-        ValueError: If there are no tensors in any of these places, or unusual ones.
+        ValueError: If there are no tensors, or a tensor is not dense.
     """
     places = [place for place in _PLACES if _holds_tensors(checkpoint.get(place))]
     if len(places) > 1:
         print_log(
-            f'weights taken from {places[0]!r}, not from '
+            f'using the weights in {places[0]!r}, not in '
             + ', '.join(map(repr, places[1:])),
             'current',
             WARNING,
@@ -114,12 +114,12 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     if not state_dict:
         found = ', '.join(repr(key) for key in list(checkpoint)[:8]) or 'nothing'
         raise ValueError(
-            f'holds no state dict (a dict of tensors) but {found}; weights of other '
-            'projects go through tools/convert_checkpoint.py first'
+            f'contains {found} instead of a state dict (a dict of tensors); convert '
+            'weights of other projects with tools/convert_checkpoint.py first'
         )
     for name, tensor in state_dict.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-            raise ValueError(f'keeps {name} as something else than a dense tensor')
+            raise ValueError(f'has {name}, which is not a dense tensor')
     metadata = getattr(checkpoint, '_metadata', None)
     state_dict._metadata = OrderedDict(
         (re.sub(r'^module(\.|$)', '', name), known)
@@ -132,7 +132,7 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
 def with_metadata(
     tensors: Mapping[str, Tensor], prefix: str, grid: Grid | None, num_heads: int | None
 ) -> OrderedDict[str, Tensor]:
-    """A state dict with every name under ``prefix``, which knows its patch grid."""
+    """A state dict with ``prefix`` and the patch grid in its metadata."""
     state_dict = OrderedDict((prefix + name, t) for name, t in tensors.items())
     known = dict(grid=grid, num_heads=num_heads)
     known = {key: value for key, value in known.items() if value is not None}
@@ -146,16 +146,16 @@ def from_official(
     center: Tensor | None = None,
     grid: Grid | None = None,
 ) -> OrderedDict[str, Tensor]:
-    """A SAIP training state dict from the authors' student and teacher.
+    """SAIP's state dict from the authors' student and teacher.
 
     Args:
         student: The authors' whole student, with or without ``module.``.
-        teacher: Theirs likewise; its backbone and matching decoder are used.
+        teacher: The authors' teacher; its backbone and matching decoder are used.
         center: [1, out] center of the matching loss; zeros if not given.
-        grid: (h, w) patch grid of the positions, kept in the state dict's metadata.
+        grid: (h, w) patch grid of the positions, for the state dict's metadata.
 
     Raises:
-        ValueError: If a gain of the weight-normalized last layer is not one.
+        ValueError: If a gain of the weight-normalized last layer is not 1.
     """
     ours = _official_names(student, 'student')
     theirs = rename_tensors(_official_names(teacher, 'teacher'), STUDENT_TO_TEACHER)
@@ -179,7 +179,7 @@ def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
     """The state dicts of student and teacher, by role, in a checkpoint of SAIP or DINO.
 
     Raises:
-        ValueError: If it has neither, or they hold no ViT.
+        ValueError: If it has neither, or they contain no ViT.
     """
     roles = {
         role: state_dict_of(checkpoint[role])
@@ -192,7 +192,7 @@ def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
 
 
 def center_of(checkpoint: Mapping) -> Tensor | None:
-    """The center of the matching loss in the authors' checkpoint, if it is kept."""
+    """The center of the matching loss in the authors' checkpoint, if saved."""
     centers = [
         kept['center']
         for kept in (checkpoint, *checkpoint.values())
@@ -232,7 +232,7 @@ def _holds_tensors(part: object) -> bool:
 
 
 def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tensor]:
-    """The authors' tensors under our names, without those that have no effect."""
+    """The authors' tensors with our names, without those that have no effect."""
     tensors = {}
     for name, tensor in state_dict_of(official).items():
         if name.startswith('csm_decoder.decoder_norm.'):
@@ -240,7 +240,7 @@ def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tens
         if name == 'csm_decoder.last_layer.weight_g':
             if not bool((tensor == 1).all()):
                 raise ValueError(
-                    f'{role}: {name} is not one everywhere (it ranges from '
+                    f'{role}: {name} is not 1 everywhere (it ranges from '
                     f'{tensor.min():.6g} to {tensor.max():.6g}); prototypes without a '
                     'gain cannot express it'
                 )

@@ -13,18 +13,19 @@ OPSET = 18
 
 
 def write_onnx(path: str | os.PathLike, backbone: nn.Module, meta: dict) -> None:
-    """Write a backbone as ONNX, for any number of images of its own size.
+    """Export a backbone to ONNX, for any number of images of its own size.
 
-    Its input ``images`` is float32 [batch, 3, h, w], RGB, 0–255: normalizing is part of
-    the network. Its outputs are ``image`` [batch, C] and ``patches`` [batch, C, h, w].
+    The input ``images`` is float32 [batch, 3, h, w], RGB, 0–255; normalization is part
+    of the network. The outputs are ``image`` [batch, C] and ``patches``
+    [batch, C, h, w].
 
     Args:
-        path: The file appears under its name only once it is complete.
+        path: File to write, atomically.
         backbone: A :class:`~saip_mm.apis.PretrainedBackbone` on the CPU.
-        meta: Facts for the file's metadata; each becomes JSON.
+        meta: Metadata of the file; each value is encoded as JSON.
 
     Raises:
-        ValueError: If the packages for it are missing.
+        ValueError: If a required package is missing.
     """
     try:
         import onnx
@@ -32,13 +33,13 @@ def write_onnx(path: str | os.PathLike, backbone: nn.Module, meta: dict) -> None
     except ImportError as error:
         raise ValueError(
             f'cannot be exported to ONNX: {error.name} is not installed; '
-            "pip install '.[onnx]' installs it"
+            "run pip install '.[onnx]'"
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning)  # torch's, about itself
         program = torch.onnx.export(
             backbone,
-            # Two images: torch takes a batch of one to be meant as a constant.
+            # Two images, because torch treats a batch size of 1 as a constant.
             (torch.zeros(2, 3, *backbone.img_size),),
             dynamo=True,
             opset_version=OPSET,

@@ -40,7 +40,7 @@ def find_images(folder: str) -> list[str]:
         OSError: If the folder does not exist, holds no image, or cannot be listed.
     """
     if not os.path.isdir(folder):
-        raise NotADirectoryError(f'{folder}: there is no such folder of images')
+        raise NotADirectoryError(f'{folder}: no such folder of images')
     extensions = image_extensions()
     images, others, seen = [], Counter(), set()
     for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):

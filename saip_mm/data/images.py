@@ -63,7 +63,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         RGB image, uint8 ``[H, W, 3]``.
 
     Raises:
-        ImageError: If there is no such file, it is no image, it is truncated or
+        ImageError: If the file does not exist, it is no image, it is truncated or
             damaged, it is far too large, or its values have no defined range.
         OSError: If the machine or its storage has failed.
     """
@@ -93,7 +93,7 @@ def _naming(name: str | os.PathLike) -> Iterator[None]:
         raise ImageError(f'{name}: {error}') from None
     except FileNotFoundError as error:
         raise ImageError(
-            f'{name}: there is no such file; correct the path, or remove the entry'
+            f'{name}: no such file; correct the path, or remove the entry'
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(

@@ -34,7 +34,7 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
     the one named "person" counts. Crowds (``iscrowd``) are left out.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If the file is malformed or holds nobody.
     """
     return [person for person, _, _ in _people(ann_file)]
@@ -74,7 +74,7 @@ def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
 def _people(ann_file: str) -> Iterator[tuple[PersonBox, str, dict]]:
     """People of an annotation file, with name and record of the annotation of each."""
     if not os.path.isfile(ann_file):
-        raise FileNotFoundError(f'{ann_file}: there is no such annotation file')
+        raise FileNotFoundError(f'{ann_file}: no such annotation file')
     content: Any = parse_json(read_text(ann_file), ann_file)
     images = {
         key: (image['file_name'], _size(where, image))

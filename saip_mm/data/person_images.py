@@ -97,7 +97,7 @@ class PersonImages(PeopleDataset):
 
     def _load_list(self) -> list[dict]:
         if not os.path.isfile(self.ann_file):
-            raise FileNotFoundError(f'{self.ann_file}: there is no such list of images')
+            raise FileNotFoundError(f'{self.ann_file}: no such list of images')
         # File names need not be UTF-8: surrogateescape is what os.fsdecode does.
         text = read_text(self.ann_file, errors='surrogateescape')
         lines = map(str.strip, io.StringIO(text, newline=None))

@@ -157,12 +157,12 @@ def read_index(path: str | os.PathLike) -> list[dict]:
     """The shards that an index lists: ``filename``, ``chunk_size``, ``chunk_bytes``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is not an index of ``tools/pack_shards.py``.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f'{path}: there is no such index of shards; make them with '
+            f'{path}: no such index of shards; make them with '
             'tools/pack_shards.py, or rerun it if it was interrupted'
         )
     try:

@@ -51,7 +51,7 @@ def check_layout(folder: str, needed: Sequence[str], name: str) -> None:
     """Raise FileNotFoundError, with what is there, unless all that is needed is."""
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f'{folder}: there is no such folder; set data_root to that of {name}, '
+            f'{folder}: no such folder; set data_root to that of {name}, '
             f'which holds {", ".join(needed)}'
         )
     found = sorted(os.listdir(folder))

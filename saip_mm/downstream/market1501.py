@@ -24,7 +24,7 @@ def read_folder(folder: str) -> list[ReIDImage]:
     """Images with names such as 0002_c1s1_000451_03.jpg, sorted.
 
     Raises:
-        OSError: If there is no such folder, or no image in it.
+        OSError: If the folder does not exist, or no image in it.
         ValueError: If a name does not say person and camera.
     """
     images, strange = [], []

@@ -1,4 +1,4 @@
-"""Frozen probes: what features can be read for, without training the network."""
+"""Frozen probes: evaluating features without training the network."""
 
 from .drawn import ProbeSizes, run_probes
 from .folders import probe_coco, probe_market1501

@@ -17,7 +17,7 @@ from .objectives import probe_objectives
 from .readout import attribute_accuracy, keypoint_pck, part_iou
 from .subject import Subject
 
-TEST_SEED, TRAIN_SEED = 900_001, 900_002  # of no config
+TEST_SEED, TRAIN_SEED = 900_001, 900_002  # not used by any config
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class ProbeSizes:
     """Number of people in the probes.
 
     Attributes:
-        identities: People to test on.
-        images: Images of each.
-        train_identities: Other people, to fit linear maps to.
-        train_images: Images of each.
-        views: People to test search and reconstruction on, with one image each.
+        identities: People for testing.
+        images: Images per person.
+        train_identities: Other people, for fitting linear maps.
+        train_images: Images per person.
+        views: People for search and reconstruction, with one image each.
     """
 
     identities: int = 100
@@ -41,7 +41,7 @@ class ProbeSizes:
 
 @dataclass(frozen=True)
 class LabeledPeople:
-    """N images of one person each, and their labels; coordinates in pixels.
+    """N labeled images of one person each; coordinates in pixels.
 
     Attributes:
         images: RGB, uint8 numpy [N, h, w, 3].
@@ -93,15 +93,15 @@ def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, 
     """Probe features and heads.
 
     Args:
-        subject: What is probed; it is not changed.
-        sizes: How many people.
+        subject: Subject of the probes; not changed.
+        sizes: Numbers of people.
 
     Returns:
-        Scores by name. Probes that do not apply are omitted, and the log says why.
+        Scores by name. Probes that do not apply are omitted, with a log message.
     """
     _log(
-        f'drawn people: {sizes.identities} to test on, {sizes.train_identities} others '
-        'to fit to'
+        f'drawn people: {sizes.identities} for testing, {sizes.train_identities} '
+        'others for fitting'
     )
     features = subject.features
     people = [
@@ -130,7 +130,7 @@ def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, 
             maps, train.keypoints, test_maps, test.keypoints, test.boxes, features.size
         )
     else:
-        _log('parts and keypoints omitted: there are no features of patches')
+        _log('parts and keypoints omitted: no features of patches')
     return scores | _probe_heads(subject, sizes.views)
 
 
@@ -142,7 +142,7 @@ def _probe_heads(subject: Subject, num_people: int) -> dict[str, float]:
         name for name in ('search', 'reconstruction') if getattr(subject.model, name)
     ]
     for name in {'search', 'reconstruction'} - set(heads):
-        _log(f'{name} omitted: the model has no such head')
+        _log(f'{name} omitted: the model lacks this head')
     if not heads:
         return {}
     return probe_objectives(subject.model, subject.views(num_people))

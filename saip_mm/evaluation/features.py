@@ -28,10 +28,10 @@ class Embedded(NamedTuple):
 
 
 class Features(Protocol):
-    """What is probed. Images are compared by the cosine of their features.
+    """Features to probe. Images are compared by the cosine of their features.
 
-    For the baselines, the cosine was compared with the Euclidean distance, with and
-    without centering, on drawn people; each uses what served it best.
+    For baselines, cosine and Euclidean distance, with and without centering, were
+    compared on drawn people; each uses the best of them.
     """
 
     size: Size
@@ -50,7 +50,7 @@ class BackboneFeatures:
 
     Args:
         backbone: A :class:`~saip_mm.models.saip_vit.SAIPViT`.
-        mean: [3] of RGB colors in 0–255 that the backbone was trained with.
+        mean: [3] normalization of RGB colors in 0–255.
         std: [3]
     """
 
@@ -143,10 +143,10 @@ def embed(
     """Embed any number of images; results are on the CPU.
 
     Args:
-        features: What to compute.
+        features: Features to compute.
         images: RGB, uint8 [h, w, 3] of ``features.size``.
-        patches: Whether to keep features of patches as well.
-        device: Where to compute ``features``.
+        patches: Whether to return features of patches as well.
+        device: Device of ``features``.
     """
     images = iter(images)
     parts = []

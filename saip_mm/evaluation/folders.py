@@ -41,14 +41,14 @@ def probe_market1501(subject: Subject, folder: str | Path) -> dict[str, float]:
     """Re-identification in a folder like Market-1501.
 
     Args:
-        subject: What is probed.
-        folder: With ``query`` and ``bounding_box_test``, in which names say identity
-            and camera: ``0002_c1s1_000451_03.jpg``. Identity -1 is ignored, 0000 is a
-            distractor.
+        subject: Subject of the probe.
+        folder: Folder with ``query`` and ``bounding_box_test``, whose file names
+            contain identity and camera: ``0002_c1s1_000451_03.jpg``. Identity -1 is
+            ignored, 0000 is a distractor.
 
     Raises:
         OSError: If a folder has no images, or an image cannot be read.
-        ValueError: If a name has no identity, or no query has a match.
+        ValueError: If a name lacks an identity, or no query has a match.
     """
     # All names are checked first: embedding the images takes minutes.
     listed = [_list_images(folder, name) for name in MARKET_FOLDERS]
@@ -105,13 +105,13 @@ def probe_coco(
     if min(map(len, halves)) < MIN_PEOPLE:
         counts = ' and '.join(str(len(half)) for half in halves)
         raise ValueError(
-            f'{ann_file}: the photographs, taken in turn, give {counts} people of at '
-            f'least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w) with keypoints; to fit '
-            f'and to test, {MIN_PEOPLE} each are the least'
+            f'{ann_file}: alternate photographs give {counts} people '
+            f'of at least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w) with keypoints; '
+            f'at least {MIN_PEOPLE} each are needed for fitting and testing'
         )
     print_log(
-        f'coco: {min(len(halves[1]), MAX_PEOPLE)} people to test on, '
-        f'{min(len(halves[0]), MAX_PEOPLE)} others to fit to',
+        f'coco: {min(len(halves[1]), MAX_PEOPLE)} people for testing, '
+        f'{min(len(halves[0]), MAX_PEOPLE)} others for fitting',
         logger='current',
     )
     train, test = (_crops(subject, str(img_dir), each[:MAX_PEOPLE]) for each in halves)
@@ -124,13 +124,13 @@ def _list_images(folder: str | Path, name: str) -> list[ReIDImage]:
     """The images of one of Market-1501's folders.
 
     Raises:
-        OSError: If the folder is not there, or has no images.
-        ValueError: If a file name says no identity.
+        OSError: If the folder does not exist or has no images.
+        ValueError: If a file name lacks an identity.
     """
     path = os.path.join(folder, name)
     if not os.path.isdir(path):
         raise NotADirectoryError(
-            f'{path}: there is no such folder; a folder like Market-1501 has '
+            f'{path}: no such folder; a folder like Market-1501 has '
             f'{" and ".join(MARKET_FOLDERS)}'
         )
     return read_folder(path)
@@ -177,7 +177,7 @@ def _square_up(
     """A person's crop, padded with gray to the aspect of ``size`` and resized to it.
 
     Returns:
-        uint8 [*size, 3]; (x, y) in the photograph of its corner; and its magnification.
+        uint8 [*size, 3]; (x, y) of its corner in the photograph; and its magnification.
     """
     x, y, w, h = person.box
     crop = crop_person(photograph, person.box, MARGIN)

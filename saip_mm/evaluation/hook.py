@@ -16,8 +16,8 @@ from .subject import teacher_of
 class ProbeHook(Hook):
     """Probes the teacher on drawn people: before training, regularly, and at the end.
 
-    Scores are logged and sent to the visualizer as ``probe/…``. They do not change the
-    training in any bit, and a probe that fails is a warning.
+    Scores are logged and sent to the visualizer as ``probe/…``. Probes do not change
+    the training in any bit, and a failed probe is a warning.
 
     Args:
         interval: In epochs; 0 disables probes.
@@ -37,7 +37,7 @@ class ProbeHook(Hook):
         if runner.iter == 0 and self.interval:
             runner.logger.info(
                 'probing the initial teacher before the first step; this may take '
-                'minutes on a CPU. default_hooks.probe.interval=0 trains without probes'
+                'minutes on a CPU. default_hooks.probe.interval=0 disables probes'
             )
             self.probe(runner)
 
@@ -48,7 +48,7 @@ class ProbeHook(Hook):
 
     @master_only
     def probe(self, runner: Runner) -> None:
-        """Probe now, and never fail."""
+        """Probe now; errors are logged."""
         runner.logger.info(f'probing the teacher after {runner.iter} steps')
         began = time.monotonic()
         try:
@@ -57,7 +57,7 @@ class ProbeHook(Hook):
                 model = runner.model.module if wrapped else runner.model
                 self.subject = teacher_of(model, runner.cfg.train_dataloader.dataset)
             scores = run_probes(self.subject, self.sizes)
-        except Exception as error:  # a week of training is worth more
+        except Exception as error:  # must not end a long training
             runner.logger.warning(
                 f'the probes failed after {runner.iter} steps; training continues: '
                 f'{type(error).__name__}: {error}'

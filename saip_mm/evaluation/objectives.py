@@ -13,21 +13,21 @@ from ..data import DrawViews, SyntheticPeople
 from ..models import SAIP
 
 BATCH = 32
-VIEWS_SEED = 900_003  # of no config
+VIEWS_SEED = 900_003  # not used by any config
 
 
 def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
-    """Training views of people that nothing was trained on, one image of each.
+    """Training views of people that no model was trained on, one image each.
 
     Args:
         dataset: Config of the training images, whose pipeline makes the views.
-        num_people: At least 2: each serves another as a stranger.
+        num_people: At least 2, as each is the stranger of another.
 
     Returns:
-        Stacked views as the pipeline gives them, in batches.
+        Stacked views of the pipeline, in batches.
     """
     if num_people < 2:
-        raise ValueError(f'views={num_people}: give 2 or more, one is no stranger')
+        raise ValueError(f'views={num_people}: give at least 2, for strangers')
     plain = SyntheticPeople(num_people, 1, VIEWS_SEED, pipeline=dataset['pipeline'])
     drawing = next(s for s in plain.pipeline.transforms if isinstance(s, DrawViews))
     people = SyntheticPeople(
@@ -56,8 +56,8 @@ def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str,
     A stranger is the person of the batch's next image.
 
     Args:
-        model: Left as it was.
-        batches: As :func:`draw_batches` gives them.
+        model: Not changed.
+        batches: From :func:`draw_batches`.
     """
     values = {}
     with frozen(model):
@@ -85,7 +85,7 @@ def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str,
 
 @contextmanager
 def frozen(model: SAIP) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards the model is as it was."""
+    """Context in evaluation mode; restores the modes of all modules."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -96,9 +96,9 @@ def frozen(model: SAIP) -> Iterator[None]:
 
 
 def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
-    """IoU of the mask found for tokens [B, 1 + n, C] with the place of inst.
+    """IoU of the predicted mask for tokens [B, 1 + n, C] with the place of inst.
 
-    Of every scene in which that place is a token or more.
+    Only for scenes in which this place covers at least one token.
     """
     queries = [anchor, anchor.roll(1, dims=0)]
     logits = model.find(queries, inputs['scene'])
@@ -111,7 +111,7 @@ def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
 
 
 def _reconstruct(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
-    """Loss with anchor tokens [B, C] and with those of others."""
+    """Loss with anchor tokens [B, C] and with those of strangers."""
 
     def loss(token: Tensor) -> Tensor:
         prediction, mask = model.reconstruct(model.teacher['encoder'], token, inputs)

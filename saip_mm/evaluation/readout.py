@@ -1,4 +1,4 @@
-"""What a linear map reads from features: attributes, parts, keypoints."""
+"""Linear probes of attributes, parts and keypoints."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class LinearMap(NamedTuple):
     """Standardize, multiply, add."""
 
     mean: Tensor
-    """[D] of the training design."""
+    """[D] of the training features."""
     scale: Tensor
     """[D], its standard deviations."""
     weight: Tensor
@@ -32,8 +32,8 @@ class LinearMap(NamedTuple):
 def fit_ridge(design: Tensor, targets: Tensor, strength: float = STRENGTH) -> LinearMap:
     """Fit targets linearly to standardized features.
 
-    Minimises the mean over the rows of the squared error, plus ``strength`` times the
-    squared length of the weights; the bias is free. With features of variance 1 one
+    Minimizes the mean over the rows of the squared error, plus ``strength`` times the
+    squared norm of the weights, without the bias. With features of variance 1, the same
     strength suits any network and any number of rows.
 
     Args:
@@ -45,7 +45,7 @@ def fit_ridge(design: Tensor, targets: Tensor, strength: float = STRENGTH) -> Li
         ValueError: If a feature is not finite.
     """
     if not design.isfinite().all():
-        raise ValueError('features are not finite: the network cannot be used')
+        raise ValueError('features are not finite: the network cannot be probed')
     design, targets = design.double(), targets.double()
     mean, bias = design.mean(dim=0), targets.mean(dim=0)
     scale = design.std(dim=0, correction=0)
@@ -153,7 +153,7 @@ def keypoint_pck(
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """Mean of each column [N, A] over the rows that a mask [N, A] names: [A]."""
+    """Mean of each column [N, A] over the rows of a mask [N, A]: [A]."""
     return (values * where).sum(dim=0).double() / where.sum(dim=0)
 
 
@@ -187,7 +187,7 @@ def _peaks(scores: Tensor) -> Tensor:
     """Centroids [N, K, 2] (x, y) in patches of the 3×3 around each map's maximum.
 
     Coordinates count from the edge of the image: the first patch's center is at 0.5.
-    Negative scores weigh nothing.
+    Negative scores have no weight.
     """
     width = scores.shape[-1]
     highest = scores.flatten(2).argmax(dim=-1)

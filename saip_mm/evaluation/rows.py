@@ -16,7 +16,7 @@ from ..files import write_text
 from .features import BASELINES
 from .subject import RANDOM
 
-# What of a config matters to rows without training.
+# Settings that matter to rows without training.
 _UNTRAINED = ('custom_imports', 'default_scope', 'model')
 
 
@@ -28,8 +28,8 @@ class Locked(RuntimeError):
 class Row:
     """A config, its initialization, or a baseline.
 
-    The folder of a row holds its resolved config and a folder per seed. All runs of a
-    row use that copy, so that an edit in between cannot mix two experiments.
+    The folder of a row contains its resolved config and a folder per seed. All runs of
+    a row use that copy, so that edits in between cannot mix two experiments.
 
     Attributes:
         folder: Its name is the name of the row.
@@ -52,7 +52,7 @@ class Row:
         return self.name not in (RANDOM, *BASELINES)
 
     def runs(self, seeds: list[int]) -> list['Run']:
-        """One run per seed; a baseline has a single one, as nothing in it is random."""
+        """One run per seed; a single one for a baseline, which is deterministic."""
         return [
             Run(self, seed) for seed in ([None] if self.name in BASELINES else seeds)
         ]
@@ -81,7 +81,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """A row with one seed; None where nothing is random."""
+    """A row with one seed; None for a baseline."""
 
     row: Row
     seed: int | None
@@ -125,7 +125,7 @@ class Run:
         return result
 
     def training(self) -> dict:
-        """``seconds`` of training so far, start-up included; is it ``finished``?"""
+        """``seconds`` of training so far, with start-up, and whether ``finished``."""
         file = self.folder / 'training.json'
         if not file.exists():
             return dict(seconds=0.0, finished=False)
@@ -133,12 +133,12 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[IO]:
-        """Keep other processes off this run; yields the open file that holds the lock.
+        """Lock this run against other processes; yields the open lock file.
 
         A trainer that inherits the file keeps the lock if it outlives its parent.
 
         Raises:
-            Locked: If another process has it.
+            Locked: If another process holds the lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / 'lock', 'a') as file:
@@ -156,7 +156,7 @@ def find_rows(work_dir: Path) -> list[Row]:
 
 
 def untrained(config: Config) -> Config:
-    """What of a config matters to rows without training."""
+    """The settings of a config that matter to rows without training."""
     kept = {key: config[key] for key in _UNTRAINED if key in config}
     dataset = config.train_dataloader.dataset
     return Config(dict(kept, train_dataloader=dict(dataset=dataset)))

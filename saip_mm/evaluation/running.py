@@ -1,4 +1,4 @@
-"""One run of a comparison: training in a process of its own, probes, result."""
+"""One run of a comparison: training in a subprocess, probes, result."""
 
 import json
 import math
@@ -32,23 +32,23 @@ POLL_SECONDS, REPORT_SECONDS = 5.0, 60.0
 
 
 class RunFailed(RuntimeError):
-    """A run that could not be finished; the message names its log."""
+    """A run failed; the message names its log."""
 
 
 def complete(run: Run, trainer: Path, lock: IO) -> None:
     """Bring a run from its current state to its result.
 
     Args:
-        run: What to run.
+        run: The run.
         trainer: ``tools/train.py``.
-        lock: The file that holds the run's lock.
+        lock: Its open lock file.
 
     Raises:
         RunFailed: If training or a probe fails.
     """
     if run.row.is_trained and not run.training()['finished']:
         train(run, trainer, lock)
-    # Else MMEngine would log to the terminal.
+    # Otherwise MMEngine logs to the terminal.
     MMLogger.get_instance(str(run.folder), log_file=str(run.log), file_mode='a')
     try:
         if run.row.name == RANDOM:
@@ -73,7 +73,7 @@ def probe(run: Run) -> dict[str, float]:
 
 
 def initialize(run: Run) -> None:
-    """Save the model of the row's config before any training."""
+    """Save the untrained model of the row's config."""
     init_default_scope('mmpretrain')
     set_random_seed(run.seed)
     model = MODELS.build(run.row.config.model)
@@ -131,7 +131,7 @@ def last_progress(log: Path) -> str:
 
 
 def _facts(run: Run) -> dict:
-    """What a result contains besides its probes; nothing that depends on the date."""
+    """Contents of a result besides its probes; nothing depends on the date."""
     images_seen = 0
     if run.row.is_trained:
         steps = read_checkpoint(resolve_checkpoint(run.folder))['meta']['iter']
@@ -156,7 +156,7 @@ def _facts(run: Run) -> dict:
 
 
 def _revision() -> str | None:
-    """The commit of this clone, with '+' if files differ from it; None in no clone."""
+    """The commit of this clone, with '+' if modified; None outside a clone."""
     command = ['git', '-C', str(Path(__file__).parents[2]), 'describe', '--always']
     try:
         done = subprocess.run(

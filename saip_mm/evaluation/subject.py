@@ -1,4 +1,4 @@
-"""What is probed: a checkpoint, a random initialization, or no network at all."""
+"""Subjects of probes: a checkpoint, a random initialization, or a baseline."""
 
 import copy
 from dataclasses import dataclass, field
@@ -27,14 +27,14 @@ DEFAULT_SIZE = (256, 128)
 
 @dataclass
 class Subject:
-    """What is probed.
+    """Subject of probes.
 
     Attributes:
         features: Features of images and patches.
         model: Teacher and heads, for search and reconstruction.
-        dataset: Config of the data set that ``model`` was trained on, whose views show
-            what the heads expect.
-        device: Where all this is.
+        dataset: Config of the training data of ``model``, for views as its heads expect
+            them.
+        device: Device of features and model.
         no_heads: Why search and reconstruction cannot be probed.
     """
 
@@ -53,16 +53,16 @@ class Subject:
 
 
 def teacher_of(model: SAIP, dataset: dict) -> Subject:
-    """The teacher of a model, with the heads, to be probed where it is.
+    """The teacher of a model, with the heads, on the model's device.
 
     Args:
-        model: Its data preprocessor says how images are normalized.
+        model: Its data preprocessor defines the normalization.
         dataset: Config of its training images.
     """
-    normalize = model.data_preprocessor
+    preprocessor = model.data_preprocessor
     backbone = model.teacher['encoder'].backbone
-    features = BackboneFeatures(backbone, normalize.mean, normalize.std)
-    return Subject(features, model, dataset, normalize.mean.device)
+    features = BackboneFeatures(backbone, preprocessor.mean, preprocessor.std)
+    return Subject(features, model, dataset, preprocessor.mean.device)
 
 
 def load_subject(
@@ -70,18 +70,18 @@ def load_subject(
     config: str | Path | Config | None = None,
     device: torch.device | str = 'cpu',
 ) -> Subject:
-    """Find what is to be probed.
+    """Load the subject of probes.
 
     Args:
         source: A training checkpoint, a work directory, an exported backbone;
             ``'random'`` for the initialization of ``config``; or one of ``BASELINES``.
-        config: Of the training. A file is run, as configs are. By default the one
-            that the checkpoint holds, which is read as data: nothing of it is run.
-        device: Where to probe.
+        config: Config of the training; a file is executed, as configs are. By default
+            the one in the checkpoint, which is read as data without executing it.
+        device: Device to probe on.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a file cannot be read safely or does not hold a model.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If a file cannot be read safely or contains no model.
     """
     if source in BASELINES:
         return _baseline(source, config)
@@ -102,33 +102,37 @@ def _baseline(name: str, config: str | Path | Config | None) -> Subject:
     size = DEFAULT_SIZE
     if config is not None:
         size = tuple(_read_config(config).model.backbone.img_size)
-    return Subject(BaselineFeatures(name, size), no_heads=f'{name} is no network')
+    return Subject(BaselineFeatures(name, size), no_heads=f'{name} is not a network')
 
 
 def _read_config(config: str | Path | Config) -> Config:
     cfg = config if isinstance(config, Config) else load_config(str(config), {})
     if cfg.get('model', {}).get('type') != 'SAIP' or 'train_dataloader' not in cfg:
         raise ValueError(
-            f'{cfg.filename or "the config"}: is not a config of pretraining, with a '
+            f'{cfg.filename or "the config"}: is not a pretraining config, with a '
             'model of type SAIP and a train_dataloader'
         )
     return cfg
 
 
 def _build(cfg: Config) -> SAIP:
-    """A model of a config, initialized as a training with its seed is (else 0)."""
+    """Model of a config, initialized as in training with its seed (default 0)."""
     init_default_scope('mmpretrain')
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.backbone.pop('init_cfg', None)
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel('WARNING')  # else a line per parameter
+    logger.setLevel('WARNING')  # otherwise a line per parameter
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(cfg.get('randomness', {}).get('seed') or 0)
             model = MODELS.build(model_cfg)
             model.init_weights()
-    except (AttributeError, KeyError, TypeError) as error:  # of another version, say
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+    ) as error:  # for example of another version
         raise ValueError(
             f'the model of {cfg.filename or "its config"} cannot be built: {error}'
         ) from error
@@ -162,14 +166,14 @@ def _from_checkpoint(
 
 
 def _config_within(checkpoint: dict) -> Config:
-    """The config that a checkpoint holds as text.
+    """The config stored in a checkpoint as text.
 
     Raises:
-        ValueError: If it holds none, or one that cannot be read as data.
+        ValueError: If there is none, or it cannot be read as data.
     """
     text = checkpoint.get('meta', {}).get('cfg')
     if not isinstance(text, str):
-        raise ValueError('the checkpoint does not hold its config')
+        raise ValueError('the checkpoint does not contain its config')
     name = 'the config in the checkpoint'
     return check_buildable(parse_config(text, name), name)
 
@@ -180,5 +184,5 @@ def _with_heads(tensors: dict, cfg: Config, device: torch.device | str) -> Subje
         load_weights(model, tensors)
     except ValueError as error:
         name = cfg.filename or 'its config'
-        raise ValueError(f'is not of the model of {name}: {error}') from error
+        raise ValueError(f'does not fit the model of {name}: {error}') from error
     return teacher_of(model.to(device), cfg.train_dataloader.dataset)

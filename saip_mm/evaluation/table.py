@@ -27,7 +27,7 @@ def summarize(rows: Iterable[Row], seeds: list[int]) -> list[dict]:
 
     Args:
         rows: In the order of the table.
-        seeds: Requested of each; those that have a folder count as well.
+        seeds: Requested seeds; others that have a folder are included.
 
     Returns:
         A dict per row: ``row``, ``n`` results ``of`` so many runs, and for

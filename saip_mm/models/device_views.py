@@ -1,8 +1,8 @@
-"""Makes the views of a batch on the model's device, from images and packed records.
+"""Views of a batch, made on the model's device from images and packed records.
 
 Resizing and blurring are linear in the rows and in the columns of an image. Each is
-therefore two matrix products, with matrices that follow from the record: a few large
-kernels for all views of a batch, whatever their crops, flips and strengths.
+therefore two matrix products, with matrices computed from the record: a few large
+kernels for all views of a batch, regardless of crops, flips and strengths.
 """
 
 import torch
@@ -17,7 +17,7 @@ from ..data.views import Size
 
 @torch.no_grad()
 def make_views(packed: dict[str, Tensor], sizes: dict[str, Size]) -> dict[str, Tensor]:
-    """What ``ApplyViews`` makes of every sample, for a batch of ``PackViews``.
+    """Compute the views of ``ApplyViews`` for a batch of ``PackViews``.
 
     Args:
         packed: See :class:`~saip_mm.data.pack_views.PackViews`, stacked.
@@ -58,7 +58,7 @@ def _make(images: Tensor, numbers: Tensor, size: Size) -> Tensor:
     rows = resize_matrix(top, height, size[0], images.shape[2])
     columns = resize_matrix(left, width, size[1], images.shape[3])
     columns = torch.where(view.flip[..., None] > 0, columns.flip(-2), columns)
-    # Of the products the cheaper order: rows first.
+    # Rows first is the cheaper order.
     views = _product(rows, images[:, None], columns).clamp_(0, 255).round_().div_(255)
     views = _recolor(views, view)
     blurring = (blur_matrix(view.blur[..., 0], side) for side in size)
@@ -75,24 +75,24 @@ def _product(rows: Tensor, images: Tensor, columns: Tensor) -> Tensor:
 
 
 def resize_matrix(start: Tensor, length: Tensor, size: int, whole: int) -> Tensor:
-    """Bicubic interpolation with antialiasing of a stretch of pixels, as a matrix.
+    """Bicubic interpolation with antialiasing of a range of pixels, as a matrix.
 
     Args:
-        start: [...] first pixel of the stretch.
+        start: [...] first pixel of the range.
         length: [...] number of its pixels.
-        size: Number of pixels that it becomes.
-        whole: Number of pixels there are.
+        size: Number of output pixels.
+        whole: Number of input pixels.
 
     Returns:
-        float32 [..., size, whole], rows sum to one.
+        float32 [..., size, whole]; rows sum to 1.
     """
     start, length = start[..., None, None], length[..., None, None]
     source = torch.arange(whole, device=start.device, dtype=start.dtype)
     target = torch.arange(size, device=start.device, dtype=start.dtype)[:, None]
     scale = length / size
-    offset = source + 0.5 - start  # within the stretch
+    offset = source + 0.5 - start  # within the range
     distance = ((offset - (target + 0.5) * scale) / scale.clamp_min(1)).abs()
-    # Keys' cubic with a = -0.5, which Pillow and torch take with antialiasing.
+    # Keys' cubic with a = -0.5, which Pillow and torch use with antialiasing.
     near = (1.5 * distance - 2.5) * distance.square() + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     weights = torch.where(distance < 1, near, far)
@@ -105,7 +105,7 @@ def blur_matrix(sigma: Tensor, size: int) -> Tensor:
     """Gaussian blur of ``size`` pixels as a matrix: cut off at 3 sigma, ends reflected.
 
     Args:
-        sigma: [...] standard deviations in pixels; 0 leaves all as it is.
+        sigma: [...] standard deviations in pixels; 0 for no blur.
 
     Returns:
         float32 [..., size, size]

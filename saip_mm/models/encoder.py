@@ -1,4 +1,4 @@
-"""What the image encoder (student) and the expert encoder (teacher) share."""
+"""The encoder of student (image encoder) and teacher (expert encoder)."""
 
 from typing import Literal, NamedTuple
 
@@ -17,10 +17,10 @@ class AttentionMaps(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """What every SAIP backbone gives for a batch of images.
+    """Outputs of a SAIP backbone for a batch of images.
 
-    A backbone without a class token gives pooled tokens in its place; one without
-    attention gives ``None``.
+    A backbone without a class token returns pooled tokens in its place; one without
+    attention returns ``None``.
     """
 
     image_token: Tensor | None
@@ -28,10 +28,9 @@ class Encoded(NamedTuple):
     middle_token: Tensor
     """[B, C] half-way through."""
     middle_map: Tensor
-    """[B, C, h, w] half-way through; positions that were not visible hold nothing
-    to be used."""
+    """[B, C, h, w] half-way through; undefined where patches were not visible."""
     attention: AttentionMaps | None
-    """Attention maps of the last block, where they were asked for."""
+    """Attention maps of the last block, if requested."""
 
     @property
     def middle_tokens(self) -> Tensor:
@@ -41,7 +40,7 @@ class Encoded(NamedTuple):
 
 
 class Encoder(BaseModule):
-    """A backbone and the norm of its middle tokens: what the teacher averages.
+    """A backbone and the norm of its middle tokens; the teacher averages both.
 
     The norm is not part of the backbone because no downstream task uses it: there it
     would be an unused parameter in distributed training and a stray key in exports.
@@ -68,9 +67,9 @@ class Encoder(BaseModule):
 
         Args:
             images: [B, 3, H, W], normalized.
-            visible: [B, K] indices into the row-major patch grid; only these patches
-                are seen. None shows all.
-            until: Where to stop.
+            visible: [B, K] indices into the row-major patch grid; the other patches
+                are hidden. None shows all.
+            until: Last part of the backbone to compute.
             attention: Whether to return the last block's attention maps.
         """
         encoded = self.backbone.encode(images, visible, until, attention)

@@ -41,8 +41,8 @@ class Projector(BaseModule):
 
     def init_weights(self) -> None:
         initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
-        # As torch starts a linear layer: only directions count, but the norm sets how
-        # fast they turn.
+        # Initialized as torch's linear layers: only directions matter, but the norm
+        # determines how fast they change.
         nn.init.kaiming_uniform_(self.prototypes, a=math.sqrt(5))
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class CrossScaleMatchingHead(BaseModule):
 
         Args:
             teacher_mean: [K], of this process; averaged over all processes here.
-            batch_ratio: Global batch relative to that which ``center_momentum`` is for.
+            batch_ratio: Global batch, relative to the one of ``center_momentum``.
         """
         mean = teacher_mean.clone()
         all_reduce(mean, 'mean')

@@ -1,4 +1,4 @@
-"""From stacked uint8 views to what ``SAIP.loss`` takes."""
+"""Converts stacked uint8 views to the inputs of ``SAIP.loss``."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
     Args:
         mean: Per color (R, G, B), in 0–255.
         std: Per color (R, G, B), in 0–255.
-        scales: Scales of which ``roi`` and ``inst`` draw one each per step.
+        scales: Scales from which ``roi`` and ``inst`` each draw one per step.
         csr_scale: Scale of the view to be reconstructed, relative to the globals.
         patch_size: Sides of rescaled views are whole numbers of patches.
         view_sizes: (h, w) in pixels of ``globals``, ``locals`` and ``scene``, if the
@@ -50,8 +50,8 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
 
     def draw_scales(self, seed: int, step: int) -> tuple[float, float]:
         """Scales of ``roi`` and ``inst`` in an optimizer step."""
-        # The fourth number keeps steps apart from samples, whose generators are seeded
-        # with (seed, epoch, index).
+        # The fourth number separates steps from samples, which are seeded with
+        # (seed, epoch, index).
         rng = np.random.default_rng((seed, step, 0, 1))
         return tuple(rng.choice(self.scales, size=2).tolist())
 

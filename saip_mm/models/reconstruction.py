@@ -62,16 +62,16 @@ class CrossScaleReconstructionHead(BaseModule):
         trunc_normal_(self.pos_embed, std=0.02)
 
     def draw_mask(self, noise: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Choose the patches to remove; one sort decides what is seen and what counts.
+        """Choose the patches to remove.
 
         Args:
             noise: [B, h, w] uniform noise, of any grid; enlarged to ``grid`` so that
-                neighboring patches tend to share their fate.
+                neighboring patches tend to be removed together.
             grid: (h, w) patch grid of the masked image.
 
         Returns:
-            Indices [B, K] of the visible patches, and the mask [B, h, w] in which 1 is
-            a removed patch.
+            Indices [B, K] of the visible patches, and the mask [B, h, w], 1 where a
+            patch is removed.
         """
         noise = interpolate(noise[:, None].float(), grid, mode='nearest').flatten(1)
         kept = int(noise.shape[1] * (1 - self.mask_ratio))
@@ -130,7 +130,7 @@ def to_patches(images: Tensor, patch_size: int) -> Tensor:
 
 
 def from_patches(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
-    """What :func:`to_patches` undoes, for an (h, w) grid."""
+    """Inverse of :func:`to_patches`, for an (h, w) grid."""
     patches = patches.unflatten(2, (patch_size, patch_size, 3)).unflatten(1, grid)
     # [B, h, w, p, p, 3] → [B, 3, h·p, w·p]
     return patches.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)

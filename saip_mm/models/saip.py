@@ -142,8 +142,8 @@ class SAIP(BaseSelfSupervisor):
             inputs: As in :meth:`loss`; ``csr`` and ``csr_noise`` are used.
 
         Returns:
-            Normalized patches [B, h·w, 3·p²], and the mask [B, h, w] in which 1 is a
-            removed patch.
+            Normalized patches [B, h·w, 3·p²], and the mask [B, h, w], 1 where a patch
+            is removed.
         """
         csr = inputs['csr']
         grid = tuple(side // self.reconstruction.patch_size for side in csr.shape[2:])
@@ -169,7 +169,7 @@ class SAIP(BaseSelfSupervisor):
         """Average the teacher's parameters with the student's, and copy buffers.
 
         Args:
-            momentum: Share of the old teacher that stays.
+            momentum: Share of the old teacher that is kept.
         """
         teacher, student = zip(*self._pairs(nn.Module.parameters), strict=True)
         get_ema_multi_avg_fn(momentum)(list(teacher), list(student), None)
@@ -178,7 +178,7 @@ class SAIP(BaseSelfSupervisor):
 
     def init_weights(self) -> None:
         super().init_weights()
-        with torch.no_grad():  # not averaged: memory may hold NaN so far
+        with torch.no_grad():  # copied, not averaged: uninitialized memory may be NaN
             for old, new in self._pairs(nn.Module.parameters):
                 old.copy_(new)
 

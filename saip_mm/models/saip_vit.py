@@ -18,17 +18,17 @@ from .weights import Grid, by, compare_weights
 
 @MODELS.register_module()
 class SAIPViT(VisionTransformer):
-    """MMPretrain's ViT, made to work on any rectangle, with SAIP's inner outputs.
+    """MMPretrain's ViT for images of any rectangle, with SAIP's middle outputs.
 
     Parameter names are those of :class:`mmpretrain.models.VisionTransformer`. The
     position embedding belongs to the patch grid of ``img_size``; for images of other
     sizes it is resized in two dimensions (bicubic) at run time.
 
-    A state dict of this class carries its patch grid in torch's own per-module
-    metadata, because the shape of the position embedding cannot tell 16×8 from 8×16.
-    Positions of another grid are resized on loading. A plain dict of tensors has lost
-    that metadata: ``load_state_dict`` takes positions of the model's own shape to be of
-    its own grid, and all others need ``source_grid``.
+    State dicts of this class store the patch grid in torch's per-module metadata,
+    because the shape of the position embedding is the same for 16×8 and 8×16. Positions
+    of another grid are resized on loading. A plain dict of tensors lacks this metadata:
+    ``load_state_dict`` then assumes the model's own grid for positions of its own
+    shape, and needs ``source_grid`` for all others.
 
     Incomplete, surplus or non-finite weights are rejected, even with ``strict=False``,
     the default of MMEngine's loaders. To load a part on purpose, load
@@ -44,7 +44,7 @@ class SAIPViT(VisionTransformer):
         out_type: What :meth:`forward` returns of each block in ``out_indices``:
             ``'featmap'`` [B, C, h, w], ``'cls_token'`` [B, C], ``'raw'`` or
             ``'avg_featmap'``.
-        source_grid: (h, w) patch grid of weights that do not carry it themselves.
+        source_grid: (h, w) patch grid of weights without this metadata.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')``
             starts from an exported or converted backbone (.pth or .safetensors),
             reports what was loaded, and fails unless all of it fits. In a list, such
@@ -66,7 +66,7 @@ class SAIPViT(VisionTransformer):
             arch=arch, img_size=img_size, out_type=out_type, init_cfg=init_cfg, **kwargs
         )
         if self.cls_token is None:
-            raise ValueError('SAIPViT needs its class token: leave with_cls_token=True')
+            raise ValueError('SAIPViT needs a class token: set with_cls_token=True')
         if middle_block is None:
             middle_block = self.num_layers // 2
         if not 0 <= middle_block < self.num_layers - 1:
@@ -79,11 +79,11 @@ class SAIPViT(VisionTransformer):
         self.source_grid = source_grid
         for module in self.modules():
             if isinstance(module, DropPath):
-                # NumPy's numbers, as MMPretrain gives, break graphs of torch.compile.
+                # MMPretrain's NumPy numbers break graphs of torch.compile.
                 module.drop_prob = float(module.drop_prob)
 
     def init_weights(self) -> None:
-        """Xavier-uniform linear layers, then what ``init_cfg`` names."""
+        """Initialize linear layers with Xavier uniform, then apply ``init_cfg``."""
         named = self.init_cfg or []
         named = [named] if isinstance(named, dict) else named
         pretrained = [cfg for cfg in named if cfg['type'] == 'Pretrained']
@@ -153,8 +153,8 @@ class SAIPViT(VisionTransformer):
     def _attention_maps(self, tokens: Tensor) -> AttentionMaps:
         """Attention maps of the last block for its input tokens [B, N, C]."""
         layer = self.layers[-1]
-        # The block computes this projection again: fused attention keeps no maps, and
-        # one linear layer for two views of ten costs less than unfused attention.
+        # The block computes this projection again: fused attention returns no maps, and
+        # a linear layer for two of ten views costs less than unfused attention.
         qkv = layer.attn.qkv(layer.ln1(tokens))
         qkv = qkv.unflatten(2, (3, layer.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = qkv
@@ -174,16 +174,16 @@ class SAIPViT(VisionTransformer):
     def grid_of(
         self, pos_embed: Tensor, metadata: Mapping, name: str = 'pos_embed'
     ) -> Grid:
-        """(h, w) patch grid of positions [1, 1 + h·w, C] from elsewhere.
+        """(h, w) patch grid of loaded positions [1, 1 + h·w, C].
 
         Args:
             pos_embed: The positions.
-            metadata: ``grid`` and ``num_heads`` of the weights, as far as known.
-            name: What messages call the positions.
+            metadata: ``grid`` and ``num_heads`` of the weights, if known.
+            name: Name of the positions in messages.
 
         Raises:
-            ValueError: If the grid is unknown or not theirs, or the number of attention
-                heads differs.
+            ValueError: If the grid is unknown or does not match, or the number of
+                attention heads differs.
         """
         heads = self.arch_settings['num_heads']
         if metadata.get('num_heads', heads) != heads:
@@ -195,26 +195,26 @@ class SAIPViT(VisionTransformer):
             grid = self.patch_resolution
         if grid is None:
             raise ValueError(
-                f'the weights do not say on which patch grid {name} was trained (this '
+                f'the weights do not state the patch grid of {name} (this '
                 f'model has {tuple(self.patch_resolution)}): give SAIPViT '
-                'source_grid=(h, w), or pass the weights through '
+                'source_grid=(h, w), or convert the weights with '
                 'tools/convert_checkpoint.py'
             )
         if pos_embed.ndim != 3 or pos_embed.shape[1] - 1 != grid[0] * grid[1]:
             raise ValueError(
                 f'pos_embed of shape {by(pos_embed.shape)} is not a class token and a '
-                f'patch grid of {by(grid)} (h×w): give the grid it was trained on'
+                f'patch grid of {by(grid)} (h×w): give the grid of its training'
             )
         return tuple(grid)
 
     def _prepare_pos_embed(self, state_dict, prefix: str, metadata, *args) -> None:
-        """Judge a state dict before it is loaded, and resize its positions."""
+        """Check a state dict before it is loaded, and resize its positions."""
         own = {
             key.removeprefix(prefix): tensor
             for key, tensor in state_dict.items()
             if key.startswith(prefix)
         }
-        if own:  # a head's checkpoint has nothing for its backbone
+        if own:  # a checkpoint of a head has no backbone
             compare_weights(self, own)
         name = f'{prefix}pos_embed'
         if name in state_dict:

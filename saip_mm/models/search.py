@@ -33,7 +33,7 @@ class CrossAttentionBlock(BaseModule):
 
 @MODELS.register_module()
 class CrossScaleSearchHead(BaseModule):
-    """Turns a query image into a kernel that lights up its person in the scene.
+    """Turns a query image into a kernel that finds its person in the scene.
 
     Args:
         in_channels: Channels of the backbone's middle tokens.
@@ -77,14 +77,14 @@ class CrossScaleSearchHead(BaseModule):
         """Search a scene for each of Q queries.
 
         Args:
-            queries: Q tensors [B, 1 + n, C], middle tokens of the query images, of any
-                size each, class token first.
+            queries: Q tensors [B, 1 + n, C], middle tokens of query images of any
+                sizes, class token first.
             scene: [B, C, h, w] middle map of the scene.
 
         Returns:
             Tensor: [B, Q, h, w] logits of the queries' places.
         """
-        # Queries meet only the scene, never each other: one pass serves all.
+        # Queries attend only to the scene, not to each other: one pass serves all.
         query = torch.stack([self._summarize(tokens) for tokens in queries], dim=1)
         tokens = self.scene_norm(self.scene_embed(scene.flatten(2).transpose(1, 2)))
         kernels = self.kernel(self.query_norm(self.cross_block(query, tokens)))

@@ -10,17 +10,17 @@ from torch import Tensor, nn
 Grid = tuple[int, int]
 
 # Tensors that features do not depend on: classifiers, decoders, heads and averages of
-# other trainings, SAIP's norm of middle tokens, and whole objectives that a model of
-# SAIP may be built without. `ln1` is for models that are built with final_norm=False.
+# other trainings, SAIP's norm of middle tokens, and objectives that a SAIP model may
+# lack. `ln1` is for models with final_norm=False.
 HARMLESS = re.compile(
     r'(head\w*|fc|pre_logits|attn_pool|projector|predictor|ln1|(middle|inter)_norm|'
     r'matching|reconstruction|search|teacher\.projector|data_preprocessor)\.'
     r'|decoder_|ema_|(mask_token|masked_embed)$'
 )
-# New in the module: normalization comes from its config, `ln2` norms what a pooled
-# readout trains.
+# May be new in the module: normalization comes from its config, and `ln2` belongs to
+# a pooled readout that is yet to be trained.
 _MAY_BE_MISSING = re.compile(r'data_preprocessor\.|ln2\.')
-# What makes another function of a ViT, by the names of its tensors.
+# Tensor names of ViTs that compute a different function.
 _OTHER_FUNCTIONS = (
     ('LayerScale', r'\b(ls[12]?|gamma_?[12])\b|\.layer_scale'),
     ('register tokens', r'^(reg_token|register_tokens?|storage_tokens)$'),
@@ -38,8 +38,8 @@ class LoadReport:
     """How a state dict fits a module; tensors by name.
 
     Attributes:
-        left_out: Tensors that the module does not need.
-        unexpected: Tensors without which this is another function.
+        unused: Tensors that the module does not need.
+        unexpected: Tensors that the module needs but does not have.
         resized: (name, source grid, target grid) of resized positions.
         mismatched: (name, shape in the file, shape in the module).
     """
@@ -47,7 +47,7 @@ class LoadReport:
     matched: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
     resized: list[tuple[str, Grid, Grid]] = field(default_factory=list)
     mismatched: list[tuple[str, tuple, tuple]] = field(default_factory=list)
 
@@ -65,9 +65,9 @@ class LoadReport:
         for word, names in (
             ('missing', self.missing),
             ('unexpected', self.unexpected),
-            ('left out', self.left_out),
+            ('unused', self.unused),
             ('resized', resized),
-            ('of another shape', mismatched),
+            ('with another shape', mismatched),
         ):
             if names:
                 parts.append(f'{len(names)} {word}: {_some(names)}')
@@ -85,13 +85,13 @@ def _some(names: list[str], limit: int = 6) -> str:
 
 
 def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
-    """Judge whether weights make ``module`` the function that they were trained as.
+    """Check that ``module`` with these weights computes what they were trained for.
 
-    Tensors that are left over are rejected unless they are known to be harmless. ViTs
-    may differ in their number of positions, which can be resized.
+    Additional tensors are rejected unless they are known to be harmless. The number of
+    positions of ViTs may differ, as they can be resized.
 
     Raises:
-        ValueError: If a tensor is missing, left over, of another shape or not finite.
+        ValueError: If a tensor is missing, unexpected, not finite or has another shape.
     """
     wanted = module.state_dict()
     report = LoadReport()
@@ -113,10 +113,10 @@ def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadRep
     for name in weights:
         if name not in wanted:
             harmless = HARMLESS.match(name)
-            (report.left_out if harmless else report.unexpected).append(name)
+            (report.unused if harmless else report.unexpected).append(name)
     kind = type(module).__name__
     if not report.matched:
-        raise ValueError(f'nothing in it fits {kind}: {report}')
+        raise ValueError(f'no tensor fits {kind}: {report}')
     missing = [name for name in report.missing if not _MAY_BE_MISSING.match(name)]
     if missing or report.unexpected or report.mismatched:
         others = other_functions(report.unexpected)
@@ -130,7 +130,7 @@ def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadRep
 
 
 def other_functions(names: Iterable[str]) -> str:
-    """What the names of a ViT's tensors show that SAIPViT does not compute."""
+    """Features of a ViT, by its tensor names, that SAIPViT does not compute."""
     names = list(names)
     found = []
     for what, pattern in _OTHER_FUNCTIONS:
@@ -144,8 +144,8 @@ def check_finite(weights: Mapping[str, Tensor]) -> None:
     """Reject weights that are not finite.
 
     Raises:
-        ValueError: If there are any; the tensors are named.
+        ValueError: If there are any; names the tensors.
     """
     broken = [n for n, tensor in weights.items() if not tensor.float().isfinite().all()]
     if broken:
-        raise ValueError(f'holds NaN or infinity in {_some(broken)}')
+        raise ValueError(f'contains NaN or infinity in {_some(broken)}')

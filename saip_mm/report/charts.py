@@ -44,7 +44,7 @@ _LOSSES = [
 
 
 class Chart(NamedTuple):
-    """Curves over optimizer steps by label, and constant levels to compare with."""
+    """Curves over optimizer steps by label, and constant reference levels."""
 
     title: str
     unit: str
@@ -91,7 +91,7 @@ def probe_charts(series: Series) -> list[Chart]:
     for name, points in series.items():
         if name.startswith('probe/'):
             _, probe, measure = f'{name}/'.split('/')[:3]
-            # Small beside the two scores that it is the difference of.
+            # Small compared with the two scores of which it is the difference.
             title = f'{probe}: gain' if measure == 'gain' else probe
             label = measure.replace('_stranger', ', stranger') or probe
             probes.setdefault(title, {})[label] = points

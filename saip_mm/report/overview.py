@@ -1,4 +1,4 @@
-"""A training in one picture: views, reconstruction and search of one person."""
+"""Overview image of a training: views, reconstruction and search of a person."""
 
 from itertools import accumulate
 from pathlib import Path
@@ -13,7 +13,7 @@ HEIGHT, GAP, TEXT = 160, 8, 18  # pixels
 
 
 def write_overview(report: Report, path: str | Path) -> None:
-    """Write the picture, as PNG or WebP.
+    """Write the image, as PNG or WebP.
 
     Raises:
         Unavailable: If there is no checkpoint, or the model lacks a head.
@@ -36,7 +36,7 @@ def write_overview(report: Report, path: str | Path) -> None:
 
 
 def _row(pictures: list[Picture]) -> Image.Image:
-    """Pictures of one height beside each other, each above its caption."""
+    """Pictures of the same height side by side, each above its caption."""
     images = [
         each.image.convert('RGBA').resize(
             (HEIGHT * each.image.width // each.image.height, HEIGHT)

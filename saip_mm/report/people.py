@@ -1,4 +1,4 @@
-"""The people that a report shows: held-out drawn people, or photographs."""
+"""People shown in a report: held-out drawn people, or photographs."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ T = TypeVar('T')
 
 
 class Gallery(NamedTuple):
-    """Whole images to be compared, with ids of persons and cameras where known."""
+    """Images to compare, with ids of people and cameras if known."""
 
     images: Tensor
     """uint8 [N, 3, h, w]"""
@@ -37,13 +37,13 @@ class People:
 
     Args:
         cfg: Config of the training. Drawn people and scenes are drawn from other seeds;
-            of any other data set, the training images are shown.
-        folder: Images to show instead; scenes remain those of the config, if it has a
-            data set of scenes.
+            for other data sets, the training images are shown.
+        folder: Images to show instead; scenes remain those of the config, if it has
+            any.
 
     Attributes:
-        note: What is shown, in a sentence.
-        bad: Images that could not be read and are left out, with the reasons.
+        note: Description of the images.
+        bad: Reasons by image, for images that could not be read.
 
     Raises:
         Unavailable: If the config has no pipeline of views.
@@ -64,15 +64,15 @@ class People:
         """Samples of up to ``count`` different people (images, if ids are unknown).
 
         Returns:
-            What the pipeline makes of each, ``image`` and ``views`` among it, with the
-            tensors of ``ApplyViews`` as ``inputs``.
+            Outputs of the pipeline, with ``image``, ``views``, and the tensors of
+            ``ApplyViews`` as ``inputs``.
         """
         firsts: dict[int, dict] = {}
         for info in self._infos():
             firsts.setdefault(info.get('identity', info['sample_idx']), info)
         infos = list(firsts.values())
         chosen = spread(len(infos), count)
-        # The others stand in for images that cannot be read.
+        # The others replace images that cannot be read.
         order = dict.fromkeys([*chosen, *range(len(infos))])
         return self._usable((infos[i] for i in order), self._sample, count)
 
@@ -115,12 +115,12 @@ class People:
 
 
 def spread(total: int, count: int) -> list[int]:
-    """``count`` of ``total`` indices, evenly spread; all if there are fewer."""
+    """``count`` evenly spread indices of ``total``; all if there are fewer."""
     return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
 
 
 def _choose(dataset: ConfigDict, folder: str | None) -> str:
-    """Change a config to the data that is shown; returns what that is."""
+    """Change a config to the data that is shown; returns its description."""
     scenes = dataset.get('scenes')
     if scenes and scenes.type.endswith('SyntheticScenes'):
         scenes.seed = scenes.get('seed', 0) + HELD_OUT

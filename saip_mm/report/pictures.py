@@ -40,7 +40,7 @@ def to_image(image: Tensor) -> Image.Image:
 
 
 def outline(image: Image.Image, crop: Crop, color: tuple[int, int, int]) -> None:
-    """Draw a rectangle, its lines as wide as the image asks for."""
+    """Draw a rectangle with a line width proportional to the image."""
     right, bottom = crop.left + crop.width - 1, crop.top + crop.height - 1
     box, width = (crop.left, crop.top, right, bottom), max(2, image.height // 64)
     ImageDraw.Draw(image).rectangle(box, outline=color, width=width)
@@ -69,7 +69,7 @@ def show_views(samples: list[dict]) -> dict:
 
 
 def view_row(sample: dict) -> tuple[str, list[Picture]]:
-    """What happened to the anchor of a sample, and all its views.
+    """Augmentations of a sample's anchor, and all its views.
 
     Args:
         sample: See :meth:`People.samples`.
@@ -121,7 +121,7 @@ def show_search(model: SAIP, samples: list[dict]) -> dict:
     if model.search is None:
         raise Unavailable('This model has no search head.')
     if len(samples) < 2:
-        raise Unavailable('There is no second person to be the stranger.')
+        raise Unavailable('There is only one person, hence no stranger.')
     right, wrong = search(model, prepare(model, samples))
     strangers = samples[1:] + samples[:1]
     rows = []
@@ -166,9 +166,9 @@ def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> dict:
 
 
 def show_neighbors(models: dict[str, SAIP], gallery: Gallery, count: int = 6) -> dict:
-    """Queries and their nearest neighbors according to two models, before and now."""
+    """Queries and their nearest neighbors by two models, before and now."""
     if len(gallery.images) < 2:
-        raise Unavailable('There is only one image, which has no neighbors.')
+        raise Unavailable('There is only one image, hence no neighbors.')
     people, queries = gallery.pids, np.arange(len(gallery.images))
     if people is not None:
         _, queries = np.unique(people, return_index=True)

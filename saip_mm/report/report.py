@@ -1,4 +1,4 @@
-"""One HTML page about a training: its curves, and what the model has learned."""
+"""HTML report of a training: curves, and what the model has learned."""
 
 import base64
 import io
@@ -45,17 +45,17 @@ def write_report(
         path: Work directory.
         out: HTML file to write; ``report.html`` in the work directory by default.
         images: Folder of images to show instead of the config's data.
-        config: Of the training; this file is run. By default the one in the work
-            directory, which is only parsed as data.
+        config: Config of the training; this file is executed. By default the one in
+            the work directory, which is parsed as data.
 
     Returns:
-        The file, and sentences about what could not be shown.
+        The file, and messages about what could not be shown.
 
     Raises:
         OSError: If ``path`` is not a work directory, ``out`` cannot be written, or no
             image of ``images`` can be read.
         ValueError: If ``config`` cannot be used, or a section failed and ``out``
-            exists, which is kept then.
+            exists already, which is then kept.
     """
     out = Path(out) if out else Path(path) / 'report.html'
     work_dir = WorkDir(path)
@@ -64,8 +64,8 @@ def write_report(
     html = report.html()
     if report.failures and out.exists():
         raise ValueError(
-            f'{out} is kept as it was, because a section of the new page failed: '
-            f'{report.failures[0]}. To get the page without it, give another --out'
+            f'{out} was not replaced, because a section of the new page failed: '
+            f'{report.failures[0]}. To write the page anyway, give another --out'
         )
     write_text(out, html)
     return out, report.gaps
@@ -75,8 +75,8 @@ class Report:
     """The content of the page; see :func:`write_report` for the arguments.
 
     Attributes:
-        gaps: What could not be shown, in sentences, once the page is made.
-        failures: Those of them that are errors.
+        gaps: Messages about what could not be shown, after the page is made.
+        failures: Those that are errors.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class Report:
 
     @cached_property
     def latest(self) -> tuple[SAIP, str]:
-        """The model of the newest readable checkpoint, and a sentence about it."""
+        """The model of the newest readable checkpoint, and a note about it."""
         problems = []
         for file in self.work_dir.checkpoints:
             try:
                 model = load_subject(str(file), self.config, DEVICE).model
             except (OSError, ValueError) as error:
-                problems.append(f'{file.name} is left out: {error}.')
+                problems.append(f'{file.name} was skipped: {error}.')
                 continue
             note = f'Weights of {file.name}.'
             share = saved_initial_share(read_checkpoint(file)) or 0
@@ -124,11 +124,11 @@ class Report:
         """The page.
 
         Raises:
-            OSError: If no image of the folder that the user named can be read.
+            OSError: If no image of the given folder can be read.
         """
         if self.images is not None:
             find_images(self.images)
-            with suppress(Unavailable):  # without a config; the sections say so
+            with suppress(Unavailable):  # without a config, as reported by the sections
                 self.samples, self.gallery  # noqa: B018
         makers = {
             'Losses': self._losses,
@@ -158,11 +158,11 @@ class Report:
         return html.encode(errors='replace').decode()
 
     def _section(self, title: str, make: Callable[[], dict]) -> dict:
-        """What the template shows: ``note``, ``charts``, ``groups``, ``details``."""
+        """Input of the template: ``note``, ``charts``, ``groups``, ``details``."""
         section = dict(note='', charts={}, groups=[], details={})
         try:
             return section | make()
-        except Exception as error:  # a section that fails leaves the others alone
+        except Exception as error:  # the other sections are still shown
             known = isinstance(error, Unavailable)
             reason = str(error) if known else f'{type(error).__name__}: {error}'
             self.gaps.append(f'{title}: {reason}')
@@ -172,14 +172,14 @@ class Report:
 
     def _head(self) -> dict:
         notes = []
-        with suppress(Exception):  # the sections say why
+        with suppress(Exception):  # reported by the sections
             notes.append(self.latest[1])
         with suppress(Exception):
             notes.append(self.people.note)
             if bad := self.people.bad:
                 reasons = '; '.join([*bad.values()][:3])
                 self.gaps.append(f'{len(bad)} unreadable image(s): {reasons}')
-                notes.append(f'Left out: {self.gaps[-1]}.')
+                notes.append(f'Skipped: {self.gaps[-1]}.')
         done = self.work_dir.progress(self._setting('train_cfg', 'max_epochs'))
         return dict(
             name=self.work_dir.name,
@@ -223,7 +223,7 @@ class Report:
     def _environment(self) -> dict:
         here = f'Python {platform.python_version()}, PyTorch {torch.__version__}, '
         here += f'saip_mm {__version__}, {DEVICE} ({torch.get_num_threads()} threads)'
-        logged = self.work_dir.environment() or 'The log does not say.'
+        logged = self.work_dir.environment() or 'Not in the log.'
         return dict(details={'Training': logged, 'This report': here})
 
     def _config(self) -> dict:
@@ -232,7 +232,7 @@ class Report:
 
 
 def _data_uri(image: Image.Image) -> str:
-    """The image as WebP in a data URI."""
+    """Encode an image as WebP in a data URI."""
     buffer = io.BytesIO()
     image.save(buffer, 'WEBP', quality=85)
     return f'data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}'

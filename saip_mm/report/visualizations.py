@@ -1,4 +1,4 @@
-"""What a model makes of images: reconstruction, search, attention, neighbors."""
+"""Outputs of a model: reconstruction, search, attention, neighbors."""
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ def search(model: SAIP, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         inputs: As for :meth:`SAIP.loss`, of different people.
 
     Returns:
-        Probabilities [B, h, w] of the place of each.
+        Probabilities [B, h, w] of both places.
     """
     teacher = model.teacher['encoder']
     anchors = teacher(inputs['globals'][:, 0], until='middle').middle_tokens
@@ -119,8 +119,8 @@ def nearest(
 ) -> np.ndarray:
     """The most similar images of a gallery, by cosine.
 
-    As in re-identification, images of the query's person by the query's camera are left
-    out (all images by that camera if persons are unknown), and the query itself.
+    As in re-identification, the query and images of its person by the same camera are
+    excluded (all images by that camera if people are unknown).
 
     Args:
         features: [N, C] of the gallery.
@@ -129,17 +129,17 @@ def nearest(
         count: Number of neighbors k.
 
     Returns:
-        Indices [Q, k], nearest first; -1 where there are not enough.
+        Indices [Q, k], nearest first; -1 if there are not enough.
     """
     features = torch.nn.functional.normalize(features.double(), dim=1)
     similarity = (features[queries] @ features.T).numpy()
-    left_out = queries[:, None] == np.arange(len(features))
+    excluded = queries[:, None] == np.arange(len(features))
     if gallery.camids is not None:
         same = gallery.camids[queries, None] == gallery.camids
         if gallery.pids is not None:
             same &= gallery.pids[queries, None] == gallery.pids
-        left_out |= same
-    similarity[left_out] = -np.inf
+        excluded |= same
+    similarity[excluded] = -np.inf
     ranked = np.argsort(-similarity, kind='stable')[:, :count]
     found = np.take_along_axis(similarity, ranked, 1) > -np.inf
     return np.where(found, ranked, -1)

@@ -1,4 +1,4 @@
-"""What a work directory says of its training, at any time: also after a crash."""
+"""State of a training from its work directory, at any time and after a crash."""
 
 import json
 import math
@@ -22,15 +22,15 @@ _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
 _SAVED = re.compile(r'Sav(?:ed|ing) .*?(?:epoch_(\d+)\.pth|at (\d+) epochs)')
 _ENVIRONMENT = re.compile(r'System environment:\n(.*?)\n(?:Runtime|-{20})', re.DOTALL)
 _TRACEBACK = 'Traceback (most recent call last)'
-_QUIET = 300  # seconds without a line after which a training is not called running
+_QUIET = 300  # seconds without a log line after which a training is not running
 
 
 class Unavailable(Exception):
-    """Something cannot be shown; the message says why."""
+    """Something cannot be shown, for the reason in the message."""
 
 
 class Refused(Unavailable):
-    """The config is more than plain data, or builds classes that it must not."""
+    """The config is not plain data, or builds classes that are not allowed."""
 
 
 class Progress(NamedTuple):
@@ -42,7 +42,7 @@ class Progress(NamedTuple):
     """Optimizer steps done, of ``steps`` if known."""
     steps: int | None
     seconds: float
-    """Between the first and last line of each log, summed over the runs."""
+    """Time between the first and last line of each log, summed over runs."""
     last_logged: datetime | None
     traceback: str | None
     """Of a crash."""
@@ -52,12 +52,12 @@ class WorkDir:
     """A work directory of ``tools/train.py``.
 
     Attributes:
-        runs: A folder for each start of the training, named after its time.
-        logs: Text of their log files.
+        runs: Folders of all starts of the training, named after their time.
+        logs: Contents of their log files.
         checkpoints: Training checkpoints, newest first.
 
     Raises:
-        FileNotFoundError: If there is neither a log nor a checkpoint.
+        FileNotFoundError: If the folder has neither a log nor a checkpoint.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -92,10 +92,10 @@ class WorkDir:
         raise Unavailable(f'{self.path} has no config (*.py): give --config.')
 
     def config(self) -> Config:
-        """That config: parsed as data, never run, and safe to build.
+        """That config, parsed as data without executing it, and safe to build.
 
         Raises:
-            Unavailable: If there is none; ``Refused``, if it is not as it should be.
+            Unavailable: If there is none; ``Refused`` if it is not allowed.
         """
         file = self.config_file()
         try:
@@ -104,7 +104,7 @@ class WorkDir:
             raise Refused(f'{error}: if you trust it, give --config.') from error
 
     def series(self) -> Series:
-        """Scalars of all runs; the later run counts where steps were repeated."""
+        """Scalars of all runs; for repeated steps, those of the later run."""
         merged: dict[str, dict[int, float]] = defaultdict(dict)
         for run in self.runs:
             lines = _read(*run.glob('vis_data/scalars.json')).splitlines()
@@ -119,7 +119,7 @@ class WorkDir:
         return {name: sorted(points.items()) for name, points in merged.items()}
 
     def processes(self) -> int:
-        """Number of training processes; 1 if the log does not say."""
+        """Number of training processes; 1 if not logged."""
         found = re.findall(r'^\s*GPU number: (\d+)$', '\n'.join(self.logs), re.M)
         return int(found[-1]) if found else 1
 
@@ -166,7 +166,7 @@ def _read(*files: Path) -> str:
 
 
 def _parse(line: str) -> dict | None:
-    """A line of scalars.json; None if it is half-written, say."""
+    """Parse a line of scalars.json; None if it is incomplete."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -176,7 +176,7 @@ def _parse(line: str) -> dict | None:
 
 
 def _seconds(log: str, last: int = 0) -> float:
-    """Between the first and the last line of a log, or of its ``last`` lines."""
+    """Time from the first to the last line of a log, or of its ``last`` lines."""
     stamps = _STAMP.findall(log)[-last:]
     times = [datetime.strptime(stamp, '%Y/%m/%d %H:%M:%S') for stamp in stamps]
     return (times[-1] - times[0]).total_seconds() if times else 0.0

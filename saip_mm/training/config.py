@@ -103,7 +103,7 @@ def load_config(path: str, options: dict[str, object]) -> Config:
             text is interpreted as on the command line.
 
     Raises:
-        OSError: If there is no such file, or it cannot be read.
+        OSError: If the file does not exist, or it cannot be read.
         ImportError: If the library of the config is not installed.
         KeyError: If an option does not begin with what MMEngine's runner takes. (What
             comes after is up to the classes to know.)
@@ -134,7 +134,7 @@ def _read(path: str) -> Config:
         raise IsADirectoryError(f'{path} is a folder, not a config file')
     if not Path(path).is_file():
         kind = 'config file' if path.endswith('.py') else 'file or folder'
-        raise FileNotFoundError(f'{path}: there is no such {kind}')
+        raise FileNotFoundError(f'{path}: no such {kind}')
     try:
         return Config.fromfile(path)
     except ImportError as error:
@@ -254,7 +254,7 @@ def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
         options: New values of the config by dotted name, as for :func:`load_config`.
 
     Raises:
-        OSError: If there is no such source, or nothing in it.
+        OSError: If the source does not exist, or nothing in it.
         ValueError: If it trains with anything else.
     """
     if any(Path(source, name).is_file() for name in (INDEX, PLAN)):

@@ -76,7 +76,7 @@ class SafeRunner(Runner):
                 what the config says with ``resume`` and ``load_from``.
 
         Raises:
-            FileNotFoundError: If there is no such checkpoint.
+            FileNotFoundError: If the checkpoint does not exist.
             ValueError: If it is damaged, or not the state of a training.
         """
         if resume is None and self._resume:
@@ -125,7 +125,7 @@ class SafeRunner(Runner):
             revise_keys: (pattern, replacement) pairs applied to names.
 
         Raises:
-            FileNotFoundError: If there is no such checkpoint.
+            FileNotFoundError: If the checkpoint does not exist.
             ValueError: If it cannot be read safely, or does not fit.
         """
         path = resolve_checkpoint(filename)

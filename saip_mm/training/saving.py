@@ -74,7 +74,7 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoints are in the work directory, where ``--resume`` looks for them.
 
     Raises:
-        TypeError: If there is no such argument.
+        TypeError: If the argument does not exist.
     """
 
     agreement: Agreement | None = None  # none before, or without, a training

@@ -214,7 +214,7 @@ def test_of_weights_and_their_average_the_log_names_the_taken(
         'saip_mm.checkpoints.names.print_log', lambda text, *_: said.append(text)
     )
     model = ours(tmp_path / 'a.pth')
-    assert said == [f"weights taken from '{ema}', not from '{plain}'"]
+    assert said == [f"using the weights in '{ema}', not in '{plain}'"]
     expected = tokens(average.forward_features)
     torch.testing.assert_close(tokens(model), expected, rtol=1e-5, atol=1e-5)
 
@@ -228,7 +228,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, way):
     with pytest.raises(ValueError) as error:
         WAYS[way](path)
     said = str(error.value)
-    assert 'holds NaN or infinity in layers.1.attn.proj.bias' in said
+    assert 'contains NaN or infinity in layers.1.attn.proj.bias' in said
 
 
 @pytest.mark.parametrize('way', WAYS)

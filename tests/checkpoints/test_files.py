@@ -207,8 +207,8 @@ def test_other_files_are_called_what_they_are(tmp_path, name, write, message):
 def test_nothing_is_downloaded_from_addresses(address):
     with pytest.raises(FileNotFoundError) as error:
         resolve_checkpoint(address)
-    assert str(error.value).startswith(f'{address} is an address, and nothing is downl')
-    with pytest.raises(FileNotFoundError, match='is an address'):
+    assert str(error.value).startswith(f'{address} is a URL: nothing is downl')
+    with pytest.raises(FileNotFoundError, match='is a URL'):
         load_pretrained(nn.Linear(1, 1), address)
 
 
@@ -246,7 +246,7 @@ def test_changed_bytes_give_only_clear_errors(tmp_path, suffix, data):
 
 def test_killed_while_naming_the_checkpoint_the_newest_is_taken(tmp_path):
     (tmp_path / 'last_checkpoint').touch()
-    with pytest.raises(FileNotFoundError, match='is empty: name a checkpoint file'):
+    with pytest.raises(FileNotFoundError, match='is empty: give a checkpoint file'):
         resolve_checkpoint(tmp_path)
     for name in ('epoch_9.pth', 'epoch_10.pth', 'backbone_11.pth'):
         (tmp_path / name).touch()

@@ -48,7 +48,7 @@ def test_infinity_which_mmengine_cannot_read():
     ids=lambda line: line[:20].replace('\0', ''),
 )
 def test_more_than_plain_values(line):
-    with pytest.raises(ValueError, match='^c.py has more in it than plain values'):
+    with pytest.raises(ValueError, match='^c.py contains more than plain values'):
         parse_config(f'x = 1\n{line}\n', 'c.py')
 
 

@@ -86,7 +86,7 @@ def test_official_backbone(official_file, tmp_path, capsys, role, seed):
     convert(official_file, tmp_path / 'a.pth', '--role', role)
     said = capsys.readouterr().out
     assert '150 of 150 tensors matched' in said
-    assert '2 left out: inter_norm.weight, inter_norm.bias' in said
+    assert '2 unused: inter_norm.weight, inter_norm.bias' in said
     vit = SAIPViT()
     load_pretrained(vit, tmp_path / 'a.pth', prefix='backbone.')
     assert torch.equal(vit.pos_embed, official(seed)['backbone.pos_embed'])
@@ -112,7 +112,7 @@ def test_timm_gives_the_same_features(tmp_path, capsys, suffix):
     out = tmp_path / f'a{suffix}'
     convert(tmp_path / 'timm.pth', out, '--num-heads', 2)
     said = capsys.readouterr().out
-    assert '30 of 30 tensors matched; 2 left out: head.weight, head.bias' in said
+    assert '30 of 30 tensors matched; 2 unused: head.weight, head.bias' in said
     vit = SAIPViT(arch=ARCH, img_size=(64, 64), middle_block=0, out_type='raw')
     assert not load_pretrained(vit, out, prefix='backbone.').missing
     images = torch.randn(2, 3, 64, 64)
@@ -126,7 +126,7 @@ def test_mae_loses_its_decoder(tmp_path, capsys):
     torch.save(dict(model=weights, args=argparse.Namespace()), tmp_path / 'mae.pth')
     convert(tmp_path / 'mae.pth', tmp_path / 'a.pth', '--num-heads', 2)
     said = capsys.readouterr().out
-    assert '30 of 30 tensors matched; 2 left out: decoder_embed.weight, mask' in said
+    assert '30 of 30 tensors matched; 2 unused: decoder_embed.weight, mask' in said
 
 
 def test_positions_are_resized_on_demand(tmp_path, capsys):
@@ -173,7 +173,7 @@ def reshaped(name, *shape):
             (64, 64),
             'begin with blocks, cls_token',
         ),
-        (lambda weights: weights.clear(), (64, 64), 'holds no state dict'),
+        (lambda weights: weights.clear(), (64, 64), 'instead of a state dict'),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, change, img_size, message):

@@ -114,7 +114,7 @@ class TestAnnotations:
         (tmp_path / 'bad.json').write_text('{"images": [')
         with pytest.raises(ValueError, match=r'bad\.json: not JSON'):
             PersonImages(str(tmp_path), 'bad.json')
-        with pytest.raises(FileNotFoundError, match=r'absent\.json: there is no such'):
+        with pytest.raises(FileNotFoundError, match=r'absent\.json: no such'):
             PersonImages(str(tmp_path), 'absent.json')
 
     def test_missing_photographs(self, photo, tmp_path):

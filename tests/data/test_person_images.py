@@ -96,7 +96,7 @@ class TestFolder:
         assert [int(dataset[i]['scene'].mean()) for i in range(4)] == [99] * 4
 
     def test_errors_before_training(self, tmp_path):
-        with pytest.raises(OSError, match='absent: there is no such folder'):
+        with pytest.raises(OSError, match='absent: no such folder'):
             PersonImages(str(tmp_path / 'absent'))
         (tmp_path / 'IMG_1.HEIC').write_text('')
         with pytest.raises(OSError, match=r'no images .*\.jpg .*1 other files'):
@@ -163,7 +163,7 @@ class TestList:
             PersonImages(str(folder), 'list.txt')
 
     def test_absent_empty_and_unknown_files(self, folder):
-        with pytest.raises(FileNotFoundError, match=r'l\.txt: there is no such list'):
+        with pytest.raises(FileNotFoundError, match=r'l\.txt: no such list'):
             PersonImages(str(folder), 'l.txt')
         (folder / 'l.txt').write_text('# nothing\n\n')
         with pytest.raises(ValueError, match=r'l\.txt: no images in the list'):

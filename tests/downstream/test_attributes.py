@@ -115,7 +115,7 @@ NUMBERED, ARCHIVE = write_peta, write_peta_archive
             ARCHIVE,
             SPLIT,
             'GRID/archive/0001_1.bmp test',
-            'GRID/.*: there is no such fi',
+            'GRID/.*: no such fi',
         ),
         (
             ARCHIVE,

@@ -102,7 +102,7 @@ def test_a_data_set_that_is_not_as_expected(name, what, message, tmp_path):
 
 
 def test_no_folder_and_no_such_split(tmp_path):
-    with pytest.raises(FileNotFoundError, match='there is no such folder; set data_ro'):
+    with pytest.raises(FileNotFoundError, match='no such folder; set data_ro'):
         build('Market1501', tmp_path / 'none', 'train')
     with pytest.raises(ValueError, match="split='query' is none of train, test"):
         build('Market1501', tmp_path, 'query')

@@ -125,7 +125,7 @@ def test_configs(tmp_path):
         config.write_text(f'{model}max_epochs = {i}')
     assert work_dir.config().max_epochs == 1, 'that of the last run'
     for text, message in (
-        ('import os', 'more in it than plain values .*give --config'),
+        ('import os', 'more than plain values .*give --config'),
         (model.replace('SAIPViT', 'os.system'), "builds 'os.system'.*give --config"),
     ):
         config.write_text(text)

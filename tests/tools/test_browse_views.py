@@ -45,7 +45,7 @@ def test_picture(tmp_path, capsys):
 @pytest.mark.parametrize(
     'name, out, message',
     [
-        ('none.py', 'a.png', 'none.py: there is no such config file'),
+        ('none.py', 'a.png', 'none.py: no such config file'),
         ('code.py', 'a.png', 'code.py'),
         ('other.py', 'a.png', 'other.py: has no train_dataloader.dataset.pipeline'),
         ('config.py', 'a', 'a: name an image file, such as views.png'),

@@ -20,7 +20,7 @@ def test_data_are_checked_beforehand(photographs, tmp_path, capsys):
     assert [entry['index'] for entry in listed(out)] == [3, 5]
     dataset = PersonImages(data_root=str(photographs), ann_file=str(good))
     assert len(dataset) == 10
-    with pytest.raises(FileNotFoundError, match=f'^{tmp_path}/none: there is no such'):
+    with pytest.raises(FileNotFoundError, match=f'^{tmp_path}/none: no such'):
         call('tools/check_data.py', tmp_path / 'none', '--out', out)
 
 

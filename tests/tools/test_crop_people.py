@@ -63,7 +63,7 @@ def test_a_bad_photograph_is_reported_and_skipped(run, photos, tmp_path):
     assert status == 0
     assert 'Skipped: ' in text
     assert 'a.png: cannot be read' in text
-    assert 'absent.png: there is no such file' in text
+    assert 'absent.png: no such file' in text
     assert '2 crops written' in text
     assert '2 photographs that cannot be used' in text
 
@@ -87,7 +87,7 @@ def test_nothing_is_written_outside(run, photos, tmp_path):
 def test_bad_annotations_end_in_one_line(run, photos, tmp_path):
     ann = photos / 'boxes.json'
     status, _ = run(photos, tmp_path / 'out', '--ann', ann)
-    assert f'error: {ann}: there is no such annotation file' in status
+    assert f'error: {ann}: no such annotation file' in status
     ann.write_text('[]')
     status, _ = run(photos, tmp_path / 'out', '--ann', ann)
     assert f'error: {ann}: holds a list' in status

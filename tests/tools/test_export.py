@@ -150,12 +150,12 @@ def test_what_cannot_be_exported(model, work_dir, tmp_path):
         assert not (tmp_path / 'a.pth').exists()
         return str(caught.value)
 
-    assert '250×128 is no multiple of 16' in error(work_dir, '--img-size', 250, 128)
+    assert '250×128 is not a multiple of 16' in error(work_dir, '--img-size', 250, 128)
     assert 'has no last_checkpoint' in error(tmp_path)
     assert 'there is no checkpoint' in error(tmp_path / 'none.pth')
     bare = tmp_path / 'bare.pth'
     torch.save(dict(model.state_dict()), bare)
-    assert 'bare.pth: does not say on which patch grid' in error(bare)
+    assert 'bare.pth: does not state the patch grid' in error(bare)
     state_dict = model.state_dict()
     del state_dict['teacher.encoder.backbone.ln1.bias']
     torch.save(state_dict, bare)

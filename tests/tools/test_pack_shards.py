@@ -51,7 +51,7 @@ def test_told_to_stop(folder, shards, tmp_path):
 def test_goes_on_where_it_was_interrupted(folder, shards):
     before = digests(shards)
     (shards / 'index.json').unlink()
-    with pytest.raises(FileNotFoundError, match='index.json: there is no such index'):
+    with pytest.raises(FileNotFoundError, match='index.json: no such index'):
         ShardedImages(str(shards))
     first, second = shards / 'chunk-0-0.bin', shards / 'chunk-0-1.bin'
     kept = first.stat().st_mtime_ns

@@ -68,7 +68,7 @@ def test_a_work_directory_a_checkpoint_and_its_export(probe, work_dir, tmp_path)
     for name in ('a.pth', 'a.safetensors'):
         call('tools/export_backbone.py', work_dir, '--out', tmp_path / name)
         exported, _ = probe(tmp_path / name)
-        # Patches differ: an export does not say that TINY's middle is not half-way.
+        # Patches differ: an export does not state that TINY's middle is not half-way.
         assert exported.keys() == FEATURES | PATCHES
         assert all(exported[key] == scores[key] for key in FEATURES)
 
@@ -84,7 +84,7 @@ def test_a_checkpoint_elsewhere_holds_its_config(probe, work_dir, tmp_path):
     torch.save(state, moved)
     assert probe(moved)[0].keys() == FEATURES | PATCHES
     reason = load_subject(str(moved)).no_heads
-    assert reason == 'the checkpoint does not hold its config: give --config'
+    assert reason == 'the checkpoint does not contain its config: give --config'
     assert probe(moved, '--config', TINY)[0] == expected
 
 
@@ -120,7 +120,7 @@ def test_the_number_of_people_is_said(tmp_path, monkeypatch):
     for module in (saip_mm.evaluation.drawn, saip_mm.evaluation.folders):
         monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
     run_probes(load_subject('mean-color'), test_drawn)
-    assert 'drawn people: 4 to test on, 5 others to fit to' in said
+    assert 'drawn people: 4 for testing, 5 others for fitting' in said
     for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
         (tmp_path / name).parent.mkdir()
         Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / name)
@@ -150,9 +150,9 @@ def test_bad_input(work_dir, tmp_path):
     assert 'config.py: is not a config of pretraining' in error(
         'random', '--config', config
     )
-    assert 'query: there is no such folder' in error('pixels', '--market1501', tmp_path)
+    assert 'query: no such folder' in error('pixels', '--market1501', tmp_path)
     coco = ['--coco', tmp_path, tmp_path / 'ann.json']
     assert 'keypoints need features of patches' in error('pixels', *coco)
-    assert 'there is no such annotation file' in error(work_dir, *coco)
+    assert 'no such annotation file' in error(work_dir, *coco)
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')
     assert 'bad.pth: is not a ViT' in error(tmp_path / 'bad.pth')

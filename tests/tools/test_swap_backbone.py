@@ -211,7 +211,7 @@ def test_a_refused_step_names_the_sizes_that_were_tried(checkpoint, tmp_path):
         ('mmpretrain::mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py', 'takes ma'),
         ('mmpretrain::conformer/conformer-tiny-p16_8xb128_in1k.py', 'gives nested'),
         ('mmfoo::a.py', "'mmfoo' is not one of mmpose, mmdet, mmseg, mmpretrain"),
-        ('nowhere.py', 'there is no such file'),
+        ('nowhere.py', 'no such file'),
     ],
 )  # fmt: skip
 def test_refusals_are_one_line_and_leave_nothing(name, why, checkpoint, tmp_path):

@@ -156,9 +156,9 @@ def test_what_is_no_config(content, message, tmp_path):
 
 
 def test_a_path_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match='none.py: there is no such config'):
+    with pytest.raises(FileNotFoundError, match='none.py: no such config'):
         load_config(str(tmp_path / 'none.py'), {})
     with pytest.raises(IsADirectoryError, match='is a folder, not a config'):
         load_config(str(tmp_path), {})
-    with pytest.raises(FileNotFoundError, match='none: there is no such file or folde'):
+    with pytest.raises(FileNotFoundError, match='none: no such file or folde'):
         training_images(str(tmp_path / 'none'), {})

@@ -42,7 +42,7 @@ def check_places(dataset: dict) -> None:
         found = sorted(entry.name for entry in above.iterdir())
         some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
         raise FileNotFoundError(
-            f'{path}: there is no such file or folder; {above} holds '
+            f'{path}: no such file or folder; {above} holds '
             f'{some or "nothing"}. README.md shows the layouts; set data_root of the '
             'data set to the folder that is laid out like this'
         )

@@ -161,7 +161,7 @@ def _read_labels(path: str) -> dict[str, set[str]]:
     """The attributes of every person of a subset."""
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f'{path}: there is no such file, and zero_shot.txt lists images of this '
+            f'{path}: no such file, and zero_shot.txt lists images of this '
             'subset; unpack it from the archive of PETA, or leave its images out'
         )
     people = {}

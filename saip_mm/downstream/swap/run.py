@@ -47,7 +47,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
 
     Raises:
         Refusal: If the config cannot be given the backbone; says why.
-        FileNotFoundError: If there is no such checkpoint.
+        FileNotFoundError: If the checkpoint does not exist.
         ValueError: If the checkpoint cannot be read safely or holds no ViT.
     """
     out = Path(out)

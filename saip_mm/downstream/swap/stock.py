@@ -123,8 +123,8 @@ def read_stock(name: str, out: Path) -> Stock:
     """Read a config, from ``library::path`` or a file, to be inherited by ``out``.
 
     Raises:
-        Refusal: If there is no such config or library, it cannot be read, or its model
-            is not one with an image backbone of its own.
+        Refusal: If the config or library does not exist or cannot be read, or its
+            model has no image backbone of its own.
     """
     path, base = _locate(name, out)
     try:
@@ -157,7 +157,7 @@ def _locate(name: str, out: Path) -> tuple[Path, str]:
     if not found:
         path = Path(name)
         if not path.is_file():
-            raise Refusal('there is no such file')
+            raise Refusal('no such file')
         base = path if path.is_absolute() else os.path.relpath(path, out.parent)
         return path, repr(str(base))
     if library not in LIBRARIES:
