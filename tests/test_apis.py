@@ -176,8 +176,8 @@ def test_on_a_gpu(work_dir, photos):
         (lambda f, a: [a[0], a[1] / 255.0], TypeError, 'images[1] is neither'),
         (lambda f, a: [a[0][..., 0]], TypeError, 'but uint8 [64, 32]'),
         (lambda f, a: [None], TypeError, 'but NoneType'),
-        (lambda f, a: a[0], TypeError, 'in [brackets]'),
-        (lambda f, a: str(f[0]), TypeError, 'in [brackets]'),
+        (lambda f, a: a[0], TypeError, 'in a list'),
+        (lambda f, a: str(f[0]), TypeError, 'in a list'),
         (lambda f, a: [f[0], 'none.png'], ImageError, 'none.png: no such'),
     ],
 )

@@ -201,7 +201,7 @@ def test_what_does_not_fit_is_refused(clone, tested, tmp_path):
 
     before = (clone / MARKET.parent / 'metafile.yml').read_bytes()
     other = MARKET.with_name('msmt17_saip-vit-tiny_256x128.py')
-    assert 'the model is not that of the config' in refused('result', other, tested)
+    assert 'the model differs from the config' in refused('result', other, tested)
     assert 'none.json is missing' in refused('result', MARKET, tmp_path / 'none')
     assert 'does not name' in refused('measure', 'configs/pretrain/other.py')
 

@@ -1,4 +1,4 @@
-"""Configs as the command line changes them."""
+"""Configs with command-line options."""
 
 import ast
 import difflib
@@ -19,7 +19,7 @@ from ..data.concat import holds_people
 from ..data.sharded_images import INDEX, PLAN
 from .processes import add_launcher, set_launcher
 
-# Settings that are read without their being arguments of MMEngine's runner.
+# Settings that are not arguments of MMEngine's runner.
 ALSO_READ = (
     'custom_imports',
     'find_unused_parameters',
@@ -27,12 +27,12 @@ ALSO_READ = (
     'tta_model',
     'tta_pipeline',
 )
-# Settings that are text even where a config leaves them out or has None.
+# Settings that are text even if missing or None in the config.
 _TEXTS = ('ann_file', 'checkpoint', 'data_root', 'load_from', 'work_dir')
 
 
 class _Options(Action):
-    """Collects settings as they are written; :func:`load_config` interprets them."""
+    """Collects settings as text; :func:`load_config` interprets them."""
 
     def __call__(
         self,
@@ -48,38 +48,38 @@ class _Options(Action):
                 raise ArgumentError(
                     self,
                     f'{each}: should be NAME=VALUE; other arguments, such as a config, '
-                    'go before --cfg-options',
+                    'must precede --cfg-options',
                 )
             options[name] = text
         setattr(namespace, self.dest, options)
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Let a tool take ``--cfg-options``, for :func:`load_config`."""
+    """Add ``--cfg-options``, for :func:`load_config`."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=_Options,
         default={},
         metavar='NAME=VALUE',
-        help='settings that replace those of the config, such as '
-        'train_dataloader.batch_size=64. Where the config has text, VALUE is text as '
-        'it stands; elsewhere a number, true, None, a [list], a (tuple), or text. '
-        '\'"123"\' is text everywhere',
+        help='settings that override the config, such as '
+        'train_dataloader.batch_size=64. If the config has text, VALUE is text; '
+        'otherwise a number, true, None, a [list], a (tuple), or text. '
+        '\'"123"\' is always text',
     )
 
 
 def add_run_options(parser: ArgumentParser) -> None:
-    """Let a tool take what :func:`run_config` needs beside ``config``."""
+    """Add the options of :func:`run_config`, except for ``config``."""
     parser.add_argument(
-        '--work-dir', help='where logs and results go; default work_dirs/CONFIG'
+        '--work-dir', help='folder for logs and results (default: work_dirs/CONFIG)'
     )
     add_options(parser)
     add_launcher(parser)
 
 
 def run_config(args: Namespace) -> Config:
-    """The config of a run, with what the command line says.
+    """The config of a run, with the command line applied.
 
     Raises:
         OSError, ImportError, KeyError, ValueError: As :func:`load_config` and
@@ -105,8 +105,8 @@ def load_config(path: str, options: dict[str, object]) -> Config:
     Raises:
         OSError: If the file does not exist, or it cannot be read.
         ImportError: If the library of the config is not installed.
-        KeyError: If an option does not begin with what MMEngine's runner takes. (What
-            comes after is up to the classes to know.)
+        KeyError: If the first part of an option is unknown. (Later parts are checked
+            by the classes.)
         ValueError: If it is not a config, or an option cannot be interpreted.
     """
     cfg = _read(path)
@@ -118,13 +118,13 @@ def load_config(path: str, options: dict[str, object]) -> Config:
             continue
         if key in cfg:
             raise KeyError(
-                f'--cfg-options {option}: {key!r} is a name that {path} gives to a '
-                'value for itself, so nothing would change; set what is made of it, or '
-                'edit the config'
+                f'--cfg-options {option}: {key!r} is a variable of {path} that is '
+                'already evaluated, so nothing would change; set what is made from it, '
+                'or edit the config'
             )
         close = difflib.get_close_matches(key, known, n=1)
         hint = f'; did you mean {close[0]!r}?' if close else ''
-        raise KeyError(f'--cfg-options {option}: there is no setting {key!r}{hint}')
+        raise KeyError(f'--cfg-options {option}: unknown setting {key!r}{hint}')
     return cfg
 
 
@@ -144,10 +144,10 @@ def _read(path: str) -> Config:
         ) from error
     except UnicodeDecodeError as error:
         raise ValueError(
-            f'{path}: this config, or one that it inherits, is not UTF-8 text '
+            f'{path}: this config, or one it inherits, is not UTF-8 text '
             f'({error}); save it as UTF-8'
         ) from error
-    except Exception as error:  # a config is code, which may fail in any way
+    except Exception as error:  # configs are code and may raise anything
         lines = [
             f' (line {line} of {frame.f_code.co_filename})'
             for frame, line in walk_tb(error.__traceback__)
@@ -161,13 +161,13 @@ def _read(path: str) -> Config:
 
 
 def _replace(cfg: Config, option: str, value: object) -> None:
-    """Replace a setting; what text stands for depends on the value so far."""
+    """Replace a setting; text is interpreted depending on the present value."""
     *path, last = option.split('.')
     try:
         parent = cfg
         for key in path:
             key = _index(parent, key)
-            # A copy, as other settings may be the same object.
+            # Copied, because other settings may share the object.
             parent[key] = {} if parent[key] is None else copy(parent[key])
             parent = parent[key]
         last = _index(parent, last)
@@ -183,7 +183,7 @@ def _replace(cfg: Config, option: str, value: object) -> None:
 
 
 def _index(parent: object, key: str) -> int | str:
-    """A part of an option's name as Python's index; None is set where it is missing."""
+    """Index or key for a part of an option's name; missing keys are set to None."""
     if isinstance(parent, list):
         if key.isdigit() and int(key) < len(parent):
             return int(key)
@@ -197,7 +197,7 @@ def _index(parent: object, key: str) -> int | str:
 def _interpret(text: str) -> object:
     """A number, a boolean, None, a list, a tuple, a dict, or else text.
 
-    As MMEngine's ``DictAction`` does, but keeping blanks and what is in quotes.
+    Like MMEngine's ``DictAction``, but keeps spaces and quoted text.
     """
     text = text.strip()
     if text.startswith('{'):
@@ -215,7 +215,7 @@ def _interpret(text: str) -> object:
 
 
 def _split(text: str) -> list[str]:
-    """What stands between commas that are in no brackets and no quotes.
+    """Split at commas outside of brackets and quotes.
 
     Raises:
         ValueError: If brackets or quotes are not closed.
@@ -238,7 +238,7 @@ def _split(text: str) -> list[str]:
 
 
 def _unquote(text: str) -> str:
-    """Text without the quotes around it, if there are any."""
+    """Text without surrounding quotes."""
     if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"':
         inner = text[1:-1]
         return text if text[0] in inner else inner
@@ -246,7 +246,7 @@ def _unquote(text: str) -> str:
 
 
 def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
-    """The images that a config trains with, or those of a folder.
+    """The training images of a config, or the images of a folder.
 
     Args:
         source: Config file, folder of images, list of images (relative to its own
@@ -254,8 +254,8 @@ def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
         options: New values of the config by dotted name, as for :func:`load_config`.
 
     Raises:
-        OSError: If the source does not exist, or nothing in it.
-        ValueError: If it trains with anything else.
+        OSError: If the source does not exist or is empty.
+        ValueError: If the config trains on anything else.
     """
     if any(Path(source, name).is_file() for name in (INDEX, PLAN)):
         return ShardedImages(source)
@@ -268,8 +268,8 @@ def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
     dataset = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
     if not holds_people(dataset):
         raise ValueError(
-            f'{source}: train_dataloader.dataset is of type {dataset.get("type")}, and '
-            'should be one of images of people, such as PersonImages'
+            f'{source}: train_dataloader.dataset has type {dataset.get("type")}; it '
+            'should be a data set of person images, such as PersonImages'
         )
     return DATASETS.build(dict(dataset, pipeline=[]))
 
@@ -277,8 +277,8 @@ def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
 def find_mmseg() -> None:
     """Let ``_base_ = 'mmseg::…'`` find MMSegmentation's fork as well.
 
-    MMEngine looks for a distribution called mmsegmentation. That of the fork has
-    another name, and is found by its module.
+    MMEngine looks for a distribution called mmsegmentation. The fork has another
+    name and is found by its module.
     """
     if not is_installed('mmsegmentation'):
         MODULE2PACKAGE['mmseg'] = 'mmseg'

@@ -1,4 +1,4 @@
-"""Hooks of pretraining: scales, teacher and center of a step; images left out."""
+"""Hooks of pretraining: scales, teacher, center, and bad images."""
 
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from .teacher import HIGH_SHARE, INITIAL_SHARE, TeacherMomentum, share_remedy
 class SAIPHook(Hook):
     """Draws the scales of each step; updates teacher and center after it.
 
-    Only a step that the optimizer really makes updates them: a loss scaler may skip
-    steps. Hence a hook of the optimizer, which also works when a wrapper for
-    distributed training replaces the model's ``train_step``.
+    They are updated only after actual optimizer steps, as a loss scaler may skip steps:
+    hence a hook of the optimizer, which also works if a wrapper for distributed
+    training replaces the model's ``train_step``.
 
-    The share of its initial weights that is left in the teacher is kept in checkpoints.
-    Training warns when it starts if more than a tenth will be left at the end.
+    Checkpoints contain the share of its initial weights that is left in the teacher. A
+    warning is logged at the start if more than a tenth will be left at the end.
 
     Args:
         momentum: Momentum of the teacher at the first step; a cosine over all steps
@@ -63,11 +63,11 @@ class SAIPHook(Hook):
         self.max_initial_share = max_initial_share
 
     def batch_ratio(self, global_batch: int) -> float:
-        """Global batch relative to that which the momenta are for."""
+        """Global batch relative to ``base_batch_size``."""
         return global_batch / (self.base_batch_size or global_batch)
 
     def momentum(self, global_batch: int, steps: int) -> TeacherMomentum:
-        """Momentum of the teacher in a training of so many optimizer steps."""
+        """Momentum of the teacher in a training of ``steps`` optimizer steps."""
         ratio = self.batch_ratio(global_batch)
         momentum = TeacherMomentum(self.start**ratio, self.end**ratio, steps)
         if self.max_initial_share is None:
@@ -106,8 +106,8 @@ class SAIPHook(Hook):
         )
         if left > HIGH_SHARE:
             runner.logger.warning(
-                f"at the end of this training {left:.0%} of the teacher's initial "
-                'weights will be left in it, and it is the teacher that is exported: '
+                f"at the end of training, {left:.0%} of the teacher's initial "
+                'weights will be left in it, and the teacher is what is exported: '
                 f'{share_remedy(schedule, runner.max_epochs)}'
             )
 
@@ -145,8 +145,8 @@ class SAIPHook(Hook):
         bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
         if bad:
             raise FloatingPointError(
-                f'{len(bad)} tensors are not finite, {bad[0]} among them: they are not '
-                'saved, so that the last checkpoint is a good one. Start anew from its '
+                f'{len(bad)} tensors are not finite, such as {bad[0]}: nothing is '
+                'saved, and the last checkpoint remains valid. Start again from its '
                 'weights with load_from and a lower learning rate'
             )
 
@@ -155,15 +155,14 @@ class SAIPHook(Hook):
 class QuarantineHook(Hook):
     """Replaces unusable images during training, and lists them.
 
-    They are listed in ``bad_images.jsonl`` of the work directory, those of a separate
-    source of scenes in ``bad_scenes.jsonl``; of several data sets in
-    ``bad_images_0.jsonl`` and so on. A new training moves an existing list to
-    ``superseded_TIME``.
+    The list is ``bad_images.jsonl`` in the work directory, ``bad_scenes.jsonl`` for a
+    separate source of scenes, and ``bad_images_0.jsonl`` and so on for several data
+    sets. A new training moves existing lists to ``superseded_TIME``.
 
     Args:
-        max_share: Share of bad images above which the training is stopped.
-        max_few: Number of bad images that never stops it, unless they are more than
-            half of all images.
+        max_share: Share of bad images above which training stops.
+        max_few: Number of bad images that is always tolerated, unless they are more
+            than half of all images.
     """
 
     def __init__(self, max_share: float = 0.01, max_few: int = 10) -> None:
@@ -187,7 +186,7 @@ class QuarantineHook(Hook):
                     path, len(source), self.max_share, self.max_few
                 )
                 self.sources.append(source)
-        barrier()  # else another process may list an image before the list is moved
+        barrier()  # no process may list an image before the list is moved
 
     def after_train_epoch(self, runner: Runner) -> None:
         for source in self.sources:
@@ -205,9 +204,9 @@ def _compare_lengths(runner: Runner) -> None:
         end = each.end * steps if each.by_epoch else each.end
         if isinstance(each, CosineAnnealingLR) and end != runner.max_iters:
             runner.logger.warning(
-                f'the learning rate reaches its minimum after {end:,} steps, and the '
+                f'the learning rate reaches its minimum after {end:,} steps, but the '
                 f'training has {runner.max_iters:,}: set the end of that '
-                'param_scheduler to train_cfg.max_epochs, or leave it out'
+                'param_scheduler to train_cfg.max_epochs, or omit it'
             )
 
 

@@ -1,4 +1,4 @@
-"""Data loaders as MMEngine builds them, after a look at what they will load."""
+"""MMEngine's data loaders, with checks of their data."""
 
 import atexit
 import multiprocessing
@@ -29,18 +29,18 @@ def build_loader(
     seed: int | None = None,
     diff_rank_seed: bool = False,
 ) -> DataLoader:
-    """Build a data loader as MMEngine does, also one without workers.
+    """Build a data loader as MMEngine does, with or without workers.
 
-    torch refuses settings of workers with ``num_workers=0``; here they have no effect.
-    Workers ignore signals that tell a run to stop: schedulers send them to all
-    processes, terminals to those in the foreground, and the step has to be finished.
+    With ``num_workers=0``, settings of workers have no effect (torch rejects them).
+    Workers ignore stop signals, which schedulers and terminals send to all processes,
+    because the step has to be finished.
     """
     if isinstance(dataloader, dict) and dataloader.get('num_workers') == 0:
         of_workers = {'persistent_workers', 'prefetch_factor'}
         dataloader = {k: v for k, v in dataloader.items() if k not in of_workers}
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     ended = multiprocessing.Event()
-    atexit.register(ended.set)  # before multiprocessing ends workers by SIGTERM
+    atexit.register(ended.set)  # before multiprocessing sends SIGTERM to workers
     loader.worker_init_fn = partial(_start_worker, ended, loader.worker_init_fn)
     return loader
 
@@ -62,11 +62,11 @@ def build_checked_loader(
     seed: int | None = None,
     diff_rank_seed: bool = False,
 ) -> DataLoader:
-    """Build a data loader after a look at its files.
+    """Build a data loader after checking its files.
 
     Raises:
-        OSError: If some are missing or cannot be read; the first is named.
-        ValueError: If there are none, or its library cannot read a record of them.
+        OSError: If files are missing or unreadable; names the first.
+        ValueError: If there are none, or the library cannot read a record.
     """
     if not isinstance(dataloader, dict):
         return dataloader
@@ -81,9 +81,9 @@ def build_checked_loader(
         if 'need at least one array' not in str(error):
             raise
         raise ValueError(
-            f'{", ".join(map(str, places(config)))}: nothing is left of this data '
-            'set. Are there annotations of the classes, and images with the names, '
-            'that its config expects?'
+            f'{", ".join(map(str, places(config)))}: this data set is empty. Do class '
+            'names in the annotations and image names match those that its config '
+            'expects?'
         ) from error
     if is_main_process():
         check_images(loader.dataset)

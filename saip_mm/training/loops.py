@@ -13,8 +13,8 @@ from .guards import StepRefused
 
 _SAME = (
     'resume with the same images and the same global batch '
-    '(train_dataloader.batch_size × processes), or start anew from its weights with '
-    'load_from'
+    '(train_dataloader.batch_size × processes), or start a new training from its '
+    'weights with load_from'
 )
 
 
@@ -84,8 +84,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         steps = len(self.dataloader)
         if not 0 <= self.iter - self.epoch * steps <= steps:
             raise ValueError(
-                f'the checkpoint made {self.iter} steps, {self.epoch} whole epochs '
-                f'among them, but an epoch now has {steps} steps: {_SAME}'
+                f'the checkpoint has {self.iter} steps and {self.epoch} full epochs, '
+                f'but an epoch now has {steps} steps: {_SAME}'
             )
         hub = self.runner.message_hub
         for name, now in dict(
@@ -116,8 +116,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
         Args:
             idx: Index of the batch in its epoch.
-            data_batch: ``inputs``, a dict of tensors [B, …]; whatever else hooks add
-                goes to all micro-batches.
+            data_batch: ``inputs``, a dict of tensors [B, …]; everything else, added by
+                hooks, is passed to all micro-batches.
         """
         runner = self.runner
         sequence = np.random.SeedSequence((runner.seed, self.iter, get_rank()))
@@ -164,7 +164,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
 
 def _end_scaler_step(optim_wrapper: OptimWrapper) -> None:
-    """End a step of the loss scaler that ``StepRefused`` has interrupted."""
+    """End a step of the loss scaler that ``StepRefused`` interrupted."""
     if not hasattr(optim_wrapper, 'loss_scaler'):
         return
     for name in ('grad_scale', 'found_inf'):  # set for fused optimizers

@@ -17,8 +17,8 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
     per parameter, which costs a GPU hundreds of small kernels per step.
 
     MMEngine's ``custom_keys=dict(KEY=dict(lr_mult=…, decay_mult=…))`` in
-    ``paramwise_cfg`` adds groups; the longest KEY that is a part of the parameter's
-    name counts.
+    ``paramwise_cfg`` adds groups; the longest KEY contained in a parameter's name
+    applies.
     """
 
     example = 'dict(no_decay=[names])'
@@ -98,8 +98,8 @@ class LayerDecay(WeightDecayGroups):
         if not hasattr(backbone, 'get_layer_depth'):
             raise TypeError(
                 f'LayerDecay: the backbone {type(backbone).__name__} of '
-                f'{type(module).__name__} has no get_layer_depth, which says to which '
-                'layer a parameter belongs; take another constructor'
+                f'{type(module).__name__} has no get_layer_depth, which maps '
+                'parameters to layers; use another constructor'
             )
         depth, depths = backbone.get_layer_depth(name, 'backbone.')
         return depths - 1 - depth

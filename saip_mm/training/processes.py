@@ -1,4 +1,4 @@
-"""Runs of several processes: how they start, agree and end."""
+"""Multi-process runs: launchers, agreement and common exit."""
 
 import atexit
 import os
@@ -18,7 +18,7 @@ from mmengine.dist import (
     is_main_process,
 )
 
-# What each launcher tells its processes, and how such processes are started.
+# Environment variables of each launcher, and how to use it.
 _LAUNCHERS = {
     'pytorch': (
         ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -45,8 +45,7 @@ def add_launcher(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--launcher',
         choices=['none', *_LAUNCHERS],
-        help='what started this process as one of several; default: what the '
-        'environment says',
+        help='launcher of this process (default: from the environment)',
     )
     # The two spellings of torch.distributed.launch.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=SUPPRESS)
@@ -56,8 +55,8 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
     """Set up a config for the launcher that started this process, if any.
 
     Raises:
-        ValueError: If ``--launcher`` names what did not start this process, or what
-            needs a GPU where there is none.
+        ValueError: If ``--launcher`` did not start this process, or needs a GPU and
+            there is none.
     """
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -87,7 +86,7 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
 
 
 def _find_launcher() -> str:
-    # torchrun may run within tasks of Slurm, and mpirun starts its daemons as such.
+    # torchrun may run in Slurm tasks, and mpirun starts its daemons as Slurm tasks.
     if all(name in os.environ for name in _LAUNCHERS['pytorch'][0]):
         return 'pytorch'
     if int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1)) > 1:
@@ -96,9 +95,10 @@ def _find_launcher() -> str:
 
 
 def _slurm_tasks() -> int:
-    """Number of the tasks that this process is one of; 1 in an interactive shell.
+    """Number of tasks of this job step; 1 in an interactive shell.
 
-    ``SLURM_NTASKS`` is that of the job: shells of ``salloc`` and batch scripts have it.
+    ``SLURM_NTASKS`` is that of the job, also set in ``salloc`` shells and batch
+    scripts.
     """
     if 'SLURM_PTY_PORT' in os.environ:  # of srun --pty
         return 1
@@ -106,10 +106,9 @@ def _slurm_tasks() -> int:
 
 
 def use_cpu_processes(cfg: Config) -> None:
-    """Replace what MMEngine takes for granted of a GPU in several processes."""
+    """Replace MMEngine's settings for several processes that need a GPU."""
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
-    # Already initialized, MMEngine leaves the process group alone; its own set-up asks
-    # for a GPU.
+    # MMEngine keeps an initialized process group; its own initialization needs a GPU.
     torch.distributed.init_process_group(backend='gloo')
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
@@ -120,9 +119,9 @@ def use_cpu_processes(cfg: Config) -> None:
 
 
 class Agreement:
-    """Tells all processes whether something is true on any of them.
+    """Tells all processes whether a condition is true in any of them.
 
-    They communicate through their CPUs, so that none waits for its GPU.
+    Communicates between CPUs, so that no process waits for its GPU.
     """
 
     def __init__(self) -> None:
@@ -131,7 +130,7 @@ class Agreement:
         )
 
     def any(self, value: bool) -> bool:
-        """Whether ``value`` is true on any process; all of them have to ask."""
+        """Whether ``value`` is true in any process; must be called by all."""
         if self.group is None:
             return value
         flag = torch.tensor(int(value))
@@ -142,7 +141,7 @@ class Agreement:
 
 
 def on_main_process(check: Callable, *arguments: object) -> Any:
-    """Run a check on the main process; return or raise its outcome on all of them."""
+    """Run a check in the main process; return or raise its outcome in all."""
     found = [None]
     if is_main_process():
         try:
@@ -157,14 +156,14 @@ def on_main_process(check: Callable, *arguments: object) -> Any:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """Makes the processes of a run wait for each other at its end, and ends them.
+    """Make all processes of a run wait for each other, then exit.
 
-    One that exits while others still communicate, or save, would make them fail. An
-    error ends a process at once. A single process just continues.
+    A process that exits while others still communicate or save would make them fail. On
+    an error, a process exits at once. A single process just continues.
     """
     try:
         yield
-    except SystemExit as stop:  # told to stop, as all of them are
+    except SystemExit as stop:  # stopped by a signal, like all others
         _end(stop.code)
         raise
     _end(0)
@@ -175,9 +174,9 @@ def _end(status: int) -> None:
         return
     barrier()
     torch.distributed.destroy_process_group()
-    # Python's own end comes next, without its finalization: that stops any thread which
-    # then wants the interpreter, and one of gloo that has yet to free a tensor aborts
-    # the process ("terminate called without an active exception").
+    # Exit without finalizing the interpreter: finalization stops threads that need it,
+    # and a gloo thread that has yet to free a tensor would then abort the process
+    # ("terminate called without an active exception").
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -26,22 +26,22 @@ from ..checkpoints.files import (
 )
 from ..files import write_text
 
-_LAUNCH = 'launch.json'  # in a work directory: when, and as which job, it was begun
+_LAUNCH = 'launch.json'  # in a work directory: time and job of its launch
 
 
 def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path | None:
     """The checkpoint to resume from; None to start from scratch.
 
-    torchrun restarts all processes when one has died, Slurm a job that was requeued:
-    these resume from where they were, whatever the command line names.
+    Runs restarted by torchrun (after a process died) or by Slurm (requeued jobs) resume
+    from their own newest checkpoint, regardless of ``resume``.
 
     Args:
-        work_dir: Of the training.
+        work_dir: Work directory of the training.
         resume: A checkpoint, a work directory, ``'auto'`` for the newest checkpoint of
             this one, or None to start from scratch.
 
     Raises:
-        FileNotFoundError: If there is none where one should be.
+        FileNotFoundError: If a requested checkpoint does not exist.
         ValueError: If it is damaged, or not the state of a training.
     """
     if resume == 'auto' or _is_restart(Path(work_dir, _LAUNCH)):
@@ -58,11 +58,11 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
 
 
 class LaunchHook(Hook):
-    """Prepares a work directory, which is refused while another training uses it.
+    """Locks and prepares a work directory.
 
-    Checkpoints of later steps, of another training or damaged, are moved aside: the
-    next resume would take one of them for this training's newest. The launch is
-    recorded for :func:`choose_checkpoint`.
+    Checkpoints of later steps, from another training or damaged, are moved to another
+    folder, because the next resume would mistake them for this training's newest. The
+    launch is recorded for :func:`choose_checkpoint`.
     """
 
     priority = 'VERY_HIGH'
@@ -79,7 +79,7 @@ class LaunchHook(Hook):
 
 
 def _is_later(path: Path, runner: Runner) -> bool:
-    """Whether a checkpoint is of a later step than a run begins with."""
+    """Whether a checkpoint is from a later step than the first of a run."""
     epoch, step = epoch_and_step(path)
     if path.name.startswith('iter'):
         return step > runner.iter
@@ -87,27 +87,27 @@ def _is_later(path: Path, runner: Runner) -> bool:
 
 
 def _lock(folder: Path) -> IO:
-    """Keep other trainings out of a work directory while the file stays open.
+    """Lock a work directory against other trainings while the file is open.
 
     Raises:
-        BlockingIOError: If there is another one.
+        BlockingIOError: If another training holds the lock.
     """
     file = open(folder / '.lock', 'w')  # noqa: SIM115
     try:
-        # Of this process alone: workers of its loaders may outlive it for a moment.
+        # A lock of this process only: its data-loader workers may briefly outlive it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             raise BlockingIOError(
                 f'{folder}: another training is using this work directory; choose '
-                'another --work-dir, or wait for its end'
+                'another --work-dir, or wait until it ends'
             ) from error
-        # Otherwise a file system without locks.
+        # Otherwise the file system has no locks.
     return file
 
 
 def put_aside(runner: Runner, files: list[Path]) -> None:
-    """Move a work directory's files of another training into a folder of their own."""
+    """Move files of another training to ``superseded_TIME/`` in the work directory."""
     if not files:
         return
     aside = Path(runner.work_dir, f'superseded_{runner.timestamp}')
@@ -115,11 +115,13 @@ def put_aside(runner: Runner, files: list[Path]) -> None:
     for path in files:
         path.rename(aside / path.name)
     names = ', '.join(path.name for path in files)
-    runner.logger.warning(f'of another training, or damaged: {names} moved to {aside}')
+    runner.logger.warning(
+        f'from another training, or damaged: {names} moved to {aside}'
+    )
 
 
 def _is_restart(path: Path) -> bool:
-    """Whether what trains was begun before by the same torchrun or Slurm job."""
+    """Whether this is a restart by the same torchrun or Slurm job."""
     if not path.exists():
         return False
     launch = json.loads(path.read_text())
@@ -127,40 +129,40 @@ def _is_restart(path: Path) -> bool:
         launch['slurm_job'] == os.environ.get('SLURM_JOB_ID')
     ):
         return True
-    # torchrun's own count of restarts is not the same on all machines.
+    # torchrun's own restart count differs between machines.
     return 'TORCHELASTIC_RUN_ID' in os.environ and launch['time'] > _parent_began()
 
 
 def _parent_began() -> float:
-    """When the process that started this one was itself started, as Unix time."""
+    """Start time of the parent process, as Unix time."""
     status = Path(f'/proc/{os.getppid()}/stat').read_text()
-    # Field 22; the second one, a name in parentheses, may hold blanks.
+    # Field 22; the second one, a name in parentheses, may contain spaces.
     ticks = int(status.rpartition(')')[2].split()[19])
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf('SC_CLK_TCK')
     return time.time() - age
 
 
 def newest_valid(folder: str | os.PathLike) -> Path | None:
-    """The newest checkpoint of a work directory that is whole; None if it has none.
+    """The newest valid checkpoint of a work directory; None if it has no checkpoint.
 
-    Those that are not are named in the log.
+    Invalid ones are logged.
 
     Raises:
-        ValueError: If there are checkpoints, but none is whole.
+        ValueError: If there are checkpoints, but none is valid.
     """
     errors = []
     for path in saved_checkpoints(folder):
         try:
             check_checkpoint(path)
         except ValueError as error:
-            print_log(f'{error}; an older one is tried', 'current', WARNING)
+            print_log(f'{error}; trying an older one', 'current', WARNING)
             errors.append(error)
         else:
             return path
     if errors:
         raise ValueError(
-            f'{folder}: of {len(errors)} checkpoints none can be used. Restore one, or '
-            f'choose another work_dir to start anew. The newest: {errors[0]}'
+            f'{folder}: none of {len(errors)} checkpoints can be used. Restore one, or '
+            f'choose another work_dir to start from scratch. The newest: {errors[0]}'
         )
     return None
 
@@ -169,7 +171,7 @@ def check_checkpoint(path: str | os.PathLike) -> None:
     """Compare a checkpoint with its checksums (CRC-32 of every part of the file).
 
     Raises:
-        OSError: If it cannot be read just now.
+        OSError: If it cannot be read at the moment.
         ValueError: If it is damaged, or not the state of a training.
     """
     try:
@@ -190,29 +192,29 @@ def check_checkpoint(path: str | os.PathLike) -> None:
         read_checkpoint(path)
     )
     if missing:
-        raise ValueError(f'{path} is not of a training: it has no {min(missing)}')
+        raise ValueError(f'{path} is not a training checkpoint: no {min(missing)}')
 
 
 def continue_epoch(runner: Runner, done: int) -> None:
-    """Continue with the order of images that a resumed training has begun.
+    """Restore the order of images of a resumed training.
 
     Args:
-        runner: The training.
-        done: Batches to leave out of the next epoch; they are not loaded.
+        runner: Runner of the training.
+        done: Batches to skip in the next epoch, without loading them.
     """
     loader = runner.train_dataloader
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-    # The sampler was built before the seed of the checkpoint was known.
+    # The sampler was built before the seed was read from the checkpoint.
     if hasattr(sampler, 'seed') and not runner._randomness_cfg.get('diff_rank_seed'):
         sampler.seed = runner.seed
     if done and loader.batch_sampler is not None:
-        # DataLoader itself refuses another batch sampler.
+        # DataLoader does not allow setting the batch sampler.
         rest = _RestOfEpoch(loader.batch_sampler, done)
         object.__setattr__(loader, 'batch_sampler', rest)
 
 
 class _RestOfEpoch:
-    """A batch sampler that leaves out its first batches, once."""
+    """A batch sampler that skips its first batches, once."""
 
     def __init__(self, batches: Sampler, start: int) -> None:
         self.batches = batches

@@ -1,4 +1,4 @@
-"""MMEngine's runner, made safe against what files hold and what may go wrong."""
+"""MMEngine's runner with safe loading, safe saving and checks of the data."""
 
 import re
 import signal
@@ -37,15 +37,15 @@ _BACKBONE_ALONE = (
 
 
 class SafeRunner(Runner):
-    """A runner that saves safely, checks the data first, and runs no file's code."""
+    """A runner that saves atomically, checks data, and executes no code in files."""
 
     build_dataloader = staticmethod(build_checked_loader)
 
     def build_evaluator(self, evaluator: Evaluator | dict | list) -> Evaluator:
-        """Build an evaluator as MMEngine does, and check what its metrics have read.
+        """Build an evaluator as MMEngine does, and check the data of its metrics.
 
         Raises:
-            ValueError: If a metric would fail; the file and the record are named.
+            ValueError: If a metric would fail; names the file and the record.
         """
         built = super().build_evaluator(evaluator)
         configs = evaluator
@@ -59,9 +59,9 @@ class SafeRunner(Runner):
     def register_hook(
         self, hook: Hook | dict, priority: int | str | None = None
     ) -> None:
-        """Register a hook, and ``SafeCheckpointHook`` in the place of MMEngine's own.
+        """Register a hook, replacing ``CheckpointHook`` by ``SafeCheckpointHook``.
 
-        MMEngine's is left where a config names checkpoints or their place itself.
+        MMEngine's is kept if the config sets names or locations of checkpoints.
         """
         is_stock = isinstance(hook, dict) and hook.get('type') in _CHECKPOINT_HOOKS
         if is_stock and not FIXED.intersection(hook):
@@ -69,11 +69,11 @@ class SafeRunner(Runner):
         super().register_hook(hook, priority)
 
     def resume_from(self, resume: str | None) -> None:
-        """Choose the checkpoint that is resumed, the same on all processes.
+        """Choose the checkpoint to resume from, the same in all processes.
 
         Args:
-            resume: See :func:`~saip_mm.training.resuming.choose_checkpoint`; None for
-                what the config says with ``resume`` and ``load_from``.
+            resume: See :func:`~saip_mm.training.resuming.choose_checkpoint`; None
+                uses ``resume`` and ``load_from`` of the config.
 
         Raises:
             FileNotFoundError: If the checkpoint does not exist.
@@ -81,7 +81,7 @@ class SafeRunner(Runner):
         """
         if resume is None and self._resume:
             resume = self._load_from or 'auto'
-        # A look at all of a file by one process is enough.
+        # One process checks the whole file.
         found = on_main_process(choose_checkpoint, self.work_dir, resume)
         self._resume = found is not None
         if self._resume:
@@ -93,7 +93,7 @@ class SafeRunner(Runner):
         handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}
         try:
             return super().train()
-        except SystemExit:  # told to stop
+        except SystemExit:  # stopped by a signal
             with suppress(OSError):  # the disk may be full
                 self.visualizer.close()
             raise
@@ -102,10 +102,10 @@ class SafeRunner(Runner):
             record = self.logger.makeRecord(
                 self.logger.name, ERROR, __file__, 0, 'stopped', (), sys.exc_info()
             )
-            for file in files:  # the terminal gets it anyway
+            for file in files:  # the terminal shows it anyway
                 file.handle(record)
             raise
-        finally:  # of hooks, which may not come to their end
+        finally:  # hooks may not have restored them
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
@@ -116,12 +116,12 @@ class SafeRunner(Runner):
         strict: bool = False,
         revise_keys: Sequence[tuple[str, str]] = ((r'^module\.', ''),),
     ) -> dict:
-        """Load a checkpoint, and log what of it was used.
+        """Load a checkpoint, and log matches.
 
         Args:
-            filename: File, or work directory; no address to download from.
-            map_location: Not used: state goes to the device of what it belongs to.
-            strict: Whether names and shapes must be those of the model.
+            filename: File or work directory, not a URL.
+            map_location: Not used: state is loaded to the device of its owner.
+            strict: Whether names and shapes must match the model.
             revise_keys: (pattern, replacement) pairs applied to names.
 
         Raises:
@@ -130,7 +130,7 @@ class SafeRunner(Runner):
         """
         path = resolve_checkpoint(filename)
         checkpoint = read_checkpoint(path)
-        # MMEngine would run the text of the config as Python.
+        # MMEngine would execute the config as Python code.
         checkpoint.get('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         weights = state_dict_of(checkpoint)
@@ -152,7 +152,7 @@ class SafeRunner(Runner):
         return checkpoint
 
     def _load(self, model: nn.Module, weights: Mapping[str, Tensor], strict: bool):
-        """Load what fits, as MMEngine does, and return a report."""
+        """Load matching tensors, as MMEngine does, and return a report."""
         wanted = model.state_dict()
         fitting = [
             name
@@ -162,7 +162,7 @@ class SafeRunner(Runner):
         if not fitting:
             raise ValueError(
                 f'none of {len(weights)} tensors fits this {type(model).__name__}: is '
-                f'it a checkpoint of another model? {_BACKBONE_ALONE}'
+                f'this a checkpoint of another model? {_BACKBONE_ALONE}'
             )
         trained = dict(model.named_parameters())
         check_finite({name: weights[name] for name in fitting if name in trained})
@@ -171,9 +171,9 @@ class SafeRunner(Runner):
 
 
 class PretrainingRunner(SafeRunner):
-    """A runner that loads checkpoints whole or not at all."""
+    """A runner that loads only checkpoints that fit completely."""
 
-    # PersonImages looks for its files itself, of which there may be millions.
+    # PersonImages checks its files itself, of which there may be millions.
     build_dataloader = staticmethod(build_loader)
 
     def _load(self, model: nn.Module, weights: Mapping[str, Tensor], strict: bool):
@@ -186,7 +186,8 @@ class PretrainingRunner(SafeRunner):
 def choose_runner(cfg: Config) -> type[SafeRunner]:
     """The runner for the model of a config.
 
-    Pretraining loads whole checkpoints only; a detector, say, often starts from parts.
+    Pretraining loads complete checkpoints only; detectors, for example, often start
+    from parts.
     """
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         model = MODELS.get(cfg.model.type)

@@ -1,4 +1,4 @@
-"""Checkpoints that survive whatever happens while they are written."""
+"""Atomic checkpoints, and saving on signals."""
 
 import math
 import os
@@ -23,18 +23,18 @@ from .resuming import continue_epoch
 
 # Exit status of a run that was asked to stop and can be resumed.
 INTERRUPTED = os.EX_TEMPFAIL
-# Arguments of CheckpointHook that say where checkpoints are and how they are called.
+# Arguments of CheckpointHook for locations and names of checkpoints.
 FIXED = {'out_dir', 'filename_tmpl', 'file_client_args', 'backend_args'}
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 @register_backend('local', force=True, prefixes='')
 class AtomicBackend(LocalBackend):
-    """MMEngine's backend for local files, which writes checkpoints whole or not at all.
+    """MMEngine's backend for local files, with atomic writing of ``.pth`` files.
 
-    It takes the place of ``LocalBackend`` on import, so that whatever saves ``.pth``
-    files through MMEngine has it, such as ``CheckpointHook`` in trainings that are
-    started by other tools. Other files are written as before.
+    Replaces ``LocalBackend`` on import, so that everything that saves checkpoints
+    through MMEngine uses it, such as ``CheckpointHook`` in trainings started by other
+    tools. Other files are written as before.
     """
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
@@ -45,7 +45,7 @@ class AtomicBackend(LocalBackend):
 
 
 class _LateRemoval(AtomicBackend):
-    """Notes what is to be removed; it is, once its successor has been saved."""
+    """Records files to remove after their successors are saved."""
 
     def __init__(self) -> None:
         self.removed: list[str] = []
@@ -58,33 +58,33 @@ class _LateRemoval(AtomicBackend):
 class SafeCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, for runs that may be killed or interrupted.
 
-    - Older checkpoints are removed only once a new one is on the disk.
-    - If a checkpoint cannot be written, on a full disk for example, an error is logged
-      and the run continues. After ``max_failures`` in a row, or if its end could not be
-      saved, it exits with status 1.
-    - At SIGTERM, SIGUSR1 or Ctrl-C (SIGINT), it finishes its step, saves, and exits
-      with status 75, or 1 if it could not be saved. A second Ctrl-C ends it at once.
+    - Older checkpoints are removed only after a new one is on disk.
+    - If a checkpoint cannot be written, for example on a full disk, an error is logged
+      and the run continues. After ``max_failures`` in a row, or if the final state
+      could not be saved, the run exits with status 1.
+    - On SIGTERM, SIGUSR1 or Ctrl-C (SIGINT), the run finishes its step, saves, and
+      exits with status 75, or 1 if saving failed. A second Ctrl-C exits at once.
     - Checkpoints within an epoch (``epoch_3_iter_700.pth``: step 700, in epoch 4) are
-      resumed with the rest of the epoch's batches.
+      resumed with the remaining batches of the epoch.
 
     Args:
-        minutes: Time after which a checkpoint is saved, whatever the interval.
-        max_failures: Checkpoints in a row that may fail to be saved.
-        options: Arguments of ``CheckpointHook``, but for those of names and places:
+        minutes: Time after which a checkpoint is saved, in addition to the interval.
+        max_failures: Consecutive failures to save that end the run.
+        options: Arguments of ``CheckpointHook``, except for locations and names:
             checkpoints are in the work directory, where ``--resume`` looks for them.
 
     Raises:
-        TypeError: If the argument does not exist.
+        TypeError: If an argument is unknown.
     """
 
-    agreement: Agreement | None = None  # none before, or without, a training
-    resumed = 0  # batches of the epoch that the checkpoint had done
+    agreement: Agreement | None = None  # None outside of training
+    resumed = 0  # batches of the epoch done before the checkpoint
 
     def __init__(
         self, minutes: float = math.inf, max_failures: int = 3, **options
     ) -> None:
         super().__init__(**options)
-        # CheckpointHook itself finds out about unknown arguments when it first saves.
+        # CheckpointHook itself rejects unknown arguments only when it first saves.
         refused = {*self.args, *FIXED.intersection(options)}
         if refused:
             raise TypeError(f'SafeCheckpointHook has no argument {min(refused)!r}')
@@ -101,7 +101,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.resumed = checkpoint['meta'].get('epoch_iter', 0)
         logs = checkpoint.get('message_hub', {}).get('log_scalars', {})
         for name, values in logs.items():
-            if isinstance(values, list):  # else of a run with CheckpointHook
+            if isinstance(values, list):  # otherwise saved by CheckpointHook
                 logs[name] = HistoryBuffer(*(each.numpy() for each in values))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -123,16 +123,16 @@ class SafeCheckpointHook(CheckpointHook):
         self.failures = 0  # of saving, in a row
         self.agreement = Agreement()
         for number in STOP_SIGNALS:
-            # A shell lets background jobs ignore Ctrl-C.
+            # Shells let background jobs ignore Ctrl-C.
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._remember)
         if is_main_process():
             for partial in Path(runner.work_dir).glob('.*.partial'):
-                partial.unlink()  # of a run that was killed while it saved
+                partial.unlink()  # of a run killed while saving
         super().before_train(runner)
         self.file_backend = _LateRemoval()
         if runner._resume:
-            # Other loops leave out batches themselves.
+            # Other loops skip batches themselves.
             epochs = type(runner.train_loop) is EpochBasedTrainLoop
             continue_epoch(runner, self.resumed if epochs else 0)
 
@@ -145,7 +145,7 @@ class SafeCheckpointHook(CheckpointHook):
     ) -> None:
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         self._stop_if_asked(runner, runner.iter + 1)
-        # The clock of the main process alone decides: nothing here waits for others.
+        # Only the main process saves, by its own clock, without waiting for others.
         if time.monotonic() - self.saved_at > self.seconds:
             self._save(runner, runner.iter + 1)
 
@@ -166,17 +166,17 @@ class SafeCheckpointHook(CheckpointHook):
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
         if self.failures:
-            runner.logger.error(
-                f'the end of this training could not be saved. {self._remedy()}'
-            )
+            runner.logger.error(f'the final state could not be saved. {self._remedy()}')
             raise SystemExit(1)
 
     def _remember(self, number: int, frame: object) -> None:
         self.stop_by = signal.Signals(number)
         if number == signal.SIGINT:
-            signal.signal(number, signal.SIG_DFL)  # the second one ends it at once
+            signal.signal(number, signal.SIG_DFL)  # a second one exits at once
             if is_main_process():
-                os.write(2, b'Saving after this step; Ctrl-C again ends at once\n')
+                os.write(
+                    2, b'Saving after this step; press Ctrl-C again to exit at once\n'
+                )
 
     def _stop_if_asked(self, runner: Runner, step: int) -> None:
         """Save and exit after a signal to any process, or repeated failures to save."""
@@ -190,7 +190,7 @@ class SafeCheckpointHook(CheckpointHook):
         lost = self.agreement.any(self.failures > 0)
         cause = 'a signal to another process'
         if hopeless:
-            cause = f'{self.failures} failures in a row to save a checkpoint'
+            cause = f'{self.failures} consecutive failures to save a checkpoint'
         elif self.stop_by:
             cause = self.stop_by.name
         outcome = 'rerun with --resume to continue'
@@ -201,13 +201,13 @@ class SafeCheckpointHook(CheckpointHook):
         raise SystemExit(1 if lost else INTERRUPTED)
 
     def _remedy(self) -> str:
-        """From where a run can be resumed that could not be saved."""
+        """How to continue after failing to save."""
         if saved := saved_checkpoints(self.out_dir):
-            return f'Make room, and rerun with --resume to continue from {saved[0]}'
-        return 'Make room, and start again: there is no earlier checkpoint'
+            return f'Free disk space and rerun with --resume, from {saved[0]}'
+        return 'Free disk space, and start again: there is no earlier checkpoint'
 
     def _save(self, runner: Runner, step: int) -> None:
-        """Save the state after ``step`` steps in all, unless that was just done."""
+        """Save the state after ``step`` steps in total, unless just saved."""
         if step == self.saved_step:
             return
         name = step
@@ -237,9 +237,9 @@ class SafeCheckpointHook(CheckpointHook):
         except OSError as error:
             self.failures += 1
             print_log(
-                f'{path} was not saved ({error}), failure {self.failures} of '
-                f'{self.max_failures} in a row that the training survives; earlier '
-                'checkpoints are still there. Make room before the next one is due',
+                f'{path} was not saved ({error}), consecutive failure {self.failures} '
+                f'of {self.max_failures}; earlier checkpoints are kept. Free disk '
+                'space before the next one is due',
                 'current',
                 ERROR,
             )
@@ -256,8 +256,8 @@ class SafeCheckpointHook(CheckpointHook):
                     old.unlink()
         except OSError as error:
             print_log(
-                f'{path.parent}: last_checkpoint could not be written, or an old '
-                f'checkpoint not be removed ({error})',
+                f'{path.parent}: could not write last_checkpoint or remove an old '
+                f'checkpoint ({error})',
                 'current',
                 ERROR,
             )

@@ -12,7 +12,7 @@ GOOD_SHARE = 0.001  # what the warning recommends
 
 
 class TeacherMomentum(NamedTuple):
-    """Momentum of the teacher over a training: half a cosine.
+    """Momentum of the teacher during training: half a cosine.
 
     Attributes:
         start: Momentum at the first step.
@@ -55,7 +55,7 @@ class TeacherMomentum(NamedTuple):
 
 
 def share_remedy(momentum: TeacherMomentum, epochs: int) -> str:
-    """How to leave less of the initial weights in a training of so many epochs."""
+    """How to reduce the share of initial weights in a training of ``epochs``."""
     start = momentum.limited(GOOD_SHARE).start
     remedy = (
         f'set default_hooks.saip.max_initial_share={GOOD_SHARE} (the momentum then '
@@ -75,7 +75,7 @@ def saved_initial_share(checkpoint: Mapping) -> float | None:
     """Share of its initial weights in the teacher of a training checkpoint.
 
     Returns:
-        From 0 to 1; None if the checkpoint does not tell.
+        From 0 to 1; None if unknown.
     """
     hub = checkpoint.get('message_hub')
     info = hub.get('runtime_info') if isinstance(hub, Mapping) else None

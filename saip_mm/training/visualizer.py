@@ -1,4 +1,4 @@
-"""Curves that a training can do without, on a full disk for example."""
+"""Visualizer that tolerates write errors, for example on a full disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from mmpretrain.visualization import UniversalVisualizer
 
 @VISUALIZERS.register_module()
 class SafeVisualizer(UniversalVisualizer):
-    """MMPretrain's visualizer, but it survives that figures cannot be written.
+    """MMPretrain's visualizer, tolerating write errors.
 
-    The curves then have a gap, or end; this is logged once. The arguments are those of
+    Curves then have a gap or end early; this is logged once. Arguments are those of
     ``UniversalVisualizer``.
     """
 
@@ -36,8 +36,8 @@ class SafeVisualizer(UniversalVisualizer):
         except OSError as error:
             if not self.failed:
                 print_log(
-                    f'figures could not be written ({error}); the training '
-                    'continues, and its curves have a gap',
+                    f'curves could not be written ({error}); training '
+                    'continues, and the curves have a gap',
                     'current',
                     ERROR,
                 )

@@ -131,12 +131,12 @@ def test_transposed_grid_is_resized(tmp_path):
 def test_grid_is_asked_for_and_believed_once(tmp_path):
     source = vit()
     torch.save(dict(source.state_dict()), tmp_path / 'bare.pth')
-    with pytest.raises(ValueError, match=r'bare.pth: .* which patch grid '):
+    with pytest.raises(ValueError, match=r'bare.pth: .* the patch grid of '):
         load_pretrained(vit(), tmp_path / 'bare.pth')
     report = load_pretrained(vit((32, 64)), tmp_path / 'bare.pth', source_grid=(4, 2))
     assert report.resized
     torch.save(source.state_dict(), tmp_path / 'knows.pth')
-    with pytest.raises(ValueError, match=r'grid of 4×2 .* not on source_grid=\(2, 4\)'):
+    with pytest.raises(ValueError, match=r'grid is 4×2 .* not source_grid=\(2, 4\)'):
         load_pretrained(vit(), tmp_path / 'knows.pth', source_grid=(2, 4))
 
 

@@ -39,7 +39,7 @@ def test_everybody_is_drawn_once_and_nobody_is_alone(batches):
 
 
 def test_one_person_is_no_stranger(cfg):
-    with pytest.raises(ValueError, match='give 2 or more'):
+    with pytest.raises(ValueError, match='give at least 2'):
         draw_batches(cfg.train_dataloader.dataset, 1)
 
 

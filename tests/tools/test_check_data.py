@@ -97,5 +97,5 @@ def test_names_that_no_list_can_hold(photographs, tmp_path):
 def test_a_config_of_other_data(tmp_path):
     config = tmp_path / 'config.py'
     config.write_text("train_dataloader = dict(dataset=dict(type='CIFAR10'))")
-    with pytest.raises(ValueError, match='is of type CIFAR10, and should be'):
+    with pytest.raises(ValueError, match='has type CIFAR10; it should be'):
         call('tools/check_data.py', config, '--out', tmp_path / 'bad.jsonl')

@@ -222,7 +222,7 @@ def test_results_are_kept_for_other_programs(tmp_path, trained):
         (['random'], 'name its config with --random-of'),
         ([TINY, TINY], 'two rows are called tiny'),
         (['none.py'], 'none.py'),
-        ([TINY, '--cfg-options', 'modle=1'], "there is no setting 'modle'"),
+        ([TINY, '--cfg-options', 'modle=1'], "unknown setting 'modle'"),
     ],
 )
 def test_a_mistake_is_named(arguments, message, tmp_path):

@@ -200,7 +200,7 @@ def test_images_of_a_folder(work_dir, tmp_path, capsys):
     page = report(work_dir, '--images', crops)
     assert f'Images of {crops}' in page.text['']
     assert 'omitted: 1 unreadable image(s): ' in capsys.readouterr().out
-    assert re.search('Left out: 1 unreadable image.*bad.png', page.text[''])
+    assert re.search('Skipped: 1 unreadable image.*bad.png', page.text[''])
     assert 'caf?_0.png' in page.text['Training samples']
     assert page.pictures['Search'] == 4 * 5
     assert page.pictures['Nearest neighbors'] == 2 * 4 * 4

@@ -61,14 +61,14 @@ def test_a_damaged_checkpoint_is_passed_over(damage, undisturbed, tmp_path):
         check_checkpoint(newest)
     (tmp_path / 'epoch_1.pth').write_bytes(b'')
     with pytest.raises(
-        ValueError, match='of 2 checkpoints none can .*iter_5.pth is damaged'
+        ValueError, match='none of 2 checkpoints can .*iter_5.pth is damaged'
     ):
         newest_valid(tmp_path)
 
 
 def test_weights_alone_are_no_training(tmp_path):
     torch.save(dict(state_dict={}), tmp_path / 'epoch_3.pth')
-    with pytest.raises(ValueError, match='epoch_3.pth is not of a training'):
+    with pytest.raises(ValueError, match='epoch_3.pth is not a training checkpoint'):
         check_checkpoint(tmp_path / 'epoch_3.pth')
 
 

@@ -35,9 +35,9 @@ def test_a_full_disk_keeps_what_was_saved(limit, undisturbed, tmp_path):
     assert process.wait() == 1  # not as if its end were there
     assert 'epoch_4.pth was not saved ([Errno 27] File too large)' in out
     assert 'Epoch(train) [5][3/3]' in out
-    assert 'the end of this training could not be saved' in out
+    assert 'the final state could not be saved' in out
     assert 'Logging error' not in out
-    assert ('figures could not be written' in out) == (limit == 1_000)
+    assert ('curves could not be written' in out) == (limit == 1_000)
     assert [path.name for path in saved_checkpoints(tmp_path / 'run')] == [
         'epoch_0_iter_2.pth'
     ]
@@ -53,7 +53,7 @@ def test_told_to_stop_on_a_full_disk(tmp_path):
     process.send_signal(signal.SIGTERM)
     rest = process.stdout.read()
     assert process.wait() == 1
-    assert 'its state could not be saved. Make room' in rest
+    assert 'its state could not be saved. Free disk space' in rest
 
 
 def test_a_disk_that_stays_full_ends_the_training(undisturbed, tmp_path):
@@ -67,7 +67,7 @@ def test_a_disk_that_stays_full_ends_the_training(undisturbed, tmp_path):
     assert process.wait() == 1
     assert out.count('was not saved') == 2
     assert 'epoch_2.pth was not saved' in out
-    assert 'stopped by 2 failures in a row to save a checkpoint' in out
+    assert 'stopped by 2 consecutive failures to save a checkpoint' in out
     assert f'continue from {tmp_path}/run/epoch_0_iter_2.pth' in out
     assert 'Epoch(train) [4]' not in out and 'Traceback' not in out
 

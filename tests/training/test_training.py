@@ -66,7 +66,7 @@ def test_the_three_steps_changed_everything_that_is_trained(one_process):
 def test_resuming_with_another_global_batch_is_refused(one_process, tmp_path):
     arguments = [TINY, '--work-dir', tmp_path, '--resume', one_process]
     options = ['--cfg-options', 'train_dataloader.batch_size=4']
-    with pytest.raises(ValueError, match='made 6 steps, 2 whole epochs among them'):
+    with pytest.raises(ValueError, match='has 6 steps and 2 full epochs'):
         call('tools/train.py', *arguments, *options)
 
 

@@ -28,7 +28,7 @@ def test_another_layout(tmp_path):
     check_places(coco(tmp_path / 'coco'))
     (tmp_path / 'coco/train2017').rename(tmp_path / 'coco/train')
     with pytest.raises(
-        FileNotFoundError, match='coco/train2017: there is no .*holds annot.*set data_r'
+        FileNotFoundError, match='coco/train2017: no such .*holds annot.*set data_r'
     ):
         check_places(dict(type='RepeatDataset', dataset=coco(tmp_path / 'coco')))
     with pytest.raises(FileNotFoundError, match='none/annotations/.*holds coco'):
@@ -54,7 +54,7 @@ def test_nothing_left(tmp_path):
     path = tmp_path / ANN
     path.write_text(json.dumps(json.loads(path.read_text()) | dict(annotations=[])))
     loader = dict(dataset=dict(coco(tmp_path), type='mmpose.CocoDataset'))
-    with pytest.raises(ValueError, match='train2017.json.*: nothing is left'):
+    with pytest.raises(ValueError, match='train2017.json.*: this data set is empty'):
         SafeRunner.build_dataloader(loader)
 
 
