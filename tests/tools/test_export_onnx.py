@@ -69,7 +69,7 @@ def test_the_file_says_what_it_is(backbone, tmp_path):
 
 def test_without_the_packages_it_says_what_to_install(backbone, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'onnxscript', None)
-    with pytest.raises(ValueError, match='onnxscript is not installed; pip install'):
+    with pytest.raises(ValueError, match='onnxscript is not installed; run pip'):
         call(TOOL, backbone, '--out', tmp_path / 'a.onnx')
     assert not (tmp_path / 'a.onnx').exists()
 

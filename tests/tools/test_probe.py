@@ -147,7 +147,7 @@ def test_bad_input(work_dir, tmp_path):
     assert 'has no last_checkpoint' in error(tmp_path)
     config = tmp_path / 'config.py'
     config.write_text('model = dict(type="ResNet")')
-    assert 'config.py: is not a config of pretraining' in error(
+    assert 'config.py: is not a pretraining config' in error(
         'random', '--config', config
     )
     assert 'query: no such folder' in error('pixels', '--market1501', tmp_path)

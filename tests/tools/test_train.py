@@ -12,10 +12,10 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 @pytest.mark.parametrize(
     'option, message',
     [
-        ('modle.backbone=None', "no setting 'modle'; did you mean 'model'?"),
+        ('modle.backbone=None', "unknown setting 'modle'; did you mean 'model'?"),
         ('model.matching.temperature=0.1', "unexpected keyword argument 'temperature'"),
         ('train_dataloader.batch_size=25', '24 images do not fill a batch of 25'),
-        ('model.backbone.init_cfg.checkpoint=none.pth', 'It is named by'),
+        ('model.backbone.init_cfg.checkpoint=none.pth', 'init_cfg needs it'),
         ('optim_wrapper.accumulative_counts=3', 'batch_size=8 cannot be split'),
         ('load_from=OTHER', 'tensors matched'),
         ('train_dataloader.dataset.pipeline.0.patch_size=8', '8 in train_dataloader'),

@@ -62,6 +62,6 @@ def test_another_loop_is_refused(tmp_path):
 
 def test_weights_that_are_not_finite_are_not_saved():
     state = dict(good=torch.ones(2), bad=torch.tensor([1.0, float('inf')]))
-    with pytest.raises(FloatingPointError, match='1 tensors are not finite, bad'):
+    with pytest.raises(FloatingPointError, match='1 tensors are not finite, .* bad'):
         SAIPHook().before_save_checkpoint(None, dict(state_dict=state))
     SAIPHook().before_save_checkpoint(None, dict(state_dict=dict(good=state['good'])))

@@ -68,7 +68,7 @@ def test_a_disk_that_stays_full_ends_the_training(undisturbed, tmp_path):
     assert out.count('was not saved') == 2
     assert 'epoch_2.pth was not saved' in out
     assert 'stopped by 2 consecutive failures to save a checkpoint' in out
-    assert f'continue from {tmp_path}/run/epoch_0_iter_2.pth' in out
+    assert f'rerun with --resume, from {tmp_path}/run/epoch_0_iter_2.pth' in out
     assert 'Epoch(train) [4]' not in out and 'Traceback' not in out
 
 
