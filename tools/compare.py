@@ -4,7 +4,8 @@ python tools/compare.py pixels random configs/pretrain/a.py configs/pretrain/b.p
     --seeds 0 1 2 --work-dir work_dirs/compare
 
 Rows are configs, `random` (the model of the first config, or of --random-of, without
-training), or the baselines `mean-color`, `histogram` and `pixels`.
+training), or the baselines `mean-color`, `histogram`, `stripes` and `pixels`. All are
+probed on drawn people, and on the photographs that are given.
 
 Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
 skipped, and several processes may share a work directory. `--table` prints the results
@@ -16,12 +17,15 @@ import json
 import signal
 import statistics
 import sys
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
 from saip_mm.errors import one_line_errors
+from saip_mm.evaluation import add_people_options, people_of
 from saip_mm.evaluation.rows import (
     BASELINES,
+    PROBED,
     RANDOM,
     Locked,
     Row,
@@ -49,6 +53,7 @@ def parse_args() -> argparse.Namespace:
         metavar='CONFIG',
         help='config of the model for untrained rows (default: first config)',
     )
+    add_people_options(parser)
     add_options(parser)
     parser.add_argument(
         '--table', action='store_true', help='print the table so far, run nothing'
@@ -69,20 +74,25 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
     """
     words = (RANDOM, *BASELINES)
     model = args.random_of or next((row for row in args.rows if row not in words), None)
+    people = people_of(args)
     rows = []
     for source in args.rows:
         name = Path(source).stem
         if source in words:
             if model is None:
                 raise ValueError(f'{source}: name its config with --random-of')
-            config = untrained(load_config(model, args.cfg_options))
+            config = load_config(model, args.cfg_options)
         elif name in words:
             raise ValueError(f'{source}: rename it, {name} is a row of its own')
         else:
             config = load_config(source, args.cfg_options)
         if any(row.name == name for row in rows):
             raise ValueError(f'two rows are called {name}: rename one of the configs')
-        rows.append(Row(args.work_dir / name, config))
+        if people:
+            config[PROBED] = asdict(people)
+        rows.append(
+            Row(args.work_dir / name, untrained(config) if source in words else config)
+        )
     return rows
 
 

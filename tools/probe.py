@@ -4,13 +4,14 @@ python tools/probe.py work_dirs/saip
 python tools/probe.py backbone.pth
 python tools/probe.py random --config configs/pretrain/saip_demo.py
 python tools/probe.py histogram
-python tools/probe.py backbone.pth --market1501 data/Market-1501-v15.09.15
-python tools/probe.py backbone.pth --coco data/coco/val2017 data/coco/keypoints.json
+python tools/probe.py backbone.pth --reid data/Market-1501-v15.09.15
+python tools/probe.py saip-small --coco data/coco/val2017 data/coco/keypoints.json
 
 Probes the teacher of a training checkpoint or work directory, an exported backbone, a
 randomly initialized model, or a baseline without a network. Only linear maps are
-fitted, in closed form. No model was trained on the drawn people. With --market1501 or
---coco, drawn people are probed only if --drawn is given.
+fitted, in closed form. Which token of an image is read, and whether it is whitened, is
+chosen on training people. No model was trained on the drawn people. With photographs,
+drawn people are probed only if --drawn is given.
 """
 
 import argparse
@@ -31,7 +32,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         'source',
-        help='a checkpoint, a work directory, random, mean-color, histogram or pixels',
+        help='a checkpoint, a work directory, random, mean-color, histogram, stripes '
+        'or pixels',
     )
     parser.add_argument(
         '--config',
@@ -40,16 +42,11 @@ def parse_args() -> argparse.Namespace:
         'data); baselines use its image size',
     )
     parser.add_argument(
-        '--market1501',
-        metavar='DIR',
-        help='probe re-identification of DIR/query in DIR/bounding_box_test instead',
+        '--role',
+        choices=['teacher', 'student'],
+        help='which backbone of a training checkpoint (default: teacher)',
     )
-    parser.add_argument(
-        '--coco',
-        nargs=2,
-        metavar=('IMAGES', 'ANN'),
-        help='probe keypoints in photographs with COCO-style annotations instead',
-    )
+    evaluation.add_people_options(parser)
     parser.add_argument('--drawn', action='store_true', help='probe drawn people too')
     parser.add_argument('--out', type=Path, help='JSON file for the scores')
     parser.add_argument(
@@ -66,7 +63,8 @@ def main() -> None:
     args = parse_args()
     if args.out:
         check_writable(args.out)
-    subject = evaluation.load_subject(args.source, args.config, args.device)
+    people = evaluation.people_of(args)
+    subject = evaluation.load_subject(args.source, args.config, args.device, args.role)
     scores = {}
 
     def report(found: dict[str, float]) -> None:
@@ -74,11 +72,9 @@ def main() -> None:
             print(f'{name:28}{score:8.4f}', flush=True)
         scores.update(found)
 
-    if args.market1501:
-        report(evaluation.probe_market1501(subject, args.market1501))
-    if args.coco:
-        report(evaluation.probe_coco(subject, *args.coco))
-    if args.drawn or not (args.market1501 or args.coco):
+    if people:
+        report(evaluation.probe_real(subject, people))
+    if args.drawn or not people:
         report(evaluation.run_probes(subject))
     if args.out:
         write_text(args.out, json.dumps(scores, indent=2) + '\n')

@@ -1,17 +1,19 @@
 """Frozen probes: evaluating features without training the network."""
 
 from .drawn import ProbeSizes, run_probes
-from .folders import probe_coco, probe_market1501
 from .hook import ProbeHook
-from .subject import Subject, load_subject, teacher_of
+from .real import RealPeople, add_people_options, people_of, probe_real
+from .subject import Subject, load_subject, subject_of
 
 __all__ = [
     'ProbeHook',
     'ProbeSizes',
+    'RealPeople',
     'Subject',
+    'add_people_options',
     'load_subject',
-    'probe_coco',
-    'probe_market1501',
+    'people_of',
+    'probe_real',
     'run_probes',
-    'teacher_of',
+    'subject_of',
 ]

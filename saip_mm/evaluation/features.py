@@ -16,15 +16,21 @@ from ..models import SAIPViT
 BATCH = 64
 BINS = 4  # of the histogram, per color
 PIXELS = (8, 4)  # (h, w)
+STRIPES = 6
 
 
 class Embedded(NamedTuple):
     """Features of N images."""
 
-    image: Tensor
-    """[N, D]"""
-    patches: Tensor | None
+    tokens: dict[str, Tensor]
+    """[N, D] each, by name: ``image`` and, of a backbone, ``middle`` and ``mean``."""
+    patches: Tensor | None = None
     """[N, C, h, w]; None if not requested."""
+
+    @property
+    def image(self) -> Tensor:
+        """[N, D]"""
+        return self.tokens['image']
 
 
 class Features(Protocol):
@@ -45,8 +51,9 @@ class Features(Protocol):
 class BackboneFeatures:
     """Features of a backbone.
 
-    The feature of an image is its token after the last block and the final norm; that
-    of a patch concatenates its middle token and its last one.
+    The features of an image are its token after the last block and the final norm, its
+    middle token, and the mean of its last patch tokens. The feature of a patch
+    concatenates its middle token and its last one.
 
     Args:
         backbone: A :class:`~saip_mm.models.saip_vit.SAIPViT`.
@@ -74,11 +81,14 @@ class BackboneFeatures:
             encoded = self.backbone.encode(images)
         finally:
             handle.remove()
+        last = self.backbone.ln1(tokens[0][:, 1:])
+        found = dict(
+            image=encoded.image_token, middle=encoded.middle_token, mean=last.mean(1)
+        )
         if not patches:
-            return Embedded(encoded.image_token, None)
-        grid = encoded.middle_map.shape[2:]
-        last = self.backbone.ln1(tokens[0][:, 1:]).mT.unflatten(2, grid)
-        return Embedded(encoded.image_token, torch.cat([encoded.middle_map, last], 1))
+            return Embedded(found)
+        last = last.mT.unflatten(2, encoded.middle_map.shape[2:])
+        return Embedded(found, torch.cat([encoded.middle_map, last], dim=1))
 
 
 class BaselineFeatures:
@@ -96,7 +106,7 @@ class BaselineFeatures:
         self.size = size
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
-        return Embedded(self.function(images.float()), None)
+        return Embedded(dict(image=self.function(images.float())))
 
 
 def mean_color(images: Tensor) -> Tensor:
@@ -117,6 +127,12 @@ def color_histogram(images: Tensor) -> Tensor:
     return (counts / joint.shape[1]).sqrt()
 
 
+def striped_histogram(images: Tensor) -> Tensor:
+    """Histograms of six horizontal stripes, as of :func:`color_histogram` [B, 384]."""
+    stripes = images.tensor_split(STRIPES, dim=2)
+    return torch.cat([color_histogram(stripe) for stripe in stripes], dim=1)
+
+
 def small_pixels(images: Tensor) -> Tensor:
     """The image averaged down to 8×4 pixels, minus its mean [B, 96].
 
@@ -129,6 +145,7 @@ def small_pixels(images: Tensor) -> Tensor:
 BASELINES = {
     'mean-color': mean_color,
     'histogram': color_histogram,
+    'stripes': striped_histogram,
     'pixels': small_pixels,
 }
 
@@ -152,6 +169,16 @@ def embed(
     parts = []
     while batch := list(islice(images, BATCH)):
         batch = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).to(device)
-        parts.append([None if f is None else f.cpu() for f in features(batch, patches)])
-    image, maps = zip(*parts, strict=True)
-    return Embedded(torch.cat(image), torch.cat(maps) if patches else None)
+        tokens, maps = features(batch, patches)
+        parts.append(
+            Embedded(
+                {name: token.cpu() for name, token in tokens.items()},
+                None if maps is None else maps.cpu(),
+            )
+        )
+    tokens = {
+        name: torch.cat([part.tokens[name] for part in parts])
+        for name in parts[0].tokens
+    }
+    maps = torch.cat([part.patches for part in parts]) if patches else None
+    return Embedded(tokens, maps)

@@ -9,28 +9,34 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from .drawn import ProbeSizes, run_probes
-from .subject import teacher_of
+from .real import RealPeople, probe_real
+from .subject import subject_of
 
 
 @HOOKS.register_module()
 class ProbeHook(Hook):
-    """Probes the teacher on drawn people: before training, regularly, and at the end.
+    """Probes the teacher before training, regularly, and at the end.
 
     Scores are logged and sent to the visualizer as ``probe/…``. Probes do not change
     the training in any bit, and a failed probe is a warning.
 
     Args:
         interval: In epochs; 0 disables probes.
-        sizes: Numbers of people that differ from :class:`ProbeSizes`.
+        sizes: Numbers of drawn people that differ from :class:`ProbeSizes`.
+        real: Photographs to probe on instead of drawn people: arguments of
+            :class:`~saip_mm.evaluation.real.RealPeople`.
     """
 
     priority = 'LOWEST'  # after the checkpoint of the epoch is saved
 
-    def __init__(self, interval: int = 10, sizes: dict | None = None) -> None:
+    def __init__(
+        self, interval: int = 10, sizes: dict | None = None, real: dict | None = None
+    ) -> None:
         if interval < 0:
             raise ValueError(f'interval={interval}: give 0 (no probes) or more epochs')
         self.interval = interval
         self.sizes = ProbeSizes(**(sizes or {}))
+        self.real = RealPeople(**(real or {}))
         self.subject = None
 
     def before_train(self, runner: Runner) -> None:
@@ -55,8 +61,11 @@ class ProbeHook(Hook):
             if self.subject is None:
                 wrapped = is_model_wrapper(runner.model)
                 model = runner.model.module if wrapped else runner.model
-                self.subject = teacher_of(model, runner.cfg.train_dataloader.dataset)
-            scores = run_probes(self.subject, self.sizes)
+                self.subject = subject_of(model, runner.cfg.train_dataloader.dataset)
+            if self.real:
+                scores = probe_real(self.subject, self.real)
+            else:
+                scores = run_probes(self.subject, self.sizes)
         except Exception as error:  # must not end a long training
             runner.logger.warning(
                 f'the probes failed after {runner.iter} steps; training continues: '
@@ -64,8 +73,9 @@ class ProbeHook(Hook):
             )
             return
         text = ', '.join(f'{name} {score:.4f}' for name, score in scores.items())
+        people = 'photographs' if self.real else 'drawn people'
         runner.logger.info(
-            f'probes on drawn people after {runner.iter} steps '
+            f'probes on {people} after {runner.iter} steps '
             f'({time.monotonic() - began:.0f} s): {text}'
         )
         named = {f'probe/{name}': score for name, score in scores.items()}

@@ -44,18 +44,54 @@ def fit_ridge(design: Tensor, targets: Tensor, strength: float = STRENGTH) -> Li
     Raises:
         ValueError: If a feature is not finite.
     """
-    if not design.isfinite().all():
-        raise ValueError('features are not finite: the network cannot be probed')
-    design, targets = design.double(), targets.double()
-    mean, bias = design.mean(dim=0), targets.mean(dim=0)
-    scale = design.std(dim=0, correction=0)
-    scale = scale.where(scale > 1e-9 * (1 + mean.abs()), 1)
-    design = (design - mean).div_(scale)
+    design, mean, scale = _standardize(design)
+    targets = targets.double()
+    bias = targets.mean(dim=0)
     gram = design.T @ design / len(design)
     gram.diagonal().add_(strength)
     moment = design.T @ (targets - bias) / len(design)
-    weight = torch.linalg.solve(gram, moment, left=True)
-    return LinearMap(mean, scale, weight, bias)
+    return LinearMap(mean, scale, torch.linalg.solve(gram, moment), bias)
+
+
+def fit_discriminant(
+    design: Tensor, shares: Tensor, strength: float = STRENGTH
+) -> LinearMap:
+    """Fit linear discriminant analysis of classes to standardized features.
+
+    Scores are the logarithms of the classes' probabilities, plus a constant, for normal
+    features with one covariance for all classes. Unlike regression to indicators, it
+    does not mask rare classes by frequent ones (Hastie et al., *The Elements of
+    Statistical Learning*, section 4.3).
+
+    Args:
+        design: [N, D] features; constant ones have no effect.
+        shares: [N, T] of every class in a row, which sum to 1.
+        strength: Added to the variances within classes; above 0.
+
+    Raises:
+        ValueError: If a feature is not finite.
+    """
+    design, mean, scale = _standardize(design)
+    shares = shares.double()
+    counts = shares.sum(dim=0)
+    centers = (shares.T @ design) / counts.clamp_min(1e-9)[:, None]
+    within = design.T @ design - (centers.T * counts) @ centers
+    within = within / len(design)
+    within.diagonal().add_(strength)
+    weight = torch.linalg.solve(within, centers.T)
+    prior = (counts / len(design)).log().clamp_min(-1e3)  # of absent classes
+    return LinearMap(mean, scale, weight, prior - (centers.T * weight).sum(dim=0) / 2)
+
+
+def _standardize(design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of mean 0 and variance 1, unless constant; means; standard deviations."""
+    if not design.isfinite().all():
+        raise ValueError('features are not finite: the network cannot be probed')
+    design = design.double()
+    mean = design.mean(dim=0)
+    scale = design.std(dim=0, correction=0)
+    scale = scale.where(scale > 1e-9 * (1 + mean.abs()), 1)
+    return (design - mean) / scale, mean, scale
 
 
 def attribute_accuracy(
@@ -90,7 +126,8 @@ def attribute_accuracy(
 def part_iou(train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tensor):
     """Mean IoU of parts over the pixels of the test images.
 
-    Fitted to the share of every label in each patch; scores are enlarged bilinearly.
+    Linear discriminant analysis of the shares of labels in each patch; scores are
+    enlarged bilinearly.
     Labels that no test image has are excluded.
 
     Args:
@@ -102,7 +139,7 @@ def part_iou(train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tenso
         adaptive_avg_pool2d(_indicators(parts, count), train.shape[2:])
         for parts in train_parts.split(CHUNK)
     ]
-    fitted = fit_ridge(_rows(train), _rows(torch.cat(shares)))
+    fitted = fit_discriminant(_rows(train), _rows(torch.cat(shares)))
     confusion = torch.zeros(count, count, dtype=torch.long)  # [true, predicted]
     for maps, parts in zip(test.split(CHUNK), test_parts.split(CHUNK), strict=True):
         scores = _maps(fitted(_rows(maps)), maps).float()

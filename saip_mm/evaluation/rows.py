@@ -16,8 +16,10 @@ from ..files import write_text
 from .features import BASELINES
 from .subject import RANDOM
 
+# Key of the photographs to probe on, in the config of a row.
+PROBED = 'probed_people'
 # Settings that matter to rows without training.
-_UNTRAINED = ('custom_imports', 'default_scope', 'model')
+_UNTRAINED = ('custom_imports', 'default_scope', 'model', PROBED)
 
 
 class Locked(RuntimeError):

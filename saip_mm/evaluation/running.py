@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +23,8 @@ from mmpretrain.registry import MODELS
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint, write_checkpoint
 from ..files import write_text
 from .drawn import run_probes
-from .rows import BASELINES, RANDOM, Run, digest
+from .real import RealPeople, probe_real
+from .rows import BASELINES, PROBED, RANDOM, Run, digest
 from .subject import load_subject
 
 PROGRESS = re.compile(
@@ -66,10 +68,17 @@ def complete(run: Run, trainer: Path, lock: IO) -> None:
 
 
 def probe(run: Run) -> dict[str, float]:
-    """Scores of a trained or initialized model, or of a baseline."""
+    """Scores of a trained or initialized model, or of a baseline.
+
+    Baselines have no features of patches, hence no scores of keypoints and parts.
+    """
     source = run.row.name if run.row.name in BASELINES else str(run.folder)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    return run_probes(load_subject(source, run.row.config, device))
+    subject = load_subject(source, run.row.config, device)
+    people = RealPeople(**run.row.config.get(PROBED, {}))
+    if not subject.features.has_patches:
+        people = replace(people, parts=None, coco=())
+    return run_probes(subject) | probe_real(subject, people)
 
 
 def initialize(run: Run) -> None:

@@ -52,15 +52,17 @@ class Subject:
         return self._views[num_people]
 
 
-def teacher_of(model: SAIP, dataset: dict) -> Subject:
-    """The teacher of a model, with the heads, on the model's device.
+def subject_of(model: SAIP, dataset: dict, role: str | None = None) -> Subject:
+    """The teacher or the student of a model, with the heads, on the model's device.
 
     Args:
         model: Its data preprocessor defines the normalization.
         dataset: Config of its training images.
+        role: ``'teacher'`` (default) or ``'student'``; heads read the teacher anyway.
     """
     preprocessor = model.data_preprocessor
-    backbone = model.teacher['encoder'].backbone
+    teacher = model.teacher['encoder'].backbone
+    backbone = model.backbone if role == 'student' else teacher
     features = BackboneFeatures(backbone, preprocessor.mean, preprocessor.std)
     return Subject(features, model, dataset, preprocessor.mean.device)
 
@@ -69,6 +71,7 @@ def load_subject(
     source: str,
     config: str | Path | Config | None = None,
     device: torch.device | str = 'cpu',
+    role: str | None = None,
 ) -> Subject:
     """Load the subject of probes.
 
@@ -78,6 +81,7 @@ def load_subject(
         config: Config of the training; a file is executed, as configs are. By default
             the one in the checkpoint, which is read as data without executing it.
         device: Device to probe on.
+        role: ``'teacher'`` (default) or ``'student'`` of a training checkpoint.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -89,11 +93,11 @@ def load_subject(
         if config is None:
             raise ValueError(f'{RANDOM}: give the config of the model, --config CONFIG')
         cfg = _read_config(config)
-        return teacher_of(_build(cfg).to(device), cfg.train_dataloader.dataset)
+        return subject_of(_build(cfg).to(device), cfg.train_dataloader.dataset)
     path = resolve_checkpoint(source)
     checkpoint = read_checkpoint(path)
     try:
-        return _from_checkpoint(checkpoint, config, device)
+        return _from_checkpoint(checkpoint, config, device, role)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -145,6 +149,7 @@ def _from_checkpoint(
     checkpoint: dict,
     config: str | Path | Config | None,
     device: torch.device | str,
+    role: str | None,
 ) -> Subject:
     tensors = state_dict_of(checkpoint)
     no_heads = 'no heads'
@@ -157,8 +162,8 @@ def _from_checkpoint(
                 raise
             no_heads = f'{error}: give --config'
         else:
-            return _with_heads(tensors, cfg, device)
-    backbone = choose_backbone(checkpoint)
+            return _with_heads(tensors, cfg, device, role)
+    backbone = choose_backbone(checkpoint, role)
     vit = backbone.vit.to(device).eval()
     mean, std = (torch.tensor(x, device=device) for x in (backbone.mean, backbone.std))
     features = BackboneFeatures(vit, mean, std)
@@ -178,11 +183,13 @@ def _config_within(checkpoint: dict) -> Config:
     return check_buildable(parse_config(text, name), name)
 
 
-def _with_heads(tensors: dict, cfg: Config, device: torch.device | str) -> Subject:
+def _with_heads(
+    tensors: dict, cfg: Config, device: torch.device | str, role: str | None
+) -> Subject:
     model = _build(cfg)
     try:
         load_weights(model, tensors)
     except ValueError as error:
         name = cfg.filename or 'its config'
         raise ValueError(f'does not fit the model of {name}: {error}') from error
-    return teacher_of(model.to(device), cfg.train_dataloader.dataset)
+    return subject_of(model.to(device), cfg.train_dataloader.dataset, role)

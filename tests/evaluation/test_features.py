@@ -13,6 +13,7 @@ from saip_mm.evaluation.features import (
     embed,
     mean_color,
     small_pixels,
+    striped_histogram,
 )
 
 
@@ -29,6 +30,14 @@ def test_histogram_is_numpys(images):
     for image, roots in zip(images, color_histogram(batch(images)), strict=True):
         counts, _ = np.histogramdd(image.reshape(-1, 3), bins=4, range=[(0, 256)] * 3)
         np.testing.assert_allclose(roots.numpy() ** 2, counts.ravel() / 2048, atol=1e-6)
+
+
+def test_stripes_are_histograms_of_their_rows(images):
+    images = images[:, :60]
+    found = striped_histogram(batch(images)).view(70, 6, 64)
+    for i in range(6):
+        expected = color_histogram(batch(images[:, 10 * i : 10 * i + 10]))
+        torch.testing.assert_close(found[:, i], expected)
 
 
 def test_pixels_are_opencvs(images):
@@ -64,6 +73,8 @@ def test_a_backbone_gives_its_tokens_for_normalized_images(images):
         encoded, (last,) = vit.encode(normalized), vit(normalized)
     expected = torch.cat([encoded.middle_map, last], dim=1)
     torch.testing.assert_close(embedded.image[-1:], encoded.image_token)
+    torch.testing.assert_close(embedded.tokens['middle'][-1:], encoded.middle_token)
+    torch.testing.assert_close(embedded.tokens['mean'][-1:], last.mean(dim=(2, 3)))
     torch.testing.assert_close(embedded.patches[-1:], expected)
     other = torch.rand(2, 3, 48, 80) * 255  # any grid
     assert features(other, patches=True).patches.shape == (2, 48, 3, 5)

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from saip_mm.evaluation import readout
 from saip_mm.evaluation.readout import (
     attribute_accuracy,
+    fit_discriminant,
     fit_ridge,
     keypoint_pck,
     part_iou,
@@ -49,7 +51,7 @@ def test_attributes_that_never_vary_are_refused():
 
 def test_parts_against_a_loop_over_labels(monkeypatch):
     """Scores are the features: what remains is enlarging, choosing and counting."""
-    monkeypatch.setattr(readout, 'fit_ridge', lambda design, targets: lambda x: x)
+    monkeypatch.setattr(readout, 'fit_discriminant', lambda *_: lambda x: x)
     parts = torch.randint(0, 5, (40, *SIZE), generator=rng(), dtype=torch.uint8)
     parts[parts == 3] = 0  # a label that no test image has
     train_parts = torch.full((1, *SIZE), 4, dtype=torch.uint8)
@@ -125,8 +127,32 @@ def test_ridge_agrees_with_scikit_learn(strength):
     )
 
 
-def test_features_that_are_not_finite_are_refused():
+def test_discriminant_agrees_with_scikit_learn():
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (300,), generator=rng)
+    design = torch.randn(300, 5, generator=rng) @ torch.randn(5, 5, generator=rng)
+    design += torch.randn(3, 5, generator=rng)[labels]
+    shares = torch.nn.functional.one_hot(labels, 4)  # the last class is absent
+    found = fit_discriminant(design, shares, strength=1e-9)(design)[:, :3]
+    theirs = LinearDiscriminantAnalysis().fit(design.double(), labels)
+    # Theirs divides the covariance by n - 3, ours by n.
+    expected = torch.from_numpy(theirs.predict_log_proba(design.double()))
+    logarithms = found - found.logsumexp(dim=1, keepdim=True)
+    torch.testing.assert_close(logarithms, expected, rtol=0.02, atol=0.02)
+
+
+def test_half_a_patch_is_half_an_example():
+    """Two equal rows of different classes are two rows with half of both."""
+    design = torch.tensor([[0.0], [1.0], [1.0], [3.0]])
+    hard = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]])
+    soft = torch.tensor([[1, 0], [0.5, 0.5], [0.5, 0.5], [0, 1]])
+    expected = fit_discriminant(design, hard)(design)
+    torch.testing.assert_close(fit_discriminant(design, soft)(design), expected)
+
+
+@pytest.mark.parametrize('fit', [fit_ridge, fit_discriminant])
+def test_features_that_are_not_finite_are_refused(fit):
     design = torch.ones(4, 2)
     design[1, 1] = torch.inf
     with pytest.raises(ValueError, match='not finite'):
-        fit_ridge(design, torch.ones(4, 1))
+        fit(design, torch.ones(4, 1))

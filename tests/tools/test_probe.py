@@ -52,7 +52,7 @@ def probe(monkeypatch, tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize('name', ['mean-color', 'histogram', 'pixels'])
+@pytest.mark.parametrize('name', ['mean-color', 'histogram', 'stripes', 'pixels'])
 def test_baselines(probe, name):
     scores, _ = probe(name, '--config', TINY)
     assert scores.keys() == FEATURES
@@ -108,24 +108,27 @@ def test_drawn_people_only_where_asked(probe, tmp_path):
         path = tmp_path / name
         path.parent.mkdir()
         Image.new('RGB', (24, 48), (200, 0, 0)).save(path)
-    own = {'market1501/mAP': 1.0, 'market1501/rank1': 1.0}
-    assert probe('pixels', '--market1501', tmp_path)[0] == own
-    scores, _ = probe('pixels', '--market1501', tmp_path, '--drawn')
+    own = {f'{tmp_path.name}/mAP': 1.0, f'{tmp_path.name}/rank1': 1.0}
+    assert probe('pixels', '--reid', tmp_path)[0] == own
+    scores, _ = probe('pixels', '--reid', tmp_path, '--drawn')
     assert scores.keys() == own.keys() | FEATURES
 
 
 def test_the_number_of_people_is_said(tmp_path, monkeypatch):
     test_drawn = ProbeSizes(4, 3, 5, 2, 2)
     said = []
-    for module in (saip_mm.evaluation.drawn, saip_mm.evaluation.folders):
+    for module in (saip_mm.evaluation.drawn, saip_mm.evaluation.photographs):
         monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
     run_probes(load_subject('mean-color'), test_drawn)
     assert 'drawn people: 4 for testing, 5 others for fitting' in said
     for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
         (tmp_path / name).parent.mkdir()
         Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / name)
-    saip_mm.evaluation.probe_market1501(load_subject('pixels'), tmp_path)
-    assert 'market1501: 1 queries; a gallery of 1 images, of 1 people' in said
+    people = saip_mm.evaluation.RealPeople(reid=[tmp_path])
+    saip_mm.evaluation.probe_real(load_subject('pixels'), people)
+    name = tmp_path.name
+    assert f'{name}: 1 queries; a gallery of 1 images, of 1 people' in said
+    assert f'{name}: readout: image token' in said
 
 
 def test_an_out_that_cannot_be_written_is_found_first(tmp_path, monkeypatch):
@@ -150,8 +153,9 @@ def test_bad_input(work_dir, tmp_path):
     assert 'config.py: is not a pretraining config' in error(
         'random', '--config', config
     )
-    assert 'query: no such folder' in error('pixels', '--market1501', tmp_path)
+    assert 'query: no such folder' in error('pixels', '--reid', tmp_path)
     coco = ['--coco', tmp_path, tmp_path / 'ann.json']
+    assert 'give IMAGES ANN' in error('pixels', *coco[:2])
     assert 'keypoints need features of patches' in error('pixels', *coco)
     assert 'no such annotation file' in error(work_dir, *coco)
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')

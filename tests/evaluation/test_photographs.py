@@ -1,0 +1,141 @@
+"""Keypoints and parts of photographs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from saip_mm.data.person_boxes import PersonBox
+from saip_mm.evaluation import RealPeople, Subject, probe_real
+from saip_mm.evaluation.features import Embedded
+from saip_mm.evaluation.photographs import _square_up
+
+
+@pytest.mark.parametrize(
+    'box', [(100, 50, 30, 90), (0, 0, 160, 40), (150, 100, 99, 99)]
+)
+def test_a_keypoint_stays_on_its_pixel(box):
+    """A white dot of the photograph is where the moved keypoint is in the crop."""
+    photograph = np.zeros((180, 220, 3), np.uint8)
+    x, y = min(box[0] + box[2] // 2, 210), min(box[1] + box[3] // 3, 170)
+    photograph[y - 2 : y + 3, x - 2 : x + 3] = 255
+    person = PersonBox('a.jpg', box, (180, 220))
+    crop, corner, scale = _square_up(photograph, person, (256, 128))
+    assert crop.shape == (256, 128, 3)
+    white = np.argwhere((crop > 180).all(axis=2)).mean(axis=0)[::-1]
+    expected = (np.array([x + 0.5, y + 0.5]) - corner) * scale
+    np.testing.assert_allclose(white + 0.5, expected, atol=1)
+
+
+class Brightness:
+    """Patches that say how bright they are, and all else of nothing."""
+
+    size, has_patches = (64, 32), True
+
+    def __call__(self, images, patches=False):
+        maps = torch.nn.functional.avg_pool2d(images.float(), 8)
+        return Embedded(dict(image=maps.mean((2, 3))), maps)
+
+
+def photographs(folder, count):
+    """Photographs with two people each, who have a white dot for a nose."""
+    rng, images, annotations = np.random.default_rng(0), [], []
+    for i in range(count):
+        pixels = np.full((120, 200, 3), 128, np.uint8)  # as what crops are padded with
+        for left in (10, 110):
+            x, y = left + rng.integers(10, 60), rng.integers(20, 90)
+            pixels[y - 4 : y + 5, x - 4 : x + 5] = 255
+            annotation = dict(id=len(annotations), image_id=i, category_id=1)
+            annotation['bbox'] = [left, 5, 70, 100]
+            annotation['keypoints'] = [int(x), int(y), 2, 0, 0, 0]
+            annotations.append(annotation)
+        Image.fromarray(pixels).save(folder / f'{i}.png')
+        images.append(dict(id=i, file_name=f'{i}.png', height=120, width=200))
+    content = dict(images=images, annotations=annotations)
+    content['categories'] = [dict(id=1, name='person')]
+    (folder / 'ann.json').write_text(json.dumps(content))
+    return folder / 'ann.json'
+
+
+def test_keypoints_of_photographs(tmp_path):
+    ann = photographs(tmp_path, 10)
+    scores = probe_real(Subject(Brightness()), RealPeople(coco=[tmp_path, ann]))
+    assert scores == {'coco/PCK': pytest.approx(1, abs=0.11)}
+
+
+def test_too_few_people_and_missing_photographs(tmp_path):
+    ann = photographs(tmp_path, 2)
+    with pytest.raises(ValueError, match=r'ann\.json: 2 people for fitting and 2 for'):
+        probe_real(Subject(Brightness()), RealPeople(coco=[tmp_path, ann]))
+    (tmp_path / '1.png').unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r'1 of 2 files .*: 1\.png; give the folder'
+    ):
+        probe_real(Subject(Brightness()), RealPeople(coco=[tmp_path, ann]))
+
+
+@pytest.mark.parametrize('keypoints', [[1, 2], ['a', 1, 2], [float('nan'), 1, 2], 7])
+def test_keypoints_that_are_none(tmp_path, keypoints):
+    ann = photographs(tmp_path, 2)
+    content = json.loads(ann.read_text())
+    content['annotations'][1]['keypoints'] = keypoints
+    ann.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='annotation 1: "keypoints"'):
+        probe_real(Subject(Brightness()), RealPeople(coco=[tmp_path, ann]))
+
+
+def test_keypoints_of_other_photographs(tmp_path):
+    """Fitted to one set, tested on another; they need as many keypoints."""
+    sets = []
+    for name in ('train', 'test'):
+        (tmp_path / name).mkdir()
+        sets += [tmp_path / name, photographs(tmp_path / name, 6)]
+    scores = probe_real(Subject(Brightness()), RealPeople(coco=sets))
+    assert scores == {'coco/PCK': pytest.approx(1, abs=0.11)}
+    content = json.loads(sets[3].read_text())
+    for annotation in content['annotations']:
+        annotation['keypoints'] += [0, 0, 0]
+    sets[3].write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='has 3 keypoints per person, .* has 2'):
+        probe_real(Subject(Brightness()), RealPeople(coco=sets))
+    with pytest.raises(ValueError, match='give IMAGES ANN'):
+        RealPeople(coco=sets[:3])
+
+
+def label_maps(folder, count):
+    """Images of gray blocks whose labels are how bright they are."""
+    rng = np.random.default_rng(0)
+    for part in ('train', 'test'):
+        for kind in ('images', 'labels'):
+            (folder / part / kind).mkdir(parents=True)
+        for i in range(count):
+            blocks = rng.integers(0, 3, (4, 2), np.uint8).repeat(32, 0).repeat(32, 1)
+            shown = np.repeat(blocks[..., None] * 100, 3, axis=2)
+            Image.fromarray(shown).save(folder / part / f'images/{i}.bmp')
+            Image.fromarray(blocks).save(folder / part / f'labels/{i}.png')
+    return RealPeople(parts=folder)
+
+
+def test_parts_of_photographs(tmp_path):
+    people = label_maps(tmp_path / 'gray', 20)
+    scores = probe_real(Subject(Brightness()), people)
+    assert scores == {'gray/mIoU': pytest.approx(1, abs=0.2)}
+
+
+def test_label_maps_that_cannot_be_used(tmp_path):
+    people, subject = label_maps(tmp_path, 2), Subject(Brightness())
+    path = tmp_path / 'train/labels/1.png'
+    Image.new('L', (9, 9)).save(path)
+    with pytest.raises(ValueError, match=r'1.png: has 9x9 pixels .*image 128x64'):
+        probe_real(subject, people)
+    Image.new('RGB', (64, 128)).save(path)
+    with pytest.raises(ValueError, match='1.png: has mode RGB'):
+        probe_real(subject, people)
+    path.write_bytes(b'no image')
+    with pytest.raises(ValueError, match='1.png: is not an image'):
+        probe_real(subject, people)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match='1 of 2 files .*1.png; add the label'):
+        probe_real(subject, people)

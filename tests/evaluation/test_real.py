@@ -1,0 +1,166 @@
+"""Re-identification and attributes of photographs; which token is read."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.decomposition import PCA
+
+from saip_mm.evaluation import Subject
+from saip_mm.evaluation.attributes import probe_attributes
+from saip_mm.evaluation.features import BaselineFeatures, Embedded
+from saip_mm.evaluation.reid import probe_reid
+from saip_mm.evaluation.tokens import (
+    COMPONENTS,
+    Readout,
+    choose_readout,
+    fit_whitening,
+)
+
+COLORS = Subject(BaselineFeatures('mean-color', (64, 32)))
+
+
+def save(path, color, size=(48, 24)):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    Image.new('RGB', size[::-1], color).save(path)
+
+
+def test_market_names_say_who_is_who(tmp_path):
+    red, green, blue = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+    save(tmp_path / 'query/0002_c1s1_000451_03.png', red)
+    save(tmp_path / 'query/0007_c1s1_000001_00.png', blue)  # nowhere else
+    gallery = tmp_path / 'bounding_box_test'
+    save(gallery / '0002_c1s1_000452_01.png', red)  # the same camera: ignored
+    save(gallery / '-1_c2s1_000001_01.png', red)  # junk: ignored
+    save(gallery / '0000_c3s1_000001_01.png', red)  # a distractor: wrong
+    save(gallery / '0002_c2s1_000001_01.png', (200, 20, 0))  # the second
+    save(gallery / '0002_c3s1_000001_01.png', green)  # the last
+    save(gallery / '0005_c2s1_000001_01.png', (200, 90, 0))  # the third
+    scores = probe_reid(COLORS, tmp_path)
+    expected = {
+        f'{tmp_path.name}/mAP': (1 / 2 + 2 / 4) / 2,
+        f'{tmp_path.name}/rank1': 0,
+    }
+    assert scores == pytest.approx(expected)
+
+
+def test_market_folders_that_cannot_be_used(tmp_path):
+    (tmp_path / 'query').mkdir()
+    with pytest.raises(FileNotFoundError, match='query: no images in it'):
+        probe_reid(COLORS, tmp_path)
+    save(tmp_path / 'query/0002_c1s1_000451_03.png', (1, 2, 3))
+    with pytest.raises(OSError, match='test: no such folder; .* has query and'):
+        probe_reid(COLORS, tmp_path)
+    for name in ('me.png', 'you.png'):  # found before any image is read
+        save(tmp_path / 'bounding_box_test' / name, (1, 2, 3))
+    (tmp_path / 'query/0003_c1s1_000451_03.png').write_bytes(b'no image')
+    with pytest.raises(ValueError, match=r'me.png: the name does not say.*and 1 more'):
+        probe_reid(COLORS, tmp_path)
+    for path in (tmp_path / 'query').glob('0003*'):
+        path.unlink()
+    for path in (tmp_path / 'bounding_box_test').iterdir():
+        path.unlink()
+    save(tmp_path / 'bounding_box_test/0003_c2s1_000451_03.png', (1, 2, 3))
+    with pytest.raises(ValueError, match='none of 1 queries'):
+        probe_reid(COLORS, tmp_path)
+
+
+def test_whitening_is_that_of_scikit_learn(monkeypatch):
+    monkeypatch.setattr('saip_mm.evaluation.tokens.SHRINKAGE', 0)
+    rng = torch.Generator().manual_seed(0)
+    features = torch.randn(300, 80, generator=rng) @ torch.randn(80, 80, generator=rng)
+    found = fit_whitening(features)(features)
+    expected = PCA(COMPONENTS, whiten=True, svd_solver='full').fit_transform(features)
+    # Directions have no sign; they divide by n - 1.
+    expected = torch.from_numpy(expected).abs() * (300 / 299) ** 0.5
+    torch.testing.assert_close(found.abs(), expected.double(), rtol=1e-3, atol=1e-3)
+
+
+def test_the_best_of_all_readouts_is_chosen():
+    tokens = {name: torch.randn(20, 4) for name in ('image', 'middle', 'mean')}
+    tried = []
+
+    def score(readout):
+        tried.append(str(readout))
+        return float(str(readout) == 'mean token, whitened')
+
+    assert str(choose_readout(tokens, score)) == 'mean token, whitened'
+    names = [f'{name} token' for name in (*tokens, 'image+mean')]
+    assert tried == [name + more for name in names for more in ('', ', whitened')]
+    assert choose_readout(tokens, lambda _: 0.5) == Readout()
+
+
+class ColorInTheMiddle:
+    """The image token is noise, the middle token shows the color."""
+
+    size, has_patches = (64, 32), False
+
+    def __call__(self, images, patches=False):
+        noise = torch.randn(len(images), 8, generator=torch.Generator().manual_seed(0))
+        return Embedded(dict(image=noise, middle=images.float().mean((2, 3)) - 128))
+
+
+def test_readouts_are_chosen_on_training_people(tmp_path):
+    rng = np.random.default_rng(0)
+    colors = rng.integers(0, 256, (20, 3))
+    for pid, color in enumerate(colors, 1):
+        part = 'bounding_box_train' if pid <= 12 else 'bounding_box_test'
+        for camera in (1, 2):
+            path = tmp_path / part / f'{pid:04}_c{camera}s1_000001_01.png'
+            save(path, tuple(color.tolist()))
+            if part.endswith('test') and camera == 1:
+                save(tmp_path / 'query' / path.name, tuple(color.tolist()))
+    scores = probe_reid(Subject(ColorInTheMiddle()), tmp_path)
+    assert scores[f'{tmp_path.name}/mAP'] == 1
+    for path in (tmp_path / 'bounding_box_train').glob('*_c2*'):
+        path.unlink()
+    with pytest.raises(ValueError, match='bounding_box_train: none of 6 queries'):
+        probe_reid(Subject(ColorInTheMiddle()), tmp_path)
+    for path in (tmp_path / 'bounding_box_train').glob('*_c1*'):
+        if path.name[:4] != '0001':
+            path.unlink()
+    with pytest.raises(ValueError, match='has 1 identities, at least 2 are needed'):
+        probe_reid(Subject(ColorInTheMiddle()), tmp_path)
+
+
+def attribute_file(folder, rows, header='path,identity,split,red,never'):
+    for row in rows:
+        path, *_, red, _ = row.split(',')
+        save(folder / path, (200 * (red == '1'), 90, 90))
+    file = folder / 'labels.csv'
+    file.write_text('\n'.join([header, *rows]))
+    return file
+
+
+def attribute_rows():
+    return [
+        f'{split}/{i}.png,{split}{i // 2},{split},{i // 2 % 3 % 2},0'
+        for split in ('train', 'test')
+        for i in range(24)
+    ]
+
+
+def test_attributes_of_a_csv_file(tmp_path):
+    file = attribute_file(tmp_path / 'people', attribute_rows())
+    assert probe_attributes(Subject(ColorInTheMiddle()), file) == {'people/mA': 1.0}
+
+
+@pytest.mark.parametrize(
+    'old, new, message',
+    [
+        ('path', 'file', 'needs the columns path and split.* and has file, identity'),
+        ('red', 'split', 'line 2: split is'),
+        ('train5,train,0', 'train5,val,0', "split is 'val': write train or test"),
+        ('train5,train,0', 'train5,train,2', "line 12: red is '2': write 0 or 1"),
+        ('train,', 'test,', 'no row has the split train'),
+        (',1,', ',0,', 'all people have the same attributes'),
+        ('test/7.png', 'test/no.png', r'1 of 48 files .*test/no.png; paths are'),
+    ],
+)
+def test_attribute_files_that_cannot_be_used(tmp_path, old, new, message):
+    file = attribute_file(tmp_path, attribute_rows())
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises((OSError, ValueError), match=message):
+        probe_attributes(Subject(ColorInTheMiddle()), file)
