@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 from launch import TINY, call
+from PIL import Image
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import ProbeHook
@@ -71,6 +72,27 @@ def test_training_is_the_same_to_the_bit(config, plain, tmp_path):
     assert re.search(r'probes on drawn people after 6 steps \(\d+ s\): reid/mAP ', log)
     announced = log.index('probing the initial teacher before the first step')
     assert announced < log.index('probes on drawn people after 0 steps')
+
+
+def test_photographs_instead_of_drawn_people(plain, tmp_path):
+    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
+        (tmp_path / 'own' / name).parent.mkdir(parents=True)
+        Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / 'own' / name)
+    config, work_dir = tmp_path / 'config.py', tmp_path / 'run'
+    real = dict(reid=[str(tmp_path / 'own')])
+    config.write_text(
+        f'_base_ = {str(TINY)!r}\n'
+        f"default_hooks = dict(probe=dict(type='ProbeHook', interval=2, real={real}))"
+    )
+    call('tools/train.py', config, '--work-dir', work_dir)
+    assert same_weights(work_dir, plain)
+    (file,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    probed = [line for line in lines if 'probe/own/mAP' in line]
+    scores = {'probe/own/mAP': 1.0, 'probe/own/rank1': 1.0}
+    assert probed == [scores | dict(step=0), scores | dict(step=6)]
+    log = next(work_dir.glob('*/*.log')).read_text()
+    assert 'probes on photographs after 6 steps' in log
 
 
 def test_a_probe_that_fails_is_a_warning(config, plain, tmp_path, monkeypatch):

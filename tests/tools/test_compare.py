@@ -12,12 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from launch import ROOT, TINY, call, environment
+from PIL import Image
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import running
 from saip_mm.evaluation.table import markdown
 
 TOOL = 'tools/compare.py'
+
+
+PROBE = running.probe
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +146,21 @@ def test_every_seed_of_every_row_is_run_once(tmp_path, trained, probed):
     name = 'backbone.layers.0.attn.qkv.weight'
     assert not weights[0][name].equal(weights[1][name])
     assert weights[0][name].equal(weights[0][f'teacher.encoder.{name}'])
+
+
+def test_photographs_are_probed_and_part_of_the_config(tmp_path, monkeypatch):
+    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
+        (tmp_path / 'own' / name).parent.mkdir(parents=True)
+        Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / 'own' / name)
+    monkeypatch.setattr(running, 'probe', PROBE)
+    monkeypatch.setattr(running, 'run_probes', lambda subject: {'reid/mAP': 0.5})
+    arguments = [TOOL, 'pixels', 'random', '--random-of', TINY, '--work-dir', tmp_path]
+    assert call(*arguments, '--reid', tmp_path / 'own') == 0
+    expected = {'reid/mAP': 0.5, 'own/mAP': 1.0, 'own/rank1': 1.0}
+    for run in ('pixels', 'random/seed0'):
+        assert result(tmp_path, run)['probes'] == expected
+    with pytest.raises(ValueError, match='probed_people'):
+        call(*arguments)
 
 
 def test_a_changed_config_is_refused(tmp_path, trained):
