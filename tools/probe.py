@@ -71,13 +71,13 @@ def main() -> None:
         for name, score in found.items():
             print(f'{name:28}{score:8.4f}', flush=True)
         scores.update(found)
+        if args.out:
+            write_text(args.out, json.dumps(scores, indent=2) + '\n')
 
-    if people:
-        report(evaluation.probe_real(subject, people))
+    for found in evaluation.probe_real(subject, people):
+        report(found)
     if args.drawn or not people:
         report(evaluation.run_probes(subject))
-    if args.out:
-        write_text(args.out, json.dumps(scores, indent=2) + '\n')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Probes during training."""
 
 import time
+from collections import ChainMap
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -63,7 +64,7 @@ class ProbeHook(Hook):
                 model = runner.model.module if wrapped else runner.model
                 self.subject = subject_of(model, runner.cfg.train_dataloader.dataset)
             if self.real:
-                scores = probe_real(self.subject, self.real)
+                scores = dict(ChainMap(*probe_real(self.subject, self.real)))
             else:
                 scores = run_probes(self.subject, self.sizes)
         except Exception as error:  # must not end a long training

@@ -1,7 +1,7 @@
 """Probes on photographs of people with labels."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .attributes import probe_attributes
@@ -65,20 +65,21 @@ def people_of(args: argparse.Namespace) -> RealPeople:
     return RealPeople(args.reid, args.attributes, args.parts, args.coco)
 
 
-def probe_real(subject: Subject, people: RealPeople) -> dict[str, float]:
-    """Probe features on photographs; scores have the name of their folder.
+def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float]]:
+    """Probe features on photographs.
+
+    Yields:
+        Scores of one data set after another, named after its folder.
 
     Raises:
         OSError: If a file is missing or cannot be read.
         ValueError: If labels are malformed, or of too few people.
     """
-    scores = {}
     for folder in people.reid:
-        scores |= probe_reid(subject, folder)
+        yield probe_reid(subject, folder)
     if people.attributes:
-        scores |= probe_attributes(subject, people.attributes)
+        yield probe_attributes(subject, people.attributes)
     if people.parts:
-        scores |= probe_parts(subject, people.parts)
+        yield probe_parts(subject, people.parts)
     if people.coco:
-        scores |= probe_keypoints(subject, people.coco)
-    return scores
+        yield probe_keypoints(subject, people.coco)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import ChainMap
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,7 @@ def probe(run: Run) -> dict[str, float]:
     people = RealPeople(**run.row.config.get(PROBED, {}))
     if not subject.features.has_patches:
         people = replace(people, parts=None, coco=())
-    return run_probes(subject) | probe_real(subject, people)
+    return dict(ChainMap(run_probes(subject), *probe_real(subject, people)))
 
 
 def initialize(run: Run) -> None:

@@ -39,6 +39,11 @@ class Brightness:
         return Embedded(dict(image=maps.mean((2, 3))), maps)
 
 
+def probe(**people):
+    (scores,) = probe_real(Subject(Brightness()), RealPeople(**people))
+    return scores
+
+
 def photographs(folder, count):
     """Photographs with two people each, who have a white dot for a nose."""
     rng, images, annotations = np.random.default_rng(0), [], []
@@ -61,19 +66,19 @@ def photographs(folder, count):
 
 def test_keypoints_of_photographs(tmp_path):
     ann = photographs(tmp_path, 10)
-    scores = probe_real(Subject(Brightness()), RealPeople(coco=[tmp_path, ann]))
+    scores = probe(coco=[tmp_path, ann])
     assert scores == {'coco/PCK': pytest.approx(1, abs=0.11)}
 
 
 def test_too_few_people_and_missing_photographs(tmp_path):
     ann = photographs(tmp_path, 2)
     with pytest.raises(ValueError, match=r'ann\.json: 2 people for fitting and 2 for'):
-        probe_real(Subject(Brightness()), RealPeople(coco=[tmp_path, ann]))
+        probe(coco=[tmp_path, ann])
     (tmp_path / '1.png').unlink()
     with pytest.raises(
         FileNotFoundError, match=r'1 of 2 files .*: 1\.png; give the folder'
     ):
-        probe_real(Subject(Brightness()), RealPeople(coco=[tmp_path, ann]))
+        probe(coco=[tmp_path, ann])
 
 
 @pytest.mark.parametrize('keypoints', [[1, 2], ['a', 1, 2], [float('nan'), 1, 2], 7])
@@ -83,7 +88,7 @@ def test_keypoints_that_are_none(tmp_path, keypoints):
     content['annotations'][1]['keypoints'] = keypoints
     ann.write_text(json.dumps(content))
     with pytest.raises(ValueError, match='annotation 1: "keypoints"'):
-        probe_real(Subject(Brightness()), RealPeople(coco=[tmp_path, ann]))
+        probe(coco=[tmp_path, ann])
 
 
 def test_keypoints_of_other_photographs(tmp_path):
@@ -92,14 +97,14 @@ def test_keypoints_of_other_photographs(tmp_path):
     for name in ('train', 'test'):
         (tmp_path / name).mkdir()
         sets += [tmp_path / name, photographs(tmp_path / name, 6)]
-    scores = probe_real(Subject(Brightness()), RealPeople(coco=sets))
+    scores = probe(coco=sets)
     assert scores == {'coco/PCK': pytest.approx(1, abs=0.11)}
     content = json.loads(sets[3].read_text())
     for annotation in content['annotations']:
         annotation['keypoints'] += [0, 0, 0]
     sets[3].write_text(json.dumps(content))
     with pytest.raises(ValueError, match='has 3 keypoints per person, .* has 2'):
-        probe_real(Subject(Brightness()), RealPeople(coco=sets))
+        probe(coco=sets)
     with pytest.raises(ValueError, match='give IMAGES ANN'):
         RealPeople(coco=sets[:3])
 
@@ -115,27 +120,26 @@ def label_maps(folder, count):
             shown = np.repeat(blocks[..., None] * 100, 3, axis=2)
             Image.fromarray(shown).save(folder / part / f'images/{i}.bmp')
             Image.fromarray(blocks).save(folder / part / f'labels/{i}.png')
-    return RealPeople(parts=folder)
+    return folder
 
 
 def test_parts_of_photographs(tmp_path):
-    people = label_maps(tmp_path / 'gray', 20)
-    scores = probe_real(Subject(Brightness()), people)
+    scores = probe(parts=label_maps(tmp_path / 'gray', 20))
     assert scores == {'gray/mIoU': pytest.approx(1, abs=0.2)}
 
 
 def test_label_maps_that_cannot_be_used(tmp_path):
-    people, subject = label_maps(tmp_path, 2), Subject(Brightness())
+    label_maps(tmp_path, 2)
     path = tmp_path / 'train/labels/1.png'
     Image.new('L', (9, 9)).save(path)
     with pytest.raises(ValueError, match=r'1.png: has 9x9 pixels .*image 128x64'):
-        probe_real(subject, people)
+        probe(parts=tmp_path)
     Image.new('RGB', (64, 128)).save(path)
     with pytest.raises(ValueError, match='1.png: has mode RGB'):
-        probe_real(subject, people)
+        probe(parts=tmp_path)
     path.write_bytes(b'no image')
     with pytest.raises(ValueError, match='1.png: is not an image'):
-        probe_real(subject, people)
+        probe(parts=tmp_path)
     path.unlink()
     with pytest.raises(FileNotFoundError, match='1 of 2 files .*1.png; add the label'):
-        probe_real(subject, people)
+        probe(parts=tmp_path)

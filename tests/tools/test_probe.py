@@ -125,7 +125,7 @@ def test_the_number_of_people_is_said(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir()
         Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / name)
     people = saip_mm.evaluation.RealPeople(reid=[tmp_path])
-    saip_mm.evaluation.probe_real(load_subject('pixels'), people)
+    list(saip_mm.evaluation.probe_real(load_subject('pixels'), people))
     name = tmp_path.name
     assert f'{name}: 1 queries; a gallery of 1 images, of 1 people' in said
     assert f'{name}: readout: image token' in said
