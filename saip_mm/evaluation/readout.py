@@ -84,7 +84,7 @@ def fit_discriminant(
 
 
 def _standardize(design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Features of mean 0 and variance 1, unless constant; means; standard deviations."""
+    """Features with mean 0 and variance 1, unless constant; means; deviations."""
     if not design.isfinite().all():
         raise ValueError('features are not finite: the network cannot be probed')
     design = design.double()
