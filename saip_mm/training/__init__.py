@@ -1,3 +1,4 @@
+from .gradients import ObjectiveGradients
 from .guards import CollapseWatch, FiniteGuard
 from .hooks import QuarantineHook, SAIPHook
 from .loops import AccumulatingTrainLoop
@@ -13,6 +14,7 @@ __all__ = [
     'CollapseWatch',
     'FiniteGuard',
     'LayerDecay',
+    'ObjectiveGradients',
     'PretrainingRunner',
     'QuarantineHook',
     'SAIPHook',

@@ -126,7 +126,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         try:
             logs = [
                 runner.model.train_step(micro_batch, optim_wrapper=runner.optim_wrapper)
-                for micro_batch in self._split(data_batch)
+                for micro_batch in self.split(data_batch)
             ]
         except StepRefused:
             _end_scaler_step(runner.optim_wrapper)
@@ -145,7 +145,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     def _micro_batches(self) -> int:
         return self.runner.optim_wrapper._accumulative_counts
 
-    def _split(self, data_batch: dict) -> list[dict]:
+    def split(self, data_batch: dict) -> list[dict]:
+        """The micro-batches of a batch."""
         count = self._micro_batches
         if count == 1:
             return [data_batch]

@@ -1,0 +1,86 @@
+"""Gradients of the objectives on shared parameters."""
+
+import json
+
+import pytest
+import torch
+from launch import TINY, call
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from saip_mm.checkpoints.files import read_checkpoint
+from saip_mm.training import ObjectiveGradients
+from saip_mm.training.gradients import compare_gradients, shared_gradients
+
+
+@pytest.fixture(scope='module')
+def setting(tmp_path_factory):
+    """A model and one batch, in double precision."""
+    cfg = Config.fromfile(TINY)
+    cfg.work_dir = str(tmp_path_factory.mktemp('work_dir'))
+    runner = Runner.from_cfg(cfg)
+    runner.model.init_weights()
+    batch, model = next(iter(runner.train_dataloader)), runner.model.double()
+    batch['scales'] = model.data_preprocessor.draw_scales(0, 0)
+    return model, model.data_preprocessor(batch, True)
+
+
+def test_gradients_are_those_of_each_loss_by_itself(setting):
+    """A pass of its own per objective; what has no gradient in one is not shared."""
+    model, data = setting
+    found = compare_gradients(shared_gradients(model, model.loss(**data)))
+    groups = dict(
+        matching=('loss_csm', 'loss_attn'),
+        reconstruction=('loss_csr',),
+        search=('loss_css_inst', 'loss_css_roi'),
+    )
+    gradients = {}
+    for name, group in groups.items():
+        model.zero_grad()
+        losses = model.loss(**data)
+        for each in group:
+            losses[each].backward(retain_graph=True)
+        gradients[name] = {
+            key: parameter.grad.clone()
+            for key, parameter in model.named_parameters()
+            if parameter.grad is not None
+        }
+    model.zero_grad()
+    shared = set.intersection(*map(set, gradients.values()))
+    last = f'backbone.layers.{len(model.backbone.layers) - 1}.attn.qkv.weight'
+    assert 'backbone.layers.0.attn.qkv.weight' in shared and last not in shared
+    flat = {
+        name: torch.cat([each[key].ravel() for key in sorted(shared)])
+        for name, each in gradients.items()
+    }
+    for name, gradient in flat.items():
+        assert gradient.norm() > 1e-3
+        assert found[f'gradient/{name}'] == pytest.approx(gradient.norm().item())
+    a, b = flat['matching'], flat['search']
+    cosine = (a @ b / (a.norm() * b.norm())).item()
+    assert found['gradient/cos_matching_search'] == pytest.approx(cosine)
+    assert len(found) == 6
+
+
+def test_training_is_the_same_to_the_bit(tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(TINY)!r}\n'
+        "custom_hooks = [dict(type='ObjectiveGradients', interval=2)]"
+    )
+    for file, name in ((TINY, 'plain'), (config, 'logged')):
+        call('tools/train.py', file, '--work-dir', tmp_path / name)
+    plain, logged = (
+        read_checkpoint(tmp_path / name / 'epoch_2.pth')['state_dict']
+        for name in ('plain', 'logged')
+    )
+    assert all(torch.equal(plain[name], logged[name]) for name in plain)
+    (scalars,) = (tmp_path / 'logged').glob('*/vis_data/scalars.json')
+    lines = map(json.loads, scalars.read_text().splitlines())
+    steps = [line['step'] for line in lines if 'gradient/matching' in line]
+    assert steps == [0, 2, 4]
+
+
+def test_an_interval_of_no_steps_is_refused():
+    with pytest.raises(ValueError, match='interval=0: give at least 1 step'):
+        ObjectiveGradients(interval=0)
