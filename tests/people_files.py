@@ -14,7 +14,7 @@ SIZE = (64, 32)
 
 @functools.cache
 def person(identity: int, image: int) -> Image.Image:
-    return Image.fromarray(draw_person(0, identity, image, SIZE))
+    return Image.fromarray(draw_person(0, identity, image, SIZE).image)
 
 
 def save_person(path: Path, identity: int, image: int) -> None:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from saip_mm.drawn.formats import WRITERS
+from saip_mm.drawn import WRITERS
 
 SEED, NUM = 3, 8
 TRAIN, VAL = 3 * SEED, 3 * SEED + 1  # seeds of the splits
@@ -19,9 +19,7 @@ TRAIN, VAL = 3 * SEED, 3 * SEED + 1  # seeds of the splits
 def written(name, num, seed, size) -> TemporaryDirectory:
     """A data set as tools/make_synthetic.py writes it; it goes with this process."""
     folder = TemporaryDirectory(prefix=f'{name}_')
-    writer = WRITERS[name](folder.name, num, seed, size)
-    writer.begin()
-    writer.finish([writer.write(shot) for shot in writer.shots()])
+    WRITERS[name](folder.name, num, seed, size).write()
     return folder
 
 

@@ -11,7 +11,7 @@ import cv2
 from saip_mm.drawn import draw_person
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--images', type=int, default=500)
     parser.add_argument('--size', type=int, nargs=2, default=(256, 128), metavar='N')

@@ -1,4 +1,4 @@
-"""Write drawn people in the layout of a real data set.
+"""Write drawn people in the layout of a data set.
 
     python tools/make_synthetic.py coco data/coco --num 2000 --seed 0
 
@@ -12,7 +12,7 @@ import sys
 
 from rich.progress import track
 
-from saip_mm.drawn.formats import WRITERS
+from saip_mm.drawn import WRITERS
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,12 +40,10 @@ def main() -> None:
         sys.exit(f'error: FORMAT is {args.format}; give one of {", ".join(WRITERS)}')
     try:
         writer = WRITERS[args.format](args.out, args.num, args.seed, args.size)
-        writer.begin()
-        shots = writer.shots()
-        writer.finish([writer.write(shot) for shot in track(shots, 'Images')])
+        count = writer.write(progress=lambda images: track(images, 'Images'))
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    print(f'{len(shots)} images and their labels written to {args.out}')
+    print(f'{count} images and their labels written to {args.out}')
 
 
 if __name__ == '__main__':

@@ -6,14 +6,7 @@ from functools import cache
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from ..drawn import (
-    LabeledImage,
-    camera_of,
-    draw_person,
-    draw_scene,
-    label_person,
-    label_scene,
-)
+from ..drawn import Drawing, camera_of, draw_person, draw_scene
 from .people import PeopleDataset
 
 
@@ -69,12 +62,12 @@ class SyntheticPeople(PeopleDataset):
 
     def load_image(self, data_info: dict) -> np.ndarray:
         identity, image = data_info['identity'], data_info['image']
-        return self._draw(self.seed, identity, image, self.size)
+        return self._draw(self.seed, identity, image, self.size).image
 
-    def load_labeled(self, data_info: dict) -> LabeledImage:
+    def load_labeled(self, data_info: dict) -> Drawing:
         """The image of an entry with its labels; the person is the first of them."""
         identity, image = data_info['identity'], data_info['image']
-        return label_person(self.seed, identity, image, self.size)
+        return draw_person(self.seed, identity, image, self.size, labeled=True)
 
     def source(self, data_info: dict) -> str:
         return (
@@ -121,12 +114,14 @@ class SyntheticScenes(PeopleDataset):
 
     def load_image(self, data_info: dict) -> np.ndarray:
         crowd = (self.max_people, self.min_people)
-        return self._draw(self.seed, data_info['image'], self.size, *crowd)
+        return self._draw(self.seed, data_info['image'], self.size, *crowd).image
 
-    def load_labeled(self, data_info: dict) -> LabeledImage:
+    def load_labeled(self, data_info: dict) -> Drawing:
         """The image of an entry with its labels."""
         crowd = (self.max_people, self.min_people)
-        return label_scene(self.seed, data_info['image'], self.size, *crowd)
+        return draw_scene(
+            self.seed, data_info['image'], self.size, *crowd, labeled=True
+        )
 
     def source(self, data_info: dict) -> str:
         return f'SyntheticScenes(seed={self.seed}) image {data_info["image"]}'

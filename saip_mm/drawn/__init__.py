@@ -1,18 +1,21 @@
-"""People drawn from a seed."""
+"""People drawn from a seed, and the layouts of data sets that they are written in."""
 
-from .labels import KEYPOINTS, PARTS, LabeledImage, Person
-from .scene import camera_of, draw_person, draw_scene, label_person, label_scene
-from .wardrobe import ATTRIBUTES
+from .attributes import ATTRIBUTES, PETA_ATTRIBUTES
+from .formats import WRITERS, FormatWriter
+from .labels import KEYPOINTS, PARTS
+from .person import Person
+from .scene import Drawing, camera_of, draw_person, draw_scene
 
 __all__ = [
     'ATTRIBUTES',
     'KEYPOINTS',
     'PARTS',
-    'LabeledImage',
+    'PETA_ATTRIBUTES',
+    'WRITERS',
+    'Drawing',
+    'FormatWriter',
     'Person',
     'camera_of',
     'draw_person',
     'draw_scene',
-    'label_person',
-    'label_scene',
 ]

@@ -1,17 +1,21 @@
-"""The body of a synthetic person, its pose, and where that puts the joints.
+"""Body, pose and joints of a synthetic person.
 
-Lengths are fractions of the person's stature, angles are radians. The body frame is
-x to the person's left, y down, z forward; seen from the front, x is the image's right.
+Lengths are fractions of the stature, angles are radians. The body frame is x to the
+person's left, y down, z forward; seen from the front, x is the image's right.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+POSTURES = dict(stand=0.32, walk=0.38, run=0.12, sit=0.12, bend=0.06)
+FRONT, BACK, SIDE = 0.0, np.pi, np.pi / 2
+VIEWPOINTS = (FRONT, FRONT, BACK, BACK, SIDE, -SIDE)
+
 
 @dataclass(frozen=True)
 class Body:
-    """Measures of a person's body."""
+    """Measures of a body."""
 
     stature: float  # relative to the average person
     shoulder: float  # half widths and depth of the trunk
@@ -38,18 +42,12 @@ def draw_body(rng: np.random.Generator) -> Body:
     )
 
 
-POSTURES = ('stand', 'walk', 'run', 'sit', 'bend')
-POSTURE_RATES = (0.32, 0.38, 0.12, 0.12, 0.06)
-FRONT, BACK, SIDE = 0.0, np.pi, np.pi / 2
-VIEWPOINTS = (FRONT, FRONT, BACK, BACK, SIDE, -SIDE)
-
-
 @dataclass(frozen=True)
 class Pose:
-    """Angles of one posture; pairs are (left, right).
+    """Angles of a posture; pairs are (left, right).
 
     A limb's direction is (flexion, abduction): forward and away from the body, from
-    hanging straight down. Forearms have directions of their own; `knees` bend back.
+    hanging straight down. ``knees`` bend back.
     """
 
     yaw: float  # 0 faces the camera, pi/2 the image's right, pi looks away
@@ -85,8 +83,8 @@ def _gesture(rng, swing):
 
 
 def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw a posture, seen from anywhere around."""
-    kind = rng.choice(POSTURES, p=POSTURE_RATES)
+    """Draw a posture and a viewpoint."""
+    kind = rng.choice(list(POSTURES), p=list(POSTURES.values()))
     phase = rng.uniform(0, 2 * np.pi) + np.array([0, np.pi])
     lean = rng.uniform(-0.05, 0.1)
     spread = rng.uniform(0.0, 0.04, 2)
@@ -126,13 +124,8 @@ def draw_pose(rng: np.random.Generator) -> Pose:
 
 def _direction(angles, side):
     flexion, abduction = angles
-    return np.array(
-        [
-            side * np.sin(abduction),
-            np.cos(abduction) * np.cos(flexion),
-            np.cos(abduction) * np.sin(flexion),
-        ]
-    )
+    across, along = np.sin(abduction), np.cos(abduction)
+    return np.array([side * across, along * np.cos(flexion), along * np.sin(flexion)])
 
 
 def turned(points: np.ndarray, yaw: float) -> np.ndarray:
@@ -142,7 +135,7 @@ def turned(points: np.ndarray, yaw: float) -> np.ndarray:
 
 
 def skeleton(body: Body, pose: Pose) -> dict[str, np.ndarray]:
-    """Joints [3] of a person who stands on y = 0, turned towards the camera by yaw.
+    """Return joints [3] of a person who stands on y = 0, turned by yaw.
 
     Names: pelvis, chest (between the shoulders), crown, chin and, with a suffix `_l` or
     `_r`: hip, knee, ankle, toe, shoulder, elbow, wrist, hand.
@@ -154,22 +147,19 @@ def skeleton(body: Body, pose: Pose) -> dict[str, np.ndarray]:
     joints = {'pelvis': np.zeros(3), 'chest': chest, 'chin': chin}
     joints['crown'] = chin + 0.132 * body.head * (up + np.array([0, 0, -0.05]))
     for i, (suffix, side) in enumerate((('_l', 1), ('_r', -1))):
-        thigh, knee = pose.thighs[i], pose.knees[i]
-        shin = _direction((thigh[0] - knee, thigh[1] * 0.5), side)
-        hip = np.array([side * 0.58 * body.hip, 0, 0])
-        joints['hip' + suffix] = hip
-        joints['knee' + suffix] = hip + 0.51 * body.leg * _direction(thigh, side)
-        ankle = joints['knee' + suffix] + 0.49 * body.leg * shin
-        joints['ankle' + suffix] = ankle
-        foot = _direction((thigh[0] - 0.8 * knee + np.pi / 2 - 0.25, 0.12), side)
-        joints['toe' + suffix] = ankle + 0.105 * foot + np.array([0, 0.012, 0])
-        shoulder = chest + np.array([side * (body.shoulder - 0.012), 0.018, 0])
-        joints['shoulder' + suffix] = shoulder
+        thigh, bend = pose.thighs[i], pose.knees[i]
+        shin = _direction((thigh[0] - bend, thigh[1] * 0.5), side)
+        foot = _direction((thigh[0] - 0.8 * bend + np.pi / 2 - 0.25, 0.12), side)
         fore = _direction(pose.forearms[i], side)
+        hip = np.array([side * 0.58 * body.hip, 0, 0])
+        knee = hip + 0.51 * body.leg * _direction(thigh, side)
+        ankle = knee + 0.49 * body.leg * shin
+        shoulder = chest + np.array([side * (body.shoulder - 0.012), 0.018, 0])
         elbow = shoulder + 0.168 * _direction(pose.arms[i], side)
-        joints['elbow' + suffix] = elbow
-        joints['wrist' + suffix] = elbow + 0.14 * fore
-        joints['hand' + suffix] = elbow + 0.195 * fore
+        limbs = dict(hip=hip, knee=knee, ankle=ankle, shoulder=shoulder, elbow=elbow)
+        limbs['toe'] = ankle + 0.105 * foot + np.array([0, 0.012, 0])
+        limbs['wrist'], limbs['hand'] = elbow + 0.14 * fore, elbow + 0.195 * fore
+        joints |= {name + suffix: at for name, at in limbs.items()}
     points = np.stack(list(joints.values()))
     points[:, 1] -= points[:, 1].max() + 0.018  # the sole lies below ankle and toe
     return dict(zip(joints, turned(points, pose.yaw), strict=True))

@@ -1,4 +1,4 @@
-"""Cameras and light: how a scene becomes a photograph."""
+"""Cameras and light."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,19 +9,19 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Camera:
-    """What all pictures of one camera share."""
+    """What all images of a camera share."""
 
     tilt: float  # radians that it looks down
     gains: tuple[float, float, float]  # of red, green, blue
     gamma: float
     lift: float  # gray values added to black
-    sharpness: float  # share of the pixels that it resolves
-    blur: float  # sigma in pixels at 256 rows; below 0.25 there is none
+    sharpness: float  # share of the pixels that are resolved
+    blur: float  # sigma in pixels at 256 rows; none below 0.25
     noise: float
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera: where it looks, its colors, its resolution."""
+    """Draw a camera."""
     sharp = rng.random() < 0.6
     return Camera(
         tilt=rng.uniform(0, 0.35),
@@ -35,7 +35,7 @@ def draw_camera(rng: np.random.Generator) -> Camera:
 
 
 class Light(NamedTuple):
-    """Light of one picture."""
+    """Light of an image."""
 
     side: float  # -1 from the left, 1 from the right
     contrast: float  # 0 on a dull day, 1 in the sun
@@ -44,7 +44,7 @@ class Light(NamedTuple):
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """Draw the light of one picture."""
+    """Draw the light of an image."""
     return Light(
         side=rng.uniform(-1, 1),
         contrast=rng.uniform(0.5, 1.0),
@@ -56,7 +56,7 @@ def draw_light(rng: np.random.Generator) -> Light:
 def photograph(
     image: np.ndarray, camera: Camera, light: Light, rng: np.random.Generator
 ) -> np.ndarray:
-    """Take a picture, uint8 [h, w, 3]: colors, resolution, focus, noise."""
+    """Apply colors, resolution, focus and noise to an image, uint8 [h, w, 3]."""
     h, w = image.shape[:2]
     warm = np.array([light.warmth, 1.0, 1 / light.warmth])
     value = np.linspace(0, 1, 256)[:, None] ** camera.gamma

@@ -2,26 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from .body import Pose, skeleton, turned
-from .garments import arm_patches, head_patches, leg_patches, top_patches
-from .labels import Limb, Part, Tag
-from .tubes import NEUTRAL, Canvas, Patch, Tube, make_tube
-from .wardrobe import Color, Identity
+from .body import Body, Pose, skeleton, turned
+from .labels import Color, Limb, Part, Tag
+from .tubes import NEUTRAL, Canvas, Patch, Tube
+from .wardrobe import Outfit, arm_patches, head_patches, leg_patches, top_patches
 
-ARM = ('shoulder', 'elbow', 'wrist')
-SIDES = {
-    '_l': (Limb.LEFT_ARM, Part.LEFT_ARM, Limb.LEFT_LEG, Part.LEFT_LEG, Part.LEFT_SHOE),
-    '_r': (
-        Limb.RIGHT_ARM,
-        Part.RIGHT_ARM,
-        Limb.RIGHT_LEG,
-        Part.RIGHT_LEG,
-        Part.RIGHT_SHOE,
-    ),
-}
+SIDES = {'_l': 'LEFT', '_r': 'RIGHT'}
 TOP_PARTS = dict(
     shirt=Part.UPPER_CLOTHES,
     coat=Part.COAT,
@@ -30,18 +20,27 @@ TOP_PARTS = dict(
 )
 LOWER_PARTS = dict(skirt=Part.SKIRT, trousers=Part.PANTS, shorts=Part.PANTS)
 KNEES_UP = 0.12  # a thigh that points at the camera by more hides the trunk
+SOLE = np.array([0.0, 0.008, 0.0])  # below ankle and toe
+
+
+class Identity(NamedTuple):
+    """A person."""
+
+    number: int
+    body: Body
+    outfit: Outfit
 
 
 class Figure:
-    """A person at a place of an image.
+    """A person in an image.
 
     Args:
         who: The person.
-        pose: How they hold themselves.
+        pose: Their pose.
         foot: (x, y) pixels on the ground below the pelvis.
         height: Pixels of an upright person of stature 1.
         tilt: Radians that the camera looks down.
-        number: What pixels of this person are labeled with; not 0.
+        number: Label of this person's pixels; not 0.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Figure:
         light in [-1, 1]: where it comes from, left to right.
         """
         self._paint_shadow(canvas, light)
-        # Who sits with the back to the camera has the legs behind the seat.
+        # Seen from behind, a seat hides the legs.
         hides_legs = self.forward[2] < -0.3
         seat_depth = self.trunk_depth - 0.003 if hides_legs else -np.inf
         seat_waits = self.pose.seated
@@ -86,6 +85,12 @@ class Figure:
                 self._paint_seat(canvas)
                 seat_waits = False
             tube.paint(canvas, light)
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Return pixels [n, 2] of body points [n, 3]; orthographic, tilted."""
+        x, y, z = points.T
+        down = y * math.cos(self.tilt) + z * math.sin(self.tilt)
+        return self.foot + self.scale * np.array([x, down]).T
 
     def _paint_shadow(self, canvas, light):
         toes = np.stack([self.joints['toe_l'], self.joints['toe_r']])
@@ -107,12 +112,6 @@ class Figure:
         canvas.light(box * size + (x, top), NEUTRAL)
         canvas.color(box * (half, 0.03 * self.scale) + (x, top), (gray + 30,) * 3)
 
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Pixels [n, 2] of body points [n, 3]; orthographic, from above by tilt."""
-        x, y, z = points.T
-        down = y * math.cos(self.tilt) + z * math.sin(self.tilt)
-        return self.foot + self.scale * np.array([x, down]).T
-
     def _add(
         self,
         points: Sequence[np.ndarray],
@@ -129,32 +128,27 @@ class Figure:
         """Add a tube along body points.
 
         radii: half widths seen from the front; times flatness, seen from the side.
-        turn: yaw relative to the body. flat_end: the last end is cut, not round.
+        turn: yaw relative to the body.
         """
         points, yaw = np.array(points), self.pose.yaw + turn
         cos, sin = math.cos(yaw), flatness * math.sin(yaw)
         lengths = np.sqrt(((points[1:] - points[:-1]) ** 2).sum(axis=1)) + 1e-6
         along = [0.0, *(np.cumsum(lengths) / lengths.sum()).tolist()]
-        self.tubes.append(
-            make_tube(
-                self.project(points),
-                np.array(radii) * (self.scale * math.hypot(cos, sin)),
-                along,
-                math.atan2(sin, cos),
-                depth,
-                color,
-                Tag(part, self.number, limb) if part else Tag(),
-                patches,
-                flat_end,
-            )
-        )
+        radii = np.array(radii) * (self.scale * math.hypot(cos, sin))
+        tag = Tag(part, self.number, limb) if part else Tag()
+        look = (math.atan2(sin, cos), depth, color, tag, patches, flat_end)
+        self.tubes.append(Tube(self.project(points), radii, along, *look))
+
+    def _joints(self, side, names):
+        return [self.joints[name + side] for name in names.split()]
 
     def _add_leg(self, side):
-        *_, limb, skin, shoe = SIDES[side]
-        outfit = self.outfit
-        hip, knee, ankle, toe = (
-            self.joints[name + side] for name in ('hip', 'knee', 'ankle', 'toe')
+        limb, skin, shoe = (
+            labels[f'{SIDES[side]}_{name}']
+            for labels, name in ((Limb, 'LEG'), (Part, 'LEG'), (Part, 'SHOE'))
         )
+        outfit = self.outfit
+        hip, knee, ankle, toe = self._joints(side, 'hip knee ankle toe')
         depth = hip[2] + 0.02 * (knee[2] + ankle[2])
         if knee[2] - hip[2] > KNEES_UP and outfit.lower != 'skirt':
             depth = self.trunk_depth + 0.0005
@@ -163,16 +157,12 @@ class Figure:
         radii = self.body.girth * np.array([0.052, 0.045, 0.034, 0.034, 0.02])
         patches = leg_patches(outfit, self.lower_part)
         self._add(points, radii, depth, outfit.skin, skin, limb, patches)
-        sole = np.array([0, 0.008, 0])
-        heel = ankle - 0.12 * (toe - ankle) + sole
-        foot = [heel, toe + sole]
+        foot = [ankle - 0.12 * (toe - ankle) + SOLE, toe + SOLE]
         self._add(foot, [0.023, 0.019], depth + 0.001, outfit.shoes, shoe, limb)
 
     def _add_arm(self, side):
-        limb, skin, *_ = SIDES[side]
-        shoulder, elbow, wrist, hand = (
-            self.joints[name + side] for name in (*ARM, 'hand')
-        )
+        limb, skin = (labels[f'{SIDES[side]}_ARM'] for labels in (Limb, Part))
+        shoulder, elbow, wrist, hand = self._joints(side, 'shoulder elbow wrist hand')
         points = [shoulder, elbow, elbow + 0.3 * (wrist - elbow), wrist, hand]
         radii = self.body.girth * np.array([0.031, 0.024, 0.024, 0.016, 0.014])
         patches = arm_patches(self.outfit, self.top_part)
@@ -180,32 +170,26 @@ class Figure:
         self._add(points, radii, depth, self.outfit.skin, skin, limb, patches)
 
     def _arm_depth(self, side):
-        depth = sum(self.joints[name + side][2] for name in ARM) / 3
-        # An arm that hangs at the side of the trunk is seen over it, from both sides.
+        depth = sum(at[2] for at in self._joints(side, 'shoulder elbow wrist')) / 3
+        # An arm that hangs beside the trunk is seen in front of it, from both sides.
         return depth + self.trunk_depth * (depth > -0.03)
 
     def _add_trunk(self):
         body, outfit, joints = self.body, self.outfit, self.joints
-        chest, pelvis = joints['chest'], joints['pelvis']
-        down = pelvis - chest
-        flatness, depth = body.depth / body.waist, self.trunk_depth
+        chest, pelvis, depth = joints['chest'], joints['pelvis'], self.trunk_depth
+        down, flat = (
+            pelvis - chest,
+            dict(flatness=body.depth / body.waist, flat_end=True),
+        )
         below = (joints['knee_l'] + joints['knee_r']) / 2 - pelvis
+        hem, radii = pelvis + 0.1 * below, [body.waist, body.hip, body.hip * 0.9]
         if outfit.lower == 'skirt':
             hem = pelvis + 2 * outfit.bottom_length * below
             spread = 0.6 * np.ptp([joints['knee_l'][0], joints['knee_r'][0]])
-            radii = [body.waist, body.hip, max(body.hip * 1.25, spread)]
-        else:
-            hem, radii = pelvis + 0.1 * below, [body.waist, body.hip, body.hip * 0.9]
-        self._add(
-            [chest + 0.8 * down, pelvis, hem],
-            radii,
-            depth - 0.002,
-            outfit.bottom,
-            self.lower_part,
-            Limb.TRUNK,
-            flatness=flatness,
-            flat_end=True,
-        )
+            radii[2] = max(body.hip * 1.25, spread)
+        points = [chest + 0.8 * down, pelvis, hem]
+        lower = (outfit.bottom, self.lower_part, Limb.TRUNK)
+        self._add(points, radii, depth - 0.002, *lower, **flat)
         neck = [joints['chin'] - 0.05 * down, chest]
         skin = (outfit.skin, Part.FACE, Limb.TRUNK)
         self._add(neck, [0.028, 0.032], depth - 0.001, *skin)
@@ -213,8 +197,8 @@ class Figure:
         points.append(pelvis + outfit.hem * below / np.linalg.norm(below))
         radii = [0.04, body.shoulder * 0.86, body.shoulder, body.shoulder * 0.93]
         radii += [body.waist, body.hip * 1.03, body.hip * (1.05 + outfit.hem)]
-        dress = (outfit.top, self.top_part, Limb.TRUNK, top_patches(outfit))
-        self._add(points, radii, depth, *dress, flatness, flat_end=True)
+        top = (outfit.top, self.top_part, Limb.TRUNK, top_patches(outfit))
+        self._add(points, radii, depth, *top, **flat)
         if outfit.scarf:
             ring = [chest - 0.13 * down, chest - 0.05 * down]
             wool = (outfit.woolen, Part.SCARF, Limb.TRUNK)
@@ -223,8 +207,9 @@ class Figure:
     def _add_head(self):
         body, outfit, pose = self.body, self.outfit, self.pose
         crown, chin = self.joints['crown'], self.joints['chin']
-        heights = (0.2, 0.35, 0.5, 0.7, 0.85)
-        axis = [crown + height * (chin - crown) for height in heights]
+        axis = [
+            crown + height * (chin - crown) for height in (0.2, 0.35, 0.5, 0.7, 0.85)
+        ]
         radii = body.head * np.array([0.04, 0.047, 0.048, 0.043, 0.03])
         depth = self.trunk_depth + 0.003
         skin = (outfit.skin, Part.FACE, Limb.HEAD)
@@ -233,8 +218,8 @@ class Figure:
         self._add(axis, radii, depth, *base, head_patches(outfit), 1.15, pose.turn)
         front = turned(np.array([0.0, 0.0, 1.0]), pose.yaw + pose.turn)
         surface = 0.052 * body.head * front
-        nose = crown + 0.5 * (chin - crown) + surface
         if front[2] > -0.3:
+            nose = crown + 0.5 * (chin - crown) + surface
             tip = crown + 0.62 * (chin - crown) + 1.1 * surface
             self._add([nose, tip], [0.006, 0.01], depth + 0.001, *skin)
         if outfit.hat == 'cap' and front[2] > -0.5:
@@ -259,26 +244,25 @@ class Figure:
             self._add(points, [0.024, 0.024], behind, *hair)
 
     def _add_bag(self):
-        outfit, joints = self.outfit, self.joints
+        color, joints, depth = self.outfit.extra, self.joints, self.trunk_depth
         chest, pelvis = joints['chest'], joints['pelvis']
-        if outfit.bag == 'backpack':
+        if self.outfit.bag == 'backpack':
             behind = -(self.body.depth + 0.035) * self.forward
             points = [chest + u * (pelvis - chest) + behind for u in (0.12, 0.75)]
-            depth = self.trunk_depth - 0.1 * self.forward[2]
-            pocket = (Patch(0.55, 0.95, outfit.accent, np.pi - 0.7, np.pi + 0.7),)
-            look = dict(patches=pocket, flatness=0.6)
-            self._add(points, [0.07, 0.08], depth, outfit.extra, **look)
-        elif outfit.bag == 'shoulder':
-            near = np.array([0, 0, 0.06])  # the strap runs around; its near half shows
+            depth -= 0.1 * self.forward[2]
+            pocket = Patch(0.55, 0.95, self.outfit.accent, np.pi - 0.7, np.pi + 0.7)
+            look = dict(patches=(pocket,), flatness=0.6)
+            self._add(points, [0.07, 0.08], depth, color, **look)
+        elif self.outfit.bag == 'shoulder':
+            near = np.array([0, 0, 0.06])  # only the near half of the strap is seen
             hip = pelvis + 1.5 * (joints['hip_l'] - pelvis)
             strap = [chest + 0.6 * (joints['shoulder_r'] - chest) + near, hip + near]
-            self._add(strap, [0.009] * 2, self.trunk_depth + 0.001, outfit.extra)
-            bag = [hip, hip + np.array([0, 0.07, 0])]
-            depth = self.trunk_depth + np.sign(hip[2]) * 0.015
-            self._add(bag, [0.03, 0.036], depth, outfit.extra, flatness=2.2)
-        elif outfit.bag == 'hand':
+            self._add(strap, [0.009] * 2, depth + 0.001, color)
+            bag, depth = [hip, hip + (0, 0.07, 0)], depth + np.sign(hip[2]) * 0.015
+            self._add(bag, [0.03, 0.036], depth, color, flatness=2.2)
+        elif self.outfit.bag == 'hand':
             hand, depth = joints['hand_l'], self._arm_depth('_l') - 0.001
             top, low = hand + (0, 0.06, 0), hand + (0, 0.14, 0)
-            self._add([hand, top], [0.01, 0.01], depth, outfit.extra)
-            bag, radii = [top, low], [0.04, 0.055]
-            self._add(bag, radii, depth, outfit.extra, flatness=2, flat_end=True)
+            self._add([hand, top], [0.01, 0.01], depth, color)
+            shape = dict(flatness=2, flat_end=True)
+            self._add([top, low], [0.04, 0.055], depth, color, **shape)

@@ -1,4 +1,4 @@
-"""Backgrounds of synthetic images, and things that stand in front of people."""
+"""Backgrounds of synthetic images, and things in front of people."""
 
 import cv2
 import numpy as np
@@ -9,29 +9,17 @@ from .tubes import NEUTRAL, Canvas
 def draw_background(
     rng: np.random.Generator, size: tuple[int, int], horizon: float
 ) -> np.ndarray:
-    """Draw an empty place; horizon is its height from the top, of the image height.
+    """Draw an empty place, RGB uint8 [h, w, 3].
 
-    Returns:
-        RGB image, uint8 [h, w, 3].
+    horizon: distance from the top, relative to the height.
     """
     h, w = size
-    level = int(h * horizon)
     image = np.empty((h, w, 3), np.uint8)
-    kind = rng.integers(4)
-    ground_level = level
-    if kind == 0:
-        _street(rng, image, level)
-    elif kind == 1:
-        _park(rng, image, level)
-    elif kind == 2:
-        ground_level = int(h * rng.uniform(0.6, 0.85))
-        _room(rng, image, ground_level)
-    else:
-        ground_level = int(h * rng.uniform(0.0, 0.9))
-        _clutter(rng, image)
+    place = (_street, _park, _room, _clutter)[rng.integers(4)]
+    ground = place(rng, image, int(h * horizon))
     _texture(rng, image, cell=24, strength=40)
-    _texture(rng, image[ground_level:], cell=5, strength=24)
-    # Haze: what is behind people is paler than they are.
+    _texture(rng, image[ground:], cell=5, strength=24)
+    # Haze: the background is paler than the people.
     clear = rng.uniform(0.2, 0.4)
     return cv2.addWeighted(image, clear, image, 0, (1 - clear) * rng.uniform(138, 152))
 
@@ -51,11 +39,10 @@ def _gradient(image, top, bottom):
 def _texture(rng, image, cell, strength):
     """Add smooth noise with blotches of about cell pixels."""
     h, w = image.shape[:2]
-    if not h:
-        return
-    coarse = rng.integers(0, strength, (h // cell + 2, w // cell + 2), np.uint8)
-    noise = cv2.merge([cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)] * 3)
-    image[:] = cv2.addWeighted(image, 1, noise, 1, -strength / 2)
+    if h:
+        noise = rng.integers(0, strength, (h // cell + 2, w // cell + 2), np.uint8)
+        noise = cv2.resize(noise, (w, h), interpolation=cv2.INTER_CUBIC)
+        image[:] = cv2.addWeighted(image, 1, cv2.merge([noise] * 3), 1, -strength / 2)
 
 
 def _box(image, left, top, right, bottom, color):
@@ -63,9 +50,14 @@ def _box(image, left, top, right, bottom, color):
     cv2.rectangle(image, *corners, tuple(map(float, color)), cv2.FILLED)
 
 
-def _ground(rng, image, level):
-    """Road or pavement from the horizon down, with lines that meet there."""
+def _disc(image, x, y, radius, color):
+    cv2.circle(image, (int(x), int(y)), int(radius), color, cv2.FILLED)
+
+
+def _street(rng, image, level):
     h, w = image.shape[:2]
+    sky = np.array([150, 180, 215]) + rng.uniform(-40, 35)
+    _gradient(image[:level], sky - 20, sky + 5)
     tone = _tone(rng, 80, 180, 14)
     _gradient(image[level:], tone + 12, tone - 12)
     vanishing = (int(w * rng.uniform(-0.5, 1.5)), level)
@@ -73,15 +65,8 @@ def _ground(rng, image, level):
     for x in w * np.linspace(-1.5, 2.5, rng.integers(2, 9)):
         cv2.line(image, vanishing, (int(x), h), line, 1, cv2.LINE_AA)
     _box(image, 0, level, w, level + 0.02 * h, tone * 0.75)
-
-
-def _street(rng, image, level):
-    h, w = image.shape[:2]
-    sky = np.array([150, 180, 215]) + rng.uniform(-40, 35)
-    _gradient(image[:level], sky - 20, sky + 5)
-    _ground(rng, image, level)
     left = -rng.uniform(0, 0.3) * w
-    while left < w:
+    while left < w:  # houses
         width, roof = rng.uniform(0.25, 0.8) * w, rng.uniform(-0.3, 0.7) * level
         wall = _tone(rng)
         glass = wall * 0.45 if rng.random() < 0.7 else np.minimum(wall + 50, 255)
@@ -97,8 +82,9 @@ def _street(rng, image, level):
         _box(image, x + size * 0.5, y - 0.6 * size, x + size * 1.8, y, paint * 0.6)
         _box(image, x, y - 0.1 * size, x + size * 2.4, y + size * 0.5, paint)
         for wheel in (0.5, 1.9):
-            center = int(x + wheel * size), int(y + 0.5 * size)
-            cv2.circle(image, center, int(size * 0.24), (25, 25, 28), cv2.FILLED)
+            center = x + wheel * size, y + 0.5 * size
+            _disc(image, *center, size * 0.24, (25, 25, 28))
+    return level
 
 
 def _park(rng, image, level):
@@ -112,21 +98,21 @@ def _park(rng, image, level):
     hedge = np.array([58, 84, 48]) + rng.uniform(-20, 25, 3)
     for x in np.arange(0, 1.2, 0.16) * w:
         radius = int(h * rng.uniform(0.04, 0.12))
-        center = int(x), level - radius // 3
-        cv2.circle(image, center, radius, hedge + rng.uniform(-12, 12), cv2.FILLED)
-    for _ in range(rng.integers(4)):
+        _disc(image, x, level - radius // 3, radius, hedge + rng.uniform(-12, 12))
+    for _ in range(rng.integers(4)):  # trees
         x, root = w * rng.uniform(0, 1), level + h * rng.uniform(0, 0.15)
         crown, width = rng.uniform(0.0, 0.2) * h, rng.uniform(0.015, 0.035) * h
         _box(image, x - width, crown, x + width, root, (82, 64, 50))
         for _ in range(5):
             center = x + rng.uniform(-0.12, 0.12) * h, crown + rng.uniform(0, 0.12) * h
-            radius = int(h * rng.uniform(0.05, 0.1))
-            leaf = hedge + rng.uniform(-20, 30)
-            cv2.circle(image, tuple(map(int, center)), radius, leaf, cv2.FILLED)
+            radius = h * rng.uniform(0.05, 0.1)
+            _disc(image, *center, radius, hedge + rng.uniform(-20, 30))
+    return level
 
 
 def _room(rng, image, level):
     h, w = image.shape[:2]
+    level = int(h * rng.uniform(0.6, 0.85))
     wall, floor = _tone(rng, 110, 225, 16), _tone(rng, 70, 190, 14)
     _gradient(image[:level], wall - 10, wall + 8)
     _gradient(image[level:], floor + 5, floor - 15)
@@ -134,35 +120,31 @@ def _room(rng, image, level):
     for _ in range(rng.integers(1, 5)):
         x, thing = w * rng.uniform(-0.2, 0.9), rng.integers(4)
         wide, color = w * rng.uniform(0.2, 0.5), _tone(rng, 50, 220, 50)
+        end = x + wide
         if thing == 0:  # a door
-            _box(image, x, level - 0.62 * h, x + wide, level, color)
-            _box(
-                image,
-                x + 0.06 * wide,
-                level - 0.6 * h,
-                x + 0.94 * wide,
-                level,
-                color * 0.85,
-            )
+            _box(image, x, level - 0.62 * h, end, level, color)
+            left, right = x + 0.06 * wide, x + 0.94 * wide
+            _box(image, left, level - 0.6 * h, right, level, color * 0.85)
         elif thing == 1:  # a picture or a window
             y, tall = rng.uniform(0.02, 0.3) * h, rng.uniform(0.1, 0.25) * h
-            _box(image, x, y, x + wide, y + tall, color * 0.5)
-            _box(image, x + 2, y + 2, x + wide - 2, y + tall - 2, _tone(rng, 90, 240))
+            _box(image, x, y, end, y + tall, color * 0.5)
+            _box(image, x + 2, y + 2, end - 2, y + tall - 2, _tone(rng, 90, 240))
         elif thing == 2:  # shelves
-            _box(image, x, level - 0.5 * h, x + wide, level, color * 0.6)
+            _box(image, x, level - 0.5 * h, end, level, color * 0.6)
             for y in np.arange(level - 0.47 * h, level - 0.1 * h, 0.11 * h):
-                _box(image, x + 2, y, x + wide - 2, y + 0.08 * h, _tone(rng, 40, 220))
+                _box(image, x + 2, y, end - 2, y + 0.08 * h, _tone(rng, 40, 220))
         else:  # a table
             y = level - rng.uniform(0.05, 0.15) * h
-            _box(image, x, y, x + wide, y + 0.025 * h, color)
-            for leg in (0.05, 0.85):
-                foot = x + leg * wide
+            _box(image, x, y, end, y + 0.025 * h, color)
+            for foot in (x + 0.05 * wide, x + 0.85 * wide):
                 _box(image, foot, y, foot + 0.03 * h, level + 0.1 * h, color * 0.7)
+    return level
 
 
-def _clutter(rng, image):
-    """Blocks and discs without meaning, out of focus."""
+def _clutter(rng, image, level):
+    """Paint blocks and discs, out of focus."""
     h, w = image.shape[:2]
+    level = int(h * rng.uniform(0.0, 0.9))
     _gradient(image, _tone(rng), _tone(rng))
     for _ in range(rng.integers(4, 14)):
         x, y, size = w * rng.uniform(), h * rng.uniform(), h * rng.uniform(0.03, 0.2)
@@ -171,8 +153,9 @@ def _clutter(rng, image):
             tall = size * rng.uniform(0.3, 2.5)
             _box(image, x - size / 2, y - tall / 2, x + size / 2, y + tall / 2, color)
         else:
-            cv2.circle(image, (int(x), int(y)), int(size / 2), color, cv2.FILLED)
+            _disc(image, x, y, size / 2, color)
     image[:] = cv2.blur(image, (5, 5))
+    return level
 
 
 def put_in_front(rng: np.random.Generator, canvas: Canvas) -> None:
@@ -189,12 +172,10 @@ def put_in_front(rng: np.random.Generator, canvas: Canvas) -> None:
             pieces = [_rectangle(-1, h * rng.uniform(0.6, 0.85), w + 1, h + 1)]
         else:
             x, y = w * rng.uniform(0.6, 0.8), h * rng.uniform(0.2, 0.7)
-            pieces = [_rectangle(x, y, w + 1, h + 1)]
-            if side:
-                pieces = [piece * (-1, 1) + (w, 0) for piece in pieces]
+            piece = _rectangle(x, y, w + 1, h + 1)
+            pieces = [piece * (-1, 1) + (w, 0) if side else piece]
     elif kind == 2:  # a bush
-        green = np.array([70, 100, 56]) + rng.uniform(-25, 25, 3)
-        color = tuple(green.tolist())
+        color = tuple((np.array([70, 100, 56]) + rng.uniform(-25, 25, 3)).tolist())
         angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
         leaves = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         middle = w * (0.1 + 0.8 * side)

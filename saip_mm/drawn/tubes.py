@@ -1,22 +1,19 @@
-"""Shaded tubes, of which synthetic people are made.
+"""Shaded tubes, which synthetic people consist of.
 
-A tube is a line of cross-sections, each an ellipse as wide as the part from the front
-and as deep as from the side. Clothes, faces and patterns are patches in a tube's own
-coordinates: how far along it, and at which angle around it, 0 being the front. They
-turn with the person and vanish behind the edge.
+A tube is a line of elliptical cross-sections. Clothes, faces and patterns are patches
+in a tube's own coordinates: position along it and angle around it, where 0 is the
+front. They turn with the person and vanish behind the edge.
 """
 
 import bisect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from .labels import Part, Tag
-from .wardrobe import Color
+from .labels import Color, Part, Tag
 
 UNLABELED = Tag()
 NEUTRAL = 160  # value of the shade map that leaves a color as it is
@@ -24,26 +21,23 @@ EDGE, MIDDLE, HIGHLIGHT = 108, 148, 172  # shades across a tube
 SUBPIXEL_BITS = 4
 ROUND_END = np.array([[0.6], [0.95]])  # sections beyond an end, in radii
 ROUND_WIDTH = np.array([[0.8], [0.31]])
-FLAT_END, FLAT_WIDTH = np.zeros((2, 1)), np.ones((2, 1))  # as if there were none
+FLAT_END, FLAT_WIDTH = np.zeros((2, 1)), np.ones((2, 1))
 
 
 class Canvas:
-    """A picture, its light and its labels.
-
-    Colors are painted flat and shades beside them, so that light is one product.
+    """An image, its shades and its labels.
 
     Args:
-        image: uint8 RGB [H, W, 3], drawn into.
-        labeled: Whether to keep labels.
+        image: uint8 RGB [H, W, 3]; is painted on.
+        labeled: Whether to keep a ``Tag`` per pixel in ``labels``, uint8 [H, W, 3].
     """
 
     def __init__(self, image: np.ndarray, labeled: bool = False):
         self.image = image
         self.shade = np.full(image.shape[:2], NEUTRAL, np.uint8)
         self.labels = np.zeros(image.shape, np.uint8) if labeled else None
-        """A Tag for each pixel, [H, W, 3]."""
 
-    def color(self, polygon: np.ndarray, color: Color, tag: Tag = UNLABELED):
+    def color(self, polygon: np.ndarray, color: Color, tag: Tag = UNLABELED) -> None:
         """Fill a polygon [n, 2] of (x, y) pixels with a color."""
         points = _fixed_point(polygon)
         cv2.fillPoly(self.image, points, color, cv2.LINE_AA, SUBPIXEL_BITS)
@@ -58,7 +52,9 @@ class Canvas:
     def develop(self, softness: float, contrast: float = 1.0) -> np.ndarray:
         """Return colors times shades, uint8 [H, W, 3].
 
-        softness: of shades, in pixels. contrast: 0 is flat light, 1 a bright day.
+        Args:
+            softness: Blur of the shades, in pixels.
+            contrast: From 0 (flat light) to 1 (bright day).
         """
         shade = cv2.GaussianBlur(self.shade, (0, 0), max(softness, 0.3))
         shade = cv2.addWeighted(shade, contrast, shade, 0, NEUTRAL * (1 - contrast))
@@ -78,32 +74,95 @@ class Patch(NamedTuple):
     left: float = -math.pi
     right: float = math.pi
     width: float = 1.0  # of loose clothes, relative to the tube
-    part: Part | None = None  # None: as the tube below
+    part: Part | None = None  # None: that of the tube
 
 
-@dataclass
 class Tube:
-    """A tube as it is seen.
+    """A tube around a line of pixels, with round ends (or a flat last one).
 
-    sections: [n, 2, 2] pixels, center and side; center + u * side is inside for u in
-        [-1, 1].
-    along: n numbers, 0 at the first joint, 1 at the last, slightly outside beyond.
-    facing: angle by which the front is turned away from the camera.
-    depth: larger is nearer.
-    tag: labels of what is painted.
+    ``sections`` [n + 4, 2, 2] holds centers and sides in pixels: center + u * side is
+    inside for u in [-1, 1].
+
+    Args:
+        points: Centers [n, 2] in pixels, n > 1.
+        radii: Half widths [n] in pixels.
+        along: Positions of the points, from 0 to 1.
+        facing: Angle by which the front is turned away from the camera.
+        depth: Larger is nearer.
+        color: Base color.
+        tag: Labels of what is painted.
+        patches: Painted in this order.
+        flat_end: Whether the last end is flat.
     """
 
-    sections: np.ndarray
-    along: list[float]
-    facing: float
-    depth: float
-    color: Color
-    tag: Tag
-    patches: Sequence[Patch] = ()
+    def __init__(
+        self,
+        points: np.ndarray,
+        radii: np.ndarray,
+        along: Sequence[float],
+        facing: float,
+        depth: float,
+        color: Color,
+        tag: Tag = UNLABELED,
+        patches: Sequence[Patch] = (),
+        flat_end: bool = False,
+    ):
+        self.along = [-0.1, -0.05, *along, 1.05, 1.1]
+        self.facing, self.depth, self.color = facing, depth, color
+        self.tag, self.patches = tag, patches
+        # The tiny downward part gives a tube that points at the camera a direction.
+        steps = _unit(points[1:] - points[:-1] + (0, 1e-3))
+        tangent = _unit(np.concatenate([steps[:1], steps[1:] + steps[:-1], steps[-1:]]))
+        tail, width = (FLAT_END, FLAT_WIDTH) if flat_end else (ROUND_END, ROUND_WIDTH)
+        self.sections = np.empty((len(points) + 4, 2, 2))
+        center, side = self.sections[:, 0], self.sections[:, 1]
+        side[2:-2, 0] = tangent[:, 1] * radii
+        side[2:-2, 1] = -tangent[:, 0] * radii
+        side[:2], side[-2:] = ROUND_WIDTH[::-1] * side[2], width * side[-3]
+        center[:2] = points[0] - ROUND_END[::-1] * tangent[0] * radii[0]
+        center[2:-2] = points
+        center[-2:] = points[-1] + tail * tangent[-1] * radii[-1]
 
-    def outline(
-        self, start: float, end: float, left: float, right: float
-    ) -> np.ndarray:
+    def paint(self, canvas: Canvas, light: float) -> None:
+        """Paint colors and shades; light in [-1, 1] is the side it comes from."""
+        patches = [(patch, self.across(patch)) for patch in self.patches]
+        patches = [(patch, u) for patch, u in patches if u is not None]
+        widest = max([1.0, *(patch.width for patch, _ in patches)])
+        halves = np.array([widest, 0.72, 0.35])
+        middles = 0.5 * light * (widest - halves)
+        edges = np.stack([middles - halves, middles + halves], axis=1)
+        outline, *bands = self._lengthwise(np.concatenate([[[-1.0, 1.0]], edges]))
+        canvas.color(outline, self.color, self.tag)
+        for patch, u in patches:
+            own = patch.part is None
+            tag = self.tag if own else self.tag._replace(part=patch.part)
+            canvas.color(self._outline(patch.start, patch.end, *u), patch.color, tag)
+        for band, shade in zip(bands, (EDGE, MIDDLE, HIGHLIGHT), strict=True):
+            canvas.light(band, shade)
+
+    def across(self, patch: Patch) -> tuple[float, float] | None:
+        """Return the visible u range of a patch, or None if it faces away.
+
+        A point at angle a of an elliptical section lies at u = sin(a + facing) and is
+        visible if cos(a + facing) > 0.
+        """
+        half = (patch.right - patch.left) / 2
+        if half >= math.pi:
+            return -patch.width, patch.width
+        middle = (patch.left + patch.right) / 2 + self.facing
+        middle = (middle + math.pi) % (2 * math.pi) - math.pi
+        left, right = max(middle - half, -math.pi / 2), min(middle + half, math.pi / 2)
+        if left >= right:
+            return None
+        return patch.width * math.sin(left), patch.width * math.sin(right)
+
+    def _lengthwise(self, edges):
+        """Polygons [k, m, 2] of the whole tube between edges [k, 2] across it."""
+        center, side = self.sections[:, 0], self.sections[:, 1]
+        left, right = (center + u[:, None, None] * side for u in edges.T)
+        return np.concatenate([left, right[:, ::-1]], axis=1)
+
+    def _outline(self, start, end, left, right):
         """Polygon [m, 2] of a stretch along the tube, between two u across it."""
         along, stretch = self.along, self.sections
         if start > along[0] or end < along[-1]:
@@ -120,79 +179,6 @@ class Tube:
         before, after = self.sections[i - 1], self.sections[i]
         return before + weight * (after - before)
 
-    def across(self, patch: Patch) -> tuple[float, float] | None:
-        """The visible u range of a patch; None when it faces away.
-
-        A point at angle a of an elliptical section lies at u = sin(a + facing) and is
-        visible where cos(a + facing) > 0.
-        """
-        half = (patch.right - patch.left) / 2
-        if half >= math.pi:
-            return -patch.width, patch.width
-        middle = (patch.left + patch.right) / 2 + self.facing
-        middle = (middle + math.pi) % (2 * math.pi) - math.pi
-        left, right = max(middle - half, -math.pi / 2), min(middle + half, math.pi / 2)
-        if left >= right:
-            return None
-        return patch.width * math.sin(left), patch.width * math.sin(right)
-
-    def paint(self, canvas: Canvas, light: float) -> None:
-        """Paint colors and shades; light in [-1, 1] is the side it comes from."""
-        patches = [(patch, self.across(patch)) for patch in self.patches]
-        patches = [(patch, u) for patch, u in patches if u is not None]
-        widest = max([1.0, *(patch.width for patch, _ in patches)])
-        halves = np.array([widest, 0.72, 0.35])
-        middles = 0.5 * light * (widest - halves)
-        edges = np.stack([middles - halves, middles + halves], axis=1)
-        outline, *bands = self._lengthwise(np.concatenate([[[-1.0, 1.0]], edges]))
-        canvas.color(outline, self.color, self.tag)
-        for patch, u in patches:
-            tag = self.tag
-            if patch.part is not None:
-                tag = tag._replace(part=patch.part)
-            outline = self.outline(patch.start, patch.end, *u)
-            canvas.color(outline, patch.color, tag)
-        for band, shade in zip(bands, (EDGE, MIDDLE, HIGHLIGHT), strict=True):
-            canvas.light(band, shade)
-
-    def _lengthwise(self, edges):
-        """Polygons [k, m, 2] of the whole tube between edges [k, 2] across it."""
-        center, side = self.sections[:, 0], self.sections[:, 1]
-        left, right = (center + u[:, None, None] * side for u in edges.T)
-        return np.concatenate([left, right[:, ::-1]], axis=1)
-
 
 def _unit(vectors):
     return vectors / (np.sqrt((vectors**2).sum(axis=1, keepdims=True)) + 1e-6)
-
-
-def make_tube(
-    points: np.ndarray,
-    radii: np.ndarray,
-    along: Sequence[float],
-    facing: float,
-    depth: float,
-    color: Color,
-    tag: Tag = UNLABELED,
-    patches: Sequence[Patch] = (),
-    flat_end: bool = False,
-) -> Tube:
-    """Make a tube with round ends (or a flat last one) around a line of pixels.
-
-    points: [n, 2], radii: [n] half widths in pixels, along: n numbers; n > 1.
-    """
-    n = len(points)
-    # The tiny downward part gives a tube that points at the camera a direction.
-    steps = _unit(points[1:] - points[:-1] + (0, 1e-3))
-    tangent = _unit(np.concatenate([steps[:1], steps[1:] + steps[:-1], steps[-1:]]))
-    tail, tail_width = (FLAT_END, FLAT_WIDTH) if flat_end else (ROUND_END, ROUND_WIDTH)
-    sections = np.empty((n + 4, 2, 2))
-    center, side = sections[:, 0], sections[:, 1]
-    side[2:-2, 0] = tangent[:, 1] * radii
-    side[2:-2, 1] = -tangent[:, 0] * radii
-    side[:2], side[-2:] = ROUND_WIDTH[::-1] * side[2], tail_width * side[-3]
-    center[:2] = points[0] - ROUND_END[::-1] * tangent[0] * radii[0]
-    center[2:-2] = points
-    center[-2:] = points[-1] + tail * tangent[-1] * radii[-1]
-    along = [-0.1, -0.05, *along, 1.05, 1.1]
-    return Tube(sections, along, facing, depth, color, tag, patches)

@@ -1,47 +1,33 @@
-"""What a synthetic person looks like: skin, hair, clothes and things carried.
+"""Looks of a synthetic person: skin, hair, clothes and bags, and their patches.
 
-Few colors are shared by many people, so that it takes more than colors, namely what
-is worn where, to tell them apart.
+Few colors are shared by many people: telling people apart takes more than colors,
+namely what is worn where.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from .body import Body, draw_body
-
-Color = tuple[int, int, int]
+from .labels import Color, Part
+from .tubes import Patch
 
 SKINS = ((228, 192, 166), (206, 158, 124), (152, 104, 74), (98, 64, 46))
 HAIRS = ((30, 26, 26), (84, 56, 38), (196, 162, 106), (150, 148, 146))
 BLACK, WHITE, GRAY = (34, 34, 38), (228, 226, 220), (126, 128, 132)
 NAVY, BLUE, RED = (38, 50, 90), (78, 122, 178), (168, 42, 46)
 GREEN, SAND, BROWN = (70, 108, 66), (190, 166, 126), (104, 72, 52)
+LENS = (24, 24, 28)
 TOPS = (BLACK, WHITE, GRAY, BLUE, RED, GREEN, SAND)
 BOTTOMS = (BLACK, GRAY, NAVY, SAND)
 EXTRAS = (BLACK, WHITE, RED, BLUE, BROWN)  # bags, hats, scarfs, gloves
 SHOES = (BLACK, WHITE, BROWN)
 HAIR_STYLES = ('short', 'short', 'long', 'tail', 'bun', 'bald')
 PATTERNS = ('plain', 'plain', 'stripes', 'block', 'logo', 'vertical', 'checks')
-ATTRIBUTES = (
-    'hat',
-    'sunglasses',
-    'long hair',
-    'scarf',
-    'long sleeves',
-    'patterned top',
-    'coat',
-    'skirt or dress',
-    'shorts',
-    'gloves',
-    'backpack',
-    'shoulder or hand bag',
-)
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """Looks that all images of one person share."""
+    """Looks that all images of a person share."""
 
     skin: Color
     hair: Color
@@ -66,48 +52,14 @@ class Outfit:
     gloves: bool
     woolen: Color  # of hat, scarf and gloves
 
-
-class Identity:
-    """A person: body and outfit, which all their images share."""
-
-    def __init__(self, number: int, body: Body, outfit: Outfit):
-        self.number, self.body, self.outfit = number, body, outfit
-
     @property
-    def attributes(self) -> np.ndarray:
-        """Which of ``ATTRIBUTES`` the person has, bool [12]."""
-        worn = self.outfit
-        skirt = worn.lower == 'skirt'
-        return np.array(
-            [
-                worn.hat != 'none',
-                worn.sunglasses,
-                worn.hair_style in ('long', 'tail'),
-                worn.scarf,
-                worn.sleeve > 0.5,
-                worn.pattern != 'plain',
-                worn.upper == 'coat',
-                skirt,
-                worn.lower == 'shorts',
-                worn.gloves,
-                worn.bag == 'backpack',
-                worn.bag in ('shoulder', 'hand'),
-            ]
-        )
-
-    @property
-    def measurements(self) -> np.ndarray:
-        """The fields of ``Body``, float32 [8]."""
-        return np.array(astuple(self.body), np.float32)
-
-
-def draw_identity(rng: np.random.Generator, number: int) -> Identity:
-    """Draw a person, and give them a number."""
-    return Identity(number, draw_body(rng), draw_outfit(rng))
+    def seen_hair(self) -> Color | None:
+        """Color of the hair; None if bald."""
+        return None if self.hair_style == 'bald' else self.hair
 
 
 def draw_outfit(rng: np.random.Generator) -> Outfit:
-    """Draw skin, hair, clothes and things carried."""
+    """Draw skin, hair, clothes and bag."""
 
     def pick(options):
         return options[rng.integers(len(options))]
@@ -149,3 +101,81 @@ def draw_outfit(rng: np.random.Generator) -> Outfit:
         gloves=chance(0.2),
         woolen=pick(EXTRAS),
     )
+
+
+def leg_patches(outfit: Outfit, lower_part: Part) -> list[Patch]:
+    """Return socks and trouser legs."""
+    patches = []
+    if outfit.sock < 1:
+        sock = dict(width=1.06, part=Part.SOCKS)
+        patches.append(Patch(outfit.sock, 2, outfit.sock_color, **sock))
+    if outfit.lower != 'skirt':
+        length = 2.0 if outfit.bottom_length == 1 else outfit.bottom_length
+        patches.append(Patch(-1, length, outfit.bottom, width=1.15, part=lower_part))
+    return patches
+
+
+def arm_patches(outfit: Outfit, top_part: Part) -> list[Patch]:
+    """Return gloves, and sleeves over them."""
+    patches = []
+    if outfit.gloves:
+        patches.append(Patch(0.8, 2, outfit.woolen, width=1.2, part=Part.GLOVE))
+    if outfit.sleeve:
+        covered, sleeve = 0.88 * outfit.sleeve, dict(width=1.18, part=top_part)
+        patches.append(Patch(-1, covered, outfit.top, **sleeve))
+        if outfit.pattern == 'stripes':
+            for start in np.arange(0.04, covered - 0.04, 0.16):
+                patches.append(Patch(start, start + 0.08, outfit.accent, **sleeve))
+    return patches
+
+
+def top_patches(outfit: Outfit) -> list[Patch]:
+    """Return the top's pattern or the shirt under a coat, collar, scarf and straps."""
+    accent = outfit.accent
+    bands = [Patch(t, t + 0.085, accent) for t in np.arange(0.15, 0.95, 0.17)]
+    angles = np.arange(-np.pi, np.pi - 0.1, np.pi / 5)
+    bars = [Patch(0.08, 2, accent, angle, angle + 0.22) for angle in angles]
+    patches = dict(
+        plain=[],
+        stripes=bands,
+        vertical=bars,
+        checks=bands[::2] + bars[::2],
+        block=[Patch(0.5, 2, accent)],
+        logo=[Patch(0.28, 0.5, accent, -0.6, 0.6)],
+    )[outfit.pattern]
+    if outfit.upper == 'coat':
+        patches.append(Patch(0.05, 2, accent, -0.34, 0.34, part=Part.UPPER_CLOTHES))
+    patches.append(Patch(0.0, 0.1, outfit.skin, -0.5, 0.5, part=Part.FACE))
+    if outfit.scarf:
+        patches.append(Patch(-0.05, 0.55, outfit.woolen, 0.1, 0.55, part=Part.SCARF))
+    if outfit.bag == 'backpack':
+        for left in (-0.85, 0.6):
+            patches.append(Patch(0.05, 0.6, outfit.extra, left, left + 0.25))
+    return patches
+
+
+def head_patches(outfit: Outfit) -> list[Patch]:
+    """Return face, eyes or sunglasses, mouth and hat."""
+    dark = tuple(c // 2 for c in outfit.hair)
+    red = zip(outfit.skin, (0.8, 0.55, 0.55), strict=True)
+    lips = tuple(int(c * f) for c, f in red)
+    face = dict(part=Part.FACE)
+    hairline = -0.02 if outfit.hair_style in ('short', 'bald') else 0.06
+    patches = [Patch(hairline, 2, outfit.skin, -1.2, 1.2, **face)]
+    if outfit.hair_style == 'short':
+        patches.append(Patch(0.8, 2, outfit.skin, **face))
+    for eye in (-0.42, 0.42):
+        patches.append(Patch(0.27, 0.32, dark, eye - 0.22, eye + 0.22, **face))
+        patches.append(Patch(0.38, 0.46, (40, 30, 30), eye - 0.13, eye + 0.13, **face))
+    patches.append(Patch(0.86, 0.93, lips, -0.28, 0.28, **face))
+    if outfit.sunglasses:
+        for low, side in ((0.42, 1.5), (0.56, 0.85)):
+            patches.append(Patch(0.36, low, LENS, -side, side, part=Part.SUNGLASSES))
+    if outfit.hat != 'none':
+        low, width = (0.18, 1.08) if outfit.hat == 'cap' else (0.26, 1.14)
+        hat = dict(part=Part.HAT, width=width)
+        patches.append(Patch(-1, low, outfit.woolen, **hat))
+        if outfit.hat == 'cap':
+            shade = tuple(c * 3 // 4 for c in outfit.woolen)
+            patches.append(Patch(low - 0.04, low + 0.05, shade, -0.9, 0.9, **hat))
+    return patches

@@ -14,8 +14,8 @@ THUMBNAILS = Path(__file__).parents[1] / 'cases' / 'drawn_people.json'
 
 def draw():
     """Drawn images by what they show."""
-    people = {f'person {i}': draw_person(0, i, i) for i in range(0, 24, 2)}
-    return people | {f'scene {i}': draw_scene(0, i) for i in range(4)}
+    people = {f'person {i}': draw_person(0, i, i).image for i in range(0, 24, 2)}
+    return people | {f'scene {i}': draw_scene(0, i).image for i in range(4)}
 
 
 def thumbnail(image):

@@ -8,8 +8,7 @@ import pytest
 from scipy.io import loadmat
 from written_formats import NUM, SEED, TRAIN, VAL, is_nearly, quietly, read_image, write
 
-from saip_mm.drawn import ATTRIBUTES, label_person, label_scene
-from saip_mm.drawn.formats import WRITERS
+from saip_mm.drawn import ATTRIBUTES, WRITERS, draw_person, draw_scene
 
 
 def contents(folder):
@@ -39,7 +38,7 @@ def test_lip_says_what_was_drawn(root):
         beside = folder / 'TrainVal_images' / f'{split}_id.txt'
         assert beside.read_text().split() == names
         for index, name in enumerate(names):
-            portrait = label_person(seed, index, 0, (256, 192))
+            portrait = draw_person(seed, index, 0, (256, 192), labeled=True)
             file = folder / f'TrainVal_images/{split}_images/{name}.jpg'
             assert is_nearly(file, portrait.image)
             kind = f'TrainVal_parsing_annotations/{split}_segmentations'
@@ -79,7 +78,7 @@ def test_cihp_says_what_was_drawn(root):
     folder = root('cihp') / 'Training'
     names = (folder / 'train_id.txt').read_text().split()
     for index, name in enumerate(names):
-        scene = label_scene(TRAIN, index, (320, 400), 5, 1)
+        scene = draw_scene(TRAIN, index, (320, 400), 5, 1, labeled=True)
         assert is_nearly(folder / 'Images' / f'{name}.jpg', scene.image)
         categories, humans, instances = (
             read_image(folder / f'{kind}_ids' / f'{name}.png')
@@ -122,13 +121,13 @@ def test_market1501_says_who_is_seen(root):
         assert set(cameras[kind].values()) == {1}
         assert len(cameras[kind]) == 12
     first = root('market1501') / 'bounding_box_train/0001_c1s1_000001_01.jpg'
-    assert is_nearly(first, label_person(TRAIN, 0, 0, (128, 64)).image)
+    assert is_nearly(first, draw_person(TRAIN, 0, 0, (128, 64), labeled=True).image)
     for path in (root('market1501') / 'bounding_box_test').glob('0000*'):
         frame, camera = int(path.name[10:16]), int(path.name[6])
-        scene = label_scene(TRAIN, frame // 25, (128, 64), 0)
+        scene = draw_scene(TRAIN, frame // 25, (128, 64), 0, labeled=True)
         assert is_nearly(path, scene.image) and camera == scene.camera + 1
     query = root('market1501') / 'query/0003_c3s1_000301_00.jpg'
-    assert is_nearly(query, label_person(TRAIN, 2, 0, (128, 64)).image)
+    assert is_nearly(query, draw_person(TRAIN, 2, 0, (128, 64), labeled=True).image)
 
 
 def test_msmt17_lists_who_is_seen(root):
@@ -147,7 +146,9 @@ def test_msmt17_lists_who_is_seen(root):
     assert len(lists['train']) == NUM
     assert not people['train'] & people['val']
     assert people['query'] == people['gallery'] == {'0', '1'}
-    image = label_person(TRAIN, 2, 0).image  # one is trained on, one for validation
+    image = draw_person(
+        TRAIN, 2, 0, labeled=True
+    ).image  # one is trained on, one for validation
     path, _ = lists['query'][0]
     assert is_nearly(folder / 'test' / path, image)
 
@@ -171,7 +172,7 @@ def test_pa100k_says_what_is_worn(root):
         assert labels.shape == (count, 26)
         for i in range(count):
             files.append(data[f'{split}_images_name'][i][0][0])
-            portrait = label_person(3 * SEED + number, i // 4, i % 4)
+            portrait = draw_person(3 * SEED + number, i // 4, i % 4, labeled=True)
             person = portrait.people[0]
             assert is_nearly(root('pa100k') / 'data' / files[-1], portrait.image)
             chosen = dict(zip(names, labels[i], strict=True))
@@ -218,7 +219,7 @@ def test_peta_says_what_is_worn(root):
             assert files == splits[split]
     worn = [dict(zip(names, row, strict=True)) for row in labels]
     for i, file in enumerate(splits['train']):
-        portrait = label_person(TRAIN, i // 4, i % 4, (160, 80))
+        portrait = draw_person(TRAIN, i // 4, i % 4, (160, 80), labeled=True)
         written = read_image(root('peta') / 'images' / file)
         np.testing.assert_array_equal(written, portrait.image)
         hat, glasses, long, scarf, sleeves = portrait.people[0].attributes[:5]

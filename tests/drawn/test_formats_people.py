@@ -9,8 +9,7 @@ import torch
 from mmengine.config import Config
 from written_formats import NUM, TRAIN, VAL, is_nearly, quietly, write
 
-from saip_mm.drawn import label_person, label_scene
-from saip_mm.drawn.formats import crowdhuman
+from saip_mm.drawn import WRITERS, draw_person, draw_scene
 
 
 def test_coco_says_what_was_drawn(root):
@@ -21,7 +20,7 @@ def test_coco_says_what_was_drawn(root):
         coco = quietly(pycocotools.COCO, path)
         assert len(coco.imgs) == (NUM if split == 'train' else NUM // 4)
         for index, image in enumerate(coco.dataset['images']):
-            scene = label_scene(seed, index, (256, 320), 6, 1)
+            scene = draw_scene(seed, index, (256, 320), 6, 1, labeled=True)
             file = folder / f'{split}2017' / image['file_name']
             assert is_nearly(file, scene.image)
             annotations = coco.loadAnns(coco.getAnnIds(image['id']))
@@ -116,7 +115,7 @@ def test_whole_body_follows_from_the_figure(root):
     parts = dict(foot=(17, 6), face=(23, 68), lefthand=(91, 21), righthand=(112, 21))
     found = Counter()
     for index in range(NUM):
-        scene = label_scene(TRAIN, index, (384, 480), 6, 1)
+        scene = draw_scene(TRAIN, index, (384, 480), 6, 1, labeled=True)
         for i, person in enumerate(scene.people):
             if i + 1 not in scene.instances:
                 continue
@@ -145,7 +144,7 @@ def test_whole_body_follows_from_the_figure(root):
 def test_details_lie_at_their_joints():
     """Heels are below ankles, hands begin at wrists, noses agree."""
     for number in range(20):
-        person = label_person(4, number, 0).people[0]
+        person = draw_person(4, number, 0, labeled=True).people[0]
         body, whole = person.keypoints, person.whole_body
         h = np.ptp(person.full_box[1::2])
         for first, second in ((15, 19), (16, 22), (9, 91), (10, 112), (0, 53)):
@@ -206,7 +205,7 @@ def test_crowdhuman_says_what_was_drawn(root):
     assert len(lines) == NUM
     heads = Counter()
     for index, record in enumerate(map(json.loads, lines)):
-        scene = label_scene(TRAIN, index, (320, 480), 16, 2)
+        scene = draw_scene(TRAIN, index, (320, 480), 16, 2, labeled=True)
         file = root('crowdhuman') / 'Images' / f'{record["ID"]}.jpg'
         assert is_nearly(file, scene.image)
         boxes = [box for box in record['gtboxes'] if box['tag'] == 'person']
@@ -225,8 +224,7 @@ def test_crowdhuman_says_what_was_drawn(root):
 
 def test_crowdhuman_is_padded(tmp_path, monkeypatch):
     """Where only one is seen, there still are two boxes."""
-    monkeypatch.setattr(crowdhuman, 'MIN_PEOPLE', 1)
-    monkeypatch.setattr(crowdhuman, 'MAX_PEOPLE', 1)
+    monkeypatch.setattr(WRITERS['crowdhuman'], 'crowd', (1, 1))
     folder = write('crowdhuman', tmp_path / 'data', 4, 0, (48, 64))
     for line in (folder / 'annotation_train.odgt').read_text().splitlines():
         person, padding = json.loads(line)['gtboxes']

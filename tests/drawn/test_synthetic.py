@@ -11,7 +11,7 @@ from mmpretrain.registry import DATASETS
 from saip_mm.data import SyntheticPeople, SyntheticScenes
 from saip_mm.drawn import draw_person, draw_scene
 from saip_mm.drawn.body import draw_body, draw_pose, skeleton, turned
-from saip_mm.drawn.tubes import Patch, make_tube
+from saip_mm.drawn.tubes import Patch, Tube
 
 KEYS = [(0, 0, 0), (0, 0, 1), (0, 7, 3), (5, 7, 3), (0, 299, 12)]
 
@@ -19,8 +19,8 @@ DIGESTS = """
 import hashlib
 from saip_mm.drawn import draw_person, draw_scene
 for key in {keys}:
-    print(hashlib.sha256(draw_person(*key).tobytes()).hexdigest())
-print(hashlib.sha256(draw_scene(3, 4).tobytes()).hexdigest())
+    print(hashlib.sha256(draw_person(*key).image.tobytes()).hexdigest())
+print(hashlib.sha256(draw_scene(3, 4).image.tobytes()).hexdigest())
 """
 
 
@@ -45,12 +45,14 @@ def test_same_bytes_in_another_process_and_order():
         [sys.executable, '-c', script], capture_output=True, text=True, check=True
     )
     *people, scene = out.stdout.split()
-    assert people[::-1] == [digest(draw_person(*key)) for key in KEYS]
-    assert scene == digest(draw_scene(3, 4))
+    assert people[::-1] == [digest(draw_person(*key).image) for key in KEYS]
+    assert scene == digest(draw_scene(3, 4).image)
 
 
 def test_seed_identity_and_index_each_matter():
-    digests = {digest(draw_person(*key)) for key in itertools.product(*[range(4)] * 3)}
+    digests = {
+        digest(draw_person(*key).image) for key in itertools.product(*[range(4)] * 3)
+    }
     assert len(digests) == 64
 
 
@@ -58,7 +60,7 @@ def test_an_identity_keeps_its_clothes():
     """Hue of the image's center, where the trunk is, is alike within an identity."""
     hues = np.zeros((40, 6, 3))
     for identity, image in np.ndindex(40, 6):
-        patch = draw_person(1, identity, image)[64:112, 54:74].reshape(-1, 3)
+        patch = draw_person(1, identity, image).image[64:112, 54:74].reshape(-1, 3)
         hues[identity, image] = np.median(patch, axis=0) / np.median(patch)
     distance = np.abs(hues[:, :, None, None] - hues[None, None]).sum(-1)
     same = np.eye(40, dtype=bool)[:, None, :, None]
@@ -70,7 +72,7 @@ def test_an_identity_keeps_its_clothes():
 
 @pytest.mark.parametrize('size', [(256, 128), (255, 127), (16, 16), (40, 300)])
 def test_any_size(size):
-    for image in (draw_person(0, 1, 2, size), draw_scene(0, 1, size)):
+    for image in (draw_person(0, 1, 2, size).image, draw_scene(0, 1, size).image):
         assert image.shape == (*size, 3)
         assert image.dtype == np.uint8
         assert image.std() > 5
@@ -132,7 +134,7 @@ def test_patches_lie_where_a_turned_ellipse_shows_them(yaw):
     half_width = around[:, 0].max()
     facing = np.arctan2(depth * np.sin(yaw), np.cos(yaw))
     points = np.array([[0.0, 0.0], [0.0, 10.0]])
-    tube = make_tube(points, np.ones(2), (0, 1), facing, 0.0, (0, 0, 0))
+    tube = Tube(points, np.ones(2), (0, 1), facing, 0.0, (0, 0, 0))
     assert np.hypot(np.cos(yaw), depth * np.sin(yaw)) == pytest.approx(
         half_width, abs=1e-4
     )
@@ -158,7 +160,7 @@ def test_dataset_gives_people_and_scenes():
     assert len(people) == 6
     assert people.get_data_info(3)['identity'] == 1
     sample = people[(0, 4, 3)]
-    assert np.array_equal(sample['image'], draw_person(9, 1, 1))
+    assert np.array_equal(sample['image'], draw_person(9, 1, 1).image)
     assert sample['scene'].shape == (224, 224, 3)
     assert 'identity 1' in sample['source']
     assert np.array_equal(sample['scene'], people[(0, 4, 3)]['scene'])
@@ -185,7 +187,7 @@ def test_kept_images_are_drawn_once_and_stay_as_they_are():
             for name, view in views.items():
                 torch.testing.assert_close(view, expected[name], rtol=0, atol=0)
     assert kept.load_image(info) is first
-    assert np.array_equal(first, draw_person(0, 0, 1))
+    assert np.array_equal(first, draw_person(0, 0, 1).image)
 
 
 def test_registered():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from saip_mm.drawn.formats.folder import FormatWriter
+from saip_mm.drawn import FormatWriter
 
 TOOL = 'tools/make_synthetic.py'
 SMALL = ('--num', 3, '--size', 64, 48)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from ...drawn.formats.attribute_names import PETA as ATTRIBUTES
+from ...drawn import PETA_ATTRIBUTES
 from ..datasets import numbered_lines
 from .datasets import Annotations, AttributeDataset, check_labels, read_mat, texts
 
@@ -75,7 +75,7 @@ class PETA(AttributeDataset):
             return Annotations(folder, names, labels, attributes)
         has = _read_archive(root, split, path)
         names = [name for name, part in split.items() if part in parts]
-        attributes = ATTRIBUTES[:COUNT]
+        attributes = list(PETA_ATTRIBUTES)[:COUNT]
         labels = [[each in has[name] for each in attributes] for name in names]
         labels = np.array(labels, int).reshape(-1, COUNT)
         return Annotations(root, names, labels, attributes)

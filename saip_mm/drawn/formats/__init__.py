@@ -1,25 +1,13 @@
-"""Drawn people in the layouts of real data sets."""
+"""Writers of drawn people in the layouts of data sets."""
 
 from .attributes import Pa100k, Peta
 from .coco import Coco, CocoWholeBody
 from .crowdhuman import CrowdHuman
-from .folder import FormatWriter, Shot
 from .parsing import Cihp, Lip
 from .reid import Market1501, Msmt17
+from .writer import FormatWriter
 
-WRITERS: dict[str, type[FormatWriter]] = {
-    writer.name: writer
-    for writer in (
-        Coco,
-        CocoWholeBody,
-        CrowdHuman,
-        Lip,
-        Cihp,
-        Market1501,
-        Msmt17,
-        Pa100k,
-        Peta,
-    )
-}
+LAYOUTS = (Coco, CocoWholeBody, CrowdHuman, Lip, Cihp, Market1501, Msmt17, Pa100k, Peta)
+WRITERS: dict[str, type[FormatWriter]] = {layout.name: layout for layout in LAYOUTS}
 
-__all__ = ['WRITERS', 'FormatWriter', 'Shot']
+__all__ = ['WRITERS', 'FormatWriter']

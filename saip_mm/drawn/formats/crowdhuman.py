@@ -4,53 +4,44 @@ import json
 
 import numpy as np
 
-from ..labels import LabeledImage, Part
-from ..scene import label_scene
-from .folder import FormatWriter, Shot, as_xywh
+from ..labels import Part
+from ..scene import Drawing
+from .writer import FormatWriter, as_xywh
 
-MIN_PEOPLE, MAX_PEOPLE = 2, 16
-OCCLUDED = 0.9  # whoever shows less of the full box
 HEAD = (Part.HAT, Part.HAIR, Part.SUNGLASSES, Part.FACE)
-HEAD_HIDDEN, HEAD_OCCLUDED = 0.1, 0.4  # less of the head box shows the head
+OCCLUDED = 0.9  # boxes that show less are occluded
+HEAD_HIDDEN, HEAD_OCCLUDED = 0.1, 0.4  # shares of the head box that show the head
 # CrowdDet needs two boxes in every image, and counts ignored ones.
-PADDING = dict(
-    tag='mask',
-    fbox=[0, 0, 8, 8],
-    vbox=[0, 0, 8, 8],
-    hbox=[0, 0, 8, 8],
-    extra=dict(ignore=1),
-    head_attr=dict(ignore=1),
-)
+PADDING = dict(tag='mask') | {f'{kind}box': [0, 0, 8, 8] for kind in 'fvh'}
+PADDING |= dict(extra=dict(ignore=1), head_attr=dict(ignore=1))
 
 
 class CrowdHuman(FormatWriter):
-    """Crowds: full, visible and head boxes of whom something is seen."""
+    """Crowds: full, visible and head boxes of visible people."""
 
     name = 'crowdhuman'
     usual_size = (320, 480)
+    crowd = (16, 2)
 
-    def write(self, shot: Shot) -> dict:
-        seed = self.seed_of(shot.split)
-        scene = label_scene(seed, shot.number, self.size, MAX_PEOPLE, MIN_PEOPLE)
-        name = f'{shot.split},{shot.number:08}'
+    def draw(self, split: str, number: int) -> dict:
+        scene = self.scene(split, number)
+        name = f'{split},{number:08}'
         self.save_image(f'Images/{name}.jpg', scene.image)
-        boxes = []
-        for i, person in enumerate(scene.people):
-            if person.visible_box.any():
-                boxes.append(annotate(scene, i, len(boxes)))
+        visible = [i for i, p in enumerate(scene.people) if p.visible_box.any()]
+        boxes = [annotate_person(scene, i, box) for box, i in enumerate(visible)]
         boxes += [PADDING] * max(2 - len(boxes), 0)
         return dict(ID=name, gtboxes=boxes)
 
-    def finish(self, records) -> None:
-        for split, chosen in self.by_split(records).items():
+    def annotate(self, records: dict[str, list]) -> None:
+        for split, chosen in records.items():
             self.save_lines(f'annotation_{split}.odgt', map(json.dumps, chosen))
 
 
-def annotate(scene: LabeledImage, i: int, number: int) -> dict:
-    """Keys of the box of people[i]; number: of the box in the image."""
+def annotate_person(scene: Drawing, i: int, number: int) -> dict:
+    """Return the keys of the box of people[i]; number: of the box in the image."""
     person = scene.people[i]
     full, visible, head = (
-        to_integers(box)
+        as_xywh(np.concatenate([np.floor(box[:2]), np.ceil(box[2:])]).astype(int))
         for box in (person.full_box, person.visible_box, person.head_box)
     )
     shown = visible[2] * visible[3] / max(full[2] * full[3], 1)
@@ -70,9 +61,3 @@ def annotate(scene: LabeledImage, i: int, number: int) -> dict:
             unsure=0,
         ),
     )
-
-
-def to_integers(box: np.ndarray) -> list[int]:
-    """The whole pixels around a box x1, y1, x2, y2, as x, y, width and height."""
-    whole = np.concatenate([np.floor(box[:2]), np.ceil(box[2:])])
-    return as_xywh(whole.astype(int))

@@ -1,0 +1,134 @@
+"""Base of the writers: files are written image by image, annotations last."""
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from ...files import whole_file, write_text
+from ..scene import Drawing, check, draw_person, draw_scene
+
+SETTINGS = 'synthetic.json'
+SPLITS = ('train', 'val', 'test')
+
+
+class FormatWriter(ABC):
+    """Writer of drawn people in the layout of a data set.
+
+    Args:
+        out: Folder of the data set.
+        num: Number of training images. Validation and test have a quarter as many each,
+            at least one.
+        seed: Seed of all images, not negative.
+        size: (h, w) of the images in pixels; None for the usual size of the format.
+
+    Raises:
+        ValueError: If a number is out of range or the size too small.
+    """
+
+    name: ClassVar[str]
+    usual_size: ClassVar[tuple[int, int]]
+    splits: ClassVar[Sequence[str]] = ('train', 'val')
+    crowd: ClassVar[tuple[int, int]]  # most and fewest people of a scene
+
+    def __init__(
+        self, out: str | os.PathLike, num: int, seed: int, size: Sequence | None = None
+    ):
+        self.out, self.num, self.seed = Path(out), num, seed
+        self.size = tuple(size or self.usual_size)
+        if num < 1:
+            raise ValueError(f'num is {num}; give 1 or more')
+        check(self.size, seed=seed)
+        quarter = max(num // 4, 1)
+        counts = dict(train=num, val=quarter, test=quarter)
+        self.counts = {split: counts[split] for split in self.splits}
+
+    def write(self, progress: Callable[[list], Iterable] = iter) -> int:
+        """Write the data set and return its number of images.
+
+        Images of an interrupted run are kept.
+
+        Args:
+            progress: Wraps the list of images, for instance in a progress bar.
+
+        Raises:
+            ValueError: If the folder contains anything else.
+        """
+        self._begin()
+        images = [(split, i) for split, n in self.counts.items() for i in range(n)]
+        records = {split: [] for split in self.counts}
+        for split, number in progress(images):
+            records[split].append(self.draw(split, number))
+        self.annotate(records)
+        return len(images)
+
+    @abstractmethod
+    def draw(self, split: str, number: int) -> Any:
+        """Draw and save an image; return what ``annotate`` needs of it."""
+
+    @abstractmethod
+    def annotate(self, records: dict[str, list]) -> None:
+        """Write the annotations; records: results of ``draw`` by split."""
+
+    def _begin(self) -> None:
+        settings = dict(format=self.name, num=self.num, seed=self.seed, size=self.size)
+        text = json.dumps(settings) + '\n'
+        path = self.out / SETTINGS
+        if path.is_file():
+            if path.read_text() != text:
+                raise ValueError(
+                    f'{self.out}: holds a data set of other settings (see {path}); '
+                    'give another folder'
+                )
+        elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise ValueError(
+                f'{self.out}: is not an empty folder; give another one, or empty it'
+            )
+        else:
+            write_text(path, text)
+        for partial in self.out.rglob('.*.partial'):  # of a run that was killed
+            partial.unlink()
+
+    def seed_of(self, split: str) -> int:
+        """Return the seed of a split: splits share no people and no places."""
+        return len(SPLITS) * self.seed + SPLITS.index(split)
+
+    def portrait(self, split: str, identity: int, index: int = 0) -> Drawing:
+        """Draw and label a person."""
+        key = self.seed_of(split), identity, index
+        return draw_person(*key, self.size, labeled=True)
+
+    def scene(self, split: str, number: int) -> Drawing:
+        """Draw and label a crowd."""
+        key = self.seed_of(split), number
+        return draw_scene(*key, self.size, *self.crowd, labeled=True)
+
+    def save_image(self, path: str, image: np.ndarray) -> None:
+        """Save an image, uint8 [h, w, 3] or [h, w], unless it exists."""
+        path = self.out / path
+        if path.exists():
+            return
+        options = dict(format='PNG')
+        if path.suffix == '.jpg':
+            options = dict(format='JPEG', quality=95, subsampling=0)
+        with whole_file(path) as partial:
+            Image.fromarray(image).save(partial, **options)
+
+    def save_json(self, path: str, content: dict | list) -> None:
+        """Save a JSON file below the folder."""
+        write_text(self.out / path, json.dumps(content))
+
+    def save_lines(self, path: str, lines: Iterable[str]) -> None:
+        """Save a text file below the folder."""
+        write_text(self.out / path, ''.join(f'{line}\n' for line in lines))
+
+
+def as_xywh(box: np.ndarray) -> list[float]:
+    """Return a box x1, y1, x2, y2 as x, y, width and height."""
+    x1, y1, x2, y2 = box.tolist()
+    return [x1, y1, x2 - x1, y2 - y1]
