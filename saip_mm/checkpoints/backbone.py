@@ -28,7 +28,7 @@ _TELLING |= {'layers.0.ffn.layers.0.0.weight': 2}
 # Prefixes in a training checkpoint.
 PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
 _IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
-_IN_LAYER = re.compile(r'layers\.\d{1,6}\.')
+_IN_LAYER = re.compile(r'layers\.(\d{1,6})\.')
 
 
 @dataclass
@@ -38,8 +38,7 @@ class Backbone:
     Attributes:
         tensors: Weights by name, without a prefix.
         grid: (h, w) patch grid of ``pos_embed``; None if unknown.
-        num_heads: Number of attention heads; None if unknown.
-        meta: Metadata of an exported file.
+        num_heads: None if unknown.
         role: ``'teacher'``, ``'student'`` or ``'unknown'``.
         prefix: Prefix in the checkpoint.
         mean, std: Normalization of its training images (RGB, 0–255).
@@ -49,7 +48,6 @@ class Backbone:
     tensors: dict[str, Tensor]
     grid: Grid | None = None
     num_heads: int | None = None
-    meta: dict = field(default_factory=dict)
     role: str = 'unknown'
     prefix: str = ''
     mean: list[float] = field(default_factory=_IMAGENET['mean'].copy)
@@ -83,7 +81,7 @@ class Backbone:
         for name, ndim in _TELLING.items():
             if name not in tensors or tensors[name].ndim != ndim:
                 raise ValueError(f'is not a ViT with a class token: it lacks {name}')
-        layers = {int(name.split('.')[1]) for name in tensors if _IN_LAYER.match(name)}
+        layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
         if layers != set(range(len(layers))):
             raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
         arch = dict(
@@ -91,7 +89,15 @@ class Backbone:
             num_layers=len(layers),
             feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
         )
-        return dict(arch, num_heads=self.num_heads or _known_heads(arch))
+        if self.num_heads:
+            return dict(arch, num_heads=self.num_heads)
+        for known in VisionTransformer.arch_zoo.values():
+            if arch.items() <= known.items():
+                return dict(arch, num_heads=known['num_heads'])
+        raise ValueError(
+            f'does not state its number of attention heads, and {arch} is not a known '
+            'ViT: give --num-heads'
+        )
 
     def state_dict(
         self, prefix: str = 'backbone.', names: str = 'mm'
@@ -200,7 +206,9 @@ def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
     """
     if role not in (None, *PREFIXES):
         raise ValueError(f'role={role!r} is not one of {", ".join(PREFIXES)}')
-    if any(name.startswith(PREFIXES['teacher']) for name in state_dict_of(checkpoint)):
+    weights = state_dict_of(checkpoint)
+    checkpoint = dict(state_dict=weights, meta=checkpoint.get('meta'))
+    if any(name.startswith(PREFIXES['teacher']) for name in weights):
         role = role or 'teacher'
         return replace(find_backbone(checkpoint, PREFIXES[role]), role=role)
     backbone = find_backbone(checkpoint)
@@ -224,52 +232,38 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
         ValueError: If no name has the prefix; lists those found.
     """
     state_dict = state_dict_of(checkpoint)
-    bare = 'cls_token' in state_dict
-    if prefix and not prefix.endswith('.'):
-        prefix += '.'
-    if bare and not any(name.startswith(prefix or 'backbone.') for name in state_dict):
-        prefix = ''
-    elif not prefix and any(name.startswith('backbone.') for name in state_dict):
-        prefix = 'backbone.'
+    wanted = prefix.removesuffix('.') + '.' if prefix else 'backbone.'
+    found = any(name.startswith(wanted) for name in state_dict)
+    if prefix and not found and 'cls_token' not in state_dict:
+        parts = sorted({name.split('.')[0] for name in state_dict})
+        raise ValueError(
+            f'has no weights under {wanted!r}; its names begin with {", ".join(parts)}'
+        )
+    prefix = wanted if found else ''
     tensors = {
         name[len(prefix) :]: tensor
         for name, tensor in state_dict.items()
         if name.startswith(prefix)
     }
-    if not tensors:
-        parts = sorted({name.split('.')[0] for name in state_dict})
-        raise ValueError(
-            f'has no weights under {prefix!r}; its names begin with {", ".join(parts)}'
-        )
-    meta = checkpoint.get('meta')
-    meta = dict(meta) if isinstance(meta, Mapping) else {}
-    known = {**meta, **state_dict._metadata.get(prefix[:-1], {})}
     if 'blocks.0.norm1.weight' in tensors:
         tensors = rename_tensors(tensors, TIMM_TO_VIT)
-    num_heads = known.get('num_heads')
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    known = {**meta, **state_dict._metadata.get(prefix[:-1], {})}
+    grid, num_heads = known.get('grid'), known.get('num_heads')
+    if grid is not None and not (_are_numbers(grid, 2, int) and min(grid) > 0):
+        raise ValueError(f'states the patch grid {grid!r}, which is not (h, w)')
     if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
         raise ValueError(f'states {num_heads!r} as its number of attention heads')
-    mean, std = (_normalization(name, state_dict, meta) for name in ('mean', 'std'))
     return Backbone(
         tensors,
-        grid=_checked_grid(known.get('grid')),
+        grid=grid and tuple(grid),
         num_heads=num_heads,
-        meta=meta,
         role=meta.get('role', 'unknown'),
         prefix=prefix,
-        mean=mean,
-        std=std,
+        mean=_normalization('mean', state_dict, meta),
+        std=_normalization('std', state_dict, meta),
     )
-
-
-def _checked_grid(grid: object) -> Grid | None:
-    """``grid`` as (h, w), validated: external files may contain anything."""
-    if grid is None:
-        return None
-    pair = isinstance(grid, list | tuple) and len(grid) == 2
-    if not pair or any(type(side) is not int or side < 1 for side in grid):
-        raise ValueError(f'states the patch grid {grid!r}, which is not (h, w)')
-    return tuple(grid)
 
 
 def _normalization(name: str, state_dict: Mapping, meta: Mapping) -> list[float]:
@@ -278,22 +272,13 @@ def _normalization(name: str, state_dict: Mapping, meta: Mapping) -> list[float]
     if buffer is not None:
         return [round(value, 4) for value in buffer.flatten().tolist()]
     values = meta.get(name, _IMAGENET[name])
-    if not (
-        isinstance(values, list | tuple)
-        and len(values) == 3
-        and all(type(value) in (int, float) for value in values)
-        and (name == 'mean' or min(values) > 0)
-    ):
+    if not _are_numbers(values, 3, int, float) or (name == 'std' and min(values) <= 0):
         raise ValueError(f'states {values!r} as the {name} of its images')
     return list(values)
 
 
-def _known_heads(arch: dict) -> int:
-    """Attention heads of MMPretrain's architecture of the same sizes."""
-    for known in VisionTransformer.arch_zoo.values():
-        if arch.items() <= known.items():
-            return known['num_heads']
-    raise ValueError(
-        f'does not state its number of attention heads, and {arch} is not a known '
-        'ViT: give --num-heads'
-    )
+def _are_numbers(values: object, count: int, *types: type) -> bool:
+    """Whether ``values``, from an external file, are ``count`` numbers."""
+    if not isinstance(values, list | tuple) or len(values) != count:
+        return False
+    return all(type(value) in types for value in values)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -29,19 +30,13 @@ _ADDRESS = re.compile(r'[a-z][\w.+-]+:')  # two letters: `C:` is a drive
 _OTHER_FILES = (
     (b'\xff\xd8\xff', 'a JPEG image'),
     (b'\x89PNG', 'a PNG image'),
-    (b'\x89HDF', 'an HDF5 file'),
     (b'\x1f\x8b', 'a gzip archive'),
-    (b'%PDF', 'a PDF'),
 )
 _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
 
 
 class _SafeHistory(HistoryBuffer):
-    """Unpickles the numbers of a HistoryBuffer, and nothing else from the file.
-
-    MMEngine's own ``__setstate__`` would install the file's functions in all history
-    buffers of the process.
-    """
+    """Unpickles the numbers of a HistoryBuffer, but none of the file's functions."""
 
     def __setstate__(self, state: dict) -> None:
         self._set_default_statistics()
@@ -51,10 +46,7 @@ class _SafeHistory(HistoryBuffer):
 
 
 def _name_of_method(owner: type, name: str) -> str:
-    """Replaces ``getattr``, with which history buffers pickle their functions.
-
-    The real one would let a file reach anything from the classes allowed here.
-    """
+    """Replaces ``getattr``, by which history buffers name their functions."""
     return name
 
 
@@ -64,19 +56,21 @@ def _safe_globals() -> list:
     ``argparse.Namespace`` occurs in checkpoints of SAIP, DeiT and MAE, the rest in
     MMEngine's (message hub, schedulers).
     """
-    array = np.zeros(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
     numbers = np.typecodes['AllInteger'] + np.typecodes['Float'] + '?'
+    functions = {
+        '_reconstruct': np.zeros(0).__reduce__()[0],
+        'scalar': np.float64(0).__reduce__()[0],
+    }
     return [
         argparse.Namespace,
         np.ndarray,
         np.dtype,
         *{type(np.dtype(code)) for code in numbers},
-        # NumPy 1 and 2 have different names for the same functions
-        (array, 'numpy.core.multiarray._reconstruct'),
-        (array, 'numpy._core.multiarray._reconstruct'),
-        (scalar, 'numpy.core.multiarray.scalar'),
-        (scalar, 'numpy._core.multiarray.scalar'),
+        *[
+            (function, f'numpy.{module}.multiarray.{name}')
+            for name, function in functions.items()
+            for module in ('core', '_core')  # of NumPy 1 and 2
+        ],
         (_SafeHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
         _SafeHistory,
         (_name_of_method, 'builtins.getattr'),
@@ -84,20 +78,22 @@ def _safe_globals() -> list:
 
 
 def resolve_checkpoint(path: str | os.PathLike) -> Path:
-    """The file that ``path`` names: itself, or the latest one of a work directory.
+    """The checkpoint file that ``path`` names.
 
     Args:
-        path: A file, a work directory, the ``last_checkpoint`` file in one, or the name
-            of weights in the package (``PACKAGED``). ``~`` is the home directory.
+        path: A file, a work directory or the ``last_checkpoint`` file in one, for its
+            latest checkpoint, or the name of weights in the package (``PACKAGED``).
 
     Raises:
-        FileNotFoundError: If the file does not exist, or the work directory's
-            ``last_checkpoint`` does not point to one.
+        FileNotFoundError: If there is no such file.
         ValueError: If weights in the package are damaged.
     """
     given, path = os.fspath(path), Path(path).expanduser()
     if given in PACKAGED and not path.exists():
-        return _packaged(given)
+        path = _WEIGHTS / f'{given}.safetensors'
+        if not path.is_file() or sha256(path) != PACKAGED[given]:
+            raise ValueError(f'{path} is missing or damaged: install saip_mm again')
+        return path
     if _ADDRESS.match(given) and not path.exists():
         raise FileNotFoundError(
             f'{given} is a URL: nothing is downloaded automatically; download the file '
@@ -131,18 +127,10 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
     raise FileNotFoundError(f'{path} points to {latest}, which does not exist')
 
 
-def _packaged(name: str) -> Path:
-    path = _WEIGHTS / f'{name}.safetensors'
-    if not path.is_file() or sha256(path) != PACKAGED[name]:
-        raise ValueError(f'{path} is missing or damaged: install saip_mm again')
-    return path
-
-
 def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:
     """The checkpoints of a work directory, newest first."""
-    found = [
-        path for path in Path(folder).glob('*_*.pth') if _NAME.fullmatch(path.name)
-    ]
+    found = Path(folder).glob('*_*.pth')
+    found = [path for path in found if _NAME.fullmatch(path.name)]
     return sorted(found, key=epoch_and_step, reverse=True)
 
 
@@ -156,16 +144,13 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     """Read a checkpoint onto the CPU, without executing anything in it.
 
     Args:
-        path: ``.safetensors``, or a file by ``torch.save``.
-
-    Returns:
-        The saved object; for safetensors ``dict(state_dict=..., meta=...)``, where
-        ``meta`` is the file's metadata, decoded if it is JSON.
+        path: A file by ``torch.save``, or a ``.safetensors`` file, which becomes
+            ``dict(state_dict=..., meta=...)``; its metadata are decoded if JSON.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is damaged, not a checkpoint, or uses a class that is
-            not plain data.
+        ValueError: If it is damaged, not a checkpoint, or contains more than tensors
+            and plain data.
     """
     path = Path(path)
     if not path.is_file():
@@ -195,12 +180,13 @@ def _read_safetensors(path: Path) -> dict:
     try:
         with safetensors.safe_open(path, 'pt', device='cpu') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
+            meta = file.metadata() or {}
     except Exception as error:
         raise ValueError(f'{path} {_what_is_wrong(path, error)}') from error
-    return dict(
-        state_dict=tensors, meta={key: _decoded(v) for key, v in metadata.items()}
-    )
+    for key, text in meta.items():
+        with suppress(ValueError, RecursionError):
+            meta[key] = json.loads(text)
+    return dict(state_dict=tensors, meta=meta)
 
 
 def _what_is_wrong(path: Path, error: Exception) -> str:
@@ -220,33 +206,17 @@ def _what_is_wrong(path: Path, error: Exception) -> str:
     if text and all(each.isprintable() or each.isspace() for each in text):
         begin = text.splitlines()[0][:60]
         return f'is text, not a checkpoint: it begins with {begin!r}'
-    size = path.stat().st_size
-    return (
-        f'({size} bytes) is damaged, incomplete or not a checkpoint: '
-        f'{_first_line(error)}'
-    )
-
-
-def _decoded(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _first_line(error: Exception) -> str:
     # torch puts advice on unsafe loading before the reason
-    text = str(error).split('WeightsUnpickler error: ')[-1]
-    return (text.strip() or type(error).__name__).splitlines()[0][:200]
+    text = str(error).split('WeightsUnpickler error: ')[-1].strip()
+    reason = (text or type(error).__name__).splitlines()[0][:200]
+    size = path.stat().st_size
+    return f'({size} bytes) is damaged, incomplete or not a checkpoint: {reason}'
 
 
 def write_checkpoint(
     path: str | os.PathLike, state_dict: Mapping[str, Tensor], meta: dict
 ) -> None:
-    """Write weights and plain ``meta`` atomically, as ``.pth`` or ``.safetensors``.
-
-    Creates missing folders.
-    """
+    """Write weights and plain ``meta`` atomically, as ``.pth`` or ``.safetensors``."""
     with whole_file(path) as partial:
         if Path(path).suffix == '.safetensors':
             tensors = {

@@ -33,14 +33,10 @@ class _Values(ast.NodeTransformer):
 
 
 def parse_config(text: str, name: str) -> Config:
-    """Read a config as dumped by MMEngine: plain values without inheritance.
-
-    Args:
-        text: Content of the config.
-        name: Name in messages.
+    """Read the text of a config dumped by MMEngine: plain values without inheritance.
 
     Raises:
-        ValueError: If it contains anything else, such as code.
+        ValueError: If it contains anything else, such as code; begins with ``name``.
     """
     line, settings = 1, {}
     try:
@@ -65,12 +61,8 @@ def check_buildable(cfg: Config, name: str) -> Config:
     A registry imports and calls whatever a ``type`` names, even ``os.system``. Initial
     weights of the backbone are removed from the config.
 
-    Args:
-        cfg: From :func:`parse_config`.
-        name: Name in messages.
-
     Raises:
-        ValueError: If it is not a pretraining config or uses other classes.
+        ValueError: If it does not; begins with ``name``.
     """
     try:
         parts = cfg.model, cfg.train_dataloader.dataset

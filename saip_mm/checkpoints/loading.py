@@ -1,7 +1,8 @@
 """Loading weights into modules, with a report of matches."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
@@ -18,11 +19,10 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
     """Load a state dict into a module and report matches.
 
     Positions of each SAIPViT in ``module`` are resized from the patch grid in the state
-    dict's metadata. On an error, ``module`` is unchanged.
+    dict's metadata.
 
     Raises:
-        ValueError: If :func:`~saip_mm.models.weights.compare_weights` rejects the
-            weights, the number of attention heads differs, or a patch grid is unknown.
+        ValueError: If the weights do not fit; ``module`` is unchanged.
     """
     report = compare_weights(module, state_dict)
     metadata = getattr(state_dict, '_metadata', {})
@@ -38,22 +38,13 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
 
 
 @WEIGHT_INITIALIZERS.register_module('PretrainedBackbone')
-class PretrainedBackboneInit:
-    """Implements ``init_cfg=dict(type='Pretrained', …)`` of SAIPViT.
-
-    Arguments are those of :func:`load_pretrained`.
-    """
-
-    def __init__(
-        self,
-        checkpoint: str | os.PathLike,
-        prefix: str = '',
-        source_grid: Grid | None = None,
-    ) -> None:
-        self.arguments = checkpoint, prefix, source_grid
-
-    def __call__(self, module: nn.Module) -> None:
-        load_pretrained(module, *self.arguments)
+def pretrained_backbone(
+    checkpoint: str | os.PathLike, prefix: str = '', source_grid: Grid | None = None
+) -> Callable[[nn.Module], LoadReport]:
+    """Implements ``init_cfg=dict(type='Pretrained', …)`` of SAIPViT."""
+    return partial(
+        load_pretrained, checkpoint=checkpoint, prefix=prefix, source_grid=source_grid
+    )
 
 
 def load_pretrained(

@@ -9,81 +9,82 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-Grid = tuple[int, int]
-Table = tuple[tuple[str, str], ...]  # (regex, replacement), applied in this order
+from ..models.weights import Grid
+
+Table = Mapping[str, str]  # prefixes, the first that fits applies; # is any number
 
 # timm's ViT, hence DeiT and the encoder of MAE -> SAIPViT
-TIMM_TO_VIT: Table = (
-    (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
-    (r'^norm\.', 'ln1.'),
-    (r'^blocks\.', 'layers.'),
-    (r'^(layers\.\d+)\.norm([12])\.', r'\1.ln\2.'),
-    (r'^(layers\.\d+)\.mlp\.fc1\.', r'\1.ffn.layers.0.0.'),
-    (r'^(layers\.\d+)\.mlp\.fc2\.', r'\1.ffn.layers.1.'),
-)
-
-# SAIPViT -> timm
-VIT_TO_TIMM: Table = (
-    (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
-    (r'^ln1\.', 'norm.'),
-    (r'^layers\.', 'blocks.'),
-    (r'^(blocks\.\d+)\.ln([12])\.', r'\1.norm\2.'),
-    (r'^(blocks\.\d+)\.ffn\.layers\.0\.0\.', r'\1.mlp.fc1.'),
-    (r'^(blocks\.\d+)\.ffn\.layers\.1\.', r'\1.mlp.fc2.'),
-)
+_BLOCK = {
+    '#.norm1.': '#.ln1.',
+    '#.norm2.': '#.ln2.',
+    '#.mlp.fc1.': '#.ffn.layers.0.0.',
+    '#.mlp.fc2.': '#.ffn.layers.1.',
+    '': '',
+}
+TIMM_TO_VIT: Table = {
+    'patch_embed.proj.': 'patch_embed.projection.',
+    'norm.': 'ln1.',
+    **{f'blocks.{old}': f'layers.{new}' for old, new in _BLOCK.items()},
+}
+VIT_TO_TIMM: Table = {new: old for old, new in TIMM_TO_VIT.items()}
 
 # the authors' SAIP -> SAIP
-OFFICIAL_TO_SAIP: Table = (
-    (r'^backbone\.inter_norm\.', 'middle_norm.'),
-    (r'^backbone\.patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
-    (r'^backbone\.norm\.', 'backbone.ln1.'),
-    (r'^backbone\.blocks\.', 'backbone.layers.'),
-    (r'^csm_decoder\.mlp\.', 'matching.projector.mlp.'),
-    (r'^csm_decoder\.last_layer\.weight_v$', 'matching.projector.prototypes'),
-    (r'^csr_decoder\.decoder_pos_embed$', 'reconstruction.pos_embed'),
-    (r'^csr_decoder\.decoder_pred\.', 'reconstruction.predict.'),
-    (r'^csr_decoder\.decoder_(embed|blocks|norm)\.', r'reconstruction.\1.'),
-    (r'^csr_decoder\.mask_token$', 'reconstruction.mask_token'),
-    (r'^css_decoder\.q_decoder_embed\.', 'search.query_embed.'),
-    (r'^css_decoder\.q_decoder_norm\.', 'search.query_norm.'),
-    (r'^css_decoder\.kv_decoder_embed\.', 'search.scene_embed.'),
-    (r'^css_decoder\.kv_decoder_norm\.', 'search.scene_norm.'),
-    (r'^css_decoder\.self_atten_blocks\.', 'search.query_blocks.'),
-    (r'^css_decoder\.cross_atten_block\.', 'search.cross_block.'),
-    (r'^css_decoder\.kernel_pred\.', 'search.kernel.'),
-    (r'^css_decoder\.mask_head\.', 'search.mask_branch.'),
-    (r'((?:layers|blocks)\.\d+)\.norm([12])\.', r'\1.ln\2.'),
-    (r'\.mlp\.fc1\.', '.ffn.layers.0.0.'),
-    (r'\.mlp\.fc2\.', '.ffn.layers.1.'),
-)
+OFFICIAL_TO_SAIP: Table = {
+    'backbone.inter_norm.': 'middle_norm.',
+    **{f'backbone.{old}': f'backbone.{new}' for old, new in TIMM_TO_VIT.items()},
+    'csm_decoder.mlp.': 'matching.projector.mlp.',
+    'csm_decoder.last_layer.weight_v': 'matching.projector.prototypes',
+    **{
+        f'csr_decoder.decoder_blocks.{old}': f'reconstruction.blocks.{new}'
+        for old, new in _BLOCK.items()
+    },
+    'csr_decoder.decoder_pred.': 'reconstruction.predict.',
+    'csr_decoder.decoder_': 'reconstruction.',
+    'csr_decoder.': 'reconstruction.',
+    'css_decoder.q_decoder_': 'search.query_',
+    'css_decoder.kv_decoder_': 'search.scene_',
+    **{
+        f'css_decoder.self_atten_blocks.{old}': f'search.query_blocks.{new}'
+        for old, new in _BLOCK.items()
+    },
+    'css_decoder.cross_atten_block.mlp.fc1.': 'search.cross_block.ffn.layers.0.0.',
+    'css_decoder.cross_atten_block.mlp.fc2.': 'search.cross_block.ffn.layers.1.',
+    'css_decoder.cross_atten_block.': 'search.cross_block.',
+    'css_decoder.kernel_pred.': 'search.kernel.',
+    'css_decoder.mask_head.': 'search.mask_branch.',
+}
 
 # student -> its average in the teacher
-STUDENT_TO_TEACHER: Table = (
-    (r'^backbone\.', 'teacher.encoder.backbone.'),
-    (r'^middle_norm\.', 'teacher.encoder.middle_norm.'),
-    (r'^matching\.projector\.', 'teacher.projector.'),
-)
+STUDENT_TO_TEACHER: Table = {
+    'backbone.': 'teacher.encoder.backbone.',
+    'middle_norm.': 'teacher.encoder.middle_norm.',
+    'matching.projector.': 'teacher.projector.',
+}
 
 # Keys of weights in a file. Averages (EMA) come first, as in timm: they are the
 # evaluated weights. MMEngine saves its average as `state_dict`.
 _PLACES = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'ema_state_dict')
+_ROLES = ('student', 'teacher')
 _OF_SAIP = re.compile(r'cs[mrs]_decoder\.|backbone\.inter_norm\.')
 
 
 def rename(names: Iterable[str], table: Table) -> dict[str, str]:
-    """New names by old name: all rules of ``table`` applied in order."""
+    """New names by old name."""
+    rules = [
+        (re.compile(re.escape(old).replace(r'\#', r'(\d+)')), new.replace('#', r'\1'))
+        for old, new in table.items()
+    ]
     renamed = {}
     for name in names:
-        renamed[name] = name
-        for pattern, replacement in table:
-            renamed[name] = re.sub(pattern, replacement, renamed[name])
+        found = ((match, new) for rule, new in rules if (match := rule.match(name)))
+        match, new = next(found, (None, ''))
+        renamed[name] = match.expand(new) + name[match.end() :] if match else name
     return renamed
 
 
 def rename_tensors(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Tensor]:
     """The same tensors, renamed according to ``table``."""
-    new_names = rename(tensors, table)
-    return {new_names[name]: tensor for name, tensor in tensors.items()}
+    return {new: tensors[old] for old, new in rename(tensors, table).items()}
 
 
 def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
@@ -98,16 +99,13 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     """
     places = [place for place in _PLACES if _holds_tensors(checkpoint.get(place))]
     if len(places) > 1:
-        print_log(
-            f'using the weights in {places[0]!r}, not in '
-            + ', '.join(map(repr, places[1:])),
-            'current',
-            WARNING,
-        )
+        others = ', '.join(map(repr, places[1:]))
+        text = f'using the weights in {places[0]!r}, not in {others}'
+        print_log(text, 'current', WARNING)
     if places:
         checkpoint = checkpoint[places[0]]
     state_dict = OrderedDict(
-        (re.sub(r'^module\.', '', name), tensor)
+        (name.removeprefix('module.'), tensor)
         for name, tensor in checkpoint.items()
         if isinstance(name, str) and isinstance(tensor, Tensor)
     )
@@ -149,7 +147,7 @@ def from_official(
     """SAIP's state dict from the authors' student and teacher.
 
     Args:
-        student: The authors' whole student, with or without ``module.``.
+        student: The authors' whole student.
         teacher: The authors' teacher; its backbone and matching decoder are used.
         center: [1, out] center of the matching loss; zeros if not given.
         grid: (h, w) patch grid of the positions, for the state dict's metadata.
@@ -157,15 +155,12 @@ def from_official(
     Raises:
         ValueError: If a gain of the weight-normalized last layer is not 1.
     """
-    ours = _official_names(student, 'student')
+    state_dict = OrderedDict(_official_names(student, 'student'))
     theirs = rename_tensors(_official_names(teacher, 'teacher'), STUDENT_TO_TEACHER)
-    state_dict = OrderedDict(ours)
-    for name, tensor in theirs.items():
-        if name.startswith('teacher.'):
-            state_dict[name] = tensor
-    prototypes = ours.get('matching.projector.prototypes')
+    state_dict |= {k: v for k, v in theirs.items() if k.startswith('teacher.')}
+    prototypes = state_dict.get('matching.projector.prototypes')
     if center is None and prototypes is not None:
-        center = torch.zeros(1, len(prototypes))
+        center = torch.zeros(len(prototypes))
     if center is not None:
         state_dict['matching.center'] = center.reshape(1, -1)
     known = {} if grid is None else dict(grid=tuple(grid))
@@ -173,6 +168,21 @@ def from_official(
         {'backbone': dict(known), 'teacher.encoder.backbone': dict(known)}
     )
     return state_dict
+
+
+def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tensor]:
+    """The authors' tensors with our names, without those that have no effect."""
+    tensors = state_dict_of(official)
+    gain = tensors.pop('csm_decoder.last_layer.weight_g', torch.ones(1))
+    if not bool((gain == 1).all()):
+        raise ValueError(
+            f'{role}: csm_decoder.last_layer.weight_g is not 1 everywhere (it ranges '
+            f'from {gain.min():.6g} to {gain.max():.6g}); prototypes without a gain '
+            'cannot express it'
+        )
+    for parameter in ('weight', 'bias'):  # of a norm that the authors never apply
+        tensors.pop(f'csm_decoder.decoder_norm.{parameter}', None)
+    return rename_tensors(tensors, OFFICIAL_TO_SAIP)
 
 
 def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
@@ -183,7 +193,7 @@ def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
     """
     roles = {
         role: state_dict_of(checkpoint[role])
-        for role in ('student', 'teacher')
+        for role in _ROLES
         if _holds_tensors(checkpoint.get(role))
     }
     if not any('blocks.' in name for names in roles.values() for name in names):
@@ -193,12 +203,10 @@ def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
 
 def center_of(checkpoint: Mapping) -> Tensor | None:
     """The center of the matching loss in the authors' checkpoint, if saved."""
-    centers = [
-        kept['center']
-        for kept in (checkpoint, *checkpoint.values())
-        if isinstance(kept, Mapping) and isinstance(kept.get('center'), Tensor)
-    ]
-    return centers[0] if centers else None
+    for kept in (checkpoint, *checkpoint.values()):
+        if isinstance(kept, Mapping) and isinstance(kept.get('center'), Tensor):
+            return kept['center']
+    return None
 
 
 def source_of(checkpoint: Mapping) -> str:
@@ -207,17 +215,17 @@ def source_of(checkpoint: Mapping) -> str:
     Raises:
         ValueError: If it is none of them.
     """
-    if any(_holds_tensors(checkpoint.get(role)) for role in ('student', 'teacher')):
-        roles = roles_of(checkpoint).values()
-        saip = any(_OF_SAIP.match(name) for names in roles for name in names)
-        return 'saip' if saip else 'dino'
-    names = [re.sub(r'^backbone\.', '', name) for name in state_dict_of(checkpoint)]
-    if 'decoder_embed.weight' in names:
-        return 'mae'
-    if 'blocks.0.norm1.weight' in names:
-        return 'timm'
-    if 'layers.0.ln1.weight' in names:
-        return 'mm'
+    if any(_holds_tensors(checkpoint.get(role)) for role in _ROLES):
+        names = [name for tensors in roles_of(checkpoint).values() for name in tensors]
+        return 'saip' if any(_OF_SAIP.match(name) for name in names) else 'dino'
+    names = [name.removeprefix('backbone.') for name in state_dict_of(checkpoint)]
+    for source, telling in dict(
+        mae='decoder_embed.weight',
+        timm='blocks.0.norm1.weight',
+        mm='layers.0.ln1.weight',
+    ).items():
+        if telling in names:
+            return source
     raise ValueError(
         "has the names of neither the authors' SAIP, DINO, timm (DeiT), MAE nor "
         'MMPretrain; '
@@ -229,21 +237,3 @@ def _holds_tensors(part: object) -> bool:
     return isinstance(part, Mapping) and any(
         isinstance(each, Tensor) for each in part.values()
     )
-
-
-def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tensor]:
-    """The authors' tensors with our names, without those that have no effect."""
-    tensors = {}
-    for name, tensor in state_dict_of(official).items():
-        if name.startswith('csm_decoder.decoder_norm.'):
-            continue  # a layer that the authors' model never calls
-        if name == 'csm_decoder.last_layer.weight_g':
-            if not bool((tensor == 1).all()):
-                raise ValueError(
-                    f'{role}: {name} is not 1 everywhere (it ranges from '
-                    f'{tensor.min():.6g} to {tensor.max():.6g}); prototypes without a '
-                    'gain cannot express it'
-                )
-            continue
-        tensors[name] = tensor
-    return rename_tensors(tensors, OFFICIAL_TO_SAIP)

@@ -1,4 +1,4 @@
-"""Weights of timm's many ViTs, through every way in: the same function, or refused."""
+"""ViTs of timm, by all ways to load them: the same function, or an error."""
 
 import re
 from functools import partial
@@ -63,7 +63,7 @@ OTHER = {
 
 
 def vit(seed=0, model=timm.models.VisionTransformer, **options):
-    """A ViT of timm in which every parameter matters."""
+    """A ViT of timm whose parameters are all random."""
     options = dict(embed_dim=32, depth=3, num_heads=2) | options
     source = model(img_size=SIZE, num_classes=options.pop('num_classes', 10), **options)
     generator = torch.Generator().manual_seed(seed)
@@ -73,7 +73,7 @@ def vit(seed=0, model=timm.models.VisionTransformer, **options):
 
 
 def save(path, weights, **more):
-    """A file that says what tensors cannot show."""
+    """A file with metadata that tensors do not show."""
     meta = dict(grid=[4, 4], num_heads=2)
     torch.save(dict(state_dict=weights, meta=meta, **more), path)
     return path
@@ -110,7 +110,7 @@ def through_swap(path):
 
 
 def through_load_from(path):
-    """As MMEngine loads weights, with the names of OpenMMLab."""
+    """MMEngine's loading, from OpenMMLab's names."""
     model = ours()
     content = torch.load(path, weights_only=True)
     renamed = {}
@@ -136,8 +136,8 @@ WAYS = dict(
 )
 
 
-# Every variant comes in two ways: by its file alone, and into a given model. All ways
-# share the reading, so that a few variants of each kind tell about the others.
+# All variants are loaded in two ways, from a file alone and into a given model. The
+# other ways share this code, so that a few variants suffice.
 ALL_VARIANTS = ('load_backbone', 'load_from')
 FEW_VARIANTS = {
     'without classifier',
@@ -157,7 +157,7 @@ def variants(kinds):
 
 
 @pytest.mark.parametrize('way, name', variants(SAME))
-def test_the_same_function_comes_in(tmp_path, name, way):
+def test_the_function_is_the_same(tmp_path, name, way):
     source = vit(**SAME[name])
     model = WAYS[way](save(tmp_path / 'timm.pth', source.state_dict()))
     expected = tokens(source.forward_features)
@@ -166,7 +166,7 @@ def test_the_same_function_comes_in(tmp_path, name, way):
 
 
 @pytest.mark.parametrize('way, message', variants(OTHER))
-def test_another_function_is_refused(tmp_path, message, way):
+def test_another_function_is_rejected(tmp_path, message, way):
     path = save(tmp_path / 'timm.pth', vit(**OTHER[message]).state_dict())
     with pytest.raises(ValueError) as error:
         WAYS[way](path)
@@ -175,7 +175,7 @@ def test_another_function_is_refused(tmp_path, message, way):
         assert 'timm.pth: ' in said and any(m in said for m in message.split(' | '))
 
 
-def test_files_of_dino_are_dinos(tmp_path, capsys):
+def test_dinos_files(tmp_path, capsys):
     """Student and teacher with DINO's heads, on a square grid: not SAIP."""
     sources = dict(student=vit(1), teacher=vit(2))
     content = {
@@ -202,9 +202,7 @@ def test_files_of_dino_are_dinos(tmp_path, capsys):
 @pytest.mark.parametrize(
     'places', [('state_dict', 'state_dict_ema'), ('model', 'model_ema')]
 )
-def test_of_weights_and_their_average_the_log_names_the_taken(
-    tmp_path, monkeypatch, places
-):
+def test_the_average_of_weights_is_used_and_logged(tmp_path, monkeypatch, places):
     weights, average = vit(1), vit(2)
     plain, ema = places
     content = {plain: weights.state_dict(), ema: average.state_dict()}
@@ -220,34 +218,24 @@ def test_of_weights_and_their_average_the_log_names_the_taken(
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_weights_that_are_not_finite_are_refused(tmp_path, way):
-    weights = vit().state_dict()
+def test_non_finite_and_unknown_weights_are_rejected(tmp_path, way):
+    weights = vit().state_dict() | {'blocks.2.adapter.weight': torch.ones(2)}
+    with pytest.raises(ValueError, match='1 unexpected: layers.2.adapter.weight'):
+        WAYS[way](save(tmp_path / 'timm.pth', weights))
+    del weights['blocks.2.adapter.weight']
     value = float('inf' if way == 'convert' else 'nan')
     weights['blocks.1.attn.proj.bias'][3] = value
-    path = save(tmp_path / 'timm.pth', weights)
-    with pytest.raises(ValueError) as error:
-        WAYS[way](path)
-    said = str(error.value)
-    assert 'contains NaN or infinity in layers.1.attn.proj.bias' in said
-
-
-@pytest.mark.parametrize('way', WAYS)
-def test_what_nobody_knows_is_refused(tmp_path, way):
-    weights = vit().state_dict() | {'blocks.2.adapter.weight': torch.ones(2)}
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match='NaN or infinity in layers.1.attn.proj.bias'):
         WAYS[way](save(tmp_path / 'timm.pth', weights))
-    said = str(error.value)
-    assert '1 unexpected: layers.2.adapter.weight' in said
 
 
-def test_more_blocks_than_the_model_has_are_refused(tmp_path):
+def test_more_blocks_than_in_the_model_are_rejected(tmp_path):
     path = save(tmp_path / 'timm.pth', vit(depth=4).state_dict())
     with pytest.raises(ValueError, match='12 unexpected: layers.3.ln1.weight'):
         ours(path)
 
 
-def test_a_model_of_another_function_takes_its_own_weights(tmp_path):
-    """SAIPViT with LayerScale: weights fit it that no plain ViT takes."""
+def test_layer_scale_loads_into_layer_scale(tmp_path):
     source = ours(layer_scale_init_value=0.1)
     torch.save(source.state_dict(), tmp_path / 'a.pth')
     model = ours(tmp_path / 'a.pth', layer_scale_init_value=0.2)

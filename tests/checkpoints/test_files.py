@@ -1,16 +1,15 @@
-"""Files from outside: read without running anything in them, and named if unusable."""
+"""External files: nothing in them is executed, and unusable ones are named."""
 
 import argparse
 import builtins
 import pickle
 import zipfile
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -44,7 +43,7 @@ class Trap:
         lambda trap: dict(args=argparse.Namespace(epochs=trap)),
     ],
 )
-def test_nothing_in_a_file_is_run(tmp_path, wrap, zipped):
+def test_nothing_in_a_file_is_executed(tmp_path, wrap, zipped):
     marker, path = tmp_path / 'marker', tmp_path / 'trap.pth'
     torch.save(wrap(Trap(marker)), path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(ValueError, match='trap.pth was refused for safety.* exec'):
@@ -63,7 +62,7 @@ def test_getattr_in_a_file_reaches_nothing(tmp_path):
     assert read_checkpoint(tmp_path / 'a.pth')['reached'] == '__init__'
 
 
-def test_history_does_not_bring_functions(tmp_path):
+def test_functions_of_a_history_buffer_are_not_loaded(tmp_path):
     class Forged(HistoryBuffer):
         def __reduce__(self):
             state = dict(self.__getstate__(), statistics_methods=dict(mean=42))
@@ -84,7 +83,7 @@ class Tiny(BaseModel):
 
 @pytest.fixture(scope='module')
 def work_dir(tmp_path_factory):
-    """Work directory of a short MMEngine training, with all that it may save."""
+    """Work directory of a short MMEngine training that saves everything it can."""
     work_dir = tmp_path_factory.mktemp('work_dir')
     Runner(
         Tiny(),
@@ -151,53 +150,33 @@ def test_damaged_files(tmp_path, suffix):
             read_checkpoint(damaged)
 
 
+TENSORS = dict(w=torch.ones(1))
+
+
 def image(path):
     assert cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
-    'name, write, message',
+    'name, content, message',
     [
         ('a.jpg', image, 'is a JPEG image, not a checkpoint'),
         ('a.png', image, 'is a PNG image'),
-        (
-            'a.onnx',
-            lambda path: path.write_bytes(b'\x08\x0a\x12\x07pytorch\x1a\x052.14'),
-            'is an ONNX network: give the checkpoint',
-        ),
-        (
-            'config.py',
-            lambda path: path.write_text('\n# größe\nmodel = dict()\n', 'utf-8'),
-            "is text, not a checkpoint: it begins with '# größe'",
-        ),
-        (
-            'a.pth',
-            lambda path: path.write_text('<!DOCTYPE html>\n<html>'),
-            "begins with '<!DOCTYPE html>'",
-        ),
-        (
-            'a.safetensors',
-            lambda path: path.write_text('version https://git-lfs.github.com/spec/v1'),
-            "begins with 'version https://git-lfs.",
-        ),
-        (
-            'a.bin',
-            lambda path: save_file({'w': torch.ones(1)}, path),
-            'rename it to end in .safetensors',
-        ),
-        (
-            'a.safetensors',
-            lambda path: torch.save({'w': torch.ones(1)}, path),
-            'rename it to end in .pth',
-        ),
+        ('a.onnx', b'\x08\x0a\x12\x07torch', 'is an ONNX network: give the checkpoi'),
+        ('config.py', '\n# größe\nmodel = dict()\n'.encode(), "begins with '# größe'"),
+        ('a.pth', b'<!DOCTYPE html>\n<html>', "it begins with '<!DOCTYPE html>'"),
+        ('a.safetensors', b'version https://git', "it begins with 'version https:"),
+        ('a.bin', partial(save_file, TENSORS), 'rename it to end in .safetensors'),
+        ('a.safetensors', partial(torch.save, TENSORS), 'rename it to end in .pth'),
     ],
 )
-def test_other_files_are_called_what_they_are(tmp_path, name, write, message):
-    write(tmp_path / name)
-    with pytest.raises((OSError, ValueError)) as error:
-        read_checkpoint(tmp_path / name)
+def test_other_files_are_identified(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content) if isinstance(content, bytes) else content(path)
+    with pytest.raises(ValueError) as error:
+        read_checkpoint(path)
     said = str(error.value)
-    assert str(tmp_path / name) in said and message in said and 'damaged' not in said
+    assert str(path) in said and message in said and 'damaged' not in said
 
 
 @pytest.mark.parametrize(
@@ -222,29 +201,7 @@ def test_the_home_directory_and_colons_in_names(tmp_path, monkeypatch):
     assert resolve_checkpoint('run:3.pth').is_file()
 
 
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-@settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(data=st.data())
-def test_changed_bytes_give_only_clear_errors(tmp_path, suffix, data):
-    tiny = dict(state_dict=dict(w=torch.ones(2)), meta=dict(grid=[2, 1]))
-    write_checkpoint(tmp_path / f'tiny{suffix}', **tiny)
-    content = bytearray((tmp_path / f'tiny{suffix}').read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        position = data.draw(st.integers(0, len(content) - 1))
-        content[position] = data.draw(st.integers(0, 255))
-    changed = tmp_path / f'changed{suffix}'
-    changed.write_bytes(content)
-    try:
-        load_pretrained(nn.Linear(1, 2), changed)
-    except ValueError as error:
-        assert 'changed' in str(error)
-
-
-def test_killed_while_naming_the_checkpoint_the_newest_is_taken(tmp_path):
+def test_an_empty_last_checkpoint_means_the_newest(tmp_path):
     (tmp_path / 'last_checkpoint').touch()
     with pytest.raises(FileNotFoundError, match='is empty: give a checkpoint file'):
         resolve_checkpoint(tmp_path)
@@ -263,18 +220,3 @@ def test_work_dir_means_its_latest_checkpoint(tmp_path, work_dir):
         resolve_checkpoint(tmp_path)
     (tmp_path / 'iter_8.pth').touch()
     assert resolve_checkpoint(tmp_path) == tmp_path / 'iter_8.pth'
-
-
-def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / 'a.pth'
-    write_checkpoint(path, dict(w=torch.ones(1)), {})
-
-    def full_disk(content, file):
-        file.write_bytes(b'half')
-        raise OSError('no space left on device')
-
-    monkeypatch.setattr(torch, 'save', full_disk)
-    with pytest.raises(OSError, match='no space'):
-        write_checkpoint(path, dict(w=torch.zeros(1)), {})
-    assert read_checkpoint(path)['state_dict']['w'] == 1
-    assert list(tmp_path.iterdir()) == [path]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saip_mm
+from saip_mm.checkpoints.files import write_checkpoint
 from saip_mm.checkpoints.loading import load_pretrained
 from saip_mm.models import SAIPViT
 from saip_mm.training.resuming import check_checkpoint
@@ -28,11 +29,14 @@ def test_metadata_of_checkpoints(tmp_path, content, name, value):
 
 
 @fuzzed()
-@given(SEEDS, st.booleans())
-def test_bytes_of_checkpoints(tmp_path, seed, zipped):
-    path = tmp_path / 'b.pth'
+@given(SEEDS, st.sampled_from(['zip', 'legacy', 'safetensors']))
+def test_bytes_of_checkpoints(tmp_path, seed, kind):
+    path = tmp_path / ('b.safetensors' if kind == 'safetensors' else 'b.pth')
     state = dict(state_dict=WEIGHTS, meta=META, optimizer={}, message_hub={})
-    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    if kind == 'safetensors':
+        write_checkpoint(path, WEIGHTS, META)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == 'zip')
     path.write_bytes(spoil(path.read_bytes(), seed))
     attempt(lambda: saip_mm.load_backbone(path), path)
     attempt(lambda: check_checkpoint(path), path)

@@ -1,4 +1,4 @@
-"""Configs that are read as data."""
+"""Configs read as data."""
 
 import math
 
@@ -54,7 +54,7 @@ def test_more_than_plain_values(line):
 
 @pytest.mark.parametrize('where', ['model', 'pipeline', 'scope'])
 def test_a_type_is_not_called(where, tmp_path):
-    """A registry would import and call any function, for which there is a control."""
+    """Unlike by a registry, which imports and calls any function."""
     trap = dict(type='os.mkdir', path=str(tmp_path / 'marker'))
     cfg = Config.fromfile(TINY)
     if where == 'model':

@@ -1,4 +1,4 @@
-"""Loading what files hold into modules."""
+"""Loading weights into modules."""
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ def test_files_without_weights(tmp_path):
 @pytest.mark.parametrize(
     'unusual', [torch.empty(3, 2, device='meta'), torch.ones(3, 2).to_sparse()]
 )
-def test_unusual_tensors_are_refused(tmp_path, unusual):
+def test_unusual_tensors_are_rejected(tmp_path, unusual):
     torch.save(dict(weight=unusual, cls_token=torch.ones(1)), tmp_path / 'a.pth')
     with pytest.raises(ValueError, match='has weight, which is not a dense'):
         load_pretrained(nn.Linear(2, 3), tmp_path / 'a.pth')
@@ -81,7 +81,7 @@ def test_report_counts_and_names():
     assert torch.equal(target.weight, source.weight)
 
 
-def test_misfits_are_errors_and_change_nothing():
+def test_unfit_weights_change_nothing():
     module = nn.Linear(2, 3)
     before = module.weight.clone()
     with pytest.raises(ValueError, match='weight is 5×2, the model needs 3×2'):
@@ -128,7 +128,7 @@ def test_transposed_grid_is_resized(tmp_path):
     assert not torch.equal(target.pos_embed, source.pos_embed)
 
 
-def test_grid_is_asked_for_and_believed_once(tmp_path):
+def test_the_grid_is_required_and_not_overridden(tmp_path):
     source = vit()
     torch.save(dict(source.state_dict()), tmp_path / 'bare.pth')
     with pytest.raises(ValueError, match=r'bare.pth: .* the patch grid of '):
@@ -140,7 +140,7 @@ def test_grid_is_asked_for_and_believed_once(tmp_path):
         load_pretrained(vit(), tmp_path / 'knows.pth', source_grid=(2, 4))
 
 
-def test_other_architectures_are_refused(tmp_path):
+def test_other_architectures_are_rejected(tmp_path):
     path = backbone_file(tmp_path / 'a.pth', vit())
     wide = dict(ARCH, feedforward_channels=96)
     with pytest.raises(ValueError, match=r'layers.0.ffn.layers.0.0.weight is 64×32'):

@@ -92,13 +92,13 @@ def test_official_backbone(official_file, tmp_path, capsys, role, seed):
     assert torch.equal(vit.pos_embed, official(seed)['backbone.pos_embed'])
 
 
-def test_kept_center_is_used():
+def test_a_saved_center_is_used():
     center = torch.arange(4096.0)
     state_dict = from_official(official(), official(), center)
     assert torch.equal(state_dict['matching.center'], center[None])
 
 
-def test_gain_other_than_one_is_refused():
+def test_a_gain_other_than_one_is_rejected():
     teacher = official()
     teacher['csm_decoder.last_layer.weight_g'][5] = 0.5
     with pytest.raises(ValueError, match='teacher: csm_decoder.last_layer.weight_g'):
@@ -120,7 +120,7 @@ def test_timm_gives_the_same_features(tmp_path, capsys, suffix):
         torch.testing.assert_close(vit(images)[0], source.forward_features(images))
 
 
-def test_mae_loses_its_decoder(tmp_path, capsys):
+def test_maes_decoder_is_left_out(tmp_path, capsys):
     weights = timm_vit(num_classes=0).state_dict()
     weights |= {'decoder_embed.weight': torch.ones(8, 32), 'mask_token': torch.ones(1)}
     torch.save(dict(model=weights, args=argparse.Namespace()), tmp_path / 'mae.pth')
@@ -176,7 +176,7 @@ def reshaped(name, *shape):
         (lambda weights: weights.clear(), (64, 64), 'instead of a state dict'),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path, change, img_size, message):
+def test_unfit_weights_are_rejected(tmp_path, change, img_size, message):
     weights = timm_vit(img_size, num_classes=0).state_dict()
     change(weights)
     torch.save(weights, tmp_path / 'timm.pth')
