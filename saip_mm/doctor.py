@@ -51,6 +51,11 @@ class Finding(NamedTuple):
     remedy: str = ''
 
 
+def judge(good: bool, text: str, remedy: str, level: str = WARN) -> Finding:
+    """A finding that is ok, or else of ``level`` with a remedy."""
+    return Finding(OK, text) if good else Finding(level, text, remedy)
+
+
 def versions() -> Iterator[Finding]:
     """Installed packages, and whether their versions are within the tested ranges."""
     lines = [*(importlib.metadata.requires('saip_mm') or ()), MMPOSE]
@@ -67,15 +72,11 @@ def versions() -> Iterator[Finding]:
             package, version = next(found, (None, None))
             if package is None:
                 missing.append(name)
-            elif each.specifier.contains(version):
-                yield Finding(OK, f'{package} {version}')
-            else:
-                tested = f'{name}{each.specifier}'
-                yield Finding(
-                    WARN,
-                    f'{package} {version}; tested: {tested}',
-                    f"pip install '{tested}' if anything fails",
-                )
+                continue
+            tested = f'{name}{each.specifier}'
+            good = each.specifier.contains(version)
+            text = f'{package} {version}' + ('' if good else f'; tested: {tested}')
+            yield judge(good, text, f"pip install '{tested}' if anything fails")
         if missing:
             yield Finding(level, f'not installed: {", ".join(missing)}', remedy)
 
@@ -87,14 +88,11 @@ def _installed(package: str) -> tuple[str, str] | None:
 
 def compiled_ops() -> Iterator[Finding]:
     """MMCV's operators, which MMDetection and MMPose need."""
-    if find_spec('mmcv') and find_spec('mmcv._ext'):
-        yield Finding(OK, 'MMCV has its compiled operators')
-    else:
-        yield Finding(
-            WARN,
-            'MMCV has no compiled operators (pretraining does not need them)',
-            'tools/install.sh complete, for MMDetection and MMPose',
-        )
+    good = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
+    text = 'MMCV has its compiled operators'
+    if not good:
+        text = 'MMCV has no compiled operators (pretraining does not need them)'
+    yield judge(good, text, 'tools/install.sh complete, for MMDetection and MMPose')
 
 
 def devices() -> Iterator[Finding]:
@@ -111,23 +109,20 @@ def devices() -> Iterator[Finding]:
     for index in range(torch.cuda.device_count()):
         name = torch.cuda.get_device_name(index)
         memory = torch.cuda.get_device_properties(index).total_memory / GIB
-        precision = torch.cuda.is_bf16_supported(including_emulation=False)
-        yield Finding(
-            OK if precision else WARN,
-            f'GPU {index}: {name}, {memory:.0f} GiB, '
-            f'{"with" if precision else "without"} bfloat16',
-            '' if precision else "set optim_wrapper.type='AmpOptimWrapper' (float16)",
+        good = torch.cuda.is_bf16_supported(including_emulation=False)
+        yield judge(
+            good,
+            f'GPU {index}: {name}, {memory:.0f} GiB, with{"" if good else "out"} '
+            'bfloat16',
+            "set optim_wrapper.type='AmpOptimWrapper' (float16)",
         )
     for backend in ('nccl', 'gloo'):
-        if torch.distributed.is_backend_available(backend):
-            yield Finding(OK, f'torch has {backend}')
-            continue
+        good = torch.distributed.is_backend_available(backend)
         needed = backend == 'gloo' or torch.cuda.device_count() > 1
-        yield Finding(
-            FAIL if needed else WARN,
-            f'torch has no {backend}, which distributed training needs',
-            "install PyPI's torch",
-        )
+        text = f'torch has {backend}'
+        if not good:
+            text = f'torch has no {backend}, which distributed training needs'
+        yield judge(good, text, "install PyPI's torch", FAIL if needed else WARN)
 
 
 def storage(work_dir: Path) -> Iterator[Finding]:
@@ -138,18 +133,19 @@ def storage(work_dir: Path) -> Iterator[Finding]:
     if not os.access(folder, os.W_OK):
         yield Finding(FAIL, f'{folder} cannot be written', 'choose another --work-dir')
     free = shutil.disk_usage(folder).free / GIB
-    yield Finding(
-        OK if free > 20 else WARN if free > 5 else FAIL,
+    yield judge(
+        free > 20,
         f'{free:.0f} GiB free for {work_dir}',
-        '' if free > 20 else 'a checkpoint of ViT-Tiny takes 1 GiB; make room',
+        'a checkpoint of ViT-Tiny takes 1 GiB; make room',
+        WARN if free > 5 else FAIL,
     )
     shared = Path('/dev/shm')
     if shared.is_dir():
-        room = shutil.disk_usage(shared).free / GIB
-        yield Finding(
-            OK if room > 2 else WARN,
-            f'{room:.1f} GiB of shared memory for data-loader workers',
-            '' if room > 2 else 'use docker run --shm-size=16g, or fewer workers',
+        free = shutil.disk_usage(shared).free / GIB
+        yield judge(
+            free > 2,
+            f'{free:.1f} GiB of shared memory for data-loader workers',
+            'use docker run --shm-size=16g, or fewer workers',
         )
 
 
@@ -164,11 +160,11 @@ def small_step() -> Iterator[Finding]:
     backbone.init_weights()
     (tokens,) = backbone(torch.randn(2, 3, 256, 128, device=device))
     tokens.square().sum().backward()
-    if backbone.cls_token.grad.isfinite().all():
-        yield Finding(OK, f'a step of ViT-Tiny on {device}')
-    else:
-        text = f'a step of ViT-Tiny on {device} has non-finite gradients'
-        yield Finding(FAIL, text, "try PyPI's torch, and another GPU driver")
+    good = bool(backbone.cls_token.grad.isfinite().all())
+    text = f'a step of ViT-Tiny on {device}'
+    if not good:
+        text += ' has non-finite gradients'
+    yield judge(good, text, "try PyPI's torch, and another GPU driver", FAIL)
 
 
 def config(path: str, options: list[str]) -> Iterator[Finding]:
@@ -176,12 +172,9 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
     import torch
     from mmengine.registry import DATASETS, MODELS, init_default_scope
 
-    from .training.config import add_options, load_config
+    from .training.config import load_config, parse_option
 
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    add_options(parser)
-    given = ['--cfg-options', *options] if options else []
-    cfg = load_config(path, parser.parse_args(given).cfg_options)
+    cfg = load_config(path, [parse_option(each) for each in options])
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     model = MODELS.build(cfg.model)
     model.init_weights()
@@ -192,13 +185,12 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
     batch = cfg.train_dataloader.batch_size
     workers = cfg.train_dataloader.num_workers
     processes = max(1, torch.cuda.device_count())
-    if workers * processes > (os.cpu_count() or 1):
-        yield Finding(
-            WARN,
-            f'{workers} workers for each of {processes} processes on '
-            f'{os.cpu_count()} cores',
-            'lower train_dataloader.num_workers',
-        )
+    yield judge(
+        workers * processes <= (os.cpu_count() or 1),
+        f'{workers} data-loader workers for each of {processes} processes on '
+        f'{os.cpu_count()} cores',
+        'lower train_dataloader.num_workers',
+    )
     if len(dataset) < batch * processes:
         yield Finding(
             FAIL,
@@ -206,26 +198,22 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
             'lower train_dataloader.batch_size',
         )
     elif hook := dict(cfg.get('default_hooks') or {}).get('saip'):
-        steps = len(dataset) // processes // batch
+        steps = len(dataset) // processes // batch * cfg.train_cfg.max_epochs
         yield teacher(hook, batch * processes, steps, cfg.train_cfg.max_epochs)
 
 
 def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
-    """Share of its initial weights that the teacher keeps until the end.
-
-    ``steps`` are those of an epoch.
-    """
+    """Share of its initial weights that the teacher keeps until the end."""
     from mmengine.registry import HOOKS
 
     from .training.teacher import HIGH_SHARE, share_remedy
 
-    momentum = HOOKS.build(hook).momentum(global_batch, steps * epochs)
+    momentum = HOOKS.build(hook).momentum(global_batch, steps)
     share = momentum.initial_share()
-    high = share > HIGH_SHARE
-    return Finding(
-        WARN if high else OK,
+    return judge(
+        share <= HIGH_SHARE,
         f'{momentum}; at the end it holds {share:.1%} of its initial weights',
-        share_remedy(momentum, epochs) if high else '',
+        share_remedy(momentum, epochs),
     )
 
 
@@ -233,7 +221,7 @@ def images(path: str) -> Iterator[Finding]:
     """Images of a folder, a list or shards."""
     from .training.config import training_images
 
-    yield from samples(training_images(path, {}))
+    yield from samples(training_images(path))
 
 
 def samples(dataset: Sequence) -> Iterator[Finding]:
@@ -257,11 +245,9 @@ def examine(check: Callable, *arguments: object) -> Iterator[Finding]:
         yield from check(*arguments)
     except Exception as error:  # whatever it is, run the other checks
         reason = str(error).strip() or type(error).__name__
-        remedy = (
-            f'correct {arguments[0]}, or the files it names'
-            if check in (config, images)
-            else 'tools/install.sh pretrain'
-        )
+        remedy = 'tools/install.sh pretrain'
+        if check in (config, images):
+            remedy = f'correct {arguments[0]}, or the files it names'
         yield Finding(FAIL, f'{check.__name__.replace("_", " ")}: {reason}', remedy)
 
 

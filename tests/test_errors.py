@@ -8,7 +8,7 @@ from mmengine.registry import Registry
 
 from saip_mm.errors import one_line_errors
 from saip_mm.files import read_text
-from saip_mm.training.config import _split
+from saip_mm.training.config import _unquote
 
 THINGS = Registry('thing')
 
@@ -54,7 +54,7 @@ def test_what_the_project_raises_on_purpose_is_one_line(tmp_path, capsys):
     [
         (lambda: json.loads('{'), ValueError),  # of a library
         (lambda: THINGS.build(dict(type='Thing', size='')), TypeError),
-        (lambda: _split(None), TypeError),  # a bug of the project
+        (lambda: _unquote(None), TypeError),  # a bug of the project
         (lambda: {}['key'], KeyError),
         (key_of_nothing, KeyError),
     ],

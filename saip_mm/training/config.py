@@ -3,7 +3,9 @@
 import ast
 import difflib
 import inspect
-from argparse import Action, ArgumentError, ArgumentParser, Namespace
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from traceback import walk_tb
@@ -27,31 +29,21 @@ ALSO_READ = (
     'tta_model',
     'tta_pipeline',
 )
+# New values by dotted name, or pairs of both.
+Options = Mapping[str, object] | Sequence[tuple[str, object]]
 # Settings that are text even if missing or None in the config.
 _TEXTS = ('ann_file', 'checkpoint', 'data_root', 'load_from', 'work_dir')
 
 
-class _Options(Action):
-    """Collects settings as text; :func:`load_config` interprets them."""
-
-    def __call__(
-        self,
-        parser: ArgumentParser,
-        namespace: Namespace,
-        values: list[str],
-        option_string: str | None = None,
-    ) -> None:
-        options = dict(getattr(namespace, self.dest))
-        for each in values:
-            name, equals, text = each.partition('=')
-            if not name or not equals:
-                raise ArgumentError(
-                    self,
-                    f'{each}: should be NAME=VALUE; other arguments, such as a config, '
-                    'must precede --cfg-options',
-                )
-            options[name] = text
-        setattr(namespace, self.dest, options)
+def parse_option(text: str) -> tuple[str, str]:
+    """Split ``NAME=VALUE``; :func:`load_config` interprets the value."""
+    name, equals, value = text.partition('=')
+    if not name or not equals:
+        raise ArgumentTypeError(
+            f'{text}: should be NAME=VALUE; other arguments, such as a config, must '
+            'precede --cfg-options'
+        )
+    return name, value
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -59,8 +51,9 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=_Options,
-        default={},
+        action='extend',
+        type=parse_option,
+        default=[],
         metavar='NAME=VALUE',
         help='settings that override the config, such as '
         'train_dataloader.batch_size=64. If the config has text, VALUE is text; '
@@ -79,12 +72,7 @@ def add_run_options(parser: ArgumentParser) -> None:
 
 
 def run_config(args: Namespace) -> Config:
-    """The config of a run, with the command line applied.
-
-    Raises:
-        OSError, ImportError, KeyError, ValueError: As :func:`load_config` and
-            :func:`~saip_mm.training.processes.set_launcher`.
-    """
+    """The config of a run, with the command line applied."""
     cfg = load_config(args.config, args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
@@ -94,13 +82,13 @@ def run_config(args: Namespace) -> Config:
     return cfg
 
 
-def load_config(path: str, options: dict[str, object]) -> Config:
+def load_config(path: str, options: Options = ()) -> Config:
     """Read a config and replace some of its settings.
 
     Args:
         path: Config file.
-        options: New values by dotted name, such as ``train_dataloader.batch_size``;
-            text is interpreted as on the command line.
+        options: New values by dotted name, such as ``train_dataloader.batch_size``, as
+            a dict or as pairs; text is interpreted as on the command line.
 
     Raises:
         OSError: If the file does not exist, or it cannot be read.
@@ -111,7 +99,7 @@ def load_config(path: str, options: dict[str, object]) -> Config:
     """
     cfg = _read(path)
     known = {*inspect.signature(Runner).parameters, *ALSO_READ}
-    for option, value in options.items():
+    for option, value in dict(options).items():
         key = option.split('.')[0]
         if key in known:
             _replace(cfg, option, value)
@@ -195,46 +183,30 @@ def _index(parent: object, key: str) -> int | str:
 
 
 def _interpret(text: str) -> object:
-    """A number, a boolean, None, a list, a tuple, a dict, or else text.
+    """A literal of Python, or a list, a tuple or text without quotes.
 
-    Like MMEngine's ``DictAction``, but keeps spaces and quoted text.
+    The latter are read as by MMEngine's ``DictAction``.
     """
     text = text.strip()
-    if text.startswith('{'):
-        return ast.literal_eval(text)
     if text.startswith('dict('):
         raise ValueError("write a dict as {'key': value}, or set NAME.KEY=VALUE")
-    parts = _split(text)
-    if len(parts) > 1:
-        return [_interpret(part) for part in parts if part.strip()]
-    if text[:1] + text[-1:] in ('[]', '()'):
-        values = [_interpret(part) for part in _split(text[1:-1]) if part.strip()]
-        return values if text[0] == '[' else tuple(values)
-    unquoted = _unquote(text)
-    return unquoted if unquoted != text else DictAction._parse_int_float_bool(text)
-
-
-def _split(text: str) -> list[str]:
-    """Split at commas outside of brackets and quotes.
-
-    Raises:
-        ValueError: If brackets or quotes are not closed.
-    """
-    parts, depth, quote = [''], 0, ''
-    for char in text:
-        if quote:
-            quote = quote.removesuffix(char)
-        elif char in '\'"' and parts[-1].rstrip()[-1:] in ('', *'[({,:'):
-            quote = char
-        elif char in '[](){}':
-            depth += 1 if char in '[({' else -1
-        if char == ',' and not depth and not quote:
-            parts.append('')
-        else:
-            parts[-1] += char
-    if depth or quote:
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        if text.startswith('{'):
+            raise
+    else:
+        if text.startswith('('):  # (4) is a tuple, as in MMEngine
+            return value if isinstance(value, tuple) else (value,)
+        return list(value) if isinstance(value, tuple) else value
+    unbalanced = any(text.count(a) != text.count(b) for a, b in ('()', '[]'))
+    if unbalanced or text.startswith(('"', "'")):
         raise ValueError('a bracket or a quote is not closed')
-    return parts
+    if not re.search(r'[\[(,]', text):
+        return DictAction._parse_int_float_bool(text)
+    if re.search(r'[^\s,(\[]\s+[^\s,)\]]', text):
+        raise ValueError("put text with spaces in quotes, as in ['a b', 'c']")
+    return DictAction._parse_iterable(text)
 
 
 def _unquote(text: str) -> str:
@@ -245,13 +217,13 @@ def _unquote(text: str) -> str:
     return text
 
 
-def training_images(source: str, options: dict[str, object]) -> PeopleDataset:
+def training_images(source: str, options: Options = ()) -> PeopleDataset:
     """The training images of a config, or the images of a folder.
 
     Args:
         source: Config file, folder of images, list of images (relative to its own
             folder), or folder of shards.
-        options: New values of the config by dotted name, as for :func:`load_config`.
+        options: New values of the config, as for :func:`load_config`.
 
     Raises:
         OSError: If the source does not exist or is empty.

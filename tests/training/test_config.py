@@ -91,7 +91,7 @@ def test_text_stays_as_it_is(text, name, small):
         ('train_dataloader.sizes=(4, 5)', (4, 5)),
         ('train_dataloader.sizes=(4)', (4,)),
         ('train_dataloader.sizes=4,5', [4, 5]),
-        ('train_dataloader.sizes=[(1,2),[x y,z]]', [(1, 2), ['x y', 'z']]),
+        ('train_dataloader.sizes=[(1,2),[xy,z]]', [(1, 2), ['xy', 'z']]),
         ('train_dataloader.names=[\'a, b\', "(", 1]', ['a, b', '(', 1]),
         ('train_dataloader.dataset.scenes={"type": "A"}', {'type': 'A'}),
         ('train_dataloader.dataset.scenes.type=My Scenes', 'My Scenes'),
@@ -115,6 +115,8 @@ def test_an_option_changes_nothing_else(small, tmp_path):
         ('train_dataloader.sizes=[1,2', 'a bracket or a quote is not closed'),
         ('train_dataloader.x=dict(b=1,c=2)', "write a dict as {'key': value}"),
         ('train_dataloader.x={b: 1}', 'malformed'),
+        ('train_dataloader.x=[a b, c]', 'put text with spaces in quotes'),
+        ('train_dataloader.x="a', 'a bracket or a quote is not closed'),
         ('train_dataloader.names.7=c', "'7' is not a position in a list of 2"),
         ('train_dataloader.batch_size.x=1', "'x' cannot be set in 8"),
     ],
@@ -135,7 +137,7 @@ def test_what_is_no_option(capsys):
         message = f'{options[-1]}: should be NAME=VALUE; other arguments, such as a '
         assert message in capsys.readouterr().err
     args = ['x.py', '--cfg-options', 'a=1', 'b=2', '--cfg-options', 'a=3']
-    assert parser.parse_args(args).cfg_options == dict(a='3', b='2')
+    assert dict(parser.parse_args(args).cfg_options) == dict(a='3', b='2')
 
 
 @pytest.mark.parametrize(
