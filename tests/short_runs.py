@@ -20,9 +20,16 @@ def train(work_dir: Path, *options: str, resume: bool = False) -> None:
 
 
 def started(
-    work_dir: Path, *options: str, config: Path = TINY, processes: int = 1
+    work_dir: Path,
+    *options: str,
+    config: Path = TINY,
+    processes: int = 1,
+    ctrl_c: signal.Handlers = signal.SIG_DFL,
 ) -> subprocess.Popen:
-    """A training in a session of its own, which can be read from line by line."""
+    """Start a training in its own session, with a pipe from its output.
+
+    Ctrl-C works as in a terminal by default, or is ignored as in a background job.
+    """
     command = [sys.executable, '-u', 'tools/train.py', config]
     if processes > 1:
         command = ['bash', 'tools/dist_train.sh', config, str(processes)]
@@ -34,8 +41,7 @@ def started(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # As in a terminal, even if these tests run in the background.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, ctrl_c),
     )
 
 
@@ -44,7 +50,7 @@ def wait_for(process: subprocess.Popen, text: str) -> None:
 
 
 def same(ours: object, other: object) -> bool:
-    """Whether two states agree in every bit."""
+    """Whether two states are equal bit for bit."""
     if isinstance(ours, torch.Tensor):
         return torch.equal(ours, other)
     if isinstance(ours, dict):
@@ -56,18 +62,17 @@ def same(ours: object, other: object) -> bool:
     return ours == other
 
 
-def assert_same_end(work_dir: Path, reference: Path) -> None:
-    ours, expected = (
-        read_checkpoint(folder / 'epoch_2.pth') for folder in (work_dir, reference)
-    )
+def assert_same_end(
+    work_dir: Path, reference: Path, name: str = 'epoch_2.pth', step: int = 6
+) -> None:
+    ours, expected = (read_checkpoint(each / name) for each in (work_dir, reference))
     for part in ('state_dict', 'optimizer', 'param_schedulers'):
         assert same(ours[part], expected[part]), part
-    for part, state in (('ours', ours), ('expected', expected)):
-        assert state['meta']['iter'] == 6, part
+    assert ours['meta']['iter'] == expected['meta']['iter'] == step
     ours, expected = (state['message_hub']['log_scalars'] for state in (ours, expected))
-    for name in expected:
-        if 'loss' in name or name.endswith(('lr', 'momentum', 'entropy')):
-            assert same(ours[name], expected[name]), name
+    for metric in expected:
+        if 'loss' in metric or metric.endswith(('lr', 'momentum', 'entropy')):
+            assert same(ours[metric], expected[metric]), metric
 
 
 def copy_state(path: Path, work_dir: Path) -> None:

@@ -42,8 +42,6 @@ class StatelessSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.shuffle = shuffle
         self.epoch = 0
-        self.start = 0
-        """Samples of this process that the epoch leaves out, as they were before."""
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         order = np.arange(self.num_images)
@@ -53,8 +51,7 @@ class StatelessSampler(Sampler):
             rng = np.random.default_rng((self.seed, self.epoch, self.num_images))
             rng.shuffle(order)
         end = len(self) * self.world_size
-        begin = self.start * self.world_size + self.rank
-        for index in order[begin : end : self.world_size]:
+        for index in order[self.rank : end : self.world_size]:
             yield self.seed, self.epoch, int(index)
 
     def __len__(self) -> int:

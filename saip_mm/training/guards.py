@@ -80,12 +80,9 @@ class FiniteGuard(Hook):
         self.stepped = True
 
     def _check_losses(self, model, arguments, losses) -> None:
-        if isinstance(losses, dict):
-            self.reasons += [
-                name
-                for name, loss in losses.items()
-                if 'loss' in name and not torch.isfinite(loss.detach()).all()
-            ]
+        for name, loss in losses.items() if isinstance(losses, dict) else ():
+            if 'loss' in name and not torch.isfinite(loss.detach()).all():
+                self.reasons.append(name)
 
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
         gradients = [
@@ -161,8 +158,7 @@ class CollapseWatch(Hook):
         spread, entropy = outputs.get('feature_std'), outputs.get('teacher_entropy')
         if spread is not None and float(spread) < self.min_feature_std:
             signs.append(f'feature_std is {float(spread):.4f}')
-        if entropy is not None:
-            share = float(entropy) / math.log(self.prototypes)
-            if not self.entropy_margin <= share <= 1 - self.entropy_margin:
-                signs.append(f'teacher_entropy is {share:.2%} of its maximum')
+        share = 0.5 if entropy is None else float(entropy) / math.log(self.prototypes)
+        if not self.entropy_margin <= share <= 1 - self.entropy_margin:
+            signs.append(f'teacher_entropy is {share:.2%} of its maximum')
         return signs

@@ -49,11 +49,8 @@ class SAIPHook(Hook):
         base_batch_size: int | None = None,
         max_initial_share: float | None = None,
     ) -> None:
-        for name, value in dict(
-            momentum=momentum,
-            end_momentum=end_momentum,
-            max_initial_share=max_initial_share,
-        ).items():
+        shares = dict(momentum=momentum, end_momentum=end_momentum)
+        for name, value in (shares | dict(max_initial_share=max_initial_share)).items():
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f'{name}={value} is not between 0 and 1')
         if base_batch_size is not None and base_batch_size < 1:

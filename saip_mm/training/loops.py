@@ -10,12 +10,7 @@ from torch import nn
 
 from ..data.sampler import StatelessSampler
 from .guards import StepRefused
-
-_SAME = (
-    'resume with the same images and the same global batch '
-    '(train_dataloader.batch_size × processes), or start a new training from its '
-    'weights with load_from'
-)
+from .resuming import SAME_DATA, continue_epoch, done_in_epoch
 
 
 @LOOPS.register_module()
@@ -54,8 +49,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     def run(self) -> nn.Module:
         self._compare_processes()
         self._compare_with_checkpoint()
-        # Resuming restores the seed after the sampler was built.
-        self.dataloader.sampler.seed = self.runner.seed
+        continue_epoch(self.runner)
         # OptimWrapper counts micro-batches, to know when to step.
         count = self._micro_batches
         self.runner.optim_wrapper.initialize_count_status(
@@ -81,12 +75,6 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 )
 
     def _compare_with_checkpoint(self) -> None:
-        steps = len(self.dataloader)
-        if not 0 <= self.iter - self.epoch * steps <= steps:
-            raise ValueError(
-                f'the checkpoint has {self.iter} steps and {self.epoch} full epochs, '
-                f'but an epoch now has {steps} steps: {_SAME}'
-            )
         hub = self.runner.message_hub
         for name, now in dict(
             images=len(self.dataloader.dataset),
@@ -96,30 +84,20 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             if before != now:
                 raise ValueError(
                     f'the checkpoint was trained with {name}={before}, now it is '
-                    f'{now}: {_SAME}'
+                    f'{now}: {SAME_DATA}'
                 )
             hub.update_info(name, now)
-
-    def run_epoch(self) -> None:
-        """Run the remaining steps of an epoch."""
-        self.runner.call_hook('before_train_epoch')
-        self.runner.model.train()
-        done = self.iter - self.epoch * len(self.dataloader)
-        self.dataloader.sampler.start = done * self.dataloader.batch_size
-        for idx, data_batch in enumerate(self.dataloader, done):
-            self.run_iter(idx, data_batch)
-        self.runner.call_hook('after_train_epoch')
-        self._epoch += 1
 
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Make one optimizer step.
 
         Args:
-            idx: Index of the batch in its epoch.
+            idx: Number of batches since the epoch began or was resumed.
             data_batch: ``inputs``, a dict of tensors [B, …]; everything else, added by
                 hooks, is passed to all micro-batches.
         """
         runner = self.runner
+        idx = done_in_epoch(runner, self.iter)
         sequence = np.random.SeedSequence((runner.seed, self.iter, get_rank()))
         torch.manual_seed(int(sequence.generate_state(1)[0]))
         runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)

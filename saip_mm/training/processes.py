@@ -18,26 +18,18 @@ from mmengine.dist import (
     is_main_process,
 )
 
-# Environment variables of each launcher, and how to use it.
-_LAUNCHERS = {
-    'pytorch': (
-        ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
-        'torchrun; tools/dist_train.sh and tools/dist_test.sh call it',
-    ),
-    'mpi': (
-        (
-            'OMPI_COMM_WORLD_RANK',
-            'OMPI_COMM_WORLD_SIZE',
-            'OMPI_COMM_WORLD_LOCAL_RANK',
-            'MASTER_ADDR',
-        ),
-        "Open MPI's mpirun, with MASTER_ADDR set to the first machine",
-    ),
-    'slurm': (
-        ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
-        'srun; tools/slurm_train.sh calls it',
-    ),
-}
+# How to use each launcher, and the environment variables that it sets.
+_LAUNCHERS = dict(
+    pytorch='torchrun; tools/dist_train.sh and tools/dist_test.sh call it',
+    mpi="Open MPI's mpirun, with MASTER_ADDR set to the first machine",
+    slurm='srun; tools/slurm_train.sh calls it',
+)
+_OMPI = 'OMPI_COMM_WORLD_'
+_VARIABLES = dict(
+    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    mpi=(f'{_OMPI}RANK', f'{_OMPI}SIZE', f'{_OMPI}LOCAL_RANK', 'MASTER_ADDR'),
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+)
 
 
 def add_launcher(parser: ArgumentParser) -> None:
@@ -63,8 +55,8 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
     cfg.launcher = args.launcher or _find_launcher()
     if cfg.launcher == 'none':
         return
-    names, how = _LAUNCHERS[cfg.launcher]
-    missing = [name for name in names if name not in os.environ]
+    how = _LAUNCHERS[cfg.launcher]
+    missing = [each for each in _VARIABLES[cfg.launcher] if each not in os.environ]
     if missing:
         raise ValueError(
             f'--launcher {cfg.launcher} is for processes started by {how}: '
@@ -80,16 +72,16 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
     if cfg.launcher != 'pytorch':
         raise ValueError(
             f'--launcher {cfg.launcher} needs a GPU that PyTorch can use; processes '
-            f'on a CPU are started by {_LAUNCHERS["pytorch"][1]}'
+            f'on a CPU are started by {_LAUNCHERS["pytorch"]}'
         )
     use_cpu_processes(cfg)
 
 
 def _find_launcher() -> str:
     # torchrun may run in Slurm tasks, and mpirun starts its daemons as Slurm tasks.
-    if all(name in os.environ for name in _LAUNCHERS['pytorch'][0]):
+    if all(name in os.environ for name in _VARIABLES['pytorch']):
         return 'pytorch'
-    if int(os.environ.get('OMPI_COMM_WORLD_SIZE', 1)) > 1:
+    if int(os.environ.get(f'{_OMPI}SIZE', 1)) > 1:
         return 'mpi'
     return 'slurm' if _slurm_tasks() > 1 else 'none'
 

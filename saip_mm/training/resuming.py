@@ -15,7 +15,7 @@ from typing import IO
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import Sampler
 
 from ..checkpoints.files import (
@@ -27,6 +27,11 @@ from ..checkpoints.files import (
 from ..files import write_text
 
 _LAUNCH = 'launch.json'  # in a work directory: time and job of its launch
+SAME_DATA = (
+    'resume with the same images and the same global batch '
+    '(train_dataloader.batch_size × processes), or start a new training from its '
+    'weights with load_from'
+)
 
 
 def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path | None:
@@ -44,14 +49,14 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
         FileNotFoundError: If a requested checkpoint does not exist.
         ValueError: If it is damaged, or not the state of a training.
     """
-    if resume == 'auto' or _is_restart(Path(work_dir, _LAUNCH)):
-        path = newest_valid(work_dir)
-        if path:
+    folders = [work_dir] if resume == 'auto' or _is_restart(work_dir) else []
+    if resume not in (None, 'auto') and Path(resume).is_dir():
+        folders.append(resume)
+    for folder in folders:
+        if path := newest_valid(folder):
             return path
     if resume in (None, 'auto'):
         return None
-    if Path(resume).is_dir() and (path := newest_valid(resume)):
-        return path
     path = resolve_checkpoint(resume)
     check_checkpoint(path)
     return path
@@ -61,8 +66,7 @@ class LaunchHook(Hook):
     """Locks and prepares a work directory.
 
     Checkpoints of later steps, from another training or damaged, are moved to another
-    folder, because the next resume would mistake them for this training's newest. The
-    launch is recorded for :func:`choose_checkpoint`.
+    folder: the next resume would mistake them for this training's newest.
     """
 
     priority = 'VERY_HIGH'
@@ -87,11 +91,7 @@ def _is_later(path: Path, runner: Runner) -> bool:
 
 
 def _lock(folder: Path) -> IO:
-    """Lock a work directory against other trainings while the file is open.
-
-    Raises:
-        BlockingIOError: If another training holds the lock.
-    """
+    """Lock a work directory against other trainings while the file is open."""
     file = open(folder / '.lock', 'w')  # noqa: SIM115
     try:
         # A lock of this process only: its data-loader workers may briefly outlive it.
@@ -120,8 +120,9 @@ def put_aside(runner: Runner, files: list[Path]) -> None:
     )
 
 
-def _is_restart(path: Path) -> bool:
+def _is_restart(work_dir: str | os.PathLike) -> bool:
     """Whether this is a restart by the same torchrun or Slurm job."""
+    path = Path(work_dir, _LAUNCH)
     if not path.exists():
         return False
     launch = json.loads(path.read_text())
@@ -168,7 +169,7 @@ def newest_valid(folder: str | os.PathLike) -> Path | None:
 
 
 def check_checkpoint(path: str | os.PathLike) -> None:
-    """Compare a checkpoint with its checksums (CRC-32 of every part of the file).
+    """Verify a checkpoint's checksums (CRC-32 of every part of the file).
 
     Raises:
         OSError: If it cannot be read at the moment.
@@ -181,33 +182,44 @@ def check_checkpoint(path: str | os.PathLike) -> None:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise OSError(  # of the file system: the file may be whole
                 error.errno,
-                f'{error.strerror or error}; mend that, or move this file away to go '
-                'on from the checkpoint before it',
+                f'{error.strerror or error}; repair that, or move this file away to '
+                'resume from the checkpoint before it',
                 os.fspath(path),
             ) from error
         raise ValueError(f'{path} is damaged or incomplete ({error})') from error
     if damaged:
         raise ValueError(f'{path} is damaged: the checksum of {damaged} is wrong')
-    missing = {'meta', 'state_dict', 'optimizer', 'message_hub'} - set(
-        read_checkpoint(path)
-    )
-    if missing:
+    parts = {'meta', 'state_dict', 'optimizer', 'message_hub'}
+    if missing := parts - read_checkpoint(path).keys():
         raise ValueError(f'{path} is not a training checkpoint: no {min(missing)}')
 
 
-def continue_epoch(runner: Runner, done: int) -> None:
-    """Restore the order of images of a resumed training.
+def done_in_epoch(runner: Runner, step: int) -> int:
+    """Batches of the current epoch that are done after ``step`` steps in total."""
+    return step - runner.epoch * len(runner.train_dataloader)
 
-    Args:
-        runner: Runner of the training.
-        done: Batches to skip in the next epoch, without loading them.
+
+def continue_epoch(runner: Runner) -> None:
+    """Restore the order of images, and skip batches that were done in this epoch.
+
+    Raises:
+        ValueError: If the number of batches per epoch has changed.
     """
     loader = runner.train_dataloader
+    if isinstance(loader.batch_sampler, _RestOfEpoch):
+        return
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     # The sampler was built before the seed was read from the checkpoint.
     if hasattr(sampler, 'seed') and not runner._randomness_cfg.get('diff_rank_seed'):
         sampler.seed = runner.seed
-    if done and loader.batch_sampler is not None:
+    # Loops over iterations skip batches themselves.
+    if isinstance(runner.train_loop, EpochBasedTrainLoop) and loader.batch_sampler:
+        done = done_in_epoch(runner, runner.iter)
+        if not 0 <= done <= len(loader):
+            raise ValueError(
+                f'the checkpoint has {runner.iter} steps and {runner.epoch} full '
+                f'epochs, but an epoch now has {len(loader)} steps: {SAME_DATA}'
+            )
         # DataLoader does not allow setting the batch sampler.
         rest = _RestOfEpoch(loader.batch_sampler, done)
         object.__setattr__(loader, 'batch_sampler', rest)

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import time
+from copy import copy
 from logging import ERROR, WARNING
 from pathlib import Path
 
@@ -12,14 +13,14 @@ import torch
 from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import HistoryBuffer, print_log
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ..checkpoints.files import saved_checkpoints
 from ..files import whole_file, write_text
 from .processes import Agreement
-from .resuming import continue_epoch
+from .resuming import continue_epoch, done_in_epoch
 
 # Exit status of a run that was asked to stop and can be resumed.
 INTERRUPTED = os.EX_TEMPFAIL
@@ -32,9 +33,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 class AtomicBackend(LocalBackend):
     """MMEngine's backend for local files, with atomic writing of ``.pth`` files.
 
-    Replaces ``LocalBackend`` on import, so that everything that saves checkpoints
-    through MMEngine uses it, such as ``CheckpointHook`` in trainings started by other
-    tools. Other files are written as before.
+    Replaces ``LocalBackend`` on import, so that everything that saves through MMEngine
+    uses it, such as the stock ``CheckpointHook``.
     """
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
@@ -42,16 +42,6 @@ class AtomicBackend(LocalBackend):
             return super().put(obj, filepath)
         with whole_file(filepath) as partial:
             partial.write_bytes(obj)
-
-
-class _LateRemoval(AtomicBackend):
-    """Records files to remove after their successors are saved."""
-
-    def __init__(self) -> None:
-        self.removed: list[str] = []
-
-    def remove(self, filepath: str) -> None:
-        self.removed.append(filepath)
 
 
 @HOOKS.register_module()
@@ -72,13 +62,9 @@ class SafeCheckpointHook(CheckpointHook):
         max_failures: Consecutive failures to save that end the run.
         options: Arguments of ``CheckpointHook``, except for locations and names:
             checkpoints are in the work directory, where ``--resume`` looks for them.
-
-    Raises:
-        TypeError: If an argument is unknown.
     """
 
     agreement: Agreement | None = None  # None outside of training
-    resumed = 0  # batches of the epoch done before the checkpoint
 
     def __init__(
         self, minutes: float = math.inf, max_failures: int = 3, **options
@@ -97,8 +83,6 @@ class SafeCheckpointHook(CheckpointHook):
         self.max_failures = max_failures
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        if runner._resume:
-            self.resumed = checkpoint['meta'].get('epoch_iter', 0)
         logs = checkpoint.get('message_hub', {}).get('log_scalars', {})
         for name, values in logs.items():
             if isinstance(values, list):  # otherwise saved by CheckpointHook
@@ -130,15 +114,11 @@ class SafeCheckpointHook(CheckpointHook):
             for partial in Path(runner.work_dir).glob('.*.partial'):
                 partial.unlink()  # of a run killed while saving
         super().before_train(runner)
-        self.file_backend = _LateRemoval()
+        self.outdated: list[str] = []  # removed once a better one is on disk
+        self.file_backend = copy(self.file_backend)
+        self.file_backend.remove = self.outdated.append
         if runner._resume:
-            # Other loops skip batches themselves.
-            epochs = type(runner.train_loop) is EpochBasedTrainLoop
-            continue_epoch(runner, self.resumed if epochs else 0)
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        self.began = runner.iter - self.resumed
-        self.resumed = 0
+            continue_epoch(runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
@@ -148,10 +128,6 @@ class SafeCheckpointHook(CheckpointHook):
         # Only the main process saves, by its own clock, without waiting for others.
         if time.monotonic() - self.saved_at > self.seconds:
             self._save(runner, runner.iter + 1)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        self.began = runner.iter
-        super().after_train_epoch(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
         self._stop_if_asked(runner, runner.iter)
@@ -188,11 +164,9 @@ class SafeCheckpointHook(CheckpointHook):
         if not hopeless:
             self._save(runner, step)
         lost = self.agreement.any(self.failures > 0)
-        cause = 'a signal to another process'
+        cause = self.stop_by.name if self.stop_by else 'a signal to another process'
         if hopeless:
             cause = f'{self.failures} consecutive failures to save a checkpoint'
-        elif self.stop_by:
-            cause = self.stop_by.name
         outcome = 'rerun with --resume to continue'
         if lost:
             outcome = f'its state could not be saved. {self._remedy()}'
@@ -212,7 +186,7 @@ class SafeCheckpointHook(CheckpointHook):
             return
         name = step
         if self.by_epoch:
-            within = f'_iter_{step}' if step != self.began else ''
+            within = f'_iter_{step}' if done_in_epoch(runner, step) else ''
             name = f'{runner.epoch}{within}'
         meta = dict(epoch=runner.epoch, iter=step)
         self._save_checkpoint_with_step(runner, name, meta)
@@ -224,24 +198,20 @@ class SafeCheckpointHook(CheckpointHook):
         path = Path(self.out_dir, self.filename_tmpl.format(step))
         self.last_ckpt = str(path)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        meta['epoch_iter'] = meta['iter'] - self.began
+        parts = dict(
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+        )
         try:
             runner.save_checkpoint(
-                self.out_dir,
-                path.name,
-                save_optimizer=self.save_optimizer,
-                save_param_scheduler=self.save_param_scheduler,
-                meta=meta,
-                by_epoch=self.by_epoch,
+                self.out_dir, path.name, meta=meta, by_epoch=self.by_epoch, **parts
             )
         except OSError as error:
             self.failures += 1
-            print_log(
+            runner.logger.error(
                 f'{path} was not saved ({error}), consecutive failure {self.failures} '
                 f'of {self.max_failures}; earlier checkpoints are kept. Free disk '
-                'space before the next one is due',
-                'current',
-                ERROR,
+                'space before the next one is due'
             )
             return
         finally:
@@ -255,11 +225,9 @@ class SafeCheckpointHook(CheckpointHook):
                 for old in others[self.max_keep_ckpts - 1 :]:
                     old.unlink()
         except OSError as error:
-            print_log(
+            runner.logger.error(
                 f'{path.parent}: could not write last_checkpoint or remove an old '
-                f'checkpoint ({error})',
-                'current',
-                ERROR,
+                f'checkpoint ({error})'
             )
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
@@ -267,10 +235,10 @@ class SafeCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
         except OSError as error:
             text = f'the best checkpoint so far was not saved ({error})'
-            print_log(text, 'current', ERROR)
+            runner.logger.error(text)
         else:
-            several = getattr(self, 'best_ckpt_path_dict', {}).values()
-            best = {getattr(self, 'best_ckpt_path', None), *several}
-            for path in set(self.file_backend.removed) - best:
+            info = runner.message_hub.runtime_info
+            best = {info[name] for name in info if name.startswith('best_ckpt')}
+            for path in set(self.outdated) - best:
                 Path(path).unlink(missing_ok=True)
-        self.file_backend.removed.clear()
+        self.outdated.clear()

@@ -1,7 +1,5 @@
 """Visualizer that tolerates write errors, for example on a full disk."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from logging import ERROR
 
 from mmengine.logging import print_log
@@ -11,10 +9,9 @@ from mmpretrain.visualization import UniversalVisualizer
 
 @VISUALIZERS.register_module()
 class SafeVisualizer(UniversalVisualizer):
-    """MMPretrain's visualizer, tolerating write errors.
+    """MMPretrain's visualizer; write errors leave gaps in curves, and are logged once.
 
-    Curves then have a gap or end early; this is logged once. Arguments are those of
-    ``UniversalVisualizer``.
+    Arguments are those of ``UniversalVisualizer``.
     """
 
     failed = False
@@ -22,23 +19,19 @@ class SafeVisualizer(UniversalVisualizer):
     def add_scalars(
         self, scalar_dict: dict, step: int = 0, file_path: str | None = None
     ) -> None:
-        with self._writing():
+        try:
             super().add_scalars(scalar_dict, step, file_path)
+        except OSError as error:
+            self._report(error)
 
     def close(self) -> None:
-        with self._writing():
-            super().close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
         try:
-            yield
+            super().close()
         except OSError as error:
-            if not self.failed:
-                print_log(
-                    f'curves could not be written ({error}); training '
-                    'continues, and the curves have a gap',
-                    'current',
-                    ERROR,
-                )
-            self.failed = True
+            self._report(error)
+
+    def _report(self, error: OSError) -> None:
+        if not self.failed:
+            text = f'curves could not be written ({error}) and have a gap'
+            print_log(text, 'current', ERROR)
+        self.failed = True

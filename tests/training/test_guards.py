@@ -1,4 +1,4 @@
-"""Bad numbers stay out of the weights; a collapse is reported."""
+"""Non-finite steps leave no trace in the weights; collapse is reported."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch
 from launch import TINY, call, run
 
 from saip_mm.checkpoints.files import read_checkpoint
+from saip_mm.training import SAIPHook
 from saip_mm.training.guards import CollapseWatch
 
 KEPT = [
@@ -15,14 +16,20 @@ KEPT = [
 ]
 
 
-def poisoned(path, steps, rank=0):
-    """A config whose batches of some steps hold what is not finite."""
+def config(path, hook, wrapper='OptimWrapper', **arguments):
+    """A config with one of the hooks and wrappers of poison.py."""
+    hook = dict(type=hook, **arguments)
     path.write_text(
         f'_base_ = {str(TINY)!r}\n'
         "custom_imports = dict(imports=['saip_mm', 'poison'])\n"
-        f"custom_hooks = [dict(type='Poison', steps={steps}, rank={rank})]\n"
+        f'custom_hooks = [{hook}]\n'
+        f'optim_wrapper = dict(type={wrapper!r})\n'
     )
     return path
+
+
+def train(folder, cfg, *options):
+    call('tools/train.py', cfg, '--work-dir', folder, '--cfg-options', *KEPT, *options)
 
 
 def state(folder, name) -> dict:
@@ -30,7 +37,7 @@ def state(folder, name) -> dict:
 
 
 def assert_untouched(folder, *names: str) -> None:
-    """Weights, teacher, center and optimizer are those before the step."""
+    """Weights, teacher, center and optimizer are equal before and after a step."""
     before, after = (state(folder, name) for name in names)
     for name, tensor in before['state_dict'].items():
         assert torch.equal(tensor, after['state_dict'][name]), name
@@ -39,45 +46,48 @@ def assert_untouched(folder, *names: str) -> None:
             assert torch.equal(value, after['optimizer']['state'][key][name])
 
 
-def test_a_step_that_is_not_finite_leaves_no_trace(tmp_path):
-    config = poisoned(tmp_path / 'config.py', (2, 5))
-    call('tools/train.py', config, '--work-dir', tmp_path, '--cfg-options', *KEPT)
+@pytest.mark.parametrize(
+    'hook, wrapper',
+    [('Poison', 'OptimWrapper'), ('Poison', 'Scaled'), ('PoisonLoss', 'Scaled')],
+)
+def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path):
+    train(tmp_path, config(tmp_path / 'config.py', hook, wrapper, steps=(2, 5)))
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     assert_untouched(tmp_path, 'epoch_1_iter_4', 'epoch_1_iter_5')
     after = state(tmp_path, 'epoch_0_iter_3')['state_dict']
     before = state(tmp_path, 'epoch_0_iter_2')['state_dict']
     assert any(not torch.equal(after[name], before[name]) for name in after)
-    assert all(
-        tensor.isfinite().all()
-        for tensor in state(tmp_path, 'epoch_2')['state_dict'].values()
-    )
-    # What reproduces it is kept.
+    last = state(tmp_path, 'epoch_2')['state_dict']
+    assert all(tensor.isfinite().all() for tensor in last.values())
+    # State and batch are saved to reproduce it.
     assert_untouched(tmp_path, 'refused_step_2', 'epoch_0_iter_2')
     batch = state(tmp_path, 'refused_step_2_rank_0')
     assert (batch['step'], batch['epoch']) == (2, 0)
-    assert batch['batch']['inputs']['globals'].isinf().any()
+    infinite = batch['batch']['inputs']['globals'].isinf().any()
+    assert infinite == (hook == 'Poison')
+    # Gradients of the next step are not scaled.
+    moments = [
+        max(float(each['exp_avg'].abs().max()) for each in optimizer['state'].values())
+        for name in ('epoch_0_iter_1', 'epoch_0_iter_3')
+        for optimizer in [state(tmp_path, name)['optimizer']]
+    ]
+    assert 0 < moments[1] < 20 * moments[0]
 
 
 @pytest.mark.parametrize('wrapper', ['OptimWrapper', 'Scaled'])
 def test_too_many_in_a_row_stop_the_training(wrapper, tmp_path):
-    config = poisoned(tmp_path / 'config.py', (2, 3, 4, 5))
-    with open(config, 'a') as file:
-        file.write(f"optim_wrapper = dict(type='{wrapper}')\n")
-    arguments = [config, '--work-dir', tmp_path, '--cfg-options']
+    cfg = config(tmp_path / 'config.py', 'Poison', wrapper, steps=(2, 3, 4, 5))
     with pytest.raises(FloatingPointError, match='3 steps in a row .* the last one 4'):
-        call('tools/train.py', *arguments, 'default_hooks.finite.max_in_row=3')
+        train(tmp_path, cfg, 'default_hooks.finite.max_in_row=3')
 
 
-def test_a_step_that_a_loss_scaler_skips_leaves_teacher_and_center_alone(tmp_path):
-    """Gradients overflow, losses are finite: the scaler's business, not a bad step."""
-    config = poisoned(tmp_path / 'config.py', (2,))
-    text = config.read_text().replace("'Poison'", "'Overflow'").replace(', rank=0', '')
-    config.write_text(f"{text}optim_wrapper = dict(type='Scaled')\n")
-    options = [*KEPT, 'default_hooks.finite.max_in_row=1']
-    call('tools/train.py', config, '--work-dir', tmp_path, '--cfg-options', *options)
+def test_a_step_skipped_by_a_loss_scaler_leaves_teacher_and_center_alone(tmp_path):
+    """Gradients overflow while losses are finite, which is not refused."""
+    cfg = config(tmp_path / 'config.py', 'Overflow', 'Scaled', steps=(2,))
+    train(tmp_path, cfg, 'default_hooks.finite.max_in_row=1')
+    assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     steps = [state(tmp_path, f'epoch_0_iter_{step}') for step in (1, 2)]
     steps.append(state(tmp_path, 'epoch_1'))
-    assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     shares = [
         each['message_hub']['runtime_info']['teacher_start_share'] for each in steps
     ]
@@ -89,56 +99,42 @@ def test_a_step_that_a_loss_scaler_skips_leaves_teacher_and_center_alone(tmp_pat
     assert not list(tmp_path.glob('refused_step_*'))
 
 
-@pytest.mark.parametrize('kind', ['Poison', 'PoisonLoss'])
-def test_with_a_loss_scaler_as_well(kind, tmp_path):
-    config = poisoned(tmp_path / 'config.py', (2,))
-    text = config.read_text().replace("'Poison'", repr(kind)).replace(', rank=0', '')
-    config.write_text(f"{text}optim_wrapper = dict(type='Scaled')\n")
-    call('tools/train.py', config, '--work-dir', tmp_path, '--cfg-options', *KEPT)
-    assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
-    assert (tmp_path / 'refused_step_2.pth').exists()
-    # The next step is of gradients that are not scaled.
-    moments = [
-        max(float(each['exp_avg'].abs().max()) for each in optimizer['state'].values())
-        for name in ('epoch_0_iter_1', 'epoch_0_iter_3')
-        for optimizer in [state(tmp_path, name)['optimizer']]
-    ]
-    assert 0 < moments[1] < 20 * moments[0]
-
-
-def test_one_process_of_two_makes_both_refuse(tmp_path):
-    config = poisoned(tmp_path / 'config.py', (2,), rank=1)
-    options = [*KEPT, 'train_dataloader.batch_size=4']
-    run(
-        *('tools/dist_train.sh', config, 2, '--work-dir', tmp_path, '--cfg-options'),
-        *options,
-        CUDA_VISIBLE_DEVICES='',
-    )
+def test_one_process_of_two_makes_both_skip(tmp_path):
+    cfg = config(tmp_path / 'config.py', 'Poison', steps=(2,), rank=1)
+    options = ['--cfg-options', *KEPT, 'train_dataloader.batch_size=4']
+    arguments = [cfg, 2, '--work-dir', tmp_path, *options]
+    run('tools/dist_train.sh', *arguments, CUDA_VISIBLE_DEVICES='')
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     assert (tmp_path / 'refused_step_2_rank_1.pth').exists()
     assert (tmp_path / 'epoch_2.pth').exists()
 
 
+def test_non_finite_weights_are_not_saved():
+    weights = dict(good=torch.ones(2))
+    SAIPHook().before_save_checkpoint(None, dict(state_dict=weights))
+    weights['bad'] = torch.tensor([1.0, float('inf')])
+    with pytest.raises(FloatingPointError, match='1 tensors are not finite, .* bad'):
+        SAIPHook().before_save_checkpoint(None, dict(state_dict=weights))
+
+
 @pytest.mark.parametrize(
-    'outputs, sign',
+    'spread, entropy, sign',
     [
-        (dict(feature_std=0.5, teacher_entropy=3.0), None),
-        (dict(feature_std=0.001, teacher_entropy=3.0), 'feature_std is 0.0010'),
-        (dict(feature_std=0.5, teacher_entropy=1e-4), 'teacher_entropy is 0.00% of'),
-        (
-            dict(feature_std=0.5, teacher_entropy=4.1588),
-            'teacher_entropy is 100.00% of',
-        ),
-        (dict(loss_csr=1.0), None),
+        (0.5, 3.0, None),
+        (0.001, 3.0, 'feature_std is 0.0010'),
+        (0.5, 1e-4, 'teacher_entropy is 0.00% of'),
+        (0.5, 4.1588, 'teacher_entropy is 100.00% of'),
+        (None, None, None),
     ],
 )
-def test_collapse_is_reported_after_a_while(outputs, sign, monkeypatch):
+def test_collapse_is_reported_after_a_while(spread, entropy, sign, monkeypatch):
     texts = []
     monkeypatch.setattr(
         'saip_mm.training.guards.print_log', lambda text, *_: texts.append(text)
     )
     watch = CollapseWatch(patience=3)
     watch.prototypes = 64
+    outputs = dict(feature_std=spread, teacher_entropy=entropy)
     for _ in range(4):
         watch.after_train_iter(None, 0, None, outputs)
     assert len(texts) == (sign is not None)
@@ -148,21 +144,12 @@ def test_collapse_is_reported_after_a_while(outputs, sign, monkeypatch):
 
 @pytest.mark.parametrize('center_momentum', [1.0, 0.9])
 def test_a_training_without_centering_collapses(tmp_path, center_momentum):
-    """Without a center that moves, one prototype wins all (DINO, section 5.3)."""
-    call(
-        'tools/train.py',
-        TINY,
-        '--work-dir',
-        tmp_path,
-        '--cfg-options',
-        f'model.matching.center_momentum={center_momentum}',
-        'model.reconstruction=None',
-        'model.search=None',
-        'default_hooks.saip.momentum=0.5',
-        'default_hooks.collapse.patience=5',
-        'param_scheduler.1.end=1000',
-        'train_cfg.max_epochs=15',
-    )
+    """Without a moving center, one prototype wins all (DINO, section 5.3)."""
+    options = [f'model.matching.center_momentum={center_momentum}']
+    options += ['model.reconstruction=None', 'model.search=None']
+    options += ['default_hooks.saip.momentum=0.5', 'default_hooks.collapse.patience=5']
+    options += ['param_scheduler.1.end=1000', 'train_cfg.max_epochs=15']
+    call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
     (log,) = tmp_path.glob('*/*.log')
     warned = '5 steps in a row: teacher_entropy is 0.' in log.read_text()
     assert warned == (center_momentum == 1.0)

@@ -9,7 +9,7 @@ import torch
 from launch import environment
 from mmengine.config import Config
 
-from saip_mm.training import add_launcher, set_launcher
+from saip_mm.training.processes import add_launcher, set_launcher
 
 TORCHRUN = dict(RANK='1', WORLD_SIZE='2', LOCAL_RANK='1')
 MPI = dict(

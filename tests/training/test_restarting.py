@@ -15,12 +15,10 @@ from saip_mm.checkpoints.files import saved_checkpoints
 
 @pytest.mark.parametrize('by', ['torchrun', 'slurm'])
 @pytest.mark.parametrize('begun', [True, False])
-def test_a_restart_goes_on_from_the_newest(
+def test_a_restart_resumes_from_the_newest(
     by, begun, undisturbed, tmp_path, monkeypatch
 ):
-    """Not from what the command line named; unless it had not begun to train yet, and
-    what lies there is of another launch.
-    """
+    """If this launch had begun to train, the command line no longer matters."""
     arguments = ['--resume', undisturbed / 'epoch_0_iter_1.pth']
     copy_state(undisturbed / 'epoch_1_iter_5.pth', tmp_path / 'run')
     launch = dict(time=time.time() if begun else 1e9, slurm_job=None)
@@ -41,7 +39,7 @@ def test_a_restart_goes_on_from_the_newest(
 
 
 def kill_one(work_dir: Path) -> None:
-    """Kill a process of a training, once there is something to go on from."""
+    """Kill a process of a training that has saved a checkpoint."""
     deadline = time.time() + 300
     while not (work_dir / 'last_checkpoint').exists() and time.time() < deadline:
         time.sleep(0.05)
@@ -65,47 +63,18 @@ def launched(work_dir: Path, processes: int, **env: str) -> subprocess.Popen:
     )
 
 
-def assert_went_on(work_dir: Path, process: subprocess.Popen) -> None:
-    out = process.communicate()[0]
-    assert process.returncode == 0, out[-3000:]
-    logs = ''.join(path.read_text() for path in work_dir.glob('*/*.log'))
-    assert 'resumed epoch: ' in logs
-    assert (work_dir / 'epoch_8.pth').exists()
-
-
-def test_a_dead_process_leads_to_a_restart(tmp_path):
-    process = launched(tmp_path, 2)
-    kill_one(tmp_path)
-    assert_went_on(tmp_path, process)
-
-
-def test_a_dead_process_of_another_machine(tmp_path):
-    """Two launchers that talk as two machines do."""
+@pytest.mark.parametrize('machines', [1, 2])
+def test_a_dead_process_leads_to_a_restart(machines, tmp_path):
+    """Two launchers act as two machines."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = str(free.getsockname()[1])
-    both = [
-        launched(tmp_path, 1, NNODES='2', MASTER_ADDR='127.0.0.1', PORT=port)
-        for _ in range(2)
-    ]
+    env = dict(NNODES='2', MASTER_ADDR='127.0.0.1', PORT=port) if machines == 2 else {}
+    processes = [launched(tmp_path, 2 // machines, **env) for _ in range(machines)]
     kill_one(tmp_path)
-    for process in both:
-        assert_went_on(tmp_path, process)
-
-
-def test_trainings_of_other_tasks_restart_as_well(tmp_path, monkeypatch):
-    """With MMEngine's own checkpoints."""
-    config = tmp_path / 'config.py'
-    config.write_text(
-        f'_base_ = {str(TINY)!r}\n'
-        "default_hooks = dict(checkpoint=dict(_delete_=True, type='CheckpointHook'))\n"
-    )
-    arguments = ['tools/train.py', config, '--work-dir', tmp_path / 'run']
-    call(*arguments, '--cfg-options', 'train_cfg.max_epochs=1')
-    call(*arguments, '--cfg-options', 'train_cfg.max_epochs=1')  # anew
-    aside = list((tmp_path / 'run').glob('superseded_*/epoch_1.pth'))
-    assert len(aside) == 1
-    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'none')
-    call(*arguments)
-    assert list((tmp_path / 'run').glob('superseded_*/epoch_*.pth')) == aside
-    assert (tmp_path / 'run/epoch_2.pth').exists()
+    for process in processes:
+        out = process.communicate()[0]
+        assert process.returncode == 0, out[-3000:]
+    logs = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
+    assert 'resumed epoch: ' in logs
+    assert (tmp_path / 'epoch_8.pth').exists()

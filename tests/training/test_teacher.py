@@ -45,6 +45,12 @@ def test_the_share_that_is_left(start, end, steps):
     assert math.prod(parts) == pytest.approx(left)
 
 
+@pytest.mark.parametrize('option', ['momentum', 'end_momentum', 'max_initial_share'])
+def test_a_momentum_outside_zero_to_one_is_rejected(option):
+    with pytest.raises(ValueError, match=f'^{option}='):
+        SAIPHook(**{option: 1.1})
+
+
 @pytest.mark.parametrize('steps', [1, 20, 300, 8000])
 def test_a_momentum_that_leaves_little_of_the_start(steps):
     momentum = SAIPHook(0.9995, max_initial_share=0.001).momentum(256, steps)
