@@ -1,4 +1,4 @@
-"""What spoils steps, for configs of tests."""
+"""Hooks that spoil steps, and a loss scaler for CPUs, for configs of tests."""
 
 import torch
 from mmengine.dist import get_rank
@@ -9,12 +9,7 @@ from mmpretrain.registry import HOOKS, OPTIM_WRAPPERS
 
 @HOOKS.register_module(force=True)
 class Poison(Hook):
-    """Puts a value that is not finite into the batches of some steps.
-
-    Args:
-        steps: Which, from 1.
-        rank: On which process only.
-    """
+    """Makes the batches of some ``steps`` (from 1) of one process infinite."""
 
     def __init__(self, steps: tuple[int, ...], rank: int = 0) -> None:
         self.steps = steps
@@ -27,11 +22,11 @@ class Poison(Hook):
 
 
 @HOOKS.register_module(force=True)
-class PoisonLoss(Hook):
-    """Adds a loss that is not finite, and has no gradient, in some steps (from 1)."""
+class PoisonLoss(Poison):
+    """Adds a NaN loss without a gradient in some steps."""
 
-    def __init__(self, steps: tuple[int, ...]) -> None:
-        self.steps = steps
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        pass
 
     def before_train(self, runner) -> None:
         def add(model, arguments, losses):
@@ -43,11 +38,8 @@ class PoisonLoss(Hook):
 
 
 @HOOKS.register_module(force=True)
-class Overflow(Hook):
-    """Scales losses so that gradients overflow in some steps (from 1)."""
-
-    def __init__(self, steps: tuple[int, ...]) -> None:
-        self.steps = steps
+class Overflow(Poison):
+    """Scales losses so that gradients overflow in some steps."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         scaler, step = runner.optim_wrapper.loss_scaler, runner.iter + 1
@@ -59,7 +51,7 @@ class Overflow(Hook):
 
 @OPTIM_WRAPPERS.register_module(force=True)
 class Scaled(OptimWrapper):
-    """Scales losses as MMEngine's AmpOptimWrapper does, which is for GPUs only."""
+    """Scales losses like MMEngine's ``AmpOptimWrapper``, which needs a GPU."""
 
     def __init__(self, **options) -> None:
         super().__init__(**options)

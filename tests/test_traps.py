@@ -1,10 +1,10 @@
-"""Whoever takes a file runs nothing of it: traps for every entry point."""
+"""Nothing in a file is executed: traps for every entry point that takes a file."""
 
 import functools
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,18 +18,60 @@ from saip_mm.models import SAIPViT
 
 FEW = ProbeSizes(identities=4, images=3, train_identities=4, train_images=2, views=2)
 PA100K = ROOT / 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
-RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
-FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+SMALL = ' '.join(
+    f'{split}_dataloader.{key}'
+    for split in ('train', 'val', 'test')
+    for key in ('num_workers=0', 'persistent_workers=False', 'batch_size=2')
+)
+FASTER = '.mim/configs/faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+
+TRAIN = f'train.py {TINY} --work-dir OUT'
+DOWNSTREAM = f'--work-dir OUT --cfg-options {SMALL} train_cfg.max_epochs=1'
+FINE_TUNE = f'train.py {PA100K} {DOWNSTREAM} model.backbone.init_cfg'
+# By name; FILE is the trap and OUT a path for results, a work directory in some cases.
+ENTRIES = dict(
+    start=f'{TRAIN} --cfg-options load_from=FILE',
+    resume=f'{TRAIN} --resume FILE',
+    resume_newest=f'{TRAIN} --resume',
+    initialize=f'{TRAIN} --cfg-options train_cfg.max_epochs=1 '
+    'model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE',
+    initialize_downstream=f'{FINE_TUNE}.checkpoint=FILE',
+    start_downstream=f'{FINE_TUNE}=None load_from=FILE',
+    resume_downstream=f'{FINE_TUNE}=None resume=True load_from=FILE',
+    test_downstream=f'test.py {PA100K} FILE {DOWNSTREAM}',
+    convert='convert_checkpoint.py FILE --out OUT.pth',
+    export='export_backbone.py FILE --out OUT.pth',
+    export_onnx='export_backbone.py FILE --out OUT.onnx',
+    swap='swap_backbone.py mmpretrain::resnet/resnet18_8xb32_in1k.py --checkpoint FILE '
+    '--out OUT.py',
+    embed='',  # Python
+    probe='probe.py FILE --device cpu',
+    probe_with_config=f'probe.py FILE --config {TINY} --device cpu',
+    report='report.py OUT',
+    report_with_config=f'report.py OUT --config {TINY}',
+    detect='crop_people.py data/PA100k OUT --det-config FASTER --det-checkpoint FILE',
+)
+IN_WORK_DIR = ('resume_newest', 'report', 'report_with_config')
+# Errors of entry points to which the checkpoint of these traps is of no use.
+OF_ANOTHER_MODEL = dict(
+    resume_downstream='none of', test_downstream='none of', detect='classes'
+)
 
 
 class Trap:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
 
     def __reduce__(self) -> tuple:
         return os.mkdir, (str(self.marker),)
+
+
+def trapped_config(marker: Path, trained: Path) -> str:
+    """A whole config that creates a folder when it is executed."""
+    config = (trained / 'tiny.py').read_text()
+    return f'import os\n{config}\nos.makedirs({str(marker)!r}, exist_ok=True)\n'
 
 
 @pytest.fixture(scope='module')
@@ -42,211 +84,86 @@ def trained(tmp_path_factory) -> Path:
 @pytest.fixture(scope='module')
 def pa100k(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('data')
-    call(
-        *('tools/make_synthetic.py', 'pa100k', folder / 'data/PA100k'),
-        *('--num', 4, '--seed', 0),
-    )
+    arguments = ['pa100k', folder / 'data/PA100k', '--num', 4, '--seed', 0]
+    call('tools/make_synthetic.py', *arguments)
     return folder
 
 
-def start(path: Path, tmp_path: Path, **_: Path) -> None:
-    options = ['--cfg-options', f'load_from={path}']
-    done(call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', *options))
-
-
-def resume(path: Path, tmp_path: Path, **_: Path) -> None:
-    done(call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', '--resume', path))
-
-
-def resume_newest(path: Path, tmp_path: Path, **_: Path) -> None:
-    (tmp_path / 'out').mkdir()
-    path.rename(tmp_path / 'out/epoch_2.pth')
-    done(call('tools/train.py', TINY, '--work-dir', tmp_path / 'out', '--resume'))
-
-
-def initialize(path: Path, tmp_path: Path, **_: Path) -> None:
-    options = ['model.backbone.init_cfg.type=Pretrained']
-    options += [f'model.backbone.init_cfg.checkpoint={path}', 'train_cfg.max_epochs=1']
-    out = tmp_path / 'out'
-    done(call('tools/train.py', TINY, '--work-dir', out, '--cfg-options', *options))
-
-
-def downstream(tool: str, tmp_path: Path, pa100k: Path, *arguments: object) -> None:
-    splits = [
-        f'{split}_dataloader.{key}'
-        for split in ('train', 'val', 'test')
-        for key in ('num_workers=0', 'persistent_workers=False', 'batch_size=2')
-    ]
-    first, *options = [*arguments, 'train_cfg.max_epochs=1']
-    positional = [first] if tool == 'test' else []
-    options = [*splits, *options] if positional else [*splits, first, *options]
-    status = call(
-        *(f'tools/{tool}.py', PA100K, *positional, '--work-dir', tmp_path / 'out'),
-        *('--cfg-options', *options),
-        cwd=pa100k,
-    )
-    done(status)
-
-
-def initialize_downstream(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
-    option = f'model.backbone.init_cfg.checkpoint={path}'
-    downstream('train', tmp_path, pa100k, option)
-
-
-def start_downstream(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
-    option = 'model.backbone.init_cfg=None'
-    downstream('train', tmp_path, pa100k, option, f'load_from={path}')
-
-
-def resume_downstream(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
-    option = 'model.backbone.init_cfg=None'
-    options = ['resume=True', f'load_from={path}']
-    downstream('train', tmp_path, pa100k, option, *options)
-
-
-def test_downstream(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
-    downstream('test', tmp_path, pa100k, path)
-
-
-test_downstream.__test__ = False
-
-
-def convert(path: Path, tmp_path: Path, **_: Path) -> None:
-    done(call('tools/convert_checkpoint.py', path, '--out', tmp_path / 'out.pth'))
-
-
-def export(path: Path, tmp_path: Path, **_: Path) -> None:
-    done(call('tools/export_backbone.py', path, '--out', tmp_path / 'out.pth'))
-
-
-def export_onnx(path: Path, tmp_path: Path, **_: Path) -> None:
-    done(call('tools/export_backbone.py', path, '--out', tmp_path / 'out.onnx'))
-
-
-def swap(path: Path, tmp_path: Path, **_: Path) -> None:
-    arguments = [RESNET, '--checkpoint', path, '--out', tmp_path / 'new.py']
-    done(call('tools/swap_backbone.py', *arguments))
-
-
-def embed(path: Path, tmp_path: Path, **_: Path) -> None:
-    backbone = saip_mm.load_backbone(path)
-    saip_mm.embed(backbone, [torch.zeros(64, 32, 3, dtype=torch.uint8).numpy()])
-
-
-def probe(path: Path, tmp_path: Path, **_: Path) -> None:
+@pytest.fixture
+def enter(tmp_path, pa100k, monkeypatch, capfd):
+    """Run an entry point with ``trap.pth``; returns its success and output."""
     few = functools.partial(saip_mm.evaluation.run_probes, sizes=FEW)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saip_mm.evaluation, 'run_probes', few)
-        done(call('tools/probe.py', path, '--device', 'cpu'))
+    monkeypatch.setattr(saip_mm.evaluation, 'run_probes', few)
+    file, out = tmp_path / 'trap.pth', tmp_path / 'out'
+
+    def run(name: str) -> None:
+        if name == 'embed':
+            backbone = saip_mm.load_backbone(file)
+            saip_mm.embed(
+                backbone, torch.zeros(1, 64, 32, 3, dtype=torch.uint8).numpy()
+            )
+            return
+        if name in IN_WORK_DIR:
+            out.mkdir()
+            for each in tmp_path.glob('*.py'):
+                shutil.copy(each, out)
+            file.rename(out / 'epoch_2.pth')
+        command = ENTRIES[name].replace('FILE', str(file)).replace('OUT', str(out))
+        if 'FASTER' in command:
+            pytest.importorskip('mmdet')
+            config = Path(find_spec('mmdet').origin).parent / FASTER
+            command = command.replace('FASTER', str(config))
+        script, *arguments = command.split()
+        if status := call(f'tools/{script}', *arguments, cwd=pa100k):
+            raise ValueError(status)
+        if 'report' in name:
+            print((out / 'report.html').read_text())
+
+    def enter(name: str) -> tuple[bool, str]:
+        try:
+            run(name)
+        except Exception as error:  # noqa: BLE001  (its text is what counts)
+            succeeded, said = False, f'{type(error).__name__}: {error}'
+        else:
+            succeeded, said = True, ''
+        out = capfd.readouterr()
+        return succeeded, said + out.out + out.err
+
+    return enter
 
 
-def probe_with_config(path: Path, tmp_path: Path, **_: Path) -> None:
-    few = functools.partial(saip_mm.evaluation.run_probes, sizes=FEW)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saip_mm.evaluation, 'run_probes', few)
-        done(call('tools/probe.py', path, '--config', TINY, '--device', 'cpu'))
-
-
-def report(path: Path, tmp_path: Path, *options: object, **_: Path) -> None:
-    (tmp_path / 'out').mkdir()
-    for file in path.parent.glob('*.p*'):
-        shutil.copy(file, tmp_path / 'out')
-    path.rename(tmp_path / 'out/epoch_2.pth')
-    done(call('tools/report.py', tmp_path / 'out', *options))
-    print((tmp_path / 'out/report.html').read_text())
-
-
-def report_with_config(path: Path, tmp_path: Path, **_: Path) -> None:
-    report(path, tmp_path, '--config', TINY)
-
-
-def detect(path: Path, tmp_path: Path, pa100k: Path, **_: Path) -> None:
-    pytest.importorskip('mmdet')
-    from importlib.util import find_spec
-
-    folder, name = Path(find_spec('mmdet').origin).parent, FASTER.split('::')[1]
-    config = folder / '.mim/configs' / name
-    arguments = ['--det-config', config, '--det-checkpoint', path]
-    images = pa100k / 'data/PA100k'
-    done(call('tools/crop_people.py', images, tmp_path / 'out', *arguments))
-
-
-def done(status: int | str | None) -> None:
-    if status:
-        raise ValueError(status)
-
-
-ENTRIES = [start, resume, resume_newest, initialize, initialize_downstream]
-ENTRIES += [start_downstream, resume_downstream, test_downstream, convert, export]
-ENTRIES += [export_onnx, swap, embed, probe, probe_with_config, report]
-ENTRIES += [report_with_config, detect]
-
-
-def name(entry: Callable) -> str:
-    return entry.__name__
-
-
-def outcome(entry: Callable, path: Path, capfd, **places: Path) -> tuple[bool, str]:
-    """Whether an entry point did its work, and all that was said."""
-    try:
-        entry(path, **places)
-    except Exception as error:  # noqa: BLE001  (its text is what counts)
-        succeeded, said = False, f'{type(error).__name__}: {error}'
-    else:
-        succeeded, said = True, ''
-    out = capfd.readouterr()
-    return succeeded, said + out.out + out.err
-
-
-@pytest.mark.parametrize('entry', ENTRIES, ids=name)
-def test_a_pickle_is_not_run(entry, tmp_path, capfd, trained, pa100k):
-    marker, places = tmp_path / 'marker', dict(tmp_path=tmp_path, pa100k=pa100k)
+@pytest.mark.parametrize('name', ENTRIES)
+def test_a_pickle_is_not_executed(name, tmp_path, trained, enter):
     shutil.copy(trained / 'tiny.py', tmp_path)
     state = torch.load(trained / 'epoch_2.pth', weights_only=False)
-    torch.save(state | dict(trap=Trap(marker)), tmp_path / 'trap.pth')
-    _, said = outcome(entry, tmp_path / 'trap.pth', capfd, **places)
-    assert not marker.exists()
+    torch.save(state | dict(trap=Trap(tmp_path / 'marker')), tmp_path / 'trap.pth')
+    _, said = enter(name)
+    assert not (tmp_path / 'marker').exists()
     assert 'refused for safety' in said or 'weights_only' in said
 
 
-def trapped_config(marker: Path, trained: Path) -> str:
-    """A whole config that makes a folder when it is run."""
-    config = (trained / 'tiny.py').read_text()
-    return f'import os\n{config}\nos.makedirs({str(marker)!r}, exist_ok=True)\n'
-
-
-# What stops those entry points that the checkpoint of these traps is of no use to.
-OF_ANOTHER_MODEL = {
-    resume_downstream: 'none of',
-    test_downstream: 'none of',
-    detect: 'classes',
-}
-
-
-@pytest.mark.parametrize('entry', ENTRIES, ids=name)
-def test_the_text_of_a_config_is_not_run(entry, tmp_path, capfd, trained, pa100k):
-    marker, path = tmp_path / 'marker', tmp_path / 'trap.pth'
-    text = trapped_config(marker, trained)
+@pytest.mark.parametrize('name', ENTRIES)
+def test_the_text_of_a_config_is_not_executed(name, tmp_path, trained, enter):
+    text = trapped_config(tmp_path / 'marker', trained)
     (tmp_path / 'tiny.py').write_text(text)
-    if entry.__name__ in ('swap', 'initialize_downstream', 'start_downstream'):
+    if name in ('swap', 'initialize_downstream', 'start_downstream'):
         weights = torch.nn.ModuleDict(dict(backbone=SAIPViT())).state_dict()
         state = dict(state_dict=weights, meta=dict(grid=(16, 8)))
     else:
         state = torch.load(trained / 'epoch_2.pth', weights_only=True)
     state['meta'] |= dict(config=text, cfg=text)
-    torch.save(state, path)
-    places = dict(tmp_path=tmp_path, pa100k=pa100k)
-    succeeded, said = outcome(entry, path, capfd, **places)
-    assert not marker.exists()
-    assert succeeded == (entry not in OF_ANOTHER_MODEL), said
-    assert OF_ANOTHER_MODEL.get(entry, '') in said
-    if entry is report:
+    torch.save(state, tmp_path / 'trap.pth')
+    succeeded, said = enter(name)
+    assert not (tmp_path / 'marker').exists()
+    assert succeeded == (name not in OF_ANOTHER_MODEL), said
+    assert OF_ANOTHER_MODEL.get(name, '') in said
+    if name == 'report':
         assert 'contains more than plain values' in said and '--config' in said
-    if entry in (probe, probe_with_config):
-        assert ('search/IoU' in said) == (entry is probe_with_config)
+    if 'probe' in name:
+        assert ('search/IoU' in said) == (name == 'probe_with_config')
 
 
-def test_kept_configs_are_not_run(tmp_path, trained):
+def test_saved_configs_are_not_executed(tmp_path, trained):
     marker = tmp_path / 'marker'
     row, test = tmp_path / 'compare/row', tmp_path / 'test'
     for file in (row / 'config.py', test / 'vis_data/config.py'):
