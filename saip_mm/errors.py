@@ -14,9 +14,6 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
     These are errors raised explicitly by this project or MMEngine, configs that do not
     match a class, and files that cannot be opened. All others keep their traceback.
     Ctrl-C exits with status 130.
-
-    Args:
-        status: Exit status after such an error.
     """
     try:
         yield
@@ -37,10 +34,7 @@ def stoppable(remark: str) -> Iterator[None]:
     """Exit with a message instead of a traceback on Ctrl-C or SIGTERM.
 
     The exit status is 128 plus the signal number, as in a shell: 130 or 143. Inside,
-    both signals raise KeyboardInterrupt.
-
-    Args:
-        remark: What was kept, and how to continue.
+    both signals raise KeyboardInterrupt. ``remark`` says how to continue.
     """
 
     def stop(number: int, frame: object) -> None:

@@ -19,10 +19,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     partial = _partial(path)
     try:
         yield partial
-        with open(partial, 'rb+') as file:
-            os.fsync(file.fileno())
+        _sync(partial)
         os.replace(partial, path)
-        _sync_folder(path.parent)
+        _sync(path.parent)  # otherwise a power failure may lose the new name
     finally:
         partial.unlink(missing_ok=True)
 
@@ -52,9 +51,8 @@ def _partial(path: Path) -> Path:
     return path.with_name(f'.{path.name}.{os.getpid()}.partial')
 
 
-def _sync_folder(folder: Path) -> None:
-    """Sync a folder: otherwise a new name may be lost in a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -70,15 +68,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:
     """Read a user's text file, UTF-8 or UTF-16 with a byte-order mark.
 
-    A byte-order mark at the beginning is removed.
-
-    Args:
-        path: The file.
-        errors: Handling of invalid bytes, as for :func:`open`.
-
-    Raises:
-        OSError: If the file does not exist or cannot be read.
-        ValueError: If it is not such text; names the file.
+    Invalid bytes raise a ValueError that names the file, or see :func:`open` for other
+    values of ``errors``.
     """
     content = Path(path).read_bytes()
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -94,8 +85,8 @@ def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:
 
 def sha256(path: str | os.PathLike) -> str:
     """SHA-256 of a file of any size, in hexadecimal digits."""
-    digest = hashlib.sha256()
     with open(path, 'rb') as file:
+        digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -30,24 +30,23 @@ from .files import sha256, write_text
 PAGE = Path('docs/model_zoo.md')
 BEGIN, END = '<!-- table -->\n', '<!-- end of the table -->\n'
 HEADER = '# Written by tools/model_zoo.py; names and data sets are edited by hand.\n'
-# By folder: OpenMMLab's name of the task, and the metrics to take from logs.
-TASKS = {
-    'pretrain': (
-        'Self-Supervised Pretraining',
-        ('reid/mAP', 'attributes/mA', 'parts/mIoU', 'keypoints/PCK'),
-    ),
-    'reid': ('Re-Identification', ('reid/rank1', 'reid/mAP')),
-    'attributes': (
-        'Pedestrian Attribute Recognition',
-        ('attributes/mA', 'attributes/F1'),
-    ),
-    'pose': ('Body 2D Keypoint', ('coco/AP', 'coco/AR', 'coco-wholebody/AP')),
-    'detection': (
-        'Object Detection',
-        ('coco/bbox_mAP', 'crowd_human/mAP', 'crowd_human/mMR', 'crowd_human/JI'),
-    ),
-    'parsing': ('Semantic Segmentation', ('mIoU',)),
-}
+# OpenMMLab's name of the task by folder, and the metrics to take from logs.
+TASKS = dict(
+    pretrain='Self-Supervised Pretraining',
+    reid='Re-Identification',
+    attributes='Pedestrian Attribute Recognition',
+    pose='Body 2D Keypoint',
+    detection='Object Detection',
+    parsing='Semantic Segmentation',
+)
+METRICS = dict(
+    pretrain='reid/mAP attributes/mA parts/mIoU keypoints/PCK',
+    reid='reid/rank1 reid/mAP',
+    attributes='attributes/mA attributes/F1',
+    pose='coco/AP coco/AR coco-wholebody/AP',
+    detection='coco/bbox_mAP crowd_human/mAP crowd_human/mMR crowd_human/JI',
+    parsing='mIoU',
+)
 PER_CENT = ('mIoU',)  # as MMSegmentation logs it; all others are shares of 1
 
 
@@ -59,20 +58,13 @@ def read_models(root: Path) -> list[dict]:
 
 
 def update(root: Path, config: Path, changes: dict) -> None:
-    """Update a config's entry in its metafile; ``Metadata`` is merged.
-
-    Raises:
-        ValueError: If the metafile does not name the config.
-    """
+    """Update a config's entry in its metafile; ``Metadata`` is merged."""
     path = root / config.parent / 'metafile.yml'
     content = _read(path, yaml.safe_load)
-    for model in content['Models']:
-        if model['Config'] == str(config):
-            metadata = model['Metadata'] | changes.get('Metadata', {})
-            model.update(changes, Metadata=metadata)
-            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-            return write_text(path, HEADER + text)
-    raise ValueError(f'{path} does not name {config}')
+    (model,) = [each for each in content['Models'] if each['Config'] == str(config)]
+    model.update(changes, Metadata=model['Metadata'] | changes.get('Metadata', {}))
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    write_text(path, HEADER + text)
 
 
 def measure(cfg: Config, seconds: float = 10.0) -> dict:
@@ -80,11 +72,9 @@ def measure(cfg: Config, seconds: float = 10.0) -> dict:
 
     For a pretraining config, only the backbone. Images have the size of the position
     embeddings. Models run as their libraries count FLOPs (``mode='tensor'``): one pass
-    without flips or decoding, with as many proposals as the config allows.
+    without flips or decoding, with as many proposals as the config allows. The latency
+    is measured for ``seconds`` of CPU time.
 
-    Args:
-        cfg: Config of the model.
-        seconds: CPU time of one thread to spend on measuring the latency.
     """
     model = build(cfg)
     size = tuple(cfg.model.backbone.img_size)
@@ -162,7 +152,8 @@ def read_run(cfg: Config, folder: Path, dataset: str, url: str = '') -> dict:
             if _what_counts(tested)[name] != here:
                 raise ValueError(f'{ran}: the {name} differs from the config')
         found, weights = _read(log, json.loads), resolve_checkpoint(tested.load_from)
-    task, names = TASKS[Path(cfg.filename).parent.name]
+    task = Path(cfg.filename).parent.name
+    names = METRICS[task].split()
     values = {name: found[name] for name in names if name in found}
     if not values or not all(map(math.isfinite, values.values())):
         raise ValueError(f'{log} has no finite {", ".join(names)}')
@@ -171,7 +162,7 @@ def read_run(cfg: Config, folder: Path, dataset: str, url: str = '') -> dict:
         for name, value in values.items()
     }
     changes = {
-        'Results': [dict(Task=task, Dataset=dataset, Metrics=metrics)],
+        'Results': [dict(Task=TASKS[task], Dataset=dataset, Metrics=metrics)],
         'Weights SHA-256': sha256(weights),
         'Log SHA-256': sha256(log),
     }
@@ -179,11 +170,7 @@ def read_run(cfg: Config, folder: Path, dataset: str, url: str = '') -> dict:
 
 
 def write_page(root: Path) -> None:
-    """Update the table of trained models.
-
-    Raises:
-        ValueError: If the page has no markers for it.
-    """
+    """Update the table of trained models."""
     text = (root / PAGE).read_text('utf-8')
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
