@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 
 # Without a log file, MMEngine would print a line per initialized parameter.
 MMLogger.get_current_instance().setLevel('WARNING')
-# Background jobs of scripts ignore Ctrl-C, and so would the programs that tests start.
+# Background jobs of scripts ignore Ctrl-C, and so would programs started by tests.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # pytest-xdist keeps the cores busy.
@@ -21,19 +21,19 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def _scope() -> None:
-    """Types without a scope are MMPretrain's, whatever the test before has set."""
+    """Reset the default scope to MMPretrain's."""
     init_default_scope('mmpretrain')
 
 
 @pytest.fixture(autouse=True, scope='module')
 def _fast_collection() -> None:
-    """MMEngine collects garbage for every data set: what is imported is left out."""
+    """Exclude imported objects from the garbage that MMEngine collects per data set."""
     gc.freeze()
 
 
 @pytest.fixture(scope='session')
 def test_data() -> Path:
-    """The folder of real images (`real/`) and reference numbers (`reference/`)."""
+    """Folder of real images (`real/`) and reference numbers (`reference/`)."""
     folder = os.environ.get('SAIP_TEST_DATA')
     if folder is None:
         pytest.skip('SAIP_TEST_DATA names no folder with real/ and reference/')

@@ -1,7 +1,6 @@
-"""Imported by a config, lets a library's own launcher use several CPU processes.
+"""Import this in a config to run a library's own launcher in several CPU processes.
 
-MMEngine asks for a GPU in its own set-up, which it leaves out where it finds processes
-that are connected already.
+MMEngine's initialization needs a GPU; it is skipped if processes are connected already.
 """
 
 import atexit

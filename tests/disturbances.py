@@ -1,4 +1,4 @@
-"""Hooks by which a run disturbs itself, at a moment that is always the same."""
+"""Hooks that disturb their own run at a fixed moment."""
 
 import os
 import signal
@@ -9,11 +9,7 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module(force=True)
 class KillInSave(Hook):
-    """Kills the process between writing a checkpoint and renaming it.
-
-    Args:
-        epoch: The epoch whose checkpoint this is to be.
-    """
+    """Kills the process before it renames the checkpoint of an epoch."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
@@ -25,12 +21,9 @@ class KillInSave(Hook):
 
 @HOOKS.register_module(force=True)
 class SignalGroup(Hook):
-    """Sends a signal to all processes of its group, workers of the loader too.
+    """Sends a signal to its process group, including data-loader workers.
 
-    Args:
-        number: The signal.
-        step: The training step after which it is sent, or
-        batch: the batch of a validation.
+    It is sent after training step ``step`` or batch ``batch`` of a validation.
     """
 
     def __init__(self, number: int, step: int | None = None, batch: int | None = None):

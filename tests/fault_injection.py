@@ -1,11 +1,11 @@
-"""Kills a training at random instants, again and again, and looks what is left of it.
+"""Kill a training at random moments, and compare its result with an undisturbed one.
 
     python tests/fault_injection.py --kills 200 --seed 0
 
-A tiny SAIP is trained once undisturbed, and once with SIGKILLs, some at any instant and
-some while a checkpoint is being written; after every kill it is started again. At the
-end nothing may differ: weights, teacher, center, optimizer, schedules, losses, and the
-images of every step, bit for bit. Exit status 1 if something does.
+A tiny SAIP is trained once without interruption, and again with SIGKILLs, half of them
+while a checkpoint is being written, each followed by a restart. Weights, teacher,
+center, optimizer, schedules, losses, and the images of every step must be equal bit for
+bit; otherwise the exit status is 1.
 """
 
 import argparse
@@ -18,12 +18,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
+from short_runs import same
 
 from saip_mm.checkpoints.files import saved_checkpoints
 from saip_mm.training import choose_runner
@@ -36,7 +39,7 @@ KEPT = 2  # checkpoints
 
 @HOOKS.register_module(force=True)
 class NoteImages(Hook):
-    """Writes down the images of every step, as their sum of pixels, and its losses."""
+    """Records the sums of the pixels of every step, and its losses."""
 
     priority = 'LOW'  # before the step is saved
 
@@ -50,13 +53,13 @@ class NoteImages(Hook):
 
 
 def train(work_dir: Path, epochs: int) -> None:
-    """Start a training, or go on with it, as tools/train.py does."""
+    """Start or resume a training as tools/train.py does."""
     cfg = load_config(
         str(TINY),
         {
             'train_cfg.max_epochs': epochs,
             'custom_hooks': [dict(type='NoteImages')],
-            # Every step is saved: most of the time is spent with it.
+            # Every step is saved, which takes most of the time.
             'default_hooks.checkpoint.minutes': 1e-9,
             'default_hooks.checkpoint.max_keep_ckpts': KEPT,
             'log_level': 'ERROR',
@@ -69,7 +72,7 @@ def train(work_dir: Path, epochs: int) -> None:
 
 
 def start(work_dir: Path, epochs: int) -> int:
-    """Process number of a training, which shares what is imported already."""
+    """Process ID of a training, forked to save the time of imports."""
     child = os.fork()
     if child:
         return child
@@ -85,12 +88,12 @@ def start(work_dir: Path, epochs: int) -> int:
 
 
 def partial_files(work_dir: Path) -> list[Path]:
-    """What a save is writing just now."""
+    """Files that are being written."""
     return [*work_dir.glob('.epoch_*.partial'), *work_dir.glob('.last_*.partial')]
 
 
 def wait(child: int, until: float, stop) -> int | None:
-    """Exit status of a process; None if it still runs at a time, or at a sign."""
+    """Exit status of a process; None if ``until`` or ``stop()`` comes first."""
     while time.monotonic() < until and not stop():
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -100,7 +103,7 @@ def wait(child: int, until: float, stop) -> int | None:
 
 
 def disturb(work_dir: Path, epochs: int, kills: int, rng: random.Random) -> Counter:
-    """Train with up to so many kills; returns in which moments they came."""
+    """Train with up to ``kills`` kills; returns their number by moment."""
     moments = Counter()
     while True:
         child = start(work_dir, epochs)
@@ -108,9 +111,9 @@ def disturb(work_dir: Path, epochs: int, kills: int, rng: random.Random) -> Coun
         known = before[:1]
         if sum(moments.values()) == kills:
             status = wait(child, float('inf'), lambda: False)
-        elif rng.random() < 0.5:  # in a save, some time after its beginning
-            sign = partial(in_save, work_dir, known, rng.randrange(3))
-            status = wait(child, float('inf'), sign)
+        elif rng.random() < 0.5:  # while saving, up to 4 ms after it began
+            saving = partial(in_save, work_dir, known, rng.randrange(3))
+            status = wait(child, float('inf'), saving)
             time.sleep(rng.random() * 0.004)
         else:
             status = wait(child, time.monotonic() + rng.uniform(0, 2), lambda: False)
@@ -124,19 +127,14 @@ def disturb(work_dir: Path, epochs: int, kills: int, rng: random.Random) -> Coun
 
 
 def in_save(work_dir: Path, known: list[Path], least: int) -> bool:
-    """Whether a file is being written, after so many new ones."""
+    """Whether a file is being written, after at least ``least`` new checkpoints."""
     saved = saved_checkpoints(work_dir)
     new = saved.index(known[0]) if known and known[0] in saved else len(saved)
     return new >= least and bool(partial_files(work_dir))
 
 
 def moment(work_dir: Path, before: list[Path]) -> str:
-    """What a training was doing when it was killed, by what it left behind.
-
-    Args:
-        work_dir: Of the training.
-        before: The checkpoints that were there when it was started.
-    """
+    """What a killed training was doing, by its files; ``before``: checkpoints then."""
     left = partial_files(work_dir)
     for path in left:
         path.unlink()
@@ -151,28 +149,24 @@ def moment(work_dir: Path, before: list[Path]) -> str:
     return 'between saves'
 
 
-def differences(ours: object, other: object, name: str = '') -> list[str]:
-    """Names of what differs between two states, in any bit."""
-    if isinstance(ours, dict) and isinstance(other, dict):
-        keys = sorted(ours.keys() | other.keys(), key=str)
-        return [
-            found
-            for key in keys
-            for found in differences(ours.get(key), other.get(key), f'{name}.{key}')
-        ]
-    if isinstance(ours, list) and isinstance(other, list) and len(ours) == len(other):
-        return [
-            found
-            for i, pair in enumerate(zip(ours, other, strict=True))
-            for found in differences(*pair, f'{name}.{i}')
-        ]
-    if isinstance(ours, torch.Tensor) and isinstance(other, torch.Tensor):
-        return [] if torch.equal(ours, other) else [name]
-    return [] if ours == other else [name]
+def flatten(state: object, name: str) -> Iterator[tuple[str, object]]:
+    """Names and values in nested dicts and lists."""
+    items = state.items() if isinstance(state, dict) else enumerate(state)
+    for key, value in items:
+        if isinstance(value, dict | list):
+            yield from flatten(value, f'{name}.{key}')
+        else:
+            yield f'{name}.{key}', value
+
+
+def differences(ours: object, other: object, name: str) -> list[str]:
+    """Names of values that are not equal bit for bit."""
+    ours, other = dict(flatten(ours, name)), dict(flatten(other, name))
+    return [key for key in ours | other if not same(ours.get(key), other.get(key))]
 
 
 def compare(disturbed: Path, undisturbed: Path) -> list[str]:
-    """What differs between the ends of two trainings."""
+    """Differences between the results of two trainings."""
     found = []
     states = [
         torch.load(newest_valid(folder), weights_only=True)
@@ -180,25 +174,23 @@ def compare(disturbed: Path, undisturbed: Path) -> list[str]:
     ]
     for part in ('state_dict', 'optimizer', 'param_schedulers'):
         found += differences(states[0][part], states[1][part], part)
-    steps = [read_steps(folder) for folder in (disturbed, undisturbed)]
-    (expected,) = [{step: lines[0] for step, lines in steps[1].items()}]
-    for step in sorted(steps[0].keys() | expected.keys()):
-        if step not in steps[0]:
-            found.append(f'step {step} was left out')
-        for line in steps[0].get(step, ()):
-            found += differences(line, expected.get(step), f'step {step}')
+    steps = read_steps(disturbed)
+    expected = {step: line for step, (line,) in read_steps(undisturbed).items()}
+    for step in sorted(steps.keys() | expected.keys()):
+        if step not in steps:
+            found.append(f'step {step} is missing')
+        for line in steps.get(step, ()):
+            found += differences(line, expected.get(step, {}), f'step {step}')
     return found
 
 
 def read_steps(folder: Path) -> dict[int, list[dict]]:
-    """Every time that a step was made; a line that a kill cut off does not count."""
+    """Records by step; a line that a kill truncated does not count."""
     steps = {}
     for line in (folder / 'steps.jsonl').read_text().splitlines():
-        try:
+        with suppress(ValueError):
             entry = json.loads(line)
-        except ValueError:
-            continue
-        steps.setdefault(entry['step'], []).append(entry)
+            steps.setdefault(entry['step'], []).append(entry)
     return steps
 
 

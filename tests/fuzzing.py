@@ -1,4 +1,4 @@
-"""Files from outside, of any content: used, or refused by an error that names them.
+"""External files of any content: used, or rejected with an error that names them.
 
 `SAIP_FUZZ_EXAMPLES=10000 pytest tests/*/test_fuzz.py` is the long form.
 """
@@ -36,23 +36,17 @@ SEEDS = st.integers(0, 2**32)
 
 
 def places(content: object, path: tuple = ()) -> list[tuple]:
-    """Ways to all that a tree of dicts and lists holds."""
+    """Paths of all values in a tree of dicts and lists."""
     found = [path] if path else []
-    items = (
-        content.items()
-        if isinstance(content, dict)
-        else enumerate(content)
-        if isinstance(content, list)
-        else ()
-    )
-    for key, value in items:
+    items = dict(enumerate(content)) if isinstance(content, list) else content
+    for key, value in items.items() if isinstance(items, dict) else ():
         found += places(value, (*path, key))
     return found
 
 
 @st.composite
 def changed(draw, content: object) -> object:
-    """A tree with something removed, or replaced by something else."""
+    """A tree with values removed, replaced or appended."""
     content = copy.deepcopy(content)
     for _ in range(draw(st.integers(1, 3))):
         ways = places(content)
@@ -72,7 +66,7 @@ def changed(draw, content: object) -> object:
 
 
 def spoil(content: bytes, seed: int) -> bytes:
-    """The same with bytes changed, left out, put in, or cut off."""
+    """Change, remove, insert or truncate bytes."""
     rng, spoiled = random.Random(seed), bytearray(content)
     for _ in range(rng.randint(1, 5)):
         begin = rng.randrange(len(spoiled) + 1)
@@ -90,7 +84,7 @@ def spoil(content: bytes, seed: int) -> bytes:
 
 
 def attempt(function, path) -> None:
-    """Call what reads a file: it works, or the error names the file."""
+    """Call a function that reads a file: it works, or its error names the file."""
     try:
         function()
     except (OSError, ValueError) as error:

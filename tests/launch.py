@@ -1,4 +1,4 @@
-"""Runs the project's scripts as a user would."""
+"""Run the project's scripts as a user would."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ TINY = ROOT / 'tests/configs/tiny.py'
 
 
 def environment(**more: str) -> dict[str, str]:
-    """An environment in which scripts find the package, the tests and this Python."""
+    """Environment in which scripts find the package, the tests and this Python."""
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
     return os.environ | dict(
         PYTHONPATH=path, PYTHON=sys.executable, OMP_NUM_THREADS='1', **more
@@ -30,12 +30,12 @@ def environment(**more: str) -> dict[str, str]:
 def run(
     *command: object, check: bool = True, cwd: Path = ROOT, **env: str
 ) -> subprocess.CompletedProcess:
-    """Run a script of the project and keep what it prints.
+    """Run a script of the project, and capture its output.
 
     Args:
-        command: Script, as seen from the folder it is run in, and its arguments.
-        check: Whether a failure of the script is one of the test.
-        cwd: Where it is run.
+        command: Script, relative to ``cwd``, and its arguments.
+        check: Whether the test fails if the script fails.
+        cwd: Working directory.
     """
     script, *arguments = map(str, command)
     interpreter = [sys.executable] if script.endswith('.py') else ['bash']
@@ -55,18 +55,18 @@ def run(
 def stop(
     *command: object, number: int, when: Callable[[], bool], seconds: float = 120
 ) -> tuple[int, str]:
-    """Run a Python script of the project, and send it a signal at some point.
+    """Run a Python script of the project, and send it a signal.
 
     The signal goes to all its processes, as Ctrl-C in a terminal does.
 
     Args:
         command: Script, relative to the project, and its arguments.
         number: The signal.
-        when: Whether that point is reached.
-        seconds: How long that may take.
+        when: Whether to send it now.
+        seconds: Time limit.
 
     Returns:
-        Its exit status, and what it printed.
+        Exit status and output.
     """
     process = subprocess.Popen(
         [sys.executable, *map(str, command)],
@@ -90,20 +90,20 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
 
     Args:
         script: Relative to the project.
-        arguments: What follows it on the command line.
-        cwd: Where it is run.
+        arguments: Its arguments.
+        cwd: Working directory.
 
     Returns:
-        Its exit status; what it raises is raised here.
+        Exit status; its errors are raised.
     """
-    # MMEngine names loggers by the second: the last runner's would be found again.
+    # MMEngine names loggers by the second and would reuse the last runner's.
     runner = Path(script).name in ('train.py', 'test.py', 'compare.py')
     if runner and int(time.time()) == int(call.ended):
         time.sleep(1 - time.time() % 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         patch.chdir(cwd)
-        # tools/train.py sets these for good; here other tests follow.
+        # tools/train.py sets these for its process; restore them for other tests.
         patch.setattr(logging, 'raiseExceptions', True)
         patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
         patch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
@@ -111,7 +111,7 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         try:
             runpy.run_path(str(ROOT / script), run_name='__main__')
         except SystemExit as stop:
-            if stop.__cause__ is not None:  # what the script prints as its error
+            if stop.__cause__ is not None:  # the error that the script prints
                 raise stop.__cause__ from None
             return stop.code
         finally:

@@ -51,7 +51,7 @@ def wait_for(process: subprocess.Popen, text: str) -> None:
 
 def same(ours: object, other: object) -> bool:
     """Whether two states are equal bit for bit."""
-    if isinstance(ours, torch.Tensor):
+    if isinstance(ours, torch.Tensor) and isinstance(other, torch.Tensor):
         return torch.equal(ours, other)
     if isinstance(ours, dict):
         return ours.keys() == other.keys() and all(

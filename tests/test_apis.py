@@ -46,7 +46,7 @@ def work_dir(model, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def photos(tmp_path_factory):
-    """Photographs of different sizes, as files and as arrays."""
+    """Images of different sizes, as files and as arrays."""
     folder, rng = tmp_path_factory.mktemp('photos'), np.random.default_rng(0)
     files, arrays = [], []
     for i, (h, w) in enumerate([(64, 32), (200, 90), (31, 77), (64, 32), (130, 60)]):
@@ -58,7 +58,7 @@ def photos(tmp_path_factory):
 
 
 def expected(backbone, arrays, size=SIZE):
-    """Class token and map of MMPretrain's own ViT, of images that Pillow resized."""
+    """Class token and map of MMPretrain's ViT for images resized by Pillow."""
     images = np.stack(
         [
             np.array(Image.fromarray(a).resize(size[::-1], Image.Resampling.BICUBIC))
@@ -77,7 +77,7 @@ def expected(backbone, arrays, size=SIZE):
 
 
 def same(features, reference):
-    """Up to the last bit of a resized pixel."""
+    """Equal except for the last bit of resized pixels."""
     assert features.shape == reference.shape and features.device.type == 'cpu'
     torch.testing.assert_close(features, reference, rtol=0, atol=0.02)
     assert reference.std() > 0.1
@@ -96,14 +96,14 @@ def test_features_are_those_of_the_plain_vit(model, work_dir, photos):
     same(saip_mm.embed(backbone, stacked), image[[0, 3]])
 
 
-def test_the_student_is_there_as_well(model, work_dir, photos):
+def test_the_student(model, work_dir, photos):
     image, _ = expected(model.backbone, photos[1])
     backbone = saip_mm.load_backbone(work_dir / 'epoch_1.pth', role='student')
     same(saip_mm.embed(backbone, photos[1]), image)
 
 
 @pytest.mark.parametrize('name', ['backbone.pth', 'backbone.safetensors'])
-def test_exports_give_the_same(work_dir, photos, tmp_path, name):
+def test_exports_have_the_same_features(work_dir, photos, tmp_path, name):
     out = tmp_path / name
     assert not call('tools/export_backbone.py', work_dir, '--out', out)
     images = photos[1]
@@ -181,13 +181,13 @@ def test_on_a_gpu(work_dir, photos):
         (lambda f, a: [f[0], 'none.png'], ImageError, 'none.png: no such'),
     ],
 )
-def test_images_that_cannot_be_used_are_named(work_dir, photos, images, error, message):
+def test_bad_images(work_dir, photos, images, error, message):
     with pytest.raises(error) as found:
         saip_mm.embed(saip_mm.load_backbone(work_dir), images(*photos))
     assert message in str(found.value)
 
 
-def test_what_cannot_be_loaded_is_named(model, work_dir, photos, tmp_path):
+def test_bad_files_and_arguments(model, work_dir, photos, tmp_path):
     with pytest.raises(FileNotFoundError, match='no checkpoint none.pth'):
         saip_mm.load_backbone('none.pth')
     with pytest.raises(ValueError, match="role='techer' is not one of teacher, stud"):

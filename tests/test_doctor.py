@@ -60,7 +60,7 @@ def test_room_on_the_disk(free, level, monkeypatch, tmp_path):
     assert levels(doctor.storage(tmp_path / 'not' / 'yet'))[0] == level
 
 
-def test_a_check_that_fails_is_a_finding():
+def test_a_failed_check_is_a_finding():
     def small_step():
         yield doctor.Finding(doctor.OK, 'first')
         raise RuntimeError('out of memory')
@@ -83,7 +83,7 @@ def test_a_config_that_can_be_trained(monkeypatch, capsys):
     assert 'a step of ViT-Tiny' in out
 
 
-def test_a_teacher_that_stays_its_own_start(monkeypatch, capsys):
+def test_a_high_initial_share(monkeypatch, capsys):
     saip = 'default_hooks.saip'
     options = [f'{saip}.base_batch_size=2048', f'{saip}.momentum=0.996']
     _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
@@ -108,7 +108,7 @@ def test_a_config_without_its_data(monkeypatch, capsys):
     assert re.search(r'fail  config: .*(no such|not exist)', out)
 
 
-def test_a_broken_environment_is_what_it_is_for(tmp_path):
+def test_a_broken_environment(tmp_path):
     for name in ('mmpretrain', 'torch'):
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text('raise ImportError("broken")\n')
@@ -139,7 +139,7 @@ def test_images_alone(monkeypatch, capsys, tmp_path):
     assert f'warn  {tmp_path}/8.png: not an image' in out
 
 
-def test_options_that_cannot_be_read(monkeypatch, capsys):
+def test_bad_options(monkeypatch, capsys):
     status, out = report(monkeypatch, capsys, TINY, '--cfg-options', 'foo')
     assert status == 1 and 'foo: should be NAME=VALUE' in out
 

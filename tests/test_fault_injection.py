@@ -1,4 +1,4 @@
-"""The short form of tests/fault_injection.py."""
+"""The short version of tests/fault_injection.py."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Importing the package registers, and does nothing else."""
+"""Importing the package has no effect except registration."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def state():
     )
 
 if 'quiet' not in sys.argv:
-    import mmpretrain.models  # which has effects of its own
+    import mmpretrain.models  # has effects itself
 before = state()
 import saip_mm
 if 'quiet' not in sys.argv:

@@ -1,4 +1,4 @@
-"""docs/minimal.md runs as it is printed, and computes the plain SAIP's losses."""
+"""docs/minimal.md runs as printed, and computes the plain SAIP's losses."""
 
 import re
 
@@ -12,7 +12,7 @@ PAGE = (ROOT / 'docs/minimal.md').read_text()
 
 @pytest.fixture(scope='module')
 def program() -> dict:
-    """The page's names after a short training."""
+    """Variables of the page after a short training."""
     code = '\n'.join(re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL))
     assert 'STEPS, BATCH = 40, 16' in code
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""A plain installation, not editable, is complete and does not touch its source."""
+"""A non-editable installation is complete and does not change its source."""
 
 import ast
 import shutil
@@ -36,7 +36,7 @@ def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def files(folder: Path) -> set[Path]:
-    """All files but those that pip compiles."""
+    """All files except those compiled by pip."""
     paths = (path for path in folder.rglob('*') if path.is_file())
     return {p.relative_to(folder) for p in paths if p.suffix != '.pyc'}
 
@@ -62,13 +62,13 @@ def test_configs_and_tools_are_inside_the_package(
 
 
 def test_the_model_index_is_inside_the_package(installed: Path) -> None:
-    """MMEngine looks there for what `saip_mm::pretrain/…` is and where its weights."""
+    """MMEngine looks up `saip_mm::pretrain/…` and its weights there."""
     found = _get_cfg_metainfo(str(installed / 'saip_mm'), 'pretrain/saip_vit-tiny.py')
     assert found['Name'] == 'saip_vit-tiny'
     assert (installed / 'saip_mm/.mim' / found['Config']).is_file()
 
 
-def test_source_package_is_left_alone(installed: Path, source: Path) -> None:
+def test_the_source_is_unchanged(installed: Path, source: Path) -> None:
     assert not (source / 'saip_mm' / '.mim').exists()
 
 
@@ -97,7 +97,7 @@ def test_every_imported_package_is_declared(installed: Path) -> None:
                 imported |= {alias.name.split('.')[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 imported.add(node.module.split('.')[0])
-    # What tools/install.sh installs itself, or puts in a declared package's place.
+    # Installed by tools/install.sh itself, or in place of a declared package.
     declared = {'saip_mm', 'mmpose', 'cv2'}
     (package,) = distributions(name='saip_mm', path=[str(installed)])
     names = {Requirement(line).name for line in package.requires}

@@ -1,4 +1,4 @@
-"""Every command of README and guides runs as written, and every config builds."""
+"""Commands and Python of README and guides run as written, and configs build."""
 
 import importlib
 import os
@@ -18,10 +18,10 @@ from PIL import Image
 
 from saip_mm.models import SAIPViT
 
-# Commands of a page need what those of the pages before it made.
+# Commands use results of those on earlier pages.
 PAGES = ('docs/training.md', 'docs/downstream.md', 'README.md')
 TEXT = '\n'.join((ROOT / page).read_text() for page in PAGES)
-# Each once, as some are on two pages.
+# Without repetitions.
 COMMANDS, SNIPPETS = (
     list(dict.fromkeys(re.findall(rf'```{language}\n(.*?)```', TEXT, re.DOTALL)))
     for language in ('bash', 'python')
@@ -29,14 +29,14 @@ COMMANDS, SNIPPETS = (
 
 
 def snippet_with(text: str) -> str:
-    """The one piece of Python on the pages that contains ``text``."""
+    """The Python block on the pages that contains ``text``."""
     (found,) = [each for each in SNIPPETS if text in each]
     return found
 
 
-# Commands that the tests do not run, by how they begin.
+# Beginnings of commands that are not run.
 EXEMPT = {
-    'make demo': 'takes minutes; its steps are run by tests of their own',
+    'make demo': 'takes minutes; its steps have their own tests',
     'make test': 'is what runs this test',
     'python tools/probe.py': 'takes minutes; tests/tools/test_probe.py runs it',
     'python tools/make_synthetic.py': 'tests/downstream/test_training.py does the same',
@@ -46,7 +46,7 @@ EXEMPT = {
     'GPUS=16': 'needs a Slurm cluster',
 }
 
-# Training as on the pages, but with small heads, for one step.
+# Trains as on the pages, but with small heads, for one epoch.
 SHORT = """
 import os, sys
 if sys.argv[1:2] and sys.argv[1].endswith('tools/train.py'):
@@ -77,7 +77,7 @@ def test_every_exemption_is_on_a_page():
 
 @pytest.fixture(scope='module')
 def workplace(tmp_path_factory) -> Path:
-    """A clone with pictures of drawn people and weights where the pages have them."""
+    """A clone with the images and weights that the pages use."""
     place = tmp_path_factory.mktemp('clone')
     for name in ('configs', 'tools', 'tests', 'saip_mm'):
         (place / name).symlink_to(ROOT / name)
@@ -114,7 +114,7 @@ def test_a_command_runs_as_written(command, workplace):
 
 
 @pytest.mark.parametrize('code', [each for each in SNIPPETS if 'embed(' in each])
-def test_the_lines_of_python_give_features(code, tmp_path, monkeypatch):
+def test_python_computes_features(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     backbone = SAIPViT()
     backbone.init_weights()
@@ -143,7 +143,6 @@ def test_the_config_of_several_sources(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('library', ['mmpose', 'mmdet', 'mmseg'])
 def test_a_config_snippet_builds_and_loads_the_weights(library, tmp_path, caplog):
-    """Against each library's own config and registry."""
     if importlib.util.find_spec(library) is None:
         pytest.skip(f'{library} is not installed; `make test` installs it')
     base = dict(mmpose='mmpose::', mmdet='mmdet::', mmseg='fcn_r50')[library]

@@ -1,4 +1,4 @@
-"""The model zoo: counts against formulas, results of real tests, OpenMMLab's view."""
+"""The model zoo: counts against formulas, results of real tests, OpenMMLab's tools."""
 
 import hashlib
 import json
@@ -67,8 +67,8 @@ def test_counts_are_those_of_the_formula():
 
 
 @pytest.mark.parametrize('model', MODELS, ids=NAMES)
-def test_what_was_measured_is_the_config_as_it_is_now(model):
-    """To correct what fails here: `python tools/model_zoo.py measure CONFIG`."""
+def test_metafiles_are_up_to_date(model):
+    """If not, run `python tools/model_zoo.py measure CONFIG`."""
     config = Path(model['Config'])
     if library := LIBRARIES.get(config.parent.name):
         pytest.importorskip(library)
@@ -108,14 +108,14 @@ def test_openmmlab_reads_index_and_metafiles(monkeypatch):
 
 
 def test_the_page_shows_the_trained_models():
-    """If not: run `tools/model_zoo.py` once more."""
+    """If not, run `tools/model_zoo.py` again."""
     shown = (ROOT / PAGE).read_text().partition('<!-- table -->\n\n')[2]
     assert shown.startswith(table(MODELS) + '\n<!-- end of the table -->')
 
 
 @pytest.fixture
 def clone(tmp_path):
-    """A copy of what the tool reads and writes."""
+    """A copy of the files that the tool reads and writes."""
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     for name in ('model-index.yml', PAGE):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -131,7 +131,7 @@ def entry(root: Path, config: Path) -> dict:
 
 @pytest.fixture(scope='module')
 def tested(tmp_path_factory):
-    """What tools/test.py leaves of an untrained model on a few drawn people."""
+    """Output folder of tools/test.py, for an untrained model and a few drawn people."""
     place = tmp_path_factory.mktemp('tested')
     run('tools/make_synthetic.py', 'market1501', place / 'data', '--num', '16')
     model = build(load_config(str(ROOT / MARKET), {}))
@@ -174,7 +174,7 @@ def test_the_results_of_a_test(clone, tested):
         assert (model.weights == url) == (model.name == MARKET.stem)
 
 
-def test_a_run_of_tools_compare_is_a_result(clone, tmp_path):
+def test_the_results_of_a_comparison(clone, tmp_path):
     seed = tmp_path / 'saip_demo/seed0'
     seed.mkdir(parents=True)
     (seed / 'epoch_2.pth').write_bytes(b'weights')
@@ -193,7 +193,7 @@ def test_a_run_of_tools_compare_is_a_result(clone, tmp_path):
         call(ZOO, 'result', DEMO, seed, cwd=clone)
 
 
-def test_what_does_not_fit_is_refused(clone, tested, tmp_path):
+def test_bad_results_are_rejected(clone, tested, tmp_path):
     def refused(*arguments: object) -> str:
         with pytest.raises((OSError, ValueError)) as error:
             call(ZOO, *arguments, cwd=clone)

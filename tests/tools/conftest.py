@@ -13,7 +13,7 @@ from spoiled import photographs  # noqa: F401
 
 @pytest.fixture(scope='module')
 def tool(request) -> ModuleType:
-    """The script that a test module names as `TOOL`, to replace parts of it."""
+    """The script named by the test module's `TOOL`, as a module to patch."""
     path = ROOT / request.module.TOOL
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

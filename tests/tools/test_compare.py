@@ -1,4 +1,4 @@
-"""tools/compare.py: what is run, what is left alone, and the table's arithmetic."""
+"""tools/compare.py: runs that are started, resumed or skipped, and its table."""
 
 import fcntl
 import json
@@ -26,7 +26,7 @@ PROBE = running.probe
 
 @pytest.fixture(autouse=True)
 def probed(monkeypatch) -> list[str]:
-    """Stands in for the probes; lists the runs that were probed."""
+    """Replaces the probes; lists the probed runs."""
     names = []
 
     def probe(run) -> dict[str, float]:
@@ -40,7 +40,7 @@ def probed(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def trained(monkeypatch) -> list[str]:
-    """Stands in for training; lists the runs that were trained."""
+    """Replaces training; lists the trained runs."""
     names = []
 
     def train(run, trainer, lock) -> None:
@@ -57,7 +57,7 @@ def result(work_dir: Path, run: str) -> dict:
     return json.loads((work_dir / run / 'result.json').read_text())
 
 
-def test_killed_in_training_it_goes_on_from_the_checkpoint(tmp_path, probed, capsys):
+def test_a_killed_training_is_resumed(tmp_path, probed, capsys):
     arguments = ['tests/configs/tiny.py', '--work-dir', str(tmp_path), '--seeds', '3']
     process = subprocess.Popen(
         [sys.executable, TOOL, *arguments],
@@ -86,7 +86,7 @@ def test_killed_in_training_it_goes_on_from_the_checkpoint(tmp_path, probed, cap
     assert probed == ['tiny seed 3']
 
 
-def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path, capsys):
+def test_a_failed_run_does_not_stop_others(tmp_path, capsys):
     config = (
         f'_base_ = {str(TINY)!r}\n'
         'optim_wrapper = dict(optimizer=dict(lr=1e30))\n'
@@ -102,7 +102,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(tmp_path, capsys):
     assert '| random | 1 | 0.500 | 0.250 | 0 | 0.0 |' in printed.out
 
 
-def test_a_failed_probe_leaves_the_training(tmp_path, monkeypatch, trained, capsys):
+def test_a_failed_probe_keeps_the_training(tmp_path, monkeypatch, trained, capsys):
     def fail(run):
         raise ArithmeticError('no people')
 
@@ -117,7 +117,7 @@ def test_a_failed_probe_leaves_the_training(tmp_path, monkeypatch, trained, caps
     assert trained == ['tiny seed 0']
 
 
-def test_figures_that_are_no_numbers_are_left_out(tmp_path, monkeypatch, trained):
+def test_non_finite_results_are_omitted(tmp_path, monkeypatch, trained):
     monkeypatch.setattr(running, 'probe', lambda run: {'a': 1.0, 'b': float('nan')})
     assert call(TOOL, TINY, '--work-dir', tmp_path) == 0
     assert result(tmp_path, 'tiny/seed0')['probes'] == {'a': 1.0}
@@ -163,7 +163,7 @@ def test_photographs_are_probed_and_part_of_the_config(tmp_path, monkeypatch):
         call(*arguments)
 
 
-def test_a_changed_config_is_refused(tmp_path, trained):
+def test_a_changed_config_is_rejected(tmp_path, trained):
     arguments = [TOOL, 'random', TINY, '--work-dir', tmp_path]
     assert call(*arguments) == 0
     before = (tmp_path / 'tiny/seed0/result.json').read_bytes()
@@ -183,7 +183,7 @@ def test_a_changed_config_is_refused(tmp_path, trained):
         call(TOOL, *more, 'model.backbone.middle_block=2')
 
 
-def test_two_processes_never_take_the_same_run(tmp_path, trained, capsys):
+def test_locked_runs_are_skipped(tmp_path, trained, capsys):
     (tmp_path / 'tiny/seed0').mkdir(parents=True)
     with open(tmp_path / 'tiny/seed0/lock', 'a') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -223,7 +223,7 @@ def test_the_table_agrees_with_numpy(tmp_path, trained, capsys):
     assert cells['| histogram'][:2] == ['1', '0.500']
 
 
-def test_results_are_kept_for_other_programs(tmp_path, trained):
+def test_results_as_json(tmp_path, trained):
     call(TOOL, TINY, '--work-dir', tmp_path, '--seeds', 0, 1)
     (row,) = json.loads((tmp_path / 'results.json').read_text())
     values = np.array([0.5, 0.25])
@@ -244,19 +244,19 @@ def test_results_are_kept_for_other_programs(tmp_path, trained):
         ([TINY, '--cfg-options', 'modle=1'], "unknown setting 'modle'"),
     ],
 )
-def test_a_mistake_is_named(arguments, message, tmp_path):
+def test_bad_arguments(arguments, message, tmp_path):
     with pytest.raises((OSError, ValueError, KeyError), match=message):
         call(TOOL, *arguments, '--work-dir', tmp_path)
 
 
-def test_a_damaged_result_is_named(tmp_path, trained):
+def test_a_damaged_result(tmp_path, trained):
     call(TOOL, TINY, '--work-dir', tmp_path)
     (tmp_path / 'tiny/seed0/result.json').write_text('{"probes"')
     with pytest.raises(ValueError, match='seed0/result.json is not a result'):
         call(TOOL, '--table', '--work-dir', tmp_path)
 
 
-def test_the_documented_table_is_that_of_the_kept_results():
+def test_the_documented_table_matches_the_saved_results():
     results = json.loads((ROOT / 'docs/comparison.json').read_text())
     assert len(results) == 9
     assert markdown(results).strip() in (ROOT / 'docs/comparison.md').read_text()

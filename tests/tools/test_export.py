@@ -1,4 +1,4 @@
-"""Exported backbones, against the teacher that they come from."""
+"""Exported backbones, against the teacher that they are from."""
 
 import hashlib
 
@@ -36,7 +36,7 @@ def model():
 
 @pytest.fixture(scope='module')
 def work_dir(model, tmp_path_factory):
-    """A work directory with a checkpoint whose config would leave a file if run."""
+    """A work directory with a checkpoint whose config would create a file if run."""
     work_dir = tmp_path_factory.mktemp('work_dir')
     trap = f'open({str(work_dir / "marker")!r}, "w").close()'
     content = dict(state_dict=model.state_dict(), meta=dict(cfg=trap, config=trap))
@@ -99,7 +99,7 @@ def test_timm_gives_the_teachers_features(model, work_dir, tmp_path, size):
         ('a.safetensors', 'timm', 'teacher'),
     ],
 )
-def test_our_backbone_takes_every_export(model, work_dir, tmp_path, name, names, role):
+def test_every_export_loads_into_saipvit(model, work_dir, tmp_path, name, names, role):
     out = tmp_path / name
     export(work_dir, out, '--role', role, '--format', names)
     vit = SAIPViT(img_size=(192, 192))
@@ -110,7 +110,7 @@ def test_our_backbone_takes_every_export(model, work_dir, tmp_path, name, names,
 
 
 @pytest.mark.parametrize('name', ['a.pth', 'a.safetensors'])
-def test_exports_say_what_they_are(work_dir, tmp_path, name):
+def test_metadata_of_exports(work_dir, tmp_path, name):
     export(work_dir, tmp_path / name, '--img-size', 256, 192)
     meta = read_checkpoint(tmp_path / name)['meta']
     checkpoint = (work_dir / 'iter_1.pth').read_bytes()
@@ -143,7 +143,7 @@ def test_an_export_can_be_exported_again(work_dir, tmp_path, capsys):
         export(first, second, '--role', 'teacher')
 
 
-def test_what_cannot_be_exported(model, work_dir, tmp_path):
+def test_bad_input(model, work_dir, tmp_path):
     def error(source, *options):
         with pytest.raises((OSError, ValueError)) as caught:
             export(source, tmp_path / 'a.pth', *options)

@@ -1,4 +1,4 @@
-"""Backbones as ONNX, run by onnxruntime, against the same backbone in PyTorch."""
+"""Backbones as ONNX in onnxruntime, against the same backbone in PyTorch."""
 
 import json
 import warnings
@@ -20,7 +20,7 @@ ARCH = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 
 @pytest.fixture(scope='module')
 def backbone(tmp_path_factory):
-    """An exported backbone of random weights."""
+    """An exported backbone with random weights."""
     torch.manual_seed(0)
     vit = SAIPViT(ARCH, img_size=(64, 32))
     for parameter in vit.parameters():
@@ -57,7 +57,7 @@ def test_onnxruntime_agrees_with_pytorch(backbone, tmp_path, size, capfd):
         np.testing.assert_allclose(patches, expected.patches, rtol=1e-5, atol=1e-5)
 
 
-def test_the_file_says_what_it_is(backbone, tmp_path):
+def test_metadata(backbone, tmp_path):
     out = tmp_path / 'a.onnx'
     assert not call(TOOL, backbone, '--out', out)
     found = {p.key: json.loads(p.value) for p in onnx.load(out).metadata_props}
@@ -67,13 +67,13 @@ def test_the_file_says_what_it_is(backbone, tmp_path):
     assert found['source'] == 'backbone.pth'
 
 
-def test_without_the_packages_it_says_what_to_install(backbone, tmp_path, monkeypatch):
+def test_missing_packages(backbone, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'onnxscript', None)
     with pytest.raises(ValueError, match='onnxscript is not installed; run pip'):
         call(TOOL, backbone, '--out', tmp_path / 'a.onnx')
     assert not (tmp_path / 'a.onnx').exists()
 
 
-def test_names_of_tensors_are_not_for_onnx(backbone, tmp_path):
+def test_tensor_names_are_not_for_onnx(backbone, tmp_path):
     options = ['--out', tmp_path / 'a.onnx', '--format', 'timm']
     assert call(TOOL, backbone, *options) == 2

@@ -10,14 +10,14 @@ from launch import ROOT, TINY, run
 @pytest.mark.parametrize(
     'script', ['tools/dist_train.sh', 'tools/dist_test.sh', 'tools/slurm_train.sh']
 )
-def test_without_arguments_a_launcher_says_what_it_takes(script):
+def test_a_launcher_without_arguments_prints_its_usage(script):
     done = run(script, check=False)
     assert done.returncode == 2
     assert done.stdout.startswith(f'usage: {script} ')
 
 
-def test_torchs_own_launcher_starts_one_training(tmp_path):
-    """Not one in each of two processes; it passes --local-rank."""
+def test_torch_distributed_launch_starts_one_training(tmp_path):
+    """It passes --local-rank to both processes."""
     done = run(
         find_spec('torch.distributed.launch').origin,
         *('--master-port=29517', '--nproc-per-node=2', ROOT / 'tools/train.py', TINY),
@@ -29,8 +29,7 @@ def test_torchs_own_launcher_starts_one_training(tmp_path):
     assert len(list(tmp_path.glob('*/*.log'))) == 1
 
 
-def test_processes_have_to_share_a_seed(tmp_path):
-    """Else they would share images, leave others out, and scale them differently."""
+def test_different_seeds_of_processes_are_rejected(tmp_path):
     done = run(
         *('tools/dist_train.sh', TINY, 2, '--work-dir', tmp_path),
         *('--cfg-options', 'train_dataloader.batch_size=4', 'randomness.seed=3'),
@@ -66,8 +65,8 @@ def test_slurm_starts_one_task_per_gpu(tmp_path):
 
 @pytest.mark.parametrize('status', [0, 1, 75])
 @pytest.mark.parametrize('resume', [(), ('--resume=a.pth',), ('--resume', 'a.pth')])
-def test_a_batch_job_that_was_asked_to_stop_queues_again(status, resume, tmp_path):
-    """With stand-ins for Slurm's commands; the job is run as soon as it is queued."""
+def test_an_interrupted_batch_job_is_requeued(status, resume, tmp_path):
+    """Stand-ins for Slurm's commands run a job as soon as it is queued."""
     commands = dict(
         sbatch='printf "%s\\n" "$@"; SLURM_JOB_ID=4711 exec bash',
         srun=f'printf "%s\\n" "$@"; exit {status}',

@@ -35,7 +35,7 @@ def work_dir(tmp_path_factory):
 
 @pytest.fixture
 def probe(monkeypatch, tmp_path, capsys):
-    """Runs the tool on few people; returns its scores and what it printed."""
+    """Runs the tool on few people; returns its scores and output."""
     few = functools.partial(run_probes, sizes=SIZES)
     monkeypatch.setattr(saip_mm.evaluation, 'run_probes', few)
 
@@ -73,7 +73,7 @@ def test_a_work_directory_a_checkpoint_and_its_export(probe, work_dir, tmp_path)
         assert all(exported[key] == scores[key] for key in FEATURES)
 
 
-def test_a_checkpoint_elsewhere_holds_its_config(probe, work_dir, tmp_path):
+def test_a_moved_checkpoint_contains_its_config(probe, work_dir, tmp_path):
     moved = tmp_path / 'moved.pth'
     moved.write_bytes((work_dir / 'epoch_2.pth').read_bytes())
     (tmp_path / 'other.py').write_text('raise SystemExit(9)')
@@ -114,7 +114,7 @@ def test_drawn_people_only_where_asked(probe, tmp_path):
     assert scores.keys() == own.keys() | FEATURES
 
 
-def test_the_number_of_people_is_said(tmp_path, monkeypatch):
+def test_the_number_of_people_is_logged(tmp_path, monkeypatch):
     test_drawn = ProbeSizes(4, 3, 5, 2, 2)
     said = []
     for module in (saip_mm.evaluation.drawn, saip_mm.evaluation.photographs):
@@ -131,7 +131,7 @@ def test_the_number_of_people_is_said(tmp_path, monkeypatch):
     assert f'{name}: readout: image token' in said
 
 
-def test_an_out_that_cannot_be_written_is_found_first(tmp_path, monkeypatch):
+def test_a_bad_out_is_found_early(tmp_path, monkeypatch):
     monkeypatch.setattr(
         saip_mm.evaluation, 'load_subject', lambda *_: pytest.fail('work')
     )

@@ -1,4 +1,4 @@
-"""The page of tools/report.py, of work directories in every state."""
+"""The page of tools/report.py, for work directories in every state."""
 
 import json
 import os
@@ -19,7 +19,7 @@ TITLES += ['Attention', 'Nearest neighbors', 'Environment', 'Config']
 
 
 class Page(HTMLParser):
-    """Sections of a page by title: their text, and how many pictures they have."""
+    """Text and number of pictures of a page's sections, by title."""
 
     def __init__(self, path):
         super().__init__()
@@ -119,7 +119,7 @@ def test_a_finished_run(work_dir, capsys):
     assert all(page.alts) and len(page.html) < 5e6
 
 
-def test_probes_and_a_checkpoint_that_is_half_written(work_dir):
+def test_probes_and_a_truncated_checkpoint(work_dir):
     (scalars,) = work_dir.glob('*/vis_data/scalars.json')
     with open(scalars, 'a') as file:
         for step, value in ((3, 0.25), (6, 0.5)):
@@ -143,7 +143,7 @@ def test_a_run_without_checkpoint(work_dir):
         assert 'There is no checkpoint yet.' in page.text[title]
 
 
-def test_checkpoints_without_logs_run_nothing(work_dir):
+def test_checkpoints_without_logs(work_dir):
     for folder in work_dir.glob('2*'):
         shutil.rmtree(folder)
     path = work_dir / 'epoch_2.pth'
@@ -156,7 +156,7 @@ def test_checkpoints_without_logs_run_nothing(work_dir):
     assert 'Not in the log' in page.text['Environment']
 
 
-def test_a_config_that_is_not_there(work_dir):
+def test_a_missing_config(work_dir):
     for file in work_dir.rglob('*.py'):
         file.unlink()
     page = report(work_dir)
@@ -175,7 +175,7 @@ def test_a_named_config(work_dir):
     assert Page(work_dir / 'report.html').pictures['Search'] == 30
 
 
-def test_heads_that_are_left_out(tmp_path):
+def test_missing_heads(tmp_path):
     options = ['model.search=None', 'model.reconstruction=None']
     options += ['train_cfg.max_epochs=1']
     call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
@@ -185,7 +185,7 @@ def test_heads_that_are_left_out(tmp_path):
     assert page.pictures['Attention'] == 30 and page.pictures['Losses'] == 5
 
 
-def test_what_stopped_a_training_is_shown(tmp_path):
+def test_the_error_that_stopped_a_training_is_shown(tmp_path):
     options = ['optim_wrapper.optimizer.lr=1e30', 'default_hooks.finite.max_in_row=2']
     with pytest.raises(FloatingPointError):
         call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
@@ -228,7 +228,7 @@ def test_a_good_report_is_kept(work_dir, tmp_path, monkeypatch):
     assert 'ZeroDivisionError' in text
 
 
-def test_what_is_found_before_the_work(work_dir, tmp_path, monkeypatch):
+def test_bad_arguments_are_found_early(work_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(Report, 'html', lambda self: pytest.fail('work was done'))
     for out in (work_dir, work_dir / 'epoch_1.pth/page.html', work_dir / ('a' * 250)):
         assert refused(work_dir, '--out', out).startswith(f'{out}: ')
@@ -237,7 +237,7 @@ def test_what_is_found_before_the_work(work_dir, tmp_path, monkeypatch):
 
 
 def test_a_teacher_that_hardly_changed(work_dir):
-    """Six steps at a momentum near 1: neighbors are those of before."""
+    """After six steps at a momentum near 1, neighbors are mostly the same."""
     text = report(work_dir).text['Nearest neighbors']
     (kept,) = re.findall(r'(\d+) of 30 neighbors are the same', text)
     assert int(kept) >= 27 and 'The teacher has hardly changed' in text

@@ -1,4 +1,4 @@
-"""What tools/train.py says about mistakes."""
+"""Messages of tools/train.py about mistakes in options."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ),
     ],
 )
-def test_a_mistake_in_an_option_is_named(option, message, tmp_path):
+def test_mistakes_in_options(option, message, tmp_path):
     model = SAIPViT(dict(SMALL, embed_dims=48), img_size=(64, 32), middle_block=1)
     torch.save(model.state_dict(), tmp_path / 'other.pth')
     options = [option.replace('OTHER', str(tmp_path / 'other.pth'))]

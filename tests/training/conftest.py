@@ -1,4 +1,4 @@
-"""A training that others are compared with."""
+"""An uninterrupted training, to compare others with."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Configs that inherit those of the libraries."""
+"""Configs with command-line options."""
 
 import codecs
 import re
@@ -32,7 +32,7 @@ def test_stock_configs_can_be_inherited(tmp_path, library):
     assert cfg.model.backbone.a == 1
 
 
-def test_a_library_that_is_not_installed(tmp_path):
+def test_a_missing_library(tmp_path):
     config = tmp_path / 'mine.py'
     config.write_text("_base_ = __import__('mmnone').__path__[0]")
     with pytest.raises(ModuleNotFoundError, match=r"mine.py: .*'mmnone'.*install.sh"):
@@ -40,7 +40,7 @@ def test_a_library_that_is_not_installed(tmp_path):
 
 
 def option(cfg: Path, text: str) -> object:
-    """What a setting is after ``--cfg-options text``."""
+    """A setting's value with ``--cfg-options text``."""
     parser = ArgumentParser()
     parser.add_argument('config')
     add_options(parser)
@@ -53,7 +53,7 @@ def option(cfg: Path, text: str) -> object:
 
 @pytest.fixture
 def small(tmp_path) -> Path:
-    """A config of text, a number, a tuple, a list, None."""
+    """A config with text, a number, a tuple, a list and None."""
     path = tmp_path / 'small.py'
     path.write_text(
         "train_dataloader = dict(batch_size=8, sizes=(2, 3), names=['a', 'b'],\n"
@@ -70,7 +70,7 @@ def small(tmp_path) -> Path:
 @pytest.mark.parametrize(
     'name', ['train_dataloader.dataset.data_root', 'train_dataloader.names.1']
 )
-def test_text_stays_as_it_is(text, name, small):
+def test_text_is_unchanged(text, name, small):
     assert option(small, f'{name}={text}') == text
     if "'" not in text:
         assert option(small, f"{name}='{text}'") == text
@@ -97,7 +97,7 @@ def test_text_stays_as_it_is(text, name, small):
         ('train_dataloader.dataset.scenes.type=My Scenes', 'My Scenes'),
     ],
 )
-def test_other_values_are_read_as_python_or_mmengine_would(text, value, small):
+def test_other_values_are_read_as_by_python_or_mmengine(text, value, small):
     found = option(small, text)
     assert found == value and type(found) is type(value) or isinstance(value, dict)
 
@@ -121,13 +121,13 @@ def test_an_option_changes_nothing_else(small, tmp_path):
         ('train_dataloader.batch_size.x=1', "'x' cannot be set in 8"),
     ],
 )
-def test_a_value_that_cannot_be_used(text, message, small):
+def test_bad_values(text, message, small):
     with pytest.raises(ValueError, match=f'--cfg-options {re.escape(text)}: ') as error:
         option(small, text)
     assert message in str(error.value)
 
 
-def test_what_is_no_option(capsys):
+def test_bad_options(capsys):
     parser = ArgumentParser()
     parser.add_argument('config')
     add_options(parser)
@@ -150,14 +150,14 @@ def test_what_is_no_option(capsys):
         ('a = 1\n'.encode('utf-16'), 'not UTF-8 text'),
     ],
 )
-def test_what_is_no_config(content, message, tmp_path):
+def test_bad_configs(content, message, tmp_path):
     path = tmp_path / 'm.py'
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf'm\.py.*{message}'):
         load_config(str(path), {})
 
 
-def test_a_path_that_is_not_there(tmp_path):
+def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match='none.py: no such config'):
         load_config(str(tmp_path / 'none.py'), {})
     with pytest.raises(IsADirectoryError, match='is a folder, not a config'):

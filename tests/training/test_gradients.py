@@ -9,8 +9,11 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from saip_mm.checkpoints.files import read_checkpoint
-from saip_mm.training import ObjectiveGradients
-from saip_mm.training.gradients import compare_gradients, shared_gradients
+from saip_mm.training.gradients import (
+    ObjectiveGradients,
+    compare_gradients,
+    shared_gradients,
+)
 
 
 @pytest.fixture(scope='module')

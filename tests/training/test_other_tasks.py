@@ -1,4 +1,4 @@
-"""Trainings with MMEngine's own loop and hooks are as safe as pretraining."""
+"""Resuming, signals and atomic checkpoints with MMEngine's own loops and hooks."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""How processes find out that they are several, and how they end together."""
+"""Launchers of several processes, and their common exit."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ TORCHRUN = dict(RANK='1', WORLD_SIZE='2', LOCAL_RANK='1')
 MPI = dict(
     OMPI_COMM_WORLD_RANK='1', OMPI_COMM_WORLD_SIZE='2', OMPI_COMM_WORLD_LOCAL_RANK='1'
 )
-# As Slurm's manual says of salloc and sbatch, and of srun.
+# See the manual pages of salloc, sbatch and srun.
 ALLOCATION = dict(SLURM_JOB_ID='7', SLURM_NTASKS='8', SLURM_NODELIST='n[1-2]')
 BATCH = dict(ALLOCATION, SLURM_PROCID='0', SLURM_LOCALID='0')
 TASK = dict(BATCH, SLURM_STEP_ID='0', SLURM_STEP_NUM_TASKS='8', SLURM_PROCID='5')
@@ -61,7 +61,7 @@ def launcher(monkeypatch):
         (PTY, 'none'),
     ],
 )
-def test_the_environment_is_followed(environment, expected, launcher):
+def test_the_launcher_is_found_in_the_environment(environment, expected, launcher):
     assert launcher(environment) == expected
     assert launcher(environment, '--launcher', 'none') == 'none'
 

@@ -1,4 +1,4 @@
-"""Launchers and schedulers that start a training again."""
+"""Restarts by launchers and schedulers."""
 
 import json
 import socket

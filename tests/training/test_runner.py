@@ -1,4 +1,4 @@
-"""What PretrainingRunner makes of checkpoints."""
+"""Loading of checkpoints, and data loaders, by the runners."""
 
 import logging
 
@@ -13,7 +13,7 @@ from saip_mm.training import PretrainingRunner, SafeRunner
 
 @pytest.fixture
 def runner() -> PretrainingRunner:
-    """As much of a runner as loading needs."""
+    """A runner with only the parts that loading needs."""
     runner = PretrainingRunner.__new__(PretrainingRunner)
     runner.model = MODELS.build(Config.fromfile(TINY).model)
     runner.logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def test_a_converted_checkpoint_needs_no_mean_and_std(runner, tmp_path):
 
 
 @pytest.mark.parametrize('part', ['teacher.', 'search.kernel.'])
-def test_a_part_of_a_model_is_refused(part, runner, tmp_path):
+def test_a_part_of_a_model_is_rejected(part, runner, tmp_path):
     path = tmp_path / 'part.pth'
     save_without(part, runner, path)
     with pytest.raises(ValueError, match='does not fit this SAIP: .* missing: '):
@@ -45,7 +45,7 @@ def test_a_part_of_a_model_is_refused(part, runner, tmp_path):
 
 @pytest.mark.parametrize('kind', [SafeRunner, PretrainingRunner])
 def test_a_loader_without_workers(kind):
-    """As shipped configs become with `train_dataloader.num_workers=0`."""
+    """Shipped configs with `train_dataloader.num_workers=0`."""
     config = Config.fromfile(TINY).train_dataloader
     config.update(num_workers=0, persistent_workers=True, prefetch_factor=4)
     loader = kind.build_dataloader(config, seed=0)

@@ -1,4 +1,4 @@
-"""The teacher's momentum, and how much of its initial weights it keeps."""
+"""The teacher's momentum, and the share of initial weights that is left in it."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from saip_mm.training.teacher import TeacherMomentum, saved_initial_share
 
 
 def plain_share(start: float, end: float, steps: int) -> float:
-    """What is left of a teacher of ones that follows a student of zeros."""
+    """A teacher of ones after following a student of zeros."""
     teacher = 1.0
     for step in range(steps):
         progress = step / steps
@@ -37,7 +37,7 @@ def test_momentum_is_half_a_cosine_over_all_steps():
 @pytest.mark.parametrize(
     'start, end, steps', [(0.996, 1, 1), (0.9995, 1, 300), (0.5, 0.9, 7), (1, 1, 9)]
 )
-def test_the_share_that_is_left(start, end, steps):
+def test_initial_share(start, end, steps):
     momentum = TeacherMomentum(start, end, steps)
     left = plain_share(start, end, steps)
     assert momentum.initial_share() == pytest.approx(left)
@@ -52,7 +52,7 @@ def test_a_momentum_outside_zero_to_one_is_rejected(option):
 
 
 @pytest.mark.parametrize('steps', [1, 20, 300, 8000])
-def test_a_momentum_that_leaves_little_of_the_start(steps):
+def test_a_limited_share(steps):
     momentum = SAIPHook(0.9995, max_initial_share=0.001).momentum(256, steps)
     assert plain_share(momentum.start, 1, steps) == pytest.approx(0.001, rel=1e-3)
     higher = momentum.start + 0.01 * (1 - momentum.start)
@@ -61,7 +61,7 @@ def test_a_momentum_that_leaves_little_of_the_start(steps):
     assert unlimited.start == 0.9
 
 
-def test_a_model_keeps_that_share():
+def test_a_model_has_that_share_left():
     model = MODELS.build(Config.fromfile(TINY).model)
     model.requires_grad_(False)
     for name, parameter in model.named_parameters():
@@ -78,7 +78,7 @@ def test_a_model_keeps_that_share():
 @pytest.mark.parametrize(
     'config', ['saip_vit-tiny.py', 'saip_vit-tiny_1gpu.py', 'saip_demo.py']
 )
-def test_one_setting_of_the_batch_takes_the_momenta_along(config, copied, tmp_path):
+def test_momenta_follow_the_batch_size(config, copied, tmp_path):
     path = ROOT / 'configs/pretrain' / config
     if copied:
         shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
@@ -87,13 +87,13 @@ def test_one_setting_of_the_batch_takes_the_momenta_along(config, copied, tmp_pa
     cfg = load_config(str(path), {'train_dataloader.batch_size': 8})
     hook = HOOKS.build(cfg.default_hooks.saip)
     momentum, base = (0.99, 32) if 'demo' in config else (0.996, 2048)
-    many = 10_000_000  # steps, after which nothing is left of the start in any case
+    many = 10_000_000  # steps, after which no initial weights are left
     assert hook.momentum(8, many).start == pytest.approx(momentum ** (8 / base))
     assert hook.momentum(base, many) == (momentum, 1.0, many)
 
 
 def test_the_center_averages_over_the_same_number_of_images():
-    """Two steps of half the batch move it as far as one of the whole."""
+    """Two steps of half the batch move it as far as one step."""
     head = MODELS.build(Config.fromfile(TINY).model.matching)
     logits = torch.randn(64)
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_the_center_averages_over_the_same_number_of_images():
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """A tiny SAIP with half of its batch, and what its training printed."""
+    """A tiny SAIP trained with half of its batch size, and the output."""
     work_dir = tmp_path_factory.mktemp('trained')
     options = ['train_dataloader.batch_size=4', 'default_hooks.saip.base_batch_size=8']
     options += ['default_hooks.saip.momentum=0.81', 'train_cfg.max_epochs=3']
@@ -119,14 +119,14 @@ def logged_momenta(work_dir) -> list[float]:
     return [line['teacher_momentum'] for line in lines if 'teacher_momentum' in line]
 
 
-def test_a_training_says_and_saves_what_is_left(trained):
+def test_a_training_logs_and_saves_the_share(trained):
     work_dir, out = trained
     momenta = logged_momenta(work_dir)
     assert len(momenta) == 18
     assert momenta[0] == pytest.approx(0.9)
     for epoch in (1, 3):
         share = saved_initial_share(read_checkpoint(work_dir / f'epoch_{epoch}.pth'))
-        # What is logged has four digits.
+        # Logs have four digits.
         assert share == pytest.approx(math.prod(momenta[: 6 * epoch]), rel=1e-3)
     left = math.prod(momenta)
     assert f'at the end it holds {left:.1%} of its initial weights' in out
@@ -135,7 +135,7 @@ def test_a_training_says_and_saves_what_is_left(trained):
     assert 'minimum after 6 steps, but the training has 18:' in out
 
 
-def test_an_export_says_what_is_left(trained, capsys, tmp_path):
+def test_an_export_reports_the_share(trained, capsys, tmp_path):
     share = saved_initial_share(read_checkpoint(trained[0] / 'epoch_3.pth'))
     for role, said in dict(teacher=True, student=False).items():
         out = tmp_path / f'{role}.pth'
@@ -147,7 +147,7 @@ def test_an_export_says_what_is_left(trained, capsys, tmp_path):
         assert meta.get('teacher_start_share') == (share if said else None)
 
 
-def test_what_a_checkpoint_does_not_say():
+def test_checkpoints_without_a_share():
     for content in ({}, dict(message_hub=3), dict(message_hub=dict(runtime_info={}))):
         assert saved_initial_share(content) is None
     told = dict(message_hub=dict(runtime_info=dict(teacher_start_share='much')))

@@ -1,4 +1,4 @@
-"""Whole training runs through the project's own scripts."""
+"""Whole training runs with the project's scripts."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def state_after(work_dir: Path, epoch: int = 1) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope='module')
 def one_process(tmp_path_factory) -> Path:
-    """Three steps of one process, global batch 8, and three more."""
+    """Two epochs of three steps of one process with a global batch of 8."""
     work_dir = tmp_path_factory.mktemp('one_process')
     options = [f'default_hooks.checkpoint.{each}' for each in EVERY_STEP]
     run('tools/train.py', FLOAT64, '--work-dir', work_dir, '--cfg-options', *options)
@@ -56,7 +56,7 @@ def test_two_micro_batches_of_half_the_batch_train_the_same(one_process, tmp_pat
     assert_same(state_after(tmp_path), state_after(one_process))
 
 
-def test_the_three_steps_changed_everything_that_is_trained(one_process):
+def test_training_changes_all_parameters(one_process):
     first, last = state_after(one_process), state_after(one_process, 2)
     still = [name for name in first if torch.equal(first[name], last[name])]
     assert set(still) == {'data_preprocessor.mean', 'data_preprocessor.std'}
