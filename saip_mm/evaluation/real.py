@@ -1,13 +1,21 @@
 """Probes on photographs of people with labels."""
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
+from torch.nn.functional import normalize
+
+from ..data.folders import find_images
 from .attributes import probe_attributes
-from .photographs import probe_keypoints, probe_parts
+from .photographs import embed_files, log, probe_keypoints, probe_parts
 from .reid import probe_reid
 from .subject import Subject
+from .tokens import rank_me
+
+MAX_IMAGES = 2000  # of a folder without labels
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,7 @@ class RealPeople:
         reid: Folders in the layout of Market-1501; see :func:`probe_reid`.
         attributes: CSV file; see :func:`probe_attributes`.
         parts: Folder; see :func:`probe_parts`.
+        unlabeled: Folder of images; see :func:`probe_unlabeled`.
         coco: Folder and annotations, or those for fitting and those for testing; see
             :func:`probe_keypoints`.
     """
@@ -25,6 +34,7 @@ class RealPeople:
     reid: Sequence[str] = ()
     attributes: str | None = None
     parts: str | None = None
+    unlabeled: str | None = None
     coco: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -35,7 +45,7 @@ class RealPeople:
             )
 
     def __bool__(self) -> bool:
-        return bool(self.reid or self.attributes or self.parts or self.coco)
+        return any(getattr(self, field.name) for field in fields(self))
 
 
 def add_people_options(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +61,9 @@ def add_people_options(parser: argparse.ArgumentParser) -> None:
         '--parts', metavar='DIR', help='{train,test}/{images,labels} in it'
     )
     group.add_argument(
+        '--unlabeled', metavar='DIR', help='images for measures without labels'
+    )
+    group.add_argument(
         '--coco',
         nargs='+',
         default=[],
@@ -62,7 +75,9 @@ def add_people_options(parser: argparse.ArgumentParser) -> None:
 
 def people_of(args: argparse.Namespace) -> RealPeople:
     """The photographs that options of :func:`add_people_options` name."""
-    return RealPeople(args.reid, args.attributes, args.parts, args.coco)
+    return RealPeople(
+        **{each.name: getattr(args, each.name) for each in fields(RealPeople)}
+    )
 
 
 def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float]]:
@@ -83,3 +98,25 @@ def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float
         yield probe_parts(subject, people.parts)
     if people.coco:
         yield probe_keypoints(subject, people.coco)
+    if people.unlabeled:
+        yield probe_unlabeled(subject, people.unlabeled)
+
+
+def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
+    """Measures of image tokens that need no labels, of at most ``MAX_IMAGES`` images.
+
+    ``RankMe`` is their effective rank, ``spread`` the root of the summed variances of
+    unit tokens (0: all images alike, 1: in all directions). They show a collapse; high
+    values are no evidence of useful features.
+
+    Raises:
+        OSError: If the folder has no images, or one cannot be read.
+    """
+    names = find_images(str(folder))
+    step = -(-len(names) // MAX_IMAGES)
+    paths = [os.path.join(folder, name) for name in names[::step]]
+    name = Path(folder).resolve().name
+    log(f'{name}: {len(paths)} unlabeled images')
+    tokens = embed_files(subject, paths).image.double()
+    variance = normalize(tokens, dim=1).var(dim=0, correction=0).sum()
+    return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': variance.sqrt().item()}

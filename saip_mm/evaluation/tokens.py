@@ -47,6 +47,16 @@ def combine_tokens(tokens: dict[str, Tensor]) -> dict[str, Tensor]:
     return tokens | {'image+mean': torch.cat(unit, dim=1)}
 
 
+def rank_me(features: Tensor) -> float:
+    """Effective rank of features [N, D]: RankMe (Garrido et al., arXiv 2210.02885).
+
+    The exponential of the entropy of the normalized singular values. It needs no labels
+    and compares trainings of one method only: more is not better between methods.
+    """
+    singular = torch.linalg.svdvals(features.double())
+    return torch.special.entr(singular / singular.sum()).sum().exp().item()
+
+
 class Readout(NamedTuple):
     """The features by which images are compared."""
 

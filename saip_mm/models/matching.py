@@ -98,9 +98,10 @@ class CrossScaleMatchingHead(BaseModule):
             teacher: [T, B, K] logits, without gradient.
 
         Returns:
-            ``loss_csm``; ``teacher_entropy`` in nats (log K if the teacher prefers no
-            prototype, 0 if it is certain), for monitoring; ``teacher_mean`` [K], the
-            mean of its logits, for :meth:`update_center`.
+            ``loss_csm``; for monitoring, ``teacher_entropy`` in nats (log K if the
+            teacher prefers no prototype, 0 if it is certain) and ``matching_kl``, the
+            KL divergence, by which the cross entropy exceeds it; ``teacher_mean`` [K],
+            the mean of the teacher's logits, for :meth:`update_center`.
         """
         # Under autocast logits arrive in half precision, which is too coarse here.
         dtype = self.center.dtype
@@ -113,9 +114,11 @@ class CrossScaleMatchingHead(BaseModule):
         same_view = cross_entropy.diagonal().sum()
         pairs = cross_entropy.numel() - len(teacher)
         loss = (cross_entropy.sum() - same_view) / (pairs * teacher.shape[1])
+        entropy = torch.special.entr(target).sum(-1).mean()
         return dict(
             loss_csm=loss,
-            teacher_entropy=torch.special.entr(target).sum(-1).mean(),
+            teacher_entropy=entropy,
+            matching_kl=loss.detach() - entropy,
             teacher_mean=teacher.mean(dim=(0, 1)),
         )
 

@@ -86,9 +86,10 @@ class SAIP(BaseSelfSupervisor):
         Returns:
             dict: For each head, its losses: ``loss_csm`` and ``loss_attn``;
             ``loss_csr``; ``loss_css_inst`` and ``loss_css_roi``. With matching also
-            ``teacher_entropy`` and ``feature_std``, the spread of the teacher's unit
-            tokens (0: all images alike, 1: in all directions), and ``teacher_mean``
-            [K], the mean logits for :meth:`CrossScaleMatchingHead.update_center`.
+            ``teacher_entropy``, ``matching_kl`` and ``teacher_mean`` of
+            :meth:`CrossScaleMatchingHead.loss`, unweighted, and ``feature_std``, the
+            spread of the teacher's unit tokens (0: all images alike, 1: in all
+            directions).
         """
         until = 'end' if self.matching else 'middle'
         globals_ = self.student(

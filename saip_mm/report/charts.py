@@ -30,7 +30,15 @@ _STYLE = dict.fromkeys([*_INKED.split(), 'xtick.color', 'ytick.color'], _INK) | 
 # Title, unit, and names of logged scalars by label.
 _LOSSES = [
     ('Total loss', 'sum', {'loss': 'loss'}),
-    ('Matching (CSM)', 'nats', {'loss': 'loss_csm', 'entropy': 'teacher_entropy'}),
+    (
+        'Matching (CSM)',
+        'nats',
+        {
+            'loss': 'loss_csm',
+            'entropy': 'teacher_entropy',
+            'KL divergence': 'matching_kl',
+        },
+    ),
     ('Attention matching', 'KL divergence, nats', {'loss': 'loss_attn'}),
     ('Reconstruction (CSR)', 'MSE, normalized patches', {'loss': 'loss_csr'}),
     (

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from saip_mm.evaluation import Subject
+from saip_mm.evaluation import RealPeople, Subject, probe_real
 from saip_mm.evaluation.attributes import probe_attributes
 from saip_mm.evaluation.features import BaselineFeatures, Embedded
 from saip_mm.evaluation.reid import probe_reid
@@ -15,6 +15,7 @@ from saip_mm.evaluation.tokens import (
     Readout,
     choose_readout,
     fit_whitening,
+    rank_me,
 )
 
 COLORS = Subject(BaselineFeatures('mean-color', (64, 32)))
@@ -74,6 +75,27 @@ def test_whitening_is_that_of_scikit_learn(monkeypatch):
     # Directions have no sign; they divide by n - 1.
     expected = torch.from_numpy(expected).abs() * (300 / 299) ** 0.5
     torch.testing.assert_close(found.abs(), expected.double(), rtol=1e-3, atol=1e-3)
+
+
+def test_effective_rank(tmp_path):
+    """By hand: n equal singular values have rank n; one direction has rank 1."""
+    basis = torch.linalg.qr(torch.randn(20, 7)).Q
+    assert rank_me(basis) == pytest.approx(7, rel=1e-5)
+    assert rank_me(torch.randn(20, 1) @ torch.randn(1, 7)) == pytest.approx(1, abs=1e-4)
+    values = np.array([3.0, 1.0])
+    shares = values / values.sum()
+    expected = np.exp(-(shares * np.log(shares)).sum())
+    assert rank_me(basis[:, :2] * torch.tensor([3.0, 1.0])) == pytest.approx(expected)
+    for i, color in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 0)]):
+        save(tmp_path / f'{i}.png', color)
+    (scores,) = probe_real(COLORS, RealPeople(unlabeled=tmp_path))
+    values = np.sqrt([2, 1, 1])
+    shares = values / values.sum()
+    rank = np.exp(-(shares * np.log(shares)).sum())
+    unit = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    spread = np.sqrt(unit.var(axis=0).sum())
+    name = tmp_path.name
+    assert scores == pytest.approx({f'{name}/RankMe': rank, f'{name}/spread': spread})
 
 
 def test_the_best_of_all_readouts_is_chosen():

@@ -65,7 +65,14 @@ def test_training_changes_all_parameters(one_process):
 def test_logs_show_progress_losses_entropy_rate_and_momentum(one_process):
     log = next(one_process.glob('*/*.log')).read_text()
     line = next(line for line in log.splitlines() if 'Epoch(train) [2][3/3]' in line)
-    quantities = ['eta', 'lr', 'teacher_entropy', 'teacher_momentum', 'loss']
+    quantities = [
+        'eta',
+        'lr',
+        'teacher_entropy',
+        'matching_kl',
+        'teacher_momentum',
+        'loss',
+    ]
     quantities += ['loss_csm', 'loss_attn', 'loss_csr', 'loss_css_inst', 'loss_css_roi']
     for quantity in quantities:
         assert f' {quantity}: ' in line
