@@ -146,9 +146,7 @@ def test_msmt17_lists_who_is_seen(root):
     assert len(lists['train']) == NUM
     assert not people['train'] & people['val']
     assert people['query'] == people['gallery'] == {'0', '1'}
-    image = draw_person(
-        TRAIN, 2, 0, labeled=True
-    ).image  # one is trained on, one for validation
+    image = draw_person(TRAIN, 2, 0).image  # after one for training, one for validation
     path, _ = lists['query'][0]
     assert is_nearly(folder / 'test' / path, image)
 
