@@ -1,4 +1,4 @@
-"""Data sets of synthetic people and places: no files, no downloads."""
+"""Data sets of drawn people and places: no files, no downloads."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -14,14 +14,14 @@ from .people import PeopleDataset
 class SyntheticPeople(PeopleDataset):
     """Images of drawn people: a data list of `dict(identity=i, image=j, camera=k)`.
 
-    An image follows from (seed, identity, image) alone. An identity keeps its body,
-    hair, clothes and bag over poses, viewpoints, cameras, light and places; six cameras
+    An image depends on (seed, identity, image) only. All images of an identity share
+    body, hair, clothes and bag; pose, viewpoint, light and place differ. Six cameras
     take turns.
 
     Args:
-        num_identities: How many different people.
-        images_per_identity: How many images of each.
-        seed: Another seed gives other people.
+        num_identities: Number of people.
+        images_per_identity: Number of images of each.
+        seed: Seed of all images.
         size: (h, w) of the images in pixels.
         pipeline: As in PeopleDataset.
         scenes: As in PeopleDataset, for instance `dict(type='SyntheticScenes')`.
@@ -29,8 +29,7 @@ class SyntheticPeople(PeopleDataset):
             data loader worker. For small data sets that are seen for many epochs.
 
     Raises:
-        ValueError: If there would be no image, the seed is negative or the size too
-            small.
+        ValueError: If there are no images, the seed is negative or the size too small.
     """
 
     def __init__(
@@ -43,9 +42,7 @@ class SyntheticPeople(PeopleDataset):
         scenes: dict | None = None,
         keep: bool = False,
     ) -> None:
-        _at_least_one(
-            num_identities=num_identities, images_per_identity=images_per_identity
-        )
+        _check(num_identities=num_identities, images_per_identity=images_per_identity)
         self.num_identities = num_identities
         self.images_per_identity = images_per_identity
         draw_person(seed, 0, 0, size)  # an impossible size or seed fails here
@@ -65,7 +62,7 @@ class SyntheticPeople(PeopleDataset):
         return self._draw(self.seed, identity, image, self.size).image
 
     def load_labeled(self, data_info: dict) -> Drawing:
-        """The image of an entry with its labels; the person is the first of them."""
+        """Return the image of an entry with labels; the person is the first of them."""
         identity, image = data_info['identity'], data_info['image']
         return draw_person(self.seed, identity, image, self.size, labeled=True)
 
@@ -78,13 +75,13 @@ class SyntheticPeople(PeopleDataset):
 
 @DATASETS.register_module()
 class SyntheticScenes(PeopleDataset):
-    """Images of drawn places with a few small people in them, to paste people into.
+    """Images of drawn places with a few small people, to paste people into.
 
     Args:
-        num_scenes: How many different places.
-        max_people: At most so many people in each; up to 250.
-        min_people: At least so many.
-        seed: Another seed gives other places.
+        num_scenes: Number of images.
+        max_people: Largest number of people in each, at most 250.
+        min_people: Smallest number of people in each.
+        seed: Seed of all images.
         size: (h, w) of the images in pixels.
         keep: As in SyntheticPeople.
 
@@ -101,7 +98,7 @@ class SyntheticScenes(PeopleDataset):
         min_people: int = 0,
         keep: bool = False,
     ) -> None:
-        _at_least_one(num_scenes=num_scenes)
+        _check(num_scenes=num_scenes)
         self.num_scenes = num_scenes
         self.max_people, self.min_people = max_people, min_people
         draw_scene(seed, 0, size, max_people, min_people)  # as above
@@ -116,18 +113,11 @@ class SyntheticScenes(PeopleDataset):
         crowd = (self.max_people, self.min_people)
         return self._draw(self.seed, data_info['image'], self.size, *crowd).image
 
-    def load_labeled(self, data_info: dict) -> Drawing:
-        """The image of an entry with its labels."""
-        crowd = (self.max_people, self.min_people)
-        return draw_scene(
-            self.seed, data_info['image'], self.size, *crowd, labeled=True
-        )
-
     def source(self, data_info: dict) -> str:
         return f'SyntheticScenes(seed={self.seed}) image {data_info["image"]}'
 
 
-def _at_least_one(**numbers: int) -> None:
+def _check(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
             raise ValueError(f'{name} is {number}; give 1 or more')

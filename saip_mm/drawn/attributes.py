@@ -12,19 +12,11 @@ from typing import Any
 from .wardrobe import BLACK, BLUE, BROWN, GRAY, GREEN, HAIRS, NAVY, RED, SAND, WHITE
 
 Rule = Callable[[Any], bool]  # whether a Person has an attribute
-COLORS = dict(
-    Black=(BLACK, HAIRS[0]),
-    Blue=(NAVY, BLUE),
-    Brown=(BROWN, HAIRS[1]),
-    Green=(GREEN,),
-    Grey=(GRAY, HAIRS[3]),
-    Orange=(),
-    Pink=(),
-    Purple=(),
-    Red=(RED,),
-    White=(WHITE,),
-    Yellow=(SAND, HAIRS[2]),
-)
+COLORS = 'Black Blue Brown Green Grey Orange Pink Purple Red White Yellow'
+COLORS = dict.fromkeys(COLORS.split(), ())
+COLORS |= dict(Black=(BLACK, HAIRS[0]), Blue=(NAVY, BLUE), Brown=(BROWN, HAIRS[1]))
+COLORS |= dict(Green=(GREEN,), Grey=(GRAY, HAIRS[3]), Red=(RED,), White=(WHITE,))
+COLORS['Yellow'] = (SAND, HAIRS[2])
 QUARTER = sqrt(0.5)  # front, side and back are quarters of the circle
 LONG_SKIRT, LONG_COAT = 0.52, 0.18
 
@@ -47,6 +39,7 @@ LONG_HAIR, SCARF = _worn('hair_style', 'long', 'tail'), _worn('scarf', True)
 COAT, LOGO = _worn('upper', 'coat'), _worn('pattern', 'logo')
 STRIPES, CHECKS = _worn('pattern', 'stripes', 'vertical'), _worn('pattern', 'checks')
 SKIRT, SHORTS = _worn('lower', 'skirt'), _worn('lower', 'shorts')
+TROUSERS, HANDBAG = _worn('lower', 'trousers'), _worn('bag', 'hand')
 BACKPACK, SHOULDER_BAG = _worn('bag', 'backpack'), _worn('bag', 'shoulder')
 
 OVER_60 = _worn('seen_hair', HAIRS[3])  # gray
@@ -76,7 +69,7 @@ PA100K_ATTRIBUTES: dict[str, Rule] = {
     'Back': lambda p: cos(p.yaw) < -QUARTER,
     'Hat': HAT,
     'Glasses': GLASSES,
-    'HandBag': _worn('bag', 'hand'),
+    'HandBag': HANDBAG,
     'ShoulderBag': SHOULDER_BAG,
     'Backpack': BACKPACK,
     **_never('HoldObjectsInFront'),
@@ -88,20 +81,11 @@ PA100K_ATTRIBUTES: dict[str, Rule] = {
     'UpperSplice': _worn('pattern', 'block'),
     **_never('LowerStripe LowerPattern'),
     'LongCoat': lambda p: COAT(p) and p.outfit.hem > LONG_COAT,
-    'Trousers': _worn('lower', 'trousers'),
+    'Trousers': TROUSERS,
     'Shorts': SHORTS,
     'Skirt&Dress': SKIRT,
     **_never('boots'),
 }
-
-
-def _jeans(person) -> bool:
-    return person.outfit.lower == 'trousers' and person.outfit.bottom == NAVY
-
-
-def _long_skirt(person) -> bool:
-    return SKIRT(person) and person.outfit.bottom_length > LONG_SKIRT
-
 
 # The first 35 are evaluated.
 PETA_ATTRIBUTES: dict[str, Rule] = {
@@ -110,13 +94,13 @@ PETA_ATTRIBUTES: dict[str, Rule] = {
     **_never('personalLess60'),
     'personalLarger60': OVER_60,
     'carryingBackpack': BACKPACK,
-    'carryingOther': _worn('bag', 'hand'),
+    'carryingOther': HANDBAG,
     'lowerBodyCasual': lambda p: True,
     'upperBodyCasual': lambda p: not COAT(p),
     **_never('lowerBodyFormal upperBodyFormal'),
     'accessoryHat': HAT,
     'upperBodyJacket': COAT,
-    'lowerBodyJeans': _jeans,
+    'lowerBodyJeans': lambda p: TROUSERS(p) and p.outfit.bottom == NAVY,
     'footwearLeatherShoes': _worn('shoes', BROWN),
     'upperBodyLogo': LOGO,
     'hairLong': LONG_HAIR,
@@ -130,11 +114,11 @@ PETA_ATTRIBUTES: dict[str, Rule] = {
     'footwearShoes': _worn('shoes', BLACK),
     'lowerBodyShorts': SHORTS,
     'upperBodyShortSleeve': lambda p: 0 < p.outfit.sleeve <= 0.5,
-    'lowerBodyShortSkirt': lambda p: SKIRT(p) and not _long_skirt(p),
+    'lowerBodyShortSkirt': lambda p: SKIRT(p) and p.outfit.bottom_length <= LONG_SKIRT,
     'footwearSneaker': _worn('shoes', WHITE),
     'upperBodyThinStripes': STRIPES,
     'accessorySunglasses': GLASSES,
-    'lowerBodyTrousers': lambda p: p.outfit.lower == 'trousers' and not _jeans(p),
+    'lowerBodyTrousers': lambda p: TROUSERS(p) and p.outfit.bottom != NAVY,
     'upperBodyTshirt': lambda p: (
         p.outfit.upper == 'shirt' and 0 < p.outfit.sleeve <= 0.5
     ),
@@ -149,7 +133,7 @@ PETA_ATTRIBUTES: dict[str, Rule] = {
     **_never('footwearBoots lowerBodyCapri carryingShoppingTro carryingUmbrella'),
     **_never('personalFemale carryingFolder accessoryHairBand lowerBodyHotPants'),
     **_never('accessoryKerchief'),
-    'lowerBodyLongSkirt': _long_skirt,
+    'lowerBodyLongSkirt': lambda p: SKIRT(p) and p.outfit.bottom_length > LONG_SKIRT,
     'upperBodyLongSleeve': lambda p: p.outfit.sleeve > 0.5,
     **_never('lowerBodyPlaid lowerBodyThinStripes carryingLuggageCase'),
     'upperBodyNoSleeve': lambda p: p.outfit.sleeve == 0,

@@ -63,11 +63,8 @@ def draw_person(
         raise ValueError(f'identity is {identity}; give less than {STRANGERS}')
     rng = np.random.default_rng((seed, identity, index, PERSON))
     number = camera_of(identity, index)
-    camera, light = _camera(seed, number), draw_light(rng)
-    who = _identity(seed, identity)
-    h, w = size
-    background, _ = _look(seed, number, size, rng)
-    canvas = Canvas(background, labeled)
+    camera, light, background, _ = _look(seed, number, size, rng)
+    canvas, who, (h, w) = Canvas(background, labeled), _identity(seed, identity), size
     height = min(h, 2.2 * w) * rng.uniform(0.8, 0.95) / who.body.stature
     top = rng.uniform(0.01, 0.06) * h
     if rng.random() < 0.2:  # close, the legs outside the image
@@ -110,10 +107,8 @@ def draw_scene(
         )
     rng = np.random.default_rng((seed, 0, index, SCENE))
     number = int(rng.integers(NUM_CAMERAS))
-    camera, light = _camera(seed, number), draw_light(rng)
-    h, w = size
-    background, horizon = _look(seed, number, size, rng)
-    canvas = Canvas(background, labeled)
+    camera, light, background, horizon = _look(seed, number, size, rng)
+    canvas, (h, w) = Canvas(background, labeled), size
     eye_level = rng.uniform(0.7, 1.3)
     # On flat ground the horizon crosses everybody at the height of the camera. In a
     # crowd more people are far away than near.
@@ -177,8 +172,9 @@ def _place(seed: int, camera: int, number: int, size: tuple) -> tuple:
 
 
 def _look(seed, camera, size, rng):
-    """Return a view of one of a camera's places, and its horizon."""
-    h, w = size
+    """Return a camera, light, a view of one of its places, and the horizon."""
+    light, (h, w) = draw_light(rng), size
     place, horizon = _place(seed, camera, int(rng.integers(NUM_PLACES)), (h, w))
     left = rng.integers(w + 1)
-    return place[:, left : left + w].copy(), horizon
+    view = place[:, left : left + w].copy()
+    return _camera(seed, camera), light, view, horizon

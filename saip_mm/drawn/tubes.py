@@ -84,15 +84,10 @@ class Tube:
     inside for u in [-1, 1].
 
     Args:
-        points: Centers [n, 2] in pixels, n > 1.
-        radii: Half widths [n] in pixels.
-        along: Positions of the points, from 0 to 1.
+        points: Centers [n, 2] in pixels, n > 1; ``radii`` [n] are half widths there,
+            ``along`` their positions from 0 to 1.
         facing: Angle by which the front is turned away from the camera.
         depth: Larger is nearer.
-        color: Base color.
-        tag: Labels of what is painted.
-        patches: Painted in this order.
-        flat_end: Whether the last end is flat.
     """
 
     def __init__(

@@ -4,6 +4,8 @@ Layout and keys: https://cocodataset.org/#format-data and
 https://github.com/jin-s13/COCO-WholeBody/blob/master/data_format.md
 """
 
+from itertools import islice
+
 import cv2
 import numpy as np
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
@@ -27,13 +29,11 @@ PERSON = dict(
 GROUPS = dict(person=1, vehicle=8, outdoor=5, animal=10, accessory=5, sports=10)
 GROUPS |= dict(kitchen=7, food=10, furniture=6, electronic=6, appliance=5, indoor=7)
 CLASSES = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta['categories'][1:]
+NUMBERED = ((i, name) for i, name in enumerate(CLASSES, start=1) if name != 'N/A')
 OBJECTS = [
     dict(supercategory=group, id=number, name=name)
-    for group, (number, name) in zip(
-        (group for group, count in GROUPS.items() for _ in range(count)),
-        ((i, name) for i, name in enumerate(CLASSES, start=1) if name != 'N/A'),
-        strict=True,
-    )
+    for group, count in GROUPS.items()
+    for number, name in islice(NUMBERED, count)
 ]  # all 80 classes, which many configs expect
 # MMPose's configs take the boxes for testing from this file.
 DETECTIONS = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
