@@ -1,9 +1,10 @@
-"""Small data sets of drawn people in others' formats, for tests."""
+"""Small data sets of drawn people in the layouts of data sets."""
 
 import contextlib
 import functools
 import io
 import shutil
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -16,16 +17,20 @@ TRAIN, VAL = 3 * SEED, 3 * SEED + 1  # seeds of the splits
 
 
 @functools.cache
-def written(name, num, seed, size) -> TemporaryDirectory:
-    """A data set as tools/make_synthetic.py writes it; it goes with this process."""
+def _written(name, num, seed, size) -> TemporaryDirectory:
     folder = TemporaryDirectory(prefix=f'{name}_')
     WRITERS[name](folder.name, num, seed, size).write()
     return folder
 
 
+def root(name) -> Path:
+    """Folder of a data set, written once per process; do not change it."""
+    return Path(_written(name, NUM, SEED, None).name)
+
+
 def write(name, out, num=NUM, seed=SEED, size=None):
     """Write a data set; equal ones are drawn once."""
-    folder = written(name, num, seed, size)
+    folder = _written(name, num, seed, size)
     shutil.copytree(folder.name, out, dirs_exist_ok=True)
     return out
 
@@ -40,6 +45,6 @@ def is_nearly(path, image):
 
 
 def quietly(function, *arguments):
-    """What a function returns, without what it prints."""
+    """Return what a function returns, without what it prints."""
     with contextlib.redirect_stdout(io.StringIO()):
         return function(*arguments)

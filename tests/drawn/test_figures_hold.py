@@ -1,45 +1,36 @@
-"""The drawn people are those that the published figures were measured on."""
+"""The people that are drawn are those of the published figures."""
 
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 from saip_mm.drawn import draw_person, draw_scene
 
 THUMBNAILS = Path(__file__).parents[1] / 'cases' / 'drawn_people.json'
 
 
-def draw():
-    """Drawn images by what they show."""
-    people = {f'person {i}': draw_person(0, i, i).image for i in range(0, 24, 2)}
-    return people | {f'scene {i}': draw_scene(0, i).image for i in range(4)}
-
-
-def thumbnail(image):
-    """Mean colors of 4 × 2 cells."""
-    return cv2.resize(image, (2, 4), interpolation=cv2.INTER_AREA).astype(int)
+def thumbnails():
+    """Mean colors of 4 × 2 cells of drawn images."""
+    drawn = {f'person {i}': draw_person(0, i, i) for i in range(0, 24, 2)}
+    drawn |= {f'scene {i}': draw_scene(0, i) for i in range(4)}
+    return {
+        name: cv2.resize(each.image, (2, 4), interpolation=cv2.INTER_AREA).tolist()
+        for name, each in drawn.items()
+    }
 
 
 def test_drawn_people_are_those_of_the_published_figures():
-    stored = json.loads(THUMBNAILS.read_text())
-    drawn = draw()
+    stored, drawn = json.loads(THUMBNAILS.read_text()), thumbnails()
     assert stored.keys() == drawn.keys()
-    far = {
-        name: difference
-        for name, image in drawn.items()
-        if (difference := np.abs(thumbnail(image) - stored[name]).max()) > 1
-    }
-    if far:
-        pytest.fail(
-            f'other people are drawn than before ({far} gray values). Measure all '
-            'figures of docs/ anew, then write tests/cases/drawn_people.json with '
-            '`python tests/data/test_figures_hold.py`'
-        )
+    far = [k for k in drawn if np.abs(np.subtract(drawn[k], stored[k])).max() > 1]
+    assert not far, (
+        'other people are drawn than before. Measure all figures of docs/ again, then '
+        'write tests/cases/drawn_people.json with '
+        '`python tests/drawn/test_figures_hold.py`'
+    )
 
 
 if __name__ == '__main__':
-    cells = {name: thumbnail(image).tolist() for name, image in draw().items()}
-    THUMBNAILS.write_text(json.dumps(cells) + '\n')
+    THUMBNAILS.write_text(json.dumps(thumbnails()) + '\n')
