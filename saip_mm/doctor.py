@@ -212,7 +212,7 @@ def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
     share = momentum.initial_share()
     return judge(
         share <= HIGH_SHARE,
-        f'{momentum}; at the end it holds {share:.1%} of its initial weights',
+        f'{momentum}; {share:.1%} of its initial weights are left at the end',
         share_remedy(momentum, epochs),
     )
 

@@ -131,10 +131,6 @@ def read_run(cfg: Config, folder: Path, dataset: str, url: str = '') -> dict:
             folder of one seed by ``tools/compare.py``.
         dataset: Name of the test data.
         url: Download URL of the weights.
-
-    Raises:
-        FileNotFoundError: If the folder is neither, or the weights are missing.
-        ValueError: If the run has another config or no known metric.
     """
     log = folder / 'result.json'
     if log.exists():

@@ -92,13 +92,13 @@ def test_a_high_initial_share(monkeypatch, capsys):
         for step in range(6)
     )
     assert (
-        'warn  teacher momentum 0.999984 → 1 over 6 steps; at the end it holds '
-        f'{left:.1%} of its initial weights'
+        'warn  teacher momentum 0.999984 → 1 over 6 steps; '
+        f'{left:.1%} of its initial weights are left at the end'
     ) in out
     assert '→ set default_hooks.saip.max_initial_share=0.001 (the momentum' in out
     options.append(f'{saip}.max_initial_share=0.001')
     _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
-    assert 'ok    teacher momentum' in out and 'it holds 0.1% of' in out
+    assert 'ok    teacher momentum' in out and '; 0.1% of its' in out
 
 
 def test_a_config_without_its_data(monkeypatch, capsys):

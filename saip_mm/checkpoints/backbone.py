@@ -70,10 +70,6 @@ class Backbone:
 
         Tensors do not show the number of attention heads: if ``num_heads`` is None, it
         is that of MMPretrain's architecture of the same sizes.
-
-        Raises:
-            ValueError: If a tensor that determines a size is missing, or the number of
-                heads is unknown.
         """
         tensors = self.tensors
         if others := other_functions(tensors):
@@ -157,11 +153,7 @@ class Backbone:
     def fitted(
         self, img_size: tuple[int, int] | None = None
     ) -> tuple['Backbone', LoadReport]:
-        """The backbone without unused tensors, resized to an image size if given.
-
-        Raises:
-            ValueError: See :meth:`build`.
-        """
+        """The backbone without unused tensors, resized to an image size if given."""
         vit = self.build(img_size)
         report = compare_weights(vit, self.tensors)
         grid = tuple(vit.patch_resolution)
@@ -198,11 +190,8 @@ def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
     """The backbone of teacher or student, or the only one.
 
     Args:
-        checkpoint: What ``read_checkpoint`` returned.
+        checkpoint: From ``read_checkpoint``.
         role: ``'teacher'`` or ``'student'``; None selects the teacher if there is one.
-
-    Raises:
-        ValueError: If the checkpoint does not contain it.
     """
     if role not in (None, *PREFIXES):
         raise ValueError(f'role={role!r} is not one of {", ".join(PREFIXES)}')
@@ -223,7 +212,7 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
     """Find the ViT in a checkpoint; timm's names are converted to SAIPViT's.
 
     Args:
-        checkpoint: What ``read_checkpoint`` returned.
+        checkpoint: From ``read_checkpoint``.
         prefix: Prefix of its names, such as ``'teacher.encoder.backbone.'``; ignored
             for a file that contains only a backbone. By default ``'backbone.'`` if
             there are such names: in a training checkpoint these are the student's.

@@ -58,8 +58,8 @@ def parse_config(text: str, name: str) -> Config:
 def check_buildable(cfg: Config, name: str) -> Config:
     """Check that a pretraining config builds only harmless models and data sets.
 
-    A registry imports and calls whatever a ``type`` names, even ``os.system``. Initial
-    weights of the backbone are removed from the config.
+    A registry imports and calls any function named by ``type``, such as ``os.system``.
+    Initial weights of the backbone are removed from the config.
 
     Raises:
         ValueError: If it does not; begins with ``name``.

@@ -186,11 +186,7 @@ def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tens
 
 
 def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
-    """The state dicts of student and teacher, by role, in a checkpoint of SAIP or DINO.
-
-    Raises:
-        ValueError: If it has neither, or they contain no ViT.
-    """
+    """State dicts of student and teacher, by role, in a checkpoint of SAIP or DINO."""
     roles = {
         role: state_dict_of(checkpoint[role])
         for role in _ROLES
@@ -210,11 +206,7 @@ def center_of(checkpoint: Mapping) -> Tensor | None:
 
 
 def source_of(checkpoint: Mapping) -> str:
-    """Whose names a checkpoint uses: ``saip``, ``dino``, ``mae``, ``timm`` or ``mm``.
-
-    Raises:
-        ValueError: If it is none of them.
-    """
+    """Project whose names are used: ``saip``, ``dino``, ``mae``, ``timm`` or ``mm``."""
     if any(_holds_tensors(checkpoint.get(role)) for role in _ROLES):
         names = [name for tensors in roles_of(checkpoint).values() for name in tensors]
         return 'saip' if any(_OF_SAIP.match(name) for name in names) else 'dino'

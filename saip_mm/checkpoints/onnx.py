@@ -23,9 +23,6 @@ def write_onnx(path: str | os.PathLike, backbone: nn.Module, meta: dict) -> None
         path: File to write, atomically.
         backbone: A :class:`~saip_mm.apis.PretrainedBackbone` on the CPU.
         meta: Metadata of the file; each value is encoded as JSON.
-
-    Raises:
-        ValueError: If a required package is missing.
     """
     try:
         import onnx

@@ -130,18 +130,15 @@ def _read(path: str) -> Config:
             f'{path}: {error}. `tools/install.sh complete` installs MMDetection, '
             'MMPose and MMSegmentation into .venv'
         ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f'{path}: this config, or one it inherits, is not UTF-8 text '
-            f'({error}); save it as UTF-8'
-        ) from error
     except Exception as error:  # configs are code and may raise anything
         lines = [
             f' (line {line} of {frame.f_code.co_filename})'
             for frame, line in walk_tb(error.__traceback__)
             if '_base_' in frame.f_globals
         ]
-        hint = '; save it as UTF-8 without a byte-order mark' * ('U+FEFF' in str(error))
+        hint = ''
+        if isinstance(error, UnicodeDecodeError) or 'U+FEFF' in str(error):
+            hint = '; save it and its bases as UTF-8 without a byte-order mark'
         raise ValueError(
             f'{path} cannot be read as a config: {type(error).__name__}: {error}'
             f'{"".join(lines[-1:])}{hint}'
@@ -224,10 +221,6 @@ def training_images(source: str, options: Options = ()) -> PeopleDataset:
         source: Config file, folder of images, list of images (relative to its own
             folder), or folder of shards.
         options: New values of the config, as for :func:`load_config`.
-
-    Raises:
-        OSError: If the source does not exist or is empty.
-        ValueError: If the config trains on anything else.
     """
     if any(Path(source, name).is_file() for name in (INDEX, PLAN)):
         return ShardedImages(source)

@@ -99,7 +99,7 @@ class SAIPHook(Hook):
         runner.message_hub.update_info(INITIAL_SHARE, share)
         left = share * schedule.initial_share(since=runner.iter)
         runner.logger.info(
-            f'{schedule}; at the end it holds {left:.1%} of its initial weights'
+            f'{schedule}; {left:.1%} of its initial weights are left at the end'
         )
         if left > HIGH_SHARE:
             runner.logger.warning(

@@ -62,12 +62,7 @@ def build_checked_loader(
     seed: int | None = None,
     diff_rank_seed: bool = False,
 ) -> DataLoader:
-    """Build a data loader after checking its files.
-
-    Raises:
-        OSError: If files are missing or unreadable; names the first.
-        ValueError: If there are none, or the library cannot read a record.
-    """
+    """Build a data loader after checking its files."""
     if not isinstance(dataloader, dict):
         return dataloader
     config = dataloader['dataset']

@@ -24,10 +24,6 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     Resumes at any step of an epoch, and skips a step that
     :class:`~saip_mm.training.guards.FiniteGuard` refuses. torch's generator (dropout,
     stochastic depth) is seeded with seed, step and process.
-
-    Raises:
-        TypeError: If the sampler is not a ``StatelessSampler``.
-        ValueError: If there are too few images for a batch.
     """
 
     def __init__(self, runner, dataloader, max_epochs: int) -> None:

@@ -44,12 +44,7 @@ def add_launcher(parser: ArgumentParser) -> None:
 
 
 def set_launcher(cfg: Config, args: Namespace) -> None:
-    """Set up a config for the launcher that started this process, if any.
-
-    Raises:
-        ValueError: If ``--launcher`` did not start this process, or needs a GPU and
-            there is none.
-    """
+    """Set up a config for the launcher that started this process, if any."""
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher or _find_launcher()
@@ -150,8 +145,8 @@ def on_main_process(check: Callable, *arguments: object) -> Any:
 def ending_together() -> Iterator[None]:
     """Make all processes of a run wait for each other, then exit.
 
-    A process that exits while others still communicate or save would make them fail. On
-    an error, a process exits at once. A single process just continues.
+    A process that exits while others communicate or save would make them fail. After
+    other errors than SystemExit, a process does not wait. A single process continues.
     """
     try:
         yield

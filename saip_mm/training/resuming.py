@@ -200,11 +200,7 @@ def done_in_epoch(runner: Runner, step: int) -> int:
 
 
 def continue_epoch(runner: Runner) -> None:
-    """Restore the order of images, and skip batches that were done in this epoch.
-
-    Raises:
-        ValueError: If the number of batches per epoch has changed.
-    """
+    """Restore the order of images, and skip batches that were done in this epoch."""
     loader = runner.train_dataloader
     if isinstance(loader.batch_sampler, _RestOfEpoch):
         return

@@ -107,10 +107,6 @@ class SafeRunner(Runner):
         Args:
             filename: File or work directory, not a URL.
             map_location: Not used: state is loaded to the device of its owner.
-
-        Raises:
-            FileNotFoundError: If the checkpoint does not exist.
-            ValueError: If it cannot be read safely, or does not fit.
         """
         path = resolve_checkpoint(filename)
         checkpoint = read_checkpoint(path)

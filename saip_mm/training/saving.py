@@ -22,7 +22,7 @@ from ..files import whole_file, write_text
 from .processes import Agreement
 from .resuming import continue_epoch, done_in_epoch
 
-# Exit status of a run that was asked to stop and can be resumed.
+# Exit status of a run that was stopped by a signal and can be resumed.
 INTERRUPTED = os.EX_TEMPFAIL
 # Arguments of CheckpointHook for locations and names of checkpoints.
 FIXED = {'out_dir', 'filename_tmpl', 'file_client_args', 'backend_args'}
@@ -53,7 +53,7 @@ class SafeCheckpointHook(CheckpointHook):
       and the run continues. After ``max_failures`` in a row, or if the final state
       could not be saved, the run exits with status 1.
     - On SIGTERM, SIGUSR1 or Ctrl-C (SIGINT), the run finishes its step, saves, and
-      exits with status 75, or 1 if saving failed. A second Ctrl-C exits at once.
+      exits with status 75, or 1 if saving failed. A second Ctrl-C exits immediately.
     - Checkpoints within an epoch (``epoch_3_iter_700.pth``: step 700, in epoch 4) are
       resumed with the remaining batches of the epoch.
 
@@ -148,11 +148,9 @@ class SafeCheckpointHook(CheckpointHook):
     def _remember(self, number: int, frame: object) -> None:
         self.stop_by = signal.Signals(number)
         if number == signal.SIGINT:
-            signal.signal(number, signal.SIG_DFL)  # a second one exits at once
+            signal.signal(number, signal.SIG_DFL)  # a second one exits
             if is_main_process():
-                os.write(
-                    2, b'Saving after this step; press Ctrl-C again to exit at once\n'
-                )
+                os.write(2, b'Saving after this step; press Ctrl-C again to exit now\n')
 
     def _stop_if_asked(self, runner: Runner, step: int) -> None:
         """Save and exit after a signal to any process, or repeated failures to save."""

@@ -153,10 +153,6 @@ def test_bad_input(model, work_dir, tmp_path):
     assert '250×128 is not a multiple of 16' in error(work_dir, '--img-size', 250, 128)
     assert 'has no last_checkpoint' in error(tmp_path)
     assert 'there is no checkpoint' in error(tmp_path / 'none.pth')
-    bare = tmp_path / 'bare.pth'
-    torch.save(dict(model.state_dict()), bare)
-    assert 'bare.pth: does not state the patch grid' in error(bare)
-    state_dict = model.state_dict()
-    del state_dict['teacher.encoder.backbone.ln1.bias']
-    torch.save(state_dict, bare)
-    assert '1 missing: ln1.bias' in error(bare)
+    torch.save(dict(model.state_dict()), tmp_path / 'bare.pth')
+    message = 'bare.pth: does not state the patch grid'
+    assert message in error(tmp_path / 'bare.pth')

@@ -134,13 +134,21 @@ def test_probes_and_a_truncated_checkpoint(work_dir):
     assert page.pictures['Search'] == 30
 
 
-def test_a_run_without_checkpoint(work_dir):
-    for file in work_dir.glob('*.pth'):
+@pytest.mark.parametrize(
+    'suffix, message, titles',
+    [
+        ('pth', 'There is no checkpoint yet.', TITLES[3:7]),
+        ('py', 'has no config', ['Training samples', 'Search', 'Config']),
+    ],
+)
+def test_missing_files(work_dir, suffix, message, titles):
+    for file in work_dir.rglob(f'*.{suffix}'):
         file.unlink()
     page = report(work_dir)
-    assert page.pictures['Losses'] == 7 and page.pictures['Training samples'] == 21
-    for title in ('Reconstruction', 'Search', 'Attention', 'Nearest neighbors'):
-        assert 'There is no checkpoint yet.' in page.text[title]
+    assert page.pictures['Losses'] == 7
+    assert page.pictures.get('Training samples') == (21 if suffix == 'pth' else None)
+    for title in titles:
+        assert message in page.text[title]
 
 
 def test_checkpoints_without_logs(work_dir):
@@ -154,15 +162,6 @@ def test_checkpoints_without_logs(work_dir):
     assert 'Nothing has been logged' in page.text['Losses']
     assert page.pictures['Search'] == 30
     assert 'Not in the log' in page.text['Environment']
-
-
-def test_a_missing_config(work_dir):
-    for file in work_dir.rglob('*.py'):
-        file.unlink()
-    page = report(work_dir)
-    assert page.pictures['Losses'] == 7
-    for title in ('Training samples', 'Search', 'Config'):
-        assert 'has no config' in page.text[title]
 
 
 def test_a_named_config(work_dir):

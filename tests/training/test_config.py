@@ -146,8 +146,8 @@ def test_bad_options(capsys):
         (b'a = (1,\n', r'SyntaxError: .*was never closed'),
         (b'a = 1\nb = c\n', r"NameError: name 'c' is not defined \(line 2 of .*m.py\)"),
         (b"_base_ = 'none.py'\n", r'FileNotFoundError: .*none.py'),
-        (codecs.BOM_UTF8 + b'a = 1\n', 'save it as UTF-8 without a byte-order mark'),
-        ('a = 1\n'.encode('utf-16'), 'not UTF-8 text'),
+        (codecs.BOM_UTF8 + b'a = 1\n', 'as UTF-8 without a byte-order mark'),
+        ('a = 1\n'.encode('utf-16'), 'UnicodeDecodeError.*as UTF-8 without'),
     ],
 )
 def test_bad_configs(content, message, tmp_path):

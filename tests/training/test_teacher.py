@@ -129,7 +129,7 @@ def test_a_training_logs_and_saves_the_share(trained):
         # Logs have four digits.
         assert share == pytest.approx(math.prod(momenta[: 6 * epoch]), rel=1e-3)
     left = math.prod(momenta)
-    assert f'at the end it holds {left:.1%} of its initial weights' in out
+    assert f'{left:.1%} of its initial weights are left at the end' in out
     assert f"at the end of training, {left:.0%} of the teacher's" in out
     assert 'max_initial_share=0.001 (the momentum then starts at 0.4' in out
     assert 'minimum after 6 steps, but the training has 18:' in out
