@@ -1,4 +1,4 @@
-"""Records of annotation files: what they should hold, and what messages call them."""
+"""Records of annotation files: required types of their fields, names in messages."""
 
 import json
 import os
@@ -13,15 +13,11 @@ Box = tuple[float, float, float, float]
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) < 1e15  # not NaN either
+    return isinstance(value, int | float) and abs(value) < 1e15  # excludes NaN
 
 
 def _are_numbers(values: object) -> bool:
     return isinstance(values, list) and all(map(_is_number, values))
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int | float | str)
 
 
 def _is_side(value: object) -> bool:
@@ -30,111 +26,78 @@ def _is_side(value: object) -> bool:
 
 def _is_file_name(value: object) -> bool:
     try:
-        return (
-            isinstance(value, str) and bool(value) and b'\0' not in os.fsencode(value)
-        )
+        return isinstance(value, str) and value and b'\0' not in os.fsencode(value)
     except UnicodeEncodeError:
         return False
 
 
-ID = (_is_id, 'a number or a text')
-SIDE = (_is_side, 'a whole number of pixels')
+ID = (lambda value: isinstance(value, int | float | str), 'a number or a string')
+TEXT = (lambda value: isinstance(value, str), 'a string')
 NUMBER = (_is_number, 'a finite number')
-TEXT = (lambda value: isinstance(value, str), 'a text')
+SIDE = (_is_side, 'a whole number of pixels')
 ANYTHING = (lambda value: True, 'as in COCO')
-KEYPOINTS = (
-    _are_numbers,
-    'a list of finite numbers: x, y, visibility of each keypoint',
-)
+KEYPOINTS = (_are_numbers, 'a list of finite numbers: x, y, visibility per keypoint')
 BOX = (
     lambda value: _are_numbers(value) and len(value) == 4,
     'four finite numbers: x, y, width, height',
 )
-FIELDS: dict[str, tuple[Callable[[object], bool], str]] = dict(
-    id=ID,
-    image_id=ID,
-    category_id=ID,
-    name=TEXT,
-    bbox=BOX,
-    area=NUMBER,
-    score=NUMBER,
-    iscrowd=(lambda value: value in (0, 1, None), '0 or 1, without quotes'),
-    num_keypoints=ANYTHING,
-    segmentation=ANYTHING,
-    keypoints=KEYPOINTS,
-    foot_kpts=KEYPOINTS,
-    face_kpts=KEYPOINTS,
-    lefthand_kpts=KEYPOINTS,
-    righthand_kpts=KEYPOINTS,
+FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = dict(
+    **dict.fromkeys(('id', 'image_id', 'category_id'), ID),
+    **dict.fromkeys(('name', 'ID', 'tag'), TEXT),
+    **dict.fromkeys(('area', 'score'), NUMBER),
+    **dict.fromkeys(('height', 'width'), SIDE),
+    **dict.fromkeys(('num_keypoints', 'segmentation'), ANYTHING),
+    **dict.fromkeys(('bbox', 'fbox', 'hbox', 'vbox'), BOX),
+    **dict.fromkeys(
+        ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts', 'righthand_kpts'),
+        KEYPOINTS,
+    ),
     file_name=(_is_file_name, 'the name of a file'),
-    height=SIDE,
-    width=SIDE,
-    # CrowdHuman's.
-    ID=TEXT,
-    gtboxes=(lambda value: isinstance(value, list), 'a list of boxes'),
-    tag=TEXT,
-    fbox=BOX,
-    hbox=BOX,
-    vbox=BOX,
-    extra=(lambda value: isinstance(value, dict), 'an object'),
+    iscrowd=(lambda value: value in (0, 1, None), '0 or 1, without quotes'),
     ignore=(lambda value: value in (0, 1), '0 or 1, without quotes'),
+    gtboxes=(lambda value: isinstance(value, list), 'a list of boxes'),
+    extra=(lambda value: isinstance(value, dict), 'an object'),
 )
 
 
-def check_record(where: str, record: dict, needed: str, read: str, reader: str) -> None:
-    """Raise ValueError unless the fields of a record hold what they should.
+class Record(dict):
+    """JSON object of an annotation file.
 
     Args:
-        where: What messages call the record.
-        record: Of annotations.
-        needed: Keys of ``FIELDS`` that have to be there.
-        read: Keys of ``FIELDS`` that may be there.
-        reader: What needs them, for messages.
+        fields: Content of the object.
+        where: Name of file and record, for messages.
+        reader: Library that reads the record, for messages.
     """
-    for key in (*needed.split(), *read.split()):
-        holds, should = FIELDS[key]
-        if key not in record:
-            if key in needed.split():
+
+    def __init__(self, fields: dict, where: str, reader: str) -> None:
+        super().__init__(fields)
+        self.where, self.reader = where, reader
+
+    def check(self, required: str, optional: str = '') -> None:
+        """Check the types of fields, given as space-separated keys of ``FIELDS``.
+
+        Raises:
+            ValueError: A required field is missing, or any of them has a wrong value.
+        """
+        for key in f'{required} {optional}'.split():
+            is_valid, expected = FIELDS[key]
+            if key in self and not is_valid(self[key]):
                 raise ValueError(
-                    f'{where} has no "{key}", which {reader} needs; add it ({should}), '
-                    'or remove the record'
+                    f'{self.where}: "{key}" is {_show(self[key])}, and should be '
+                    f'{expected}; correct it or remove the record'
                 )
-        elif not holds(record[key]):
-            raise ValueError(
-                f'{where}: "{key}" is {_show(record[key])}, and should be {should}; '
-                'correct it, or remove the record'
-            )
+            if key not in self and key in required.split():
+                raise ValueError(
+                    f'{self.where} has no "{key}", which {self.reader} needs; add it '
+                    f'({expected}) or remove the record'
+                )
 
 
-def read_plain_text(path: Path) -> str:
-    """Read a file that a library is going to read as UTF-8.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no UTF-8, or has a byte-order mark.
-    """
-    with open(path, 'rb') as file:
-        if file.read(3).startswith((BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)):
-            raise ValueError(
-                f'{path}: begins with a byte-order mark, with which the library that '
-                'reads it fails; save it as UTF-8 without one'
-            )
-    return read_text(path)
-
-
-def parse_json(text: str, where: object) -> object:
-    """Raises ValueError, naming the file or line, if it is not JSON."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'{where}: not JSON ({error}); get the file again') from error
-
-
-def records(path: object, content: Any, key: str) -> Iterator[tuple[str, dict]]:
-    """Records of the list ``key`` in a file's content, each with a name for messages.
+def records(path: object, content: Any, key: str, reader: str) -> Iterator[Record]:
+    """Yield the records in the list ``key`` of a file's content.
 
     Raises:
-        ValueError: If the content is not like COCO's.
+        ValueError: The content is not in COCO's format.
     """
     if not isinstance(content, dict):
         raise ValueError(
@@ -150,35 +113,65 @@ def records(path: object, content: Any, key: str) -> Iterator[tuple[str, dict]]:
             raise ValueError(
                 f'{path}: {name} should be an object; it is {_show(record)}'
             )
-        if _is_id(record.get('id')):
+        if ID[0](record.get('id')):
             name = f'{key.removesuffix("s")} {record["id"]!r}'
-        yield f'{path}: {name}', record
+        yield Record(record, f'{path}: {name}', reader)
 
 
-def by_id(
-    path: object, content: Any, key: str, needed: str, reader: str
-) -> dict[str, tuple[str, dict]]:
-    """As :func:`records`, checked by :func:`check_record`, by the texts of their ids.
+def records_by_id(
+    path: object, content: Any, key: str, required: str, reader: str
+) -> dict[str, Record]:
+    """Return the :func:`records` with required fields by their :func:`id_text`.
 
     Raises:
-        ValueError: If a record is not as it should be, or an id is there twice.
+        ValueError: A record is not valid, or two have the same id.
     """
     found = {}
-    for where, record in records(path, content, key):
-        check_record(where, record, needed, '', reader)
+    for record in records(path, content, key, reader):
+        record.check(required)
         if (text := id_text(record['id'])) in found:
-            raise ValueError(f'{where} is there twice; give each an id of its own')
-        found[text] = (where, record)
+            raise ValueError(f'{record.where} appears twice; make the ids unique')
+        found[text] = record
     return found
 
 
 def id_text(value: int | float | str) -> str:
-    """The text of an id, the same for ``1``, ``1.0`` and ``"1"``."""
+    """Return the text of an id, which is the same for ``1``, ``1.0`` and ``"1"``."""
     is_whole = isinstance(value, float) and value.is_integer()
     return str(int(value) if is_whole else value)
 
 
 def _show(value: object) -> str:
-    """A value, with quotes around text, so that 1 and '1' look different."""
-    text = 'null' if value is None else repr(value)
+    text = 'null' if value is None else repr(value)  # quotes tell 1 from '1'
     return text if len(text) <= 100 else f'{text[:100]} …'
+
+
+def read_json(path: Path) -> object:
+    """Read a JSON file that a library is going to read as well."""
+    return parse_json(read_plain_text(path), path)
+
+
+def read_plain_text(path: Path) -> str:
+    """Read a file that a library is going to read as UTF-8.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not UTF-8, or has a byte-order mark.
+    """
+    with open(path, 'rb') as file:
+        if file.read(3).startswith((BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise ValueError(
+                f'{path}: begins with a byte-order mark, which makes the library that '
+                'reads it fail; save it as UTF-8 without one'
+            )
+    return read_text(path)
+
+
+def parse_json(text: str, where: object) -> object:
+    """Parse JSON; raises ValueError, which names the file or line, on failure."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{where}: not JSON ({error}); get a new copy of the file'
+        ) from error

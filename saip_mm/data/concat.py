@@ -1,4 +1,4 @@
-"""Several sources of person images as one, under the names that MMEngine uses."""
+"""Concatenation and repetition of data sets of people, under MMEngine's names."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -12,11 +12,10 @@ from .people import PeopleDataset
 
 
 class ConcatPeople(PeopleDataset):
-    """Data sets of people, one after the other.
+    """Concatenation of data sets of people.
 
-    Every image goes through the pipeline of its own data set, and gets a scene from it.
-    A data set that is given several times is seen as often in an epoch, always in other
-    views.
+    Each image is processed by the pipeline of its own data set and gets a scene from
+    it. A data set that is given n times is seen n times per epoch, in different views.
     """
 
     def __init__(self, datasets: Sequence[PeopleDataset]) -> None:
@@ -25,6 +24,7 @@ class ConcatPeople(PeopleDataset):
             for each in datasets
             for part in (each.datasets if isinstance(each, ConcatPeople) else [each])
         ]
+        self.ends = list(accumulate(map(len, self.datasets)))
         super().__init__()
         self.pipeline = self.datasets[0].pipeline
         scenes = [part.scenes for part in self.parts() if part.scenes is not None]
@@ -33,42 +33,37 @@ class ConcatPeople(PeopleDataset):
     def parts(self) -> list[PeopleDataset]:
         return list(dict.fromkeys(self.datasets))
 
-    def load_data_list(self) -> list[dict]:
-        """Nothing: the data sets know where their images are."""
-        return []
-
     def full_init(self) -> None:
-        self.ends = list(accumulate(map(len, self.datasets)))
         self._fully_initialized = True
 
     def __len__(self) -> int:
         return self.ends[-1]
 
     def _find(self, index: int) -> tuple[PeopleDataset, int]:
-        """The data set of an image, and its index there."""
+        """Return the data set of an image, and the image's index there."""
         number = bisect_right(self.ends, index)
         return self.datasets[number], index - ([0, *self.ends][number])
 
     def get_data_info(self, idx: int) -> dict:
-        part, index = self._find(idx)
-        return dict(sample_idx=idx, part=part.get_data_info(index))
+        dataset, index = self._find(idx)
+        return dict(sample_idx=idx, dataset=dataset, info=dataset.get_data_info(index))
 
     def sample(self, index: int, key: tuple[int, int, int]) -> dict:
-        part, inner = self._find(index)
-        return part.sample(inner, key)
+        dataset, inner = self._find(index)
+        return dataset.sample(inner, key)
 
     def load(self, index: int, key: tuple[int, int, int]) -> np.ndarray:
-        part, inner = self._find(index)
-        return part.load(inner, key)
+        dataset, inner = self._find(index)
+        return dataset.load(inner, key)
 
     def load_image(self, data_info: dict) -> np.ndarray:
-        return self._find(data_info['sample_idx'])[0].load_image(data_info['part'])
+        return data_info['dataset'].load_image(data_info['info'])
 
     def load_file(self, data_info: dict) -> bytes:
-        return self._find(data_info['sample_idx'])[0].load_file(data_info['part'])
+        return data_info['dataset'].load_file(data_info['info'])
 
     def source(self, data_info: dict) -> str:
-        return self._find(data_info['sample_idx'])[0].source(data_info['part'])
+        return data_info['dataset'].source(data_info['info'])
 
 
 @DATASETS.register_module(name='ConcatDataset')
@@ -78,20 +73,14 @@ def concat_datasets(
     """MMEngine's ``ConcatDataset``, which also joins data sets of people.
 
     Args:
-        datasets: Configs of data sets, or the data sets.
-        pipeline: Of those data sets of people that have none in their config.
-        others: See MMEngine; refused for people.
+        datasets: Data sets, or their configs.
+        pipeline: Pipeline of data sets of people whose config has none.
+        others: Passed to MMEngine; not allowed for people.
     """
-    if not any(map(holds_people, datasets)):
-        pipeline = dict(pipeline=pipeline) if pipeline else {}  # which is refused
-        return mmengine.dataset.ConcatDataset(datasets, **pipeline, **others)
-    wrong = [each for each in datasets if not holds_people(each)]
-    if wrong or others:
-        raise TypeError(
-            f'ConcatDataset: {wrong[0] if wrong else ", ".join(others)} cannot be '
-            'combined with data sets of people'
-        )
-    return ConcatPeople([_build(each, pipeline) for each in datasets])
+    if any(map(holds_people, datasets)):
+        return _join('ConcatDataset', datasets, pipeline, others)
+    pipeline = dict(pipeline=pipeline) if pipeline else {}  # MMEngine rejects it
+    return mmengine.dataset.ConcatDataset(datasets, **pipeline, **others)
 
 
 @DATASETS.register_module(name='RepeatDataset')
@@ -103,20 +92,37 @@ def repeat_dataset(
 ) -> ConcatPeople | mmengine.dataset.RepeatDataset:
     """MMEngine's ``RepeatDataset``, which also repeats a data set of people.
 
-    Arguments are as for :func:`concat_datasets`.
+    See :func:`concat_datasets` for the other arguments.
     """
-    if not holds_people(dataset):
-        pipeline = dict(pipeline=pipeline) if pipeline else {}
-        return mmengine.dataset.RepeatDataset(dataset, times, **pipeline, **others)
-    if others:
-        raise TypeError(f'RepeatDataset: people cannot have {", ".join(others)}')
-    if times < 1:
-        raise ValueError(f'RepeatDataset: times={times} should be at least 1')
-    return ConcatPeople([_build(dataset, pipeline)] * times)
+    if holds_people(dataset):
+        if times < 1:
+            raise ValueError(f'RepeatDataset: times={times} should be at least 1')
+        joined = _join('RepeatDataset', [dataset], pipeline, others)
+        return ConcatPeople([joined] * times)
+    pipeline = dict(pipeline=pipeline) if pipeline else {}
+    return mmengine.dataset.RepeatDataset(dataset, times, **pipeline, **others)
+
+
+def _join(
+    name: str, datasets: Sequence, pipeline: Sequence, others: dict
+) -> ConcatPeople:
+    wrong = [*(each for each in datasets if not holds_people(each)), *others]
+    if wrong:
+        raise TypeError(
+            f'{name}: {wrong[0]} cannot be combined with data sets of people'
+        )
+    return ConcatPeople(
+        [
+            DATASETS.build(dict(each, pipeline=each.get('pipeline') or pipeline))
+            if isinstance(each, dict)
+            else each
+            for each in datasets
+        ]
+    )
 
 
 def holds_people(dataset: object) -> bool:
-    """Whether a data set, or what a config would build, is one of people."""
+    """Return whether a data set, or the one that a config describes, is of people."""
     if not isinstance(dataset, dict):
         return isinstance(dataset, PeopleDataset)
     kind = dataset.get('type')
@@ -126,9 +132,3 @@ def holds_people(dataset: object) -> bool:
     if kind is repeat_dataset:
         return holds_people(dataset.get('dataset'))
     return isinstance(kind, type) and issubclass(kind, PeopleDataset)
-
-
-def _build(dataset: dict | PeopleDataset, pipeline: Sequence) -> PeopleDataset:
-    if not isinstance(dataset, dict):
-        return dataset
-    return DATASETS.build(dict(dataset, pipeline=dataset.get('pipeline') or pipeline))

@@ -1,4 +1,4 @@
-"""Finding image files."""
+"""Search for image files in folders."""
 
 import logging
 import os
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from mmengine.logging import print_log
 from PIL import Image
 
-# Kinds of file that Pillow knows and nobody takes photographs in: documents, which
-# other programs would have to draw; kinds that it cannot decode; icons and textures.
+# Formats that Pillow registers but that do not hold photographs: documents, icons,
+# textures, and formats that it cannot decode.
 NO_PHOTOGRAPHS = {
     *('EPS', 'PDF', 'WMF', 'BUFR', 'FITS', 'GRIB', 'HDF5', 'IPTC', 'MPEG', 'PALM'),
     *('BLP', 'CUR', 'DDS', 'FLI', 'FTEX', 'GBR', 'ICNS', 'ICO', 'MSP', 'XBM', 'XPM'),
@@ -18,9 +18,9 @@ HEIF = {'.heic', '.heif', '.hif'}
 
 
 def image_extensions() -> set[str]:
-    """Extensions of photographs that Pillow can read, its plugins included.
+    """Return the extensions of photographs that Pillow and its plugins can read.
 
-    HEIC belongs to them after ``pillow_heif.register_heif_opener()``, for example.
+    HEIC is one of them after ``pillow_heif.register_heif_opener()``, for example.
     """
     extensions = Image.registered_extensions().items()  # loads Pillow's plugins first
     readable = {*Image.OPEN, 'MPO'} - NO_PHOTOGRAPHS  # what opens JPEG opens MPO
@@ -28,16 +28,16 @@ def image_extensions() -> set[str]:
 
 
 def find_images(folder: str) -> list[str]:
-    """List the images of a folder and all folders below, hidden ones left out.
+    """List the images in a folder and its subfolders, except hidden ones.
 
-    Links are followed; a folder that is reached twice is listed once. Files without one
-    of the :func:`image_extensions` are counted in the log.
+    Links are followed; a folder that is reached twice is listed once. The log counts
+    files without one of the :func:`image_extensions`.
 
     Returns:
         Paths relative to the folder, in a fixed order.
 
     Raises:
-        OSError: If the folder does not exist, holds no image, or cannot be listed.
+        OSError: The folder does not exist, has no images, or cannot be listed.
     """
     if not os.path.isdir(folder):
         raise NotADirectoryError(f'{folder}: no such folder of images')
@@ -45,7 +45,7 @@ def find_images(folder: str) -> list[str]:
     images, others, seen = [], Counter(), set()
     for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(path)) in seen:
-            folders.clear()  # else a link to a folder above it would never end
+            folders.clear()  # a link to a parent folder would never end
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if name[0] != '.')
@@ -58,16 +58,31 @@ def find_images(folder: str) -> list[str]:
                 others[extension] += 1
     if not images:
         raise FileNotFoundError(
-            f'{folder}: no images in it or in a folder below; looked for '
-            f'{" ".join(sorted(extensions))}, and found {_tell(others)}'
+            f'{folder}: no images in this folder or its subfolders; looked for '
+            f'{" ".join(sorted(extensions))}, and found {_count(others)}'
         )
     if others:
         level = logging.WARNING if HEIF & others.keys() else logging.INFO
-        line = f'{folder}: {len(images)} images; left out {_tell(others)}'
-        # Names need not be UTF-8, which a log has to be.
+        line = f'{folder}: {len(images)} images; ignored {_count(others)}'
+        # Names need not be UTF-8, but a log must be.
         line = line.encode(errors='backslashreplace').decode()
         print_log(line, logger='current', level=level)
     return images
+
+
+def _count(others: Counter) -> str:
+    kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common(8)]
+    kinds += ['…'] if len(others) > 8 else []
+    hint = '; to read HEIC, Pillow needs pillow-heif' if HEIF & others.keys() else ''
+    listed = f' ({", ".join(kinds)}{hint})' if others else ''
+    return f'{others.total()} other files{listed}'
+
+
+def _refuse(error: OSError) -> None:
+    raise PermissionError(
+        f'{error.filename}: cannot be listed ({error.strerror}); make the folder '
+        'readable or remove it'
+    ) from error
 
 
 def require_files(
@@ -77,14 +92,14 @@ def require_files(
     remedy: str,
     lines: Sequence[int] = (),
 ) -> None:
-    """Raise FileNotFoundError unless all files that a list names are there.
+    """Raise FileNotFoundError unless all listed files exist.
 
     Args:
         source: The list, for the message.
-        folder: Of the files; ``''`` if their names are whole paths.
-        names: Their paths below the folder.
+        folder: Folder of the files; ``''`` if names are complete paths.
+        names: Paths below the folder.
         remedy: What to do, for the message.
-        lines: Lines of the list that the names are from, if it has any.
+        lines: Line numbers of the names in the list, if any.
     """
     if missing := find_missing(folder, names):
         first = [names[i] + (f' (line {lines[i]})' if lines else '') for i in missing]
@@ -96,9 +111,9 @@ def require_files(
 
 
 def find_missing(folder: str, names: Iterable[str]) -> list[int]:
-    """Positions of the files that are not there; arguments as of `require_files`.
+    """Return the positions of files that do not exist.
 
-    Every folder is listed once, which is much faster than asking for every file.
+    Each folder is listed once, which is much faster than checking each file.
     """
     listed = {}
     missing = []
@@ -107,7 +122,7 @@ def find_missing(folder: str, names: Iterable[str]) -> list[int]:
         if below not in listed:
             try:
                 listed[below] = set(os.listdir(path_of(folder, below) or '.'))
-            except (OSError, ValueError):  # a ValueError for bytes that no name has
+            except (OSError, ValueError):  # ValueError: bytes that no name has
                 listed[below] = set()
         if name not in listed[below]:
             missing.append(position)
@@ -115,21 +130,5 @@ def find_missing(folder: str, names: Iterable[str]) -> list[int]:
 
 
 def path_of(folder: str, name: str) -> str:
-    """The path of a file whose name is absolute, below ``~`` or below a folder."""
+    """Return the path of a file that is absolute, below ``~``, or in a folder."""
     return os.path.join(folder, os.path.expanduser(name))
-
-
-def _tell(others: Counter) -> str:
-    """How many files are no images, and how many of which extension."""
-    kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common(8)]
-    kinds += ['…'] if len(others) > 8 else []
-    hint = '; to read HEIC, Pillow needs pillow-heif' if HEIF & others.keys() else ''
-    listed = f' ({", ".join(kinds)}{hint})' if others else ''
-    return f'{others.total()} other files{listed}'
-
-
-def _refuse(error: OSError) -> None:
-    raise PermissionError(
-        f'{error.filename}: cannot be listed ({error.strerror}); make the folder '
-        'readable, or take it away'
-    ) from error

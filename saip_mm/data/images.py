@@ -1,4 +1,4 @@
-"""Image files of any kind as RGB arrays."""
+"""Reading of image files as RGB arrays."""
 
 import errno
 import io
@@ -12,10 +12,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .metadata import drop_metadata, exif_orientation, has_metadata
 
-MAX_PIXELS = 50_000_000  # more would take seconds and hundreds of megabytes
+MAX_PIXELS = 50_000_000  # larger images take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 
-# The machine fails, or its storage: nothing is known of the image.
+# Failures of the machine or its storage, which say nothing about the image.
 _OUTAGES = {
     getattr(errno, name)
     for name in (
@@ -27,58 +27,50 @@ _OUTAGES = {
 
 
 class ImageError(OSError):
-    """An image that cannot be used; the message names its file and the remedy."""
+    """An image that cannot be used; the message names the file and the remedy."""
 
 
-def refuse_outage(error: Exception, name: str | os.PathLike) -> None:
-    """Raise an error that is no fault of the image ``name`` that was to be read.
-
-    Raises:
-        OSError: If the machine or its storage has failed.
-    """
+def raise_if_outage(error: Exception, name: str | os.PathLike) -> None:
+    """Raise OSError if an error is a failure of the machine or its storage."""
     if isinstance(error, OSError) and error.errno in _OUTAGES:
         raise OSError(
             error.errno,
-            f'{os.strerror(error.errno)} (of this machine or its storage; rerun the '
-            'command when that is mended, to resume)',
+            f'{os.strerror(error.errno)} (a failure of this machine or its storage; '
+            'rerun the command to resume once it is fixed)',
             os.fspath(name),
         ) from error
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read an image file as it is meant to be seen.
+    """Read an image file as RGB, uint8 ``[H, W, 3]``.
 
-    The image is turned upright by its EXIF orientation, which is read as OpenCV reads
-    it, so that boxes lie as in MMDetection. OpenCV 4.12 obeys it in JPEG, PNG and TIFF
-    (it cannot read TIFF with orientations 5 to 8), OpenCV 4.13 in WebP as well. The
-    rotation that an AVIF file asks its decoder for is obeyed here; OpenCV leaves it
-    out. XMP and all other metadata are ignored, damaged or not.
-
-    Transparent pixels are blended with mid-gray (``BACKGROUND``). Of 16 bits per value
-    the high byte is taken, so the whole range is kept. CMYK becomes RGB without a color
-    profile; in a JPEG its inks are taken to be inverted, as all programs write them. Of
-    an animation or a file of several pages the first image is taken.
-
-    Returns:
-        RGB image, uint8 ``[H, W, 3]``.
+    - The EXIF orientation is applied and parsed as OpenCV does it, so that boxes match
+      those of MMDetection: OpenCV 4.12 applies it to JPEG, PNG and TIFF (it cannot read
+      TIFF with orientations 5 to 8), OpenCV 4.13 also to WebP. Unlike in OpenCV, the
+      rotation stored in an AVIF file is applied. All other metadata are ignored.
+    - Transparent pixels are blended with mid-gray (``BACKGROUND``).
+    - 16-bit values are reduced to their high byte.
+    - CMYK is converted without a color profile. Inks in a JPEG are assumed to be
+      inverted, as all programs write them.
+    - Only the first image of an animation or multi-page file is read.
 
     Raises:
-        ImageError: If the file does not exist, it is no image, it is truncated or
-            damaged, it is far too large, or its values have no defined range.
-        OSError: If the machine or its storage has failed.
+        ImageError: The file is missing, damaged, too large or not an image, or its
+            values have no defined range.
+        OSError: The machine or its storage failed.
     """
     with _naming(path), open(path, 'rb') as file:
         return _decode(file)
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
-    """Like :func:`read_image`, from the content of a file called ``name``."""
+    """Like :func:`read_image`, for the content of a file called ``name``."""
     with _naming(name):
         return _decode(io.BytesIO(content))
 
 
 def encode_image(image: np.ndarray) -> bytes:
-    """A file of an image, RGB uint8 ``[H, W, 3]``, without loss (PNG)."""
+    """Encode an RGB image, uint8 ``[H, W, 3]``, as PNG."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, 'PNG')
     return file.getvalue()
@@ -86,28 +78,28 @@ def encode_image(image: np.ndarray) -> bytes:
 
 @contextmanager
 def _naming(name: str | os.PathLike) -> Iterator[None]:
-    """Turn errors of reading an image into those of :func:`read_image`."""
+    """Turn exceptions of decoders into those of :func:`read_image`."""
     try:
         yield
-    except ImageError as error:
-        raise ImageError(f'{name}: {error}') from None
-    except FileNotFoundError as error:
-        raise ImageError(
-            f'{name}: no such file; correct the path, or remove the entry'
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f'{name}: not an image, or of a kind that Pillow does not know; '
-            'convert it to JPEG or PNG, or remove it'
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f'{name}: {error}; shrink the image, or remove it') from error
-    except Exception as error:  # Pillow's decoders raise any type on damaged files
-        refuse_outage(error, name)
-        reason = f'{type(error).__name__}: {error}'
-        raise ImageError(
-            f'{name}: cannot be read ({reason}); replace the file, or remove it'
-        ) from error
+    except Exception as error:  # Pillow raises any type on damaged files
+        raise_if_outage(error, name)
+        if isinstance(error, ImageError):
+            reason = str(error)
+        elif isinstance(error, FileNotFoundError):
+            reason = 'no such file; correct the path or remove the entry'
+        elif isinstance(error, UnidentifiedImageError):
+            reason = (
+                'not an image, or of a format that Pillow does not support; convert it '
+                'to JPEG or PNG, or remove it'
+            )
+        elif isinstance(error, Image.DecompressionBombError):
+            reason = f'{error}; shrink the image or remove it'
+        else:
+            reason = (
+                f'cannot be read ({type(error).__name__}: {error}); replace the file '
+                'or remove it'
+            )
+        raise ImageError(f'{name}: {reason}') from error
 
 
 def _decode(file: BinaryIO) -> np.ndarray:
@@ -121,28 +113,23 @@ def _decode(file: BinaryIO) -> np.ndarray:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError(
-                f'{width}×{height} pixels are more than {MAX_PIXELS:,}; shrink the '
-                'image, or remove it'
+                f'{width}×{height} pixels exceed the limit of {MAX_PIXELS:,}; shrink '
+                'the image or remove it'
             )
-        _forget_metadata(image)
+        image.info.pop('xmp', None)
+        if image.format == 'TIFF':  # Pillow applies its orientation when loading
+            exif = image.getexif()
+            for directory in ExifTags.IFD:
+                exif.pop(directory, None)
         image.load()
-        if orientation is None:  # of kinds whose metadata Pillow reads without harm
+        if orientation is None:  # formats whose metadata Pillow parses safely
             exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
             orientation = exif_orientation(exif)
-        return _turn(np.array(_to_rgb(image)), orientation)
+        return _apply_orientation(np.array(_to_rgb(image)), orientation)
 
 
-def _forget_metadata(image: Image.Image) -> None:
-    """Leave a TIFF's own orientation alone to Pillow, which turns it when it loads."""
-    image.info.pop('xmp', None)
-    if image.format == 'TIFF':
-        exif = image.getexif()
-        for directory in ExifTags.IFD:
-            exif.pop(directory, None)
-
-
-def _turn(image: np.ndarray, orientation: int | None) -> np.ndarray:
-    """Undo an EXIF orientation: 2 to 4 mirror or rotate, 5 to 8 swap sides first."""
+def _apply_orientation(image: np.ndarray, orientation: int | None) -> np.ndarray:
+    """Apply an EXIF orientation: 5 to 8 transpose, then 2 to 8 mirror."""
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -153,9 +140,10 @@ def _turn(image: np.ndarray, orientation: int | None) -> np.ndarray:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith('I;16') or _is_16_bit_in_32(image):
-        values = np.asarray(image)
-        image = Image.fromarray((values >> 8).astype(np.uint8))
+    # Pillow returns 16-bit PGM, and before version 11 also PNG, as 32-bit values.
+    is_16_bit_in_32 = image.mode == 'I' and image.format in ('PNG', 'PPM')
+    if image.mode.startswith('I;16') or is_16_bit_in_32:
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ('I', 'F'):
         raise ImageError(
             f'32 bits per value ({image.format}, mode {image.mode}) have no defined '
@@ -166,11 +154,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     image = image.convert('RGBA')
     background = Image.new('RGBA', image.size, BACKGROUND)
     return Image.alpha_composite(background, image).convert('RGB')
-
-
-def _is_16_bit_in_32(image: Image.Image) -> bool:
-    """Whether 16-bit values came as 32-bit ones, as of PGM, and in Pillow < 11 of PNG.
-
-    Pillow scales what it reads from these formats to 0 … 65535.
-    """
-    return image.mode == 'I' and image.format in ('PNG', 'PPM')

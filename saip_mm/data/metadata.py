@@ -1,6 +1,6 @@
-"""Metadata of image files: dropped before decoding, except for the orientation.
+"""Removal of metadata from image files before decoding.
 
-Decoders refuse an image for damage to a comment that has nothing to do with its pixels.
+Decoders reject images with damaged comments, although these do not affect the pixels.
 """
 
 import re
@@ -9,25 +9,25 @@ import zlib
 
 PNG = b'\x89PNG\r\n\x1a\n'
 JPEG = b'\xff\xd8\xff'
-# JPEG segments that say how colors are stored, and the least size of each.
+# JPEG segments that define how colors are stored, with their minimum sizes.
 _COLORS = {0xE0: (b'JFIF\0', 14), 0xEE: (b'Adobe', 12)}
 
 
 def has_metadata(start: bytes) -> bool:
-    """Whether :func:`drop_metadata` applies to a file with these first 32 bytes."""
+    """Return whether :func:`drop_metadata` supports a file, from its first 32 bytes."""
     return start.startswith((JPEG, PNG)) or _is_avif(start)
 
 
 def drop_metadata(content: bytes) -> tuple[bytes, int | None]:
-    """Remove from a JPEG, PNG or AVIF file all that does not affect its pixels.
+    """Remove everything from a JPEG, PNG or AVIF file that does not affect its pixels.
 
-    What is not well-formed is left as it is.
+    Malformed parts are left unchanged.
 
     Returns:
         The file without metadata, and the orientation in its EXIF data, if any.
     """
     if _is_avif(content[:32]):
-        # The rotation of an AVIF image is not metadata, and overrules that in EXIF.
+        # The rotation of an AVIF image is not metadata, and overrides EXIF.
         return re.sub(rb'(infe.{8,10}?)Exif', rb'\1none', content, flags=re.S), None
     split = _split_png if content.startswith(PNG) else _split_jpeg
     content, exif = split(content)
@@ -36,10 +36,7 @@ def drop_metadata(content: bytes) -> tuple[bytes, int | None]:
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """Read the orientation (0x0112) as OpenCV does, whatever else is wrong.
-
-    ``exif`` is a TIFF header with a directory of tags, the first of which counts.
-    """
+    """Parse the orientation (tag 0x0112) of EXIF data, as tolerantly as OpenCV."""
     order = {b'II*\0': '<', b'MM\0*': '>'}.get(exif[:4])
     if order is None:
         return None
@@ -51,7 +48,7 @@ def exif_orientation(exif: bytes) -> int | None:
             tag, _, _, value = struct.unpack_from(f'{order}HHIH', exif, at)
             if tag == 0x0112:
                 return value
-    except struct.error:  # cut off
+    except struct.error:  # truncated
         pass
     return None
 
@@ -61,7 +58,7 @@ def _is_avif(start: bytes) -> bool:
 
 
 def _split_png(content: bytes) -> tuple[bytes, list[bytes]]:
-    """The chunks that are needed to decode the image, and the EXIF data."""
+    """Return the chunks that affect the pixels, and the EXIF data."""
     kept, exif, at = [PNG], [], len(PNG)
     while at + 12 <= len(content):
         end = at + 12 + int.from_bytes(content[at : at + 4], 'big')
@@ -79,7 +76,7 @@ def _split_png(content: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def _split_jpeg(content: bytes) -> tuple[bytes, list[bytes]]:
-    """The segments that are needed to decode the image, and the EXIF data."""
+    """Return the segments that affect the pixels, and the EXIF data."""
     kept, exif, at = [content[:2]], [], 2
     while at + 4 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
@@ -88,7 +85,7 @@ def _split_jpeg(content: bytes) -> tuple[bytes, list[bytes]]:
             continue
         end = at + 2 + int.from_bytes(content[at + 2 : at + 4], 'big')
         if not 0xC0 <= marker <= 0xFE or 0xD0 <= marker <= 0xDA or end > len(content):
-            break  # no segment with a length, or the first scan
+            break  # the first scan, or not a segment with a length
         body = content[at + 4 : end]
         if marker == 0xE1 and body.startswith(b'Exif\0\0'):
             exif.append(body[6:])

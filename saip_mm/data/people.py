@@ -1,4 +1,4 @@
-"""What every source of person images has in common."""
+"""Base class of data sets of person images."""
 
 import pickle
 from abc import ABC, abstractmethod
@@ -13,23 +13,24 @@ from .quarantine import Quarantine
 
 
 class PeopleDataset(BaseDataset, ABC):
-    """Images of one person each, and of another image as its scene.
+    """Data set of images of one person each, with another image as scene.
 
-    A sample is a pure function of its key ``(seed, epoch, index)``: all its random
-    choices come from one generator that starts from the key. It is therefore the same
-    in any worker, on any number of processes and after a resume.
+    A sample is a pure function of its key ``(seed, epoch, index)``, which seeds the
+    generator of all its random choices. It is therefore the same in any worker, with
+    any number of processes, and after resuming.
 
-    An image that cannot be used is an error, unless ``quarantine`` is set: then another
-    image replaces it, and it is listed.
+    An unusable image raises ImageError, unless ``quarantine`` is set: then it is listed
+    and replaced by another image.
 
-    Subclasses implement :meth:`load_data_list` (a list of small dicts, which MMEngine
-    packs into one flat array that data-loader workers share) and :meth:`load_image`.
-    The constructor calls ``load_data_list``, so set what it needs before.
+    Subclasses implement :meth:`load_image` and ``load_data_list``, whose small dicts
+    MMEngine packs into one array shared by all workers. The constructor calls
+    ``load_data_list``, so set the attributes that it needs first.
 
     Args:
-        pipeline: Transforms (configs or callables) for the dict of :meth:`__getitem__`.
-        scenes: Config of another ``PeopleDataset`` that gives the scene images.
-            Defaults to other images of this one.
+        pipeline: Transforms (configs or callables) of the dict described in
+            :meth:`sample`.
+        scenes: Config of another ``PeopleDataset`` that provides the scene images.
+            Defaults to other images of this data set.
         data_root: Folder that ``ann_file`` and ``data_prefix`` are relative to.
         ann_file: Annotation file, as in MMEngine.
         data_prefix: Folders of the data, as in MMEngine.
@@ -57,28 +58,25 @@ class PeopleDataset(BaseDataset, ABC):
 
     @abstractmethod
     def load_image(self, data_info: dict) -> np.ndarray:
-        """Image of an entry of the data list: RGB, uint8 ``[H, W, 3]``."""
+        """Return the image of an entry of the data list: RGB, uint8 ``[H, W, 3]``."""
 
     def load_file(self, data_info: dict) -> bytes:
-        """Content of an image file with what :meth:`load_image` gives for an entry."""
+        """Return the content of an image file that holds the image of an entry."""
         return encode_image(self.load_image(data_info))
 
     def source(self, data_info: dict) -> str:
-        """Name of an entry's image, for messages."""
+        """Return the name of an entry's image, for messages."""
         return f'{type(self).__name__} image {data_info["sample_idx"]}'
 
     def __getitem__(self, key: tuple[int, int, int] | int) -> dict:
-        """What the pipeline makes of one sample.
-
-        Its key is ``(seed, epoch, index)``, or only an index for ``(0, 0, index)``.
-        """
+        """Return the sample with a key; an ``index`` stands for ``(0, 0, index)``."""
         seed, epoch, index = key if isinstance(key, tuple) else (0, 0, key)
         if not 0 <= index < len(self):
             raise IndexError(f'index {index} of a data set of {len(self)} images')
         return self.sample(index, (seed, epoch, index))
 
     def sample(self, index: int, key: tuple[int, int, int]) -> dict:
-        """What the pipeline makes of an image in the sample of a key.
+        """Apply the pipeline to an image, with the random numbers of a key.
 
         The pipeline starts from ``image`` and ``scene`` (RGB, uint8 ``[H, W, 3]``),
         ``rng`` (the sample's generator) and ``source`` (the image's name).
@@ -93,11 +91,11 @@ class PeopleDataset(BaseDataset, ABC):
         return self.pipeline(results)
 
     def parts(self) -> list['PeopleDataset']:
-        """The data sets that load the images: this one, or those that it joins."""
+        """Return the data sets that load the images: this one, or those it joins."""
         return [self]
 
     def load(self, index: int, key: tuple[int, int, int]) -> np.ndarray:
-        """Image of an entry, or of the one that replaces it in the sample of a key."""
+        """Return the image with an index, or its replacement in the sample of a key."""
         if self.quarantine is None:
             return self.load_image(self.get_data_info(index))
         return self.quarantine.load(
@@ -107,7 +105,7 @@ class PeopleDataset(BaseDataset, ABC):
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Pack the data list in a third of MMEngine's time and memory.
 
-        MMEngine makes a numpy array per entry, which counts for millions of them.
+        MMEngine creates a NumPy array per entry, which is slow for millions of them.
         """
         entries = [pickle.dumps(entry, protocol=4) for entry in self.data_list]
         self.data_list.clear()
@@ -117,7 +115,7 @@ class PeopleDataset(BaseDataset, ABC):
     def _draw_scene(
         self, index: int, key: tuple[int, int, int], rng: np.random.Generator
     ) -> np.ndarray:
-        """A random image of the scenes' source, another than the sample's own."""
+        """Return a random scene image, which is not the sample's own image."""
         scenes = self if self.scenes is None else self.scenes
         if scenes is self and len(self) > 1:
             other = int(rng.integers(len(self) - 1))
@@ -136,7 +134,7 @@ def _build_scenes(config: dict) -> PeopleDataset:
     scenes = DATASETS.build(config)
     if not isinstance(scenes, PeopleDataset):
         raise TypeError(
-            f'scenes: {type(scenes).__name__} is not a PeopleDataset; give for '
-            "instance dict(type='PersonImages', data_root='FOLDER')"
+            f'scenes: {type(scenes).__name__} is not a PeopleDataset; use for instance '
+            "dict(type='PersonImages', data_root='FOLDER')"
         )
     return scenes

@@ -1,4 +1,4 @@
-"""Processes that share what one of them has read."""
+"""Pool of worker processes that share the parent's memory."""
 
 import multiprocessing
 import os
@@ -16,15 +16,15 @@ from multiprocessing import get_context
 def forked_pool(
     processes: int, start: Callable | None = None, *arguments: object
 ) -> Iterator[ProcessPoolExecutor]:
-    """Processes that hold what this one holds, and end when it does.
+    """Fork processes, which exit on Ctrl-C and with this process.
 
     Args:
-        processes: How many.
-        start: What each calls first.
-        arguments: Of ``start``.
+        processes: Number of processes.
+        start: Called first in each process.
+        arguments: Arguments of ``start``.
 
     Raises:
-        ChildProcessError: If one was killed.
+        ChildProcessError: A process was killed.
     """
     pool = ProcessPoolExecutor(
         processes, get_context('fork'), _start, (os.getpid(), start, arguments)
@@ -35,19 +35,19 @@ def forked_pool(
         with pool:
             try:
                 yield pool
-            except KeyboardInterrupt:  # else it would wait for all that was begun
-                # A thread of the pool may fail over futures that were cancelled.
+            except KeyboardInterrupt:  # the pool would wait for all pending work
+                # A thread of the pool may fail on canceled futures.
                 threading.excepthook = lambda failure: None
                 for process in multiprocessing.active_children():
                     if process not in others:
                         process.kill()
                 raise
     except (OSError, ValueError) as error:
-        # Else it looks like an error of the pool.
+        # Without this, the error would seem to come from the pool.
         raise error.with_traceback(None) from error.__cause__
     except BrokenProcessPool as error:
         raise ChildProcessError(
-            f'one of {processes} processes was killed, for want of memory perhaps: '
+            f'one of {processes} processes was killed, perhaps for lack of memory: '
             'lower --processes'
         ) from error
     finally:
@@ -55,16 +55,14 @@ def forked_pool(
 
 
 def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
-    """Let a process of a pool end with the one that it was forked from."""
-
-    def watch() -> None:
+    def exit_with_parent() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
-    # These reach all processes of a group; the one that forked this one ends it.
+    # Terminals and schedulers signal all processes of a group; the parent kills this.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     if start is not None:
         start(*arguments)

@@ -1,4 +1,4 @@
-"""Replacing images that cannot be used, and listing them."""
+"""Replacement of unusable images, which are listed in a file."""
 
 import fcntl
 import json
@@ -15,20 +15,20 @@ from .images import ImageError
 
 
 class TooManyBadImages(RuntimeError):
-    """More images cannot be used than a training may skip."""
+    """Raised when more images are unusable than the configuration tolerates."""
 
 
 class Quarantine:
-    """Replaces images that cannot be used, and lists them in a file.
+    """Replaces unusable images and lists each of them once in a file.
 
-    The file has a line of JSON per image, ``index`` and ``reason``, and can be read at
-    any time. Workers and processes share it: each image is in it once.
+    The file has one JSON object per line, with ``index`` and ``reason``. All workers
+    and processes share it, and it can be read at any time.
 
     Args:
-        path: The file; what is in it already counts.
-        total: Images of the data set.
-        max_share: Share of them that may be bad.
-        max_few: Number of them that may be bad in any case, up to half of them.
+        path: The file. Images that it already lists count.
+        total: Number of images in the data set.
+        max_share: Tolerated share of bad images.
+        max_few: Number of bad images that is always tolerated, up to half of all.
     """
 
     def __init__(
@@ -36,23 +36,22 @@ class Quarantine:
     ) -> None:
         self.path = Path(path)
         self.total = total
-        self.most = max(int(max_share * total), min(max_few, total // 2))
+        self.max_bad = max(int(max_share * total), min(max_few, total // 2))
         self.known: set[int] = set()
         self._read = 0  # bytes of the file
 
     def load(
         self, index: int, load: Callable[[int], np.ndarray], key: tuple[int, ...]
     ) -> np.ndarray:
-        """An image, uint8 ``[H, W, 3]``, or the one that replaces it.
+        """Return an image, uint8 ``[H, W, 3]``, or its replacement.
 
         Args:
-            index: Which image.
-            load: Reads an image by index, or raises ImageError.
-            key: Numbers that determine the replacement, which is therefore the same in
-                any worker, on any process and after a resume.
+            index: Index of the image.
+            load: Reads the image with an index, or raises ImageError.
+            key: Determines the replacement, together with the index.
 
         Raises:
-            TooManyBadImages: If more images are bad than may be.
+            TooManyBadImages: More images are bad than tolerated.
         """
         rng = None
         while True:
@@ -64,42 +63,42 @@ class Quarantine:
             index = int(rng.integers(self.total))
 
     def add(self, index: int, reason: str) -> None:
-        """List an image, unless it is listed; raise TooManyBadImages if these are."""
+        """List an image; raises TooManyBadImages if the list becomes too long."""
         if index in self.known:
             return
         try:
             self._list(index, reason)
-        except OSError as error:  # on a full disk, say
+        except OSError as error:  # such as a full disk
             print_log(f'{self.path}: {error}; not listed: {reason}', 'current', ERROR)
             self.known.add(index)
-        if len(self.known) > self.most:
+        if len(self.known) > self.max_bad:
             raise TooManyBadImages(
                 f'{len(self.known)} of {self.total} images cannot be used, and at most '
-                f'{self.most} may be bad. {self.path} lists them with the reasons; the '
-                f'last one: {reason}. Repair them, delete that file and continue with '
-                '--resume, or raise default_hooks.quarantine.max_share'
+                f'{self.max_bad} may be bad. {self.path} lists them with the reasons; '
+                f'the last one: {reason}. Repair them, delete that file and continue '
+                'with --resume, or raise default_hooks.quarantine.max_share'
             )
 
     def _list(self, index: int, reason: str) -> None:
-        """Read what others have listed, and add an image to it."""
+        """Read what other processes have listed, and append an image."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, 'ab+') as file:
-            # Without locks, as some file systems are, an image may be listed twice.
+            # On file systems without locks, an image may be listed twice.
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(self._read)
             lines = file.readlines()
             self.known |= _indices(lines)
             if index not in self.known:
-                cut_off = bool(lines) and not lines[-1].endswith(b'\n')
+                truncated = bool(lines) and not lines[-1].endswith(b'\n')
                 line = json.dumps(dict(index=index, reason=reason)).encode()
-                file.write((b'\n' if cut_off else b'') + line + b'\n')
+                file.write((b'\n' if truncated else b'') + line + b'\n')
                 file.flush()
                 self.known.add(index)
             self._read += sum(len(line) for line in lines if line.endswith(b'\n'))
 
     def count(self) -> int:
-        """How many images are listed."""
+        """Return the number of listed images."""
         if not self.path.exists():
             return 0
         with open(self.path, 'rb') as file:
@@ -107,7 +106,7 @@ class Quarantine:
 
 
 def _indices(lines: Iterable[bytes]) -> set[int]:
-    """The images listed; incomplete lines, after a crash, do not count."""
+    """Return the listed images; lines truncated by a crash do not count."""
     indices = set()
     for line in lines:
         with suppress(ValueError, TypeError, KeyError):

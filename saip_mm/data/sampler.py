@@ -1,4 +1,4 @@
-"""The order of the images, as a function of (seed, epoch) alone."""
+"""Order of the images as a function of (seed, epoch)."""
 
 from collections.abc import Iterator, Sized
 
@@ -10,19 +10,19 @@ from torch.utils.data import Sampler
 
 @DATA_SAMPLERS.register_module()
 class StatelessSampler(Sampler):
-    """Yields keys ``(seed, epoch, index)`` that say all there is to say about a sample.
+    """Sampler of keys ``(seed, epoch, index)``, which determine a sample completely.
 
-    Every epoch has one global order of the images. Process r of W takes positions
-    r, r + W, r + 2W, …, so global batch k holds the same images for one process of
-    2B as for two of B. For the same reason the last ``len(dataset) % W`` images of
-    an epoch's order are left out instead of repeating others: with ``drop_last=True``
-    in the loader, the number of batches then depends on the global batch size only.
+    Each epoch has one global order. Process r of W takes positions r, r + W, r + 2W, …,
+    so that global batches do not depend on the number of processes. For the same
+    reason, the last ``len(dataset) % W`` images of the order are dropped instead of
+    repeating others: with ``drop_last=True`` in the loader, the number of batches
+    depends on the global batch size only.
 
     Args:
-        dataset: Gives the number of images.
+        dataset: Its length is the number of images.
         seed: Non-negative, the same on all processes; None draws one and shares it.
             MMEngine's runner passes its own.
-        shuffle: Draw a new order for every epoch, else always 0, 1, 2, …
+        shuffle: Draw a new order for each epoch instead of 0, 1, 2, …
 
     Raises:
         ValueError: There are fewer images than processes.
@@ -46,8 +46,7 @@ class StatelessSampler(Sampler):
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         order = np.arange(self.num_images)
         if self.shuffle:
-            # Samples draw from (seed, epoch, index): no index equals num_images, so
-            # the order shares its random numbers with none of them.
+            # Samples draw from (seed, epoch, index), and no index equals num_images.
             rng = np.random.default_rng((self.seed, self.epoch, self.num_images))
             rng.shuffle(order)
         end = len(self) * self.world_size
@@ -55,7 +54,7 @@ class StatelessSampler(Sampler):
             yield self.seed, self.epoch, int(index)
 
     def __len__(self) -> int:
-        """Number of samples of this process per whole epoch."""
+        """Return the number of samples of this process in a full epoch."""
         return self.num_images // self.world_size
 
     def set_epoch(self, epoch: int) -> None:

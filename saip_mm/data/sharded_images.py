@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
-from .images import ImageError, decode_image, refuse_outage
+from .images import ImageError, decode_image, raise_if_outage
 from .people import PeopleDataset
 
 INDEX = 'index.json'
@@ -118,7 +118,7 @@ class ShardedImages(PeopleDataset):
                 )
             _, file, crc32 = reader[data_info['sample_idx']]
         except Exception as error:  # of the file system, of LitData, or of the network
-            refuse_outage(error, where)
+            raise_if_outage(error, where)
             reason = f'{type(error).__name__}: {error}'
             raise ImageError(
                 f'{where}: cannot be read ({reason}); copy the shard again'

@@ -90,7 +90,7 @@ def test_text_with_a_mark(read, expected, encoding):
         ('images', 'width', '300', """image 1: "width" is '300'"""),
         ('images', 'id', None, r'images\[0\]: "id" is null'),
         ('images', 'id', [1], r'images\[0\]: "id" is \[1\]'),
-        ('images', 'id', 20, 'image 20 is there twice'),
+        ('images', 'id', 20, 'image 20 appears twice'),
         ('images', 'id', DROP, r'images\[0\] has no "id"'),
         ('images', 'file_name', '', """image 1: "file_name" is '', .*name of a file"""),
         ('images', 'file_name', 'a\0', 'image 1: "file_name" is .*name of a file'),
@@ -103,8 +103,8 @@ def test_text_with_a_mark(read, expected, encoding):
         ('annotations', 'bbox', [1, 2, -3, 4], 'annotation 1: "bbox" .* negative side'),
         ('annotations', 'bbox', [1, 2, '3', 4], 'annotation 1: "bbox" is .* finite'),
         ('annotations', 'bbox', DROP, r'1 has no "bbox", which .*; add it \(four'),
-        ('annotations', 'image_id', '01', 'annotation 1 is of image 01, which'),
-        ('annotations', 'image_id', 1.5, 'annotation 1 is of image 1.5, which'),
+        ('annotations', 'image_id', '01', 'annotation 1 belongs to image 01, which'),
+        ('annotations', 'image_id', 1.5, 'annotation 1 belongs to image 1.5, which'),
         ('annotations', 'image_id', DROP, 'annotation 1 has no "image_id"'),
         ('annotations', 'category_id', DROP, 'annotation 1 has no "category_id"'),
         ('categories', 'name', 'man', '"person", only man, dog; rename'),
@@ -123,13 +123,13 @@ def test_records_that_mean_nothing_are_named(read, where, key, value, message):
     ('content', 'message'),
     [
         ([dict(bbox=[1, 2, 3, 4])], 'holds a list, not COCO-style'),
-        (dict(images=[]), 'has no "annotations", as COCO .* keys images'),
+        (dict(images=[]), 'has no "annotations", as in COCO; its keys are images'),
         (PLAIN | dict(images=None), '"images" should be a list; it is null'),
         (
             PLAIN | dict(annotations=[1]),
             r'annotations\[0\] should be an object; it is 1',
         ),
-        (PLAIN | dict(annotations=[]), 'nobody in it; its 0 annotations'),
+        (PLAIN | dict(annotations=[]), 'contains no people; its 0 annotations'),
     ],
 )
 def test_files_of_something_else_are_named(read, content, message):

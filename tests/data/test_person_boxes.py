@@ -98,7 +98,7 @@ class TestAnnotations:
     def test_a_photograph_of_another_size_is_an_error(self, photo):
         images = [dict(id=1, file_name='photo.png', height=200, width=100)]
         dataset = photo(coco((0, 0, 40, 40), images=images))
-        with pytest.raises(ImageError, match=r'is 100x200 .* for 200x100; .*EXIF'):
+        with pytest.raises(ImageError, match=r'has 100x200 .* for 200x100; .*EXIF'):
             dataset[0]
 
     def test_boxes_are_of_the_upright_photograph(self, photo, tmp_path):

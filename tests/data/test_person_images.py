@@ -71,7 +71,7 @@ class TestFolder:
         assert len(dataset) == 7
         assert {sample['image'].shape for sample in dataset} == {(80, 40, 3)}
         (line,) = lines
-        assert f'{folder}: 7 images; left out 8 other files (2 .heic, ' in line
+        assert f'{folder}: 7 images; ignored 8 other files (2 .heic, ' in line
         assert '1 without extension' in line
         assert '1 .txt' in line
         assert 'Pillow needs pillow-heif' in line

@@ -1,1 +1,1 @@
-"""Checks of images and annotations before a training begins."""
+"""Checks of images and annotations before training."""

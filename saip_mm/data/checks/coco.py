@@ -1,50 +1,54 @@
-"""What makes OpenMMLab's readers and metrics fail in COCO annotations.
+"""Checks of COCO annotations for what OpenMMLab's readers and metrics cannot handle.
 
-Their own errors name neither file nor record, some come at the first validation, and
-some people are left out without a word.
+Their own errors name neither file nor record, some appear only at the first validation,
+and some people are dropped silently.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..coco import by_id, check_record, id_text, records
+from ..coco import Record, id_text, records, records_by_id
 
 
 class Reader(NamedTuple):
-    """What reads annotations, and which keys of each record."""
+    """Reader of annotations, with the fields that it uses.
+
+    Attributes:
+        name: Name in messages.
+        required: Fields without which an annotation makes it fail.
+        optional: Fields of annotations that may be missing, but not invalid.
+        images: Fields without which an image makes it fail.
+        keypoints: Number of keypoints by field.
+        categories: Whether it fails without "categories".
+    """
 
     name: str
-    needed: str
-    """It fails if one of these is missing in an annotation."""
-    read: str = 'iscrowd'
-    """These may be missing, but not be something else."""
+    required: str
+    optional: str = 'iscrowd'
     images: str = 'id file_name height width'
-    """It fails if one of these is missing in an image."""
     keypoints: Mapping[str, int] = {}
-    """How many there are to be, by key."""
     categories: bool = True
-    """Whether it fails without "categories"."""
 
 
 WHOLE_BODY = dict(
     keypoints=17, foot_kpts=6, face_kpts=68, lefthand_kpts=21, righthand_kpts=21
 )
 ALL_PARTS = ' '.join(WHOLE_BODY)
-INDEX = 'id image_id category_id'
-BOXES = Reader('MMDetection', f'{INDEX} bbox area')
-BOX_SCORES = Reader("MMDetection's CocoMetric", f'{INDEX} bbox area iscrowd', '', 'id')
-POSE = Reader('MMPose', INDEX, 'bbox keypoints iscrowd', categories=False)
-POSE_SCORES = Reader("MMPose's CocoMetric", f'{INDEX} bbox keypoints', images='id')
+IDS = 'id image_id category_id'
+BOXES = Reader('MMDetection', f'{IDS} bbox area')
+BOX_SCORES = Reader("MMDetection's CocoMetric", f'{IDS} bbox area iscrowd', '', 'id')
+POSE = Reader('MMPose', IDS, 'bbox keypoints iscrowd', categories=False)
+POSE_SCORES = Reader("MMPose's CocoMetric", f'{IDS} bbox keypoints', images='id')
 WHOLE_BODIES = Reader(
     "MMPose's CocoWholeBodyDataset",
-    f'{INDEX} bbox num_keypoints segmentation {ALL_PARTS}',
+    f'{IDS} bbox num_keypoints segmentation {ALL_PARTS}',
     keypoints=WHOLE_BODY,
     categories=False,
 )
 WHOLE_BODY_SCORES = Reader(
     "MMPose's CocoWholeBodyMetric",
-    f'{INDEX} bbox {ALL_PARTS}',
+    f'{IDS} bbox {ALL_PARTS}',
     images='id',
     keypoints=WHOLE_BODY,
 )
@@ -53,82 +57,101 @@ WHOLE_BODY_SCORES = Reader(
 def check_coco(
     path: Path, content: Any, reader: Reader, classes: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Check the content of a file of annotations like COCO's.
+    """Check the content of a COCO-style annotation file.
 
     Args:
         path: The file, for messages.
-        content: What is in it.
+        content: Its content.
         reader: What is going to read it.
-        classes: Names of categories, one of which at least has to be there.
+        classes: Names of categories, at least one of which must exist.
 
     Yields:
-        What is left out or of no use, a line per reason.
+        One line per reason why annotations have no effect.
 
     Raises:
-        ValueError: If the reader would fail, or leave something out that is there; the
-            record is named.
+        ValueError: The reader would fail or drop data; names the record.
     """
     images = image_ids(path, content, reader)
     categories = _category_ids(path, content, reader, classes)
-    people, strays, ids = [], 0, set()
-    for where, record in records(path, content, 'annotations'):
-        check_record(where, record, INDEX, '', reader.name)
+    ids, strays, people = set(), 0, 0
+    useless: dict[str, list[str]] = {}
+    for record in records(path, content, 'annotations', reader.name):
+        record.check(IDS)
         if record['id'] in ids:
             raise ValueError(
-                f'{where} is there twice, and one of them would be lost; give each '
-                'annotation an id of its own'
+                f'{record.where} appears twice, and one of them would be lost; make '
+                'the ids unique'
             )
         ids.add(record['id'])
         if reader is BOXES and record.get('ignore'):
             continue
-        check_record(where, record, reader.needed, reader.read, reader.name)
-        _check_keypoints(where, record, reader.keypoints)
+        record.check(reader.required, reader.optional)
+        _check_keypoints(record, reader.keypoints)
         if categories:
-            _is_known(where, record, 'category_id', categories)
-        if _is_known(where, record, 'image_id', images):
-            people.append((where, record))
-        else:
+            _is_known(record, 'category_id', categories)
+        if not _is_known(record, 'image_id', images):
             strays += 1
+            continue
+        people += 1
+        for reason in _useless(record, reader):
+            useless.setdefault(reason, []).append(record.where)
     if strays:
-        yield f'{path}: {strays} annotations are of images that it does not have'
-    yield from _of_no_use(path, people, reader)
+        yield f'{path}: {strays} annotations belong to images that are not listed'
+    for reason, names in useless.items():
+        example = names[0].removeprefix(f'{path}: ')
+        yield f'{path}: {len(names)} of {people} {reason}, for example {example}'
+
+
+def _useless(record: Record, reader: Reader) -> Iterator[str]:
+    """Yield the reasons why a valid annotation has no effect."""
+    if reader.name == POSE.name and not {'bbox', 'keypoints'} <= record.keys():
+        yield 'annotations have no bbox or no keypoints, and are skipped'
+    area = record['area'] if reader is BOXES else 1
+    if (box := record.get('bbox')) and min(*box[2:], area) <= 0:
+        yield 'boxes have no area, and are not used for training'
+    keypoints = record.get('keypoints')
+    reads_keypoints = 'keypoints' in f'{reader.required} {reader.optional}'
+    if reads_keypoints and keypoints and not any(keypoints[2::3]):
+        yield 'people have no visible keypoint, and their pose is not used'
 
 
 def image_ids(path: Path, content: Any, reader: Reader) -> dict[str, object]:
-    """The ids of images, by their texts, once all images are checked."""
-    images = by_id(path, content, 'images', reader.images, reader.name)
-    ids = {key: image['id'] for key, (_, image) in images.items()}
-    for each in ids.values():
-        if isinstance(each, str) and reader.name.startswith('MMPose'):
+    """Check all images, and return their ids by :func:`id_text`."""
+    images = records_by_id(path, content, 'images', reader.images, reader.name)
+    for record in images.values():
+        if isinstance(record['id'], str) and reader.name.startswith('MMPose'):
             raise ValueError(
-                f'{path}: image {each!r} has a text for an id, and MMPose takes '
-                'numbers only; number the images'
+                f'{record.where} has a string as id, and MMPose supports numbers only; '
+                'number the images'
             )
-    return ids
+    return {key: record['id'] for key, record in images.items()}
 
 
 def check_detections(path: Path, content: object, images: dict[str, object]) -> None:
-    """Check a file of detected people, with whom MMPose tests.
+    """Check a file of detected people, on which MMPose evaluates.
 
-    ``images`` are the :func:`image_ids` of the annotations.
+    Args:
+        path: The file, for messages.
+        content: Its content.
+        images: The :func:`image_ids` of the annotations.
 
     Raises:
-        ValueError: If MMPose would fail, or leave somebody out; the record is named.
+        ValueError: MMPose would fail or drop people; names the record.
     """
     if not isinstance(content, list):
         raise ValueError(
-            f'{path}: holds a {type(content).__name__}, and not a list of detections'
+            f'{path}: holds a {type(content).__name__} instead of a list of detections'
         )
-    for where, record in records(path, dict(detections=content), 'detections'):
+    for record in records(path, dict(detections=content), 'detections', 'MMPose'):
         if isinstance(box := record.get('bbox'), list):
-            record = record | dict(bbox=box[:4])
-        check_record(where, record, 'image_id category_id bbox score', '', 'MMPose')
-        if not _is_known(where, record, 'category_id', {'1': 1}):
-            continue  # no person
-        if not _is_known(where, record, 'image_id', images):
+            record['bbox'] = box[:4]
+        record.check('image_id category_id bbox score')
+        if not _is_known(record, 'category_id', {'1': 1}):
+            continue  # not a person
+        if not _is_known(record, 'image_id', images):
             raise ValueError(
-                f'{where} is of image {record["image_id"]!r}, which the annotations do '
-                'not have; use the detections of these images'
+                f'{record.where} belongs to image {record["image_id"]!r}, which the '
+                'annotations do not have; use detections of these images'
             )
 
 
@@ -137,63 +160,39 @@ def _category_ids(
 ) -> dict[str, object]:
     if 'categories' not in content and reader.categories:
         raise ValueError(
-            f'{path}: has no "categories", which {reader.name} needs; add '
-            '[{"id": 1, "name": "person"}] or the like'
+            f'{path}: has no "categories", which {reader.name} needs; add for example '
+            '[{"id": 1, "name": "person"}]'
         )
-    needed = 'id name' if classes else 'id'
-    found = by_id(path, content, 'categories', needed, reader.name)
-    names = [record['name'] for _, record in found.values()] if classes else []
+    required = 'id name' if classes else 'id'
+    found = records_by_id(path, content, 'categories', required, reader.name)
+    names = [record['name'] for record in found.values()] if classes else []
     if classes and not set(names) & set(classes):
         raise ValueError(
             f'{path}: its categories are {", ".join(names[:8]) or "none"}, and the '
-            f'config looks for {", ".join(classes[:8])}; rename either'
+            f'config expects {", ".join(classes[:8])}; rename either'
         )
-    return {key: record['id'] for key, (_, record) in found.items()}
+    return {key: record['id'] for key, record in found.items()}
 
 
-def _check_keypoints(where: str, record: dict, counts: Mapping[str, int]) -> None:
+def _check_keypoints(record: Record, counts: Mapping[str, int]) -> None:
     for key, count in counts.items():
         points = record.get(key, ())
         if len(points) % 3 or (any(points) and len(points) != 3 * count):
             raise ValueError(
-                f'{where}: "{key}" has {len(points)} numbers, and the config expects '
-                f'{3 * count}, three for each of {count} keypoints; give annotations '
-                'with these, or change the config'
+                f'{record.where}: "{key}" has {len(points)} numbers, and the config '
+                f'expects {3 * count}, three for each of {count} keypoints; use '
+                'annotations with these keypoints or change the config'
             )
 
 
-def _is_known(where: str, record: dict, key: str, known: dict[str, object]) -> bool:
-    """Whether ids have one; it is an error if only of another type."""
+def _is_known(record: Record, key: str, known: dict[str, object]) -> bool:
+    """Return whether an id exists; raises ValueError if it has another type there."""
     value = record.get(key)
     other = known.get(id_text(value))
     if other is not None and other != value:
         raise ValueError(
-            f'{where}: "{key}" is {value!r} ({type(value).__name__}), but the id is '
-            f'{other!r} ({type(other).__name__}), so that it would be left out; write '
-            'both alike'
+            f'{record.where}: "{key}" is {value!r} ({type(value).__name__}), but the '
+            f'id is {other!r} ({type(other).__name__}), so the record would be '
+            'ignored; use the same type'
         )
     return other is not None
-
-
-def _of_no_use(
-    path: Path, people: list[tuple[str, dict]], reader: Reader
-) -> Iterator[str]:
-    reads_keypoints = 'keypoints' in f'{reader.needed} {reader.read}'
-    unread, flat, unseen = [], [], []
-    for where, record in people:
-        if reader.name == POSE.name and not {'bbox', 'keypoints'} <= record.keys():
-            unread.append(where)
-        area = record['area'] if reader is BOXES else 1
-        if (box := record.get('bbox')) and min(*box[2:], area) <= 0:
-            flat.append(where)
-        keypoints = record.get('keypoints')
-        if reads_keypoints and keypoints and not any(keypoints[2::3]):
-            unseen.append(where)
-    for names, what in (
-        (unread, 'annotations have no bbox or no keypoints, and are left out'),
-        (flat, 'boxes have no area, and nothing is learned from them'),
-        (unseen, 'people have no visible keypoint, and no pose is learned from them'),
-    ):
-        if names:
-            name = names[0].removeprefix(f'{path}: ')
-            yield f'{path}: {len(names)} of {len(people)} {what}; {name} is one'

@@ -1,4 +1,4 @@
-"""Whether the data of a config are there and can be used."""
+"""Checks that the data of a config exist and can be used."""
 
 from collections.abc import Iterator
 from os import PathLike
@@ -7,33 +7,26 @@ from pathlib import Path
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import DATASETS
 
-from ..coco import parse_json, read_plain_text
+from ..coco import read_json, read_plain_text
 from ..folders import require_files
-from .coco import (
-    BOX_SCORES,
-    BOXES,
-    POSE,
-    POSE_SCORES,
-    WHOLE_BODIES,
-    WHOLE_BODY_SCORES,
-    Reader,
-    check_coco,
-    check_detections,
-    image_ids,
-)
-from .crowdhuman import read_crowdhuman, renew_sizes, sizes_file, useless_boxes
+from . import coco, crowdhuman
 
-REMEDY = 'unpack all of the data, or leave these out of the annotations'
+REMEDY = 'unpack all of the data, or remove these from the annotations'
+METRICS = {
+    ('mmdet', 'CocoMetric'): coco.BOX_SCORES,
+    ('mmpose', 'CocoMetric'): coco.POSE_SCORES,
+    ('mmpose', 'CocoWholeBodyMetric'): coco.WHOLE_BODY_SCORES,
+}
 
 
 def check_places(dataset: dict) -> None:
-    """Check that the files and folders that a data set's config names are there.
+    """Check that the files and folders named by the config of a data set exist.
 
     Args:
-        dataset: Config of a data set, or of one that wraps others.
+        dataset: Config of a data set, or of a wrapper of data sets.
 
     Raises:
-        FileNotFoundError: With what is there instead.
+        FileNotFoundError: One does not; lists what is there instead.
     """
     for path in places(dataset):
         if path.exists():
@@ -42,23 +35,15 @@ def check_places(dataset: dict) -> None:
         found = sorted(entry.name for entry in above.iterdir())
         some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
         raise FileNotFoundError(
-            f'{path}: no such file or folder; {above} holds '
-            f'{some or "nothing"}. README.md shows the layouts; set data_root of the '
-            'data set to the folder that is laid out like this'
+            f'{path}: no such file or folder; {above} holds {some or "nothing"}. '
+            'docs/downstream.md shows the layouts; set data_root of the data set to a '
+            'folder with this layout'
         )
 
 
-def _data_sets(config: dict) -> Iterator[dict]:
-    """The config of a data set and of those that it wraps."""
-    yield config
-    for each in [config.get('dataset'), *(config.get('datasets') or ())]:
-        if isinstance(each, dict):
-            yield from _data_sets(each)
-
-
 def places(config: dict) -> Iterator[Path]:
-    """What a data set's config names in its folder, and its boxes."""
-    for each in _data_sets(config):
+    """Yield the files and folders named by the config of a data set."""
+    for each in _configs(config):
         root = Path(each.get('data_root') or '')
         below = [each.get('ann_file'), *(each.get('data_prefix') or {}).values()]
         yield from (root / path for path in below if isinstance(path, str | PathLike))
@@ -66,14 +51,22 @@ def places(config: dict) -> Iterator[Path]:
             yield Path(each['bbox_file'])
 
 
+def _configs(config: dict) -> Iterator[dict]:
+    """Yield the config of a data set and of those that it wraps."""
+    yield config
+    for each in [config.get('dataset'), *(config.get('datasets') or ())]:
+        if isinstance(each, dict):
+            yield from _configs(each)
+
+
 def check_images(dataset: object) -> None:
-    """Check that the images and label maps that annotations name are there.
+    """Check that the images and label maps named by annotations exist.
 
     Args:
-        dataset: A data set; one that is not MMEngine's is skipped.
+        dataset: Data set; ignored if it is not one of MMEngine.
 
     Raises:
-        FileNotFoundError: If some are missing.
+        FileNotFoundError: Some are missing.
     """
     for each in _built(dataset):
         entries = [each.get_data_info(index) for index in range(len(each))]
@@ -83,7 +76,7 @@ def check_images(dataset: object) -> None:
 
 
 def _built(dataset: object) -> Iterator[BaseDataset]:
-    """MMEngine's data sets among one and those that it wraps."""
+    """Yield MMEngine's data sets among a data set and those that it wraps."""
     if isinstance(dataset, BaseDataset):
         yield dataset
     for each in getattr(dataset, 'datasets', [getattr(dataset, 'dataset', None)]):
@@ -92,7 +85,7 @@ def _built(dataset: object) -> Iterator[BaseDataset]:
 
 
 class _NamingPipeline(Compose):
-    """Steps whose errors name the files of the sample."""
+    """Pipeline whose errors name the files of the sample."""
 
     def __init__(self, pipeline: Compose) -> None:
         self.transforms = pipeline.transforms
@@ -104,18 +97,17 @@ class _NamingPipeline(Compose):
         except Exception as error:
             if not files or any(str(file) in str(error) for file in files):
                 raise
-            empty = [
-                f for f in files if Path(f).exists() and not Path(f).stat().st_size
-            ]
+            existing = [file for file in files if Path(file).exists()]
+            empty = [file for file in existing if not Path(file).stat().st_size]
             reason = 'empty' if empty else f'{type(error).__name__}: {error}'
             raise ValueError(
-                f'{" with ".join(empty or files)}: {reason}. Get the file again, or '
-                'leave it out of the data'
+                f'{" with ".join(empty or files)}: {reason}. Get a new copy of the '
+                'file, or remove it from the data'
             ) from error
 
 
 def name_files_in_errors(dataset: object) -> None:
-    """Let errors in the pipelines of a data set say which files they are of."""
+    """Make errors in the pipelines of a data set name the files of the sample."""
     for each in _built(dataset):
         if type(each.pipeline) is Compose:
             each.pipeline = _NamingPipeline(each.pipeline)
@@ -125,18 +117,18 @@ def check_annotations(dataset: dict) -> list[str]:
     """Check annotations for what would make the libraries fail.
 
     Args:
-        dataset: As for :func:`check_places`; its files are there. Its type is looked
-            up in the current default scope.
+        dataset: Config as for :func:`check_places`, whose files exist. Its type is
+            looked up in the current default scope.
 
     Returns:
-        A line for each reason why something is left out, or of no use.
+        One line per reason why annotations have no effect.
 
     Raises:
-        OSError: If a file cannot be read.
-        ValueError: If a library would fail; the file and the record are named.
+        OSError: A file cannot be read.
+        ValueError: A library would fail; names file and record.
     """
     lines = []
-    for config in _data_sets(dataset):
+    for config in _configs(dataset):
         path = Path(config.get('data_root') or '', config.get('ann_file') or '')
         if not path.is_file():
             continue
@@ -152,26 +144,23 @@ def check_annotations(dataset: dict) -> list[str]:
 
 
 def check_scores(metric: object, config: object) -> None:
-    """Check the annotations that a metric has read for what would make it fail.
+    """Check the annotations of a metric for what would make it fail.
 
     Args:
-        metric: A metric; one that has read none is skipped.
+        metric: Metric; ignored if it has read no annotations.
         config: Its config.
 
     Raises:
-        ValueError: If the metric would fail; the file and the record are named.
+        ValueError: The metric would fail; names file and record.
     """
-    reader = {
-        ('mmdet', 'CocoMetric'): BOX_SCORES,
-        ('mmpose', 'CocoMetric'): POSE_SCORES,
-        ('mmpose', 'CocoWholeBodyMetric'): WHOLE_BODY_SCORES,
-    }.get((type(metric).__module__.partition('.')[0], type(metric).__name__))
+    library = type(metric).__module__.partition('.')[0]
+    reader = METRICS.get((library, type(metric).__name__))
     api = getattr(metric, '_coco_api', None) or getattr(metric, 'coco', None)
     if reader is None or api is None or metric.format_only:
         return
     if getattr(metric, 'use_area', False):
-        reader = reader._replace(needed=f'{reader.needed} area')
-    list(check_coco(Path(config['ann_file']), api.dataset, reader))
+        reader = reader._replace(required=f'{reader.required} area')
+    list(coco.check_coco(Path(config['ann_file']), api.dataset, reader))
 
 
 def _class_of(config: dict) -> type | None:
@@ -182,7 +171,7 @@ def _class_of(config: dict) -> type | None:
 
 
 def _reads_as(data_set: type, name: str, *methods: str) -> bool:
-    """Whether a class reads as another in its ancestry of this name does."""
+    """Return whether a class inherits reading from a class with this name."""
     bases = {each.__name__: each for each in data_set.__mro__}
     return name in bases and all(
         getattr(data_set, method) is getattr(bases[name], method, None)
@@ -190,43 +179,39 @@ def _reads_as(data_set: type, name: str, *methods: str) -> bool:
     )
 
 
-def _reader(data_set: type, config: dict) -> Reader | None:
+def _reader(data_set: type, config: dict) -> coco.Reader | None:
     loading = ('load_data_list', '_load_annotations')
     if _reads_as(data_set, 'CocoWholeBodyDataset', *loading):
-        return WHOLE_BODIES
+        return coco.WHOLE_BODIES
     if _reads_as(data_set, 'BaseCocoStyleDataset', *loading):
         count = data_set._load_metainfo(config.get('metainfo'))['num_keypoints']
-        return POSE._replace(keypoints=dict(keypoints=count))
-    if hasattr(data_set, 'COCOAPI') and _reads_as(
-        data_set, 'CocoDataset', 'load_data_list'
-    ):
-        return BOXES
+        return coco.POSE._replace(keypoints=dict(keypoints=count))
+    is_mmdet = hasattr(data_set, 'COCOAPI')
+    if is_mmdet and _reads_as(data_set, 'CocoDataset', 'load_data_list'):
+        return coco.BOXES
     return None
 
 
 def _check_coco(
-    config: dict, path: Path, reader: Reader, data_set: type
+    config: dict, path: Path, reader: coco.Reader, data_set: type
 ) -> Iterator[str]:
-    content = parse_json(read_plain_text(path), path)
-    classes = ()
-    if reader is BOXES:
+    content, classes = read_json(path), ()
+    if reader is coco.BOXES:
         classes = (config.get('metainfo') or {}).get('classes')
         classes = classes or data_set.METAINFO.get('classes', ())
         classes = () if isinstance(classes, str) else classes
     elif boxes := config.get('bbox_file'):
-        boxes = Path(boxes)
-        images = image_ids(path, content, reader)
-        check_detections(boxes, parse_json(read_plain_text(boxes), boxes), images)
+        images = coco.image_ids(path, content, reader)
+        coco.check_detections(Path(boxes), read_json(Path(boxes)), images)
         return
-    yield from check_coco(path, content, reader, classes)
+    yield from coco.check_coco(path, content, reader, classes)
 
 
 def _check_crowdhuman(config: dict, path: Path) -> Iterator[str]:
-    records = read_crowdhuman(path)
-    folder = Path(
-        config.get('data_root') or '', (config.get('data_prefix') or {}).get('img', '')
-    )
+    records = crowdhuman.read_crowdhuman(path)
+    prefix = (config.get('data_prefix') or {}).get('img', '')
+    folder = Path(config.get('data_root') or '', prefix)
     images = {each['ID']: str(folder / f'{each["ID"]}.jpg') for each in records}
     require_files(path, '', list(images.values()), REMEDY)
-    renew_sizes(sizes_file(config, path), images)
-    yield from useless_boxes(path, records)
+    crowdhuman.update_sizes(crowdhuman.sizes_file(config, path), images)
+    yield from crowdhuman.useless_boxes(path, records)

@@ -76,7 +76,7 @@ def text_ids(content) -> None:
 
 BOTH = 'mmdet mmpose'
 FAULTS = [  # who fails, what is changed, what the message says
-    (BOTH, put('id', 1), 'annotation 1 is there twice'),
+    (BOTH, put('id', 1), 'annotation 1 appears twice'),
     (BOTH, drop('id'), r'annotations\[1\] has no "id"'),
     (BOTH, drop('image_id'), '2 has no "image_id"'),
     (BOTH, drop('category_id'), '2 has no "category_id"'),
@@ -90,7 +90,7 @@ FAULTS = [  # who fails, what is changed, what the message says
         put('category_id', '1'),
         r"2: \"category_id\" is '1' \(str\), but the id",
     ),
-    ('mmpose', text_ids, "image '2' has a text for an id"),
+    ('mmpose', text_ids, "image '2' has a string as id"),
     (BOTH, put('bbox', None), '2: "bbox" is null, and'),
     (BOTH, put('bbox', [1, 2, 3]), '2: "bbox" is'),
     ('mmdet', drop('bbox'), '2 has no "bbox", which MMDetection needs'),
@@ -103,12 +103,12 @@ FAULTS = [  # who fails, what is changed, what the message says
     ),
     ('mmpose', put('keypoints', None), '2: "keypoints" is'),
     (BOTH, drop('width', 0, 'images'), 'image 1 has no "width"'),
-    (BOTH, put('id', 1, 1, 'images'), 'image 1 is there twice'),
+    (BOTH, put('id', 1, 1, 'images'), 'image 1 appears twice'),
     ('mmdet', lambda content: content.pop('categories'), 'has no "categories", which'),
     (
         'mmdet',
         put('name', 'people', 0, 'categories'),
-        'its categories are people, and the config looks for person',
+        'its categories are people, and the config expects person',
     ),
 ]
 
@@ -207,7 +207,7 @@ def detection(**changes) -> dict:
     [
         (dict(image_id=None), r'detections\[1\] has no "image_id"'),
         (dict(image_id='1'), r"is '1' \(str\), but the id is 1 \(int\)"),
-        (dict(image_id=9), 'is of image 9, which the annotations do not have'),
+        (dict(image_id=9), 'belongs to image 9, which the annotations do not have'),
         (dict(category_id='1'), r"\"category_id\" is '1' \(str\)"),
         (dict(score=None), 'has no "score"'),
         (dict(bbox=[1, 2]), '"bbox" is'),
@@ -237,14 +237,14 @@ def test_annotations_of_no_use_are_counted(people, tmp_path):
     people['annotations'][1]['bbox'][2] = 0
     people['annotations'][2]['keypoints'] = [0] * 51
     flat, unseen = lines(BODY)
-    assert '1 of 3 boxes have no area' in flat and 'annotation 2 is one' in flat
+    assert '1 of 3 boxes have no area' in flat and 'for example annotation 2' in flat
     assert '1 of 3 people have no visible keypoint' in unseen
     people['annotations'][1].update(bbox=[1, 2, 3, 4], area=0)
     assert '1 of 3 boxes have no area' in lines(BOXES)[0]
     del people['annotations'][0]['keypoints']
     assert '1 of 3 annotations have no bbox or no keypoints' in lines(BODY)[0]
     people['annotations'][1]['image_id'] = 9
-    assert '1 annotations are of images that it does not have' in lines(BODY)[0]
+    assert '1 annotations belong to images that are not listed' in lines(BODY)[0]
 
 
 REAL = {

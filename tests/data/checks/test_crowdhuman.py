@@ -61,7 +61,7 @@ def test_lines_of_crowdhuman_are_named(tmp_path):
         (text.encode('utf-16'), 'begins with a byte-order mark'),
         (text.encode('utf-16-le'), 'not JSON'),
         (text.replace('\n', '\n\n', 1).encode(), 'odgt:2: not JSON'),
-        ((text.splitlines()[0] + '\n' + text).encode(), 'odgt:2: .* is there twice'),
+        ((text.splitlines()[0] + '\n' + text).encode(), 'odgt:2: .* appears twice'),
     ):
         path.write_bytes(wrong)
         with pytest.raises(ValueError, match=message):
@@ -95,7 +95,7 @@ def test_an_image_of_crowdhuman_that_is_none_is_named(tmp_path):
     (image, other) = sorted((tmp_path / 'Images').glob('train*'))[:2]
     for content in (b'', b'no image'):
         image.write_bytes(content)
-        with pytest.raises(ValueError, match=f'{image}: is empty or no image'):
+        with pytest.raises(ValueError, match=f'{image}: is empty or not an image'):
             check_annotations(crowdhuman(tmp_path))
     other.unlink()
     with pytest.raises(FileNotFoundError, match=f'1 of .* there: {other}'):
@@ -111,5 +111,5 @@ def test_boxes_of_crowdhuman_of_no_use_are_counted(tmp_path):
     (line,) = check_annotations(crowdhuman(tmp_path))
     assert 'boxes have no area' in line
     (tmp_path / 'boxes.odgt').write_text(path.read_text())
-    with pytest.raises(ValueError, match='with "train" or "val" in their name; rename'):
+    with pytest.raises(ValueError, match='"train" or "val" in the names of .*; rename'):
         check_annotations(dict(crowdhuman(tmp_path), ann_file='boxes.odgt'))
