@@ -4,8 +4,6 @@ Lengths are fractions of the stature, angles are radians. The body frame is x to
 person's left, y down, z forward; seen from the front, x is the image's right.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 POSTURES = dict(stand=0.32, walk=0.38, run=0.12, sit=0.12, bend=0.06)
@@ -13,52 +11,62 @@ FRONT, BACK, SIDE = 0.0, np.pi, np.pi / 2
 VIEWPOINTS = (FRONT, FRONT, BACK, BACK, SIDE, -SIDE)
 
 
-@dataclass(frozen=True)
 class Body:
-    """Measures of a body."""
+    """Measures of a body: short or tall, slim or stout."""
 
-    stature: float  # relative to the average person
-    shoulder: float  # half widths and depth of the trunk
-    waist: float
-    hip: float
-    depth: float
-    girth: float  # of the limbs, relative to average
-    leg: float  # hip to ankle
-    head: float  # relative to average
-
-
-def draw_body(rng: np.random.Generator) -> Body:
-    """Draw a body: short or tall, slim or stout."""
-    build = rng.uniform(0.84, 1.24)
-    return Body(
-        stature=rng.uniform(0.82, 1.1),
-        shoulder=rng.uniform(0.092, 0.114),
-        waist=build * rng.uniform(0.072, 0.09),
-        hip=build * rng.uniform(0.08, 0.092),
-        depth=build * rng.uniform(0.056, 0.072),
-        girth=build * rng.uniform(0.94, 1.06),
-        leg=rng.uniform(0.47, 0.515),
-        head=rng.uniform(0.94, 1.1),
-    )
+    def __init__(self, rng: np.random.Generator):
+        build = rng.uniform(0.84, 1.24)
+        self.stature = rng.uniform(0.82, 1.1)  # relative to the average person
+        # Half widths and depth of the trunk.
+        self.shoulder = rng.uniform(0.092, 0.114)
+        self.waist = build * rng.uniform(0.072, 0.09)
+        self.hip = build * rng.uniform(0.08, 0.092)
+        self.depth = build * rng.uniform(0.056, 0.072)
+        self.girth = build * rng.uniform(0.94, 1.06)  # of limbs, relative to average
+        self.leg = rng.uniform(0.47, 0.515)  # hip to ankle
+        self.head = rng.uniform(0.94, 1.1)  # relative to average
 
 
-@dataclass(frozen=True)
 class Pose:
-    """Angles of a posture; pairs are (left, right).
+    """A posture and a viewpoint; pairs are (left, right).
 
     A limb's direction is (flexion, abduction): forward and away from the body, from
     hanging straight down. ``knees`` bend back.
     """
 
-    yaw: float  # 0 faces the camera, pi/2 the image's right, pi looks away
-    lean: float  # of the trunk, forward
-    sway: float  # of the trunk, to the person's left
-    turn: float  # of the head, relative to the trunk
-    thighs: tuple[tuple[float, float], tuple[float, float]]
-    knees: tuple[float, float]
-    arms: tuple[tuple[float, float], tuple[float, float]]
-    forearms: tuple[tuple[float, float], tuple[float, float]]
-    seated: bool
+    def __init__(self, rng: np.random.Generator):
+        kind = rng.choice(list(POSTURES), p=list(POSTURES.values()))
+        phase = rng.uniform(0, 2 * np.pi) + np.array([0, np.pi])
+        lean = rng.uniform(-0.05, 0.1)
+        spread = rng.uniform(0.0, 0.04, 2)
+        if kind == 'sit':
+            flexions, knees = rng.uniform(1.3, 1.5, 2), rng.uniform(1.1, 1.6, 2)
+            spread, lean = rng.uniform(0.02, 0.25, 2), lean + rng.uniform(-0.1, 0.2)
+        elif kind == 'bend':
+            flexions, knees = rng.uniform(0.1, 0.6, 2), rng.uniform(0.3, 1.0, 2)
+            lean += rng.uniform(0.4, 1.0)
+        else:
+            stride, bend = {
+                'stand': (rng.uniform(0, 0.08), rng.uniform(0, 0.1)),
+                'walk': (rng.uniform(0.2, 0.4), rng.uniform(0.5, 0.9)),
+                'run': (rng.uniform(0.4, 0.65), rng.uniform(1.0, 1.5)),
+            }[kind]
+            flexions = stride * np.sin(phase)
+            # The leg that swings forward bends its knee; the other is nearly straight.
+            knees = 0.06 + bend * np.maximum(np.cos(phase), 0)
+            if kind == 'stand':
+                spread = rng.uniform(0.0, 0.14, 2)
+            lean += {'stand': 0.0, 'walk': 0.05, 'run': 0.15}[kind]
+        swings = np.zeros(2) if kind == 'sit' else -0.9 * flexions
+        gestures = [_gesture(rng, swing + 0.7 * max(lean - 0.2, 0)) for swing in swings]
+        self.arms, self.forearms = zip(*gestures, strict=True)
+        # 0 faces the camera, pi/2 the image's right, pi looks away.
+        self.yaw = rng.choice(VIEWPOINTS) + rng.uniform(-0.5, 0.5)
+        self.lean = lean  # of the trunk, forward
+        self.sway = rng.uniform(-0.05, 0.05)  # of the trunk, to the person's left
+        self.turn = rng.uniform(-0.6, 0.6)  # of the head, relative to the trunk
+        self.thighs = tuple(zip(flexions, spread, strict=True))
+        self.knees, self.seated = tuple(knees), kind == 'sit'
 
 
 def _gesture(rng, swing):
@@ -80,46 +88,6 @@ def _gesture(rng, swing):
     arm = (swing + loose, rng.uniform(0.06, 0.2))
     bend = rng.uniform(0.05, 0.5) + 0.5 * max(swing, 0)
     return arm, (arm[0] + bend, arm[1] - rng.uniform(0, 0.2))
-
-
-def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw a posture and a viewpoint."""
-    kind = rng.choice(list(POSTURES), p=list(POSTURES.values()))
-    phase = rng.uniform(0, 2 * np.pi) + np.array([0, np.pi])
-    lean = rng.uniform(-0.05, 0.1)
-    spread = rng.uniform(0.0, 0.04, 2)
-    if kind == 'sit':
-        flexions, knees = rng.uniform(1.3, 1.5, 2), rng.uniform(1.1, 1.6, 2)
-        spread, lean = rng.uniform(0.02, 0.25, 2), lean + rng.uniform(-0.1, 0.2)
-    elif kind == 'bend':
-        flexions, knees = rng.uniform(0.1, 0.6, 2), rng.uniform(0.3, 1.0, 2)
-        lean += rng.uniform(0.4, 1.0)
-    else:
-        stride, bend = {
-            'stand': (rng.uniform(0, 0.08), rng.uniform(0, 0.1)),
-            'walk': (rng.uniform(0.2, 0.4), rng.uniform(0.5, 0.9)),
-            'run': (rng.uniform(0.4, 0.65), rng.uniform(1.0, 1.5)),
-        }[kind]
-        flexions = stride * np.sin(phase)
-        # The leg that swings forward bends its knee; the other is nearly straight.
-        knees = 0.06 + bend * np.maximum(np.cos(phase), 0)
-        if kind == 'stand':
-            spread = rng.uniform(0.0, 0.14, 2)
-        lean += {'stand': 0.0, 'walk': 0.05, 'run': 0.15}[kind]
-    swings = np.zeros(2) if kind == 'sit' else -0.9 * flexions
-    left, left_fore = _gesture(rng, swings[0] + 0.7 * max(lean - 0.2, 0))
-    right, right_fore = _gesture(rng, swings[1] + 0.7 * max(lean - 0.2, 0))
-    return Pose(
-        yaw=rng.choice(VIEWPOINTS) + rng.uniform(-0.5, 0.5),
-        lean=lean,
-        sway=rng.uniform(-0.05, 0.05),
-        turn=rng.uniform(-0.6, 0.6),
-        thighs=tuple(zip(flexions, spread, strict=True)),
-        knees=tuple(knees),
-        arms=(left, right),
-        forearms=(left_fore, right_fore),
-        seated=kind == 'sit',
-    )
 
 
 def _direction(angles, side):

@@ -1,56 +1,33 @@
 """Cameras and light."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 
 
-@dataclass(frozen=True)
 class Camera:
-    """What all images of a camera share."""
+    """Settings that all images of a camera share."""
 
-    tilt: float  # radians that it looks down
-    gains: tuple[float, float, float]  # of red, green, blue
-    gamma: float
-    lift: float  # gray values added to black
-    sharpness: float  # share of the pixels that are resolved
-    blur: float  # sigma in pixels at 256 rows; none below 0.25
-    noise: float
-
-
-def draw_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera."""
-    sharp = rng.random() < 0.6
-    return Camera(
-        tilt=rng.uniform(0, 0.35),
-        gains=tuple((rng.uniform(0.97, 1.03) * rng.uniform(0.97, 1.03, 3)).tolist()),
-        gamma=rng.uniform(0.93, 1.08),
-        lift=rng.uniform(-3, 6),
-        sharpness=1.0 if sharp else rng.uniform(0.4, 0.75),
-        blur=rng.uniform(-0.3, 0.9),
-        noise=rng.uniform(0.01, 0.06),
-    )
+    def __init__(self, rng: np.random.Generator):
+        sharp = rng.random() < 0.6
+        self.tilt = rng.uniform(0, 0.35)  # radians that it looks down
+        # Of red, green, blue.
+        self.gains = rng.uniform(0.97, 1.03) * rng.uniform(0.97, 1.03, 3)
+        self.gamma = rng.uniform(0.93, 1.08)
+        self.lift = rng.uniform(-3, 6)  # gray values added to black
+        # Share of the pixels that are resolved.
+        self.sharpness = 1.0 if sharp else rng.uniform(0.4, 0.75)
+        self.blur = rng.uniform(-0.3, 0.9)  # sigma in pixels at 256 rows
+        self.noise = rng.uniform(0.01, 0.06)
 
 
-class Light(NamedTuple):
+class Light:
     """Light of an image."""
 
-    side: float  # -1 from the left, 1 from the right
-    contrast: float  # 0 on a dull day, 1 in the sun
-    exposure: float
-    warmth: float  # red over blue
-
-
-def draw_light(rng: np.random.Generator) -> Light:
-    """Draw the light of an image."""
-    return Light(
-        side=rng.uniform(-1, 1),
-        contrast=rng.uniform(0.5, 1.0),
-        exposure=rng.uniform(0.98, 1.02),
-        warmth=rng.uniform(0.99, 1.01),
-    )
+    def __init__(self, rng: np.random.Generator):
+        self.side = rng.uniform(-1, 1)  # -1 from the left, 1 from the right
+        self.contrast = rng.uniform(0.5, 1.0)  # 0 on a dull day, 1 in the sun
+        self.exposure = rng.uniform(0.98, 1.02)
+        self.warmth = rng.uniform(0.99, 1.01)  # red over blue
 
 
 def photograph(

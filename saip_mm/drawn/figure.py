@@ -57,9 +57,9 @@ class Figure:
         self.foot, self.scale = np.array(foot), height * who.body.stature
         self.joints = skeleton(who.body, pose)
         self.forward = turned(np.array([0.0, 0.0, 1.0]), pose.yaw)
-        self.top_part = TOP_PARTS[self.outfit.upper]
-        one_piece = self.outfit.upper in ('dress', 'jumpsuit')
-        self.lower_part = self.top_part if one_piece else LOWER_PARTS[self.outfit.lower]
+        self.top_part = self.lower_part = TOP_PARTS[self.outfit.upper]
+        if not self.outfit.one_piece:
+            self.lower_part = LOWER_PARTS[self.outfit.lower]
         self.tubes: list[Tube] = []
         hips = abs(self.joints['hip_l'][2])
         self.trunk_depth = hips + 0.02  # over both legs, behind the nearer arm

@@ -7,15 +7,14 @@ would be.
 """
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
 
+import cv2
 import numpy as np
 
 from .attributes import ATTRIBUTES
-from .body import Body, turned
+from .body import turned
 from .figure import SIDES, SOLE, Figure
 from .labels import Limb
-from .wardrobe import Outfit
 
 # A body point, whether it faces the camera (> 0), limbs that it is visible on.
 Row = tuple[np.ndarray, float, tuple[Limb, ...]]
@@ -30,52 +29,35 @@ HALF_WIDTHS = (0.02, 0.04, 0.047, 0.048, 0.043, 0.03, 0.018)
 DEEPER = 1.15
 
 
-@dataclass(frozen=True)
 class Person:
-    """A person in a drawing.
+    """Labels of a person in a drawing.
 
     Keypoints are float32 rows of x, y, v; v is 0 outside the image (then x = y = 0), 1
     if hidden, 2 if visible. Boxes are float32 x1, y1, x2, y2.
+
+    Args:
+        figure: The person.
+        labels: Labels of the painted canvas, uint8 [H, W, 3].
     """
 
-    identity: int
-    body: Body
-    outfit: Outfit
-    yaw: float  # of the trunk: 0 faces the camera, pi/2 the image's right
-    whole_body: np.ndarray  # [133, 3], in COCO-WholeBody's order
-    full_box: np.ndarray  # without bags; may exceed the image
-    visible_box: np.ndarray  # of the visible pixels; zeros if there are none
-    head_box: np.ndarray  # with hair and hat; may exceed the image
-
-    @property
-    def keypoints(self) -> np.ndarray:
-        """One row for each of ``KEYPOINTS``, [17, 3]."""
-        return self.whole_body[:17]
-
-    @property
-    def attributes(self) -> np.ndarray:
-        """Which of ``ATTRIBUTES`` the person has, bool [12]."""
-        return np.array([has(self) for has in ATTRIBUTES.values()])
-
-    @property
-    def measurements(self) -> np.ndarray:
-        """The fields of ``Body``, float32 [8]."""
-        return np.array(astuple(self.body), np.float32)
-
-
-def describe(figure: Figure, labels: np.ndarray) -> Person:
-    """Label a figure; labels: of the painted canvas, uint8 [H, W, 3]."""
-    dressed = [tube for tube in figure.tubes if tube.tag.person]
-    return Person(
-        identity=figure.who.number,
-        body=figure.body,
-        outfit=figure.outfit,
-        yaw=float(figure.pose.yaw),
-        whole_body=_whole_body(figure, labels),
-        full_box=_box_around(dressed),
-        visible_box=_visible_box(labels[..., 1] == figure.number),
-        head_box=_box_around([t for t in dressed if t.tag.limb == Limb.HEAD]),
-    )
+    def __init__(self, figure: Figure, labels: np.ndarray):
+        self.identity: int = figure.who.number
+        self.body, self.outfit = figure.body, figure.outfit
+        # Of the trunk: 0 faces the camera, pi/2 the image's right.
+        self.yaw = float(figure.pose.yaw)
+        self.attributes = np.array([has(self) for has in ATTRIBUTES.values()])
+        self.measurements = np.array([*vars(self.body).values()], np.float32)
+        # [133, 3] in COCO-WholeBody's order; the first 17 are ``KEYPOINTS``.
+        self.whole_body = _whole_body(figure, labels)
+        self.keypoints = self.whole_body[:17]
+        # Without bags, and of the head with hair and hat; both may exceed the image.
+        dressed = [tube for tube in figure.tubes if tube.tag.person]
+        self.full_box = _box_around(dressed)
+        self.head_box = _box_around(t for t in dressed if t.tag.limb == Limb.HEAD)
+        # Of the visible pixels; zeros if there are none.
+        mine = (labels[..., 1] == figure.number).astype(np.uint8)
+        x, y, w, h = cv2.boundingRect(mine)
+        self.visible_box = np.array([x, y, x + w, y + h], np.float32)
 
 
 def _box_around(tubes):
@@ -83,14 +65,6 @@ def _box_around(tubes):
     center, side = points[:, 0], points[:, 1]
     corners = np.concatenate([center - side, center + side])
     return np.concatenate([corners.min(0), corners.max(0)]).astype(np.float32)
-
-
-def _visible_box(mask):
-    if not mask.any():
-        return np.zeros(4, np.float32)
-    rows, columns = np.nonzero(mask)
-    low, high = (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1)
-    return np.array([*low, *high], np.float32)
 
 
 def _whole_body(figure, labels):

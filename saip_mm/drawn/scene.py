@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .body import draw_body, draw_pose
-from .camera import Camera, draw_camera, draw_light, photograph
+from .body import Body, Pose
+from .camera import Camera, Light, photograph
 from .figure import Figure, Identity
-from .person import Person, describe
+from .person import Person
 from .place import draw_background, put_in_front
 from .tubes import Canvas
-from .wardrobe import draw_outfit
+from .wardrobe import Outfit
 
 IDENTITY, PERSON, SCENE, CAMERA, PLACE = 1, 2, 3, 4, 5  # streams of random numbers
 SMALLEST = 16  # pixels; below, nothing of a person is left
@@ -69,14 +69,14 @@ def draw_person(
     top = rng.uniform(0.01, 0.06) * h
     if rng.random() < 0.2:  # close, the legs outside the image
         height *= rng.uniform(1.15, 1.6)
-    pose = draw_pose(rng)
+    pose = Pose(rng)
     length = height * who.body.stature
     foot = w * rng.uniform(0.4, 0.6), top + length * (0.86 if pose.seated else 1.0)
     figures = [Figure(who, pose, foot, height, camera.tilt)]
     if rng.random() < 0.16:  # another person, behind or in front
         beside = w * rng.choice((-1, 1)) * rng.uniform(0.35, 0.6)
         step = h * rng.choice((-1, 1)) * rng.uniform(0.02, 0.08)
-        other, pose = _stranger(seed, rng), draw_pose(rng)
+        other, pose = _stranger(seed, rng), Pose(rng)
         place, tall = (foot[0] + beside, foot[1] + step), height * (1 + 1.5 * step / h)
         figures.append(Figure(other, pose, place, tall, camera.tilt, 2))
     for figure in sorted(figures, key=lambda figure: figure.foot[1]):
@@ -118,7 +118,7 @@ def draw_scene(
     for place in np.sort(horizon + 0.16 + (0.89 - horizon) * near):
         foot = w * rng.uniform(0.03, 0.97), h * place
         height = h * (place - horizon) / eye_level
-        who, pose = _stranger(seed, rng), draw_pose(rng)
+        who, pose = _stranger(seed, rng), Pose(rng)
         figures.append(Figure(who, pose, foot, height, 0.1, len(figures) + 1))
         figures[-1].paint(canvas, light.side)
     image = photograph(canvas.develop(h / 250, light.contrast), camera, light, rng)
@@ -139,7 +139,7 @@ def check(size: tuple[int, int], **numbers: int) -> None:
 def _label(image, camera, canvas, figures):
     if canvas.labels is None:
         return Drawing(image, camera)
-    people = tuple(describe(figure, canvas.labels) for figure in figures)
+    people = tuple(Person(figure, canvas.labels) for figure in figures)
     parts, instances = canvas.labels[..., 0].copy(), canvas.labels[..., 1].copy()
     return Drawing(image, camera, people, parts, instances)
 
@@ -150,7 +150,7 @@ def _label(image, camera, canvas, figures):
 @lru_cache(4096)
 def _identity(seed: int, number: int) -> Identity:
     rng = np.random.default_rng((seed, number, 0, IDENTITY))
-    return Identity(number, draw_body(rng), draw_outfit(rng))
+    return Identity(number, Body(rng), Outfit(rng))
 
 
 def _stranger(seed, rng):
@@ -159,7 +159,7 @@ def _stranger(seed, rng):
 
 @lru_cache(64)
 def _camera(seed: int, number: int) -> Camera:
-    return draw_camera(np.random.default_rng((seed, number, 0, CAMERA)))
+    return Camera(np.random.default_rng((seed, number, 0, CAMERA)))
 
 
 @lru_cache(2 * NUM_CAMERAS * NUM_PLACES)
@@ -173,7 +173,7 @@ def _place(seed: int, camera: int, number: int, size: tuple) -> tuple:
 
 def _look(seed, camera, size, rng):
     """Return a camera, light, a view of one of its places, and the horizon."""
-    light, (h, w) = draw_light(rng), size
+    light, (h, w) = Light(rng), size
     place, horizon = _place(seed, camera, int(rng.integers(NUM_PLACES)), (h, w))
     left = rng.integers(w + 1)
     view = place[:, left : left + w].copy()

@@ -4,11 +4,9 @@ Few colors are shared by many people: telling people apart takes more than color
 namely what is worn where.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from .labels import Color, Part
+from .labels import Part
 from .tubes import Patch
 
 SKINS = ((228, 192, 166), (206, 158, 124), (152, 104, 74), (98, 64, 46))
@@ -25,82 +23,46 @@ HAIR_STYLES = ('short', 'short', 'long', 'tail', 'bun', 'bald')
 PATTERNS = ('plain', 'plain', 'stripes', 'block', 'logo', 'vertical', 'checks')
 
 
-@dataclass(frozen=True)
 class Outfit:
     """Looks that all images of a person share."""
 
-    skin: Color
-    hair: Color
-    hair_style: str
-    hat: str  # none, cap or beanie
-    sunglasses: bool
-    upper: str  # shirt, coat (open, over a shirt), dress or jumpsuit
-    top: Color
-    accent: Color  # second color of the top; the shirt below a coat
-    pattern: str
-    sleeve: float  # covered part of the arm
-    hem: float  # how far the top reaches below the hip joints
-    lower: str  # trousers, shorts or skirt
-    bottom: Color
-    bottom_length: float  # covered part of the leg
-    sock: float  # where on the leg socks begin; 1 is none
-    sock_color: Color
-    shoes: Color
-    bag: str  # none, backpack, shoulder or hand
-    extra: Color  # of the bag
-    scarf: bool
-    gloves: bool
-    woolen: Color  # of hat, scarf and gloves
+    def __init__(self, rng: np.random.Generator):
+        def pick(options):
+            return options[rng.integers(len(options))]
 
-    @property
-    def seen_hair(self) -> Color | None:
-        """Color of the hair; None if bald."""
-        return None if self.hair_style == 'bald' else self.hair
-
-
-def draw_outfit(rng: np.random.Generator) -> Outfit:
-    """Draw skin, hair, clothes and bag."""
-
-    def pick(options):
-        return options[rng.integers(len(options))]
-
-    def chance(rate):
-        return bool(rng.random() < rate)
-
-    top, accent = (TOPS[i] for i in rng.choice(len(TOPS), 2, replace=False))
-    upper = pick(('shirt',) * 6 + ('coat',) * 2 + ('dress', 'jumpsuit'))
-    lower = pick(('trousers',) * 5 + ('shorts',) * 2 + ('skirt',) * 2)
-    lower = {'dress': 'skirt', 'jumpsuit': 'trousers'}.get(upper, lower)
-    pattern, sleeve = pick(PATTERNS), pick((0.0, 0.36, 0.36, 0.92, 0.92, 0.92))
-    hem = pick((0.01, 0.03, 0.05, 0.14))
-    if upper == 'coat':
-        pattern, sleeve, hem = 'plain', 0.92, rng.uniform(0.1, 0.26)
-    length = rng.uniform(0.38, 0.66)
-    one_piece = upper in ('dress', 'jumpsuit')
-    return Outfit(
-        skin=pick(SKINS),
-        hair=pick(HAIRS),
-        hair_style=pick(HAIR_STYLES),
-        hat=pick(('none',) * 5 + ('cap', 'beanie')),
-        sunglasses=chance(0.2),
-        upper=upper,
-        top=top,
-        accent=accent,
-        pattern=pattern,
-        sleeve=sleeve,
-        hem=0.02 if one_piece else hem,
-        lower=lower,
-        bottom=top if one_piece else pick(BOTTOMS),
-        bottom_length=1.0 if lower == 'trousers' else length,
-        sock=rng.uniform(0.7, 0.95) if chance(0.5) else 1.0,
-        sock_color=pick((WHITE, BLACK, RED)),
-        shoes=pick(SHOES),
-        bag=pick(('none',) * 4 + ('backpack',) * 2 + ('shoulder', 'hand')),
-        extra=pick(EXTRAS),
-        scarf=chance(0.2),
-        gloves=chance(0.2),
-        woolen=pick(EXTRAS),
-    )
+        # The accent is the second color of the top, or that of the shirt below a coat.
+        self.top, self.accent = (
+            TOPS[i] for i in rng.choice(len(TOPS), 2, replace=False)
+        )
+        self.upper = pick(('shirt',) * 6 + ('coat',) * 2 + ('dress', 'jumpsuit'))
+        self.one_piece = self.upper in ('dress', 'jumpsuit')
+        self.lower = pick(('trousers',) * 5 + ('shorts',) * 2 + ('skirt',) * 2)
+        if self.one_piece:
+            self.lower = 'skirt' if self.upper == 'dress' else 'trousers'
+        self.pattern = pick(PATTERNS)
+        self.sleeve = pick(
+            (0.0, 0.36, 0.36, 0.92, 0.92, 0.92)
+        )  # covered part of the arm
+        self.hem = pick((0.01, 0.03, 0.05, 0.14))  # of the top, below the hip joints
+        if self.upper == 'coat':  # open, over a shirt
+            self.pattern, self.sleeve, self.hem = 'plain', 0.92, rng.uniform(0.1, 0.26)
+        elif self.one_piece:
+            self.hem = 0.02
+        length = rng.uniform(0.38, 0.66)
+        self.bottom_length = 1.0 if self.lower == 'trousers' else length  # of the leg
+        self.skin, self.hair = pick(SKINS), pick(HAIRS)
+        self.hair_style = pick(HAIR_STYLES)
+        self.seen_hair = None if self.hair_style == 'bald' else self.hair
+        self.hat = pick(('none',) * 5 + ('cap', 'beanie'))
+        self.sunglasses = rng.random() < 0.2
+        self.bottom = self.top if self.one_piece else pick(BOTTOMS)
+        # Where on the leg socks begin; 1 is none.
+        self.sock = rng.uniform(0.7, 0.95) if rng.random() < 0.5 else 1.0
+        self.sock_color, self.shoes = pick((WHITE, BLACK, RED)), pick(SHOES)
+        self.bag = pick(('none',) * 4 + ('backpack',) * 2 + ('shoulder', 'hand'))
+        self.extra = pick(EXTRAS)  # of the bag
+        self.scarf, self.gloves = rng.random() < 0.2, rng.random() < 0.2
+        self.woolen = pick(EXTRAS)  # hat, scarf and gloves
 
 
 def leg_patches(outfit: Outfit, lower_part: Part) -> list[Patch]:

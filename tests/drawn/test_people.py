@@ -11,8 +11,8 @@ import torch
 
 from saip_mm.data import SyntheticPeople, SyntheticScenes
 from saip_mm.drawn import draw_person, draw_scene
-from saip_mm.drawn.body import draw_body, draw_pose, skeleton, turned
-from saip_mm.drawn.camera import draw_camera, draw_light, photograph
+from saip_mm.drawn.body import Body, Pose, skeleton, turned
+from saip_mm.drawn.camera import Camera, Light, photograph
 from saip_mm.drawn.tubes import Patch, Tube
 
 DIGEST = """
@@ -68,8 +68,8 @@ def bodies():
     drawn = []
     for seed in range(200):
         rng = np.random.default_rng(seed)
-        body = draw_body(rng)
-        poses = draw_pose(rng), draw_pose(rng)
+        body = Body(rng)
+        poses = Pose(rng), Pose(rng)
         drawn += [(pose, skeleton(body, pose)) for pose in poses]
     return drawn
 
@@ -142,10 +142,10 @@ def test_a_camera_gives_its_own_colors_under_any_light():
     gray = np.full((32, 32, 3), 128, np.uint8)
     for i, j in np.ndindex(ratios.shape):
         camera, rng = (
-            draw_camera(np.random.default_rng(i)),
+            Camera(np.random.default_rng(i)),
             np.random.default_rng((i, j, 1)),
         )
-        picture = photograph(gray, camera, draw_light(rng), rng)
+        picture = photograph(gray, camera, Light(rng), rng)
         ratios[i, j] = picture[..., 0].mean() / picture[..., 2].mean()
     assert ratios.mean(axis=1).std() > 1.5 * ratios.std(axis=1).mean()
 
