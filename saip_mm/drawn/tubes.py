@@ -126,7 +126,11 @@ class Tube:
         halves = np.array([widest, 0.72, 0.35])
         middles = 0.5 * light * (widest - halves)
         edges = np.stack([middles - halves, middles + halves], axis=1)
-        outline, *bands = self._lengthwise(np.concatenate([[[-1.0, 1.0]], edges]))
+        # Polygons [4, m, 2] of the whole tube between edges across it.
+        center, side = self.sections[:, 0], self.sections[:, 1]
+        edges = np.concatenate([[[-1.0, 1.0]], edges])
+        left, right = (center + u[:, None, None] * side for u in edges.T)
+        outline, *bands = np.concatenate([left, right[:, ::-1]], axis=1)
         canvas.color(outline, self.color, self.tag)
         for patch, u in patches:
             own = patch.part is None
@@ -150,12 +154,6 @@ class Tube:
         if left >= right:
             return None
         return patch.width * math.sin(left), patch.width * math.sin(right)
-
-    def _lengthwise(self, edges):
-        """Polygons [k, m, 2] of the whole tube between edges [k, 2] across it."""
-        center, side = self.sections[:, 0], self.sections[:, 1]
-        left, right = (center + u[:, None, None] * side for u in edges.T)
-        return np.concatenate([left, right[:, ::-1]], axis=1)
 
     def _outline(self, start, end, left, right):
         """Polygon [m, 2] of a stretch along the tube, between two u across it."""

@@ -6,12 +6,12 @@ https://github.com/dangweili/pedestrian-attribute-recognition-pytorch and
 https://github.com/valencebond/Rethinking_of_PAR
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from ...files import whole_file
-from ..attributes import PA100K_ATTRIBUTES, PETA_ATTRIBUTES
-from ..person import Person
-from ..scene import camera_of
+from ..attributes import PA100K_ATTRIBUTES, PETA_ATTRIBUTES, Rule
 from .writer import FormatWriter
 
 IMAGES = 4  # of a person
@@ -21,7 +21,8 @@ class Attributes(FormatWriter):
     """Four images of each person, whose labels differ in the viewpoint only."""
 
     splits = ('train', 'val', 'test')
-    pattern: str
+    pattern: ClassVar[str]
+    rules: ClassVar[dict[str, Rule]]
 
     def __init__(self, out, num, seed, size=None):
         super().__init__(out, num, seed, size)
@@ -34,13 +35,14 @@ class Attributes(FormatWriter):
             ) from error
         self.savemat = savemat
 
-    def draw(self, split: str, number: int) -> tuple[str, Person, int]:
-        """Return name of the file, person and camera."""
+    def draw(self, split: str, number: int) -> tuple[str, int, int, list[bool]]:
+        """Return name of the file, identity, camera and labels."""
         identity, index = divmod(number, IMAGES)
         portrait = self.portrait(split, identity, index)
         name = self.pattern.format(self.first[split] + number + 1)
         self.save_image(name, portrait.image)
-        return name.split('/')[1], portrait.people[0], camera_of(identity, index)
+        labels = [has(portrait.people[0]) for has in self.rules.values()]
+        return name.split('/')[1], identity, portrait.camera, labels
 
     def save_mat(self, path: str, content: dict) -> None:
         """Save a MATLAB file below the folder."""
@@ -56,15 +58,13 @@ class Pa100k(Attributes):
     name = 'pa100k'
     usual_size = (256, 128)
     pattern = 'data/{:06}.jpg'
+    rules = PA100K_ATTRIBUTES
 
     def annotate(self, records: dict[str, list]) -> None:
-        content = dict(attributes=_column(PA100K_ATTRIBUTES))
+        content = dict(attributes=_column(self.rules))
         for split, chosen in records.items():
-            content[f'{split}_images_name'] = _column(name for name, *_ in chosen)
-            labels = [
-                [has(person) for has in PA100K_ATTRIBUTES.values()]
-                for _, person, _ in chosen
-            ]
+            names, *_, labels = zip(*chosen, strict=True)
+            content[f'{split}_images_name'] = _column(names)
             content[f'{split}_label'] = np.array(labels, np.uint8)
         self.save_mat('annotation.mat', content)
 
@@ -82,26 +82,25 @@ class Peta(Attributes):
     name = 'peta'
     usual_size = (160, 80)
     pattern = 'images/{:05}.png'
+    rules = PETA_ATTRIBUTES
 
     def annotate(self, records: dict[str, list]) -> None:
-        rows, runs, lines = [], {}, []
+        rows, runs, lines = [], {}, ''
         for number, (split, chosen) in enumerate(records.items(), start=1):
-            first = self.first[split] + 1
+            first = self.first[split] + 1  # splits share no numbers
             runs[f'{split}_index'] = np.arange(first, first + len(chosen))[:, None]
-            for i, (name, person, camera) in enumerate(chosen, start=first):
-                lines.append(f'{name} {split}')
-                who = first + person.identity  # splits share no numbers
-                labels = [has(person) for has in PETA_ATTRIBUTES.values()]
-                rows.append([i, who, camera + 1, number, *labels])
+            for i, (name, identity, camera, labels) in enumerate(chosen, start=first):
+                lines += f'{name} {split}\n'
+                rows.append([i, first + identity, camera + 1, number, *labels])
         partition = np.empty((5, 1), object)
         partition[:, 0] = [runs] * 5
         peta = dict(
             data=np.array(rows, np.float64),
-            attribute=_column(PETA_ATTRIBUTES),
+            attribute=_column(self.rules),
             selected=np.arange(1.0, 36)[:, None],
             partition=partition,
         )
-        self.save_lines('zero_shot.txt', lines)
+        self.save_text('zero_shot.txt', lines)
         self.save_mat('PETA.mat', dict(peta=peta))
 
 

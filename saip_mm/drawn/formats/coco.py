@@ -4,6 +4,7 @@ Layout and keys: https://cocodataset.org/#format-data and
 https://github.com/jin-s13/COCO-WholeBody/blob/master/data_format.md
 """
 
+import json
 from itertools import islice
 
 import cv2
@@ -100,10 +101,10 @@ class Coco(FormatWriter):
             )
             for path, categories in self.files.items():
                 content['categories'] = categories
-                self.save_json(path.format(split), content)
+                self.save_text(path.format(split), json.dumps(content))
         kept = ('image_id', 'category_id', 'bbox')
         perfect = [{key: a[key] for key in kept} | dict(score=1.0) for a in annotations]
-        self.save_json(DETECTIONS, perfect)
+        self.save_text(DETECTIONS, json.dumps(perfect))
 
 
 class CocoWholeBody(Coco):
@@ -133,10 +134,8 @@ class CocoWholeBody(Coco):
 
 def _flat(keypoints):
     """Return x, y, v of all keypoints in one list; v is an integer."""
-    numbers = []
-    for x, y, visible in np.round(keypoints.astype(np.float64), 2).tolist():
-        numbers += [x, y, int(visible)]
-    return numbers
+    rows = np.round(keypoints.astype(np.float64), 2).tolist()
+    return [number for x, y, v in rows for number in (x, y, int(v))]
 
 
 def _outline(mask):

@@ -23,18 +23,15 @@ class CrowdHuman(FormatWriter):
     usual_size = (320, 480)
     crowd = (16, 2)
 
-    def draw(self, split: str, number: int) -> dict:
+    def draw(self, split: str, number: int) -> dict[str, str]:
         scene = self.scene(split, number)
         name = f'{split},{number:08}'
         self.save_image(f'Images/{name}.jpg', scene.image)
         visible = [i for i, p in enumerate(scene.people) if p.visible_box.any()]
         boxes = [annotate_person(scene, i, box) for box, i in enumerate(visible)]
         boxes += [PADDING] * max(2 - len(boxes), 0)
-        return dict(ID=name, gtboxes=boxes)
-
-    def annotate(self, records: dict[str, list]) -> None:
-        for split, chosen in records.items():
-            self.save_lines(f'annotation_{split}.odgt', map(json.dumps, chosen))
+        line = json.dumps(dict(ID=name, gtboxes=boxes))
+        return {f'annotation_{split}.odgt': line}
 
 
 def annotate_person(scene: Drawing, i: int, number: int) -> dict:

@@ -22,20 +22,15 @@ class Lip(FormatWriter):
     name = 'lip'
     usual_size = (256, 192)
 
-    def draw(self, split: str, number: int) -> str:
+    def draw(self, split: str, number: int) -> dict[str, str]:
         portrait, name = self.portrait(split, number), f'{number + 1:06}_0'
         parts = np.where(portrait.instances == 1, portrait.parts, 0).astype(np.uint8)
         folder = f'TrainVal_parsing_annotations/{split}_segmentations'
         self.save_image(f'TrainVal_images/{split}_images/{name}.jpg', portrait.image)
         self.save_image(f'{folder}/{name}.png', parts)
-        return name
-
-    def annotate(self, records: dict[str, list]) -> None:
-        for split, names in records.items():
-            # In the original archive, the lists are beside the images; many readers
-            # expect them one folder up.
-            self.save_lines(f'TrainVal_images/{split}_id.txt', names)
-            self.save_lines(f'{split}_id.txt', names)
+        # In the original archive, the lists are beside the images; many readers expect
+        # them one folder up.
+        return {f'TrainVal_images/{split}_id.txt': name, f'{split}_id.txt': name}
 
 
 class Cihp(FormatWriter):
@@ -45,7 +40,7 @@ class Cihp(FormatWriter):
     usual_size = (320, 400)
     crowd = (5, 1)
 
-    def draw(self, split: str, number: int) -> str:
+    def draw(self, split: str, number: int) -> dict[str, str]:
         scene, name = self.scene(split, number), f'{number + 1:07}'
         categories = TO_CIHP[scene.parts]
         # People who are visible are numbered from 1 without gaps.
@@ -57,22 +52,19 @@ class Cihp(FormatWriter):
         self.save_image(f'{folder}/Category_ids/{name}.png', categories)
         self.save_image(f'{folder}/Human_ids/{name}.png', humans)
         self.save_image(f'{folder}/Instance_ids/{name}.png', instances)
-        self.save_lines(f'{folder}/Instance_ids/{name}.txt', lines)
-        return name
-
-    def annotate(self, records: dict[str, list]) -> None:
-        for split, names in records.items():
-            self.save_lines(f'{FOLDERS[split]}/{split}_id.txt', names)
+        self.save_text(f'{folder}/Instance_ids/{name}.txt', lines)
+        return {f'{folder}/{split}_id.txt': name}
 
 
 def _number_parts(categories, humans):
     """Number the parts of all people from 1; at most 5 people have 19 parts each.
 
     Returns:
-        Numbers, uint8 [h, w], and a line `number category human` for each of them.
+        Numbers, uint8 [h, w], and lines `number category human`.
     """
     both = humans.astype(int) * len(TO_CIHP) + categories
     found = np.unique(both[categories > 0])
     numbers = np.where(categories > 0, np.searchsorted(found, both) + 1, 0)
     pairs = enumerate(zip(found % len(TO_CIHP), found // len(TO_CIHP), strict=True), 1)
-    return numbers.astype(np.uint8), [f'{i} {part} {who}' for i, (part, who) in pairs]
+    lines = ''.join(f'{i} {part} {who}\n' for i, (part, who) in pairs)
+    return numbers.astype(np.uint8), lines

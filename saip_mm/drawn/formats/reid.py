@@ -62,7 +62,7 @@ class Market1501(ReId):
         super().__init__(out, num, seed, size)
         self.counts['distractor'] = self.counts['junk'] = self.people['test']
 
-    def draw(self, split: str, number: int) -> None:
+    def draw(self, split: str, number: int) -> dict[str, str]:
         folder, sequence, box = 'bounding_box_test', 1, 1
         if split == 'distractor':
             scene = draw_scene(self.shared_seed, number, self.size, 0)
@@ -83,9 +83,7 @@ class Market1501(ReId):
                 folder, box = 'query', 0  # a query's box is drawn by hand
         name = f'{person}_c{camera + 1}s{sequence}_{25 * number + 1:06}_{box:02}'
         self.save_image(f'{folder}/{name}.jpg', image)
-
-    def annotate(self, records: dict[str, list]) -> None:
-        """Do nothing: the file names contain the annotations."""
+        return {}
 
 
 class Msmt17(ReId):
@@ -100,7 +98,7 @@ class Msmt17(ReId):
     splits = ('train', 'val', 'test')
     most_people = 10000
 
-    def draw(self, split: str, number: int) -> tuple[str, str]:
+    def draw(self, split: str, number: int) -> dict[str, str]:
         identity, index, image = self.draw_identity(split, number)
         camera, folder, part = camera_of(identity, index) + 1, 'train', split
         if split == 'test':
@@ -110,10 +108,4 @@ class Msmt17(ReId):
         stem = f'{identity:04}_{index:03}_{camera:02}_0303{time}_{number:04}_0'
         path = f'{identity:04}/{stem}.jpg'
         self.save_image(f'MSMT17_V1/{folder}/{path}', image)
-        return part, f'{path} {identity}'
-
-    def annotate(self, records: dict[str, list]) -> None:
-        parts = [record for chosen in records.values() for record in chosen]
-        for part in ('train', 'val', 'query', 'gallery'):
-            lines = [line for name, line in parts if name == part]
-            self.save_lines(f'MSMT17_V1/list_{part}.txt', lines)
+        return {f'MSMT17_V1/list_{part}.txt': f'{path} {identity}'}

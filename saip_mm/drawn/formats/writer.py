@@ -3,7 +3,9 @@
 import json
 import os
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,11 +71,19 @@ class FormatWriter(ABC):
 
     @abstractmethod
     def draw(self, split: str, number: int) -> Any:
-        """Draw and save an image; return what ``annotate`` needs of it."""
+        """Draw and save an image; return what ``annotate`` needs of it.
 
-    @abstractmethod
+        By default, these are lines of text files: a dict of path: line.
+        """
+
     def annotate(self, records: dict[str, list]) -> None:
         """Write the annotations; records: results of ``draw`` by split."""
+        files = defaultdict(list)
+        for lines in chain(*records.values()):
+            for path, line in lines.items():
+                files[path].append(line)
+        for path, lines in files.items():
+            self.save_text(path, ''.join(f'{line}\n' for line in lines))
 
     def _begin(self) -> None:
         settings = dict(format=self.name, num=self.num, seed=self.seed, size=self.size)
@@ -119,13 +129,9 @@ class FormatWriter(ABC):
         with whole_file(path) as partial:
             Image.fromarray(image).save(partial, **options)
 
-    def save_json(self, path: str, content: dict | list) -> None:
-        """Save a JSON file below the folder."""
-        write_text(self.out / path, json.dumps(content))
-
-    def save_lines(self, path: str, lines: Iterable[str]) -> None:
+    def save_text(self, path: str, text: str) -> None:
         """Save a text file below the folder."""
-        write_text(self.out / path, ''.join(f'{line}\n' for line in lines))
+        write_text(self.out / path, text)
 
 
 def as_xywh(box: np.ndarray) -> list[float]:
