@@ -12,12 +12,8 @@ from .tubes import NEUTRAL, Canvas, Patch, Tube
 from .wardrobe import Outfit, arm_patches, head_patches, leg_patches, top_patches
 
 SIDES = {'_l': 'LEFT', '_r': 'RIGHT'}
-TOP_PARTS = dict(
-    shirt=Part.UPPER_CLOTHES,
-    coat=Part.COAT,
-    dress=Part.DRESS,
-    jumpsuit=Part.JUMPSUITS,
-)
+TOP_PARTS = dict(shirt=Part.UPPER_CLOTHES, coat=Part.COAT)
+ONE_PIECE_PARTS = dict(dress=Part.DRESS, jumpsuit=Part.JUMPSUITS)
 LOWER_PARTS = dict(skirt=Part.SKIRT, trousers=Part.PANTS, shorts=Part.PANTS)
 KNEES_UP = 0.12  # a thigh that points at the camera by more hides the trunk
 SOLE = np.array([0.0, 0.008, 0.0])  # below ankle and toe
@@ -57,9 +53,9 @@ class Figure:
         self.foot, self.scale = np.array(foot), height * who.body.stature
         self.joints = skeleton(who.body, pose)
         self.forward = turned(np.array([0.0, 0.0, 1.0]), pose.yaw)
-        self.top_part = self.lower_part = TOP_PARTS[self.outfit.upper]
-        if not self.outfit.one_piece:
-            self.lower_part = LOWER_PARTS[self.outfit.lower]
+        parts = ONE_PIECE_PARTS if self.outfit.one_piece else TOP_PARTS | LOWER_PARTS
+        self.top_part = parts[self.outfit.upper]
+        self.lower_part = parts.get(self.outfit.lower, self.top_part)
         self.tubes: list[Tube] = []
         hips = abs(self.joints['hip_l'][2])
         self.trunk_depth = hips + 0.02  # over both legs, behind the nearer arm
