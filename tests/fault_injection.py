@@ -107,8 +107,7 @@ def disturb(work_dir: Path, epochs: int, kills: int, rng: random.Random) -> Coun
     moments = Counter()
     while True:
         child = start(work_dir, epochs)
-        before = saved_checkpoints(work_dir)
-        known = before[:1]
+        known = saved_checkpoints(work_dir)[:1]
         if sum(moments.values()) == kills:
             status = wait(child, float('inf'), lambda: False)
         elif rng.random() < 0.5:  # while saving, up to 4 ms after it began
@@ -123,7 +122,7 @@ def disturb(work_dir: Path, epochs: int, kills: int, rng: random.Random) -> Coun
             return moments
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        moments[moment(work_dir, before)] += 1
+        moments[moment(work_dir)] += 1
 
 
 def in_save(work_dir: Path, known: list[Path], least: int) -> bool:
@@ -133,20 +132,15 @@ def in_save(work_dir: Path, known: list[Path], least: int) -> bool:
     return new >= least and bool(partial_files(work_dir))
 
 
-def moment(work_dir: Path, before: list[Path]) -> str:
-    """What a killed training was doing, by its files; ``before``: checkpoints then."""
+def moment(work_dir: Path) -> str:
+    """What a killed training was writing; removes these files."""
     left = partial_files(work_dir)
     for path in left:
         path.unlink()
-    if left:
-        what = 'last_checkpoint' if 'last_checkpoint' in left[0].name else 'a state'
-        return f'while writing {what}'
-    saved = saved_checkpoints(work_dir)
-    if saved == before:
-        return 'before it saved'
-    if len(saved) > KEPT:
-        return 'between writing a state and removing an old one'
-    return 'between saves'
+    if not left:
+        return 'at another moment'
+    what = 'last_checkpoint' if 'last_checkpoint' in left[0].name else 'a state'
+    return f'while writing {what}'
 
 
 def flatten(state: object, name: str) -> Iterator[tuple[str, object]]:
