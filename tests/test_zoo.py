@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from launch import ROOT, call, run
+from launch import ROOT, call
 from mmengine.config import Config
 from mmpretrain.apis import ModelHub, get_model, list_models
 from modelindex.load_model_index import load
@@ -133,14 +133,14 @@ def entry(root: Path, config: Path) -> dict:
 def tested(tmp_path_factory):
     """Output folder of tools/test.py, for an untrained model and a few drawn people."""
     place = tmp_path_factory.mktemp('tested')
-    run('tools/make_synthetic.py', 'market1501', place / 'data', '--num', '16')
+    call('tools/make_synthetic.py', 'market1501', place / 'data', '--num', '16')
     model = build(load_config(str(ROOT / MARKET), {}))
     torch.save(dict(state_dict=model.state_dict()), place / 'epoch_120.pth')
     options = ['batch_size=8', 'num_workers=0', 'persistent_workers=False']
     options += [f'dataset.data_root={place / "data"}']
     options = [f'test_dataloader.{option}' for option in options]
     more = ['--work-dir', place / 'work', '--cfg-options', *options]
-    run('tools/test.py', MARKET, place / 'epoch_120.pth', *more)
+    call('tools/test.py', MARKET, place / 'epoch_120.pth', *more)
     (folder,) = (path for path in (place / 'work').iterdir() if path.is_dir())
     return folder
 

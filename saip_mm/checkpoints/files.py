@@ -99,32 +99,27 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
             f'{given} is a URL: nothing is downloaded automatically; download the file '
             'and give its path'
         )
-    if path.is_dir():
-        if not (path / 'last_checkpoint').is_file():
-            raise FileNotFoundError(
-                f'{path} has no last_checkpoint, so its latest checkpoint is unknown: '
-                'give a checkpoint file'
-            )
-        path = path / 'last_checkpoint'
+    if path.is_dir() or path.name == 'last_checkpoint':
+        return _latest_checkpoint(path if path.is_dir() else path.parent)
     if not path.is_file():
+        packaged = ', '.join(PACKAGED)
         raise FileNotFoundError(
-            f'there is no checkpoint {path}; weights in the package: '
-            + ', '.join(PACKAGED)
+            f'there is no checkpoint {path}; weights in the package: {packaged}'
         )
-    if path.name != 'last_checkpoint':
-        return path
-    latest = Path(path.read_text(errors='replace').strip())
-    if not latest.name:
-        # Killed while writing it, after the checkpoint was complete.
-        saved = saved_checkpoints(path.parent)
-        if not saved:
-            raise FileNotFoundError(f'{path} is empty: give a checkpoint file')
-        return saved[0]
-    # It contains the path at training time: the folder may have been moved or copied.
-    for candidate in (path.parent / latest.name, latest):
-        if candidate.is_file():
-            return candidate
-    raise FileNotFoundError(f'{path} points to {latest}, which does not exist')
+    return path
+
+
+def _latest_checkpoint(folder: Path) -> Path:
+    """The checkpoint named in ``last_checkpoint``, or else the newest one."""
+    file = folder / 'last_checkpoint'
+    # Empty if the run was killed while writing it. Otherwise the path at training time:
+    # the folder may have been moved or copied.
+    text = file.read_text(errors='replace').strip() if file.is_file() else ''
+    named = [folder / Path(text).name, Path(text)] if text else []
+    for path in (*named, *saved_checkpoints(folder)):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f'{folder} has no checkpoint: give a checkpoint file')
 
 
 def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:

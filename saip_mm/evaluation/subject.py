@@ -152,6 +152,7 @@ def _from_checkpoint(
     role: str | None,
 ) -> Subject:
     tensors = state_dict_of(checkpoint)
+    checkpoint = dict(state_dict=tensors, meta=checkpoint.get('meta', {}))
     no_heads = 'no heads'
     if any(name.startswith(PREFIXES['teacher']) for name in tensors):
         try:

@@ -88,12 +88,12 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         """Make one optimizer step.
 
         Args:
-            idx: Number of batches since the epoch began or was resumed.
+            idx: Not used; counts batches since the epoch began or was resumed.
             data_batch: ``inputs``, a dict of tensors [B, …]; everything else, added by
                 hooks, is passed to all micro-batches.
         """
         runner = self.runner
-        idx = done_in_epoch(runner, self.iter)
+        idx = done_in_epoch(runner, self.iter)  # also if the epoch was resumed
         sequence = np.random.SeedSequence((runner.seed, self.iter, get_rank()))
         torch.manual_seed(int(sequence.generate_state(1)[0]))
         runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)

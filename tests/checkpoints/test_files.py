@@ -201,22 +201,16 @@ def test_the_home_directory_and_colons_in_names(tmp_path, monkeypatch):
     assert resolve_checkpoint('run:3.pth').is_file()
 
 
-def test_an_empty_last_checkpoint_means_the_newest(tmp_path):
-    (tmp_path / 'last_checkpoint').touch()
-    with pytest.raises(FileNotFoundError, match='is empty: give a checkpoint file'):
+def test_a_work_dir_means_its_latest_checkpoint(tmp_path, work_dir):
+    latest = work_dir / 'iter_4.pth'
+    for path in (work_dir, work_dir / 'last_checkpoint', latest):
+        assert resolve_checkpoint(path) == latest
+    last = tmp_path / 'last_checkpoint'
+    last.touch()  # by a run killed while writing it
+    with pytest.raises(FileNotFoundError, match='has no checkpoint: give a checkpoint'):
         resolve_checkpoint(tmp_path)
-    for name in ('epoch_9.pth', 'epoch_10.pth', 'backbone_11.pth'):
+    for name in ('epoch_9.pth', 'epoch_10.pth', 'backbone_11.pth', 'best.pth'):
         (tmp_path / name).touch()
     assert resolve_checkpoint(tmp_path) == tmp_path / 'epoch_10.pth'
-
-
-def test_work_dir_means_its_latest_checkpoint(tmp_path, work_dir):
-    latest = work_dir / 'iter_4.pth'
-    assert resolve_checkpoint(work_dir) == latest
-    assert resolve_checkpoint(work_dir / 'last_checkpoint') == latest
-    assert resolve_checkpoint(latest) == latest
-    (tmp_path / 'last_checkpoint').write_text('/moved/away/iter_8.pth')
-    with pytest.raises(FileNotFoundError, match='last_checkpoint points to .*iter_8'):
-        resolve_checkpoint(tmp_path)
-    (tmp_path / 'iter_8.pth').touch()
-    assert resolve_checkpoint(tmp_path) == tmp_path / 'iter_8.pth'
+    last.write_text('/moved/away/epoch_9.pth')
+    assert resolve_checkpoint(tmp_path) == tmp_path / 'epoch_9.pth'

@@ -151,7 +151,7 @@ def test_bad_input(model, work_dir, tmp_path):
         return str(caught.value)
 
     assert '250×128 is not a multiple of 16' in error(work_dir, '--img-size', 250, 128)
-    assert 'has no last_checkpoint' in error(tmp_path)
+    assert 'has no checkpoint' in error(tmp_path)
     assert 'there is no checkpoint' in error(tmp_path / 'none.pth')
     torch.save(dict(model.state_dict()), tmp_path / 'bare.pth')
     message = 'bare.pth: does not state the patch grid'

@@ -147,7 +147,7 @@ def test_bad_input(work_dir, tmp_path):
 
     assert 'random: give the config of the model' in error('random')
     assert 'there is no checkpoint' in error(tmp_path / 'none.pth')
-    assert 'has no last_checkpoint' in error(tmp_path)
+    assert 'has no checkpoint' in error(tmp_path)
     config = tmp_path / 'config.py'
     config.write_text('model = dict(type="ResNet")')
     assert 'config.py: is not a pretraining config' in error(
