@@ -60,33 +60,24 @@ def test_room_on_the_disk(free, level, monkeypatch, tmp_path):
     assert levels(doctor.storage(tmp_path / 'not' / 'yet'))[0] == level
 
 
-def test_a_failed_check_is_a_finding():
-    def small_step():
-        yield doctor.Finding(doctor.OK, 'first')
-        raise RuntimeError('out of memory')
+@pytest.fixture
+def report(monkeypatch, capsys):
+    """Run the doctor; returns its exit status and output."""
 
-    found = list(doctor.examine(small_step))
-    assert levels(found) == [doctor.OK, doctor.FAIL]
-    assert found[1].text == 'small step: out of memory'
+    def report(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr('sys.argv', ['doctor', *map(str, arguments)])
+        return doctor.main(), capsys.readouterr().out
 
-
-def report(monkeypatch, capsys, *arguments: object) -> tuple[int, str]:
-    monkeypatch.setattr('sys.argv', ['doctor', *map(str, arguments)])
-    status = doctor.main()
-    return status, capsys.readouterr().out
+    return report
 
 
-def test_a_config_that_can_be_trained(monkeypatch, capsys):
-    status, out = report(monkeypatch, capsys, TINY)
-    assert status == 0
-    assert 'ok    24 training images' in out
-    assert 'a step of ViT-Tiny' in out
-
-
-def test_a_high_initial_share(monkeypatch, capsys):
+def test_a_config_with_a_high_initial_share(report):
     saip = 'default_hooks.saip'
     options = [f'{saip}.base_batch_size=2048', f'{saip}.momentum=0.996']
-    _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
+    status, out = report(TINY, '--cfg-options', *options)
+    assert status == 0
+    assert 'ok    24 training images' in out
+    assert 'ok    a step of ViT-Tiny' in out
     left = math.prod(  # 6 steps of 8 images
         1 - (1 - 0.996 ** (8 / 2048)) * (1 + math.cos(math.pi * step / 6)) / 2
         for step in range(6)
@@ -97,15 +88,18 @@ def test_a_high_initial_share(monkeypatch, capsys):
     ) in out
     assert '→ set default_hooks.saip.max_initial_share=0.001 (the momentum' in out
     options.append(f'{saip}.max_initial_share=0.001')
-    _, out = report(monkeypatch, capsys, TINY, '--cfg-options', *options)
+    _, out = report(TINY, '--cfg-options', *options)
     assert 'ok    teacher momentum' in out and '; 0.1% of its' in out
 
 
-def test_a_config_without_its_data(monkeypatch, capsys):
-    config = ROOT / 'configs/pretrain/saip_vit-tiny.py'
-    status, out = report(monkeypatch, capsys, config)
+def test_failures_of_a_config(report, tmp_path):
+    status, out = report(ROOT / 'configs/pretrain/saip_vit-tiny.py')
     assert status == 1
     assert re.search(r'fail  config: .*(no such|not exist)', out)
+    (tmp_path / 'a').touch()
+    status, out = report(TINY, '--work-dir', tmp_path / 'a', '--cfg-options', 'foo')
+    assert status == 1 and 'foo: should be NAME=VALUE' in out
+    assert f'fail  {tmp_path}/a is a file' in out
 
 
 def test_a_broken_environment(tmp_path):
@@ -127,23 +121,13 @@ def test_a_broken_environment(tmp_path):
     assert any(line.startswith('ok    ') for line in lines)
 
 
-def test_images_alone(monkeypatch, capsys, tmp_path):
-    status, out = report(monkeypatch, capsys, tmp_path)
+def test_images_alone(report, tmp_path):
+    status, out = report(tmp_path)
     assert status == 1 and f'fail  images: {tmp_path}: no images in it' in out
     for number in range(8):
         Image.new('RGB', (64, 128)).save(tmp_path / f'{number}.png')
     (tmp_path / '8.png').write_bytes(b'no image')
-    status, out = report(monkeypatch, capsys, tmp_path)
+    status, out = report(tmp_path)
     assert status == 0
     assert 'ok    image 4 is usable' in out
     assert f'warn  {tmp_path}/8.png: not an image' in out
-
-
-def test_bad_options(monkeypatch, capsys):
-    status, out = report(monkeypatch, capsys, TINY, '--cfg-options', 'foo')
-    assert status == 1 and 'foo: should be NAME=VALUE' in out
-
-
-def test_a_work_dir_that_is_a_file(tmp_path):
-    (tmp_path / 'a').touch()
-    assert levels(doctor.storage(tmp_path / 'a'))[0] == doctor.FAIL

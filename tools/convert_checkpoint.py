@@ -75,18 +75,14 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_grid(backbone: Backbone, source: str, given: Grid | None) -> Grid:
-    """The patch grid of the positions: from the file, ``given``, or the usual one.
-
-    Raises:
-        ValueError: If it is unknown, or ``given`` contradicts the file.
-    """
+    """The patch grid of the positions: from the file, ``given``, or the usual one."""
     if given and backbone.grid and tuple(given) != backbone.grid:
         raise ValueError(f'states the patch grid {backbone.grid}: omit --grid')
     if given or backbone.grid:
         return tuple(given or backbone.grid)
     count = backbone.tensors['pos_embed'].shape[1] - 1
     # timm and MAE pretrain on squares, the authors of SAIP on images twice as high as
-    # wide; the number of positions tells nothing else.
+    # wide.
     width = math.isqrt(count // 2 if source == 'saip' else count)
     height = 2 * width if source == 'saip' else width
     if source == 'mm' or height * width != count:
@@ -128,22 +124,17 @@ def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadR
     state_dict = from_official(
         roles['student'], roles['teacher'], center_of(checkpoint), grid
     )
-    prototypes = state_dict.get('matching.projector.prototypes', [])
-    img_size = tuple(16 * side for side in grid)
+    outputs = len(state_dict.get('matching.projector.prototypes', []))
+    size = tuple(16 * side for side in grid)
+    config = dict(
+        type='SAIP',
+        backbone=dict(type='SAIPViT', img_size=size),
+        matching=dict(type='CrossScaleMatchingHead', out_channels=outputs),
+        reconstruction=dict(type='CrossScaleReconstructionHead', img_size=size),
+        search=dict(type='CrossScaleSearchHead'),
+    )
     with torch.device('meta'):
-        model = MODELS.build(
-            dict(
-                type='SAIP',
-                backbone=dict(type='SAIPViT', img_size=img_size),
-                matching=dict(
-                    type='CrossScaleMatchingHead', out_channels=len(prototypes)
-                ),
-                reconstruction=dict(
-                    type='CrossScaleReconstructionHead', img_size=img_size
-                ),
-                search=dict(type='CrossScaleSearchHead'),
-            )
-        )
+        model = MODELS.build(config)
     return state_dict, {}, compare_weights(model, state_dict)
 
 

@@ -64,11 +64,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
-    """Write the backbone of ``checkpoint``, read from ``path``.
-
-    Raises:
-        ValueError: If the checkpoint has no complete backbone.
-    """
+    """Write the backbone of ``checkpoint``, read from ``path``."""
     backbone, report = choose_backbone(checkpoint, args.role).fitted(args.img_size)
     role = backbone.role
     print(f'{path}, {role}: {report}')
@@ -82,11 +78,12 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
     share = saved_initial_share(checkpoint) if role == 'teacher' else None
     if share is not None:
         meta[INITIAL_SHARE] = share
-    if share is not None and share > HIGH_SHARE:
-        print(
-            f"warning: {share:.0%} of the teacher's initial weights are left in it; "
-            'train for longer or with a lower teacher momentum, or use --role student'
-        )
+        if share > HIGH_SHARE:
+            print(
+                f"warning: {share:.0%} of the teacher's initial weights are left in "
+                'it; train for longer or with a lower teacher momentum, or use '
+                '--role student'
+            )
     if args.out.suffix == '.onnx':
         network = PretrainedBackbone(backbone.vit, backbone.mean, backbone.std)
         write_onnx(args.out, network.eval(), meta)

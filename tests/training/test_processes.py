@@ -54,16 +54,17 @@ def launcher(monkeypatch):
         (TASK, 'slurm'),
         (ONE_TASK | TORCHRUN, 'pytorch'),
         (TASK | MPI | dict(MASTER_ADDR='n1'), 'mpi'),
-        (ALLOCATION, 'none'),
-        (BATCH, 'none'),
-        (ONE_TASK, 'none'),
-        (SHELL_OF_STEP, 'none'),
-        (PTY, 'none'),
+        *[(each, 'none') for each in (ALLOCATION, BATCH, ONE_TASK, SHELL_OF_STEP, PTY)],
     ],
 )
 def test_the_launcher_is_found_in_the_environment(environment, expected, launcher):
     assert launcher(environment) == expected
     assert launcher(environment, '--launcher', 'none') == 'none'
+
+
+@pytest.mark.parametrize('option', ['--local-rank=1', '--local_rank=1'])
+def test_the_rank_of_torch_distributed_launch(option, launcher):
+    assert launcher(dict(RANK='1', WORLD_SIZE='2'), option) == 'pytorch'
 
 
 @pytest.mark.parametrize(
@@ -79,16 +80,9 @@ def test_the_launcher_is_found_in_the_environment(environment, expected, launche
         ('slurm', PTY, 'srun.*a job with several tasks'),
     ],
 )
-def test_a_launcher_that_did_not_start_the_process(
-    name, environment, message, launcher
-):
+def test_another_launcher_is_rejected(name, environment, message, launcher):
     with pytest.raises(ValueError, match=f'--launcher {name} is for .*{message}'):
         launcher(environment, '--launcher', name)
-
-
-@pytest.mark.parametrize('option', ['--local-rank=1', '--local_rank=1'])
-def test_the_rank_of_torch_distributed_launch(option, launcher):
-    assert launcher(dict(RANK='1', WORLD_SIZE='2'), option) == 'pytorch'
 
 
 def test_slurm_and_mpi_need_a_gpu(launcher, monkeypatch):
