@@ -29,7 +29,7 @@ from mmpretrain.registry import HOOKS
 from short_runs import same
 
 from saip_mm.checkpoints.files import saved_checkpoints
-from saip_mm.training import choose_runner
+from saip_mm.training import SafeRunner
 from saip_mm.training.config import load_config
 from saip_mm.training.resuming import newest_valid
 
@@ -66,7 +66,7 @@ def train(work_dir: Path, epochs: int) -> None:
         },
     )
     cfg.work_dir = str(work_dir)
-    runner = choose_runner(cfg).from_cfg(cfg)
+    runner = SafeRunner.from_cfg(cfg)
     runner.resume_from('auto')
     runner.train()
 

@@ -27,7 +27,7 @@ import argparse
 import logging
 
 from saip_mm.errors import one_line_errors
-from saip_mm.training import choose_runner, ending_together
+from saip_mm.training import SafeRunner, ending_together
 from saip_mm.training.config import add_run_options, run_config
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     with one_line_errors():
         cfg = run_config(args)
         with ending_together():
-            runner = choose_runner(cfg).from_cfg(cfg)
+            runner = SafeRunner.from_cfg(cfg)
             runner.resume_from(args.resume)
             runner.train()
 

@@ -21,6 +21,7 @@ from ..data.checks.files import (
     name_files_in_errors,
     places,
 )
+from ..data.concat import holds_people
 from .processes import on_main_process
 
 
@@ -62,9 +63,12 @@ def build_checked_loader(
     seed: int | None = None,
     diff_rank_seed: bool = False,
 ) -> DataLoader:
-    """Build a data loader after checking its files."""
-    if not isinstance(dataloader, dict):
-        return dataloader
+    """Build a data loader after checking its files.
+
+    Data sets of people, with maybe millions of images, check their files themselves.
+    """
+    if not isinstance(dataloader, dict) or holds_people(dataloader['dataset']):
+        return build_loader(dataloader, seed, diff_rank_seed)
     config = dataloader['dataset']
     check_places(config)
     lines = on_main_process(check_annotations, config)

@@ -6,15 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from logging import ERROR, FileHandler
 
-from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import BaseSelfSupervisor
-from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint
@@ -22,7 +19,7 @@ from ..checkpoints.loading import load_weights
 from ..checkpoints.names import state_dict_of
 from ..data.checks.files import check_scores
 from ..models.weights import check_finite
-from .loaders import build_checked_loader, build_loader
+from .loaders import build_checked_loader
 from .processes import on_main_process
 from .resuming import LaunchHook, choose_checkpoint
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
@@ -125,7 +122,15 @@ class SafeRunner(Runner):
         return checkpoint
 
     def _load(self, model: nn.Module, weights: Mapping[str, Tensor]) -> object:
-        """Load matching tensors, as MMEngine does, and return a report."""
+        """Load weights and return a report.
+
+        All must match in pretraining; detectors, for example, often start from parts.
+        """
+        if isinstance(model, BaseSelfSupervisor):
+            try:
+                return load_weights(model, weights)
+            except ValueError as error:
+                raise ValueError(f'{error}. {_BACKBONE_ALONE}') from error
         wanted = model.state_dict()
         fitting = [
             name
@@ -141,28 +146,3 @@ class SafeRunner(Runner):
         check_finite({name: weights[name] for name in fitting if name in trained})
         load_state_dict(model, weights, strict=False, logger=self.logger)
         return f'{len(fitting)} of {len(wanted)} tensors matched'
-
-
-class PretrainingRunner(SafeRunner):
-    """A runner that loads only checkpoints that fit completely."""
-
-    # PersonImages checks its files itself, of which there may be millions.
-    build_dataloader = staticmethod(build_loader)
-
-    def _load(self, model: nn.Module, weights: Mapping[str, Tensor]) -> object:
-        try:
-            return load_weights(model, weights)
-        except ValueError as error:
-            raise ValueError(f'{error}. {_BACKBONE_ALONE}') from error
-
-
-def choose_runner(cfg: Config) -> type[SafeRunner]:
-    """The runner for the model of a config.
-
-    Pretraining loads complete checkpoints only; detectors, for example, often start
-    from parts.
-    """
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        model = MODELS.get(cfg.model.type)
-    pretrains = isinstance(model, type) and issubclass(model, BaseSelfSupervisor)
-    return PretrainingRunner if pretrains else SafeRunner

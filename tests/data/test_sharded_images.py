@@ -22,7 +22,7 @@ from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.data import PersonImages, ShardedImages
 from saip_mm.data.images import ImageError
 from saip_mm.data.quarantine import Quarantine
-from saip_mm.training import choose_runner
+from saip_mm.training import SafeRunner
 from saip_mm.training.config import add_options, load_config
 
 litdata = pytest.importorskip('litdata')
@@ -232,6 +232,6 @@ def test_the_lines_of_the_docs(recipe, way, shards, tmp_path, monkeypatch):
     small = ['train_dataloader.batch_size=8', 'train_dataloader.num_workers=0']
     options = parser.parse_args(['--cfg-options', *options, *small]).cfg_options
     cfg = load_config(str(config), options)
-    loader = choose_runner(cfg).build_dataloader(cfg.train_dataloader, seed=0)
+    loader = SafeRunner.build_dataloader(cfg.train_dataloader, seed=0)
     assert len(loader.dataset) == 12
     assert next(iter(loader))['inputs']['globals'].shape == (8, 2, 3, 256, 128)

@@ -1,4 +1,4 @@
-"""tools/test.py, and which runner a config gets."""
+"""tools/test.py, and loading of checkpoints."""
 
 import logging
 import os
@@ -9,21 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from launch import ROOT, TINY, call
-from mmengine.config import Config
 
-from saip_mm.training import PretrainingRunner, SafeRunner, choose_runner
+from saip_mm.training import SafeRunner
 from saip_mm.training.config import load_config
 
 PA100K = ROOT / 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
-
-
-def test_pretraining_loads_whole_or_not_at_all_and_the_rest_what_fits():
-    assert choose_runner(load_config(str(TINY), {})) is PretrainingRunner
-    assert choose_runner(load_config(str(PA100K), {})) is SafeRunner
-    detector = Config(dict(model=dict(type='FasterRCNN'), default_scope='mmdet'))
-    assert choose_runner(detector) is SafeRunner
-    scoped = Config(dict(model=dict(type='mmpretrain.SAIP')))
-    assert choose_runner(scoped) is PretrainingRunner
 
 
 @pytest.mark.skipif(find_spec('mmseg') is None, reason='MMSegmentation is missing')

@@ -8,13 +8,13 @@ from launch import TINY
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from saip_mm.training import PretrainingRunner, SafeRunner
+from saip_mm.training import SafeRunner
 
 
 @pytest.fixture
-def runner() -> PretrainingRunner:
+def runner() -> SafeRunner:
     """A runner with only the parts that loading needs."""
-    runner = PretrainingRunner.__new__(PretrainingRunner)
+    runner = SafeRunner.__new__(SafeRunner)
     runner.model = MODELS.build(Config.fromfile(TINY).model)
     runner.logger = logging.getLogger(__name__)
     runner._hooks = []
@@ -43,13 +43,12 @@ def test_a_part_of_a_model_is_rejected(part, runner, tmp_path):
         runner.load_checkpoint(path)
 
 
-@pytest.mark.parametrize('kind', [SafeRunner, PretrainingRunner])
-def test_a_loader_without_workers(kind):
+def test_a_loader_without_workers():
     """Shipped configs with `train_dataloader.num_workers=0`."""
     config = Config.fromfile(TINY).train_dataloader
     config.update(num_workers=0, persistent_workers=True, prefetch_factor=4)
-    loader = kind.build_dataloader(config, seed=0)
+    loader = SafeRunner.build_dataloader(config, seed=0)
     assert (loader.num_workers, loader.persistent_workers) == (0, False)
     config.update(num_workers=2)
-    loader = kind.build_dataloader(config, seed=0)
+    loader = SafeRunner.build_dataloader(config, seed=0)
     assert loader.persistent_workers and loader.prefetch_factor == 4
