@@ -1,4 +1,4 @@
-"""Convert weights of other projects to SAIPViT or SAIP.
+"""Convert weights of the authors' SAIP, DINO, timm (DeiT), MAE or MMPretrain.
 
 python tools/convert_checkpoint.py deit_tiny_patch16_224-a1311bcf.pth --out deit.pth
 python tools/convert_checkpoint.py official_saip.pth --out teacher.pth
@@ -34,12 +34,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('checkpoint', help='.pth or .safetensors file; never executed')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
-    parser.add_argument(
-        '--source',
-        choices=['auto', 'saip', 'dino', 'timm', 'mae', 'mm'],
-        default='auto',
-        help="the authors' SAIP, DINO, timm (DeiT), MAE, MMPretrain (default: detect)",
-    )
     parser.add_argument(
         '--role',
         choices=['teacher', 'student'],
@@ -144,7 +138,7 @@ def main() -> None:
     path = resolve_checkpoint(args.checkpoint)
     checkpoint = read_checkpoint(path)
     try:
-        source = source_of(checkpoint) if args.source == 'auto' else args.source
+        source = source_of(checkpoint)
         print(f'{path}: names of {source}')
         if args.full and source != 'saip':
             raise ValueError("is not the authors' SAIP: there is only a backbone")
