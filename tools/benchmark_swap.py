@@ -17,7 +17,6 @@ import resource
 import tempfile
 import traceback
 from collections import Counter
-from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -26,9 +25,8 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from saip_mm.downstream.swap import Refusal, swap_backbone
-from saip_mm.downstream.swap.stock import LIBRARIES
+from saip_mm.downstream.swap.stock import LIBRARIES, config_folder
 from saip_mm.models import SAIPViT
-from saip_mm.training.config import find_mmseg
 
 OUTCOMES = {
     'trained': 'built, one step trained',
@@ -56,8 +54,7 @@ def parse_args() -> argparse.Namespace:
 
 def draw(library: str, number: int, seed: int) -> list[str]:
     """Names of configs that have a model, or cannot be read, in random order."""
-    find_mmseg()
-    folder = Path(find_spec(library).submodule_search_locations[0], '.mim/configs')
+    folder = config_folder(library)
     paths = [path.relative_to(folder) for path in folder.rglob('*.py')]
     paths = sorted(path for path in paths if '_base_' not in path.parts)
     random.Random(f'{seed} {library}').shuffle(paths)
@@ -84,7 +81,7 @@ def swap(name: str, checkpoint: Path, pipe: Connection) -> None:
             swapped = swap_backbone(name, str(checkpoint), Path(folder, 'new.py'))
             result = ['trained', 'adapted' if swapped.adapted else 'projected']
             if swapped.trial.loss is None:
-                result = ['built', swapped.trial.not_tried]
+                result = ['built', 'needs a GPU']
         except Refusal as error:
             result = ['refused', str(error)]
         except Exception:

@@ -38,7 +38,7 @@ def summary(swapped: Swapped) -> str:
     trial, levels = swapped.trial, [level.stride for level in swapped.levels]
     levels = ', '.join('a vector' if s is None else f'stride {s}' for s in levels)
     how = 'adapted to the new' if swapped.adapted else 'projected to the previous'
-    step = f'built, step not tried: {trial.not_tried}'
+    step = 'built, but not trained: the model has an operator that needs a GPU'
     if trial.loss is not None:
         step = f'one step on random images: loss {trial.loss:.4g}'
     return (

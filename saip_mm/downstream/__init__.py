@@ -1,5 +1,5 @@
-"""Pieces of downstream tasks that OpenMMLab's libraries lack.
+"""Components for downstream tasks that OpenMMLab's libraries lack.
 
-`import saip_mm` imports none of the tasks: a config that needs one names it, as in
+`import saip_mm` imports no task. A config imports what it needs, as in
 `custom_imports = dict(imports=['saip_mm', 'saip_mm.downstream.reid'])`.
 """

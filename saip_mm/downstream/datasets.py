@@ -1,4 +1,4 @@
-"""What data sets of photographs with labels have in common."""
+"""Base class and checks of labeled data sets."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,16 +10,16 @@ from ..files import read_text
 
 
 class SplitDataset(BaseDataset):
-    """A folder in the layout of a data set's owners, and one of its splits.
+    """One split of a data set in the layout of its authors.
 
     Args:
         data_root: Folder of the data set.
-        split: One of ``SPLITS``; by default the first.
+        split: One of ``SPLITS``; the first by default.
         **kwargs: Arguments of MMPretrain's ``BaseDataset``, such as ``pipeline``.
 
     Raises:
         OSError: If files or folders are missing.
-        ValueError: If a split, a name or a line is not as expected.
+        ValueError: If the split, a file name, or a line is invalid.
     """
 
     SPLITS: Sequence[str]
@@ -28,37 +28,37 @@ class SplitDataset(BaseDataset):
         self.split = split or next(iter(self.SPLITS))
         if self.split not in self.SPLITS:
             raise ValueError(
-                f'{type(self).__name__}: split={split!r} is none of '
+                f'{type(self).__name__}: split={split!r} is not one of '
                 f'{", ".join(self.SPLITS)}'
             )
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
 
 def numbered_lines(path: str) -> Iterator[tuple[str, str]]:
-    """Stripped lines of a text file that are not empty, each after 'path:number'."""
+    """Yield 'path:number' and the stripped text of each non-empty line of a file."""
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             yield f'{path}:{number}', line.strip()
 
 
 def check_images(folder: str, names: Sequence[str], source: str) -> None:
-    """Raise FileNotFoundError unless all images of ``source`` are in ``folder``."""
+    """Raise FileNotFoundError unless all images listed in ``source`` exist."""
     remedy = 'unpack the data set again, or remove their entries'
     require_files(source, folder, names, remedy)
 
 
 def check_layout(folder: str, needed: Sequence[str], name: str) -> None:
-    """Raise FileNotFoundError, with what is there, unless all that is needed is."""
+    """Raise FileNotFoundError unless ``folder`` contains all that is ``needed``."""
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f'{folder}: no such folder; set data_root to that of {name}, '
-            f'which holds {", ".join(needed)}'
+            f'{folder}: no such folder; set data_root to the folder of {name} with '
+            f'{", ".join(needed)}'
         )
     found = sorted(os.listdir(folder))
     if missing := [entry for entry in needed if entry not in found]:
         some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
         raise FileNotFoundError(
-            f'{folder} is not laid out as {name}: {", ".join(missing)} not found; it '
-            f'holds {some or "nothing"}. Set data_root to the folder that holds '
+            f'{folder} does not have the layout of {name}: {", ".join(missing)} not '
+            f'found; it contains {some or "nothing"}. Set data_root to the folder with '
             f'{", ".join(needed)}'
         )

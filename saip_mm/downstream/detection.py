@@ -1,4 +1,4 @@
-"""What detectors of crowds need of images without a crowd."""
+"""Box padding for CrowdDet."""
 
 import numpy as np
 import torch
@@ -8,14 +8,13 @@ from mmdet.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PadBoxes(BaseTransform):
-    """Gives every image as many boxes as CrowdDet's predictions per proposal.
+    """Pad the boxes of each image to the number of CrowdDet's predictions per proposal.
 
-    MMDetection's ``MultiInstanceAssigner`` takes the best boxes of each proposal, and
-    mixes up proposals where an image has fewer. The boxes added are to be ignored, and
-    with one pixel in the corner they overlap nothing by much: no target changes.
+    MMDetection's ``MultiInstanceAssigner`` mixes up proposals of images with fewer
+    boxes. The added boxes are ignored and cover one pixel, so no target changes.
 
     Args:
-        num: The least number of boxes, ignored ones included; ``num_instance`` of the
+        num: Minimum number of boxes including ignored ones; ``num_instance`` of the
             assigner.
     """
 
@@ -23,7 +22,7 @@ class PadBoxes(BaseTransform):
         self.num = num
 
     def transform(self, results: dict) -> dict:
-        """Add to ``gt_bboxes`` [n, 4], ``gt_bboxes_labels`` and ``gt_ignore_flags``."""
+        """Extend ``gt_bboxes`` [n, 4], ``gt_bboxes_labels`` and ``gt_ignore_flags``."""
         boxes = results['gt_bboxes']
         missing = self.num - len(boxes)
         if missing > 0:

@@ -1,4 +1,4 @@
-"""Human parsing, where left and right are different labels: flips must swap them."""
+"""Human parsing: CIHP, checks of label maps, and flips that swap left and right."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ from torch import nn
 
 @MODELS.register_module()
 class ParsingTTAModel(SegTTAModel):
-    """Mean over views, in which those of flipped images get left and right back.
+    """Average predictions over views, swapping left and right labels of flipped views.
 
-    MMSegmentation flips predictions back in space only, so that without this a left arm
-    in a flipped view votes for the right arm.
+    MMSegmentation flips predictions back in space only, so that a left arm in a flipped
+    view would count as a right arm.
 
     Args:
         module: The segmentor.
-        swap_seg_labels: Pairs of labels that a horizontal flip exchanges, as for
+        swap_seg_labels: Pairs of labels that a horizontal flip exchanges, as in
             ``RandomFlip``.
         data_preprocessor: As in :class:`mmengine.model.BaseTTAModel`.
     """
@@ -38,48 +38,47 @@ class ParsingTTAModel(SegTTAModel):
     def merge_preds(
         self, data_samples_list: list[list[SegDataSample]]
     ) -> list[SegDataSample]:
-        """One prediction per image, from the list of its views' predictions."""
-        for views in data_samples_list:
-            for view in views:
-                if view.metainfo.get('flip'):
-                    logits = view.seg_logits.data  # [classes, h, w]
-                    order = list(range(len(logits)))
-                    for left, right in self.swap_seg_labels:
-                        order[left], order[right] = right, left
-                    view.seg_logits.data = logits[order]
+        """Merge the predictions for the views of each image."""
+        for view in (view for views in data_samples_list for view in views):
+            if view.metainfo.get('flip'):
+                logits = view.seg_logits.data  # [classes, h, w]
+                order = list(range(len(logits)))
+                for left, right in self.swap_seg_labels:
+                    order[left], order[right] = right, left
+                view.seg_logits.data = logits[order]
         return super().merge_preds(data_samples_list)
 
 
 @TRANSFORMS.register_module()
 class CheckLabels(BaseTransform):
-    """Checks that a label map is one of its image and of the classes.
+    """Check that a label map matches its image and the classes.
 
-    MMSegmentation resizes image and map together, whatever their sizes are, and wraps
-    labels over 255 around. A label without a class is a wrong class on a CPU, and ends
-    a GPU's training without naming the file. Comes right after ``LoadAnnotations``, in
-    every pipeline.
+    MMSegmentation resizes image and map together regardless of their sizes and wraps
+    labels above 255. Labels without a class give wrong results on a CPU and crash on a
+    GPU without naming the file. Must follow ``LoadAnnotations`` in every pipeline.
 
     Args:
-        num_classes: Labels are 0 to ``num_classes - 1``, and 255 to be ignored.
+        num_classes: Valid labels are 0 to ``num_classes - 1``, and 255 for ignored
+            pixels.
     """
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
 
     def transform(self, results: dict) -> dict:
-        """Look at ``results['gt_seg_map']``, uint8 [h, w], and change nothing.
+        """Check ``results['gt_seg_map']``, uint8 [h, w]; returns ``results`` unchanged.
 
         Raises:
-            ValueError: If it has another size than the image, more than two dimensions,
-                or unknown labels. The file is named.
+            ValueError: If its size differs from the image's, or it has more than two
+                dimensions or unknown labels; names the file.
         """
         labels, path = results['gt_seg_map'], results['seg_map_path']
         with Image.open(path) as file:
-            if file.mode not in ('1', 'L', 'P'):  # those of one byte per pixel
+            if file.mode not in ('1', 'L', 'P'):  # more than one byte per pixel
                 labels = np.asarray(file)
         if labels.ndim != 2:
             raise ValueError(
-                f'{path}: a label map has one number per pixel, and this one has '
+                f'{path}: a label map has one number per pixel, but this one has '
                 f'{labels.shape[-1]}; save it as grayscale or palette PNG'
             )
         height, width = results['ori_shape'][:2]
@@ -93,20 +92,19 @@ class CheckLabels(BaseTransform):
         unknown = found[((found < 0) | (found >= self.num_classes)) & (found != 255)]
         if len(unknown):
             raise ValueError(
-                f'{path}: labels {unknown.tolist()} are none of 0 to '
-                f'{self.num_classes - 1}, nor 255 (ignored). Is it a map of these '
-                'classes, and not of instances or of colors?'
+                f'{path}: labels {unknown.tolist()} are neither 0 to '
+                f'{self.num_classes - 1} nor 255 (ignored). Is it a map of these '
+                'classes, not of instances or colors?'
             )
         return results
 
 
 @DATASETS.register_module()
 class CIHPDataset(LIPDataset):
-    """Crowd Instance-level Human Parsing (arXiv 1808.00157), as semantic parsing.
+    """Crowd Instance-level Human Parsing (arXiv 1808.00157) as semantic parsing.
 
-    Its labels are LIP's, but for 10, which is the skin of the torso. Images in
-    ``Images/*.jpg``, labels in ``Category_ids/*.png``, both below ``Training`` or
-    ``Validation``.
+    Labels are LIP's, except 10, which is the skin of the torso. ``Training`` and
+    ``Validation`` contain images in ``Images/*.jpg``, labels in ``Category_ids/*.png``.
     """
 
     METAINFO = dict(

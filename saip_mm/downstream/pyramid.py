@@ -1,4 +1,4 @@
-"""Maps at several strides from the single stride of a plain ViT."""
+"""Feature pyramid for plain ViTs."""
 
 import math
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class ViTPyramid(BaseModule):
-    """The simple feature pyramid of ViTDet (arXiv 2203.16527), up to its 1×1 layers.
+    """The simple feature pyramid of ViTDet (arXiv 2203.16527) without its output convs.
 
-    Finer maps come from the ViT's by transposed convolutions, each of which doubles the
-    resolution and halves the channels; coarser ones by max pooling, whose size is
-    rounded up, as that of a strided convolution with padding is. Of 192 channels at
-    stride 16 it makes 48, 96, 192 and 192 at strides 4, 8, 16 and 32.
+    Finer maps are made by transposed convolutions, each of which doubles the resolution
+    and halves the channels, coarser ones by max pooling with sizes rounded up, as in a
+    padded strided convolution. 192 channels at stride 16 become 48, 96, 192, and 192 at
+    strides 4, 8, 16, and 32.
 
-    Goes in front of a neck, or stands in for one:
+    Precedes or replaces a neck:
 
         neck=[
             dict(type='mmpretrain.ViTPyramid', in_channels=192),
@@ -27,12 +27,11 @@ class ViTPyramid(BaseModule):
 
     Args:
         in_channels: Channels of the ViT's map.
-        strides: Pixels of the image between neighbours, for each map that is made.
-        in_stride: The same for the ViT's map, its patch size.
-        out_channels: Channels of each map, made by a 1×1 convolution, for a neck or
-            head that insists on them; None leaves a map, or all of them, as above.
-        neck: Config of a neck for the maps, where only one neck can be given: MMPose
-            takes no list of them.
+        strides: Strides of the output maps.
+        in_stride: Stride of the ViT's map, its patch size.
+        out_channels: Channels of each output map, made by a 1×1 convolution, for necks
+            or heads with fixed channels; None keeps the channels of a map, or of all.
+        neck: Config of a neck for the maps, for MMPose, which takes no list of necks.
         init_cfg: Initialization, see :class:`mmengine.model.BaseModule`.
     """
 
@@ -62,24 +61,24 @@ class ViTPyramid(BaseModule):
         self.neck = MODELS.build(neck) if neck else nn.Identity()
 
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Maps [B, out_channels[i], h_i, w_i] of the last of some maps [B, C, h, w].
+        """Maps [B, out_channels[i], h_i, w_i], or the neck's output for them.
 
-        With a neck, what it makes of them.
+        Args:
+            maps: The backbone's maps; the last one, [B, C, h, w], is used.
         """
-        # A ViT's map is channels-last in memory; some heads take views that forbid it.
+        # A ViT's map is channels-last in memory, which some heads cannot view.
         return self.neck(tuple(level(maps[-1]).contiguous() for level in self.levels))
 
 
 def _level(channels: int, in_stride: int, stride: int) -> tuple[nn.Module, int]:
-    """A module from one stride to another, and the channels that it gives."""
+    """A module that changes the stride, and its number of output channels."""
     octaves = math.log2(in_stride / stride)
     if octaves != round(octaves):
         raise ValueError(
             f'strides: {stride} is not {in_stride} times or divided by a power of 2'
         )
     if octaves <= 0:
-        factor = stride // in_stride
-        return nn.MaxPool2d(factor, ceil_mode=True), channels
+        return nn.MaxPool2d(stride // in_stride, ceil_mode=True), channels
     if channels % 2**octaves:
         raise ValueError(
             f'{channels} channels cannot be halved {octaves:.0f} times for stride '

@@ -1,4 +1,4 @@
-"""Evaluation of re-identification: how well queries find their person in a gallery."""
+"""Evaluation of re-identification by Market-1501's protocol."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,27 +12,28 @@ from .market1501 import DISTRACTOR, JUNK
 
 
 class LabeledFeatures(NamedTuple):
-    """Features of images whose person and camera are known."""
+    """Features [N, D], identities [N], and cameras [N] of images.
+
+    Identity ``JUNK`` is ignored; ``DISTRACTOR`` never matches.
+    """
 
     features: Tensor
-    """[N, D]"""
     pids: Tensor
-    """[N] integers; ``JUNK`` is ignored, ``DISTRACTOR`` is never a match."""
     camids: Tensor
-    """[N] integers."""
 
 
 class Retrieval(NamedTuple):
-    """How well queries found their person; rank k is the share with a match in k."""
+    """Results of a retrieval; rank k is the share of queries with a match in the top k.
+
+    ``num_queries`` counts queries with a match, ``num_left_out`` those without.
+    """
 
     mean_average_precision: float
     rank1: float
     rank5: float
     rank10: float
     num_queries: int
-    """Queries that had a match."""
     num_left_out: int
-    """Queries without a match by another camera."""
 
 
 def evaluate_retrieval(
@@ -41,27 +42,27 @@ def evaluate_retrieval(
     chunk_size: int = 256,
     distances: Callable[[Tensor], Tensor] | None = None,
 ) -> Retrieval:
-    """Rank the gallery by its distance from every query, as Market-1501 is evaluated.
+    """Rank the gallery by its distance from each query.
 
-    A match shows the same person to another camera. Images of the same person by the
-    same camera do not count, nor does junk. Average precision is the mean, over the
-    matches, of the precision up to each.
+    Matches show the same person in another camera. Images of the same person from the
+    same camera are ignored, as is junk. Average precision is the mean precision at the
+    ranks of the matches.
 
     Args:
-        query: May be the gallery itself: an image is not its own match, because the
-            camera is the same.
-        gallery: What is ranked.
-        chunk_size: Queries at a time.
-        distances: Gives the distances [R, G] of R queries, by their numbers [R], from
-            the gallery; by default those of :func:`cosine_distances`.
+        query: May be the gallery itself: an image does not match itself, as its camera
+            is the same.
+        gallery: Ranked images.
+        chunk_size: Queries per chunk.
+        distances: Returns the distances [R, G] from the gallery to the queries with the
+            given indices [R]; cosine distances by default.
 
     Raises:
-        ValueError: If features are not finite, or no query has a match.
+        ValueError: If features are not finite or no query has a match.
     """
     distances = distances or cosine_distances(query.features, gallery.features)
     precisions, ranks = [], []
-    everyone = torch.arange(len(query.features), device=query.features.device)
-    for rows in everyone.split(chunk_size):
+    indices = torch.arange(len(query.features), device=query.features.device)
+    for rows in indices.split(chunk_size):
         pids = query.pids[rows, None]
         same = (pids == gallery.pids) & (pids > DISTRACTOR)
         right = same & (query.camids[rows, None] != gallery.camids)
@@ -76,7 +77,7 @@ def evaluate_retrieval(
     if not precisions:
         raise ValueError(
             f'none of {len(query.features)} queries has an image of the same identity '
-            f'by another camera among the {len(gallery.features)} of the gallery'
+            f'from another camera among the {len(gallery.features)} of the gallery'
         )
     ranks = torch.cat(ranks)
     return Retrieval(
@@ -88,10 +89,10 @@ def evaluate_retrieval(
 
 
 def cosine_distances(query: Tensor, gallery: Tensor) -> Callable[[Tensor], Tensor]:
-    """Distances that rank as the cosine does, of queries by their numbers [R].
+    """Return a function of query indices [R] to distances [R, G] ordered as the cosine.
 
-    Of unit vectors |a - b|² = 2 - 2 a·b. Computed without a matrix product, whose
-    rounding would break ties.
+    Distances of unit vectors are computed without a matrix product, whose rounding
+    would break ties.
 
     Args:
         query: [Q, D]
@@ -103,7 +104,7 @@ def cosine_distances(query: Tensor, gallery: Tensor) -> Callable[[Tensor], Tenso
 
 
 def report_left_out(result: Retrieval) -> None:
-    """Log how many queries had no match, if any."""
+    """Log the number of queries without a match, if any."""
     if result.num_left_out:
         total = result.num_queries + result.num_left_out
         print_log(
@@ -116,24 +117,21 @@ def report_left_out(result: Retrieval) -> None:
 def score_ranking(
     distances: Tensor, right: Tensor, wrong: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Average precision of every query, and the rank of its first match.
+    """Average precision [Q] and rank [Q], from 1, of the first match of each query.
 
-    Of images at the same distance the wrong ones come first: features that cannot tell
-    people apart never profit from the order of the gallery.
+    At equal distances, wrong images precede right ones, so that features that cannot
+    tell people apart do not profit from the order of the gallery.
 
     Args:
         distances: [Q, G] finite.
         right: bool [Q, G], at least one per query.
-        wrong: bool [Q, G]; images that are neither do not count.
-
-    Returns:
-        [Q] in [0, 1], and [Q] integers from 1.
+        wrong: bool [Q, G]; images that are neither are ignored.
     """
     found = right.sum(dim=1)
     hits = distances.masked_fill(~right, torch.inf).sort(dim=1).values
     hits = hits[:, : found.max()].contiguous()
     misses = distances.masked_fill(~wrong, torch.inf).sort(dim=1).values
-    before = torch.searchsorted(misses, hits, right=True)  # misses up to every hit
+    before = torch.searchsorted(misses, hits, right=True)  # misses up to each hit
     rank = torch.arange(1, hits.shape[1] + 1, device=hits.device)
     precision = rank / (rank + before).double()
     precision = precision.where(rank <= found[:, None], 0)
@@ -143,5 +141,5 @@ def score_ranking(
 def unit(features: Tensor) -> Tensor:
     """Features [N, D] scaled to length 1, in double precision."""
     if not features.isfinite().all():
-        raise ValueError('features are not finite: the network is of no use')
+        raise ValueError('features are not finite')
     return normalize(features.double(), dim=1)

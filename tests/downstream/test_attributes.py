@@ -79,14 +79,17 @@ def spoil_pa100k(root, what: str) -> None:
 @pytest.mark.parametrize(
     'what, message',
     [
-        ('key', 'annotation.mat lacks test_label; it has .*val_label.*: is it the'),
+        ('key', 'annotation.mat lacks test_label; it contains .*val_label.*Is it the'),
         ('label', 'test_label: 1 labels are neither 0 nor 1, such as 2 in row 2, attr'),
-        ('columns', r'test_label: labels of shape \(4, 20\) are not one per image and'),
+        (
+            'columns',
+            r'test_label: labels have shape \(4, 20\), not one row per image and',
+        ),
         ('rows', 'test has 4 names, but 3 rows of labels'),
         ('folder', 'has none of the folders data, release_data/release_data'),
         ('image', '1 of 4 files are not in .*data: 0'),
         ('damage', 'annotation.mat is damaged or not a MATLAB file'),
-        ('file', 'there is no .*annotation.mat: set data_root'),
+        ('file', 'annotation.mat: no such file; set data_root'),
     ],
 )
 def test_a_pa100k_that_is_not_as_expected(what, message, tmp_path):
@@ -103,12 +106,17 @@ NUMBERED, ARCHIVE = write_peta, write_peta_archive
 @pytest.mark.parametrize(
     'write, file, line, message',
     [
-        (NUMBERED, SPLIT, '00001.png test', ":17: '00001.png test' is not an image, o"),
-        (NUMBERED, SPLIT, '00017.png', 'is not an image, once, and train, val or test'),
+        (NUMBERED, SPLIT, '00001.png test', ":17: '00001.png test' is not a new image"),
+        (
+            NUMBERED,
+            SPLIT,
+            '00017.png',
+            'is not a new image followed by train, val or test',
+        ),
         (NUMBERED, SPLIT, '00017.png test', 'is not one of 00001.png to 00016.png'),
-        (NUMBERED, SPLIT, None, 'there is no .*zero_shot.txt, of lines like'),
+        (NUMBERED, SPLIT, None, 'zero_shot.txt: no such file; it should have lines'),
         (ARCHIVE, LABELS, '0003,personalMale', ":3: '0003,personalMale' is not an id"),
-        (ARCHIVE, LABELS, '0003 male', ":3: '0003 male' is not an identity and its at"),
+        (ARCHIVE, LABELS, '0003 male', ":3: '0003 male' is not an identity with its"),
         (ARCHIVE, LABELS, '0001 personalMale', ":3: '0001' has other attributes than"),
         (ARCHIVE, SPLIT, 'VIPeR/archive/0009_a.bmp test', f'{LABELS}: has no line for'),
         (
@@ -123,7 +131,12 @@ NUMBERED, ARCHIVE = write_peta, write_peta_archive
             '00001.png test',
             'is not the path of an image in the archive',
         ),
-        (ARCHIVE, SPLIT, 'VIPeR/archive/0001_c.bmp test', 'c.bmp is in test, another'),
+        (
+            ARCHIVE,
+            SPLIT,
+            'VIPeR/archive/0001_c.bmp test',
+            'c.bmp is in test, but another',
+        ),
         (
             ARCHIVE,
             SPLIT,
@@ -190,7 +203,7 @@ def test_lists_with_byte_order_marks(encoding, tmp_path):
 def test_a_peta_of_another_structure(tmp_path):
     write_peta(tmp_path)
     savemat(tmp_path / 'PETA.mat', dict(peta=np.ones((3, 3))))
-    with pytest.raises(ValueError, match="'peta' is not a structure of a table"):
+    with pytest.raises(ValueError, match="'peta' does not contain a table"):
         build('PETA', tmp_path, 'test')
 
 

@@ -80,9 +80,9 @@ WRONG = dict(
     transposed=(LABELS.T, 1, 'a.png: is 8x6 pixels .*a.jpg is 6x8'),
     as_stored=(LABELS, 6, 'a.png: is 6x8 pixels .*a.jpg is 8x6 once its EXIF'),
     rgb=(RGB, 1, 'a.png: a label map has one number per pixel.* has 3'),
-    unknown=(LABELS + 19, 1, r'a.png: labels \[20, .*38\] are none of 0 to 19'),
+    unknown=(LABELS + 19, 1, r'a.png: labels \[20, .*38\] are neither 0 to 19'),
     # MMSegmentation takes these for 1, 2, …
-    wide=(LABELS.astype(np.uint16) + 257, 1, r'a.png: labels \[257, .* are none of'),
+    wide=(LABELS.astype(np.uint16) + 257, 1, r'a.png: labels \[257, .* are neither 0'),
 )
 
 

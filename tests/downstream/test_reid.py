@@ -86,12 +86,24 @@ def spoil(root, what: str) -> None:
 @pytest.mark.parametrize(
     'name, what, message',
     [
-        ('Market1501', 'layout', 'query not found; it holds .*queries. Set data_root'),
-        ('Market1501', 'name', 'someone.jpg: the name does not say identity and cam'),
+        (
+            'Market1501',
+            'layout',
+            'query not found; it contains .*queries. Set data_root',
+        ),
+        ('Market1501', 'name', 'someone.jpg: the name does not contain identity and'),
         ('Market1501', 'matches', 'none of 4 queries has an image of the same'),
-        ('MSMT17', 'layout', 'list_query.txt not found; it holds list_gal.*Set data_r'),
+        (
+            'MSMT17',
+            'layout',
+            'list_query.txt not found; it contains list_gal.*Set data',
+        ),
         ('MSMT17', 'images', 'list_.*txt: 1 of .* files are not in .*test: 0'),
-        ('MSMT17', 'line', 'list_query.txt:5: .* does not say image, camera and ident'),
+        (
+            'MSMT17',
+            'line',
+            'list_query.txt:5: .* does not contain image, camera and id',
+        ),
     ],
 )
 def test_a_data_set_that_is_not_as_expected(name, what, message, tmp_path):
@@ -104,7 +116,7 @@ def test_a_data_set_that_is_not_as_expected(name, what, message, tmp_path):
 def test_no_folder_and_no_such_split(tmp_path):
     with pytest.raises(FileNotFoundError, match='no such folder; set data_ro'):
         build('Market1501', tmp_path / 'none', 'train')
-    with pytest.raises(ValueError, match="split='query' is none of train, test"):
+    with pytest.raises(ValueError, match="split='query' is not one of train, test"):
         build('Market1501', tmp_path, 'query')
 
 

@@ -113,7 +113,7 @@ def test_what_cannot_be_evaluated_is_said():
         evaluate(ReIDMetric(), torch.eye(3), people, 1)
     with pytest.raises(ValueError, match='not finite'):
         evaluate(ReIDMetric(), torch.full((3, 3), torch.nan), people, 1)
-    with pytest.raises(ValueError, match='k1=1, k2=6, weight=0.3 must fulfil'):
+    with pytest.raises(ValueError, match='k1=1, k2=6, weight=0.3 must satisfy'):
         KReciprocalDistance(torch.eye(3), torch.eye(3), k1=1)
 
 

@@ -1,4 +1,4 @@
-"""Pedestrian attribute recognition in MMPretrain, with its MultiLabelLinearClsHead."""
+"""Pedestrian attribute recognition with MMPretrain's MultiLabelLinearClsHead."""
 
 from .datasets import PA100K, AttributeDataset
 from .loss import PositiveRatioHook, RatioWeightedBCELoss

@@ -1,4 +1,4 @@
-"""PA-100K, and what data sets of attributes have in common."""
+"""PA-100K, and the base class of attribute data sets."""
 
 import os
 from collections.abc import Sequence
@@ -12,23 +12,19 @@ from ..datasets import SplitDataset, check_images
 
 
 class Annotations(NamedTuple):
-    """What a data set says of a split."""
+    """Images in ``folder`` with labels [N, A] of 0 and 1 for the named attributes."""
 
     folder: str
-    """Where the images are."""
     names: list[str]
-    """[N] file names."""
     labels: np.ndarray
-    """[N, A], each 0 or 1."""
     attributes: list[str]
-    """[A] names."""
 
 
 class AttributeDataset(SplitDataset):
-    """Entries of `img_path` and `gt_score` [A], 1 where the person has an attribute.
+    """Base class of data sets with entries of `img_path` and `gt_score` [A], 0 or 1.
 
-    Splits are `'trainval'`, the default, `'train'`, `'val'` and `'test'`. The names of
-    the attributes are the `classes` of `metainfo`. For the arguments see
+    Splits are `'trainval'` (default), `'train'`, `'val'`, and `'test'`. The `classes`
+    of `metainfo` are the names of the attributes. Arguments are those of
     :class:`SplitDataset`.
     """
 
@@ -55,9 +51,9 @@ class AttributeDataset(SplitDataset):
 class PA100K(AttributeDataset):
     """PA-100K (Liu et al., ICCV 2017): 26 attributes of 100,000 images.
 
-    `annotation.mat` names the images and labels of each split. The images are in
-    `data`, or where the archive puts them, in `release_data/release_data`. For the
-    arguments see :class:`SplitDataset`.
+    `annotation.mat` contains image names and labels of each split. Images are in `data`
+    or, as unpacked, in `release_data/release_data`. Arguments are those of
+    :class:`SplitDataset`.
     """
 
     FOLDERS = ('data', 'release_data/release_data', 'release_data')
@@ -67,16 +63,16 @@ class PA100K(AttributeDataset):
         keys = [f'{part}_{what}' for part in parts for what in ('images_name', 'label')]
         content = read_mat(path, ['attributes', *keys])
         attributes = texts(content['attributes'])
-        names = [n for part in parts for n in texts(content[f'{part}_images_name'])]
+        names, labels = [], []
         for part in parts:
-            check_labels(
-                content[f'{part}_label'], len(attributes), f'{path}: {part}_label'
-            )
-        labels = np.concatenate([content[f'{part}_label'] for part in parts])
+            names += texts(content[f'{part}_images_name'])
+            labels.append(content[f'{part}_label'])
+            check_labels(labels[-1], len(attributes), f'{path}: {part}_label')
+        labels = np.concatenate(labels)
         if len(names) != len(labels):
             raise ValueError(
                 f'{path}: {self.split} has {len(names)} names, but {len(labels)} rows '
-                'of labels: download the file again'
+                'of labels; download the file again'
             )
         for folder in (os.path.join(self.data_root, name) for name in self.FOLDERS):
             if os.path.isdir(folder):
@@ -88,29 +84,27 @@ class PA100K(AttributeDataset):
 
 
 def read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """A MATLAB file that has these keys; nothing in it is run."""
+    """Read a MATLAB file with the given keys; no code in it is executed."""
     if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f'there is no {path}: set data_root to the folder that holds it'
-        )
+        raise FileNotFoundError(f'{path}: no such file; set data_root to its folder')
     try:
         content = loadmat(path)
-    except Exception as error:  # damaged files fail in many ways
+    except Exception as error:  # damaged files raise many kinds of errors
         raise ValueError(
-            f'{path} is damaged or not a MATLAB file of version 5 ({error}): download '
+            f'{path} is damaged or not a MATLAB file of version 5 ({error}); download '
             'it again'
         ) from error
     if missing := [key for key in keys if key not in content]:
         found = ', '.join(key for key in content if not key.startswith('__'))
         raise ValueError(
-            f'{path} lacks {", ".join(missing)}; it has {found or "nothing"}: is it '
-            "the data set's own annotation file?"
+            f'{path} lacks {", ".join(missing)}; it contains {found or "nothing"}. Is '
+            'it the original annotation file?'
         )
     return content
 
 
 def texts(cells: np.ndarray) -> list[str]:
-    """The texts of a MATLAB array of cells."""
+    """Convert a MATLAB array of cells to strings."""
     return [str(np.ravel(cell)[0]) for cell in cells.ravel()]
 
 
@@ -118,13 +112,13 @@ def check_labels(labels: np.ndarray, count: int, place: str) -> None:
     """Raise ValueError unless labels are [N, count] of 0 and 1."""
     if labels.ndim != 2 or labels.shape[1] != count:
         raise ValueError(
-            f'{place}: labels of shape {labels.shape} are not one per image and '
-            f'each of {count} attributes: take the annotation file as it was given out'
+            f'{place}: labels have shape {labels.shape}, not one row per image and one '
+            f'column for each of {count} attributes; use the original annotation file'
         )
     if (bad := ~np.isin(labels, (0, 1))).any():
         row, column = np.argwhere(bad)[0]
         raise ValueError(
             f'{place}: {bad.sum()} labels are neither 0 nor 1, such as '
-            f'{labels[row, column]} in row {row + 1}, attribute {column + 1}: correct '
-            'them, or leave these images out'
+            f'{labels[row, column]} in row {row + 1}, attribute {column + 1}; correct '
+            'them or leave these images out'
         )

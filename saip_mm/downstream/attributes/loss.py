@@ -1,4 +1,4 @@
-"""Attributes are rare: a loss that weighs them by how rare they are."""
+"""Loss weighted by the frequency of attributes."""
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 @MODELS.register_module()
 class RatioWeightedBCELoss(nn.Module):
-    """Binary cross entropy, weighted by the share r of positives of each attribute.
+    """Binary cross entropy weighted by the ratio r of positives of each attribute.
 
-    The weight is exp(1 - r) of a positive and exp(r) of a negative label: DeepMAR (Li
-    et al., ACPR 2015) with σ = 1, in the form of its released code. Terms are summed
-    over attributes and averaged over images. :class:`PositiveRatioHook` counts r.
+    Weights are exp(1 - r) for positive and exp(r) for negative labels: DeepMAR (Li et
+    al., ACPR 2015) with σ = 1, as in its released code. Terms are summed over
+    attributes and averaged over images. :class:`PositiveRatioHook` determines r.
 
     Args:
         loss_weight: Factor of the loss.
@@ -30,20 +30,20 @@ class RatioWeightedBCELoss(nn.Module):
     def forward(
         self, cls_score: Tensor, label: Tensor, avg_factor: float | None = None
     ) -> Tensor:
-        """The loss, a scalar, of logits [N, A] and labels [N, A] of 0 and 1.
+        """The loss, a scalar, for logits [N, A] and labels [N, A] of 0 and 1.
 
         Raises:
-            ValueError: If r is not known, or of another number of attributes.
+            ValueError: If r is unknown or has another number of attributes.
         """
         ratio = self.positive_ratio
         if ratio is None:
             raise ValueError(
-                'RatioWeightedBCELoss does not know how frequent attributes are: set '
+                'RatioWeightedBCELoss needs the frequency of attributes: set '
                 "custom_hooks=[dict(type='PositiveRatioHook')]"
             )
         if len(ratio) != cls_score.shape[1]:
             raise ValueError(
-                f'the training set has {len(ratio)} attributes, the model predicts '
+                f'the training set has {len(ratio)} attributes, but the model predicts '
                 f'{cls_score.shape[1]}: set model.head.num_classes={len(ratio)}'
             )
         weight = torch.where(label > 0.5, 1 - ratio, ratio).exp()
@@ -55,15 +55,15 @@ class RatioWeightedBCELoss(nn.Module):
 
 @HOOKS.register_module()
 class PositiveRatioHook(Hook):
-    """Tells the loss of `model.head` how frequent attributes are in training"""
+    """Pass the ratio of positives in the training set to the loss of `model.head`."""
 
     def before_train(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         loss = model.head.loss_module
         if not isinstance(loss, RatioWeightedBCELoss):
             raise TypeError(
-                f'PositiveRatioHook serves RatioWeightedBCELoss, model.head.loss is '
-                f'{type(loss).__name__}: change the loss, or leave the hook out'
+                f'PositiveRatioHook requires RatioWeightedBCELoss, but model.head.loss '
+                f'is {type(loss).__name__}: change the loss or remove the hook'
             )
         dataset = runner.train_dataloader.dataset
         labels = [dataset.get_data_info(i)['gt_score'] for i in range(len(dataset))]

@@ -1,4 +1,4 @@
-"""Measures of attribute recognition."""
+"""Metrics of attribute recognition."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,15 @@ from torch import Tensor
 
 @METRICS.register_module()
 class PedestrianAttributeMetric(BaseMetric):
-    """Label-based mean accuracy and instance-based measures; all in [0, 1].
+    """Label-based mean accuracy and instance-based metrics in [0, 1].
 
-    As in the benchmark of RAP (Li et al., 2016). `mA` is the mean, over attributes, of
-    (recall of positives + recall of negatives) / 2. `accuracy` (intersection over
-    union of the attributes that are there and those predicted), `precision` and
-    `recall` are means over images, and `F1` is the harmonic mean of the latter two
-    means. A share of nothing is 0.
+    As in the benchmark of RAP (Li et al., 2016): `mA` is the mean over attributes of
+    (recall of positives + recall of negatives) / 2. `accuracy` (intersection over union
+    of true and predicted attributes), `precision`, and `recall` are means over images;
+    `F1` is the harmonic mean of the latter two. A share of nothing is 0.
 
     Args:
-        threshold: Scores above it mean that the attribute is there.
+        threshold: Attributes with scores above it are predicted as present.
         **kwargs: Arguments of MMEngine's ``BaseMetric``.
     """
 
@@ -38,10 +37,10 @@ class PedestrianAttributeMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         scores, labels = (torch.stack(each) for each in zip(*results, strict=True))
-        if one_sided := (labels.amin(dim=0) == labels.amax(dim=0)).sum().item():
+        if constant := (labels.amin(dim=0) == labels.amax(dim=0)).sum().item():
             print_log(
-                f'attributes: {one_sided} of {labels.shape[1]} are the same in all '
-                f'{len(labels)} images, which costs them half their mA',
+                f'attributes: {constant} of {labels.shape[1]} have the same label in '
+                f'all {len(labels)} images, which limits their mA to 0.5',
                 logger='current',
             )
         predicted, actual = scores > self.threshold, labels > 0.5
@@ -60,6 +59,5 @@ class PedestrianAttributeMetric(BaseMetric):
 
 
 def _share(part: Tensor, whole: Tensor, dim: int) -> Tensor:
-    """How much of ``whole`` is in ``part``, both bool [N, A], along ``dim``; or 0."""
-    count = whole.sum(dim).double()
-    return part.sum(dim) / count.clamp(min=1)
+    """Share of ``whole`` that is in ``part``, both bool [N, A], along ``dim``."""
+    return part.sum(dim) / whole.sum(dim).double().clamp(min=1)

@@ -1,4 +1,4 @@
-"""PETA in a zero-shot split, from its authors' archive or renumbered with PETA.mat."""
+"""PETA with a zero-shot split."""
 
 import os
 import re
@@ -17,35 +17,31 @@ WORD = re.compile(
     '(accessory|carrying|footwear|hair|lowerBody|personal|upperBody)[A-Z][A-Za-z0-9]*'
 )
 OTHER_NAMES = dict(footwearSneakers='footwearSneaker')  # Label.txt's: PETA.mat's
-COUNT = 35  # attributes that are evaluated
-FIRST = 4  # column of the first label in PETA.mat, after numbers of image and person
+COUNT = 35  # evaluated attributes
+FIRST = 4  # column of the first label in PETA.mat
 
 
 @DATASETS.register_module()
 class PETA(AttributeDataset):
-    """PETA (Deng et al., ACM MM 2014) in a split in which nobody is in two sets.
+    """PETA (Deng et al., ACM MM 2014) with disjoint identities in training and test.
 
-    Of its 105 attributes the first 35 count, as in all work since "Rethinking of
-    Pedestrian Attribute Recognition" (Jia et al., arXiv 2107.03576). Either layout is
-    read:
+    The first 35 of 105 attributes are evaluated, as introduced by "Rethinking of
+    Pedestrian Attribute Recognition" (Jia et al., arXiv 2107.03576). Arguments are
+    those of :class:`SplitDataset`. Layouts:
 
-    - The authors' archive, mmlab.ie.cuhk.edu.hk/projects/PETA.html: a folder for each
-      of ten subsets, such as `VIPeR/archive/`, with images whose names begin with
-      an identity (`0001_a.bmp`) and `Label.txt`, which has a line per identity with the
-      attributes it has (`0001 personalLess30 personalMale …`).
-    - The images renumbered as `images/00001.png` to `images/19000.png` with `PETA.mat`,
-      as linked by github.com/dangweili/pedestrian-attribute-recognition-pytorch. This
-      one is read if `PETA.mat` is there.
+    - Images `images/00001.png` to `images/19000.png` and labels `PETA.mat`, from
+      github.com/dangweili/pedestrian-attribute-recognition-pytorch.
+    - Without `PETA.mat`, the authors' archive, mmlab.ie.cuhk.edu.hk/projects/PETA.html:
+      ten folders such as `VIPeR/archive/` with images named after identities
+      (`0001_a.bmp`) and `Label.txt`, which lists the attributes of each identity
+      (`0001 personalLess30 personalMale …`).
 
-    `zero_shot.txt` has a line per image that is used, with the set that it is in:
-    `00001.png train`, or in the archive `VIPeR/archive/0001_a.bmp train`. For the
-    arguments see :class:`SplitDataset`.
-
-    The split of Jia et al., which published figures are of, numbers the images as
-    `PETA.mat` does; for the archive, write a list of your own. It comes as a pickle,
-    `data/PETA/dataset_zs_run0.pkl` of github.com/valencebond/Rethinking_of_PAR. A
-    pickle can run anything, so nothing here reads one. If you trust it, write the list
-    yourself, once, in that repository's environment (it needs the package easydict)::
+    Lines of `zero_shot.txt` contain an image and its part, such as `00001.png train` or
+    `VIPeR/archive/0001_a.bmp train`. Published results use the split of Jia et al. for
+    numbered images, `data/PETA/dataset_zs_run0.pkl` of
+    github.com/valencebond/Rethinking_of_PAR. Pickles can execute code, so this class
+    does not read them. If you trust the file, convert it in that repository, with
+    easydict installed::
 
         import pickle
         data = pickle.load(open('data/PETA/dataset_zs_run0.pkl', 'rb'))
@@ -57,24 +53,23 @@ class PETA(AttributeDataset):
 
     def read_annotations(self, parts: Sequence[str]) -> Annotations:
         root = self.data_root
-        numbered = os.path.isfile(os.path.join(root, 'PETA.mat'))
+        mat_file = os.path.join(root, 'PETA.mat')
+        numbered = os.path.isfile(mat_file)
         if not numbered and not any(Path(root).glob('*/archive/Label.txt')):
             raise FileNotFoundError(
-                f'{root} holds neither PETA.mat, which belongs to renumbered images, '
-                'nor SUBSET/archive/Label.txt as the archive of PETA does; set '
-                'data_root to the folder that holds either'
+                f'{root} contains neither PETA.mat, for numbered images, nor '
+                'SUBSET/archive/Label.txt, as in the archive of PETA; set data_root to '
+                'the folder with either'
             )
         path = os.path.join(root, 'zero_shot.txt')
         split = _read_split(path)
+        names = [name for name, part in split.items() if part in parts]
         if numbered:
-            names = [name for name, part in split.items() if part in parts]
-            mat_file, folder = (os.path.join(root, n) for n in ('PETA.mat', 'images'))
             labels, attributes = _read_table(mat_file)
             labels = labels[[_row(name, len(labels), path) for name in names]]
             check_labels(labels, COUNT, mat_file)
-            return Annotations(folder, names, labels, attributes)
+            return Annotations(os.path.join(root, 'images'), names, labels, attributes)
         has = _read_archive(root, split, path)
-        names = [name for name, part in split.items() if part in parts]
         attributes = list(PETA_ATTRIBUTES)[:COUNT]
         labels = [[each in has[name] for each in attributes] for name in names]
         labels = np.array(labels, int).reshape(-1, COUNT)
@@ -82,25 +77,25 @@ class PETA(AttributeDataset):
 
 
 def _read_split(path: str) -> dict[str, str]:
-    """The set that every image is in, by its name."""
+    """The part of each image, by its name."""
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"there is no {path}, of lines like '00001.png train': the docstring of "
-            'saip_mm.downstream.attributes.PETA says how to make it'
+            f"{path}: no such file; it should have lines such as '00001.png train', "
+            'see the docstring of saip_mm.downstream.attributes.PETA'
         )
     split = {}
     for place, line in numbered_lines(path):
         name, _, part = line.rpartition(' ')
         if part not in ('train', 'val', 'test') or not name or name in split:
             raise ValueError(
-                f'{place}: {line!r} is not an image, once, and train, val or test'
+                f'{place}: {line!r} is not a new image followed by train, val or test'
             )
         split[name] = part
     return split
 
 
 def _read_table(path: str) -> tuple[np.ndarray, list[str]]:
-    """Labels [images, COUNT] of PETA.mat, and their attributes' names."""
+    """Labels [images, COUNT] and names of the attributes in PETA.mat."""
     content = read_mat(path, ['peta'])
     try:
         fields = content['peta'].ravel()[0]
@@ -110,15 +105,15 @@ def _read_table(path: str) -> tuple[np.ndarray, list[str]]:
         fits = False
     if not fits or len(attributes) < COUNT:
         raise ValueError(
-            f"{path}: 'peta' is not a structure of a table with {FIRST} columns and "
-            f'one per attribute, and the names of at least {COUNT} attributes: take '
-            'the file as it was given out'
+            f"{path}: 'peta' does not contain a table with {FIRST} columns and one per "
+            f'attribute, and the names of at least {COUNT} attributes; use the '
+            'original file'
         )
     return table[:, FIRST : FIRST + COUNT], attributes[:COUNT]
 
 
 def _row(name: str, count: int, path: str) -> int:
-    """The row of an image of PETA.mat's ``count``; ``path`` lists it."""
+    """Row of an image in PETA.mat, which has ``count``; ``path`` lists the image."""
     number = os.path.splitext(name)[0]
     if not number.isdecimal() or not 1 <= int(number) <= count:
         raise ValueError(
@@ -129,15 +124,15 @@ def _row(name: str, count: int, path: str) -> int:
 
 
 def _read_archive(root: str, split: dict[str, str], path: str) -> dict[str, set[str]]:
-    """Attributes that the person in each image of a split has; ``path`` holds it."""
+    """Attributes by image of a split, which ``path`` contains."""
     people, parts, found = {}, {}, {}
     for name, part in split.items():
         match = IMAGE.fullmatch(name)
         if match is None:
             raise ValueError(
-                f'{path}: {name!r} is not the path of an image in the archive of '
-                'PETA, as VIPeR/archive/0001_a.bmp is; numbers such as 00001.png '
-                'are of the renumbered images that come with PETA.mat'
+                f'{path}: {name!r} is not the path of an image in the archive of PETA '
+                'such as VIPeR/archive/0001_a.bmp; numbers such as 00001.png require '
+                'PETA.mat'
             )
         subset, pid = match.groups()
         label_file = os.path.join(root, subset, 'archive', 'Label.txt')
@@ -145,34 +140,33 @@ def _read_archive(root: str, split: dict[str, str], path: str) -> dict[str, set[
             people[subset] = _read_labels(label_file)
         if pid not in people[subset]:
             raise ValueError(
-                f'{label_file}: has no line for {pid!r}, to whom {name} of {path} '
-                'belongs; correct either'
+                f'{label_file}: has no line for {pid!r}, the identity in {name} of '
+                f'{path}; correct either'
             )
         if parts.setdefault((subset, pid), part) != part:
             raise ValueError(
-                f'{path}: {name} is in {part}, another image of the same person in '
-                f'{parts[subset, pid]}; put all images of a person into one set'
+                f'{path}: {name} is in {part}, but another image of the same person is '
+                f'in {parts[subset, pid]}; put all images of a person into one part'
             )
         found[name] = people[subset][pid]
     return found
 
 
 def _read_labels(path: str) -> dict[str, set[str]]:
-    """The attributes of every person of a subset."""
+    """The attributes of each identity of a subset."""
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f'{path}: no such file, and zero_shot.txt lists images of this '
-            'subset; unpack it from the archive of PETA, or leave its images out'
+            f'{path}: no such file, but zero_shot.txt lists images of this subset; '
+            'unpack it from the archive of PETA or leave its images out'
         )
     people = {}
     for place, line in numbered_lines(path):
         name, *words = line.split()
-        pid = os.path.splitext(name)[0]  # CUHK has names of images
+        pid = os.path.splitext(name)[0]  # CUHK lists file names
         if not words or not all(map(WORD.fullmatch, words)):
             raise ValueError(
-                f'{place}: {line[:80]!r} is not an identity and its attributes, as '
-                "'0001 personalLess30 personalMale' is; take the file as it was given "
-                'out'
+                f'{place}: {line[:80]!r} is not an identity with its attributes, such '
+                "as '0001 personalLess30 personalMale'; use the original file"
             )
         has = {OTHER_NAMES.get(word, word) for word in words}
         if people.setdefault(pid, has) != has:

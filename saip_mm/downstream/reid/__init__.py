@@ -1,4 +1,4 @@
-"""Person re-identification in MMPretrain."""
+"""Person re-identification for MMPretrain."""
 
 from .datasets import MSMT17, Market1501, ReIDDataset
 from .head import BatchHardTripletLoss, ReIDHead

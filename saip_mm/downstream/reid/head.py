@@ -1,4 +1,4 @@
-"""The strong re-identification baseline: two losses with a norm between them."""
+"""Head and triplet loss of the strong re-identification baseline."""
 
 import torch
 from mmpretrain.models.heads import LinearClsHead
@@ -10,24 +10,24 @@ from torch.nn.functional import relu, softplus
 
 @MODELS.register_module()
 class ReIDHead(LinearClsHead):
-    """Triplet loss on features, identity loss on the same features normalized.
+    """Triplet loss on features, and identity loss on batch-normalized features.
 
-    "Bag of Tricks" (Luo et al., CVPRW 2019): the two losses want features of different
-    geometry, so a batch norm whose bias stays 0 stands between them. Its output is what
-    is compared in the end; the classifier, which has no bias, is for training only.
+    "Bag of Tricks" (Luo et al., CVPRW 2019): a batch norm with its bias fixed at 0
+    separates the two losses, which favor different geometries. Normalized features are
+    used for retrieval; the classifier, which has no bias, is for training only.
 
     Features are [N, C]: the class token of a backbone with `out_type='cls_token'`, or
-    the map of another behind `neck=dict(type='GlobalAveragePooling')`.
+    a map pooled by `neck=dict(type='GlobalAveragePooling')`.
 
     Args:
         num_classes: Identities in the training set.
         in_channels: C.
         loss: Identity loss.
         triplet: Triplet loss.
-        init_cfg: Initial weights of the classifier.
+        init_cfg: Initialization of the classifier.
 
     Raises:
-        ValueError: If a label is not below `num_classes`, or features are no vectors.
+        ValueError: If a label is not below `num_classes`, or features are not vectors.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ReIDHead(LinearClsHead):
         self.triplet = MODELS.build(triplet)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The features that are compared, [N, C]."""
+        """Features [N, C] for retrieval."""
         if feats[-1].ndim != 2:
             raise ValueError(
                 f'ReIDHead takes features [N, C], not {list(feats[-1].shape)}: set '
@@ -61,7 +61,7 @@ class ReIDHead(LinearClsHead):
         labels = torch.cat([sample.gt_label for sample in data_samples])
         if (highest := labels.max().item()) >= self.num_classes:
             raise ValueError(
-                f'the training set has at least {highest + 1} identities, '
+                f'the training set has at least {highest + 1} identities, but '
                 f'model.head.num_classes={self.num_classes}: set it to their number'
             )
         return dict(
@@ -72,7 +72,7 @@ class ReIDHead(LinearClsHead):
     def predict(
         self, feats: tuple[Tensor, ...], data_samples: list[DataSample] | None = None
     ) -> list[DataSample]:
-        """Data samples with a `feature` [C], to compare by its cosine."""
+        """Data samples with a `feature` [C], to be compared by cosine similarity."""
         features = self.pre_logits(feats)
         samples = data_samples or [DataSample() for _ in features]
         for sample, feature in zip(samples, features, strict=True):
@@ -82,14 +82,14 @@ class ReIDHead(LinearClsHead):
 
 @MODELS.register_module()
 class BatchHardTripletLoss(nn.Module):
-    """Triplets of every image, its farthest positive and its nearest negative.
+    """Triplets of each image with its farthest positive and nearest negative.
 
-    "In Defense of the Triplet Loss" (Hermans et al., 2017), Euclidean distances:
+    "In Defense of the Triplet Loss" (Hermans et al., 2017) with Euclidean distances:
     softplus(d⁺ - d⁻), or max(0, d⁺ - d⁻ + margin), averaged over the images.
 
     Args:
-        margin: None for the soft margin, which TransReID (He et al., ICCV 2021) uses;
-            0.3 in "Bag of Tricks".
+        margin: None for the soft margin, as in TransReID (He et al., ICCV 2021); 0.3 in
+            "Bag of Tricks".
         loss_weight: Factor of the loss.
     """
 
@@ -99,7 +99,7 @@ class BatchHardTripletLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The loss, a scalar, of features [N, C] with labels [N].
+        """The loss, a scalar, for features [N, C] with labels [N].
 
         Raises:
             ValueError: If an image has no positive or no negative.
@@ -107,9 +107,9 @@ class BatchHardTripletLoss(nn.Module):
         same = labels[:, None] == labels
         if not ((same.sum(dim=1) > 1) & ~same.all(dim=1)).all():
             raise ValueError(
-                'a batch has an image without another of the same identity, or nobody '
-                "else: set train_dataloader.sampler=dict(type='PKSampler', "
-                'num_identities=P, num_images=K) and batch_size to P·K'
+                'every image needs another of the same identity, and one of another '
+                "identity, in its batch: set train_dataloader.sampler=dict(type='"
+                "PKSampler', num_identities=P, num_images=K) and batch_size to P·K"
             )
         features = features.float()
         distances = torch.cdist(

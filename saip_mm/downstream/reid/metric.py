@@ -1,4 +1,4 @@
-"""Market-1501's measures, with and without re-ranking."""
+"""Mean average precision and rank-k accuracy."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
-from ..retrieval import (
-    LabeledFeatures,
-    Retrieval,
-    evaluate_retrieval,
-    report_left_out,
-)
+from ..retrieval import LabeledFeatures, evaluate_retrieval, report_left_out
 from .rerank import KReciprocalDistance
 
 NEEDED = ('feature', 'pid', 'camid', 'is_query')
@@ -19,15 +14,14 @@ NEEDED = ('feature', 'pid', 'camid', 'is_query')
 
 @METRICS.register_module()
 class ReIDMetric(BaseMetric):
-    """Mean average precision and rank-k accuracy; all in [0, 1].
+    """Mean average precision and rank-k accuracy in [0, 1], by cosine similarity.
 
-    See :func:`~saip_mm.downstream.retrieval.evaluate_retrieval`. Features are compared
-    by their cosine.
+    See :func:`~saip_mm.downstream.retrieval.evaluate_retrieval`.
 
     Args:
-        rerank: Also report the same after k-reciprocal re-ranking, with the arguments
-            of :class:`~saip_mm.downstream.reid.rerank.KReciprocalDistance`:
-            `dict(k1=20, k2=6, weight=0.3)`, or `dict()` for these.
+        rerank: Arguments of :class:`~saip_mm.downstream.reid.rerank.
+            KReciprocalDistance` such as `dict(k1=20, k2=6, weight=0.3)`, to also report
+            results after re-ranking.
         **kwargs: Arguments of MMEngine's ``BaseMetric``.
     """
 
@@ -38,11 +32,6 @@ class ReIDMetric(BaseMetric):
         self.rerank = rerank
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep feature [C], person, camera and role of every image.
-
-        Raises:
-            KeyError: If data samples lack one of them.
-        """
         for sample in data_samples:
             if missing := [name for name in NEEDED if name not in sample]:
                 raise KeyError(
@@ -55,15 +44,18 @@ class ReIDMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         query, gallery = (_stack(results, is_query) for is_query in (True, False))
-        found = evaluate_retrieval(query, gallery)
-        report_left_out(found)
-        metrics = _named(found)
+        found = {'': evaluate_retrieval(query, gallery)}
+        report_left_out(found[''])
         if self.rerank is not None:
             distances = KReciprocalDistance(
                 query.features, gallery.features, **self.rerank
             )
-            found = evaluate_retrieval(query, gallery, distances=distances)
-            metrics |= {f'{k}_reranked': v for k, v in _named(found).items()}
+            found['_reranked'] = evaluate_retrieval(query, gallery, distances=distances)
+        metrics = {}
+        for suffix, scores in found.items():
+            metrics[f'mAP{suffix}'] = scores.mean_average_precision
+            for rank in ('rank1', 'rank5', 'rank10'):
+                metrics[rank + suffix] = getattr(scores, rank)
         return metrics
 
 
@@ -72,8 +64,7 @@ def _stack(results: list[tuple], is_query: bool) -> LabeledFeatures:
     if not chosen:
         kind = 'query' if is_query else 'gallery image'
         raise ValueError(
-            f'none of {len(results)} images is a {kind}: test with a data set of '
-            "split='test', whole"
+            f"none of {len(results)} images is a {kind}: test on all of split='test'"
         )
     features, pids, camids = zip(*chosen, strict=True)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -82,8 +73,3 @@ def _stack(results: list[tuple], is_query: bool) -> LabeledFeatures:
         torch.tensor(pids, device=device),
         torch.tensor(camids, device=device),
     )
-
-
-def _named(found: Retrieval) -> dict[str, float]:
-    ranks = {name: getattr(found, name) for name in ('rank1', 'rank5', 'rank10')}
-    return dict(mAP=found.mean_average_precision, **ranks)

@@ -9,19 +9,18 @@ from ..retrieval import unit
 
 
 class KReciprocalDistance:
-    """Distances that also ask whether two images have the same neighbors.
+    """Weighted mean of the distance and the Jaccard distance of neighborhoods.
 
-    Equations are those of the paper. Its distance d is |a - b|² of unit features here,
-    divided by the largest from each image as in its authors' program, which brings it
-    into [0, 1] as the Jaccard distance is. Encodings are sparse matrices [N, N] of the
-    N = Q + G images: memory grows with the images, not with their square.
+    Equation numbers are those of the paper. Its distance d is |a - b|² of unit features
+    divided by the largest distance of each image, as in the authors' code. Encodings of
+    the N = Q + G images are sparse matrices [N, N], so memory is linear in N.
 
     Args:
         query: Features [Q, D].
         gallery: Features [G, D].
-        k1: Neighbors that can be reciprocal.
-        k2: Neighbors, oneself among them, over which encodings are averaged.
-        weight: λ, the weight of the original distance.
+        k1: Neighbors considered for reciprocity.
+        k2: Neighbors, including the image itself, whose encodings are averaged.
+        weight: λ, weight of the original distance.
     """
 
     def __init__(
@@ -34,8 +33,8 @@ class KReciprocalDistance:
     ) -> None:
         if not (k1 >= 2 and 1 <= k2 <= k1 and 0 <= weight <= 1):
             raise ValueError(
-                f'rerank: k1={k1}, k2={k2}, weight={weight} must fulfil 1 <= k2 <= k1, '
-                '2 <= k1 and 0 <= weight <= 1'
+                f'rerank: k1={k1}, k2={k2}, weight={weight} must satisfy '
+                '1 <= k2 <= k1, 2 <= k1 and 0 <= weight <= 1'
             )
         self.features = unit(torch.cat([query, gallery]))
         self.num_queries = len(query)
@@ -48,7 +47,7 @@ class KReciprocalDistance:
         self.gallery = self.encoding[self.num_queries :].tocsc()
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Distances [R, G] in [0, 1] of queries, by their numbers [R] (eq. 12)."""
+        """Distances [R, G] in [0, 1] of the queries with indices [R] (eq. 12)."""
         near = self._distances(rows)[:, self.num_queries :] / self.largest[rows, None]
         jaccard = np.stack([self._jaccard(row) for row in rows.tolist()])
         jaccard = torch.from_numpy(jaccard).to(near)
@@ -58,30 +57,29 @@ class KReciprocalDistance:
         """Squared Euclidean distances [R, N]."""
         return (2 - 2 * self.features[rows] @ self.features.T).clamp(min=0)
 
-    def _neighbors(self, k1: int) -> tuple[np.ndarray, Tensor]:
-        """Every image and its k1 nearest [N, k1 + 1]; its largest distance [N]."""
+    def _chunks(self) -> tuple[Tensor, ...]:
         everyone = torch.arange(len(self.features), device=self.features.device)
-        count = min(k1 + 1, len(everyone))
+        return everyone.split(256)
+
+    def _neighbors(self, k1: int) -> tuple[np.ndarray, Tensor]:
+        """Each image and its k1 nearest [N, k1 + 1]; its largest distance [N]."""
+        count = min(k1 + 1, len(self.features))
         neighbors, largest = [], []
-        for rows in everyone.split(256):
+        for rows in self._chunks():
             distances = self._distances(rows)
             largest.append(distances.amax(dim=1))
-            distances[torch.arange(len(rows)), rows] = -1  # before any double of it
+            distances[torch.arange(len(rows)), rows] = -1  # itself before duplicates
             nearest = distances.topk(count, largest=False).indices
             neighbors.append(nearest.cpu().numpy())
         return np.concatenate(neighbors), torch.cat(largest).clamp(min=1e-12)
 
     def _encode(self, members: csr_array) -> csr_array:
-        """exp(-d) from every image to its members (eq. 7)."""
+        """exp(-d) of each image and its members (eq. 7)."""
         values = []
-        everyone = torch.arange(len(self.features), device=self.features.device)
-        for rows in everyone.split(256):
-            near = self._distances(rows) / self.largest[rows, None]
+        for rows in self._chunks():
+            near = (self._distances(rows) / self.largest[rows, None]).cpu().numpy()
             own = members[rows[0].item() : rows[-1].item() + 1].tocoo()
-            row, column = (
-                torch.from_numpy(each).to(near.device) for each in own.coords
-            )
-            values.append(torch.exp(-near[row.long(), column.long()]).cpu().numpy())
+            values.append(np.exp(-near[own.coords]))
         encoded = np.concatenate(values), members.indices, members.indptr
         return csr_array(encoded, members.shape)
 
@@ -97,21 +95,22 @@ class KReciprocalDistance:
 
 
 def _indicator(columns: np.ndarray) -> csr_array:
-    """[N, N] with 1 in the given columns [N, k] of every row."""
+    """[N, N] with 1 in the given columns [N, k] of each row."""
     count, k = columns.shape
-    starts = np.arange(0, count * k + 1, k)
     ones = np.ones(count * k, np.int32)
-    return csr_array((ones, columns.ravel(), starts), (count, count))
+    return csr_array(
+        (ones, columns.ravel(), np.arange(0, count * k + 1, k)), (count, count)
+    )
 
 
 def _reciprocal(neighbors: np.ndarray, k: int) -> csr_array:
-    """Of every image itself and those of its k nearest that also have it (eq. 2)."""
+    """Each image itself and its reciprocal k nearest neighbors (eq. 2)."""
     near = _indicator(neighbors[:, : k + 1])
     return near.multiply(near.T).tocsr()
 
 
 def _expanded(neighbors: np.ndarray, k1: int) -> csr_array:
-    """Reciprocal neighbors, and those of each that it mostly shares (eq. 5)."""
+    """Reciprocal neighbors, and theirs where at least 2/3 are shared (eq. 5)."""
     reciprocal, half = _reciprocal(neighbors, k1), _reciprocal(neighbors, k1 // 2)
     shared = (reciprocal @ half.T).multiply(reciprocal).tocoo()
     row, column = shared.coords

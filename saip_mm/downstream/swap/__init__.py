@@ -1,8 +1,7 @@
-"""Puts a SAIP backbone into configs of other libraries.
+"""Put a pretrained backbone into configs of other libraries.
 
-`run.py` says what happens in which order: `stock.py` reads a config and measures its
-backbone; `plan.py` decides what has to change; `trial.py` trains one step, on random
-inputs that `inputs.py` makes.
+`stock.py` reads a config and measures its backbone, `plan.py` determines the changes,
+`inputs.py` generates random inputs, and `run.py` writes the config and tests it.
 """
 
 from .run import Swapped, swap_backbone

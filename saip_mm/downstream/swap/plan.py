@@ -1,4 +1,4 @@
-"""What has to change in a config for another backbone."""
+"""Changes that a config needs for another backbone."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ from mmpretrain.models.backbones import VisionTransformer
 from ...checkpoints.backbone import Backbone
 from .stock import Level, Refusal, Stock
 
-# Where the config's own optimizer is not AdamW: a start, not tuned.
-_ADAMW = dict(type='AdamW', lr=2e-4, weight_decay=0.05)
+# An untuned default for configs with another optimizer than AdamW.
+ADAMW = dict(type='AdamW', lr=2e-4, weight_decay=0.05)
 
 
-class NotClean(Exception):
-    """Channels cannot simply be replaced where they are used."""
+class NotAdaptable(Exception):
+    """Neck and heads cannot be given other numbers of input channels."""
 
 
 def plan_changes(
@@ -21,22 +21,20 @@ def plan_changes(
     levels: Sequence[Level],
     adapt: bool,
     unused: Sequence[int] = (),
-    idle: Sequence[str] = (),
 ) -> dict:
-    """The differences between a config and the same one with our backbone.
+    """Settings that differ from the stock config.
 
     Args:
         stock: The config.
-        ours: The backbone that it is given.
-        levels: What the config's own backbone gives.
-        adapt: Whether to tell neck or heads the channels that there are; otherwise
-            1×1 convolutions make those that there were.
-        unused: Levels that nothing learns from; they are not computed.
-        idle: Keys of ``custom_keys`` that are for no parameter outside the backbone.
+        ours: The new backbone.
+        levels: Outputs of the config's own backbone.
+        adapt: Whether to set the input channels of neck or heads; otherwise, 1×1
+            convolutions restore the previous numbers.
+        unused: Indices of levels that get no gradient; they stay at the ViT's stride.
 
     Raises:
-        NotClean: If ``adapt`` and neither neck nor heads say that they take ``levels``.
-        Refusal: If a ViT cannot give such levels.
+        NotAdaptable: If ``adapt``, but neck and heads do not state matching channels.
+        Refusal: If a ViT cannot produce such levels.
     """
     model = stock.model
     pyramid = _pyramid(model, ours, levels, adapt, unused)
@@ -47,12 +45,15 @@ def plan_changes(
         outputs = [channels // max(patch // stride, 1) for stride in strides]
         changed = _consumers(model, levels, outputs)
     if pyramid:
-        neck = _with_neck(stock, pyramid, changed.pop('neck', None))
-        changed = dict(neck=neck, **changed)
+        changed['neck'] = _with_neck(stock, pyramid, changed.get('neck'))
     changed |= {key: None for key in ('pretrained', 'init_cfg') if model.get(key)}
-    backbone = _backbone(stock, ours, levels, pyramid)
-    colors = _preprocessor(stock, ours)
-    at_top = 'data_preprocessor' not in model and 'data_preprocessor' in stock.cfg
+    changed['backbone'] = _backbone(stock, ours, levels, pyramid)
+    top = {}
+    if new := _preprocessor(stock, ours):
+        at_top = 'data_preprocessor' not in model and stock.preprocessor
+        (top if at_top else changed)['data_preprocessor'] = new
+    if stock.cfg.get('load_from'):
+        top['load_from'] = None
     imports = [
         *(stock.cfg.get('custom_imports') or {}).get('imports', []),
         'saip_mm',
@@ -60,10 +61,9 @@ def plan_changes(
     ]
     return dict(
         custom_imports=dict(imports=imports),
-        **(colors if at_top else {}),
-        model=dict(**({} if at_top else colors), backbone=backbone, **changed),
-        optim_wrapper=_optimizer(stock, idle),
-        **(dict(load_from=None) if stock.cfg.get('load_from') else {}),
+        **top,
+        model=changed,
+        optim_wrapper=_optimizer(stock),
     )
 
 
@@ -74,14 +74,14 @@ def _pyramid(
     adapt: bool,
     unused: Sequence[int],
 ) -> dict | None:
-    """What makes such levels of a ViT's map; None if that or its token will do."""
+    """A ``ViTPyramid`` with the given levels; None if the ViT's output suffices."""
     strides, patch = [level.stride for level in levels], ours.patch_size
     if None in strides:
         if len(levels) > 1:
-            raise Refusal('its backbone gives vectors, and more than one output')
+            raise Refusal('its backbone returns vectors, and more than one output')
         if not adapt:
-            raise NotClean(
-                'its backbone gives a vector, and no head says that it takes '
+            raise NotAdaptable(
+                'its backbone returns a vector, and no head states '
                 f'in_channels={levels[0].channels}'
             )
         return None
@@ -90,8 +90,8 @@ def _pyramid(
     for stride in strides:
         if stride not in {2**power for power in range(10)}:
             raise Refusal(
-                f'its backbone gives maps of stride {stride:.3g}: a pyramid makes '
-                'powers of two only'
+                f'its backbone returns maps of stride {stride:.3g}, but a pyramid '
+                'supports powers of two only'
             )
     pyramid = dict(
         type='mmpretrain.ViTPyramid',
@@ -108,32 +108,30 @@ def _pyramid(
 
 
 def _pools(model: dict) -> bool:
-    """Whether the first thing that happens to the only map is its average."""
+    """Whether the neck starts with global average pooling."""
     neck = model.get('neck')
     if not isinstance(neck, dict):
         return False
     if neck['type'].split('.')[-1] == 'GlobalAveragePooling':
-        return set(neck) == {'type'}  # with a kernel of its own the stride matters
+        return set(neck) == {'type'}  # with a kernel size, the stride matters
     return neck.get('with_avg_pool', False)
 
 
-def _with_neck(
-    stock: Stock, pyramid: dict, changed: dict | list | None
-) -> dict | list[dict]:
-    """The pyramid, and after it the config's own neck with what changed of it."""
+def _with_neck(stock: Stock, pyramid: dict, changed: dict | list | None) -> object:
+    """The pyramid, followed by the config's own neck with its changes."""
     neck = stock.model.get('neck')
     if not neck:
         return pyramid
     if isinstance(neck, list):
         return [pyramid, *(changed or neck)]
     neck = {**neck, **(changed or {})}
-    if stock.library == 'mmpose':  # which drops a list of necks without a word
+    if stock.library == 'mmpose':  # ignores lists of necks silently
         return dict(_delete_=True, **pyramid, neck=neck)
     return [pyramid, neck]
 
 
 def _consumers(model: dict, levels: Sequence[Level], outputs: list[int]) -> dict:
-    """New ``in_channels`` of the neck, or of the heads where no neck has any."""
+    """New ``in_channels`` of the neck, or of the heads if no neck has any."""
     channels = [level.channels for level in levels]
     neck = model.get('neck')
     first = neck[0] if isinstance(neck, list) and neck else neck
@@ -144,13 +142,12 @@ def _consumers(model: dict, levels: Sequence[Level], outputs: list[int]) -> dict
     for key, head in model.items():
         if not key.endswith('head') or not head:
             continue
-        if isinstance(head, list):
-            # Lists are not merged in configs: the others have to be said again.
+        if isinstance(head, list):  # configs replace lists instead of merging them
             changed[key] = [{**h, **_replaced(h, channels, outputs)} for h in head]
         elif 'in_channels' in head:
             changed[key] = _replaced(head, channels, outputs)
     if not changed:
-        raise NotClean('neither neck nor heads have in_channels')
+        raise NotAdaptable('neither neck nor heads have in_channels')
     return changed
 
 
@@ -168,7 +165,7 @@ def _replaced(part: dict, channels: list[int], outputs: list[int]) -> dict:
         index = index if isinstance(index, int) else -1
         if taken == channels[index]:
             return dict(in_channels=outputs[index])
-    raise NotClean(f'in_channels={taken} are not those of {channels}')
+    raise NotAdaptable(f'in_channels={taken} does not match {channels}')
 
 
 def _backbone(
@@ -176,10 +173,9 @@ def _backbone(
 ) -> dict:
     zoo = VisionTransformer.arch_zoo
     names = [n for n in ('deit-tiny', *zoo) if ours.arch.items() == zoo[n].items()]
-    backbone = dict(_delete_=True, type='mmpretrain.SAIPViT')
+    backbone = dict(_delete_=True, type='mmpretrain.SAIPViT', img_size=stock.size)
     if names[:1] != ['deit-tiny']:
         backbone['arch'] = names[0] if names else ours.arch
-    backbone['img_size'] = stock.size
     if ours.patch_size != 16:
         backbone['patch_size'] = ours.patch_size
     if levels[0].stride is None:
@@ -195,25 +191,22 @@ def _backbone(
 
 
 def _preprocessor(stock: Stock, ours: Backbone) -> dict:
-    """Normalization, where it is another."""
-    old = (
-        stock.model.get('data_preprocessor') or stock.cfg.get('data_preprocessor') or {}
-    )
+    """Normalization settings that differ."""
+    old = stock.preprocessor
     rgb = 'to_rgb' if stock.library == 'mmpretrain' or 'to_rgb' in old else 'bgr_to_rgb'
     new = {'mean': ours.mean, 'std': ours.std, rgb: True}
     if old.get('rgb_to_bgr'):
         new['rgb_to_bgr'] = False
     if stock.library == 'mmseg' and not old.get('size') and not old.get('size_divisor'):
-        new['size'] = stock.size  # without either, MMSegmentation makes no batch
-    new = {key: value for key, value in new.items() if old.get(key) != value}
-    return dict(data_preprocessor=new) if new else {}
+        new['size'] = stock.size  # MMSegmentation cannot collate without either
+    return {key: value for key, value in new.items() if old.get(key) != value}
 
 
-def _optimizer(stock: Stock, idle: Sequence[str]) -> dict:
-    """AdamW with layer decay; what else the wrapper does stays."""
+def _optimizer(stock: Stock) -> dict:
+    """AdamW with layer decay; other settings of the wrapper are inherited."""
     old = stock.wrapper
     decay = dict(decay_rate=0.75, no_decay=['cls_token', 'pos_embed'])
-    if kept := _kept_keys(stock, idle):
+    if kept := _kept_keys(stock):
         decay['custom_keys'] = kept
     if old.get('paramwise_cfg'):
         decay = dict(_delete_=True, **decay)
@@ -222,23 +215,23 @@ def _optimizer(stock: Stock, idle: Sequence[str]) -> dict:
         new = dict(type='OptimWrapper', **new)
     optimizer = old.get('optimizer') or {}
     if optimizer.get('type') != 'AdamW':
-        new['optimizer'] = dict(_delete_=True, **_ADAMW) if optimizer else _ADAMW
+        new['optimizer'] = dict(_delete_=True, **ADAMW) if optimizer else ADAMW
     return new
 
 
-def _kept_keys(stock: Stock, idle: Sequence[str]) -> dict:
-    """The ``custom_keys`` that LayerDecay takes as well."""
+def _kept_keys(stock: Stock) -> dict:
+    """The ``custom_keys`` that LayerDecay supports, without those of the backbone."""
     keys = (stock.wrapper.get('paramwise_cfg') or {}).get('custom_keys', {})
     return {
         key: factors
         for key, factors in keys.items()
-        if key not in idle and set(factors) <= {'lr_mult', 'decay_mult'}
+        if not key.startswith('backbone') and set(factors) <= {'lr_mult', 'decay_mult'}
     }
 
 
-def dropped_settings(stock: Stock, idle: Sequence[str] = ()) -> list[str]:
-    """Settings of a config that the one with our backbone does not have."""
-    model, wrapper, kept = stock.model, stock.wrapper, _kept_keys(stock, idle)
+def dropped_settings(stock: Stock) -> list[str]:
+    """Settings of the stock config that the new config replaces or drops."""
+    model, wrapper, kept = stock.model, stock.wrapper, _kept_keys(stock)
     rules = wrapper.get('paramwise_cfg') or {}
     keys = [key for key in rules.get('custom_keys', {}) if key not in kept]
     optimizer = wrapper.get('optimizer', {}).get('type', 'AdamW')

@@ -1,31 +1,66 @@
-"""From a stock config to one with our backbone that has trained a step."""
+"""Write a config with another backbone and test it with one training step."""
 
+import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import MODELS
+from torch import distributed as dist
+from torch import nn
 
 from ...checkpoints.backbone import Backbone, read_backbone
-from .inputs import trial_sizes
-from .plan import NotClean, dropped_settings, plan_changes
-from .stock import Level, Refusal, Stock, measure_levels, read_stock, reason
-from .trial import Trial, try_config
+from ...checkpoints.loading import load_pretrained
+from ...models.weights import LoadReport
+from ..pyramid import ViTPyramid
+from .inputs import random_batch
+from .plan import ADAMW, NotAdaptable, dropped_settings, plan_changes
+from .stock import (
+    Level,
+    Refusal,
+    Stock,
+    measure_levels,
+    read_stock,
+    reason,
+    without_weights,
+)
 
-_WIDTH = 88
+# Errors of PyTorch and MMCV for operators without a CPU implementation.
+_GPU_ONLY = ('implementation for device cpu not found', 'not compiled with GPU')
+
+
+@dataclass
+class Trial:
+    """Result of building a model and training it for one step.
+
+    Attributes:
+        report: Tensors loaded into the backbone; None for the stock config.
+        loss: None if the model has an operator that needs a GPU.
+        unused: Indices of pyramid levels without a gradient.
+    """
+
+    report: LoadReport | None
+    loss: float | None = None
+    unused: list[int] = field(default_factory=list)
 
 
 @dataclass
 class Swapped:
-    """What came of it.
+    """Result of :func:`swap_backbone`.
 
     Attributes:
-        levels: What the original backbone gave, and ours does.
-        adapted: Whether neck or heads were told new channels; otherwise 1×1
-            convolutions make the old ones.
-        trial: The step that was trained.
-        dropped: Settings of the original config that do not apply any more.
+        levels: Outputs of the original backbone, which the new config reproduces.
+        adapted: Whether neck or heads have new input channels; otherwise, 1×1
+            convolutions restore the previous numbers.
+        trial: The training step.
+        dropped: Settings of the original config that no longer apply.
     """
 
     levels: Sequence[Level]
@@ -35,122 +70,161 @@ class Swapped:
 
 
 def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped:
-    """Write a config that inherits another and has a pretrained SAIPViT.
+    """Write a config that inherits another and has a pretrained ``SAIPViT``.
 
-    It is written when it has built, loaded the weights and trained one step on random
-    images (if inputs for its task can be made).
+    Before it is written, the model is built, loads the weights, and trains one step on
+    random images, on the CPU.
 
     Args:
-        name: ``library::path`` of a config that a library ships, or a file.
-        checkpoint: An exported backbone, a training checkpoint or a work directory.
+        name: ``library::path`` of a stock config, or a file.
+        checkpoint: Exported backbone, training checkpoint, or work directory.
         out: The config to write.
 
     Raises:
-        Refusal: If the config cannot be given the backbone; says why.
+        Refusal: If the backbone cannot be replaced; states the reason.
         FileNotFoundError: If the checkpoint does not exist.
-        ValueError: If the checkpoint cannot be read safely or holds no ViT.
+        ValueError: If the checkpoint cannot be read safely or contains no ViT.
     """
     out = Path(out)
-    backbone = read_backbone(checkpoint)
+    ours = read_backbone(checkpoint)
     stock = read_stock(name, out)
-    swap = _Swap(stock, backbone, measure_levels(stock), out)
+    levels = measure_levels(stock)
     out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f'draft_{os.getpid()}_{out.name}')
+
+    def attempt(adapt: bool, unused: Sequence[int] = ()) -> Trial:
+        changes = plan_changes(stock, ours, levels, adapt, unused)
+        draft.write_text(_text(stock, changes, out, unused))
+        return try_config(Config.fromfile(draft), stock, ours)
+
+    failure: Exception | None = None
     try:
-        swapped = swap.first_that_works()
-        swap.draft.replace(out)
-    finally:
-        swap.draft.unlink(missing_ok=True)
-    return swapped
-
-
-class _Swap:
-    """One config, tried in several ways in a draft beside ``out``."""
-
-    def __init__(
-        self, stock: Stock, backbone: Backbone, levels: Sequence[Level], out: Path
-    ) -> None:
-        self.stock, self.backbone, self.levels = stock, backbone, levels
-        self.out = out
-        self.draft = out.with_name(f'draft_{os.getpid()}_{out.name}')
-
-    def first_that_works(self) -> Swapped:
-        """Adapt neck or heads; where that fails, give them the channels that they had.
-
-        Raises:
-            Refusal: If neither trains a step; says so of the stock config if that is
-                why.
-        """
-        failure: Exception | None = None
         for adapt in (True, False):
             try:
-                trial = self.attempt(adapt)
-                idle = trial.idle
-                if trial.unused or idle:
-                    trial = self.attempt(adapt, trial.unused, idle)
-                dropped = dropped_settings(self.stock, idle)
-                return Swapped(self.levels, adapt, trial, dropped)
-            except NotClean as error:
-                not_clean = error
+                trial = attempt(adapt)
+                if trial.unused:
+                    trial = attempt(adapt, trial.unused)
             except Refusal:
                 raise
-            except Exception as error:  # whatever another library's model may raise
-                failure = error
-        if failure is None:
-            raise Refusal(str(not_clean)) from not_clean
-        sizes = ' and '.join(f'{h}×{w}' for h, w in trial_sizes(self.stock))
-        step = f'a training step on random images of {sizes} pixels (h×w) fails with'
-        try:
-            try_config(self.stock.cfg, self.stock)
-        except Exception as error:
-            raise Refusal(f'{step} its own backbone too: {reason(error)}') from error
-        raise Refusal(f'{step} this backbone only: {reason(failure)}') from failure
+            except Exception as error:  # models of other libraries raise anything
+                if failure is None or isinstance(failure, NotAdaptable):
+                    failure = error
+                continue
+            draft.replace(out)
+            return Swapped(levels, adapt, trial, dropped_settings(stock))
+    finally:
+        draft.unlink(missing_ok=True)
+    raise _refusal(stock, failure) from failure
 
-    def attempt(
-        self, adapt: bool, unused: Sequence[int] = (), idle: Sequence[str] = ()
-    ) -> Trial:
-        """Write the draft, and train a step with it."""
-        changes = plan_changes(
-            self.stock, self.backbone, self.levels, adapt, unused, idle
-        )
-        self.draft.write_text(_text(self.stock, changes, self.out, unused))
-        return try_config(Config.fromfile(self.draft), self.stock, self.backbone)
+
+def _refusal(stock: Stock, failure: Exception) -> Refusal:
+    """A refusal that tells whether the stock config fails as well."""
+    if isinstance(failure, NotAdaptable):
+        return Refusal(str(failure))
+    height, width = stock.trial_size
+    step = f'a training step on random images of {height}×{width} pixels (h×w) fails'
+    try:
+        try_config(stock.cfg, stock)
+    except Exception as error:
+        return Refusal(f'{step} with its own backbone too: {reason(error)}')
+    return Refusal(f'{step} with this backbone only: {reason(failure)}')
 
 
 def _text(stock: Stock, changes: dict, out: Path, unused: Sequence[int]) -> str:
-    """A config at ``out`` that inherits ``stock`` and states ``changes``."""
+    """A config at ``out`` that inherits ``stock``."""
     note = ''
     if unused:
         levels = ', '.join(map(str, unused))
-        note = f"Nothing learns from level {levels}: it keeps the ViT's own stride.\n"
-    base = f'_base_ = {stock.base}'
+        note = f"No gradient reaches level {levels}, so it keeps the ViT's stride.\n"
     return (
         f'"""{stock.name}\nwith a pretrained SAIPViT backbone.\n\n'
-        f'Written by tools/swap_backbone.py: it states what differs.\n{note}'
+        f'Written by tools/swap_backbone.py; contains only the differences.\n{note}'
         f'Train it with\n\n    python tools/train.py {out}\n"""\n\n'
-        f'{base}{"  # noqa: E501" if len(base) > _WIDTH else ""}\n\n'
-    ) + '\n'.join(f'{source(value, key + " = ")}\n' for key, value in changes.items())
+        f'_base_ = {stock.base}  # noqa: E501\n\n{Config(changes).pretty_text}'
+    )
 
 
-def source(value: object, name: str = '', indent: int = 0) -> str:
-    """A value of a config as Python: on one line if it fits, else a line per item.
+def try_config(cfg: Config, stock: Stock, ours: Backbone | None = None) -> Trial:
+    """Build the model of ``cfg``, load ``ours``, and train one step on the CPU.
 
-    Args:
-        value: Numbers, strings, None, and dicts, lists and tuples of such.
-        name: What comes before it.
-        indent: Columns before the line.
+    No other weights are loaded or downloaded.
+
+    Raises:
+        Exception: Any error of the model, or ValueError if the loss is not finite or
+            some tensors of the backbone get no gradient.
     """
-    if not isinstance(value, dict | list | tuple):
-        return f'{name}{value!r}'
-    items = [('', item) for item in value]
-    brackets = '[]' if isinstance(value, list) else '()'
-    if isinstance(value, dict):
-        named = all(isinstance(key, str) and key.isidentifier() for key in value)
-        brackets = ('dict(', ')') if named else '{}'
-        items = [(f'{k}=' if named else f'{k!r}: ', v) for k, v in value.items()]
-    parts = [source(item, before, indent + 4) for before, item in items]
-    comma = ',' if isinstance(value, tuple) and len(value) == 1 else ''
-    line = f'{name}{brackets[0]}{", ".join(parts)}{comma}{brackets[1]}'
-    if '\n' not in line and indent + len(line) < _WIDTH:
-        return line
-    inner = ''.join(f'{" " * (indent + 4)}{part},\n' for part in parts)
-    return f'{name}{brackets[0]}\n{inner}{" " * indent}{brackets[1]}'
+    model = _build(cfg, stock, ours)
+    trial = Trial(ours and load_pretrained(model.backbone, ours.path, ours.prefix))
+    optimizer = _optimizer(model, cfg)
+    model.train()  # returns None in some models
+    hub = MessageHub.get_current_instance()  # some models read their schedule from it
+    for key, value in dict(iter=0, epoch=0, max_iters=100, max_epochs=10).items():
+        hub.update_info(key, value)
+    # Batch augmentation would change the size of images; classifiers need its targets.
+    augment = stock.library == 'mmpretrain'
+    batch = model.data_preprocessor(random_batch(stock), augment)
+    try:
+        loss = model.parse_losses(model(**batch, mode='loss'))[0]
+        loss.backward()
+    except (RuntimeError, NotImplementedError) as error:
+        if any(words in str(error) for words in _GPU_ONLY):
+            return trial
+        raise
+    trial.loss = loss.item()
+    if not math.isfinite(trial.loss):
+        raise ValueError(f'the loss of random images is {trial.loss}')
+    if ours and (untrained := _without_gradient(model.backbone)):
+        raise ValueError(
+            f'{len(untrained)} tensors of the backbone get no gradient: {untrained[0]}'
+        )
+    for pyramid in (m for m in model.modules() if isinstance(m, ViTPyramid)):
+        # In distributed training, parameters without a gradient are an error.
+        levels = enumerate(pyramid.levels)
+        trial.unused += [i for i, level in levels if _without_gradient(level)]
+    optimizer.step()
+    return trial
+
+
+def _build(cfg: Config, stock: Stock, ours: Backbone | None) -> nn.Module:
+    """The initialized model, without any pretrained weights."""
+    model_cfg = without_weights(cfg.model)
+    if ours:
+        model_cfg.backbone.init_cfg = cfg.model.backbone.init_cfg
+    if 'data_preprocessor' in cfg:  # as in MMEngine's runner
+        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+    torch.manual_seed(0)
+    with _process_group():  # MMCV's synchronized norms require one
+        model = MODELS.build(model_cfg)
+    model.init_weights()
+    return revert_sync_batchnorm(model)
+
+
+@contextmanager
+def _process_group() -> Iterator[None]:
+    """Initialize a group of this process alone unless there is one."""
+    if dist.is_initialized():
+        yield
+        return
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _optimizer(model: nn.Module, cfg: Config) -> OptimWrapper:
+    """The config's optimizer in single precision, as mixed precision needs a GPU."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    kept = ('optimizer', 'constructor', 'paramwise_cfg', 'clip_grad')
+    settings = {key: wrapper[key] for key in kept if wrapper.get(key)}
+    settings = dict(type='OptimWrapper', optimizer=ADAMW) | settings
+    return build_optim_wrapper(model, settings)
+
+
+def _without_gradient(module: nn.Module) -> list[str]:
+    """Names of trainable parameters without a gradient."""
+    return [
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]

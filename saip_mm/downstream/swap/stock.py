@@ -1,4 +1,4 @@
-"""A config as its library ships it, and the levels of its backbone."""
+"""Stock configs, and the feature levels of their backbones."""
 
 import copy
 import difflib
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...training.config import find_mmseg
 
@@ -24,16 +24,16 @@ LIBRARIES = dict(
     mmseg='MMSegmentation',
     mmpretrain='MMPretrain',
 )
-# Parts of a model that a vision backbone is not enough for, by what their names hold.
+# Substrings of the names of model parts that need more than image features.
 _BEYOND_IMAGES = ('language', 'lang_', 'text', 'tokenizer', 'multimodal', 'track')
-# Settings of transforms that decide the size of images, the more decisive first, and
-# whether a pair of them is (w, h).
-_SIZES = dict(input_size=True, crop_size=False, scale=True, size=False)
-_USUAL_SIZES = dict(mmpose=(256, 192), mmdet=(800, 1344), mmseg=(512, 512))
+# Settings of transforms that determine the image size, most reliable first, and whether
+# they are (w, h).
+_SIZES = dict(input_size=True, crop_size=False, scale=True)
+_DEFAULT_SIZES = dict(mmpose=(256, 192), mmseg=(512, 512))
 
 
 class Refusal(ValueError):
-    """A config cannot be given another backbone; the message says why."""
+    """The backbone of a config cannot be replaced; the message states the reason."""
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Stock:
     """A config to inherit from.
 
     Attributes:
-        name: As it was asked for.
-        base: What ``_base_`` has to be, as Python source.
-        library: Import name of its library.
+        name: Name as given by the user.
+        base: Value of ``_base_`` as Python source.
+        library: Import name of the library.
         cfg: The config.
     """
 
@@ -54,46 +54,49 @@ class Stock:
 
     @property
     def model(self) -> dict:
-        """Its model's config."""
         return self.cfg.model
 
     @property
     def wrapper(self) -> dict:
-        """Its ``optim_wrapper``, empty if there is none."""
+        """``optim_wrapper``; empty if there is none."""
         return self.cfg.get('optim_wrapper') or {}
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(h, w) in pixels of training images; MMDetection's in multiples of 32.
+    def preprocessor(self) -> dict:
+        """``data_preprocessor`` of the model or, as in MMEngine, of the config."""
+        key = 'data_preprocessor'
+        return self.model.get(key) or self.cfg.get(key) or {}
 
-        Positions are resized at run time, so that a size not found, or one of several,
-        is no harm.
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of training images in pixels, as far as the pipeline states it.
+
+        ``SAIPViT`` resizes its position embeddings for images of other sizes.
         """
-        size = None
-        if self.library == 'mmseg':
-            size = _pair(self.model.get('data_preprocessor', {}).get('size'), False)
+        if self.library == 'mmdet':
+            return 800, 1344  # images have many sizes
         for key, width_first in _SIZES.items():
             for step in self.transforms():
-                size = size or _pair(step.get(key), width_first)
-        size = size or _USUAL_SIZES.get(self.library, (224, 224))
-        if self.library != 'mmdet':
-            return size
-        # (1333, 800) bounds the long and the short side; most images lie on their side.
-        # The batches are padded.
-        return tuple(sorted(-(-side // 32) * 32 for side in size))
+                if pair := _pair(step.get(key), width_first):
+                    return pair
+        return _DEFAULT_SIZES.get(self.library, (224, 224))
+
+    @property
+    def trial_size(self) -> tuple[int, int]:
+        """(h, w) of the images of the trial, which may be smaller."""
+        small = dict(mmdet=(256, 256), mmseg=(128, 128))
+        own = self.size if max(self.size) <= 512 else (256, 256)
+        return small.get(self.library, own)
 
     def transforms(self) -> Iterator[dict]:
-        """Every transform of the training data, also those inside others."""
+        """All transforms of the training data, including nested ones."""
         data = (self.cfg.get('train_dataloader') or {}).get('dataset', {})
         return (part for part in parts_of(data) if 'type' in part)
 
 
 @dataclass(frozen=True)
 class Level:
-    """One output of a backbone: ``channels``, and pixels between neighbors.
-
-    ``stride`` is None for a vector [B, channels].
-    """
+    """An output of a backbone; ``stride`` is None for a vector [B, channels]."""
 
     channels: int
     stride: float | None
@@ -110,7 +113,7 @@ def parts_of(config: object) -> Iterator[dict]:
 
 
 def _pair(value: object, width_first: bool) -> tuple[int, int] | None:
-    """(h, w) of a setting; None where it is no size in pixels."""
+    """(h, w) of a setting; None if it is not a size in pixels."""
     sides = (value, value) if type(value) is int else value
     if not isinstance(sides, list | tuple) or len(sides) != 2:
         return None
@@ -120,23 +123,23 @@ def _pair(value: object, width_first: bool) -> tuple[int, int] | None:
 
 
 def read_stock(name: str, out: Path) -> Stock:
-    """Read a config, from ``library::path`` or a file, to be inherited by ``out``.
+    """Read a config, ``library::path`` or a file, that ``out`` is to inherit.
 
     Raises:
-        Refusal: If the config or library does not exist or cannot be read, or its
-            model has no image backbone of its own.
+        Refusal: If the config or its library does not exist or cannot be read, or if
+            the model has no image backbone.
     """
     path, base = _locate(name, out)
     try:
-        # MMEngine decides by the file's text whether it is a pure Python config.
+        # MMEngine recognizes pure Python configs by the text of the file.
         lazy = Config._is_lazy_import(str(path))
         cfg = None if lazy else Config.fromfile(path)
-    except Exception as error:  # whatever a config's code, or a base's, may raise
+    except Exception as error:  # configs are code and may raise anything
         raise Refusal(f'cannot be read here: {reason(error)}') from error
     if lazy:
         raise Refusal(
-            'is a pure Python config (read_base), which a text config cannot inherit: '
-            'take its counterpart among the text configs'
+            'is a pure Python config (read_base), which a text config cannot inherit; '
+            'use its counterpart among the text configs'
         )
     library = cfg.get('default_scope', name.partition('::')[0])
     if library not in LIBRARIES:
@@ -150,9 +153,14 @@ def read_stock(name: str, out: Path) -> Stock:
     return Stock(name, base, library, cfg)
 
 
-def _locate(name: str, out: Path) -> tuple[Path, str]:
-    """The file of a config, and the expression that names it in ``_base_``."""
+def config_folder(library: str) -> Path:
+    """Folder of the configs that a library ships."""
     find_mmseg()
+    return Path(find_spec(library).submodule_search_locations[0], '.mim/configs')
+
+
+def _locate(name: str, out: Path) -> tuple[Path, str]:
+    """The file of a config, and its ``_base_`` expression."""
     library, found, inner = name.partition('::')
     if not found:
         path = Path(name)
@@ -163,7 +171,7 @@ def _locate(name: str, out: Path) -> tuple[Path, str]:
     if library not in LIBRARIES:
         raise Refusal(f'{library!r} is not one of {", ".join(LIBRARIES)}')
     _check_installed(library)
-    configs = Path(find_spec(library).submodule_search_locations[0], '.mim/configs')
+    configs = config_folder(library)
     path = configs / inner
     if not path.is_file():
         known = [str(each.relative_to(configs)) for each in configs.rglob('*.py')]
@@ -171,8 +179,8 @@ def _locate(name: str, out: Path) -> tuple[Path, str]:
         hint = f'; did you mean {library}::{close[0]}?' if close else ''
         raise Refusal(f'{LIBRARIES[library]} has no such config{hint}')
     if library == 'mmseg' or re.match(r'\w+::\w+/', name) is None:
-        # MMSegmentation's launcher finds 'mmseg::…' with upstream's package only, and
-        # MMEngine no folders such as gn+ws.
+        # MMSegmentation's launcher resolves 'mmseg::…' for upstream's package only, and
+        # MMEngine resolves no folders such as gn+ws.
         return path, f'f"{{__import__({library!r}).__path__[0]}}/.mim/configs/{inner}"'
     return path, repr(name)
 
@@ -186,9 +194,9 @@ def _check_installed(library: str) -> None:
 
 
 def _check_model(model: dict | None) -> None:
-    """Refuse what has no image backbone of its own at the top."""
+    """Raise Refusal unless the model has an image backbone and a head."""
     if not model:
-        raise Refusal('has no model: it is a part for other configs')
+        raise Refusal('has no model: it is a part of other configs')
     kind = model.get('type')
     for key in model:
         if any(part in key for part in _BEYOND_IMAGES):
@@ -197,13 +205,13 @@ def _check_model(model: dict | None) -> None:
             raise Refusal(f'{kind} learns from a trained teacher ({key})')
     if not isinstance(model.get('backbone'), dict):
         parts = ', '.join(key for key, part in model.items() if isinstance(part, dict))
-        raise Refusal(f'{kind} has no backbone of its own, but {parts or "nothing"}')
+        raise Refusal(f'{kind} has no backbone of its own, only {parts or "nothing"}')
     if not any(key.endswith('head') and model[key] for key in model):
-        raise Refusal(f'{kind} has no head here: there is nothing to train')
+        raise Refusal(f'{kind} has no head, so there is nothing to train')
 
 
 def without_weights(config: dict) -> dict:
-    """A copy of a config in which nothing names weights to load or to download."""
+    """A copy of a config without weights to load or to download."""
     config = copy.deepcopy(config)
     for part in parts_of(config):
         if 'pretrained' in part:
@@ -217,11 +225,11 @@ def without_weights(config: dict) -> dict:
 
 
 def measure_levels(stock: Stock) -> list[Level]:
-    """Show images to the backbone, untrained, to see what it gives.
+    """Run the untrained backbone on noise to determine its outputs.
 
     Raises:
-        Refusal: If it does not build or does not take images, or gives something else
-            than maps or vectors of its image, or other things in training.
+        Refusal: If it does not build, does not take images alone, returns anything but
+            maps or vectors, or returns different levels in training and testing.
     """
     cfg = without_weights(stock.model['backbone'])
     kind = f'backbone {cfg.get("type")}'
@@ -233,52 +241,47 @@ def measure_levels(stock: Stock) -> list[Level]:
     more = list(inspect.signature(backbone.forward).parameters)[1:]
     if more:
         raise Refusal(f'its {kind} takes {", ".join(more)} besides images')
-    for size in ((128, 128), tuple(min(side, 512) for side in stock.size)):
-        images = torch.randn(2, 3, *size)
+    images = torch.randn(2, 3, *stock.trial_size)
+    found = []
+    for training in (True, False):
+        backbone.train(training)  # returns None in some backbones
         try:
-            training, testing = (_run(backbone, images, mode) for mode in (True, False))
-            break
+            with torch.no_grad():
+                outputs = backbone(images)
         except Exception as error:
-            failure = error
-    else:
+            raise Refusal(
+                f'its own {kind} fails on images [B, 3, h, w]: {reason(error)}'
+            ) from error
+        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        found.append([_level(kind, output, images) for output in outputs])
+    training, testing = found
+    if training != testing:
         raise Refusal(
-            f'its own {kind} fails on images [B, 3, h, w]: {reason(failure)}'
-        ) from failure
-    levels = [_level(kind, each, images) for each in training]
-    if levels != [_level(kind, each, images) for each in testing]:
-        raise Refusal(
-            f'its {kind} gives {len(levels)} maps in training and {len(testing)}, or '
-            'others, in testing'
+            f'its {kind} returns {len(training)} maps in training but '
+            f'{len(testing)}, or different ones, in testing'
         )
-    return levels
-
-
-def _run(backbone: nn.Module, images: Tensor, training: bool) -> list | tuple:
-    backbone.train(training)  # some return None here
-    with torch.no_grad():
-        outputs = backbone(images)
-    return outputs if isinstance(outputs, list | tuple) else [outputs]
+    return training
 
 
 def _level(kind: str, output: object, images: Tensor) -> Level:
-    """What one output of a backbone is."""
+    """Channels and stride of an output of the backbone."""
     if not isinstance(output, Tensor):
-        raise Refusal(f'its {kind} gives nested outputs, not one per level')
+        raise Refusal(f'its {kind} returns nested outputs, not one per level')
     if output.ndim not in (2, 4) or len(output) != len(images):
         raise Refusal(
-            f'its {kind} gives {list(output.shape)} of images {list(images.shape)}: '
+            f'its {kind} returns {list(output.shape)} for images {list(images.shape)}: '
             'neither maps [B, C, h, w] nor vectors [B, C]'
         )
     if output.ndim == 2:
         return Level(output.shape[1], None)
     if output.shape == images.shape:
-        raise Refusal(f'its {kind} hands on the images themselves')
+        raise Refusal(f'its {kind} returns the images themselves')
     sides = zip(images.shape[2:], output.shape[2:], strict=True)
-    across = [image / ours for image, ours in sides]
-    # Odd sizes are rounded differently: strides are meant to be powers of two.
-    nearest = 2 ** round(torch.tensor(across).log2().mean().item())
-    exact = all(0.8 < stride / nearest < 1.25 for stride in across)
-    return Level(output.shape[1], nearest if exact else across[0])
+    strides = [image / side for image, side in sides]
+    # Maps of odd sizes are rounded; the strides are meant to be powers of two.
+    nearest = 2 ** round(torch.tensor(strides).log2().mean().item())
+    exact = all(0.8 < stride / nearest < 1.25 for stride in strides)
+    return Level(output.shape[1], nearest if exact else strides[0])
 
 
 def reason(error: Exception, limit: int = 160) -> str:
