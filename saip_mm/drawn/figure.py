@@ -12,9 +12,6 @@ from .tubes import NEUTRAL, Canvas, Patch, Tube
 from .wardrobe import Outfit, arm_patches, head_patches, leg_patches, top_patches
 
 SIDES = {'_l': 'LEFT', '_r': 'RIGHT'}
-TOP_PARTS = dict(shirt=Part.UPPER_CLOTHES, coat=Part.COAT)
-ONE_PIECE_PARTS = dict(dress=Part.DRESS, jumpsuit=Part.JUMPSUITS)
-LOWER_PARTS = dict(skirt=Part.SKIRT, trousers=Part.PANTS, shorts=Part.PANTS)
 KNEES_UP = 0.12  # a thigh that points at the camera by more hides the trunk
 SOLE = np.array([0.0, 0.008, 0.0])  # below ankle and toe
 
@@ -53,9 +50,6 @@ class Figure:
         self.foot, self.scale = np.array(foot), height * who.body.stature
         self.joints = skeleton(who.body, pose)
         self.forward = turned(np.array([0.0, 0.0, 1.0]), pose.yaw)
-        parts = ONE_PIECE_PARTS if self.outfit.one_piece else TOP_PARTS | LOWER_PARTS
-        self.top_part = parts[self.outfit.upper]
-        self.lower_part = parts.get(self.outfit.lower, self.top_part)
         self.tubes: list[Tube] = []
         hips = abs(self.joints['hip_l'][2])
         self.trunk_depth = hips + 0.02  # over both legs, behind the nearer arm
@@ -139,11 +133,8 @@ class Figure:
         return [self.joints[name + side] for name in names.split()]
 
     def _add_leg(self, side):
-        limb, skin, shoe = (
-            labels[f'{SIDES[side]}_{name}']
-            for labels, name in ((Limb, 'LEG'), (Part, 'LEG'), (Part, 'SHOE'))
-        )
-        outfit = self.outfit
+        limb, skin = (labels[f'{SIDES[side]}_LEG'] for labels in (Limb, Part))
+        shoe, outfit = Part[f'{SIDES[side]}_SHOE'], self.outfit
         hip, knee, ankle, toe = self._joints(side, 'hip knee ankle toe')
         depth = hip[2] + 0.02 * (knee[2] + ankle[2])
         if knee[2] - hip[2] > KNEES_UP and outfit.lower != 'skirt':
@@ -151,7 +142,7 @@ class Figure:
         points = [hip, hip + 0.6 * (knee - hip), knee]
         points += [knee + 0.35 * (ankle - knee), ankle]
         radii = self.body.girth * np.array([0.052, 0.045, 0.034, 0.034, 0.02])
-        patches = leg_patches(outfit, self.lower_part)
+        patches = leg_patches(outfit)
         self._add(points, radii, depth, outfit.skin, skin, limb, patches)
         foot = [ankle - 0.12 * (toe - ankle) + SOLE, toe + SOLE]
         self._add(foot, [0.023, 0.019], depth + 0.001, outfit.shoes, shoe, limb)
@@ -161,7 +152,7 @@ class Figure:
         shoulder, elbow, wrist, hand = self._joints(side, 'shoulder elbow wrist hand')
         points = [shoulder, elbow, elbow + 0.3 * (wrist - elbow), wrist, hand]
         radii = self.body.girth * np.array([0.031, 0.024, 0.024, 0.016, 0.014])
-        patches = arm_patches(self.outfit, self.top_part)
+        patches = arm_patches(self.outfit)
         depth = self._arm_depth(side)
         self._add(points, radii, depth, self.outfit.skin, skin, limb, patches)
 
@@ -173,10 +164,8 @@ class Figure:
     def _add_trunk(self):
         body, outfit, joints = self.body, self.outfit, self.joints
         chest, pelvis, depth = joints['chest'], joints['pelvis'], self.trunk_depth
-        down, flat = (
-            pelvis - chest,
-            dict(flatness=body.depth / body.waist, flat_end=True),
-        )
+        flat = dict(flatness=body.depth / body.waist, flat_end=True)
+        down = pelvis - chest
         below = (joints['knee_l'] + joints['knee_r']) / 2 - pelvis
         hem, radii = pelvis + 0.1 * below, [body.waist, body.hip, body.hip * 0.9]
         if outfit.lower == 'skirt':
@@ -184,7 +173,7 @@ class Figure:
             spread = 0.6 * np.ptp([joints['knee_l'][0], joints['knee_r'][0]])
             radii[2] = max(body.hip * 1.25, spread)
         points = [chest + 0.8 * down, pelvis, hem]
-        lower = (outfit.bottom, self.lower_part, Limb.TRUNK)
+        lower = (outfit.bottom, outfit.lower_part, Limb.TRUNK)
         self._add(points, radii, depth - 0.002, *lower, **flat)
         neck = [joints['chin'] - 0.05 * down, chest]
         skin = (outfit.skin, Part.FACE, Limb.TRUNK)
@@ -193,7 +182,7 @@ class Figure:
         points.append(pelvis + outfit.hem * below / np.linalg.norm(below))
         radii = [0.04, body.shoulder * 0.86, body.shoulder, body.shoulder * 0.93]
         radii += [body.waist, body.hip * 1.03, body.hip * (1.05 + outfit.hem)]
-        top = (outfit.top, self.top_part, Limb.TRUNK, top_patches(outfit))
+        top = (outfit.top, outfit.top_part, Limb.TRUNK, top_patches(outfit))
         self._add(points, radii, depth, *top, **flat)
         if outfit.scarf:
             ring = [chest - 0.13 * down, chest - 0.05 * down]

@@ -14,6 +14,8 @@ HAIRS = ((30, 26, 26), (84, 56, 38), (196, 162, 106), (150, 148, 146))
 BLACK, WHITE, GRAY = (34, 34, 38), (228, 226, 220), (126, 128, 132)
 NAVY, BLUE, RED = (38, 50, 90), (78, 122, 178), (168, 42, 46)
 GREEN, SAND, BROWN = (70, 108, 66), (190, 166, 126), (104, 72, 52)
+TOP_PARTS = dict(shirt=Part.UPPER_CLOTHES, coat=Part.COAT, dress=Part.DRESS)
+TOP_PARTS['jumpsuit'] = Part.JUMPSUITS
 LENS = (24, 24, 28)
 TOPS = (BLACK, WHITE, GRAY, BLUE, RED, GREEN, SAND)
 BOTTOMS = (BLACK, GRAY, NAVY, SAND)
@@ -31,22 +33,23 @@ class Outfit:
             return options[rng.integers(len(options))]
 
         # The accent is the second color of the top, or that of the shirt below a coat.
-        self.top, self.accent = (
-            TOPS[i] for i in rng.choice(len(TOPS), 2, replace=False)
-        )
+        colors = rng.choice(len(TOPS), 2, replace=False)
+        self.top, self.accent = (TOPS[i] for i in colors)
         self.upper = pick(('shirt',) * 6 + ('coat',) * 2 + ('dress', 'jumpsuit'))
-        self.one_piece = self.upper in ('dress', 'jumpsuit')
+        one_piece = self.upper in ('dress', 'jumpsuit')
         self.lower = pick(('trousers',) * 5 + ('shorts',) * 2 + ('skirt',) * 2)
-        if self.one_piece:
+        if one_piece:
             self.lower = 'skirt' if self.upper == 'dress' else 'trousers'
+        self.top_part = self.lower_part = TOP_PARTS[self.upper]
+        if not one_piece:
+            self.lower_part = Part.SKIRT if self.lower == 'skirt' else Part.PANTS
         self.pattern = pick(PATTERNS)
-        self.sleeve = pick(
-            (0.0, 0.36, 0.36, 0.92, 0.92, 0.92)
-        )  # covered part of the arm
+        # The covered part of the arm.
+        self.sleeve = pick((0.0, 0.36, 0.36, 0.92, 0.92, 0.92))
         self.hem = pick((0.01, 0.03, 0.05, 0.14))  # of the top, below the hip joints
         if self.upper == 'coat':  # open, over a shirt
             self.pattern, self.sleeve, self.hem = 'plain', 0.92, rng.uniform(0.1, 0.26)
-        elif self.one_piece:
+        elif one_piece:
             self.hem = 0.02
         length = rng.uniform(0.38, 0.66)
         self.bottom_length = 1.0 if self.lower == 'trousers' else length  # of the leg
@@ -55,7 +58,7 @@ class Outfit:
         self.seen_hair = None if self.hair_style == 'bald' else self.hair
         self.hat = pick(('none',) * 5 + ('cap', 'beanie'))
         self.sunglasses = rng.random() < 0.2
-        self.bottom = self.top if self.one_piece else pick(BOTTOMS)
+        self.bottom = self.top if one_piece else pick(BOTTOMS)
         # Where on the leg socks begin; 1 is none.
         self.sock = rng.uniform(0.7, 0.95) if rng.random() < 0.5 else 1.0
         self.sock_color, self.shoes = pick((WHITE, BLACK, RED)), pick(SHOES)
@@ -65,7 +68,7 @@ class Outfit:
         self.woolen = pick(EXTRAS)  # hat, scarf and gloves
 
 
-def leg_patches(outfit: Outfit, lower_part: Part) -> list[Patch]:
+def leg_patches(outfit: Outfit) -> list[Patch]:
     """Return socks and trouser legs."""
     patches = []
     if outfit.sock < 1:
@@ -73,17 +76,19 @@ def leg_patches(outfit: Outfit, lower_part: Part) -> list[Patch]:
         patches.append(Patch(outfit.sock, 2, outfit.sock_color, **sock))
     if outfit.lower != 'skirt':
         length = 2.0 if outfit.bottom_length == 1 else outfit.bottom_length
-        patches.append(Patch(-1, length, outfit.bottom, width=1.15, part=lower_part))
+        patches.append(
+            Patch(-1, length, outfit.bottom, width=1.15, part=outfit.lower_part)
+        )
     return patches
 
 
-def arm_patches(outfit: Outfit, top_part: Part) -> list[Patch]:
+def arm_patches(outfit: Outfit) -> list[Patch]:
     """Return gloves, and sleeves over them."""
     patches = []
     if outfit.gloves:
         patches.append(Patch(0.8, 2, outfit.woolen, width=1.2, part=Part.GLOVE))
     if outfit.sleeve:
-        covered, sleeve = 0.88 * outfit.sleeve, dict(width=1.18, part=top_part)
+        covered, sleeve = 0.88 * outfit.sleeve, dict(width=1.18, part=outfit.top_part)
         patches.append(Patch(-1, covered, outfit.top, **sleeve))
         if outfit.pattern == 'stripes':
             for start in np.arange(0.04, covered - 0.04, 0.16):

@@ -6,7 +6,7 @@ https://www.pkuvmc.com/publications/msmt17.html
 
 import numpy as np
 
-from ..scene import NUM_CAMERAS, camera_of, draw_person, draw_scene
+from ..scene import NUM_CAMERAS, Drawing, draw_person, draw_scene
 from .writer import FormatWriter
 
 IMAGES = 2 * NUM_CAMERAS  # of a person: two by each camera
@@ -38,12 +38,12 @@ class ReId(FormatWriter):
         self.counts['train'] = num
         self.shared_seed = self.seed_of('train')
 
-    def draw_identity(self, split: str, number: int) -> tuple[int, int, np.ndarray]:
-        """Return identity (from 0), index and image of an image of a split."""
+    def draw_identity(self, split: str, number: int) -> tuple[int, int, Drawing]:
+        """Return identity (from 0), index and drawing of an image of a split."""
         earlier = self.splits[: self.splits.index(split)]
         identity = sum(self.people[s] for s in earlier) + number // IMAGES
         key = self.shared_seed, identity, number % IMAGES
-        return *key[1:], draw_person(*key, self.size).image
+        return *key[1:], draw_person(*key, self.size)
 
 
 class Market1501(ReId):
@@ -65,24 +65,21 @@ class Market1501(ReId):
     def draw(self, split: str, number: int) -> dict[str, str]:
         folder, sequence, box = 'bounding_box_test', 1, 1
         if split == 'distractor':
-            scene = draw_scene(self.shared_seed, number, self.size, 0)
-            person, image, camera = '0000', scene.image, scene.camera
+            person, drawn = '0000', draw_scene(self.shared_seed, number, self.size, 0)
         elif split == 'junk':
             h, w = self.size
-            key = self.people['train'] + number, IMAGES
-            large = draw_person(self.shared_seed, *key, (2 * h, 2 * w)).image
-            image = np.ascontiguousarray(large[h:, :w])
-            person, camera = '-1', camera_of(*key)
+            key = self.shared_seed, self.people['train'] + number, IMAGES
+            person, drawn = '-1', draw_person(*key, (2 * h, 2 * w))
+            drawn = drawn._replace(image=np.ascontiguousarray(drawn.image[h:, :w]))
         else:
-            identity, index, image = self.draw_identity(split, number)
-            person, camera = f'{identity + 1:04}', camera_of(identity, index)
-            sequence = index // NUM_CAMERAS + 1
+            identity, index, drawn = self.draw_identity(split, number)
+            person, sequence = f'{identity + 1:04}', index // NUM_CAMERAS + 1
             if split == 'train':
                 folder = 'bounding_box_train'
             elif sequence == 1:
                 folder, box = 'query', 0  # a query's box is drawn by hand
-        name = f'{person}_c{camera + 1}s{sequence}_{25 * number + 1:06}_{box:02}'
-        self.save_image(f'{folder}/{name}.jpg', image)
+        frame = f'c{drawn.camera + 1}s{sequence}_{25 * number + 1:06}'
+        self.save_image(f'{folder}/{person}_{frame}_{box:02}.jpg', drawn.image)
         return {}
 
 
@@ -99,13 +96,13 @@ class Msmt17(ReId):
     most_people = 10000
 
     def draw(self, split: str, number: int) -> dict[str, str]:
-        identity, index, image = self.draw_identity(split, number)
-        camera, folder, part = camera_of(identity, index) + 1, 'train', split
+        identity, index, drawn = self.draw_identity(split, number)
+        folder, part = 'train', split
         if split == 'test':
             identity -= self.people['train'] + self.people['val']
             folder, part = 'test', 'query' if index < NUM_CAMERAS else 'gallery'
         time = ('morning', 'noon', 'afternoon')[index % 3]
-        stem = f'{identity:04}_{index:03}_{camera:02}_0303{time}_{number:04}_0'
-        path = f'{identity:04}/{stem}.jpg'
-        self.save_image(f'MSMT17_V1/{folder}/{path}', image)
+        frame = f'{index:03}_{drawn.camera + 1:02}_0303{time}_{number:04}_0'
+        path = f'{identity:04}/{identity:04}_{frame}.jpg'
+        self.save_image(f'MSMT17_V1/{folder}/{path}', drawn.image)
         return {f'MSMT17_V1/list_{part}.txt': f'{path} {identity}'}
