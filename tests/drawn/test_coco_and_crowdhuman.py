@@ -134,6 +134,8 @@ def test_stock_configs_read_and_score_it(library, name, tmp_path):
         if library == 'mmpose':
             settings.bbox_file = ''
             dataset = quietly(mm.DATASETS.build, settings)
+        elif name == 'coco':
+            assert len(dataset.cat_ids) == len(dataset.metainfo['classes']) == 80
         evaluator = cfg.val_evaluator
         evaluator.ann_file = f'{folder}/{settings.ann_file}'
         metric = quietly(mm.METRICS.build, evaluator)

@@ -56,25 +56,22 @@ def test_lip_contains_what_was_drawn():
 def test_mmseg_reads_and_scores_lip():
     pytest.importorskip('mmseg', reason='MMSegmentation is not installed')
     from mmseg.datasets import LIPDataset
-    from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs
     from mmseg.evaluation import IoUMetric
 
-    folders = dict(
-        img_path='TrainVal_images/val_images',
-        seg_map_path='TrainVal_parsing_annotations/val_segmentations',
-    )
+    parts = 'TrainVal_parsing_annotations/val_segmentations'
+    folders = dict(img_path='TrainVal_images/val_images', seg_map_path=parts)
+    steps = [dict(type='LoadImageFromFile')]
+    steps += [dict(type='LoadAnnotations', imdecode_backend='pillow')]
+    steps += [dict(type='PackSegInputs')]
     with DefaultScope.overwrite_default_scope('mmseg'):
         dataset = LIPDataset(
-            data_root=str(root('lip')), data_prefix=folders, pipeline=[]
+            data_root=str(root('lip')), data_prefix=folders, pipeline=steps
         )
         metric = IoUMetric()
         metric.dataset_meta = dataset.metainfo
-        load, pack = LoadAnnotations(imdecode_backend='pillow'), PackSegInputs()
-        for info in dataset:
-            info['img'] = read_image(info['img_path'])
-            sample = pack(load(info))['data_samples'].to_dict()
-            sample['pred_sem_seg'] = sample['gt_sem_seg']
-            metric.process({}, [sample])
+        for sample in dataset:
+            labels = sample['data_samples'].to_dict()
+            metric.process({}, [labels | dict(pred_sem_seg=labels['gt_sem_seg'])])
         scores = quietly(metric.evaluate, len(dataset))
     assert scores['mIoU'] == scores['aAcc'] == 100
 
