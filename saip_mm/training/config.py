@@ -74,10 +74,8 @@ def add_run_options(parser: ArgumentParser) -> None:
 def run_config(args: Namespace) -> Config:
     """The config of a run, with the command line applied."""
     cfg = load_config(args.config, args.cfg_options)
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif 'work_dir' not in cfg:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    default = f'work_dirs/{Path(args.config).stem}'
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
     set_launcher(cfg, args)
     return cfg
 

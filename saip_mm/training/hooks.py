@@ -208,18 +208,16 @@ def _compare_lengths(runner: Runner) -> None:
 
 
 def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
-    sizes = {
-        'model.backbone': model.backbone.patch_size,
-        'model.data_preprocessor': model.data_preprocessor.patch_size,
-    }
+    found = [
+        ('model.backbone', model.backbone.patch_size),
+        ('model.data_preprocessor', model.data_preprocessor.patch_size),
+    ]
     if model.reconstruction:
-        sizes['model.reconstruction'] = model.reconstruction.patch_size
-    parts = runner.train_dataloader.dataset.parts()
-    for number, part in enumerate(parts):
-        key = f'.datasets.{number}' if len(parts) > 1 else ''
-        for i, step in enumerate(part.pipeline.transforms):
+        found.append(('model.reconstruction', model.reconstruction.patch_size))
+    for part in runner.train_dataloader.dataset.parts():
+        for step in part.pipeline.transforms:
             if isinstance(step, DrawViews):
-                sizes[f'train_dataloader.dataset{key}.pipeline.{i}'] = step.patch_size
-    if len(set(sizes.values())) > 1:
-        found = ', '.join(f'{size} in {key}' for key, size in sizes.items())
-        raise ValueError(f'patch_size must be the same everywhere; it is {found}')
+                found.append(('train_dataloader.dataset.pipeline', step.patch_size))
+    if len({size for _, size in found}) > 1:
+        sizes = ', '.join(f'{size} in {where}' for where, size in found)
+        raise ValueError(f'patch_size must be the same everywhere; it is {sizes}')
