@@ -13,7 +13,7 @@ CONFIGS = sorted(ROOT.glob('configs/pretrain/**/*.py'))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_a_dump_is_read_as_mmengine_reads_it(path, tmp_path):
+def test_a_dump_is_read_as_by_mmengine(path, tmp_path):
     cfg = Config.fromfile(path)
     cfg.odd = {'a b': dict(c=(1,), d=[-1.5, None, (True, 'x')]), '2': {}}
     cfg.dump(tmp_path / 'dump.py')
@@ -71,7 +71,7 @@ def test_a_type_is_not_called(where, tmp_path):
     assert (tmp_path / 'marker').exists()
 
 
-def test_weights_that_would_be_unpickled():
+def test_initial_weights_are_removed_or_rejected():
     cfg = Config.fromfile(TINY)
     weights = dict(type='Pretrained', checkpoint='trap.pth')
     cfg.model.backbone.init_cfg = weights
@@ -82,6 +82,6 @@ def test_weights_that_would_be_unpickled():
         check_buildable(parse_config(cfg.pretty_text, 'c.py'), 'c.py')
 
 
-def test_what_is_no_config_of_pretraining():
+def test_other_configs_are_rejected():
     with pytest.raises(ValueError, match='c.py is not a config of pretraining'):
         check_buildable(parse_config('model = 3', 'c.py'), 'c.py')
