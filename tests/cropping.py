@@ -1,4 +1,4 @@
-"""Photographs with known pixels, and tools/crop_people.py for them."""
+"""Photographs with known pixels, and their annotations."""
 
 import json
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def annotate(folder, names, boxes):
-    """Give every photograph the same boxes."""
+    """Annotate each photograph with the same boxes."""
     images = [dict(id=i, file_name=name) for i, name in enumerate(names)]
     annotations = [
         dict(id=len(boxes) * i + j, image_id=i, category_id=1, bbox=box)

@@ -1,6 +1,6 @@
 """External files of any content: used, or rejected with an error that names them.
 
-`SAIP_FUZZ_EXAMPLES=10000 pytest tests/*/test_fuzz.py` is the long form.
+`SAIP_FUZZ_EXAMPLES=10000 pytest tests/*/test_fuzz.py` runs longer.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Images of several kinds, and their shards."""
+"""Fixtures: images of several formats, and their shards."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from PIL import Image
 
 @pytest.fixture
 def folder(tmp_path):
-    """Thirteen images of several kinds, the last of which is cut off."""
+    """Thirteen images of several formats, the last of which is truncated."""
     folder = tmp_path / 'people'
     folder.mkdir()
     rng = np.random.default_rng(0)

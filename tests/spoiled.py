@@ -1,4 +1,4 @@
-"""Images of which some cannot be used."""
+"""Fixture: images, some of which cannot be used."""
 
 import json
 
@@ -8,13 +8,13 @@ from PIL import Image
 
 
 def listed(path) -> list[dict]:
-    """Entries of a list of bad images."""
+    """Return the entries of a list of bad images."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture
 def photographs(tmp_path):
-    """A folder of twelve images, two of which cannot be used."""
+    """A folder of twelve images, of which 3 and 5 cannot be used."""
     folder = tmp_path / 'people'
     folder.mkdir()
     rng = np.random.default_rng(0)

@@ -2,9 +2,9 @@
 
     python tools/benchmark_loading.py data/people data/people_shards --workers 2
 
-reads all images of each source in the same random order, alternately, with the workers
-of a training but without views. Prints images per second, and a worker's private memory
-after a tenth of the images and at the end: it should not grow.
+Reads all images of each source in the same random order, alternating between sources,
+with data-loader workers but without views. Prints images per second, and a worker's
+private memory after a tenth of the images and at the end, which should not grow.
 """
 
 import argparse
@@ -24,7 +24,7 @@ BATCH = 256
 
 
 class Sizes(Dataset):
-    """Reads images and returns their sizes only, which cost nothing to transfer."""
+    """Data set that reads images but returns their sizes, which transfer fast."""
 
     def __init__(self, images: PeopleDataset) -> None:
         self.images = images
@@ -37,14 +37,14 @@ class Sizes(Dataset):
 
 
 def private_memory(process: int) -> float:
-    """Private memory of a process, in MiB (Linux)."""
+    """Return the private memory of a process in MiB (Linux)."""
     lines = Path(f'/proc/{process}/smaps_rollup').read_text().splitlines()
     private = [line.split() for line in lines if line.startswith('Private')]
     return sum(int(size) for _, size, _ in private) / 1024
 
 
 def read_all(images: PeopleDataset, workers: int, name: str) -> tuple[float, ...]:
-    """Images per second; a worker's memory after a tenth of them and at the end."""
+    """Return images per second, and a worker's memory after a tenth and at the end."""
     order = np.random.default_rng(0).permutation(len(images)).tolist()
     loader = DataLoader(Sizes(images), BATCH, sampler=order, num_workers=workers)
     batches = iter(loader)
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('sources', nargs='+', help='as for tools/check_data.py')
+    parser.add_argument('sources', nargs='+', help='folders, lists, shards or configs')
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=3)
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Draw the views of some training samples: `python tools/browse_views.py CONFIG`.
+"""Draw the views of training samples: `python tools/browse_views.py CONFIG`.
 
 One row per sample: the source image with the boxes of the anchor (green) and roi (red),
 all views, the scene with the pasted inst (green) and roi (red), and their tokens.
@@ -19,7 +19,7 @@ from saip_mm.files import check_writable, whole_file
 from saip_mm.report.pictures import Picture, view_row
 from saip_mm.training.config import add_options, load_config
 
-GAP, LINE = 8, 18  # pixels between pictures, of a line of text
+GAP, LINE = 8, 18  # pixels: between pictures, height of a line of text
 FONT = ImageFont.load_default(size=13)
 
 
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def draw_row(title: str, pictures: list[Picture]) -> Image.Image:
-    """All views of a sample side by side, with labels."""
+    """Draw all views of a sample side by side, with labels."""
     widths = [
         max(each.image.width, int(FONT.getlength(each.caption))) for each in pictures
     ]
@@ -54,13 +54,13 @@ def draw_row(title: str, pictures: list[Picture]) -> Image.Image:
 
 
 def draw_samples(cfg: Config, num: int, seed: int) -> tuple[Image.Image, str]:
-    """One row for each of ``num`` samples, and the text "M of N samples"."""
+    """Draw a row for each of ``num`` samples; also return "M of N samples"."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset_cfg = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
     if not dataset_cfg.get('pipeline'):
         raise ValueError(
-            f'{cfg.filename}: has no train_dataloader.dataset.pipeline of views; give '
-            'a config of pretraining'
+            f'{cfg.filename}: has no train_dataloader.dataset.pipeline of views; use '
+            'a pretraining config'
         )
     apply = TRANSFORMS.build(dataset_cfg.pipeline.pop())
     dataset = DATASETS.build(dataset_cfg)

@@ -1,14 +1,14 @@
-"""Check all images of a training in advance.
+"""Check all training images in advance.
 
     python tools/check_data.py configs/pretrain/saip_vit-tiny.py --out bad_images.jsonl
     python tools/check_data.py data/people --out bad_images.jsonl --good good.txt
 
-reads every image as training does, in several processes. OUT lists unusable images, and
+Images are read as in training, by several processes. OUT lists unusable images and
 images of a single color (such as black), which training would use: one JSON object per
 line with `index` and `reason`, or `scene` and `reason` for scenes from another source.
 GOOD lists the other images, as an `ann_file` of PersonImages. The exit status is 1 if
-OUT lists any images, 2 after an error, 130 after Ctrl-C and 143 after SIGTERM, which
-keep the images found so far in OUT.partial.
+OUT lists any images, 2 after an error, and 130 after Ctrl-C or 143 after SIGTERM, when
+OUT.partial lists the images found so far.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from saip_mm.files import check_writable, whole_file
 from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'
-MIN_RANGE = 8  # of 255, between the lowest and the highest value of a channel
-images: PeopleDataset  # in the worker processes as well, which are forked
+MIN_RANGE = 8  # between the lowest and the highest value of a channel, 0–255
+images: PeopleDataset  # also in the forked worker processes
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('source', help='config file; folder or list of images; or shards')
     add('--out', required=True, type=Path, help='list of bad images')
-    add('--good', type=Path, help='list of all others (for a folder or a list)')
+    add('--good', type=Path, help='list of all other images (of a folder or a list)')
     add('--processes', type=int, default=os.cpu_count(), help='default: one per core')
     add_options(parser)
     args = parser.parse_args()
@@ -48,21 +48,21 @@ def parse_args() -> argparse.Namespace:
 
 
 def locate(position: int) -> tuple[str, PeopleDataset, int]:
-    """Kind, source and index of an image, counting scenes after training images."""
+    """Return kind, source and index of an image; scenes follow training images."""
     if position < len(images):
         return 'index', images, position
     return 'scene', images.scenes, position - len(images)
 
 
 def reason(position: int) -> str | None:
-    """Why an image should not be used, or None."""
+    """Return why an image should not be used, or None."""
     _, source, index = locate(position)
     info = source.get_data_info(index)
     try:
         image = source.load_image(info)
     except ImageError as error:
         return str(error)
-    highest, lowest = image.max(0).max(0), image.min(0).min(0)  # axis by axis: fast
+    highest, lowest = image.max(0).max(0), image.min(0).min(0)
     if (highest - lowest).max() < MIN_RANGE:
         color = ', '.join(map(str, image[0, 0]))
         return f'{source.source(info)}: {FLAT}, ({color}); remove it'
@@ -70,11 +70,11 @@ def reason(position: int) -> str | None:
 
 
 def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
-    """Check all images, and write the list of bad ones."""
+    """Check all images and write the list of bad ones; return reasons by position."""
     bad = {}
     partial = out.with_name(f'{out.name}.partial')
     partial.parent.mkdir(parents=True, exist_ok=True)
-    kept = f'what was found so far is in {partial}; rerun the command to check all'
+    kept = f'{partial} lists what was found so far; rerun the command to check all'
     with stoppable(kept), open(partial, 'w') as file, forked_pool(processes) as pool:
         found = pool.map(reason, range(total), chunksize=64)
         for position, why in enumerate(track(found, 'Images', total)):
@@ -88,7 +88,7 @@ def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
 
 
 def names_of(images: PeopleDataset) -> list[str]:
-    """Names of all images in a list."""
+    """Return the names of all images, as they appear in a list."""
     info = images.get_data_info(0)
     if 'img_path' not in info or 'box' in info:
         raise ValueError('--good: a list can only name images that are files')
@@ -96,8 +96,8 @@ def names_of(images: PeopleDataset) -> list[str]:
     for name in names:
         if name[0] == '#' or name.strip() != name or len(name.splitlines()) > 1:
             raise ValueError(
-                f'--good: a list cannot name {name!r}, as it begins with #, begins or '
-                'ends with white space, or has several lines; rename the file'
+                f'--good: a list cannot contain {name!r}, which begins with #, begins '
+                'or ends with white space, or has several lines; rename the file'
             )
     return names
 
@@ -123,6 +123,6 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    unchecked = 'no image was checked yet; rerun the command'
+    unchecked = 'no image has been checked yet; rerun the command'
     with one_line_errors(2), stoppable(unchecked):
         sys.exit(main())

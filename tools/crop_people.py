@@ -1,13 +1,13 @@
-"""Crop people out of photographs.
+"""Crop people from photographs.
 
 With COCO-style boxes:
     python tools/crop_people.py photos data/people --ann photos/boxes.json
-With a detector of MMDetection that has the class "person":
+With a detector of MMDetection with a class "person":
     python tools/crop_people.py photos data/people \\
         --det-config CONFIG --det-checkpoint WEIGHTS
 
 People in photos/a/b.jpg are written to data/people/a/b.jpg.0.jpg, b.jpg.1.jpg and so
-on; long names are shortened. Photographs that have crops already are skipped: rerun an
+on; long names are shortened. Photographs that already have crops are skipped: rerun an
 interrupted command to continue (exit status 130 after Ctrl-C, 143 after SIGTERM). Use
 another folder for other boxes or settings.
 """
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     boxes.add_argument(
         '--ann', type=path, help='COCO-style boxes; file names relative to IMG_DIR'
     )
-    boxes.add_argument('--det-config', help='config of a detector of MMDetection')
+    boxes.add_argument('--det-config', help='config of an MMDetection detector')
     add('--det-checkpoint', help="the detector's weights")
     add('--score-thr', type=float, default=0.5, help='minimum score of a detection')
     add('--margin', type=float, default=0.1, help='per side, relative to the box')
@@ -82,7 +82,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
-    """People by the path of their photograph in IMG_DIR; none before detection."""
+    """Return people by path of the photograph in IMG_DIR; none before detection."""
     if not args.ann:
         return {name: [] for name in find_images(args.img_dir)}
     people = {}
@@ -103,8 +103,8 @@ def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
 
 
 def name_below(path: str, folder: str) -> str | None:
-    """A path relative to a folder; None if it or its link target is not inside."""
-    for resolve in (os.path.abspath, os.path.realpath):  # links may lead out of it
+    """Return the path relative to a folder; None if it, or its target, is outside."""
+    for resolve in (os.path.abspath, os.path.realpath):  # links may lead outside
         name = os.path.relpath(resolve(path), resolve(folder))
         if name.split(os.sep)[0] not in (os.curdir, os.pardir):
             return name
@@ -112,21 +112,19 @@ def name_below(path: str, folder: str) -> str | None:
 
 
 def explain_missing(names: list[str], img_dir: str, out_dir: str) -> str:
-    """End of an error message: why no photograph is found, and what to do."""
+    """Return the end of an error message: why no photograph was found, a remedy."""
     if not os.path.isdir(img_dir):
         return ', which is no folder; correct IMG_DIR'
     if len(find_missing(out_dir, names)) < len(names):
         return f', but they are in {out_dir}; give IMG_DIR first, then OUT_DIR'
-    tried = f'; the first one looked for is {os.path.join(img_dir, names[0])}'
+    tried = f'; the first one searched is {os.path.join(img_dir, names[0])}'
     below = sorted(each for each in Path(img_dir).iterdir() if each.is_dir())
     for folder in (Path(img_dir).resolve().parent, *below):
         if (folder / names[0]).exists():
             return f'{tried}. {folder / names[0]} exists: give {folder} as IMG_DIR'
-    parts = names[0].split(os.sep)
-    for number in range(1, len(parts)):
-        shorter = os.path.join(img_dir, *parts[number:])
+    for slash in (i for i, char in enumerate(names[0]) if char == os.sep):
+        prefix, shorter = names[0][: slash + 1], f'{img_dir}/{names[0][slash + 1 :]}'
         if os.path.exists(shorter):
-            prefix = os.sep.join(parts[:number]) + os.sep
             return (
                 f'{tried}. {shorter} exists: remove {prefix} from "file_name", or move '
                 f'the photographs to {os.path.join(img_dir, prefix)}'
@@ -135,7 +133,7 @@ def explain_missing(names: list[str], img_dir: str, out_dir: str) -> str:
 
 
 def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]:
-    """Return a function from an image (RGB, uint8 ``[H, W, 3]``) to people's boxes."""
+    """Return a function from images (RGB, uint8 ``[H, W, 3]``) to boxes of people."""
     try:
         from mmdet.apis import inference_detector, init_detector
     except ImportError as error:
@@ -165,9 +163,9 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
 
 
 def crops_path(name: str) -> str:
-    """Path of a photograph's crops, without their suffixes.
+    """Return the path of a photograph's crops, without their suffixes.
 
-    A name too long for file systems is shortened and made unique by a digest.
+    Names that are too long for file systems are shortened, with a digest.
     """
     folder, base = os.path.split(name)
     encoded = os.fsencode(base)
@@ -178,7 +176,7 @@ def crops_path(name: str) -> str:
 
 
 def save_crops(crops: list[np.ndarray], path: str) -> None:
-    """Write ``path.0.jpg``, …, the first one last: its presence marks completion."""
+    """Write ``path.0.jpg``, …; the first is written last and marks completion."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     for number, crop in reversed(list(enumerate(crops))):
         unfinished = f'{path}.{number}.tmp'
@@ -191,7 +189,7 @@ def crop_all(
     photographs: dict[str, list[PersonBox]],
     detect: Callable[[np.ndarray], list[Box]] | None,
 ) -> Counter:
-    """Write all missing crops; returns counts of crops and skipped items."""
+    """Write all missing crops; return counts of crops and skipped items."""
     counts = Counter()
     for name, people in track(photographs.items(), 'Photographs'):
         out = os.path.join(args.out_dir, crops_path(name))
@@ -221,7 +219,7 @@ def main() -> None:
     photographs = find_photographs(args)
     os.makedirs(args.out_dir, exist_ok=True)
     with tempfile.TemporaryFile(dir=args.out_dir):
-        pass  # fail now, not after the first photographs
+        pass  # fails now instead of after the first photographs
     detect = None if args.ann else load_detector(args)
     try:
         counts = crop_all(args, photographs, detect)
@@ -230,11 +228,11 @@ def main() -> None:
     h, w = args.min_size
     print(
         f'{counts["crops"]} crops written to {args.out_dir}; skipped {counts["small"]} '
-        f'boxes smaller than {h}x{w} pixels (h x w), {counts["bad"]} photographs that '
-        f'cannot be used, and {counts["done"]} that were finished before.'
+        f'boxes smaller than {h}x{w} pixels (h x w), {counts["bad"]} unusable '
+        f'photographs, and {counts["done"]} that were finished before.'
     )
     if not counts['crops'] + counts['done']:
-        raise ValueError(f'{args.out_dir}: no crops; lower --min-size or --score-thr?')
+        raise ValueError(f'{args.out_dir}: no crops; lower --min-size or --score-thr')
 
 
 if __name__ == '__main__':

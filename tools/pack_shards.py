@@ -1,4 +1,4 @@
-"""Pack the images of a training into a few large files.
+"""Pack training images into a few large files.
 
     python tools/pack_shards.py data/people data/people_shards
     python tools/pack_shards.py configs/pretrain/saip_vit-tiny.py data/people_shards
@@ -9,7 +9,7 @@ Millions of small files are slow on every file system. To train on shards:
         train_dataloader.dataset.type=ShardedImages \\
         train_dataloader.dataset.data_root=data/people_shards
 
-The training is the same: image files are packed unchanged and in order. Unusable images
+Training is unchanged: image files are packed as they are and in order. Unusable images
 are skipped and listed in OUT/bad_images.jsonl. Rerun an interrupted command to continue
 (exit status 130 after Ctrl-C, 143 after SIGTERM).
 """

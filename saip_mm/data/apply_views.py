@@ -1,8 +1,8 @@
-"""Applies drawn views to pixels.
+"""Application of drawn views to pixels.
 
-The functions work on tensors [..., 3, h, w] of any device. Colors and blur are
-computed in float32 in [0, 1] and rounded to uint8 once. They are elementwise or sum in
-float64, so that the result does not depend on the number of threads.
+Functions work on tensors [..., 3, h, w] on any device. Colors and blur are computed in
+float32 in [0, 1] and rounded to uint8 once. They are elementwise or sum in float64, so
+that results do not depend on the number of threads.
 """
 
 import math
@@ -19,27 +19,27 @@ from .views import Colors, Crop, Size, View
 
 
 def cut(image: Tensor, crop: Crop, size: Size, flip: bool) -> Tensor:
-    """One rectangle of an image, resized. uint8 [3, h, w] -> uint8 [3, *size]."""
+    """Crop and resize an image: uint8 [3, h, w] -> uint8 [3, *size]."""
     view = resize(tvf.crop(image, crop.top, crop.left, crop.height, crop.width), size)
     return view.flip(-1) if flip else view
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 in any memory format -> contiguous float32 in [0, 1]."""
+    """Convert uint8 in any memory format to contiguous float32 in [0, 1]."""
     values = images.to(torch.float32, memory_format=torch.contiguous_format)
     return values.div_(255)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """float32 in [0, 1], overwritten -> uint8, rounded."""
+    """Convert float32 in [0, 1], which is overwritten, to rounded uint8."""
     return images.mul_(255).round_().to(torch.uint8)
 
 
 def recolor(images: Tensor, colors: Colors) -> Tensor:
-    """Color jitter as torchvision's ``ColorJitter`` applies it, then grayscale.
+    """Apply color jitter like torchvision's ``ColorJitter``, then grayscale.
 
-    In place: with torchvision's functions, all views of a sample take 7.4 instead of
-    6.4 ms, and contrast depends on the number of threads.
+    Works in place. With torchvision's functions, the views of a sample take 7.4 instead
+    of 6.4 ms, and contrast depends on the number of threads.
 
     Args:
         images: float32 [..., 3, h, w] in [0, 1], overwritten.
@@ -48,7 +48,7 @@ def recolor(images: Tensor, colors: Colors) -> Tensor:
         if name == 'hue':
             images = shift_hue(images, value)
             continue
-        # The other three blend images with black, their mean gray, and their grayscale.
+        # The others blend with black, with the mean gray and with the grayscale image.
         other = 0 if name == 'brightness' else tvf.rgb_to_grayscale(images)
         if name == 'contrast':
             mean = other.mean((-3, -2, -1), keepdim=True, dtype=torch.float64)
@@ -60,18 +60,19 @@ def recolor(images: Tensor, colors: Colors) -> Tensor:
 
 
 def shift_hue(images: Tensor, turns: float) -> Tensor:
-    """torchvision's ``adjust_hue`` without a branch per pixel: 1.0 against 11.8 ms.
+    """Shift hues like torchvision's ``adjust_hue``, in 1.0 instead of 11.8 ms.
 
-    With hue H in sixths of a turn, V = max and C = max - min of a pixel, its values
-    are V - C * clamp(|H - n| - 1, 0, 1), where n = 0, 2, 4 for red, green, blue and the
-    distance goes round the circle: the HSV hexcone (Smith 1978) written as one formula.
+    Avoids branches per pixel: with hue H in sixths of a turn, V = max and C = max - min
+    of a pixel, its values are V - C * clamp(|H - n| - 1, 0, 1), where n = 0, 2, 4 for
+    red, green, blue and |.| is the distance on the circle: the HSV hexcone (Smith 1978)
+    as one formula.
 
     Args:
         images: float32 [..., 3, h, w] in [0, 1].
         turns: Shift in [-0.5, 0.5] turns.
     """
     red, green, blue = images.unbind(-3)
-    # Sort the values, noting the swaps: H = |swaps + (middle - low) / C|.
+    # Sort the values and record the swaps: H = |swaps + (middle - low) / C|.
     swapped = (blue - green).gt_(0)
     upper, lower = torch.maximum(green, blue), torch.minimum(green, blue)
     low = torch.minimum(lower, red)
@@ -80,7 +81,7 @@ def shift_hue(images: Tensor, turns: float) -> Tensor:
     chroma = high - low
     hue = (middle - lower).div_(chroma.clamp_min(1e-9)).add_(offset).abs_()
     hue = hue.add_(6 * turns).unsqueeze(-3)  # in [-3, 9]
-    # Made on the device: a copy from the host would wait for it.
+    # Created on the device: a copy from the host would synchronize.
     centers = torch.arange(0, 6, 2, device=hue.device, dtype=hue.dtype).view(3, 1, 1)
     # ||x - 3| - 3| is the distance x, up to 9, on a circle of 6.
     distance = (hue - centers).abs_().sub_(3).abs_().sub_(3).abs_().clamp_(1, 2)
@@ -89,10 +90,10 @@ def shift_hue(images: Tensor, turns: float) -> Tensor:
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur, the kernel cut off at 3 sigma, borders reflected.
+    """Apply Gaussian blur with a kernel cut off at 3 sigma and reflected borders.
 
-    A sum of shifted images per axis: 2.0 ms on a CPU against 13.8 ms of torchvision's
-    convolution with a square kernel (sigma 2, for the views of one sample).
+    Sums shifted images along each axis, in 2.0 ms on a CPU instead of 13.8 ms of
+    torchvision's convolution with a square kernel (sigma 2, views of one sample).
 
     Args:
         images: float32 [3, h, w] or [n, 3, h, w]
@@ -119,7 +120,7 @@ def paste(scene: Tensor, person: Tensor, place: Size, opacity: float) -> None:
         scene: uint8 [3, H, W]
         person: uint8 [3, h, w]
         place: (top, left) in the scene.
-        opacity: The person's share.
+        opacity: Weight of the person.
     """
     region = tvf.crop(scene, *place, *person.shape[-2:])  # a view of the scene
     region.copy_(torch.lerp(region.float(), person.float(), opacity).round_())
@@ -127,14 +128,14 @@ def paste(scene: Tensor, person: Tensor, place: Size, opacity: float) -> None:
 
 @TRANSFORMS.register_module()
 class ApplyViews(BaseTransform):
-    """Makes the views that ``results['views']`` describes from image and scene."""
+    """Transform that makes the views recorded in ``results['views']``."""
 
     def transform(self, results: dict) -> dict:
-        """Make the model's inputs of one sample.
+        """Return the model's inputs of one sample.
 
         Args:
             results: ``image`` and ``scene``, RGB uint8 [height, width, 3], and
-                ``views``, their :class:`Views`.
+                ``views``, a :class:`~saip_mm.data.views.Views`.
 
         Returns:
             ``inputs``, a dict of tensors: ``globals`` uint8 [2, 3, H, W], ``locals``
@@ -163,14 +164,9 @@ class ApplyViews(BaseTransform):
 
 
 def _make(image: Tensor, views: list[View]) -> Tensor:
-    """Views of one image that have size and colors in common.
+    """Make views of one image with the same size and colors.
 
-    Args:
-        image: uint8 [3, height, width]
-        views: n of them.
-
-    Returns:
-        uint8 [n, 3, h, w]
+    uint8 [3, height, width], n views -> uint8 [n, 3, h, w]
     """
     cuts = [cut(image, view.crop, view.size, view.flip) for view in views]
     images = recolor(to_float(torch.stack(cuts)), views[0].colors)

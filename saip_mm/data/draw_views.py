@@ -1,4 +1,4 @@
-"""Draws the views, the scene and the masks of one sample, without touching pixels."""
+"""Drawing of the views, the scene and the masks of a sample, without pixels."""
 
 import math
 
@@ -15,25 +15,23 @@ from .views import (
     Size,
     View,
     Views,
-    check_probability,
-    check_range,
-    check_size,
+    check_options,
 )
 
 
 def draw_crop(
     rng: np.random.Generator, shape: Size, area: Range, aspect: Range
 ) -> Crop:
-    """A rectangle as torchvision's ``RandomResizedCrop`` draws it.
+    """Draw a rectangle like torchvision's ``RandomResizedCrop``.
+
+    Returns the first of ten rectangles that fits into the image, or else the largest
+    central one with an aspect in range.
 
     Args:
+        rng: Generator.
         shape: (height, width) of the image.
         area: Range of the rectangle's share of the image, uniform.
         aspect: Range of its width / height, uniform in the logarithm.
-
-    Returns:
-        The first of ten drawn rectangles that fits, else the largest central one
-        with an aspect in range.
     """
     image_height, image_width = shape
     log_aspect = math.log(aspect[0]), math.log(aspect[1])
@@ -54,7 +52,7 @@ def draw_crop(
 
 
 def draw_colors(rng: np.random.Generator, options: ColorOptions) -> Colors:
-    """Color jitter as torchvision's ``ColorJitter`` draws it, and grayscale."""
+    """Draw color jitter like torchvision's ``ColorJitter``, and grayscale."""
     steps = []
     for name in ('brightness', 'contrast', 'saturation'):
         strength = getattr(options, name)
@@ -70,13 +68,13 @@ def draw_colors(rng: np.random.Generator, options: ColorOptions) -> Colors:
 def draw_places(
     rng: np.random.Generator, size: Size, scene_size: Size
 ) -> tuple[Size, Size]:
-    """Two places (top, left) of rectangles of ``size`` side by side in a scene.
+    """Draw (top, left) of two rectangles of ``size`` side by side in a scene.
 
-    All places where the two share no column are equally likely.
+    All pairs of places without a common column are equally likely.
     """
     (height, width), (scene_height, scene_width) = size, scene_size
-    # Two different numbers below n + 2 are, less the 1 that keeps them apart, any two
-    # ordered ones up to n: the columns that the left rectangle and the gap may take.
+    # Two distinct sorted numbers below n + 2, with the second reduced by 1, are any two
+    # numbers up to n in order: the free columns left of either rectangle.
     free = scene_width - 2 * width
     left, right = np.sort(rng.choice(free + 2, size=2, replace=False))
     columns = rng.permutation([left, right - 1 + width])
@@ -88,12 +86,10 @@ def draw_places(
 def paste_mask(
     place: Size, size: Size, scene_size: Size, patch_size: int
 ) -> np.ndarray:
-    """Which tokens of a scene a pasted rectangle covers by more than half.
-
-    Returns:
-        bool [scene height / patch_size, scene width / patch_size]
+    """Return the tokens of a scene that a rectangle covers by more than half: bool
+    [scene height / patch_size, scene width / patch_size].
     """
-    covered = []  # pixels of every row, every column of patches inside the rectangle
+    covered = []  # pixels inside the rectangle, per row and per column of patches
     for start, length, whole in zip(place, size, scene_size, strict=True):
         edges = np.arange(0, whole, patch_size)
         ends = np.minimum(edges + patch_size, start + length)
@@ -101,7 +97,7 @@ def paste_mask(
     return 2 * np.outer(*covered) > patch_size**2
 
 
-# The defaults are the method's.
+# Defaults of the method.
 GLOBAL_0 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=1.0)
 GLOBAL_1 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1, solarize=0.2)
 LOCAL = dict(area=(0.05, 0.8), aspect=(0.4, 0.6), blur=0.5)
@@ -113,7 +109,7 @@ COLORS = dict(
 
 @TRANSFORMS.register_module()
 class DrawViews(BaseTransform):
-    """Adds ``results['views']``, the record of what happens to an image.
+    """Transform that draws ``results['views']``, a :class:`Views`.
 
     Reads the shapes of ``results['image']`` and ``results['scene']`` and draws from
     ``results['rng']``.
@@ -123,20 +119,20 @@ class DrawViews(BaseTransform):
         local_size: (height, width) of local views, roi and inst.
         num_locals: Number of local views besides roi.
         scene_size: (height, width) of the scene.
-        patch_size: Side of a token in pixels; all sizes are multiples of it.
+        patch_size: Side of a token in pixels, of which all sizes are multiples.
         global_0: ``CropOptions`` of the anchor.
         global_1: ``CropOptions`` of the second view, with its own flip and colors.
-        local: ``CropOptions`` of local views and roi, flip and colors as the anchor.
+        local: ``CropOptions`` of local views and roi; flip and colors are the anchor's.
         scene: ``CropOptions`` of the scene, with its own flip and colors.
         flip: Probability of a horizontal flip.
         colors: ``ColorOptions``.
         blur_sigma: Range of the blur's standard deviation in pixels.
-        solarize_threshold: Values (0–255) from here on are inverted.
-        paste_opacity: Share of the person in the pixels pasted into the scene.
+        solarize_threshold: Values (0–255) from this one on are inverted.
+        paste_opacity: Weight of the person in the pixels pasted into the scene.
 
     Raises:
-        ValueError: An argument is out of range, a size is not made of whole patches,
-            or the two pasted crops do not fit into the scene side by side.
+        ValueError: An argument is out of range, a size is not a multiple of the patch
+            size, or the two pasted crops do not fit side by side into the scene.
     """
 
     def __init__(
@@ -173,26 +169,20 @@ class DrawViews(BaseTransform):
         self._check()
 
     def _check(self) -> None:
-        for name in ('patch_size', 'num_locals'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'{name}={getattr(self, name)}: give at least 1')
+        check_options(self)
         for name in ('global_size', 'local_size', 'scene_size'):
-            check_size(name, getattr(self, name), self.patch_size)
+            size = getattr(self, name)
+            if len(size) != 2 or any(s < 1 or s % self.patch_size for s in size):
+                raise ValueError(
+                    f'{name}={size} should be (height, width) in positive multiples of '
+                    f'patch_size={self.patch_size}'
+                )
         (height, width), (scene_height, scene_width) = self.local_size, self.scene_size
         if height > scene_height or 2 * width > scene_width:
             raise ValueError(
                 f'two crops of local_size={self.local_size} do not fit side by side '
-                f'into scene_size={self.scene_size}: make the scene at least '
-                f'{(height, 2 * width)} or local_size smaller'
-            )
-        for name in ('global_0', 'global_1', 'local', 'scene', 'colors'):
-            getattr(self, name).check(name)
-        for name in ('flip', 'paste_opacity'):
-            check_probability(name, getattr(self, name))
-        check_range('blur_sigma', self.blur_sigma)
-        if not 0 <= self.solarize_threshold <= 255:
-            raise ValueError(
-                f'solarize_threshold={self.solarize_threshold}: give 0 to 255'
+                f'into scene_size={self.scene_size}: use a scene of at least '
+                f'{(height, 2 * width)} or a smaller local_size'
             )
 
     def transform(self, results: dict) -> dict:
@@ -230,7 +220,7 @@ class DrawViews(BaseTransform):
         return results
 
     def _draw_look(self, rng: np.random.Generator) -> tuple[bool, Colors]:
-        """Flip and colors, which the anchor and its local views share."""
+        """Draw flip and colors, which the anchor and its local views share."""
         return bool(rng.random() < self.flip), draw_colors(rng, self.colors)
 
     def _draw_view(

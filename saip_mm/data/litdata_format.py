@@ -1,11 +1,11 @@
-"""What reads shards in LitData's format, one item at a time, and what writes them."""
+"""Reader of single items, and writer, of shards in LitData's format."""
 
 import os
 from typing import Any
 
 import numpy as np
 
-# Else LitData asks PyPI for newer versions of itself.
+# Without this, LitData asks PyPI for newer versions of itself.
 os.environ['LITDATA_DISABLE_VERSION_CHECK'] = '1'
 
 from litdata import StreamingDataset  # noqa: E402
@@ -16,15 +16,15 @@ __all__ = ['BinaryWriter', 'PyTreeLoader', 'open_shards']
 
 
 class PyTreeLoader(item_loader.PyTreeLoader):
-    """Reads an item and no more; LitData's own reads ahead all of its shard.
+    """Loader of single items; LitData's own reads ahead the whole shard.
 
-    An index names the class of its loader, hence the name.
+    An index names the class of its loader, hence the name of this class.
     """
 
     def load_item_from_chunk(
         self, index: int, chunk_index: int, chunk_filepath: str, begin: int, *_: Any
     ) -> list:
-        """Item ``index``, in a shard of which ``begin`` is the first."""
+        """Return item ``index`` from a shard whose first item is ``begin``."""
         with open(chunk_filepath, 'rb', buffering=0) as shard:
             shard.seek(4 * (1 + index - begin))
             start, end = np.frombuffer(shard.read(8), np.uint32).tolist()
@@ -33,5 +33,5 @@ class PyTreeLoader(item_loader.PyTreeLoader):
 
 
 def open_shards(data_root: str, cache_dir: str | None) -> StreamingDataset:
-    """Items of a folder or an object store, by index."""
+    """Open the items in a folder or an object store, by index."""
     return StreamingDataset(data_root, cache_dir, PyTreeLoader())

@@ -1,4 +1,4 @@
-"""Packs images and drawn views as tensors, so that the device can make the views."""
+"""Packing of images and drawn views as tensors, to make the views on the device."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
-from .views import Colors, Size, View
+from .views import Size, View
 
 JITTER = ('brightness', 'contrast', 'saturation', 'hue')
-UNCHANGED = (1.0, 1.0, 1.0, 0.0)  # by these factors of JITTER
-NEVER = 256  # solarizes nothing
+UNCHANGED = (1.0, 1.0, 1.0, 0.0)  # factors of JITTER that change nothing
+NEVER = 256  # threshold that solarizes nothing
 
 
 class PackedView(NamedTuple):
@@ -38,7 +38,7 @@ class PackedView(NamedTuple):
 
     @classmethod
     def unpack(cls, numbers: Tensor) -> 'PackedView':
-        """float32 [..., 16] -> its columns."""
+        """Split float32 [..., 16] into the columns."""
         return cls(*numbers.split(WIDTHS, dim=-1))
 
 
@@ -46,15 +46,16 @@ WIDTHS = PackedView(4, 1, 4, 4, 1, 1, 1)
 
 
 def pack_view(view: View) -> np.ndarray:
-    """A drawn view as float32 [16], see :class:`PackedView`."""
-    crop = view.crop
-    order, factors = _pack_jitter(view.colors)
+    """Return a view as float32 [16], see :class:`PackedView`."""
+    crop, jitter = view.crop, view.colors.jitter
+    drawn = [JITTER.index(name) for name, _ in jitter]
+    factors = dict(zip(JITTER, UNCHANGED, strict=True)) | dict(jitter)
     return np.array(
         [
             *(crop.top, crop.left, crop.height, crop.width),
             view.flip,
-            *order,
-            *factors,
+            *(drawn or range(len(JITTER))),
+            *factors.values(),
             view.colors.gray,
             0 if view.blur is None else view.blur,
             NEVER if view.solarize is None else view.solarize,
@@ -63,34 +64,22 @@ def pack_view(view: View) -> np.ndarray:
     )
 
 
-def _pack_jitter(colors: Colors) -> tuple[list[int], list[float]]:
-    order, factors = list(range(len(JITTER))), list(UNCHANGED)
-    if colors.jitter:
-        order = [JITTER.index(name) for name, _ in colors.jitter]
-        for name, value in colors.jitter:
-            factors[JITTER.index(name)] = value
-    return order, factors
-
-
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
-    """Replaces ``ApplyViews`` in a pipeline, to make the views on the model's device.
+    """Transform that replaces ``ApplyViews``, to make the views on the model's device.
 
-    Workers then only decode and draw. ``SAIPDataPreprocessor(view_sizes=…)`` makes the
-    same views up to rounding.
+    Workers then only decode and draw, and ``SAIPDataPreprocessor(view_sizes=…)`` makes
+    the same views up to rounding.
 
     Args:
-        canvas: (h, w) in pixels that images are padded to, so that they can be stacked.
-
-    Raises:
-        ValueError: If an image is larger than the canvas.
+        canvas: (h, w) in pixels to which images are padded; none may be larger.
     """
 
     def __init__(self, canvas: Size) -> None:
         self.canvas = tuple(canvas)
 
     def transform(self, results: dict) -> dict:
-        """Pack one sample.
+        """Return the packed inputs of one sample.
 
         Args:
             results: ``image`` and ``scene``, RGB uint8 [height, width, 3]; ``views``.
@@ -120,12 +109,12 @@ class PackViews(BaseTransform):
         return dict(inputs=inputs)
 
     def _pad(self, image: np.ndarray, source: str) -> Tensor:
-        """uint8 [h, w, 3] -> [3, *canvas], the image at the top left."""
+        """Pad uint8 [h, w, 3] at the bottom and right to uint8 [3, *canvas]."""
         height, width = image.shape[:2]
         if height > self.canvas[0] or width > self.canvas[1]:
             raise ValueError(
                 f'{source}: {height}x{width} pixels (h x w) do not fit into '
-                f'PackViews(canvas={self.canvas}); enlarge it, or shrink the images'
+                f'PackViews(canvas={self.canvas}); enlarge it or shrink the images'
             )
         padded = torch.zeros(3, *self.canvas, dtype=torch.uint8)
         padded[:, :height, :width] = torch.from_numpy(image).permute(2, 0, 1)

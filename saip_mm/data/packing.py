@@ -1,4 +1,4 @@
-"""Packing images into few large files."""
+"""Packing of images into a few large files."""
 
 import hashlib
 import json
@@ -12,11 +12,11 @@ from ..files import whole_file, write_text
 from .images import ImageError
 from .people import PeopleDataset
 from .processes import forked_pool
-from .sharded_images import INDEX, PLAN, is_whole, litdata
+from .sharded_images import INDEX, PLAN, is_complete, litdata
 
-PARTS = 'parts'  # the folder with what is known of every shard until all are there
+PARTS = 'parts'  # folder with a file per finished shard
 BAD = 'bad_images.jsonl'
-MOST_BYTES = 3 << 30  # of a shard: LitData counts them in 32 bits
+MAX_BYTES = 3 << 30  # per shard: LitData counts bytes in 32 bits
 
 
 def pack_shards(
@@ -26,29 +26,31 @@ def pack_shards(
     processes: int,
     track: Callable[[Iterable, int], Iterable],
 ) -> tuple[int, int]:
-    """Pack images into shards that ShardedImages reads, in the same order.
+    """Pack images into shards for ShardedImages, in the same order.
 
-    An image file is kept as it is, other images become PNG. What cannot be used is left
-    out, and listed in ``bad_images.jsonl``. After an interruption, the same call writes
-    the shards that are missing.
+    Image files are packed unchanged, other images as PNG. Unusable images are skipped
+    and listed in ``bad_images.jsonl``. After an interruption, the same call writes the
+    missing shards.
 
     Args:
-        dataset: Where the images come from.
-        out: Folder of the shards.
-        images_per_shard: How many each holds, bad ones included.
-        processes: How many shards are written at the same time.
+        dataset: Source of the images.
+        out: Folder for the shards.
+        images_per_shard: Images per shard, including bad ones.
+        processes: Number of shards that are written at the same time.
         track: Shows the progress of an iterable of known length.
 
     Returns:
-        How many images were packed, and how many left out.
+        Numbers of packed and of skipped images.
 
     Raises:
-        ValueError: If the folder holds shards of other images.
+        ValueError: The folder contains shards of other images.
     """
+    global _dataset, _out, _images_per_shard  # shared with the forked processes
     out = Path(out)
+    _dataset, _out, _images_per_shard = dataset, out, images_per_shard
     starts = range(0, len(dataset), images_per_shard)
     _begin(dataset, out, images_per_shard)
-    with forked_pool(processes, _share, dataset, out, images_per_shard) as pool:
+    with forked_pool(processes) as pool:
         parts = list(track(pool.map(_pack_part, starts), len(starts)))
     bad = [entry for part in parts for entry in part['bad']]
     packed = [part for part in parts if part['shard']]
@@ -61,19 +63,18 @@ def pack_shards(
 
 
 def _begin(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
-    """Note what is packed, or compare it with what the folder was begun with."""
+    """Record what is packed, or compare it with the record of an earlier call."""
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         digest.update(os.fsencode(dataset.source(dataset.get_data_info(index))) + b'\n')
-    settings = {
+    plan = {
         name: value
         for name, value in vars(dataset).items()
         if isinstance(value, bool | int | float | str | tuple)
         and not name.startswith('_')
-        and name not in ('data_root', 'ann_file')  # the names tell
+        and name not in ('data_root', 'ann_file')  # covered by the names
     }
-    plan = dict(
-        settings,
+    plan |= dict(
         images=len(dataset),
         images_per_shard=images_per_shard,
         names_sha256=digest.hexdigest(),
@@ -84,37 +85,31 @@ def _begin(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
             begun = json.loads(path.read_text())
         except ValueError as error:
             raise ValueError(f'{path} is damaged ({error}); remove {out}') from error
-        plan = json.loads(json.dumps(plan))  # tuples become lists
+        plan = json.loads(json.dumps(plan))  # turns tuples into lists
         other = [name for name in plan if plan[name] != begun.get(name)]
         if other:
             raise ValueError(
-                f'{out} was begun with other images, or other settings of theirs '
-                f'({", ".join(other)} in {path}); choose another folder, or remove it'
+                f'{out} was begun with other images or settings ({", ".join(other)} in '
+                f'{path}); choose another folder or remove it'
             )
     elif out.is_dir() and any(out.iterdir()):
-        raise ValueError(f'{out} holds other files; choose another folder')
+        raise ValueError(f'{out} contains other files; choose another folder')
     else:
         write_text(path, json.dumps(plan, indent=1))
 
 
-def _share(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
-    """Hand a worker process what all of its parts have in common."""
-    global _dataset, _out, _images_per_shard
-    _dataset, _out, _images_per_shard = dataset, out, images_per_shard
-
-
 def _pack_part(start: int) -> dict:
-    """Write a shard, unless it is there.
+    """Write a shard, unless it exists.
 
     Returns:
-        ``shard``, its entry of the index (None if no image can be used); ``config``,
-        how LitData is to read it; ``bad``, what was left out.
+        ``shard``, its entry in the index (None if no image can be used); ``config``,
+        LitData's settings in the index; ``bad``, the skipped images.
     """
     number = start // _images_per_shard
     done = _out / PARTS / f'{number:06}.json'
     if done.exists():
         part = json.loads(done.read_text())
-        if not part['shard'] or is_whole(_out, part['shard']):
+        if not part['shard'] or is_complete(_out, part['shard']):
             return part
     indices = range(start, min(start + _images_per_shard, len(_dataset)))
     part = dict(shard=None, config=None, bad=[])
@@ -138,7 +133,7 @@ def _pack_part(start: int) -> dict:
 
 
 def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
-    """What is kept of every image; those that cannot be used are added to ``bad``."""
+    """Yield the fields of each usable image, and append the others to ``bad``."""
     size = 0
     for index in indices:
         info = _dataset.get_data_info(index)
@@ -148,9 +143,9 @@ def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
             bad.append(dict(index=index, reason=str(error)))
             continue
         size += len(file)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise ValueError(
-                f'{_images_per_shard} images are more than {MOST_BYTES >> 30} GiB, all '
-                'that a shard holds; choose fewer --images-per-shard and another OUT'
+                f'{_images_per_shard} images exceed {MAX_BYTES >> 30} GiB, the limit '
+                'of a shard; choose fewer --images-per-shard and another OUT'
             )
         yield [os.fsencode(_dataset.source(info)), file, zlib.crc32(file)]

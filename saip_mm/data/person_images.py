@@ -1,4 +1,4 @@
-"""Real images of people, one person each."""
+"""Person images from folders, lists or annotated photographs."""
 
 import io
 import os
@@ -12,12 +12,7 @@ from ..files import read_text
 from .folders import find_images, path_of, require_files
 from .images import ImageError, read_image
 from .people import PeopleDataset
-from .person_boxes import (
-    crop_person,
-    large_enough,
-    read_person_boxes,
-    read_photograph,
-)
+from .person_boxes import crop_person, large_enough, read_person_boxes, read_photograph
 
 MIN_BOX, MIN_IMAGE = (64, 32), (16, 8)  # (h, w) in pixels
 REMEDY = 'correct the entries, data_root or data_prefix'
@@ -25,31 +20,30 @@ REMEDY = 'correct the entries, data_root or data_prefix'
 
 @DATASETS.register_module()
 class PersonImages(PeopleDataset):
-    """Person images from a folder, a list, or annotated photographs.
+    """Person images from one of three sources.
 
-    - Without ``ann_file``: all images in the folder ``data_prefix['img_path']`` and
-      the folders below.
+    - Without ``ann_file``: all images in the folder ``data_prefix['img_path']`` and its
+      subfolders.
     - With a list (``.txt``): one path per line, relative to that folder. Empty lines
-      and lines that start with ``#`` do not count.
-    - With COCO-style annotations (``.json``): every box of a person, cut out when it
-      is needed. ``tools/crop_people.py`` cuts them out once and for all, which saves
-      decoding whole photographs during training.
+      and lines that start with ``#`` are ignored.
+    - With COCO-style annotations (``.json``): all boxes of people, cropped when
+      loaded. ``tools/crop_people.py`` crops them in advance, which saves decoding whole
+      photographs during training.
 
-    Errors in folder, list or annotations are raised here; those of an image file when
-    it is read.
+    Errors in folder, list or annotations are raised here; those in an image file when
+    it is loaded.
 
     Args:
         data_root: Folder that ``ann_file`` and ``data_prefix`` are relative to.
         ann_file: List or annotations.
         data_prefix: ``dict(img_path=FOLDER)``, the folder of the images. Defaults to
             ``data_root``.
-        margin: What a crop shows around its box on each side, relative to the width
-            and height of the box. Not used without annotations.
-        min_size: ``(h, w)`` in pixels. Smaller boxes, without margin and as far as
-            they lie in the photograph, are skipped. A smaller image is an error.
-            Defaults to (64, 32) with annotations, else to (16, 8).
-        pipeline: See :class:`PeopleDataset`.
-        scenes: See :class:`PeopleDataset`.
+        margin: Margin of a crop on each side, relative to the width and height of the
+            box. Used with annotations only.
+        min_size: ``(h, w)`` in pixels. Boxes whose visible part without margin is
+            smaller are skipped; smaller images are errors. Defaults to (64, 32) with
+            annotations, otherwise to (16, 8).
+        pipeline, scenes: See :class:`PeopleDataset`.
     """
 
     def __init__(
@@ -67,7 +61,7 @@ class PersonImages(PeopleDataset):
             raise ValueError('PersonImages: give data_root, the folder of the images')
         if set(data_prefix) != {'img_path'}:
             raise ValueError(
-                f'PersonImages: data_prefix should be dict(img_path=FOLDER), and is '
+                'PersonImages: data_prefix should be dict(img_path=FOLDER), not '
                 f'{dict(data_prefix)}'
             )
         if margin < 0:
@@ -100,12 +94,8 @@ class PersonImages(PeopleDataset):
             raise FileNotFoundError(f'{self.ann_file}: no such list of images')
         # File names need not be UTF-8: surrogateescape is what os.fsdecode does.
         text = read_text(self.ann_file, errors='surrogateescape')
-        lines = map(str.strip, io.StringIO(text, newline=None))
-        paths = {
-            number: line
-            for number, line in enumerate(lines, 1)
-            if line and line[0] != '#'
-        }
+        lines = enumerate(map(str.strip, io.StringIO(text, newline=None)), 1)
+        paths = {number: line for number, line in lines if line and line[0] != '#'}
         if not paths:
             raise ValueError(
                 f'{self.ann_file}: no images in the list; give one path per line'
@@ -124,17 +114,14 @@ class PersonImages(PeopleDataset):
             if large_enough(person.box, person.size, self.min_size)
         ]
         height, width = self.min_size
-        skipped = f'{len(people) - len(entries)} of {len(people)} person boxes'
-        if not entries:
-            raise ValueError(
-                f'{self.ann_file}: {skipped} are smaller than {height}x{width} pixels '
-                '(h x w); lower min_size'
-            )
-        print_log(
-            f'{self.ann_file}: {len(entries)} people; skipped {skipped}, smaller than '
-            f'{height}x{width} pixels (h x w)',
-            logger='current',
+        message = (
+            f'{self.ann_file}: {len(entries)} people; skipped '
+            f'{len(people) - len(entries)} of {len(people)} person boxes, which are '
+            f'smaller than {height}x{width} pixels (h x w)'
         )
+        if not entries:
+            raise ValueError(f'{message}; lower min_size')
+        print_log(message, 'current')
         return entries
 
     def load_image(self, data_info: dict) -> np.ndarray:
@@ -149,15 +136,14 @@ class PersonImages(PeopleDataset):
             raise ImageError(
                 f'{self.source(data_info)}: {height}x{width} pixels (h x w) are less '
                 f'than min_size, {self.min_size[0]}x{self.min_size[1]}; remove the '
-                'image, or lower min_size'
+                'image or lower min_size'
             )
         return image
 
     def load_file(self, data_info: dict) -> bytes:
-        """The file as it is; of a person in a photograph, the crop without loss."""
         if 'box' in data_info:
             return super().load_file(data_info)
-        self.load_image(data_info)  # an error if it cannot be used
+        self.load_image(data_info)  # raises an error if it cannot be used
         return Path(path_of(self.folder, data_info['img_path'])).read_bytes()
 
     def source(self, data_info: dict) -> str:

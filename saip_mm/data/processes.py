@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -13,22 +13,13 @@ from multiprocessing import get_context
 
 
 @contextmanager
-def forked_pool(
-    processes: int, start: Callable | None = None, *arguments: object
-) -> Iterator[ProcessPoolExecutor]:
+def forked_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Fork processes, which exit on Ctrl-C and with this process.
-
-    Args:
-        processes: Number of processes.
-        start: Called first in each process.
-        arguments: Arguments of ``start``.
 
     Raises:
         ChildProcessError: A process was killed.
     """
-    pool = ProcessPoolExecutor(
-        processes, get_context('fork'), _start, (os.getpid(), start, arguments)
-    )
+    pool = ProcessPoolExecutor(processes, get_context('fork'), _start, (os.getpid(),))
     others = multiprocessing.active_children()
     excepthook = threading.excepthook
     try:
@@ -54,7 +45,7 @@ def forked_pool(
         threading.excepthook = excepthook
 
 
-def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
+def _start(parent: int) -> None:
     def exit_with_parent() -> None:
         while os.getppid() == parent:
             time.sleep(1)
@@ -64,5 +55,3 @@ def _start(parent: int, start: Callable | None, arguments: tuple) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=exit_with_parent, daemon=True).start()
-    if start is not None:
-        start(*arguments)

@@ -1,4 +1,4 @@
-"""Images in few large files, for data sets of millions."""
+"""Images in a few large files, for data sets of millions."""
 
 import json
 import os
@@ -17,10 +17,9 @@ from .images import ImageError, decode_image, raise_if_outage
 from .people import PeopleDataset
 
 INDEX = 'index.json'
-PLAN = 'packed_from.json'  # what tools/pack_shards.py begins with
-# Types of what is kept of an image: its name (LitData would open a file whose name is a
-# string), its file, and the CRC-32 of that. Any others are refused, as LitData would
-# unpickle what an index calls a pickle.
+PLAN = 'packed_from.json'  # written first by tools/pack_shards.py
+# Types of the fields of an image: its name (LitData would open a string as a file), its
+# file, and the CRC-32 of that. Others are rejected, since LitData unpickles some.
 TYPES = ['bytes', 'bytes', 'int']
 _SPEC = dict(
     type='builtins.list',
@@ -31,26 +30,22 @@ _SPEC = dict(
 
 @DATASETS.register_module()
 class ShardedImages(PeopleDataset):
-    """Images that ``tools/pack_shards.py`` has packed, in LitData's format.
+    """Images packed by ``tools/pack_shards.py`` in LitData's format.
 
-    Any image is read at random, without reading what is around it, and checked by its
-    checksum. Nothing about single images is kept in memory.
-
-    Needs ``pip install 'saip_mm[shards]'``.
+    Images are read individually and verified by their checksums. Nothing about single
+    images is kept in memory. Needs ``pip install 'saip_mm[shards]'``.
 
     Args:
-        data_root: Folder of shards, or its address in an object store that LitData
-            knows (``s3://…``, ``gs://…``). Of an object store single images are
-            fetched; a copy on a local disk is faster.
-        cache_dir: Local folder for what has to be kept of an object store.
-        ann_file: Not used, since shards hold the images that were packed; the log says
-            so. A config for ``PersonImages`` may have one.
-        pipeline: See :class:`PeopleDataset`.
-        scenes: See :class:`PeopleDataset`.
+        data_root: Folder of shards, or its URL in an object store supported by LitData
+            (``s3://…``, ``gs://…``), from which single images are fetched.
+        cache_dir: Local folder for the index of an object store.
+        ann_file: Ignored with a log message, since shards hold the packed images; lets
+            configs of ``PersonImages`` be reused.
+        pipeline, scenes: See :class:`PeopleDataset`.
 
     Raises:
-        FileNotFoundError: If there is no index of shards.
-        ValueError: If these are no shards of ``tools/pack_shards.py``.
+        FileNotFoundError: There is no index of shards.
+        ValueError: The shards were not written by ``tools/pack_shards.py``.
     """
 
     def __init__(
@@ -63,29 +58,24 @@ class ShardedImages(PeopleDataset):
     ) -> None:
         if ann_file:
             print_log(
-                f'{data_root}: ann_file={ann_file!r} is not used; these shards are of '
+                f'{data_root}: ann_file={ann_file!r} is ignored; these shards contain '
                 'the images that were packed',
                 'current',
             )
         self.remote = '://' in data_root or data_root.startswith('local:')
         if self.remote and not cache_dir:
             raise ValueError(
-                f'ShardedImages: {data_root} is not on this machine; give cache_dir, a '
-                'folder for what has to be kept of it'
+                f'ShardedImages: {data_root} is not a local folder; give cache_dir, a '
+                'folder for its index'
             )
         self.cache_dir = cache_dir
         self._reader = (None, None)
         super().__init__(pipeline, scenes, data_root)
 
-    def load_data_list(self) -> list[dict]:
-        """Nothing: the shards know where their images are."""
-        return []
-
     def full_init(self) -> None:
-        """Read the index of the shards."""
+        """Read the index of the shards instead of a data list."""
         path = Path(self.data_root, INDEX)
-        if self.remote:
-            # LitData fetches the index when it opens the shards.
+        if self.remote:  # LitData fetches the index
             opened = litdata().open_shards(self.data_root, self.cache_dir)
             path = Path(opened.input_dir.path, INDEX)
         self.shards = read_index(path)
@@ -102,22 +92,22 @@ class ShardedImages(PeopleDataset):
         return decode_image(self.load_file(data_info), self.source(data_info))
 
     def load_file(self, data_info: dict) -> bytes:
-        """The file that was packed.
+        """Return the file that was packed.
 
         Raises:
-            ImageError: If its shard is missing or damaged there.
-            OSError: If the machine or its storage has failed.
+            ImageError: Its shard is missing or damaged.
+            OSError: The machine or its storage failed.
         """
         where, reader = self.source(data_info), self._open()
         try:
             shard = self.shards[data_info['shard']]
-            # LitData would wait for the rest of it.
-            if not self.remote and not is_whole(self.data_root, shard):
+            # LitData would wait for the rest of the shard.
+            if not self.remote and not is_complete(self.data_root, shard):
                 raise OSError(
-                    f'it is missing, or has other than {shard["chunk_bytes"]} bytes'
+                    f'it is missing or does not have {shard["chunk_bytes"]} bytes'
                 )
             _, file, crc32 = reader[data_info['sample_idx']]
-        except Exception as error:  # of the file system, of LitData, or of the network
+        except Exception as error:  # of the file system, LitData, or the network
             raise_if_outage(error, where)
             reason = f'{type(error).__name__}: {error}'
             raise ImageError(
@@ -133,7 +123,7 @@ class ShardedImages(PeopleDataset):
         return f'{shard}, image {data_info["sample_idx"]}'
 
     def _open(self) -> Any:
-        """What reads the shards in this process; none of it survives a fork."""
+        """Return this process's reader; readers do not survive a fork."""
         owner, reader = self._reader
         if owner != os.getpid():
             reader = litdata().open_shards(self.data_root, self.cache_dir)
@@ -144,8 +134,8 @@ class ShardedImages(PeopleDataset):
         return self.__dict__ | dict(_reader=(None, None))
 
 
-def is_whole(folder: str | os.PathLike, shard: dict) -> bool:
-    """Whether a shard's file is there, and as large as its entry in the index says."""
+def is_complete(folder: str | os.PathLike, shard: dict) -> bool:
+    """Return whether a shard exists with the size given by the index."""
     try:
         size = os.stat(os.path.join(folder, shard['filename'])).st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -153,37 +143,35 @@ def is_whole(folder: str | os.PathLike, shard: dict) -> bool:
     return size == shard['chunk_bytes']
 
 
-def read_index(path: str | os.PathLike) -> list[dict]:
-    """The shards that an index lists: ``filename``, ``chunk_size``, ``chunk_bytes``.
+def read_index(path: Path) -> list[dict]:
+    """Return the shards in an index: ``filename``, ``chunk_size``, ``chunk_bytes``.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is not an index of ``tools/pack_shards.py``.
+        FileNotFoundError: The file does not exist.
+        ValueError: It was not written by ``tools/pack_shards.py``.
     """
-    if not os.path.isfile(path):
+    if not path.is_file():
         raise FileNotFoundError(
             f'{path}: no such index of shards; make them with '
             'tools/pack_shards.py, or rerun it if it was interrupted'
         )
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(path.read_bytes())
         shards, config = content['chunks'], content['config']
-        ours = (
+        valid = (
             config['data_format'] == TYPES
             and json.loads(config['data_spec'])[1] == _SPEC
             and not any(config.get(k) for k in ('compression', 'encryption', 'format'))
             and len(shards) > 0
             and all(map(_is_shard, shards))
         )
+        reason = '' if valid else 'it describes other data'
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        reason = f'{type(error).__name__}: {error}'
+    if reason:
         raise ValueError(
-            f'{path}: not an index of shards ({type(error).__name__}: {error}); make '
-            'them with tools/pack_shards.py'
-        ) from error
-    if not ours:
-        raise ValueError(
-            f'{path}: not an index that tools/pack_shards.py has written; pack the '
-            'images again'
+            f'{path}: not an index written by tools/pack_shards.py ({reason}); pack '
+            'the images again'
         )
     return shards
 
@@ -198,7 +186,7 @@ def _is_shard(shard: dict) -> bool:
 
 
 def litdata() -> ModuleType:
-    """The module that reads and writes LitData's format, which may not be installed."""
+    """Import the reader and writer of shards, whose dependency is optional."""
     try:
         from . import litdata_format
     except ImportError as error:

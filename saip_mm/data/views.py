@@ -1,8 +1,6 @@
-"""The record of what happens to an image.
+"""Records of drawn views: ``DrawViews`` draws them, ``ApplyViews`` applies them."""
 
-``DrawViews`` draws it, ``ApplyViews`` applies it to pixels.
-"""
-
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +11,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Crop:
-    """A rectangle of the source image, in pixels."""
+    """Rectangle of the source image, in pixels."""
 
     top: int
     left: int
@@ -23,7 +21,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Colors:
-    """A change of colors.
+    """Changes of color.
 
     Attributes:
         jitter: Pairs of a name (brightness, contrast, saturation, hue) and a factor
@@ -37,11 +35,11 @@ class Colors:
 
 @dataclass(frozen=True)
 class View:
-    """One view: cut ``crop``, resize to ``size``, then the rest in the given order.
+    """One view: crop, resize to ``size``, then the rest in the order of the attributes.
 
     Attributes:
         blur: Standard deviation in pixels of the view; None for no blur.
-        solarize: Threshold from which values are inverted; None for no inversion.
+        solarize: Values from this threshold on are inverted; None for no inversion.
     """
 
     crop: Crop
@@ -54,17 +52,17 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """Everything that happens to one image and its scene image.
+    """All views of one image and its scene image.
 
     Attributes:
         globals: The anchor and the second view of the whole person.
         locals: Partial views, with the anchor's flip and colors.
-        roi: One more of these, which is searched for in the scene.
+        roi: One more partial view, which is searched for in the scene.
         scene: View of the scene image, before anything is pasted.
         places: (top, left) in the scene of inst (the anchor, shrunk) and of roi.
-        opacity: Share of the person in pasted pixels; the rest is the scene's.
-        scene_masks: bool [2, h, w], 1 = more than half of the scene token is inside
-            inst's, roi's rectangle.
+        opacity: Weight of the person in pasted pixels; the rest is the scene.
+        scene_masks: bool [2, h, w], 1 = more than half of the scene token is inside the
+            rectangle of inst, of roi.
         csr_noise: float32 [H, W], uniform in [0, 1), one value per token of a global
             view; the lowest stay visible in reconstruction.
     """
@@ -81,7 +79,7 @@ class Views:
 
 @dataclass(frozen=True)
 class CropOptions:
-    """How views of one kind are drawn.
+    """Distribution of views of one kind.
 
     Attributes:
         area: Range of the crop's share of the image.
@@ -95,16 +93,10 @@ class CropOptions:
     blur: float = 0.0
     solarize: float = 0.0
 
-    def check(self, name: str) -> None:
-        check_range(f'{name}.area', self.area, high=1)
-        check_range(f'{name}.aspect', self.aspect)
-        check_probability(f'{name}.blur', self.blur)
-        check_probability(f'{name}.solarize', self.solarize)
-
 
 @dataclass(frozen=True)
 class ColorOptions:
-    """How colors are drawn, with the semantics of torchvision's ``ColorJitter``.
+    """Distribution of colors, as in torchvision's ``ColorJitter``.
 
     Attributes:
         jitter: Probability of changing the four properties below, in random order.
@@ -120,33 +112,27 @@ class ColorOptions:
     hue: float
     gray: float
 
-    def check(self, name: str) -> None:
-        check_probability(f'{name}.jitter', self.jitter)
-        check_probability(f'{name}.gray', self.gray)
-        for key in ('brightness', 'contrast', 'saturation', 'hue'):
-            value, high = getattr(self, key), 0.5 if key == 'hue' else float('inf')
-            if not 0 <= value <= high:
-                raise ValueError(
-                    f'{name}.{key}={value}: give a strength from 0 to {high:g}'
-                )
+
+RANGES = dict(area=1, aspect=math.inf, blur_sigma=math.inf)  # with their maxima
+NUMBERS = dict(
+    **dict.fromkeys(('flip', 'jitter', 'gray', 'blur', 'solarize'), (0, 1)),
+    **dict.fromkeys(('brightness', 'contrast', 'saturation'), (0, math.inf)),
+    **dict.fromkeys(('patch_size', 'num_locals'), (1, math.inf)),
+    paste_opacity=(0, 1),
+    hue=(0, 0.5),
+    solarize_threshold=(0, 255),
+)
 
 
-def check_probability(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f'{name}={value} is no probability: give a value from 0 to 1')
-
-
-def check_range(name: str, value: Range, high: float = float('inf')) -> None:
-    if len(value) != 2 or not 0 < value[0] <= value[1] <= high:
-        limit = '' if high == float('inf') else f' <= {high:g}'
-        raise ValueError(
-            f'{name}={value} is no range: give (low, high) with 0 < low <= high{limit}'
-        )
-
-
-def check_size(name: str, size: Size, patch_size: int) -> None:
-    if len(size) != 2 or any(side < 1 or side % patch_size for side in size):
-        raise ValueError(
-            f'{name}={size} is not made of whole patches: give (height, width) in '
-            f'positive multiples of patch_size={patch_size}'
-        )
+def check_options(options: object, prefix: str = '') -> None:
+    """Raise ValueError if an option in ``RANGES`` or ``NUMBERS`` is out of range."""
+    for key, value in vars(options).items():
+        name, high = f'{prefix}{key}', RANGES.get(key)
+        if isinstance(value, CropOptions | ColorOptions):
+            check_options(value, f'{name}.')
+        if high and not (len(value) == 2 and 0 < value[0] <= value[1] <= high):
+            raise ValueError(
+                f'{name}={value} should be (low, high) with 0 < low <= high <= {high}'
+            )
+        if key in NUMBERS and not NUMBERS[key][0] <= value <= NUMBERS[key][1]:
+            raise ValueError(f'{name}={value} should be in {list(NUMBERS[key])}')

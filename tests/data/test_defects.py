@@ -1,6 +1,5 @@
-"""Images of eight formats with eight defects each: named, and done without."""
+"""Eight formats with eight defects each: named, and replaced during training."""
 
-import json
 import struct
 import zlib
 from itertools import product
@@ -8,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from PIL import Image
+from spoiled import listed
 from torch.utils.data import DataLoader, Dataset
 
 from saip_mm.data import PersonImages
@@ -41,7 +41,7 @@ def text(path) -> None:
     path.write_text('<html>404 Not Found</html>')
 
 
-def vanished(path) -> None:
+def missing(path) -> None:
     path.unlink()
 
 
@@ -59,12 +59,17 @@ def long_and_thin(path) -> None:
     Image.new('RGB', (width, 2)).save(path)
 
 
-DEFECTS = [half, header, empty, text, vanished, folder, one_pixel, long_and_thin]
+DEFECTS = [half, header, empty, text, missing, folder, one_pixel, long_and_thin]
+
+
+def first_image(root) -> np.ndarray:
+    dataset = PersonImages(str(root))
+    return dataset.load_image(dataset.get_data_info(0))
 
 
 @pytest.mark.parametrize('kind', FORMATS)
 @pytest.mark.parametrize('defect', DEFECTS, ids=lambda defect: defect.__name__)
-def test_a_defect_is_named(defect, kind, tmp_path):
+def test_defects_are_named(defect, kind, tmp_path):
     path = tmp_path / f'a.{kind}'
     whole(path)
     dataset = PersonImages(str(tmp_path))
@@ -74,46 +79,19 @@ def test_a_defect_is_named(defect, kind, tmp_path):
         dataset.load_image(dataset.get_data_info(0))
 
 
-@pytest.mark.parametrize('side', [8000, 40_000])  # allowed by Pillow, and not
-def test_a_decompression_bomb_is_not_decoded(tmp_path, side):
-    """A PNG of many pixels in a few hundred bytes."""
-    path = tmp_path / 'bomb.png'
+@pytest.mark.parametrize('side', [8000, 40_000])  # below and above Pillow's limit
+def test_decompression_bombs_are_not_decoded(tmp_path, side):
+    """A PNG with many pixels in a few hundred bytes."""
     size = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
     chunks = [(b'IHDR', size), (b'IDAT', zlib.compress(bytes(1000))), (b'IEND', b'')]
-    with open(path, 'wb') as file:
+    with open(tmp_path / 'bomb.png', 'wb') as file:
         file.write(b'\x89PNG\r\n\x1a\n')
         for name, body in chunks:
             checksum = zlib.crc32(name + body)
             file.write(struct.pack('>I', len(body)) + name + body)
             file.write(struct.pack('>I', checksum))
-    dataset = PersonImages(str(tmp_path))
     with pytest.raises(ImageError, match='bomb.png: .*shrink the image'):
-        dataset.load_image(dataset.get_data_info(0))
-
-
-def test_all_of_them_are_done_without(tmp_path):
-    people = tmp_path / 'people'
-    people.mkdir()
-    spoiled = []
-    for number, (defect, kind) in enumerate(product(DEFECTS, FORMATS)):
-        whole(people / f'{number:03}.{kind}')
-        if number % 4 == 1:
-            spoiled.append((number, defect))
-    dataset = PersonImages(str(people))
-    for number, defect in spoiled:
-        defect(people / dataset.get_data_info(number)['img_path'])
-    keys = [(0, 0, index) for index in range(len(dataset))]
-    runs = []
-    for workers in (0, 2):
-        path = tmp_path / f'{workers}.jsonl'
-        dataset.quarantine = Quarantine(path, len(dataset), max_share=0.3)
-        loader = DataLoader(Images(dataset), None, sampler=keys, num_workers=workers)
-        runs.append([image.numpy() for image in loader])
-        listed = [json.loads(line)['index'] for line in path.read_text().splitlines()]
-        assert sorted(listed) == [number for number, _ in spoiled]
-    assert len(runs[0]) == len(FORMATS) * len(DEFECTS)
-    for ours, other in zip(*runs, strict=True):
-        np.testing.assert_array_equal(ours, other)
+        first_image(tmp_path)
 
 
 class Images(Dataset):
@@ -124,3 +102,27 @@ class Images(Dataset):
 
     def __getitem__(self, key: tuple[int, int, int]) -> np.ndarray:
         return self.people.load(key[-1], key)
+
+
+def test_defective_images_are_replaced(tmp_path):
+    people = tmp_path / 'people'
+    people.mkdir()
+    spoiled = {}
+    for number, (defect, kind) in enumerate(product(DEFECTS, FORMATS)):
+        whole(people / f'{number:03}.{kind}')
+        if number % 4 == 1:
+            spoiled[number] = defect
+    dataset = PersonImages(str(people))
+    for number, defect in spoiled.items():
+        defect(people / dataset.get_data_info(number)['img_path'])
+    keys = [(0, 0, index) for index in range(len(dataset))]
+    runs = []
+    for workers in (0, 2):
+        path = tmp_path / f'{workers}.jsonl'
+        dataset.quarantine = Quarantine(path, len(dataset), max_share=0.3)
+        loader = DataLoader(Images(dataset), None, sampler=keys, num_workers=workers)
+        runs.append([image.numpy() for image in loader])
+        assert sorted(entry['index'] for entry in listed(path)) == list(spoiled)
+    assert len(runs[0]) == len(FORMATS) * len(DEFECTS)
+    for ours, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(ours, other)

@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from saip_mm.data import PersonImages, ShardedImages
-from saip_mm.data.checks.coco import (
-    BOX_SCORES,
-    BOXES,
-    POSE,
-    check_coco,
-    check_detections,
-)
+from saip_mm.data.checks import coco
 from saip_mm.data.checks.crowdhuman import read_crowdhuman, useless_boxes
-from saip_mm.data.coco import parse_json, read_plain_text
+from saip_mm.data.coco import read_json
 from saip_mm.data.images import ImageError
 from saip_mm.data.packing import pack_shards
 from saip_mm.data.person_boxes import read_person_boxes, read_person_keypoints
@@ -35,87 +29,64 @@ def folder(tmp_path_factory):
     return folder
 
 
+def person(i: int) -> dict:
+    box = dict(bbox=[1, 2.5, 34, 70], area=70, keypoints=[5, 6, 2])
+    return dict(id=i, image_id=i % 3, category_id=1, iscrowd=0, **box)
+
+
 COCO = dict(
     images=[dict(id=i, file_name=f'{i}.jpg', height=80, width=40) for i in range(3)],
-    annotations=[
-        dict(
-            id=i,
-            image_id=i % 3,
-            category_id=1,
-            iscrowd=0,
-            area=70,
-            bbox=[1, 2.5, 34, 70],
-            keypoints=[5, 6, 2],
-        )
-        for i in range(4)
-    ],
+    annotations=[person(i) for i in range(4)],
     categories=[dict(id=1, name='person')],
+)
+READERS = (
+    coco.BOXES,
+    coco.BOX_SCORES,
+    coco.POSE._replace(keypoints=dict(keypoints=1)),
 )
 
 
 @fuzzed()
-@given(changed(COCO))
-def test_annotations(folder, content):
+@given(changed(COCO), SEEDS)
+def test_annotations(folder, content, seed):
     path = folder / 'boxes.json'
-    path.write_text(json.dumps(content))
-    attempt(lambda: read_person_boxes(str(path)), path)
-    attempt(lambda: read_person_keypoints(str(path)), path)
-    attempt(
-        lambda: PersonImages(str(folder), path.name).load_image(
-            dict(img_path='0.jpg', box=(0, 0, 40, 80), size=None, sample_idx=0)
-        ),
-        path,
-    )
-    for reader in (BOXES, BOX_SCORES, POSE._replace(keypoints=dict(keypoints=1))):
+    info = dict(img_path='0.jpg', box=(0, 0, 40, 80), size=None, sample_idx=0)
+    for text in (json.dumps(content).encode(), spoil(json.dumps(COCO).encode(), seed)):
+        path.write_bytes(text)
+        attempt(lambda: read_person_boxes(str(path)), path)
+        attempt(lambda: read_person_keypoints(str(path)), path)
         attempt(
-            lambda reader=reader: list(check_coco(path, read_as_json(path), reader)),
+            lambda: PersonImages(str(folder), path.name).load_image(info),
             path,
         )
-
-
-def read_as_json(path) -> object:
-    return parse_json(read_plain_text(path), path)
-
-
-DETECTIONS = [
-    dict(image_id=i, category_id=1, bbox=[1, 2.5, 34, 70], score=0.5) for i in range(3)
-]
+        for reader in READERS:
+            attempt(
+                lambda reader=reader: list(
+                    coco.check_coco(path, read_json(path), reader)
+                ),
+                path,
+            )
 
 
 @fuzzed()
-@given(changed(DETECTIONS))
+@given(changed([dict(person(i), score=0.5) for i in range(3)]))
 def test_detections(folder, content):
     path = folder / 'detections.json'
     path.write_text(json.dumps(content))
     images = {str(i): i for i in range(3)}
-    attempt(lambda: check_detections(path, read_as_json(path), images), path)
+    attempt(lambda: coco.check_detections(path, read_json(path), images), path)
 
 
-@fuzzed()
-@given(SEEDS)
-def test_bytes_of_annotations(folder, seed):
-    path = folder / 'bytes.json'
-    path.write_bytes(spoil(json.dumps(COCO).encode(), seed))
-    attempt(lambda: read_person_boxes(str(path)), path)
-    attempt(lambda: list(check_coco(path, read_as_json(path), BOXES)), path)
-
-
-CROWDHUMAN = dict(
-    ID='a',
-    gtboxes=[
-        dict(tag='person', fbox=[1, 2, 30, 60], vbox=[1, 2, 30, 60], hbox=[1, 2, 9, 9])
-    ],
-)
+BOXES = {name: [1, 2, 30, 60] for name in ('fbox', 'vbox', 'hbox')}
+CROWDHUMAN = dict(ID='a', gtboxes=[dict(tag='person', **BOXES)])
 
 
 @fuzzed()
 @given(changed(CROWDHUMAN), SEEDS)
 def test_crowdhuman(folder, content, seed):
     path = folder / 'a.odgt'
-    for text in (
-        json.dumps(content).encode(),
-        spoil(json.dumps(CROWDHUMAN).encode(), seed),
-    ):
+    spoiled = spoil(json.dumps(CROWDHUMAN).encode(), seed)
+    for text in (json.dumps(content).encode(), spoiled):
         path.write_bytes(text)
         attempt(lambda: list(useless_boxes(path, read_crowdhuman(path))), path)
 
@@ -124,8 +95,8 @@ def test_crowdhuman(folder, content, seed):
 @given(SEEDS, st.lists(st.text(max_size=12), max_size=4))
 def test_lists(folder, seed, names):
     path = folder / 'list.txt'
-    listed = spoil(b'0.jpg\n1.jpg\n# \n2.jpg\n', seed)
-    for text in (listed, '\n'.join(names).encode(errors='replace')):
+    spoiled = spoil(b'0.jpg\n1.jpg\n# \n2.jpg\n', seed)
+    for text in (spoiled, '\n'.join(names).encode(errors='replace')):
         path.write_bytes(text)
         attempt(lambda: PersonImages(str(folder), str(path)), path)
 
@@ -133,9 +104,8 @@ def test_lists(folder, seed, names):
 @fuzzed()
 @given(SEEDS)
 def test_images(folder, seed):
-    content = (folder / '0.jpg').read_bytes()
     path = folder / 'spoiled.jpg'
-    path.write_bytes(spoil(content, seed))
+    path.write_bytes(spoil((folder / '0.jpg').read_bytes(), seed))
     dataset = PersonImages(str(folder))
     index = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
     info = dataset.get_data_info(index.index('spoiled.jpg'))
@@ -176,27 +146,19 @@ def read_shards(shards) -> None:
 
 
 @fuzzed()
-@given(st.data())
-def test_indices_of_shards(shards, data):
-    path = shards / 'index.json'
-    whole = path.read_text()
-    try:
-        path.write_text(json.dumps(data.draw(changed(json.loads(whole)))))
-        attempt(lambda: read_shards(shards), path)
-    finally:
-        path.write_text(whole)
-
-
-@fuzzed()
-@given(SEEDS, st.booleans())
-def test_bytes_of_shards(shards, seed, same_size):
-    path = shards / 'chunk-0-1.bin'
-    whole = path.read_bytes()
-    spoiled = spoil(whole, seed)
+@given(st.data(), SEEDS, st.booleans())
+def test_shards(shards, data, seed, same_size):
+    index, shard = shards / 'index.json', shards / 'chunk-0-1.bin'
+    whole = {path: path.read_bytes() for path in (index, shard)}
+    spoiled = spoil(whole[shard], seed)
     if same_size:
-        spoiled = spoiled[: len(whole)].ljust(len(whole), b'x')
+        spoiled = spoiled[: len(whole[shard])].ljust(len(whole[shard]), b'x')
     try:
-        path.write_bytes(spoiled)
+        shard.write_bytes(spoiled)
         read_shards(shards)
+        shard.write_bytes(whole[shard])
+        index.write_text(json.dumps(data.draw(changed(json.loads(whole[index])))))
+        attempt(lambda: read_shards(shards), index)
     finally:
-        path.write_bytes(whole)
+        for path, content in whole.items():
+            path.write_bytes(content)

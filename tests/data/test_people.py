@@ -1,14 +1,19 @@
-"""What every data set of people promises about its samples."""
+"""Guarantees of all data sets of people, alone and concatenated."""
 
+import json
 from itertools import product
 
+import mmengine.dataset
 import numpy as np
 import pytest
 import torch
+from launch import TINY, call
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
-from torch.utils.data import Dataset
+from PIL import Image
+from short_runs import assert_same_end, copy_state
 
+from saip_mm import doctor
 from saip_mm.data.images import ImageError
 from saip_mm.data.people import PeopleDataset
 
@@ -16,19 +21,24 @@ from saip_mm.data.people import PeopleDataset
 class Shades(PeopleDataset):
     """Image i is all i + first."""
 
-    def __init__(self, length, first=0, **options):
-        self.length, self.first = length, first
+    def __init__(self, length, first=0, broken=None, **options):
+        self.length, self.first, self.broken = length, first, broken
         super().__init__(**options)
 
     def load_data_list(self):
         return [dict(value=i + self.first) for i in range(self.length)]
 
     def load_image(self, data_info):
+        if data_info['value'] == self.broken:
+            raise ImageError(f'image {self.broken} is broken')
         return np.full((8, 4, 3), data_info['value'], np.uint8)
 
 
-class Other(Dataset):
+class Other(mmengine.dataset.BaseDataset):
     """Not a data set of people."""
+
+    def load_data_list(self):
+        return [dict(digit=i) for i in range(3)]
 
 
 @pytest.fixture(autouse=True)
@@ -38,12 +48,16 @@ def registered(monkeypatch):
 
 
 def numbers(results):
-    """Image, scene and a random number, as a tensor that can be collated."""
+    """Return image, scene and a random number, as a tensor that can be collated."""
     image, scene = (results[key][0, 0, 0] for key in ('image', 'scene'))
     return torch.tensor([image, scene, results['rng'].random()], dtype=torch.float64)
 
 
-def test_a_sample_is_a_function_of_its_key():
+def shades(length, first=0, **options) -> dict:
+    return dict(type='Shades', length=length, first=first, **options)
+
+
+def test_samples_are_functions_of_their_keys():
     keys = list(product((0, 7), (0, 3), range(5)))
     first = Shades(5, pipeline=[numbers])
     samples = {key: first[key] for key in keys}
@@ -73,15 +87,11 @@ def test_scenes_are_the_other_images_equally_often():
         assert counts[index] == 0
         others = np.delete(counts, index)
         assert (np.abs(others - 200) < 4 * np.sqrt(600 * 1 / 3 * 2 / 3)).all()
-
-
-def test_the_only_image_is_its_own_scene():
-    assert Shades(1, pipeline=[numbers])[0][1] == 0
+    assert Shades(1, pipeline=[numbers])[0][1] == 0  # the only image
 
 
 def test_scenes_of_another_data_set():
-    scenes = dict(type='Shades', length=3, first=100)
-    dataset = Shades(5, scenes=scenes, pipeline=[numbers])
+    dataset = Shades(5, scenes=shades(3, 100), pipeline=[numbers])
     drawn = {int(dataset[0, epoch, 0][1]) for epoch in range(50)}
     assert drawn == {100, 101, 102}
 
@@ -90,41 +100,129 @@ def test_scenes_of_another_data_set():
     ('scenes', 'error', 'message'),
     [
         (dict(type='Other'), TypeError, 'Other is not a PeopleDataset'),
-        (dict(type='Shades', length=1, pipeline=[]), ValueError, 'pipeline would have'),
+        (shades(1, pipeline=[]), ValueError, 'pipeline would have'),
         (dict(type='Shades', length=1, frist=2), TypeError, 'frist'),
     ],
 )
-def test_wrong_scenes_are_refused(scenes, error, message):
+def test_invalid_scenes(scenes, error, message):
     with pytest.raises(error, match=message):
         Shades(5, scenes=scenes)
 
 
-@pytest.mark.parametrize('key', [5, -1, (0, 0, 5), (0, 0, -1)])
-def test_an_index_outside_is_an_error(key):
-    with pytest.raises(IndexError, match='of a data set of 5 images'):
-        Shades(5)[key]
-
-
-def test_a_failing_image_is_an_error_and_not_replaced():
-    class Broken(Shades):
-        def load_image(self, data_info):
-            if data_info['value'] == 2:
-                raise ImageError('image 2 is broken')
-            return super().load_image(data_info)
-
-    dataset = Broken(3)
-    with pytest.raises(ImageError, match='image 2 is broken'):
-        dataset[2]
+def test_images_that_do_not_exist_or_cannot_be_used():
+    for key in (5, -1, (0, 0, 5), (0, 0, -1)):
+        with pytest.raises(IndexError, match='of a data set of 5 images'):
+            Shades(5)[key]
+    with pytest.raises(ImageError, match='image 2 is broken'):  # without quarantine
+        Shades(3, broken=2)[2]
 
 
 def test_mmengine_builds_a_loader_of_keys():
     config = dict(
         batch_size=2,
         num_workers=0,
-        dataset=dict(type='mmpretrain.Shades', length=6, pipeline=[numbers]),
+        dataset=dict(shades(6, pipeline=[numbers]), type='mmpretrain.Shades'),
         sampler=dict(type='StatelessSampler', shuffle=False),
         collate_fn=dict(type='default_collate'),
     )
     loader = Runner.build_dataloader(config, seed=5)
     expected = torch.stack([loader.dataset[5, 0, index] for index in range(6)])
     torch.testing.assert_close(torch.cat(list(loader)), expected, rtol=0, atol=0)
+
+
+def concat(*datasets, **options) -> PeopleDataset:
+    return DATASETS.build(dict(type='ConcatDataset', datasets=datasets, **options))
+
+
+def test_concatenation_and_repetition():
+    repeated = dict(type='RepeatDataset', times=3, dataset=shades(2, 100))
+    dataset = concat(shades(3), repeated, pipeline=[numbers])
+    expected = [0, 1, 2] + 3 * [100, 101]
+    assert len(dataset) == len(expected)
+    samples = torch.stack([dataset[7, 2, index] for index in range(9)])
+    assert samples[:, 0].tolist() == expected
+    for image, scene, _ in samples:  # another image of the same data set
+        assert scene != image and scene // 100 == image // 100
+    assert len(samples[:, 2].unique()) == 9  # repetitions have other views
+    again = torch.stack([dataset[7, 2, index] for index in range(9)])
+    torch.testing.assert_close(again, samples, rtol=0, atol=0)
+    infos = [dataset.get_data_info(index) for index in range(9)]
+    assert [int(dataset.load_image(info)[0, 0, 0]) for info in infos] == expected
+    assert [dataset.source(info)[-1] for info in infos] == list('012010101')
+    with pytest.raises(IndexError):
+        dataset[9]
+
+
+def test_concatenated_data_sets_keep_their_pipelines_and_scenes():
+    own = shades(2, pipeline=[lambda results: 'own'])
+    dataset = concat(shades(3, scenes=shades(2, 100)), own, pipeline=[numbers])
+    assert dataset[4] == 'own' and dataset[0][0] == 0
+    assert {int(dataset[0, epoch, 0][1]) for epoch in range(20)} == {100, 101}
+    assert len(dataset.scenes) == 2  # checked by tools/check_data.py
+
+
+def test_other_data_sets_are_joined_by_mmengine():
+    other = dict(type='Other')
+    joined = concat(other, other)
+    assert type(joined) is mmengine.dataset.ConcatDataset and len(joined) == 6
+    repeated = dict(type='RepeatDataset', dataset=other, times=4, lazy_init=True)
+    assert type(DATASETS.build(repeated)) is mmengine.dataset.RepeatDataset
+    with pytest.raises(TypeError, match=r"Other'} cannot be combined"):
+        concat(shades(2), other)
+    with pytest.raises(TypeError, match='lazy_init cannot be'):
+        concat(shades(2), lazy_init=True)
+    with pytest.raises(ValueError, match='times=0'):
+        DATASETS.build(dict(type='RepeatDataset', dataset=shades(2), times=0))
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A folder with a truncated image, twice, and drawn people."""
+    folder = tmp_path / 'people'
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(7):
+        pixels = rng.integers(0, 255, (80, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f'{i}.png')
+    (folder / '3.png').write_bytes((folder / '3.png').read_bytes()[:2000])
+    path = tmp_path / 'config.py'
+    path.write_text(
+        f'_base_ = {str(TINY)!r}\n'
+        f'people = dict(type="PersonImages", data_root={str(folder)!r})\n'
+        'drawn = dict(type="SyntheticPeople", num_identities=2,\n'
+        '    images_per_identity=5, size=(64, 32),\n'
+        '    scenes=dict(type="SyntheticScenes", size=(64, 48)))\n'
+        'train_dataloader = dict(dataset=dict(_delete_=True, type="ConcatDataset",\n'
+        '    datasets=[dict(type="RepeatDataset", times=2, dataset=people), drawn],\n'
+        '    pipeline={{_base_.train_dataloader.dataset.pipeline}}))\n'
+        'default_hooks = dict(checkpoint=dict(max_keep_ckpts=9, minutes=1e-9))\n'
+    )
+    return path
+
+
+def test_resumed_training_on_a_concatenation_is_exact(config, tmp_path):
+    whole, resumed = tmp_path / 'whole', tmp_path / 'resumed'
+    call('tools/train.py', config, '--work-dir', whole)
+    bad = (whole / 'bad_images_0.jsonl').read_text().splitlines()
+    assert [json.loads(line)['index'] for line in bad] == [3]
+    assert not (whole / 'bad_images_1.jsonl').exists()
+    copy_state(whole / 'epoch_1_iter_4.pth', resumed)
+    options = ['--cfg-options', 'train_dataloader.num_workers=2']
+    call('tools/train.py', config, '--work-dir', resumed, '--resume', *options)
+    assert_same_end(resumed, whole)
+
+
+def test_tools_support_concatenations(config, tmp_path, capsys, monkeypatch):
+    out = tmp_path / 'bad.jsonl'
+    assert call('tools/check_data.py', config, '--out', out, '--processes', 1) == 1
+    indices = [json.loads(line)['index'] for line in out.read_text().splitlines()]
+    assert indices == [3, 10]  # positions in the concatenation
+    good = ['--out', out, '--good', tmp_path / 'good.txt', '--processes', 1]
+    with pytest.raises(ValueError, match='can only name images that are files'):
+        call('tools/check_data.py', config, *good)
+    views = tmp_path / 'views.png'
+    call('tools/browse_views.py', config, '--out', views, '--num', 1)
+    assert views.exists()
+    monkeypatch.setattr('sys.argv', ['doctor', str(config)])
+    assert doctor.main() == 0
+    assert '24 training images' in capsys.readouterr().out

@@ -1,5 +1,8 @@
-"""PersonImages from annotated photographs: right crops, clear errors."""
+"""COCO-style annotations: forms against pycocotools, crops against known pixels."""
 
+import contextlib
+import copy
+import io
 import json
 
 import cv2
@@ -9,21 +12,129 @@ from PIL import Image
 
 from saip_mm.data import person_images
 from saip_mm.data.images import ImageError
+from saip_mm.data.person_boxes import read_person_boxes
 from saip_mm.data.person_images import PersonImages
+
+DROP = object()  # in place of a value: removes the key
+PLAIN = dict(
+    images=[
+        dict(id=1, file_name='a.jpg', height=200, width=300),
+        dict(id=20, file_name='b.jpg', height=100, width=150),
+    ],
+    annotations=[
+        dict(id=1, image_id=20, category_id=3, bbox=[10, 10.5, 80, 150], iscrowd=0),
+        dict(id=2, image_id=1, category_id=3, bbox=[1, 2, 3, 4], iscrowd=0),
+        dict(id=3, image_id=1, category_id=3, bbox=[5, 5, 90, 90], iscrowd=1),
+        dict(id=4, image_id=1, category_id=7, bbox=[5, 5, 9, 9], iscrowd=0),
+    ],
+    categories=[dict(id=3, name='person'), dict(id=7, name='dog')],
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(content, encoding='utf-8'):
+        path = tmp_path / 'boxes.json'
+        path.write_text(json.dumps(content), encoding=encoding)
+        return read_person_boxes(str(path))
+
+    return read
+
+
+@pytest.fixture
+def expected(tmp_path):
+    pycocotools = pytest.importorskip('pycocotools.coco')
+    (tmp_path / 'plain.json').write_text(json.dumps(PLAIN))
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = pycocotools.COCO(tmp_path / 'plain.json')
+        ids = coco.getAnnIds(catIds=coco.getCatIds(['person']), iscrowd=False)
+    people = []
+    for annotation in coco.loadAnns(ids):
+        (image,) = coco.loadImgs(annotation['image_id'])
+        size = image['height'], image['width']
+        people.append((image['file_name'], tuple(annotation['bbox']), size))
+    assert len(people) == 2
+    return people
+
+
+@pytest.mark.parametrize(
+    ('where', 'key', 'convert'),
+    [
+        ('images', 'id', str),
+        ('annotations', 'image_id', str),
+        ('annotations', 'image_id', float),
+        ('categories', 'id', str),
+        ('annotations', 'category_id', str),
+        ('images', 'height', float),
+        ('annotations', 'iscrowd', str),
+        ('annotations', 'iscrowd', bool),
+        ('annotations', 'iscrowd', lambda value: value or None),
+    ],
+)
+def test_forms_written_by_exporters(read, expected, where, key, convert):
+    content = copy.deepcopy(PLAIN)
+    for record in content[where]:
+        record[key] = convert(record[key])
+    for encoding in ('utf-8', 'utf-8-sig', 'utf-16'):
+        assert read(content, encoding) == expected
+
+
+@pytest.mark.parametrize(
+    ('where', 'key', 'value', 'message'),
+    [
+        ('images', 'height', 200.5, 'image 1: "height" is 200.5, .* whole number'),
+        ('images', 'width', -300, 'image 1: "width" is -300, .* whole number'),
+        ('images', 'width', '300', """image 1: "width" is '300'"""),
+        ('images', 'id', None, r'images\[0\]: "id" is null'),
+        ('images', 'id', 20, 'image 20 appears twice'),
+        ('images', 'id', DROP, r'images\[0\] has no "id"'),
+        ('images', 'file_name', '', """image 1: "file_name" is '', .*name of a file"""),
+        ('images', 'file_name', 'a\0', 'image 1: "file_name" is .*name of a file'),
+        ('images', 'file_name', '\ud800', 'image 1: "file_name" is .*name of a file'),
+        ('images', 'file_name', DROP, 'image 1 has no "file_name"'),
+        ('annotations', 'iscrowd', 'no', """annotation 1: "iscrowd" is 'no', and"""),
+        ('annotations', 'bbox', None, 'annotation 1: "bbox" is null'),
+        ('annotations', 'bbox', [1, 2, 3], r'"bbox" is \[1, 2, 3\], and should be fo'),
+        ('annotations', 'bbox', [1, 2, 3, float('nan')], '1: "bbox" is .* finite'),
+        ('annotations', 'bbox', [1, 2, -3, 4], 'annotation 1: "bbox" .* negative side'),
+        ('annotations', 'bbox', [1, 2, '3', 4], 'annotation 1: "bbox" is .* finite'),
+        ('annotations', 'bbox', DROP, r'1 has no "bbox", which .*; add it \(four'),
+        ('annotations', 'image_id', '01', 'annotation 1 belongs to image 01, which'),
+        ('annotations', 'image_id', 1.5, 'annotation 1 belongs to image 1.5, which'),
+        ('annotations', 'image_id', DROP, 'annotation 1 has no "image_id"'),
+        ('annotations', 'category_id', DROP, 'annotation 1 has no "category_id"'),
+        ('categories', 'name', 'man', '"person", only man, dog; rename'),
+    ],
+)
+def test_invalid_records_are_named(read, where, key, value, message):
+    content = copy.deepcopy(PLAIN)
+    content[where][0][key] = value
+    if value is DROP:
+        del content[where][0][key]
+    with pytest.raises(ValueError, match=f'boxes.json: .*{message}'):
+        read(content)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ([dict(bbox=[1, 2, 3, 4])], 'holds a list, not COCO-style'),
+        (dict(images=[]), 'has no "annotations", as in COCO; its keys are images'),
+        (PLAIN | dict(images=None), '"images" should be a list; it is null'),
+        (PLAIN | dict(annotations=[1]), r'annotations\[0\] should be an object; it '),
+        (PLAIN | dict(annotations=[]), 'contains no people; its 0 annotations'),
+    ],
+)
+def test_other_files_are_named(read, content, message):
+    with pytest.raises(ValueError, match=f'boxes.json: {message}'):
+        read(content)
 
 
 def coco(*boxes, **changes):
     """Annotations of one photograph of 100 x 200 pixels (h x w)."""
-    annotations = [
-        dict(id=i, image_id=1, category_id=3, bbox=list(box), iscrowd=0)
-        for i, box in enumerate(boxes)
-    ]
-    content = dict(
-        images=[dict(id=1, file_name='photo.png', height=100, width=200)],
-        annotations=annotations,
-        categories=[dict(id=2, name='dog'), dict(id=3, name='person')],
-    )
-    return content | changes
+    annotations = [dict(id=i, image_id=1, bbox=box) for i, box in enumerate(boxes)]
+    images = [dict(id=1, file_name='photo.png', height=100, width=200)]
+    return dict(images=images, annotations=annotations) | changes
 
 
 @pytest.fixture
@@ -42,92 +153,77 @@ def photo(tmp_path):
 
 
 def corners(image):
-    """First and last row, first and last column of a crop of the photograph."""
+    """First row and column, last row and column of a crop of the photograph."""
     return [*map(int, image[0, 0, :2]), *map(int, image[-1, -1, :2])]
 
 
-class TestAnnotations:
-    @pytest.mark.parametrize(
-        ('box', 'margin', 'expected'),
-        [
-            ((20, 10, 30, 40), 0, [10, 20, 49, 49]),
-            ((20, 10, 30, 40), 0.1, [6, 17, 53, 52]),
-            ((20.6, 10.2, 30, 40), 0, [10, 20, 50, 50]),  # all pixels it touches
-            ((-5, -9, 30, 40), 0, [0, 0, 30, 24]),
-            ((190, 90, 30, 40), 0.5, [70, 175, 99, 199]),
-            ((0, 0, 200, 100), 0.2, [0, 0, 99, 199]),
-        ],
-    )
-    def test_crops(self, photo, box, margin, expected):
-        results = photo(coco(box), margin=margin)[0]
-        image = results['image']
-        assert corners(image) == expected
-        shape = expected[2] - expected[0] + 1, expected[3] - expected[1] + 1, 3
-        assert image.shape == shape
-        assert 'photo.png, box (x, y, w, h)' in results['source']
+@pytest.mark.parametrize(
+    ('box', 'margin', 'expected'),
+    [
+        ((20, 10, 30, 40), 0, [10, 20, 49, 49]),
+        ((20, 10, 30, 40), 0.1, [6, 17, 53, 52]),
+        ((20.6, 10.2, 30, 40), 0, [10, 20, 50, 50]),  # all pixels it touches
+        ((-5, -9, 30, 40), 0, [0, 0, 30, 24]),
+        ((190, 90, 30, 40), 0.5, [70, 175, 99, 199]),
+        ((0, 0, 200, 100), 0.2, [0, 0, 99, 199]),
+    ],
+)
+def test_crops(photo, box, margin, expected):
+    results = photo(coco(box), margin=margin)[0]
+    image = results['image']
+    assert corners(image) == expected
+    top, left, bottom, right = expected
+    assert image.shape == (bottom - top + 1, right - left + 1, 3)
+    assert 'photo.png, box (x, y, w, h)' in results['source']
 
-    def test_other_categories_and_crowds_do_not_count(self, photo):
-        content = coco(*[(i, 0, 50, 50) for i in range(4)])
-        content['annotations'][1]['iscrowd'] = 1
-        content['annotations'][2]['category_id'] = 2
-        lefts = [corners(sample['image'])[1] for sample in photo(content)]
-        assert lefts == [0, 3]
-        del content['categories']  # then all are people
-        assert len(photo(content)) == 3
 
-    def test_small_boxes_are_skipped_and_counted_once(self, photo, monkeypatch):
-        boxes = [(0, 0, 32, 64), (0, 0, 31.9, 64), (0, 40, 32, 64), (180, 0, 90, 90)]
-        lines = []
-        monkeypatch.setattr(
-            person_images, 'print_log', lambda line, logger: lines.append(line)
-        )
-        dataset = photo(coco(*boxes), min_size=(64, 32), margin=0.5)
-        assert len(dataset) == 1
-        assert len(lines) == 1
-        assert '1 people; skipped 3 of 4 person boxes, smaller than 64x32' in lines[0]
-        with pytest.raises(ValueError, match='4 of 4 .* smaller than 90x10 .* lower'):
-            photo(coco(*boxes[:3], boxes[0]), min_size=(90, 10))
+def test_small_boxes_are_skipped_and_counted_once(photo, monkeypatch):
+    boxes = [(0, 0, 32, 64), (0, 0, 31.9, 64), (0, 40, 32, 64), (180, 0, 90, 90)]
+    lines = []
+    monkeypatch.setattr(person_images, 'print_log', lambda line, _: lines.append(line))
+    dataset = photo(coco(*boxes), min_size=(64, 32), margin=0.5)
+    assert len(dataset) == 1
+    (line,) = lines
+    assert '1 people; skipped 3 of 4 person boxes, which are smaller than 64x32' in line
+    with pytest.raises(ValueError, match='4 of 4 .* smaller than 90x10 .* lower'):
+        photo(coco(*boxes[:3], boxes[0]), min_size=(90, 10))
 
-    def test_without_sizes_a_box_outside_is_found_when_read(self, photo):
-        images = [dict(id=1, file_name='photo.png')]
-        assert len(photo(coco((0, 0, 40, 40), images=images))[0]['image']) == 40
-        dataset = photo(coco((0, 300, 40, 40), images=images))
-        with pytest.raises(ImageError, match=r'photo\.png, box .*: 0x40 pixels'):
-            dataset[0]
 
-    def test_a_photograph_of_another_size_is_an_error(self, photo):
-        images = [dict(id=1, file_name='photo.png', height=200, width=100)]
-        dataset = photo(coco((0, 0, 40, 40), images=images))
-        with pytest.raises(ImageError, match=r'has 100x200 .* for 200x100; .*EXIF'):
-            dataset[0]
+def test_boxes_and_sizes_that_do_not_fit_the_photograph(photo):
+    images = [dict(id=1, file_name='photo.png')]
+    assert len(photo(coco((0, 0, 40, 40), images=images))[0]['image']) == 40
+    with pytest.raises(ImageError, match=r'photo\.png, box .*: 0x40 pixels'):
+        photo(coco((0, 300, 40, 40), images=images))[0]
+    images = [dict(id=1, file_name='photo.png', height=200, width=100)]
+    with pytest.raises(ImageError, match=r'has 100x200 .* for 200x100; .*EXIF'):
+        photo(coco((0, 0, 40, 40), images=images))[0]
 
-    def test_boxes_are_of_the_upright_photograph(self, photo, tmp_path):
-        exif = Image.Exif()
-        exif[0x0112] = 6  # to be turned clockwise by a quarter
-        upright = np.asarray(Image.open(tmp_path / 'photo.png'))
-        stored = Image.fromarray(np.rot90(upright).copy())
-        stored.save(tmp_path / 'photo.png', exif=exif)
-        image = photo(coco((20, 10, 30, 40)))[0]['image']
-        assert corners(image) == [10, 20, 49, 49]
 
-    def test_unreadable_and_absent_annotations(self, photo, tmp_path):
-        (tmp_path / 'bad.json').write_text('{"images": [')
-        with pytest.raises(ValueError, match=r'bad\.json: not JSON'):
-            PersonImages(str(tmp_path), 'bad.json')
-        with pytest.raises(FileNotFoundError, match=r'absent\.json: no such'):
-            PersonImages(str(tmp_path), 'absent.json')
+def test_boxes_refer_to_the_upright_photograph(photo, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate clockwise by 90°
+    upright = np.asarray(Image.open(tmp_path / 'photo.png'))
+    stored = Image.fromarray(np.rot90(upright).copy())
+    stored.save(tmp_path / 'photo.png', exif=exif)
+    assert corners(photo(coco((20, 10, 30, 40)))[0]['image']) == [10, 20, 49, 49]
 
-    def test_missing_photographs(self, photo, tmp_path):
-        (tmp_path / 'photo.png').unlink()
-        with pytest.raises(FileNotFoundError, match=r'1 of 1 .*: photo\.png;'):
-            photo(coco((0, 0, 40, 40)))
+
+def test_missing_files(photo, tmp_path):
+    (tmp_path / 'bad.json').write_text('{"images": [')
+    with pytest.raises(ValueError, match=r'bad\.json: not JSON'):
+        PersonImages(str(tmp_path), 'bad.json')
+    with pytest.raises(FileNotFoundError, match=r'absent\.json: no such'):
+        PersonImages(str(tmp_path), 'absent.json')
+    (tmp_path / 'photo.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'1 of 1 .*: photo\.png;'):
+        photo(coco((0, 0, 40, 40)))
 
 
 @pytest.mark.parametrize(
     ('name', 'people'),
     [('coco/test_coco', 14), ('crowdpose/test_crowdpose', 5), ('aic/test_aic', 9)],
 )
-def test_real_annotations_agree_with_opencv(test_data, name, people):
+def test_crops_of_real_annotations_match_opencv(test_data, name, people):
     path = test_data / 'real' / f'{name}.json'
     dataset = PersonImages(str(path.parent), path.name, margin=0, min_size=(1, 1))
     assert len(dataset) == people
@@ -139,5 +235,5 @@ def test_real_annotations_agree_with_opencv(test_data, name, people):
         x, y, w, h = annotation['bbox']
         bottom, right = int(np.ceil(y + h)), int(np.ceil(x + w))
         expected = photograph[int(y) : bottom, int(x) : right]
-        # Two JPEG decoders may differ in how they round.
+        # JPEG decoders may round differently.
         assert np.abs(sample['image'] - expected.astype(int)).mean() < 1

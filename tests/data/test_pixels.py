@@ -7,7 +7,7 @@ from saip_mm.data.pixels import normalize, resize, to_tensor
 
 
 @pytest.mark.parametrize('size', [(32, 48), (100, 20)])
-def test_resize_is_pillows_for_any_leading_dimensions(size):
+def test_resize_matches_pillow(size):
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 40, 3), np.uint8)
     resized = resize(torch.from_numpy(images).movedim(-1, -3), size)
     for i, j in np.ndindex(2, 3):
@@ -16,13 +16,9 @@ def test_resize_is_pillows_for_any_leading_dimensions(size):
         assert difference.abs().max() <= 2
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-def test_normalize(dtype):
+def test_normalize():
     image = np.random.default_rng(0).integers(0, 256, (8, 4, 3), np.uint8)
     mean, std = np.array([120.0, 110, 100]), np.array([58.0, 57, 56])
-    mean_std = (torch.tensor(each, dtype=dtype).view(3, 1, 1) for each in (mean, std))
-    normalized = normalize(to_tensor(image)[None], *mean_std)
-    assert normalized.dtype == dtype
-    np.testing.assert_allclose(
-        normalized[0].permute(1, 2, 0), (image - mean) / std, rtol=1e-5, atol=1e-6
-    )
+    tensors = (torch.from_numpy(each).view(3, 1, 1) for each in (mean, std))
+    normalized = normalize(to_tensor(image)[None], *tensors)[0].permute(1, 2, 0)
+    np.testing.assert_allclose(normalized, (image - mean) / std, rtol=1e-12)

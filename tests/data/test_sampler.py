@@ -7,7 +7,7 @@ from saip_mm.data.sampler import StatelessSampler
 
 @pytest.fixture
 def as_rank(monkeypatch):
-    """Samplers built after ``as_rank(rank, world_size)`` are of that process."""
+    """Samplers built after ``as_rank(rank, world_size)`` belong to that process."""
 
     def pretend(rank: int, world_size: int) -> None:
         monkeypatch.setattr(sampler_module, 'get_dist_info', lambda: (rank, world_size))
@@ -15,29 +15,27 @@ def as_rank(monkeypatch):
     return pretend
 
 
-def global_batches(as_rank, num_images, world_size, batch_size, epoch=3):
-    """What all processes together see at every step of one epoch, after the first."""
+def global_batches(as_rank, num_images, world_size, batch_size):
+    """Return the keys that all processes together see at each step of an epoch."""
     loaders = []
     for rank in range(world_size):
         as_rank(rank, world_size)
-        loader = Runner.build_dataloader(
-            dict(
-                dataset=Keys(num_images),
-                sampler=dict(type='StatelessSampler'),
-                batch_size=batch_size,
-                num_workers=0,
-                drop_last=True,
-                collate_fn=list,
-            ),
-            seed=7,
+        config = dict(
+            dataset=Keys(num_images),
+            sampler=dict(type='StatelessSampler'),
+            batch_size=batch_size,
+            num_workers=0,
+            drop_last=True,
+            collate_fn=list,
         )
-        loader.sampler.set_epoch(epoch)
+        loader = Runner.build_dataloader(config, seed=7)
+        loader.sampler.set_epoch(3)
         loaders.append(list(loader))
     return [sorted(sum(step, [])) for step in zip(*loaders, strict=True)]
 
 
 class Keys:
-    """A dataset whose samples are their keys."""
+    """Data set whose samples are their keys."""
 
     def __init__(self, num_images: int) -> None:
         self.num_images = num_images
@@ -53,38 +51,30 @@ class Keys:
 def test_number_of_processes_does_not_change_global_batches(as_rank, num_images):
     expected = global_batches(as_rank, num_images, 1, 8)
     assert len(expected) == num_images // 8
-    for world_size in (2, 4, 8):
-        assert expected == global_batches(
-            as_rank, num_images, world_size, 8 // world_size
-        )
+    for size in (2, 4, 8):
+        assert expected == global_batches(as_rank, num_images, size, 8 // size)
 
 
-def test_keys():
-    sampler = StatelessSampler(range(20), seed=7)
-    sampler.set_epoch(3)
+def order(num_images, seed, epoch=0):
+    sampler = StatelessSampler(range(num_images), seed=seed)
+    sampler.set_epoch(epoch)
     keys = list(sampler)
-    assert len(keys) == len(sampler) == 20
+    assert len(keys) == len(sampler) == num_images
     assert all(type(part) is int for key in keys for part in key)
-    assert {key[:2] for key in keys} == {(7, 3)}
-    assert sorted(key[2] for key in keys) == list(range(20))
+    assert {key[:2] for key in keys} == {(seed, epoch)}
     assert keys == list(sampler)
+    return tuple(index for *_, index in keys)
 
 
 def test_order_depends_on_seed_and_epoch():
-    def order(seed, epoch):
-        sampler = StatelessSampler(range(50), seed=seed)
-        sampler.set_epoch(epoch)
-        return tuple(index for *_, index in sampler)
-
-    orders = {order(seed, epoch) for seed in range(5) for epoch in range(5)}
+    orders = {order(50, seed, epoch) for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25
+    assert all(sorted(each) == list(range(50)) for each in orders)
 
 
-def test_every_position_is_equally_likely():
-    counts = [0] * 4
-    for seed in range(2000):
-        counts[next(iter(StatelessSampler(range(4), seed=seed)))[2]] += 1
-    assert all(abs(count - 500) < 100 for count in counts)  # 5 standard deviations
+def test_first_positions_are_uniform():
+    first = [order(4, seed)[0] for seed in range(2000)]
+    assert all(abs(first.count(i) - 500) < 100 for i in range(4))  # 5 sigma
 
 
 def test_without_shuffling():

@@ -1,4 +1,4 @@
-"""Images in shards are those of the folder, and what is damaged is named."""
+"""Shards hold the images of their source; damaged images are named."""
 
 import errno
 import json
@@ -35,19 +35,18 @@ def images(dataset) -> list[np.ndarray]:
     ]
 
 
-def test_the_images_of_the_folder_in_their_order(folder, shards):
-    packed, listed = ShardedImages(str(shards)), PersonImages(str(folder))
+def test_images_and_order_match_the_folder(folder, shards):
+    packed, original = ShardedImages(str(shards)), PersonImages(str(folder))
     assert len(packed) == 12
     for index, image in enumerate(images(packed)):
-        np.testing.assert_array_equal(
-            image, listed.load_image(listed.get_data_info(index))
-        )
+        expected = original.load_image(original.get_data_info(index))
+        np.testing.assert_array_equal(image, expected)
     (line,) = (shards / 'bad_images.jsonl').read_text().splitlines()
     bad = json.loads(line)
     assert bad['index'] == 12 and '12.jpg' in bad['reason']
 
 
-def test_litdata_reads_them_as_well(folder, shards, monkeypatch):
+def test_litdata_reads_shards(folder, shards, monkeypatch):
     monkeypatch.setenv('LITDATA_DISABLE_VERSION_CHECK', '1')
     stream = litdata.StreamingDataset(str(shards))
     names = sorted(folder.iterdir())[:12]
@@ -73,7 +72,7 @@ def test_people_in_photographs(folder, tmp_path):
 
 
 def reasons(shards, originals: list[np.ndarray]) -> dict[int, str]:
-    """Which images cannot be used, and why; the others are whole."""
+    """Return why images cannot be used, by index; the others must be unchanged."""
     dataset, found = ShardedImages(str(shards)), {}
     for index, original in enumerate(originals):
         try:
@@ -85,7 +84,7 @@ def reasons(shards, originals: list[np.ndarray]) -> dict[int, str]:
     return found
 
 
-def test_a_damaged_shard_costs_what_is_damaged(folder, shards):
+def test_damaged_shards(folder, shards):
     originals = images(ShardedImages(str(shards)))
     path = shards / 'chunk-0-1.bin'
     content = path.read_bytes()
@@ -102,14 +101,14 @@ def test_a_damaged_shard_costs_what_is_damaged(folder, shards):
     path.write_bytes(content[:-100])
     found = reasons(shards, originals)
     assert list(found) == [5, 6, 7, 8, 9]
-    assert f'other than {len(content)} bytes' in found[5]
+    assert f'does not have {len(content)} bytes' in found[5]
     path.unlink()
     assert list(reasons(shards, originals)) == [5, 6, 7, 8, 9]
 
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    """As if all the files that a process may open were open."""
+    """Lower the limit of open files to those that are open."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.open(os.devnull, os.O_RDONLY)
     os.close(free)
@@ -121,7 +120,7 @@ def no_more_files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize('kind', [PersonImages, ShardedImages])
-def test_a_failing_machine_is_no_fault_of_an_image(folder, shards, tmp_path, kind):
+def test_failures_of_the_machine_are_not_bad_images(folder, shards, tmp_path, kind):
     dataset = kind(str(folder if kind is PersonImages else shards))
     dataset.quarantine = Quarantine(tmp_path / 'bad.jsonl', len(dataset), 0.5)
     first = dataset.load(0, (0, 0, 0))
@@ -141,7 +140,7 @@ def trap(marker):
     return Trap()
 
 
-def test_nothing_in_a_shard_is_run(tmp_path):
+def test_pickles_in_shards_are_not_loaded(tmp_path):
     from litdata.streaming.writer import BinaryWriter
 
     marker, out = tmp_path / 'ran', tmp_path / 'trapped'
@@ -152,7 +151,9 @@ def test_nothing_in_a_shard_is_run(tmp_path):
     litdata.StreamingDataset(str(out))[0]
     assert marker.exists(), 'the trap works'
     marker.rmdir()
-    with pytest.raises(ValueError, match='not an index that tools/pack_shards.py'):
+    with pytest.raises(
+        ValueError, match='not an index written by tools/pack_shards.py'
+    ):
         ShardedImages(str(out))
     assert not marker.exists()
 
@@ -161,24 +162,23 @@ def test_nothing_in_a_shard_is_run(tmp_path):
     'content',
     ['', '[]', '{}', '{"chunks": [], "config": {}}', '{"chunks": 1, "config": []}'],
 )
-def test_an_index_of_something_else(content, tmp_path):
+def test_other_indices(content, tmp_path):
     (tmp_path / 'index.json').write_text(content)
     with pytest.raises(ValueError, match='index.json: not an index'):
         ShardedImages(str(tmp_path))
 
 
-def test_an_address(shards, tmp_path):
+def test_url(shards, tmp_path):
     with pytest.raises(ValueError, match='give cache_dir'):
         ShardedImages('s3://bucket/people')
-    there = ShardedImages(f'local:{shards}', cache_dir=str(tmp_path / 'cache'))
-    for ours, other in zip(
-        images(there), images(ShardedImages(str(shards))), strict=True
-    ):
+    remote = ShardedImages(f'local:{shards}', cache_dir=str(tmp_path / 'cache'))
+    local = ShardedImages(str(shards))
+    for ours, other in zip(images(remote), images(local), strict=True):
         np.testing.assert_array_equal(ours, other)
 
 
 def train(work_dir, dataset: str, *options: str) -> dict:
-    """Train on images of ours; returns the last state."""
+    """Train on a data set and return the final weights."""
     config = work_dir.with_suffix('.py')
     config.write_text(
         f'_base_ = {str(TINY)!r}\n'
@@ -190,7 +190,7 @@ def train(work_dir, dataset: str, *options: str) -> dict:
     return read_checkpoint(work_dir / 'epoch_2.pth')['state_dict']
 
 
-def test_training_is_that_from_the_folder(folder, shards, tmp_path):
+def test_training_matches_the_folder(folder, shards, tmp_path):
     (folder / '12.jpg').unlink()
     packed = f'type="ShardedImages", data_root={str(shards)!r}'
     expected = train(tmp_path / 'a', f'type="PersonImages", data_root={str(folder)!r}')
@@ -211,8 +211,7 @@ COMMAND = re.compile(r'^    python tools/train.py .*\n(?:     .*\n)*', re.M)
 
 @pytest.mark.parametrize('recipe', ['saip_vit-tiny.py', 'saip_vit-tiny_1gpu.py'])
 @pytest.mark.parametrize('way', ['config', 'command line'])
-def test_the_lines_of_the_docs(recipe, way, shards, tmp_path, monkeypatch):
-    """They change any recipe, whatever it says about folders and lists."""
+def test_settings_in_the_docs(recipe, way, shards, tmp_path, monkeypatch):
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/people_shards').symlink_to(shards)
     monkeypatch.chdir(tmp_path)

@@ -52,7 +52,7 @@ def test_picture(tmp_path, capsys):
         ('config.py', 'file/a.png', 'file/a.png: cannot be written'),
     ],
 )
-def test_what_is_found_before_the_work(name, out, message, tmp_path, monkeypatch):
+def test_arguments_are_checked_first(name, out, message, tmp_path, monkeypatch):
     (tmp_path / 'config.py').write_text(CONFIG)
     (tmp_path / 'code.py').write_text('model = (')
     (tmp_path / 'other.py').write_text("model = dict(type='ResNet')")

@@ -1,4 +1,4 @@
-"""tools/check_data.py lists images that cannot be used."""
+"""tools/check_data.py lists unusable images."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from spoiled import listed
 from saip_mm.data import PersonImages
 
 
-def test_data_are_checked_beforehand(photographs, tmp_path, capsys):
+def test_bad_and_good_images_are_listed(photographs, tmp_path, capsys):
     out, good = tmp_path / 'bad.jsonl', tmp_path / 'good.txt'
     arguments = ['--out', out, '--good', good, '--processes', 2]
     assert call('tools/check_data.py', photographs, *arguments) == 1
@@ -24,7 +24,7 @@ def test_data_are_checked_beforehand(photographs, tmp_path, capsys):
         call('tools/check_data.py', tmp_path / 'none', '--out', out)
 
 
-def test_black_and_flat_images_are_reported(photographs, tmp_path, capsys):
+def test_black_and_flat_images_are_listed(photographs, tmp_path, capsys):
     rng = np.random.default_rng(0)
     flat = {
         '20.jpg': np.zeros((80, 40, 3), np.uint8),
@@ -44,10 +44,10 @@ def test_black_and_flat_images_are_reported(photographs, tmp_path, capsys):
     assert list(reasons) == [3, 5, 12, 13, 14]
     assert '21.png: all pixels have nearly the same color, (9, 200, 30)' in reasons[13]
     assert not flat.keys() & set(good.read_text().split())
-    PersonImages(data_root=str(photographs))[12]  # which training may use
+    PersonImages(data_root=str(photographs))[12]  # training uses them
 
 
-def test_lists_that_cannot_be_written_are_found_before(photographs, tmp_path, capsys):
+def test_outputs_are_checked_first(photographs, tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     for out in (tmp_path, tmp_path / 'file/bad.jsonl'):
         with pytest.raises(OSError, match=str(tmp_path)):
@@ -55,7 +55,7 @@ def test_lists_that_cannot_be_written_are_found_before(photographs, tmp_path, ca
         assert 'Images' not in capsys.readouterr().out  # the progress
 
 
-def test_a_check_that_is_told_to_stop(photographs, tmp_path):
+def test_interrupt(photographs, tmp_path):
     Image.new('RGB', (1000, 1000)).save(tmp_path / 'large.jpg')
     for i in range(3000):
         os.link(tmp_path / 'large.jpg', photographs / f'large{i}.jpg')
@@ -70,12 +70,12 @@ def test_a_check_that_is_told_to_stop(photographs, tmp_path):
     )
     assert status == 128 + signal.SIGINT
     assert 'Traceback' not in text
-    assert f'stopped by SIGINT: what was found so far is in {partial}' in text
+    assert f'stopped by SIGINT: {partial} lists what was found so far' in text
     assert not out.exists()
     assert listed(partial)[0]['index'] == 3
 
 
-def test_scenes_are_checked_as_well(photographs, tmp_path):
+def test_scenes_are_checked(photographs, tmp_path):
     config, out = tmp_path / 'config.py', tmp_path / 'bad.jsonl'
     config.write_text(
         'train_dataloader = dict(dataset=dict(type="SyntheticPeople", size=(64, 32),\n'
@@ -86,15 +86,15 @@ def test_scenes_are_checked_as_well(photographs, tmp_path):
     assert [entry['scene'] for entry in listed(out)] == [3, 5]
 
 
-def test_names_that_no_list_can_hold(photographs, tmp_path):
+def test_names_that_a_list_cannot_hold(photographs, tmp_path):
     (photographs / '00.jpg').rename(photographs / '#00.jpg')
     arguments = ['--out', tmp_path / 'bad.jsonl', '--good', tmp_path / 'good.txt']
-    with pytest.raises(ValueError, match="a list cannot name '#00.jpg'"):
+    with pytest.raises(ValueError, match="a list cannot contain '#00.jpg'"):
         call('tools/check_data.py', photographs, *arguments)
     assert not (tmp_path / 'bad.jsonl').exists()
 
 
-def test_a_config_of_other_data(tmp_path):
+def test_config_of_other_data(tmp_path):
     config = tmp_path / 'config.py'
     config.write_text("train_dataloader = dict(dataset=dict(type='CIFAR10'))")
     with pytest.raises(ValueError, match='has type CIFAR10; it should be'):

@@ -1,4 +1,4 @@
-"""tools/pack_shards.py continues after an interruption, and mixes nothing."""
+"""tools/pack_shards.py resumes, and never mixes images or settings."""
 
 import hashlib
 import os
@@ -25,8 +25,8 @@ def digests(folder) -> dict[str, str]:
     }
 
 
-def test_told_to_stop(folder, shards, tmp_path):
-    for i in range(1000):  # enough to go on for a while
+def test_interrupt(folder, shards, tmp_path):
+    for i in range(1000):  # enough for some seconds
         os.link(folder / '01.png', folder / f'z{i}.png')
     out = tmp_path / 'out'
     options = ['--images-per-shard', 5, '--processes', 2]
@@ -48,7 +48,7 @@ def test_told_to_stop(folder, shards, tmp_path):
     assert len(ShardedImages(str(out))) == 1012
 
 
-def test_goes_on_where_it_was_interrupted(folder, shards):
+def test_missing_shards_are_written(folder, shards):
     before = digests(shards)
     (shards / 'index.json').unlink()
     with pytest.raises(FileNotFoundError, match='index.json: no such index'):
@@ -65,25 +65,25 @@ def test_goes_on_where_it_was_interrupted(folder, shards):
     (folder / '11.png').unlink()
     with pytest.raises(ValueError, match='was begun with other images'):
         pack(folder, shards)
-    with pytest.raises(ValueError, match='holds other files'):
+    with pytest.raises(ValueError, match='contains other files'):
         pack(folder, folder)
 
 
-def test_other_settings_are_not_mixed(tmp_path):
+def test_other_settings_are_rejected(tmp_path):
     shards = tmp_path / 'shards'
     pack(TINY, shards)
     (shards / 'index.json').unlink()
     with pytest.raises(FileNotFoundError, match='rerun it if it was interrupted'):
         call('tools/check_data.py', shards, '--out', tmp_path / 'bad.jsonl')
     options = ['--cfg-options', 'train_dataloader.dataset.size=(96,48)']
-    with pytest.raises(ValueError, match=r'or other settings of theirs \(size in '):
+    with pytest.raises(ValueError, match=r'other images or settings \(size in '):
         pack(TINY, shards, *options)
     (shards / 'packed_from.json').write_text('{')
     with pytest.raises(ValueError, match='packed_from.json is damaged'):
         pack(TINY, shards)
 
 
-def test_processes_end_with_the_one_that_is_killed(tmp_path):
+def test_workers_exit_with_a_killed_parent(tmp_path):
     options = ['--images-per-shard', '2', '--processes', '2', '--cfg-options']
     options += ['train_dataloader.dataset.images_per_identity=9999']
     process = subprocess.Popen(

@@ -28,7 +28,7 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ),
         (
             'train_dataloader.dataset.pipeline.0.global_size=(60,32)',
-            'global_size=(60, 32) is not made of whole patches',
+            'global_size=(60, 32) should be (height, width) in positive multiples',
         ),
     ],
 )

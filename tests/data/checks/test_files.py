@@ -1,4 +1,4 @@
-"""Files that are missing, or cannot be read, are named."""
+"""Missing and unreadable files are named."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_another_layout(tmp_path):
         check_places(dict(datasets=[coco(tmp_path / 'none')]))
 
 
-def test_missing_images(tmp_path):
+def test_missing_images_and_annotations(tmp_path):
     datasets = pytest.importorskip('mmpose.datasets')
     write('coco', tmp_path)
     dataset = datasets.CocoDataset(**coco(tmp_path))
@@ -46,11 +46,6 @@ def test_missing_images(tmp_path):
         FileNotFoundError, match=rf'keypoints_train2017.json: 1 of \d files .*{lost}; '
     ):
         check_images(ConcatDataset([dataset]))
-
-
-def test_nothing_left(tmp_path):
-    pytest.importorskip('mmpose.datasets')
-    write('coco', tmp_path)
     path = tmp_path / ANN
     path.write_text(json.dumps(json.loads(path.read_text()) | dict(annotations=[])))
     loader = dict(dataset=dict(coco(tmp_path), type='mmpose.CocoDataset'))
@@ -58,8 +53,7 @@ def test_nothing_left(tmp_path):
         SafeRunner.build_dataloader(loader)
 
 
-def test_other_annotations_are_left_alone(tmp_path):
-    """Captions, say, and readers that are not of people."""
+def test_other_annotations_are_ignored(tmp_path):
     config = dict(data_root=str(tmp_path), ann_file='captions.json')
     (tmp_path / 'captions.json').write_text(json.dumps([dict(caption='a man')]))
     assert check_annotations(config) == []
@@ -74,7 +68,7 @@ def test_other_annotations_are_left_alone(tmp_path):
 
 @pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
 @pytest.mark.parametrize('content', [b'', b'no image'])
-def test_images_that_cannot_be_read_are_named(content, library, tmp_path):
+def test_unreadable_images_are_named(content, library, tmp_path):
     pytest.importorskip(f'{library}.datasets')
     Image.new('RGB', (8, 8)).save(tmp_path / 'a.jpg')
     Image.new('L', (8, 8)).save(tmp_path / 'a.png')
