@@ -23,7 +23,7 @@ def save_person(path: Path, identity: int, image: int) -> None:
 
 
 def write_market1501(root: Path, identities: int = 4) -> Path:
-    """Four images of everyone for training; two cameras, junk and a distractor."""
+    """Write four images per person by two cameras, junk and a distractor."""
     for identity in range(1, identities + 1):
         for image in range(4):
             name = f'{identity:04}_c{image % 2 + 1}s1_{image:06}_00.jpg'
@@ -41,7 +41,7 @@ def write_market1501(root: Path, identities: int = 4) -> Path:
 def write_msmt17(
     root: Path, identities: int = 4, folders: tuple[str, str] = ('train', 'test')
 ) -> Path:
-    """Identities from 0, as they are there; the last of the training set in val."""
+    """Write identities from 0, as in the original; the last is for validation."""
     lists = dict(train=[], val=[], query=[], gallery=[])
     for identity in range(identities):
         for image in range(4):
@@ -57,14 +57,14 @@ def write_msmt17(
 
 
 def cells(texts: list[str]) -> np.ndarray:
-    """A column of MATLAB cells."""
+    """Return a column of MATLAB cells."""
     array = np.empty((len(texts), 1), object)
     array[:, 0] = texts
     return array
 
 
 def pa100k_content(train: int = 8, others: int = 4, count: int = 26) -> dict:
-    """What annotation.mat holds."""
+    """Return the content of annotation.mat."""
     rng = np.random.default_rng(0)
     content = dict(attributes=cells([f'attribute{i}' for i in range(count)]))
     number = 0
@@ -85,7 +85,7 @@ def write_pa100k(root: Path, folder: str = 'data') -> dict:
 
 
 def write_peta(root: Path, images: int = 16) -> np.ndarray:
-    """Returns the labels [images, 105]."""
+    """Write images and PETA.mat; return the labels [images, 105]."""
     for number in range(1, images + 1):
         save_person(root / 'images' / f'{number:05}.png', number, 0)
     rng = np.random.default_rng(0)
@@ -101,9 +101,9 @@ def write_peta(root: Path, images: int = 16) -> np.ndarray:
 
 
 def write_peta_archive(root: Path) -> dict[str, list[str]]:
-    """PETA as its authors give it out; returns the attributes by image.
+    """Write PETA as its authors distribute it; return the attributes by image.
 
-    Names are those of the subsets: CUHK lists images, the others identities.
+    CUHK lists images, the other subsets list identities.
     """
     images = dict(
         VIPeR=['0001_a.bmp', '0001_b.bmp', '0002_a.bmp'],
@@ -134,11 +134,11 @@ def write_peta_archive(root: Path) -> dict[str, list[str]]:
 
 
 def small(data_root: Path, crop: int) -> list[str]:
-    """Options that make a downstream config train briefly on a tiny data set.
+    """Return options that make a downstream config train briefly on a tiny data set.
 
     Args:
         data_root: Folder of the data set.
-        crop: At which step of the training pipeline images are cropped.
+        crop: Index of the cropping step of the training pipeline.
     """
     options = [
         f'{loader}.{key}={value}'
