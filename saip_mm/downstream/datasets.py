@@ -49,16 +49,11 @@ def check_images(folder: str, names: Sequence[str], source: str) -> None:
 
 def check_layout(folder: str, needed: Sequence[str], name: str) -> None:
     """Raise FileNotFoundError unless ``folder`` contains all that is ``needed``."""
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(
-            f'{folder}: no such folder; set data_root to the folder of {name} with '
-            f'{", ".join(needed)}'
-        )
-    found = sorted(os.listdir(folder))
+    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     if missing := [entry for entry in needed if entry not in found]:
         some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
         raise FileNotFoundError(
-            f'{folder} does not have the layout of {name}: {", ".join(missing)} not '
+            f'{folder}: does not have the layout of {name}: {", ".join(missing)} not '
             f'found; it contains {some or "nothing"}. Set data_root to the folder with '
             f'{", ".join(needed)}'
         )

@@ -1,4 +1,4 @@
-"""Re-identification: readers, sampler, losses, and the configs from end to end."""
+"""Re-identification: data sets, losses, and configs from end to end."""
 
 import math
 from collections import Counter
@@ -40,10 +40,10 @@ def test_market1501(tmp_path):
 def test_msmt17(tmp_path):
     write_msmt17(tmp_path)
     train = entries(build('MSMT17', tmp_path, 'train'))
-    assert sorted({e['gt_label'] for e in train}) == [0, 1, 2, 3]  # val is in it
+    assert sorted({e['gt_label'] for e in train}) == [0, 1, 2, 3]  # including val
     test = entries(build('MSMT17', tmp_path, 'test'))
     assert sum(e['is_query'] for e in test) == 4
-    # Person 0 is somebody here.
+    # Identity 0 is a person here.
     assert sorted({e['pid'] for e in test}) == [1, 2, 3, 4]
     assert [e['camid'] for e in test[:4]] == [1] * 4
 
@@ -51,11 +51,9 @@ def test_msmt17(tmp_path):
 def test_second_release_of_msmt17_with_byte_order_marks(tmp_path):
     write_msmt17(tmp_path / '1')
     write_msmt17(tmp_path / '2', folders=('mask_train_v2', 'mask_test_v2'))
-    for path, encoding in zip(
-        sorted((tmp_path / '2').glob('list_*.txt')),
-        ('utf-8-sig', 'utf-16', 'utf-16', 'utf-8-sig'),
-        strict=True,
-    ):
+    encodings = ('utf-8-sig', 'utf-16', 'utf-16', 'utf-8-sig')
+    lists = sorted((tmp_path / '2').glob('list_*.txt'))
+    for path, encoding in zip(lists, encodings, strict=True):
         path.write_bytes(path.read_text().encode(encoding))
     for split, folder in (('train', 'mask_train_v2'), ('test', 'mask_test_v2')):
         first, second = (
@@ -86,11 +84,7 @@ def spoil(root, what: str) -> None:
 @pytest.mark.parametrize(
     'name, what, message',
     [
-        (
-            'Market1501',
-            'layout',
-            'query not found; it contains .*queries. Set data_root',
-        ),
+        ('Market1501', 'layout', 'query not found; it contains .*queries. Set data_ro'),
         ('Market1501', 'name', 'someone.jpg: the name does not contain identity and'),
         ('Market1501', 'matches', 'none of 4 queries has an image of the same'),
         (
@@ -99,22 +93,18 @@ def spoil(root, what: str) -> None:
             'list_query.txt not found; it contains list_gal.*Set data',
         ),
         ('MSMT17', 'images', 'list_.*txt: 1 of .* files are not in .*test: 0'),
-        (
-            'MSMT17',
-            'line',
-            'list_query.txt:5: .* does not contain image, camera and id',
-        ),
+        ('MSMT17', 'line', 'list_query.txt:5: .* does not contain image, camera and'),
     ],
 )
-def test_a_data_set_that_is_not_as_expected(name, what, message, tmp_path):
+def test_invalid_data_sets(name, what, message, tmp_path):
     dict(Market1501=write_market1501, MSMT17=write_msmt17)[name](tmp_path)
     spoil(tmp_path, what)
     with pytest.raises((OSError, ValueError), match=message):
         build(name, tmp_path, 'test')
 
 
-def test_no_folder_and_no_such_split(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no such folder; set data_ro'):
+def test_missing_folder_and_unknown_split(tmp_path):
+    with pytest.raises(FileNotFoundError, match='contains nothing. Set data_root'):
         build('Market1501', tmp_path / 'none', 'train')
     with pytest.raises(ValueError, match="split='query' is not one of train, test"):
         build('Market1501', tmp_path, 'query')
@@ -138,7 +128,7 @@ def test_triplet_loss_against_plain_loops(margin):
     assert found.item() == pytest.approx(2 * total / 12, abs=1e-5)
 
 
-def test_identical_features_have_a_finite_gradient():
+def test_gradient_of_identical_features_is_finite():
     features = torch.ones(4, 3, requires_grad=True)
     BatchHardTripletLoss()(features, torch.tensor([0, 0, 1, 1])).backward()
     assert features.grad.isfinite().all()
@@ -151,7 +141,6 @@ def samples(labels) -> list[DataSample]:
 def test_head_against_plain_loops():
     torch.manual_seed(0)
     head = ReIDHead(5, 6, loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1))
-    head.init_weights()
     torch.nn.init.normal_(head.fc.weight)
     features, labels = torch.randn(8, 6), [0, 0, 1, 1, 2, 2, 4, 4]
     losses = head.loss((features,), samples(labels))
@@ -164,9 +153,8 @@ def test_head_against_plain_loops():
         for k, v in enumerate(row):
             total -= (0.9 * (k == label) + 0.1 / 5) * (v - log_sum)
     assert losses['loss_id'].item() == pytest.approx(total / 8, abs=1e-5)
-    assert losses['loss_triplet'].item() == pytest.approx(
-        BatchHardTripletLoss()(features, torch.tensor(labels)).item()
-    )
+    triplet = BatchHardTripletLoss()(features, torch.tensor(labels))
+    assert losses['loss_triplet'].item() == pytest.approx(triplet.item())
     losses['loss_id'].backward()
     assert head.norm.bias.grad is None and head.norm.weight.grad is not None
     head.eval()
@@ -174,26 +162,27 @@ def test_head_against_plain_loops():
     torch.testing.assert_close(first.feature, head.norm(features)[0])
 
 
-def test_heads_refusals():
-    head = ReIDHead(3, 6)
-    with pytest.raises(ValueError, match='at least 5 identities.*num_classes=3'):
-        head.loss((torch.randn(4, 6),), samples([0, 0, 4, 4]))
-    with pytest.raises(ValueError, match="out_type='cls_token'"):
-        head.loss((torch.randn(4, 6, 8, 4),), samples([0, 0, 1, 1]))
-    with pytest.raises(ValueError, match="type='PKSampler'"):
-        head.loss((torch.randn(3, 6),), samples([0, 0, 1]))
+@pytest.mark.parametrize(
+    'shape, labels, message',
+    [
+        ((4, 6), [0, 0, 4, 4], 'at least 5 identities.*num_classes=3'),
+        ((4, 6, 8, 4), [0, 0, 1, 1], "out_type='cls_token'"),
+        ((3, 6), [0, 0, 1], 'PKSampler'),
+    ],
+)
+def test_invalid_batches(shape, labels, message):
+    with pytest.raises(ValueError, match=message):
+        ReIDHead(3, 6).loss((torch.randn(shape),), samples(labels))
 
 
 def test_a_backbone_without_class_token_is_pooled():
-    model = MODELS.build(
-        dict(
-            type='ImageClassifier',
-            backbone=dict(type='ResNet', depth=18),
-            neck=dict(type='GlobalAveragePooling'),
-            head=dict(type='ReIDHead', num_classes=3, in_channels=512),
-        )
-    ).eval()
-    (sample,) = model(torch.rand(1, 3, *SIZE), mode='predict')
+    model = dict(
+        type='ImageClassifier',
+        backbone=dict(type='ResNet', depth=18),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='ReIDHead', num_classes=3, in_channels=512),
+    )
+    (sample,) = MODELS.build(model).eval()(torch.rand(1, 3, *SIZE), mode='predict')
     assert sample.feature.shape == (512,)
 
 

@@ -15,9 +15,10 @@ from saip_mm.downstream.retrieval import (
 
 
 def plain_scores(distances, query, gallery):
-    """Market-1501's evaluation of people, lists of (pid, camid), one at a time.
+    """Market-1501's evaluation of lists of (pid, camid), one image at a time.
 
-    Returns mAP, rank-1, -5 and -10, queries with a match, and queries without.
+    Returns mAP, rank-1, -5 and -10, and the numbers of queries with and without a
+    match.
     """
     precisions, firsts = [], []
     for row, (pid, camid) in zip(distances, query, strict=True):
@@ -25,7 +26,7 @@ def plain_scores(distances, query, gallery):
         for distance, (other, other_camid) in zip(row, gallery, strict=True):
             if other != -1 and (other, other_camid) != (pid, camid):
                 ranking.append((distance, other == pid and pid != 0))
-        ranking.sort()  # False before True at the same distance
+        ranking.sort()  # False precedes True at equal distances
         ranks = [rank for rank, (_, right) in enumerate(ranking, 1) if right]
         if ranks:
             firsts.append(ranks[0])
@@ -37,12 +38,10 @@ def plain_scores(distances, query, gallery):
 
 
 def evaluate(metric: ReIDMetric, features, people, num_queries: int) -> list[float]:
-    """Feed people, of whom queries come first; mAP, rank-1, -5 and -10."""
+    """mAP, rank-1, -5 and -10 of (pid, camid), the first of which are queries."""
     samples = [
-        dict(feature=feature, pid=pid, camid=camid, is_query=number < num_queries)
-        for number, (feature, (pid, camid)) in enumerate(
-            zip(features, people, strict=True)
-        )
+        dict(feature=feature, pid=pid, camid=camid, is_query=i < num_queries)
+        for i, (feature, (pid, camid)) in enumerate(zip(features, people, strict=True))
     ]
     metric.process({}, samples[:7])
     metric.process({}, samples[7:])
@@ -52,7 +51,7 @@ def evaluate(metric: ReIDMetric, features, people, num_queries: int) -> list[flo
 
 @pytest.mark.parametrize('seed', range(4))
 def test_agrees_with_plain_loops(seed):
-    """Ties, junk, distractors, same cameras and people who are nowhere else."""
+    """With ties, junk, distractors, same cameras, and queries without a match."""
     rng = np.random.default_rng(seed)
     looks = rng.random((25, 6), np.float32)  # far fewer than images: many ties
     features = torch.tensor(looks[rng.integers(25, size=160)])
@@ -62,9 +61,8 @@ def test_agrees_with_plain_loops(seed):
     distances = (1 - unit[:70] @ unit[70:].T).mul(1e6).round().tolist()
     people = list(zip(pids.tolist(), camids.tolist(), strict=True))
     expected = plain_scores(distances, people[:70], people[70:])
-    assert evaluate(ReIDMetric(), features, people, 70) == pytest.approx(
-        expected[:4], abs=1e-6
-    )
+    scores = evaluate(ReIDMetric(), features, people, 70)
+    assert scores == pytest.approx(expected[:4], abs=1e-6)
     everyone = LabeledFeatures(features, torch.tensor(pids), torch.tensor(camids))
     query, gallery = (
         LabeledFeatures(*(each[part] for each in everyone))
@@ -89,7 +87,7 @@ def test_random_distances_with_ties(seed):
         assert [float(ranks[i] <= k) for k in (1, 5, 10)] == hits
 
 
-def test_features_that_are_all_alike_earn_the_least():
+def test_identical_features_score_lowest():
     pids = torch.arange(1, 11).repeat_interleave(2)
     people = LabeledFeatures(torch.ones(20, 4), pids, torch.tensor([1, 2] * 10))
     found = evaluate_retrieval(people, people)
@@ -99,20 +97,20 @@ def test_features_that_are_all_alike_earn_the_least():
 def test_perfect_features_score_one():
     people = [(i, camid) for camid in (1, 2, 2) for i in range(1, 41)]
     perfect = torch.eye(41)[[i for i, _ in people]]
-    metric = ReIDMetric(rerank={})
-    assert evaluate(metric, perfect, people, 40) == [1, 1, 1, 1]
+    assert evaluate(ReIDMetric(rerank={}), perfect, people, 40) == [1, 1, 1, 1]
 
 
-def test_what_cannot_be_evaluated_is_said():
+def test_invalid_inputs():
     with pytest.raises(KeyError, match='lack camid, is_query: `feature` comes from'):
         ReIDMetric().process({}, [dict(feature=torch.ones(2), pid=1)])
     people = [(1, 1), (2, 2), (3, 1)]
-    with pytest.raises(ValueError, match='none of 3 images is a query'):
-        evaluate(ReIDMetric(), torch.eye(3), people, 0)
-    with pytest.raises(ValueError, match='none of 1 queries has an image of the same'):
-        evaluate(ReIDMetric(), torch.eye(3), people, 1)
-    with pytest.raises(ValueError, match='not finite'):
-        evaluate(ReIDMetric(), torch.full((3, 3), torch.nan), people, 1)
+    for features, queries, message in (
+        (torch.eye(3), 0, 'none of 3 images is a query'),
+        (torch.eye(3), 1, 'none of 1 queries has an image of the same'),
+        (torch.full((3, 3), torch.nan), 1, 'not finite'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(ReIDMetric(), features, people, queries)
     with pytest.raises(ValueError, match='k1=1, k2=6, weight=0.3 must satisfy'):
         KReciprocalDistance(torch.eye(3), torch.eye(3), k1=1)
 
@@ -124,11 +122,8 @@ def plain_rerank(features, num_queries, k1, k2, weight):
     d = [[value / max(row) for value in row] for row in d]
     order = [sorted(range(count), key=lambda j, i=i: d[i][j]) for i in range(count)]
 
-    def nearest(i, k):  # N(i, k), and i itself
-        return set(order[i][: k + 1])
-
-    def reciprocal(i, k):
-        return {j for j in nearest(i, k) if i in nearest(j, k)}
+    def reciprocal(i, k):  # of i itself and its k nearest
+        return {j for j in order[i][: k + 1] if i in order[j][: k + 1]}
 
     encoding = []
     for i in range(count):
@@ -137,9 +132,8 @@ def plain_rerank(features, num_queries, k1, k2, weight):
             small = reciprocal(j, k1 // 2)
             if len(reciprocal(i, k1) & small) >= 2 / 3 * len(small) - 1e-9:
                 members |= small
-        encoding.append(
-            [math.exp(-d[i][j]) if j in members else 0 for j in range(count)]
-        )
+        row = [math.exp(-d[i][j]) if j in members else 0 for j in range(count)]
+        encoding.append(row)
     mean = [
         [sum(encoding[j][c] for j in order[i][:k2]) / k2 for c in range(count)]
         for i in range(count)

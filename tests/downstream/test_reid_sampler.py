@@ -1,4 +1,4 @@
-"""PKSampler against a plain count."""
+"""PKSampler against plain counts."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from saip_mm.downstream.reid import PKSampler, sampler
 
 
 class Labels:
-    """A data set of labels alone."""
+    """Data set that consists of labels only."""
 
     def __init__(self, labels) -> None:
         self.labels = labels
@@ -21,18 +21,19 @@ class Labels:
         return dict(gt_label=self.labels[index], img_path=f'{index}.jpg')
 
 
-def sample_epoch(monkeypatch, labels, world_size, epoch=0, seed=0) -> list:
-    """Batches [process][batch][position] of indices."""
+def sample_epoch(
+    monkeypatch, labels, world_size=1, epoch=0, seed=0, identities=4
+) -> list:
+    """Indices [process][batch][position] of one epoch with groups of 3."""
     processes = []
     for rank in range(world_size):
         info = (rank, world_size)
         monkeypatch.setattr(sampler, 'get_dist_info', lambda info=info: info)
-        pk = PKSampler(Labels(labels), num_identities=4, num_images=3, seed=seed)
+        pk = PKSampler(Labels(labels), identities, num_images=3, seed=seed)
         pk.set_epoch(epoch)
         indices = list(pk)
         assert len(indices) == len(pk)
-        processes.append(np.array(indices).reshape(-1, 12))
-    assert len({len(batches) for batches in processes}) == 1
+        processes.append(np.array(indices).reshape(-1, identities * 3))
     return processes
 
 
@@ -52,46 +53,44 @@ def test_batches_against_a_plain_count(world_size, monkeypatch):
             for group in batch.reshape(4, 3):
                 enough = counts[labels[group[0]]] >= 3
                 assert len(set(group.tolist())) == (3 if enough else 2)
-    # Nothing comes twice, but in identities with too few images
+    # Only images of identities with too few images are repeated.
     assert all(n == 1 or counts[labels[i]] < 3 for i, n in seen.items())
     possible = np.maximum(counts // 3, 1).sum() // (4 * world_size)
     assert len(processes[0]) == possible
 
 
-def test_an_epoch_follows_from_seed_and_epoch(monkeypatch):
+def test_an_epoch_depends_on_seed_and_epoch_only(monkeypatch):
     labels = np.repeat(np.arange(20), 7)
     first, again, next_epoch, other_seed = (
-        sample_epoch(monkeypatch, labels, 1, epoch, seed)[0]
+        sample_epoch(monkeypatch, labels, epoch=epoch, seed=seed)[0]
         for epoch, seed in [(0, 5), (0, 5), (1, 5), (0, 6)]
     )
     np.testing.assert_array_equal(first, again)
     assert (first != next_epoch).any() and (first != other_seed).any()
 
 
-def test_one_process_of_6_identities_trains_as_three_of_2(monkeypatch):
+def test_three_processes_of_two_identities_equal_one_of_six(monkeypatch):
     labels = np.repeat(np.arange(20), 7)
-
-    def draw(rank, world_size, identities):
-        info = (rank, world_size)
-        monkeypatch.setattr(sampler, 'get_dist_info', lambda: info)
-        indices = list(PKSampler(Labels(labels), identities, 3, seed=0))
-        return np.array(indices).reshape(-1, identities * 3)
-
-    together = np.concatenate([draw(rank, 3, 2) for rank in range(3)], axis=1)
-    np.testing.assert_array_equal(together, draw(0, 1, 6))
+    together = sample_epoch(monkeypatch, labels, world_size=3, identities=2)
+    (alone,) = sample_epoch(monkeypatch, labels, identities=6)
+    np.testing.assert_array_equal(np.concatenate(together, axis=1), alone)
 
 
-def test_one_person_with_most_images_is_not_twice_in_a_batch(monkeypatch):
+def test_an_identity_with_most_images_is_not_repeated_in_a_batch(monkeypatch):
     labels = np.array([0] * 300 + [i for i in range(1, 9) for _ in range(3)])
-    (batches,) = sample_epoch(monkeypatch, labels, 1)
-    assert len(batches) == 2  # the other eight make no more than two batches with 0
+    (batches,) = sample_epoch(monkeypatch, labels)
+    assert len(batches) == 2  # the other eight suffice for two batches
     assert all(len(set(labels[batch])) == 4 for batch in batches)
 
 
-def test_samplers_refusals():
-    with pytest.raises(ValueError, match='1 of 3 identities have one image only.* 4.j'):
-        PKSampler(Labels([0, 0, 1, 1, 2]), 2, 2, seed=0)
-    with pytest.raises(ValueError, match='2 identities do not fill a batch of 4'):
-        PKSampler(Labels([0, 0, 1, 1]), 4, 2, seed=0)
-    with pytest.raises(ValueError, match='must both be at least 2'):
-        PKSampler(Labels([0, 0, 1, 1]), 2, 1, seed=0)
+@pytest.mark.parametrize(
+    'labels, identities, images, message',
+    [
+        ([0, 0, 1, 1, 2], 2, 2, '1 of 3 identities have one image only.* 4.j'),
+        ([0, 0, 1, 1], 4, 2, '2 identities do not fill a batch of 4'),
+        ([0, 0, 1, 1], 2, 1, 'must both be at least 2'),
+    ],
+)
+def test_invalid_arguments(labels, identities, images, message):
+    with pytest.raises(ValueError, match=message):
+        PKSampler(Labels(labels), identities, images, seed=0)

@@ -1,6 +1,7 @@
 """Data sets of re-identification."""
 
 import os
+from collections import Counter
 
 from mmpretrain.registry import DATASETS
 
@@ -19,16 +20,11 @@ class ReIDDataset(SplitDataset):
 
     SPLITS = ('train', 'test')
 
-    def layout(self) -> list[str]:
-        """Required files and folders in ``data_root``."""
-        raise NotImplementedError
-
     def read(self, part: str) -> list[ReIDImage]:
         """Images of ``'train'``, ``'query'`` or ``'gallery'``."""
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
-        check_layout(self.data_root, self.layout(), type(self).__name__)
         if self.split == 'train':
             images = self.read('train')
             labels = {pid: i for i, pid in enumerate(sorted({x.pid for x in images}))}
@@ -52,10 +48,8 @@ class Market1501(ReIDDataset):
         train='bounding_box_train', query='query', gallery='bounding_box_test'
     )
 
-    def layout(self) -> list[str]:
-        return list(self.FOLDERS.values())
-
     def read(self, part: str) -> list[ReIDImage]:
+        check_layout(self.data_root, list(self.FOLDERS.values()), 'Market-1501')
         folder = os.path.join(self.data_root, self.FOLDERS[part])
         return [each for each in read_folder(folder) if each.pid != JUNK]
 
@@ -76,17 +70,12 @@ class MSMT17(ReIDDataset):
         gallery=('list_gallery.txt',),
     )
 
-    def layout(self) -> list[str]:
-        lists = [name for names in self.LISTS.values() for name in names]
-        return [self._folder('train'), self._folder('test'), *lists]
-
-    def _folder(self, part: str) -> str:
-        second = os.path.isdir(os.path.join(self.data_root, 'mask_train_v2'))
-        name = 'train' if part == 'train' else 'test'
-        return f'mask_{name}_v2' if second else name
-
     def read(self, part: str) -> list[ReIDImage]:
-        folder = os.path.join(self.data_root, self._folder(part))
+        second = os.path.isdir(os.path.join(self.data_root, 'mask_train_v2'))
+        folders = ['mask_train_v2', 'mask_test_v2'] if second else ['train', 'test']
+        lists = [name for names in self.LISTS.values() for name in names]
+        check_layout(self.data_root, [*folders, *lists], 'MSMT17')
+        folder = os.path.join(self.data_root, folders[part != 'train'])
         images = []
         for name in self.LISTS[part]:
             list_file = os.path.join(self.data_root, name)
@@ -104,11 +93,10 @@ def _check_matches(
     folder: str, query: list[ReIDImage], gallery: list[ReIDImage]
 ) -> None:
     """Raise ValueError if no query has an image from another camera in the gallery."""
-    camids = {}
-    for each in gallery:
-        camids.setdefault(each.pid, set()).add(each.camid)
+    pairs = {(each.pid, each.camid) for each in gallery}
+    counts = Counter(pid for pid, _ in pairs)  # cameras of each identity
     if not any(
-        each.pid > DISTRACTOR and camids.get(each.pid, set()) - {each.camid}
+        each.pid > DISTRACTOR and counts[each.pid] > ((each.pid, each.camid) in pairs)
         for each in query
     ):
         raise ValueError(

@@ -98,9 +98,8 @@ def _indicator(columns: np.ndarray) -> csr_array:
     """[N, N] with 1 in the given columns [N, k] of each row."""
     count, k = columns.shape
     ones = np.ones(count * k, np.int32)
-    return csr_array(
-        (ones, columns.ravel(), np.arange(0, count * k + 1, k)), (count, count)
-    )
+    starts = np.arange(0, count * k + 1, k)
+    return csr_array((ones, columns.ravel(), starts), (count, count))
 
 
 def _reciprocal(neighbors: np.ndarray, k: int) -> csr_array:
@@ -113,9 +112,7 @@ def _expanded(neighbors: np.ndarray, k1: int) -> csr_array:
     """Reciprocal neighbors, and theirs where at least 2/3 are shared (eq. 5)."""
     reciprocal, half = _reciprocal(neighbors, k1), _reciprocal(neighbors, k1 // 2)
     shared = (reciprocal @ half.T).multiply(reciprocal).tocoo()
-    row, column = shared.coords
-    enough = 3 * shared.data >= 2 * half.sum(axis=1)[column]
-    friends = csr_array(
-        (np.ones(enough.sum(), np.int32), (row[enough], column[enough])), shared.shape
-    )
-    return reciprocal + friends @ half
+    enough = 3 * shared.data >= 2 * half.sum(axis=1)[shared.coords[1]]
+    shared.data = enough.astype(np.int32)
+    shared.eliminate_zeros()
+    return reciprocal + shared.tocsr() @ half
