@@ -1,12 +1,11 @@
-"""Learn a few photographs by heart with a downstream config, then look.
+"""Overfit downstream configs to a few photographs and test them on mirror images.
 
     SAIP_TEST_DATA=DATA python tests/fine_tune_real.py pose --work-dir work_dirs/real
 
-takes the photographs of DATA/real/coco, pretrains a ViT-Tiny for a moment, exports its
-backbone, fine-tunes tests/configs/real_pose.py (detection and parsing likewise) and
-tests it twice: on the photographs, and on mirror images of photographs and annotations
-that are made here with a few lines of NumPy. A network that flips in training showed
-the right answers knows both. Pictures of what it finds are below the work directory.
+Pretrains a ViT-Tiny briefly on the photographs of DATA/real/coco, exports its backbone,
+fine-tunes tests/configs/real_pose.py (or detection, parsing), and tests it on the
+photographs and on mirror images, which are made here with NumPy. The model fits both
+only if flips during training are correct. Visualizations are in the work directory.
 """
 
 import argparse
@@ -20,8 +19,8 @@ import numpy as np
 from launch import run
 from PIL import Image, ImageDraw
 
-# What each test prints, and how much is 1.
-FIGURES = {
+# Metric of each task, and its maximum.
+METRICS = {
     'pose': ('coco/AP', 1),
     'detection': ('coco/bbox_mAP_50', 1),
     'parsing': ('mIoU', 100),
@@ -30,7 +29,7 @@ SWAPPED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 
 
 def mirror_person(person: dict, width: int) -> dict:
-    """A COCO annotation as it is in the mirror image of a photograph."""
+    """A COCO annotation of the mirror image of a photograph."""
     x, y, w, h = person['bbox']
     keypoints = np.array(person['keypoints'], float).reshape(17, 3)[SWAPPED]
     seen = keypoints[:, 2] > 0
@@ -48,7 +47,7 @@ def mirror_person(person: dict, width: int) -> dict:
 def draw_people(people: list[dict], size: tuple[int, int]) -> Image.Image:
     """Labels of an image of ``size`` (width, height): 1 inside a person, 0 elsewhere.
 
-    Polygons have whole numbers at the corners of pixels; Pillow has them at centers.
+    Integer coordinates are corners of pixels in polygons, but centers in Pillow.
     """
     labels = Image.new('L', size)
     for person in people:
@@ -62,13 +61,8 @@ def prepare(source: Path, place: Path) -> None:
     """Write photographs, annotations and label maps, and their mirror images."""
     content = json.loads((source / 'test_coco.json').read_text())
     widths = {image['id']: image['width'] for image in content['images']}
-    mirrored = dict(
-        content,
-        annotations=[
-            mirror_person(person, widths[person['image_id']])
-            for person in content['annotations']
-        ],
-    )
+    people = [mirror_person(p, widths[p['image_id']]) for p in content['annotations']]
+    mirrored = dict(content, annotations=people)
     for name, annotations in dict(photographs=content, mirrored=mirrored).items():
         (place / f'{name}.json').write_text(json.dumps(annotations))
         for folder in (place / name, place / f'{name}_labels'):
@@ -79,24 +73,21 @@ def prepare(source: Path, place: Path) -> None:
                 picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             path = place / name / image['file_name']
             picture.save(path, quality=95)
-            people = [
-                person
-                for person in annotations['annotations']
-                if person['image_id'] == image['id']
-            ]
+            people = annotations['annotations']
+            people = [p for p in people if p['image_id'] == image['id']]
             labels = draw_people(people, picture.size)
             labels.save(place / f'{name}_labels' / path.with_suffix('.png').name)
 
 
 def pretrain(place: Path) -> None:
-    """Make the weights to start from, as a user would."""
+    """Pretrain and export a backbone with the project's tools."""
     run('tools/train.py', 'tests/configs/real_saip.py', '--work-dir', place / 'saip')
     weights = place / 'backbone.pth'
     print(run('tools/export_backbone.py', place / 'saip', '--out', weights).stdout)
 
 
 def fine_tune(task: str, place: Path) -> None:
-    """Train a task; every tensor of the backbone must come from the export."""
+    """Train a task; check that all tensors of the backbone were loaded."""
     config, work_dir = f'tests/configs/real_{task}.py', place / task
     log = run('tools/train.py', config, '--work-dir', work_dir, REAL_PEOPLE=str(place))
     (report,) = re.findall(r'backbone\.pth: (\d+ of \d+ tensors .*)', log.stdout)
@@ -106,22 +97,22 @@ def fine_tune(task: str, place: Path) -> None:
 
 
 def measure(task: str, photographs: str, place: Path) -> float:
-    """Test a task on ``'photographs'`` or ``'mirrored'``; returns its figure."""
+    """Metric of a task, in [0, 1], on ``'photographs'`` or ``'mirrored'``."""
     config, work_dir = f'tests/configs/real_{task}.py', place / f'{task}_{photographs}'
     names = dict(REAL_PEOPLE=str(place), PHOTOGRAPHS=photographs)
     run('tools/test.py', config, place / task, '--work-dir', work_dir, **names)
     latest = max(work_dir.glob('*/*.json'))
-    name, whole = FIGURES[task]
-    figure = json.loads(latest.read_text())[name] / whole
-    print(f'{task}: {name} {figure:.3f} on {photographs}; pictures in {latest.parent}')
-    return figure
+    name, maximum = METRICS[task]
+    value = json.loads(latest.read_text())[name] / maximum
+    print(f'{task}: {name} {value:.3f} on {photographs}; pictures in {latest.parent}')
+    return value
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('tasks', nargs='+', choices=list(FIGURES))
+    parser.add_argument('tasks', nargs='+', choices=list(METRICS))
     parser.add_argument('--work-dir', default='work_dirs/real', type=Path)
     return parser.parse_args()
 
@@ -129,7 +120,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if 'SAIP_TEST_DATA' not in os.environ:
-        sys.exit('SAIP_TEST_DATA names no folder with real/coco')
+        sys.exit('set SAIP_TEST_DATA to a folder with real/coco')
     place = args.work_dir.resolve()
     place.mkdir(parents=True, exist_ok=True)
     prepare(Path(os.environ['SAIP_TEST_DATA'], 'real/coco'), place)
@@ -137,8 +128,8 @@ def main() -> None:
         pretrain(place)
     for task in args.tasks:
         fine_tune(task, place)
-        figures = [measure(task, each, place) for each in ('photographs', 'mirrored')]
-        assert min(figures) >= 0.9, figures
+        values = [measure(task, each, place) for each in ('photographs', 'mirrored')]
+        assert min(values) >= 0.9, values
 
 
 if __name__ == '__main__':

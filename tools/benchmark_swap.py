@@ -28,14 +28,9 @@ from saip_mm.downstream.swap import Refusal, swap_backbone
 from saip_mm.downstream.swap.stock import LIBRARIES, config_folder
 from saip_mm.models import SAIPViT
 
-OUTCOMES = {
-    'trained': 'built, one step trained',
-    'built': 'built, step not tried',
-    'refused': 'refused, with the reason',
-    'crashed': 'crashed',
-}
+OUTCOMES = ('adapted', 'projected', 'built', 'refused', 'crashed')
 SECONDS, BYTES = 600, 10 << 30  # limits per config
-HEADER = '| library | of drawn | ' + ' | '.join(OUTCOMES.values()) + ' |'
+HEADER = f'| library | drawn | {" | ".join(OUTCOMES)} |'
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,9 +74,9 @@ def swap(name: str, checkpoint: Path, pipe: Connection) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             swapped = swap_backbone(name, str(checkpoint), Path(folder, 'new.py'))
-            result = ['trained', 'adapted' if swapped.adapted else 'projected']
-            if swapped.trial.loss is None:
-                result = ['built', 'needs a GPU']
+            result = ['adapted' if swapped.adapted else 'projected', '']
+            if swapped.loss is None:
+                result = ['built', 'the model has an operator that needs a GPU']
         except Refusal as error:
             result = ['refused', str(error)]
         except Exception:
@@ -108,23 +103,19 @@ def run(name: str, checkpoint: Path) -> dict[str, str]:
 
 
 def table(results: dict, args: argparse.Namespace) -> str:
-    """A summary per library and a line per config, as Markdown."""
+    """A summary per library, and the configs that were not trained, as Markdown."""
     counts = Counter((name.split('::')[0], r['outcome']) for name, r in results.items())
     lines = [HEADER, '| --- | ---: |' + ' ---: |' * len(OUTCOMES)]
     for library in args.libraries:
         numbers = [counts[library, outcome] for outcome in OUTCOMES]
         version = importlib.import_module(library).__version__
-        tried = f'{sum(numbers)} of {args.number}'
-        cells = [f'{LIBRARIES[library]} {version}', tried, *map(str, numbers)]
-        lines.append(f'| {" | ".join(cells)} |')
-    for library in args.libraries:
-        lines += ['', f'## {LIBRARIES[library]}', '']
-        lines += ['| config | outcome | route, or reason |', '| --- | --- | --- |']
-        for name, result in sorted(results.items()):
-            of, _, path = name.partition('::')
-            if of == library:
-                reason = result['reason'].splitlines()[-1].replace('|', r'\|')
-                lines.append(f'| {path} | {result["outcome"]} | {reason} |')
+        cells = [f'{LIBRARIES[library]} {version}', sum(numbers), *numbers]
+        lines.append(f'| {" | ".join(map(str, cells))} |')
+    lines += ['', '| not trained | outcome | reason |', '| --- | --- | --- |']
+    for name, result in sorted(results.items()):
+        if result['outcome'] not in ('adapted', 'projected'):
+            reason = result['reason'].splitlines()[-1].replace('|', r'\|')
+            lines.append(f'| {name} | {result["outcome"]} | {reason} |')
     return '\n'.join(lines) + '\n'
 
 

@@ -35,15 +35,15 @@ def parse_args() -> argparse.Namespace:
 
 def summary(swapped: Swapped) -> str:
     """Summary of the changes, for the terminal."""
-    trial, levels = swapped.trial, [level.stride for level in swapped.levels]
+    levels = [level.stride for level in swapped.levels]
     levels = ', '.join('a vector' if s is None else f'stride {s}' for s in levels)
     how = 'adapted to the new' if swapped.adapted else 'projected to the previous'
     step = 'built, but not trained: the model has an operator that needs a GPU'
-    if trial.loss is not None:
-        step = f'one step on random images: loss {trial.loss:.4g}'
+    if swapped.loss is not None:
+        step = f'one step on random images: loss {swapped.loss:.4g}'
     return (
-        f'backbone: {trial.report}\nlevels unchanged ({levels}); features {how} number '
-        f'of channels\n{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
+        f'backbone: {swapped.report}\nlevels unchanged ({levels}); features {how} '
+        f'number of channels\n{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
     )
 
 

@@ -34,6 +34,13 @@ class SplitDataset(BaseDataset):
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
 
+def require_file(path: str, remedy: str) -> str:
+    """Raise FileNotFoundError with a remedy unless the file exists; returns it."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path}: no such file; {remedy}')
+    return path
+
+
 def numbered_lines(path: str) -> Iterator[tuple[str, str]]:
     """Yield 'path:number' and the stripped text of each non-empty line of a file."""
     for number, line in enumerate(read_text(path).splitlines(), 1):

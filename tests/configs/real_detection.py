@@ -1,7 +1,7 @@
-"""People of a few photographs, learned by heart. tests/fine_tune_real.py runs it.
+"""Overfit person detection to a few photographs, for tests/fine_tune_real.py.
 
-Of our config this changes the sizes (of images, anchors and layers, and numbers of
-proposals), the schedule and the layer decay.
+Differs in sizes (images, anchors, layers, numbers of proposals), schedule, and layer
+decay.
 """
 
 _base_ = '../../configs/downstream/detection/coco-person_faster-rcnn_saip-vit-tiny.py'

@@ -1,8 +1,8 @@
-"""Masks of people in a few photographs, learned by heart. tests/fine_tune_real.py runs it.
+"""Overfit masks of people in a few photographs, for tests/fine_tune_real.py.
 
-Of our config this changes classes, sizes (photographs lie on their side) and schedule,
-and leaves the distortion of colors out.
-"""  # noqa: E501
+Differs in classes, sizes (photographs are in landscape format), and schedule, and has
+no color distortion.
+"""
 
 _base_ = '../../configs/downstream/parsing/lip_saip-vit-tiny_576x384.py'
 

@@ -1,7 +1,7 @@
-"""Keypoints of a few photographs, learned by heart. tests/fine_tune_real.py runs it.
+"""Overfit keypoints to a few photographs, for tests/fine_tune_real.py.
 
-Of our config this changes the size, the schedule and the layer decay, and leaves
-rotation, scaling and half bodies out.
+Differs in size, schedule, and layer decay, and has no rotation, scaling, or half
+bodies.
 """
 
 _base_ = '../../configs/downstream/pose/coco_saip-vit-tiny_256x192.py'

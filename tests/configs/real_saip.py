@@ -1,6 +1,6 @@
-"""The ViT-Tiny of the paper after a few steps on drawn people: weights to start from.
+"""Pretrain the paper's ViT-Tiny for a few steps, for tests/fine_tune_real.py.
 
-They hold next to nothing; what matters is that they come the way real ones do.
+The weights are hardly trained, but are exported as those of real models.
 """
 
 _base_ = '../../configs/pretrain/saip_demo.py'

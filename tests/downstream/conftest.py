@@ -8,7 +8,7 @@ from saip_mm.models import SAIPViT
 
 @pytest.fixture(scope='session')
 def backbone(tmp_path_factory):
-    """A backbone as tools/export_backbone.py writes it."""
+    """A backbone as written by tools/export_backbone.py."""
     state = {f'backbone.{k}': v for k, v in SAIPViT().state_dict().items()}
     path = tmp_path_factory.mktemp('backbone') / 'backbone.pth'
     write_checkpoint(path, state, dict(grid=(16, 8)))

@@ -1,4 +1,4 @@
-"""Attributes: readers, loss, measures, and the configs from end to end."""
+"""Attributes: data sets, loss, metric, and configs from end to end."""
 
 import math
 from types import SimpleNamespace
@@ -45,7 +45,7 @@ def test_pa100k(folder, tmp_path):
     np.testing.assert_array_equal(entry['gt_score'], content['val_label'][1])
 
 
-def test_peta(tmp_path):
+def test_peta_with_numbered_images(tmp_path):
     labels = write_peta(tmp_path)
     dataset = build('PETA', tmp_path, 'test')
     assert list(dataset.CLASSES) == [f'a{i}' for i in range(35)]
@@ -81,10 +81,7 @@ def spoil_pa100k(root, what: str) -> None:
     [
         ('key', 'annotation.mat lacks test_label; it contains .*val_label.*Is it the'),
         ('label', 'test_label: 1 labels are neither 0 nor 1, such as 2 in row 2, attr'),
-        (
-            'columns',
-            r'test_label: labels have shape \(4, 20\), not one row per image and',
-        ),
+        ('columns', r'test_label: labels have shape \(4, 20\), not one row per image'),
         ('rows', 'test has 4 names, but 3 rows of labels'),
         ('folder', 'has none of the folders data, release_data/release_data'),
         ('image', '1 of 4 files are not in .*data: 0'),
@@ -92,7 +89,7 @@ def spoil_pa100k(root, what: str) -> None:
         ('file', 'annotation.mat: no such file; set data_root'),
     ],
 )
-def test_a_pa100k_that_is_not_as_expected(what, message, tmp_path):
+def test_invalid_pa100k(what, message, tmp_path):
     write_pa100k(tmp_path)
     spoil_pa100k(tmp_path, what)
     with pytest.raises((OSError, ValueError), match=message):
@@ -107,47 +104,22 @@ NUMBERED, ARCHIVE = write_peta, write_peta_archive
     'write, file, line, message',
     [
         (NUMBERED, SPLIT, '00001.png test', ":17: '00001.png test' is not a new image"),
-        (
-            NUMBERED,
-            SPLIT,
-            '00017.png',
-            'is not a new image followed by train, val or test',
-        ),
+        (NUMBERED, SPLIT, '00017.png', 'is not a new image followed by train, val or'),
         (NUMBERED, SPLIT, '00017.png test', 'is not one of 00001.png to 00016.png'),
-        (NUMBERED, SPLIT, None, 'zero_shot.txt: no such file; it should have lines'),
+        (NUMBERED, SPLIT, None, 'zero_shot.txt: no such file; create it with lines'),
         (ARCHIVE, LABELS, '0003,personalMale', ":3: '0003,personalMale' is not an id"),
         (ARCHIVE, LABELS, '0003 male', ":3: '0003 male' is not an identity with its"),
         (ARCHIVE, LABELS, '0001 personalMale', ":3: '0001' has other attributes than"),
         (ARCHIVE, SPLIT, 'VIPeR/archive/0009_a.bmp test', f'{LABELS}: has no line for'),
-        (
-            ARCHIVE,
-            SPLIT,
-            'GRID/archive/0001_1.bmp test',
-            'GRID/.*: no such fi',
-        ),
-        (
-            ARCHIVE,
-            SPLIT,
-            '00001.png test',
-            'is not the path of an image in the archive',
-        ),
-        (
-            ARCHIVE,
-            SPLIT,
-            'VIPeR/archive/0001_c.bmp test',
-            'c.bmp is in test, but another',
-        ),
-        (
-            ARCHIVE,
-            SPLIT,
-            'VIPeR/archive/0001_c.bmp train',
-            '1 of .* files are not in ',
-        ),
+        (ARCHIVE, SPLIT, 'GRID/archive/0001_1.bmp test', 'GRID/.*: no such fi'),
+        (ARCHIVE, SPLIT, '00001.png test', 'is not the path of an image in the archiv'),
+        (ARCHIVE, SPLIT, 'VIPeR/archive/0001_c.bmp test', 'is in test, but another im'),
+        (ARCHIVE, SPLIT, 'VIPeR/archive/0001_c.bmp train', '1 of .* files are not in '),
         (ARCHIVE, '*/archive/Label.txt', None, 'neither PETA.mat.*nor SUBSET/archive'),
     ],
 )
-def test_a_peta_that_is_not_as_expected(write, file, line, message, tmp_path):
-    """With one line more in a file, or without the file."""
+def test_invalid_peta(write, file, line, message, tmp_path):
+    """With an additional line in a file, or without the file."""
     write(tmp_path)
     for path in tmp_path.glob(file):
         text = path.read_text()
@@ -158,30 +130,37 @@ def test_a_peta_that_is_not_as_expected(write, file, line, message, tmp_path):
         build('PETA', tmp_path, 'test' if write is NUMBERED else 'train')
 
 
-def test_peta_as_its_authors_give_it_out(tmp_path):
+def test_peta_mat_of_another_structure(tmp_path):
+    write_peta(tmp_path)
+    savemat(tmp_path / 'PETA.mat', dict(peta=np.ones((3, 3))))
+    with pytest.raises(ValueError, match="'peta' does not contain a table"):
+        build('PETA', tmp_path, 'test')
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_archive_of_peta(encoding, tmp_path):
     words = write_peta_archive(tmp_path)
+    for path in [tmp_path / 'zero_shot.txt', *tmp_path.glob('*/archive/Label.txt')]:
+        path.write_bytes(path.read_text().encode(encoding))
     seen = {}
     for split in ('train', 'val', 'test'):
         dataset = build('PETA', tmp_path, split)
-        assert len(dataset.CLASSES) == 35
+        classes = dataset.CLASSES
+        assert len(classes) == 35 and 'personalFemale' not in classes
         for i in range(len(dataset)):
             entry = dataset.get_data_info(i)
             name = entry['img_path'].removeprefix(f'{tmp_path}/')
             assert name not in seen
             seen[name] = split
-            for attribute, score in zip(
-                dataset.CLASSES, entry['gt_score'], strict=True
-            ):
+            for attribute, score in zip(classes, entry['gt_score'], strict=True):
                 spelled = attribute.replace('footwearSneaker', 'footwearSneakers')
                 assert score == (spelled in words[name]), (name, attribute)
     assert seen.keys() == words.keys()
     assert seen['VIPeR/archive/0001_a.bmp'] == seen['VIPeR/archive/0001_b.bmp']
-    classes = build('PETA', tmp_path, 'train').CLASSES
-    assert 'footwearSneaker' in classes and 'personalFemale' not in classes
 
 
-def test_names_of_images_in_the_archive_begin_with_the_identity(test_data):
-    """As the identities of real images say, in all ten subsets."""
+def test_image_names_in_the_archive_start_with_the_identity(test_data):
+    """In all ten subsets of real images."""
     lines = (test_data / 'people/attributes/peta/labels.csv').read_text().splitlines()
     subsets = set()
     for line in lines[1:]:
@@ -190,21 +169,6 @@ def test_names_of_images_in_the_archive_begin_with_the_identity(test_data):
         assert '-'.join(match.groups()) == identity
         subsets.add(match[1])
     assert len(subsets) == 10
-
-
-@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
-def test_lists_with_byte_order_marks(encoding, tmp_path):
-    write_peta_archive(tmp_path)
-    for path in [tmp_path / 'zero_shot.txt', *tmp_path.glob('*/archive/Label.txt')]:
-        path.write_bytes(path.read_text().encode(encoding))
-    assert len(build('PETA', tmp_path, 'trainval')) > 0
-
-
-def test_a_peta_of_another_structure(tmp_path):
-    write_peta(tmp_path)
-    savemat(tmp_path / 'PETA.mat', dict(peta=np.ones((3, 3))))
-    with pytest.raises(ValueError, match="'peta' does not contain a table"):
-        build('PETA', tmp_path, 'test')
 
 
 def test_loss_against_plain_loops():
@@ -220,23 +184,22 @@ def test_loss_against_plain_loops():
             else:
                 total -= math.exp(ratio[j]) * math.log(1 - p)
     loss = RatioWeightedBCELoss(loss_weight=0.5)
+    with pytest.raises(ValueError, match="type='PositiveRatioHook'"):
+        loss(torch.zeros(2, 3), torch.zeros(2, 3))
     loss.positive_ratio = torch.tensor(ratio).float()
     found = loss(torch.tensor(logits), torch.tensor(labels))
     assert found.item() == pytest.approx(0.5 * total / 6, rel=1e-6)
     with pytest.raises(ValueError, match='set model.head.num_classes=5'):
         loss(torch.zeros(2, 3), torch.zeros(2, 3))
-    with pytest.raises(ValueError, match="type='PositiveRatioHook'"):
-        RatioWeightedBCELoss()(torch.zeros(2, 3), torch.zeros(2, 3))
 
 
 def hooked(loss: dict, dataset) -> torch.nn.Module:
     head = dict(type='MultiLabelLinearClsHead', num_classes=26, in_channels=4)
     model = torch.nn.Module()
     model.head = MODELS.build(dict(head, loss=loss))
-    loader = SimpleNamespace(dataset=dataset)
-    PositiveRatioHook().before_train(
-        SimpleNamespace(model=model, train_dataloader=loader)
-    )
+    runner = SimpleNamespace(model=model)
+    runner.train_dataloader = SimpleNamespace(dataset=dataset)
+    PositiveRatioHook().before_train(runner)
     return model.head
 
 
@@ -244,19 +207,18 @@ def test_hook_counts_the_training_set(tmp_path):
     content = write_pa100k(tmp_path)
     dataset = build('PA100K', tmp_path, 'train')
     head = hooked(dict(type='RatioWeightedBCELoss'), dataset)
-    np.testing.assert_allclose(
-        head.loss_module.positive_ratio, content['train_label'].mean(axis=0)
-    )
+    expected = content['train_label'].mean(axis=0)
+    np.testing.assert_allclose(head.loss_module.positive_ratio, expected)
     assert not any('ratio' in name for name in head.state_dict())
     with pytest.raises(TypeError, match='model.head.loss is CrossEntropyLoss'):
         hooked(dict(type='CrossEntropyLoss', use_sigmoid=True), dataset)
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_measures_agree_with_scikit_learn(seed):
+def test_metric_agrees_with_scikit_learn(seed):
     rng = np.random.default_rng(seed)
     scores, labels = rng.random((50, 12)), rng.integers(0, 2, (50, 12))
-    labels[:, 0], labels[:, 1], labels[4] = 0, 1, 0  # nothing to recall here and there
+    labels[:, 0], labels[:, 1], labels[4] = 0, 1, 0  # some recalls are undefined
     scores[4] /= 2
     predicted = scores > 0.6
     metric = PedestrianAttributeMetric(threshold=0.6)
@@ -267,16 +229,13 @@ def test_measures_agree_with_scikit_learn(seed):
     by_image = dict(average='samples', zero_division=0)
     precision = precision_score(labels, predicted, **by_image)
     recall = recall_score(labels, predicted, **by_image)
-    accuracies = [
-        sum(
-            recall_score(labels[:, a], predicted[:, a], pos_label=k, zero_division=0)
-            for k in (0, 1)
-        )
-        / 2
+    recalls = [
+        recall_score(labels[:, a], predicted[:, a], pos_label=k, zero_division=0)
         for a in range(12)
+        for k in (0, 1)
     ]
     expected = dict(
-        mA=np.mean(accuracies),
+        mA=np.mean(recalls),
         accuracy=jaccard_score(labels, predicted, **by_image),
         precision=precision,
         recall=recall,

@@ -1,4 +1,4 @@
-"""Every downstream config builds, in the scope of its library, and takes an image."""
+"""Downstream configs build and match the authors' protocol."""
 
 import pytest
 import torch
@@ -31,8 +31,8 @@ def test_builds(path):
         assert sizes == [(32, 16), (16, 8), (8, 4), (4, 2)]
 
 
-# Optimizer, learning rate, weight decay, layer decay, epochs and steps of the schedule
-# that the authors state; None where they state nothing.
+# Optimizer, learning rate, weight decay, layer decay, epochs, and milestones as
+# stated by the authors; None if not stated.
 PROTOCOL = {
     'pose/coco': ('AdamW', 5e-4, 0.1, 0.75, 210, [170, 200]),
     'detection/crowdhuman': ('AdamW', 2e-4, 1e-4, None, 30, [24, 27]),
@@ -45,7 +45,7 @@ PROTOCOL = {
 
 
 @pytest.mark.parametrize('task', PROTOCOL)
-def test_protocol_is_the_one_of_the_authors(task):
+def test_protocol_of_the_authors(task):
     folder, name = task.split('/')
     if library := LIBRARIES.get(folder):
         pytest.importorskip(library)

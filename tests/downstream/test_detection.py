@@ -1,4 +1,4 @@
-"""Images with few boxes, for CrowdDet."""
+"""CrowdDet with few boxes per image."""
 
 import numpy as np
 import pytest
@@ -13,18 +13,18 @@ from mmengine.structures import InstanceData  # noqa: E402
 from saip_mm.downstream.detection import PadBoxes  # noqa: E402
 
 
-def annotations(*boxes) -> dict:
+def padded(*boxes) -> dict:
     n = len(boxes)
-    return dict(
+    results = dict(
         gt_bboxes=HorizontalBoxes(torch.tensor(boxes, dtype=torch.float).view(n, 4)),
         gt_bboxes_labels=np.zeros(n, np.int64),
         gt_ignore_flags=np.zeros(n, bool),
     )
+    return PadBoxes(2).transform(results)
 
 
-def test_enough_boxes_stay_as_they_are():
-    results = annotations((0, 0, 5, 5), (3, 3, 9, 9))
-    assert len(PadBoxes().transform(dict(results))['gt_bboxes']) == 2
+def test_sufficient_boxes_remain_unchanged():
+    assert len(padded((0, 0, 5, 5), (3, 3, 9, 9))['gt_bboxes']) == 2
 
 
 def area(x1, y1, x2, y2) -> float:
@@ -37,14 +37,12 @@ def iou(a, b) -> float:
 
 
 @pytest.mark.parametrize('boxes', [[], [(20, 10, 50, 90)]])
-def test_a_proposal_is_a_person_where_it_overlaps_the_only_one(boxes):
-    results = PadBoxes(2).transform(annotations(*boxes))
+def test_proposals_are_positive_where_they_overlap_the_only_box(boxes):
+    results = padded(*boxes)
     ignored = torch.tensor(results['gt_ignore_flags'])
     assert ignored.tolist() == [False] * len(boxes) + [True] * (2 - len(boxes))
-    tensor, labels = (
-        results['gt_bboxes'].tensor,
-        torch.tensor(results['gt_bboxes_labels']),
-    )
+    tensor = results['gt_bboxes'].tensor
+    labels = torch.tensor(results['gt_bboxes_labels'])
     corner = torch.rand(50, 2, generator=torch.manual_seed(0)) * 30
     size = torch.rand(50, 2) * torch.tensor([40.0, 90.0]) + 5
     priors = torch.cat([corner, corner + size], 1)
@@ -60,7 +58,7 @@ def test_a_proposal_is_a_person_where_it_overlaps_the_only_one(boxes):
         InstanceData(bboxes=tensor[~ignored], labels=labels[~ignored]),
         InstanceData(bboxes=tensor[ignored], labels=labels[ignored]),
     ).labels[:50]
-    wanted = [any(iou(prior, box) >= 0.5 for box in boxes) for prior in priors.tolist()]
-    assert found[:, 0].tolist() == [int(each) for each in wanted]
-    assert any(wanted) == bool(boxes)
+    expected = [any(iou(p, box) >= 0.5 for box in boxes) for p in priors.tolist()]
+    assert found[:, 0].tolist() == [int(each) for each in expected]
+    assert any(expected) == bool(boxes)
     assert not found[:, 1].any()

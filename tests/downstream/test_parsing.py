@@ -1,4 +1,4 @@
-"""Left and right in parsing; label maps that are not of their image or classes."""
+"""Left and right labels under flips; label maps that do not match."""
 
 import copy
 
@@ -24,7 +24,7 @@ LEFT_RIGHT = [(1, 2)]
 
 
 class Segmentor(BaseModel):
-    """What the merging of predictions asks of one."""
+    """The attributes that merging predictions requires."""
 
     out_channels = 3
 
@@ -40,12 +40,11 @@ def view(logits, flip):
     return sample
 
 
-def test_flipped_views_get_left_and_right_back():
+def test_left_and_right_are_swapped_in_flipped_views():
     torch.manual_seed(0)
     plain, flipped = torch.randn(2, 3, 4, 5).unbind(0)
     model = ParsingTTAModel(Segmentor(), LEFT_RIGHT)
     merged = model.merge_preds([[view(plain, False), view(flipped.clone(), True)]])
-    # A plain loop over labels and pixels.
     probability = torch.zeros(3, 4, 5)
     for label, mirrored in enumerate((0, 2, 1)):
         for y in range(4):
@@ -56,12 +55,11 @@ def test_flipped_views_get_left_and_right_back():
 
 
 def save_pair(folder, labels, orientation=1, image_size=(6, 8)):
-    """An image of (h, w) as stored, and a label map; results as a data set has them."""
+    """Save an image of stored size (h, w) and a label map; return their entry."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(np.zeros((*image_size, 3), np.uint8)).save(
-        folder / 'a.jpg', exif=exif
-    )
+    pixels = np.zeros((*image_size, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / 'a.jpg', exif=exif)
     image = labels if isinstance(labels, Image.Image) else Image.fromarray(labels)
     image.save(folder / 'a.png')
     return dict(
@@ -81,7 +79,7 @@ WRONG = dict(
     as_stored=(LABELS, 6, 'a.png: is 6x8 pixels .*a.jpg is 8x6 once its EXIF'),
     rgb=(RGB, 1, 'a.png: a label map has one number per pixel.* has 3'),
     unknown=(LABELS + 19, 1, r'a.png: labels \[20, .*38\] are neither 0 to 19'),
-    # MMSegmentation takes these for 1, 2, …
+    # MMSegmentation reads these as 1, 2, …
     wide=(LABELS.astype(np.uint16) + 257, 1, r'a.png: labels \[257, .* are neither 0'),
 )
 
@@ -96,7 +94,7 @@ def pipelines():
 
 
 @pytest.mark.parametrize('steps', list(pipelines()))
-def test_wrong_label_maps_are_named_in_every_pipeline(steps, tmp_path):
+def test_every_pipeline_rejects_label_maps_that_do_not_match(steps, tmp_path):
     with DefaultScope.overwrite_default_scope('mmseg'):
         pipeline = Compose(copy.deepcopy(steps))
     for labels, orientation, message in WRONG.values():
@@ -108,7 +106,7 @@ def test_wrong_label_maps_are_named_in_every_pipeline(steps, tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['palette', 'gray', '16-bit', 'one-bit'])
-def test_label_maps_of_other_formats_keep_their_labels(kind, tmp_path):
+def test_labels_in_other_formats(kind, tmp_path):
     labels = LABELS.copy()
     labels[0, 0] = 255
     image = Image.fromarray(labels)
@@ -127,20 +125,6 @@ def test_label_maps_of_other_formats_keep_their_labels(kind, tmp_path):
     assert (results['gt_seg_map'] == labels).all()
 
 
-def test_cihp_folder(tmp_path):
-    labels = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    for folder, suffix in (('Images', 'jpg'), ('Category_ids', 'png')):
-        path = tmp_path / 'Training' / folder / f'0000006.{suffix}'
-        path.parent.mkdir(parents=True)
-        Image.fromarray(labels).save(path)
-    dataset = CIHPDataset(
-        data_root=str(tmp_path),
-        data_prefix=dict(
-            img_path='Training/Images', seg_map_path='Training/Category_ids'
-        ),
-        pipeline=[dict(type='mmseg.LoadAnnotations')],
-    )
-    assert len(dataset) == 1
-    assert (dataset[0]['gt_seg_map'] == labels).all()
-    classes = dataset.metainfo['classes']
+def test_classes_of_cihp():
+    classes = CIHPDataset.METAINFO['classes']
     assert (len(classes), classes[10], classes[14]) == (20, 'Torso-skin', 'Left-arm')

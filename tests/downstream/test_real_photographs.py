@@ -1,8 +1,7 @@
-"""What training shows the networks of real photographs, flipped, is their mirror image.
+"""Pipelines flip real photographs as tests/fine_tune_real.py mirrors them.
 
-Mirror images and their annotations are made by tests/fine_tune_real.py, which knows
-nothing of the libraries. It also learns the photographs by heart, which takes longer
-than a test may: see docs/verification.md.
+The mirror images and their annotations are made without the libraries. The script also
+fine-tunes on the photographs, which takes longer than a test: see docs/verification.md.
 """
 
 import json
@@ -17,9 +16,10 @@ from PIL import Image
 
 from saip_mm.training.config import load_config
 
-# Everything random but the flip.
+# Random transforms other than the flip.
 RANDOM = ('RandomResize', 'RandomCrop', 'PhotoMetricDistortion')
 JOINTS = dict(arm=('elbow', 'wrist'), leg=('hip', 'knee'), shoe=('ankle',))
+MIRRORED = ('photographs', 'mirrored')
 
 
 @pytest.fixture(scope='module')
@@ -30,9 +30,9 @@ def place(test_data, tmp_path_factory):
 
 
 def pairs(config, place, monkeypatch, dataset=None):
-    """Training samples: a photograph that was flipped, and its mirror image."""
-    flipped_or_not = []
-    for photographs, prob in dict(photographs=1.0, mirrored=0.0).items():
+    """Training samples: flipped photographs and their mirror images."""
+    samples = []
+    for photographs, prob in zip(MIRRORED, (1.0, 0.0), strict=True):
         monkeypatch.setenv('REAL_PEOPLE', str(place))
         monkeypatch.setenv('PHOTOGRAPHS', photographs)
         cfg = load_config(str(ROOT / config), {})
@@ -42,28 +42,25 @@ def pairs(config, place, monkeypatch, dataset=None):
         (flip,) = (step for step in built.pipeline if step.type == 'RandomFlip')
         flip.prob = prob
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
-            flipped_or_not.append(list(DATASETS.build(built)))
-    return list(zip(*flipped_or_not, strict=True))
-
-
-def assert_same_picture(one, other):
-    difference = one['inputs'].float() - other['inputs'].float()
-    assert difference.abs().mean() < 2  # of 255
+            samples.append(list(DATASETS.build(built)))
+    for flipped, mirrored in zip(*samples, strict=True):
+        difference = flipped['inputs'].float() - mirrored['inputs'].float()
+        assert difference.abs().mean() < 2  # of 255
+        yield flipped['data_samples'], mirrored['data_samples']
 
 
 def test_boxes(place, monkeypatch):
     pytest.importorskip('mmdet.datasets')
-    found = pairs('tests/configs/real_detection.py', place, monkeypatch)
+    found = list(pairs('tests/configs/real_detection.py', place, monkeypatch))
     assert len(found) == 4
-    for flipped, mirrored in found:
-        assert_same_picture(flipped, mirrored)
-        boxes = [s['data_samples'].gt_instances.bboxes for s in (flipped, mirrored)]
-        np.testing.assert_allclose(*(b.tensor.numpy() for b in boxes), atol=1e-3)
+    for pair in found:
+        boxes = [sample.gt_instances.bboxes.tensor.numpy() for sample in pair]
+        np.testing.assert_allclose(*boxes, atol=1e-3)
 
 
 def test_keypoints(place, monkeypatch):
     pytest.importorskip('mmpose.datasets')
-    # MMPose mirrors a box's center as it does pixels: one further left than its sides.
+    # MMPose mirrors the center of a box as a pixel, one further left than its sides.
     content = json.loads((place / 'mirrored.json').read_text())
     for person in content['annotations']:
         person['bbox'][0] -= 1
@@ -75,15 +72,14 @@ def test_keypoints(place, monkeypatch):
         monkeypatch,
         lambda photographs: dict(ann_file=names[photographs]),
     )
+    found = list(found)
     assert len(found) == 12
-    for flipped, mirrored in found:
-        assert_same_picture(flipped, mirrored)
-        one, other = (s['data_samples'] for s in (flipped, mirrored))
-        weights = [s.gt_instance_labels.keypoint_weights for s in (one, other)]
+    for pair in found:
+        weights = [sample.gt_instance_labels.keypoint_weights for sample in pair]
         assert torch.equal(*weights)
         heatmaps = [
-            s.gt_fields.heatmaps * w[0, :, None, None]
-            for s, w in zip((one, other), weights, strict=True)
+            sample.gt_fields.heatmaps * weight[0, :, None, None]
+            for sample, weight in zip(pair, weights, strict=True)
         ]
         torch.testing.assert_close(*heatmaps, atol=1e-3, rtol=0)
 
@@ -93,36 +89,31 @@ def draw_joints(people, names, classes, size):
 
     Args:
         people: COCO annotations.
-        names: Of their keypoints, as 'left_elbow'.
-        classes: Names of the labels, as 'Left-arm'.
+        names: Names of their keypoints, such as 'left_elbow'.
+        classes: Names of the labels, such as 'Left-arm'.
         size: (width, height).
     """
     rows, columns = np.mgrid[: size[1], : size[0]]
     labels = np.zeros(rows.shape, np.uint8)
     for label, name in enumerate(classes):
         side, _, limb = name.lower().partition('-')
-        wanted = [f'{side}_{joint}' for joint in JOINTS.get(limb, ())]
+        joints = [names.index(f'{side}_{joint}') for joint in JOINTS.get(limb, ())]
         for person in people:
-            found = np.reshape(person['keypoints'], (17, 3))
-            for x, y, seen in found[[names.index(joint) for joint in wanted]]:
+            for x, y, seen in np.reshape(person['keypoints'], (17, 3))[joints]:
                 disc = (columns - x) ** 2 + (rows - y) ** 2 < (7 if seen else 0) ** 2
                 labels[disc] = np.where(labels[disc], 255, label)
     return labels
 
 
-def test_left_and_right_of_parsing(place, monkeypatch):
-    """Limbs keep their side: that of keypoints, by the names of LIP's labels."""
+def test_left_and_right_in_parsing(place, monkeypatch):
+    """Limbs keep the side of their keypoints, by the names of LIP's labels."""
     lip = pytest.importorskip('mmseg.datasets').LIPDataset
-    for photographs in ('photographs', 'mirrored'):
+    for photographs in MIRRORED:
         content = json.loads((place / f'{photographs}.json').read_text())
         names = content['categories'][0]['keypoints']
         (place / f'{photographs}_limbs').mkdir()
         for image in content['images']:
-            people = [
-                person
-                for person in content['annotations']
-                if person['image_id'] == image['id']
-            ]
+            people = [p for p in content['annotations'] if p['image_id'] == image['id']]
             size = image['width'], image['height']
             labels = draw_joints(people, names, lip.METAINFO['classes'], size)
             name = image['file_name'].replace('.jpg', '.png')
@@ -133,10 +124,9 @@ def test_left_and_right_of_parsing(place, monkeypatch):
         return dict(data_root=str(place), data_prefix=folders)
 
     config = 'configs/downstream/parsing/lip_saip-vit-tiny_576x384.py'
-    found = pairs(config, place, monkeypatch, dataset)
+    found = list(pairs(config, place, monkeypatch, dataset))
     assert len(found) == 4
-    for flipped, mirrored in found:
-        assert_same_picture(flipped, mirrored)
-        one, other = (s['data_samples'].gt_sem_seg.data for s in (flipped, mirrored))
+    for pair in found:
+        one, other = (sample.gt_sem_seg.data for sample in pair)
         assert (one != other).float().mean() < 1e-4
         assert len(one.unique()) > 6

@@ -37,31 +37,23 @@ def test_market1501(tmp_path):
     assert not any(e['pid'] == -1 for e in test)
 
 
-def test_msmt17(tmp_path):
-    write_msmt17(tmp_path)
+FIRST, SECOND = ('train', 'test'), ('mask_train_v2', 'mask_test_v2')
+
+
+@pytest.mark.parametrize(
+    'folders, encoding', [(FIRST, 'utf-8'), (SECOND, 'utf-8-sig'), (SECOND, 'utf-16')]
+)
+def test_msmt17(folders, encoding, tmp_path):
+    write_msmt17(tmp_path, folders=folders)
+    for path in tmp_path.glob('list_*.txt'):
+        path.write_bytes(path.read_text().encode(encoding))
     train = entries(build('MSMT17', tmp_path, 'train'))
     assert sorted({e['gt_label'] for e in train}) == [0, 1, 2, 3]  # including val
+    assert train[0]['img_path'].startswith(f'{tmp_path}/{folders[0]}/0000/')
     test = entries(build('MSMT17', tmp_path, 'test'))
     assert sum(e['is_query'] for e in test) == 4
-    # Identity 0 is a person here.
-    assert sorted({e['pid'] for e in test}) == [1, 2, 3, 4]
+    assert sorted({e['pid'] for e in test}) == [1, 2, 3, 4]  # 0 to 3 in the lists
     assert [e['camid'] for e in test[:4]] == [1] * 4
-
-
-def test_second_release_of_msmt17_with_byte_order_marks(tmp_path):
-    write_msmt17(tmp_path / '1')
-    write_msmt17(tmp_path / '2', folders=('mask_train_v2', 'mask_test_v2'))
-    encodings = ('utf-8-sig', 'utf-16', 'utf-16', 'utf-8-sig')
-    lists = sorted((tmp_path / '2').glob('list_*.txt'))
-    for path, encoding in zip(lists, encodings, strict=True):
-        path.write_bytes(path.read_text().encode(encoding))
-    for split, folder in (('train', 'mask_train_v2'), ('test', 'mask_test_v2')):
-        first, second = (
-            entries(build('MSMT17', tmp_path / number, split)) for number in '12'
-        )
-        for entry in first:
-            entry['img_path'] = entry['img_path'].replace(f'1/{split}/', f'2/{folder}/')
-        assert first == second
 
 
 def spoil(root, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Configs with our backbone in them, against the stock configs that they inherit."""
+"""Configs with a SAIP backbone, compared with the stock configs that they inherit."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from saip_mm.models import SAIPViT
 MEAN = [100.0, 110.0, 120.0]
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
-# Strides that are used, by stock config; in others the ViT's own map stays.
+# Strides of the used levels by stock config; other levels keep the ViT's stride.
 STRIDES = {
     FASTER: {0: 4, 1: 8, 2: 16, 3: 32},
     'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py': {0: 8, 1: 16, 2: 32},
@@ -46,10 +46,6 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def need(name):
-    pytest.importorskip(name.partition('::')[0])
-
-
 def build(cfg):
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
@@ -64,11 +60,11 @@ def sizes(maps):
 
 @pytest.mark.parametrize('name', STRIDES)
 def test_levels_are_those_of_the_stock_backbone(name, checkpoint, tmp_path):
-    need(name)
+    pytest.importorskip(name.partition('::')[0])
     out = tmp_path / 'new.py'
     swapped = swap_backbone(name, str(checkpoint), out)
-    assert swapped.trial.loss > 0
-    assert len(swapped.trial.report.matched) == 150 and not swapped.trial.report.missing
+    assert swapped.loss > 0
+    assert len(swapped.report.matched) == 150 and not swapped.report.missing
 
     new = build(Config.fromfile(out))
     trained = torch.load(checkpoint, weights_only=True)['state_dict']
@@ -91,15 +87,15 @@ def test_levels_are_those_of_the_stock_backbone(name, checkpoint, tmp_path):
     assert all(ours[level] == (8, 4) for level in unused)
 
 
-def test_channels_that_cannot_be_told_are_made(checkpoint, tmp_path):
-    """A neck that joins four maps, and a head that knows only their sum."""
+def test_channels_are_projected_for_heads_that_cannot_be_adapted(checkpoint, tmp_path):
+    """The neck concatenates four maps; the head states the total only."""
     name = (
         'mmpose::face_2d_keypoint/topdown_heatmap/cofw/'
         'td-hm_hrnetv2-w18_8xb64-60e_cofw-256x256.py'
     )
-    need(name)
+    pytest.importorskip(name.partition('::')[0])
     swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
-    assert not swapped.adapted and swapped.trial.loss > 0
+    assert not swapped.adapted and swapped.loss > 0
     new, old = Config.fromfile(tmp_path / 'new.py').model, read_stock(name, tmp_path)
     assert new.neck.out_channels == [18, 36, 72, 144]
     assert new.neck.neck == old.model.neck and new.head == old.model.head
@@ -115,7 +111,7 @@ def test_channels_that_cannot_be_told_are_made(checkpoint, tmp_path):
 def test_classifiers_need_no_pyramid(name, out_type, channels, checkpoint, tmp_path):
     assert read_stock(name, tmp_path).model.head.in_channels == channels
     swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
-    assert swapped.adapted and swapped.trial.loss > 0
+    assert swapped.adapted and swapped.loss > 0
     cfg = Config.fromfile(tmp_path / 'new.py')
     assert cfg.model.backbone.get('out_type') == out_type
     assert cfg.model.head.in_channels == 192
@@ -124,7 +120,7 @@ def test_classifiers_need_no_pyramid(name, out_type, channels, checkpoint, tmp_p
     assert model(torch.randn(2, 3, 224, 224)).shape == (2, 1000)
 
 
-def test_what_is_written_are_differences(checkpoint, tmp_path, capsys):
+def test_only_differences_are_written(checkpoint, tmp_path, capsys):
     out = tmp_path / 'new.py'
     arguments = 'tools/swap_backbone.py', RESNET, '--checkpoint', checkpoint
     assert call(*arguments, '--out', out) is None
@@ -144,7 +140,7 @@ def test_what_is_written_are_differences(checkpoint, tmp_path, capsys):
     }
     assert cfg.model.neck == stock.model.neck
     assert cfg.optim_wrapper.constructor == 'mmpretrain.LayerDecay'
-    # in a process that knows nothing of saip_mm but what the config imports
+    # The config imports all it needs of saip_mm.
     code = (
         'from mmengine.config import Config; from mmengine.registry import MODELS; '
         f'cfg = Config.fromfile({str(out)!r}); print(MODELS.build(cfg.model).backbone)'
@@ -154,9 +150,7 @@ def test_what_is_written_are_differences(checkpoint, tmp_path, capsys):
     assert 'SAIPViT' in done.stdout, done.stderr
 
 
-def test_settings_are_kept_where_they_apply_and_named_where_not(
-    checkpoint, tmp_path, capsys
-):
+def test_inapplicable_settings_are_dropped_and_listed(checkpoint, tmp_path, capsys):
     own = tmp_path / 'own.py'
     own.write_text(
         f"""_base_ = {RESNET!r}
@@ -187,7 +181,9 @@ optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0, custom_keys={{
     assert rates[id(model.backbone.ln1.weight)] == pytest.approx(lr)
 
 
-def test_a_refused_step_names_the_sizes_that_were_tried(checkpoint, tmp_path):
+def test_a_failed_step_names_the_size_and_compares_the_own_backbone(
+    checkpoint, tmp_path
+):
     own = tmp_path / 'own.py'
     head = 'dict(in_channels=77)'
     own.write_text(f'_base_ = {RESNET!r}\nmodel = dict(head={head})\n')
@@ -213,16 +209,16 @@ def test_a_refused_step_names_the_sizes_that_were_tried(checkpoint, tmp_path):
         ('nowhere.py', 'no such file'),
     ],
 )  # fmt: skip
-def test_refusals_are_one_line_and_leave_nothing(name, why, checkpoint, tmp_path):
+def test_refusals_are_one_line_and_write_no_file(name, why, checkpoint, tmp_path):
     if name.partition('::')[0] in LIBRARIES:
-        need(name)
+        pytest.importorskip(name.partition('::')[0])
     arguments = 'tools/swap_backbone.py', name, '--checkpoint', checkpoint
     (printed,) = call(*arguments, '--out', tmp_path / 'new.py').splitlines()
     assert printed.startswith(f'error: {name}: ') and why in printed
     assert not list(tmp_path.iterdir())
 
 
-def test_a_library_that_is_not_installed_is_named(monkeypatch, tmp_path):
+def test_missing_libraries_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr('saip_mm.downstream.swap.stock.find_spec', lambda name: None)
     with pytest.raises(
         Refusal, match=r'MMPose \(mmpose\) is not installed: `make test'

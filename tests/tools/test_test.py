@@ -17,7 +17,7 @@ PA100K = ROOT / 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
 
 
 @pytest.mark.skipif(find_spec('mmseg') is None, reason='MMSegmentation is missing')
-def test_a_config_based_on_one_of_mmsegmentation(tmp_path):
+def test_a_config_can_inherit_one_of_mmsegmentation(tmp_path):
     path = tmp_path / 'config.py'
     path.write_text("_base_ = 'mmseg::_base_/models/upernet_vit-b16_ln_mln.py'\n")
     assert load_config(str(path), {}).model.type == 'EncoderDecoder'

@@ -8,7 +8,7 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 from scipy.io import loadmat
 
-from ..datasets import SplitDataset, check_images
+from ..datasets import SplitDataset, check_images, require_file
 
 
 class Annotations(NamedTuple):
@@ -85,8 +85,7 @@ class PA100K(AttributeDataset):
 
 def read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """Read a MATLAB file with the given keys; no code in it is executed."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: no such file; set data_root to its folder')
+    require_file(path, 'set data_root to its folder')
     try:
         content = loadmat(path)
     except Exception as error:  # damaged files raise many kinds of errors

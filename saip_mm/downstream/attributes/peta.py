@@ -9,7 +9,7 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from ...drawn import PETA_ATTRIBUTES
-from ..datasets import numbered_lines
+from ..datasets import numbered_lines, require_file
 from .datasets import Annotations, AttributeDataset, check_labels, read_mat, texts
 
 IMAGE = re.compile(r'([^/]+)/archive/([^/_.]+)[^/]*')  # subset, identity
@@ -78,11 +78,11 @@ class PETA(AttributeDataset):
 
 def _read_split(path: str) -> dict[str, str]:
     """The part of each image, by its name."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"{path}: no such file; it should have lines such as '00001.png train', "
-            'see the docstring of saip_mm.downstream.attributes.PETA'
-        )
+    require_file(
+        path,
+        "create it with lines such as '00001.png train' (see the docstring of "
+        'saip_mm.downstream.attributes.PETA)',
+    )
     split = {}
     for place, line in numbered_lines(path):
         name, _, part = line.rpartition(' ')
@@ -154,11 +154,11 @@ def _read_archive(root: str, split: dict[str, str], path: str) -> dict[str, set[
 
 def _read_labels(path: str) -> dict[str, set[str]]:
     """The attributes of each identity of a subset."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f'{path}: no such file, but zero_shot.txt lists images of this subset; '
-            'unpack it from the archive of PETA or leave its images out'
-        )
+    require_file(
+        path,
+        'zero_shot.txt lists images of this subset: unpack it from the archive of PETA '
+        'or leave its images out',
+    )
     people = {}
     for place, line in numbered_lines(path):
         name, *words = line.split()

@@ -1,10 +1,9 @@
 """Write a config with another backbone and test it with one training step."""
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -37,21 +36,6 @@ _GPU_ONLY = ('implementation for device cpu not found', 'not compiled with GPU')
 
 
 @dataclass
-class Trial:
-    """Result of building a model and training it for one step.
-
-    Attributes:
-        report: Tensors loaded into the backbone; None for the stock config.
-        loss: None if the model has an operator that needs a GPU.
-        unused: Indices of pyramid levels without a gradient.
-    """
-
-    report: LoadReport | None
-    loss: float | None = None
-    unused: list[int] = field(default_factory=list)
-
-
-@dataclass
 class Swapped:
     """Result of :func:`swap_backbone`.
 
@@ -59,13 +43,15 @@ class Swapped:
         levels: Outputs of the original backbone, which the new config reproduces.
         adapted: Whether neck or heads have new input channels; otherwise, 1×1
             convolutions restore the previous numbers.
-        trial: The training step.
+        report: Tensors loaded into the backbone.
+        loss: Loss of the training step; None if an operator needs a GPU.
         dropped: Settings of the original config that no longer apply.
     """
 
     levels: Sequence[Level]
     adapted: bool
-    trial: Trial
+    report: LoadReport
+    loss: float | None
     dropped: Sequence[str]
 
 
@@ -92,7 +78,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f'draft_{os.getpid()}_{out.name}')
 
-    def attempt(adapt: bool, unused: Sequence[int] = ()) -> Trial:
+    def attempt(adapt: bool, unused: Sequence[int] = ()) -> tuple:
         changes = plan_changes(stock, ours, levels, adapt, unused)
         draft.write_text(_text(stock, changes, out, unused))
         return try_config(Config.fromfile(draft), stock, ours)
@@ -101,9 +87,9 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
     try:
         for adapt in (True, False):
             try:
-                trial = attempt(adapt)
-                if trial.unused:
-                    trial = attempt(adapt, trial.unused)
+                report, loss, unused = attempt(adapt)
+                if unused:
+                    report, loss, _ = attempt(adapt, unused)
             except Refusal:
                 raise
             except Exception as error:  # models of other libraries raise anything
@@ -111,7 +97,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
                     failure = error
                 continue
             draft.replace(out)
-            return Swapped(levels, adapt, trial, dropped_settings(stock))
+            return Swapped(levels, adapt, report, loss, dropped_settings(stock))
     finally:
         draft.unlink(missing_ok=True)
     raise _refusal(stock, failure) from failure
@@ -144,17 +130,23 @@ def _text(stock: Stock, changes: dict, out: Path, unused: Sequence[int]) -> str:
     )
 
 
-def try_config(cfg: Config, stock: Stock, ours: Backbone | None = None) -> Trial:
+def try_config(
+    cfg: Config, stock: Stock, ours: Backbone | None = None
+) -> tuple[LoadReport | None, float | None, list[int]]:
     """Build the model of ``cfg``, load ``ours``, and train one step on the CPU.
 
     No other weights are loaded or downloaded.
+
+    Returns:
+        The loaded tensors, the loss, and the indices of pyramid levels without a
+        gradient. The loss is None if the model has an operator that needs a GPU.
 
     Raises:
         Exception: Any error of the model, or ValueError if the loss is not finite or
             some tensors of the backbone get no gradient.
     """
-    model = _build(cfg, stock, ours)
-    trial = Trial(ours and load_pretrained(model.backbone, ours.path, ours.prefix))
+    model = _build(cfg, ours)
+    report = ours and load_pretrained(model.backbone, ours.path, ours.prefix)
     optimizer = _optimizer(model, cfg)
     model.train()  # returns None in some models
     hub = MessageHub.get_current_instance()  # some models read their schedule from it
@@ -168,24 +160,26 @@ def try_config(cfg: Config, stock: Stock, ours: Backbone | None = None) -> Trial
         loss.backward()
     except (RuntimeError, NotImplementedError) as error:
         if any(words in str(error) for words in _GPU_ONLY):
-            return trial
+            return report, None, []
         raise
-    trial.loss = loss.item()
-    if not math.isfinite(trial.loss):
-        raise ValueError(f'the loss of random images is {trial.loss}')
+    if not loss.isfinite():
+        raise ValueError(f'the loss of random images is {loss.item()}')
     if ours and (untrained := _without_gradient(model.backbone)):
         raise ValueError(
             f'{len(untrained)} tensors of the backbone get no gradient: {untrained[0]}'
         )
-    for pyramid in (m for m in model.modules() if isinstance(m, ViTPyramid)):
-        # In distributed training, parameters without a gradient are an error.
-        levels = enumerate(pyramid.levels)
-        trial.unused += [i for i, level in levels if _without_gradient(level)]
+    # In distributed training, parameters without a gradient are an error.
+    unused = [
+        index
+        for pyramid in (m for m in model.modules() if isinstance(m, ViTPyramid))
+        for index, level in enumerate(pyramid.levels)
+        if _without_gradient(level)
+    ]
     optimizer.step()
-    return trial
+    return report, loss.item(), unused
 
 
-def _build(cfg: Config, stock: Stock, ours: Backbone | None) -> nn.Module:
+def _build(cfg: Config, ours: Backbone | None) -> nn.Module:
     """The initialized model, without any pretrained weights."""
     model_cfg = without_weights(cfg.model)
     if ours:
