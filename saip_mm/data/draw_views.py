@@ -86,8 +86,10 @@ def draw_places(
 def paste_mask(
     place: Size, size: Size, scene_size: Size, patch_size: int
 ) -> np.ndarray:
-    """Return the tokens of a scene that a rectangle covers by more than half: bool
-    [scene height / patch_size, scene width / patch_size].
+    """Return the tokens of a scene that a rectangle covers by more than half.
+
+    Returns:
+        bool [scene height / patch_size, scene width / patch_size]
     """
     covered = []  # pixels inside the rectangle, per row and per column of patches
     for start, length, whole in zip(place, size, scene_size, strict=True):

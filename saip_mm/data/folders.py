@@ -17,21 +17,12 @@ NO_PHOTOGRAPHS = {
 HEIF = {'.heic', '.heif', '.hif'}
 
 
-def image_extensions() -> set[str]:
-    """Return the extensions of photographs that Pillow and its plugins can read.
-
-    HEIC is one of them after ``pillow_heif.register_heif_opener()``, for example.
-    """
-    extensions = Image.registered_extensions().items()  # loads Pillow's plugins first
-    readable = {*Image.OPEN, 'MPO'} - NO_PHOTOGRAPHS  # what opens JPEG opens MPO
-    return {name for name, kind in extensions if kind in readable}
-
-
 def find_images(folder: str) -> list[str]:
     """List the images in a folder and its subfolders, except hidden ones.
 
-    Links are followed; a folder that is reached twice is listed once. The log counts
-    files without one of the :func:`image_extensions`.
+    Images are files with the extension of a photograph that Pillow and its plugins can
+    read: HEIC after ``pillow_heif.register_heif_opener()``, for example. The log counts
+    other files. Links are followed; a folder that is reached twice is listed once.
 
     Returns:
         Paths relative to the folder, in a fixed order.
@@ -41,7 +32,9 @@ def find_images(folder: str) -> list[str]:
     """
     if not os.path.isdir(folder):
         raise NotADirectoryError(f'{folder}: no such folder of images')
-    extensions = image_extensions()
+    registered = Image.registered_extensions().items()  # loads Pillow's plugins first
+    readable = {*Image.OPEN, 'MPO'} - NO_PHOTOGRAPHS  # what opens JPEG opens MPO
+    extensions = {name for name, kind in registered if kind in readable}
     images, others, seen = [], Counter(), set()
     for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(path)) in seen:

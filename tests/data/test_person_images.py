@@ -103,7 +103,6 @@ class TestFolder:
         (folder / 'tiny.png').write_bytes(b'')
         with pytest.raises(ImageError, match=r'tiny\.png'):
             dataset[1]
-
         save(folder / 'tiny.png', 39, 17)  # as in data sets of low resolution
         assert dataset[1]['image'].shape == (39, 17, 3)
         with pytest.raises(ImageError, match=r'tiny\.png: 39x17 .*min_size, 64x32'):

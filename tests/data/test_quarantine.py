@@ -1,4 +1,4 @@
-"""Unusable images do not stop a training."""
+"""Unusable images do not stop training."""
 
 import multiprocessing
 
@@ -95,7 +95,7 @@ def test_training_skips_bad_images(photographs, tmp_path):
     assert {entry['index'] for entry in bad} == {3, 5}
     reasons = ' '.join(entry['reason'] for entry in bad)
     assert '03.jpg' in reasons and '2x50000 pixels' in reasons
-    call('tools/train.py', *arguments)  # starts anew
+    call('tools/train.py', *arguments)  # starts over
     (aside,) = work_dir.glob('superseded_*/bad_images.jsonl')
     assert listed(aside) == bad
     again = listed(work_dir / 'bad_images.jsonl')

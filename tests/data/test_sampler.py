@@ -77,11 +77,6 @@ def test_first_positions_are_uniform():
     assert all(abs(first.count(i) - 500) < 100 for i in range(4))  # 5 sigma
 
 
-def test_without_shuffling():
-    sampler = StatelessSampler(range(5), seed=1, shuffle=False)
-    assert [index for *_, index in sampler] == [0, 1, 2, 3, 4]
-
-
 def test_fewer_images_than_processes(as_rank):
     as_rank(0, 4)
     with pytest.raises(ValueError, match='3 images cannot be shared by 4 processes'):

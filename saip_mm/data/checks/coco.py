@@ -73,16 +73,10 @@ def check_coco(
     """
     images = image_ids(path, content, reader)
     categories = _category_ids(path, content, reader, classes)
-    ids, strays, people = set(), 0, 0
+    strays, people = 0, 0
     useless: dict[str, list[str]] = {}
-    for record in records(path, content, 'annotations', reader.name):
-        record.check(IDS)
-        if record['id'] in ids:
-            raise ValueError(
-                f'{record.where} appears twice, and one of them would be lost; make '
-                'the ids unique'
-            )
-        ids.add(record['id'])
+    annotations = records_by_id(path, content, 'annotations', IDS, reader.name)
+    for record in annotations.values():
         if reader is BOXES and record.get('ignore'):
             continue
         record.check(reader.required, reader.optional)

@@ -53,37 +53,32 @@ def useless_boxes(path: Path, records: list[Record]) -> Iterator[str]:
         )
 
 
-def sizes_file(config: dict, path: Path) -> Path:
-    """Return the file in which MMDetection caches the sizes of the images.
-
-    Raises:
-        ValueError: MMDetection does not accept the name of the annotations.
-    """
-    if config.get('extra_ann_file'):
-        return Path(config['extra_ann_file'])
-    for split in ('train', 'val'):
-        if split in path.name:
-            return Path(config['data_root'], f'id_hw_{split}.json')
-    raise ValueError(
-        f'{path}: MMDetection expects "train" or "val" in the names of CrowdHuman '
-        'files; rename it'
-    )
-
-
-def update_sizes(file: Path, images: dict[str, str]) -> None:
-    """Write the cache of image sizes, unless it is complete.
+def update_sizes(config: dict, path: Path, images: dict[str, str]) -> None:
+    """Write MMDetection's cache of image sizes, unless it is complete.
 
     MMDetection trusts a cache that is truncated or of other images; without one, its
     errors do not name unreadable images.
 
     Args:
-        file: The :func:`sizes_file`.
-        images: Paths by ID.
+        config: Config of the data set.
+        path: Its annotations.
+        images: Paths of its images by ID.
 
     Raises:
         OSError: An image cannot be read.
-        ValueError: A file is not an image, or a wrong cache cannot be replaced.
+        ValueError: A file is not an image, a wrong cache cannot be replaced, or
+            MMDetection does not support the name of the annotations.
     """
+    split = next((split for split in ('train', 'val') if split in path.name), None)
+    if config.get('extra_ann_file'):
+        file = Path(config['extra_ann_file'])
+    elif split:
+        file = Path(config['data_root'], f'id_hw_{split}.json')
+    else:
+        raise ValueError(
+            f'{path}: MMDetection expects "train" or "val" in the names of CrowdHuman '
+            'files; rename it'
+        )
     with suppress(OSError, ValueError, TypeError, LookupError):
         known = json.loads(file.read_text())
         if all(len(known[each]) == 2 and min(known[each]) > 0 for each in images):

@@ -213,5 +213,5 @@ def _check_crowdhuman(config: dict, path: Path) -> Iterator[str]:
     folder = Path(config.get('data_root') or '', prefix)
     images = {each['ID']: str(folder / f'{each["ID"]}.jpg') for each in records}
     require_files(path, '', list(images.values()), REMEDY)
-    crowdhuman.update_sizes(crowdhuman.sizes_file(config, path), images)
+    crowdhuman.update_sizes(config, path, images)
     yield from crowdhuman.useless_boxes(path, records)
