@@ -5,12 +5,12 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .metadata import drop_metadata, exif_orientation, has_metadata
+from .metadata import drop_metadata, exif_orientation
 
 MAX_PIXELS = 50_000_000  # larger images take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
@@ -59,14 +59,14 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             values have no defined range.
         OSError: The machine or its storage failed.
     """
-    with _naming(path), open(path, 'rb') as file:
-        return _decode(file)
+    with _naming(path):
+        return _decode(Path(path).read_bytes())
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
     """Like :func:`read_image`, for the content of a file called ``name``."""
     with _naming(name):
-        return _decode(io.BytesIO(content))
+        return _decode(content)
 
 
 def encode_image(image: np.ndarray) -> bytes:
@@ -102,14 +102,9 @@ def _naming(name: str | os.PathLike) -> Iterator[None]:
         raise ImageError(f'{name}: {reason}') from error
 
 
-def _decode(file: BinaryIO) -> np.ndarray:
-    orientation = None
-    if has_metadata(file.read(32)):
-        file.seek(0)
-        content, orientation = drop_metadata(file.read())
-        file = io.BytesIO(content)
-    file.seek(0)
-    with Image.open(file) as image:
+def _decode(content: bytes) -> np.ndarray:
+    content, orientation = drop_metadata(content)
+    with Image.open(io.BytesIO(content)) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError(

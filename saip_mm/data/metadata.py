@@ -13,24 +13,23 @@ JPEG = b'\xff\xd8\xff'
 _COLORS = {0xE0: (b'JFIF\0', 14), 0xEE: (b'Adobe', 12)}
 
 
-def has_metadata(start: bytes) -> bool:
-    """Return whether :func:`drop_metadata` supports a file, from its first 32 bytes."""
-    return start.startswith((JPEG, PNG)) or _is_avif(start)
-
-
 def drop_metadata(content: bytes) -> tuple[bytes, int | None]:
     """Remove everything from a JPEG, PNG or AVIF file that does not affect its pixels.
 
-    Malformed parts are left unchanged.
+    Malformed parts and other files are returned unchanged.
 
     Returns:
         The file without metadata, and the orientation in its EXIF data, if any.
     """
-    if _is_avif(content[:32]):
+    start = content[:32]
+    if start[4:8] == b'ftyp' and (b'avif' in start or b'avis' in start):
         # The rotation of an AVIF image is not metadata, and overrides EXIF.
         return re.sub(rb'(infe.{8,10}?)Exif', rb'\1none', content, flags=re.S), None
-    split = _split_png if content.startswith(PNG) else _split_jpeg
-    content, exif = split(content)
+    exif = []
+    if content.startswith(PNG):
+        content, exif = _split_png(content)
+    elif content.startswith(JPEG):
+        content, exif = _split_jpeg(content)
     found = (value for value in map(exif_orientation, exif) if value is not None)
     return content, next(found, None)
 
@@ -51,10 +50,6 @@ def exif_orientation(exif: bytes) -> int | None:
     except struct.error:  # truncated
         pass
     return None
-
-
-def _is_avif(start: bytes) -> bool:
-    return start[4:8] == b'ftyp' and (b'avif' in start or b'avis' in start)
 
 
 def _split_png(content: bytes) -> tuple[bytes, list[bytes]]:
