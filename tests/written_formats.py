@@ -35,6 +35,12 @@ def write(name, out, num=NUM, seed=SEED, size=None):
     return out
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of all files below a folder."""
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 def read_image(path):
     return np.asarray(Image.open(path))
 

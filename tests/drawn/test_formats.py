@@ -12,6 +12,7 @@ from written_formats import (
     SEED,
     TRAIN,
     VAL,
+    contents,
     is_nearly,
     quietly,
     read_image,
@@ -20,11 +21,6 @@ from written_formats import (
 )
 
 from saip_mm.drawn import ATTRIBUTES, WRITERS, draw_person, draw_scene
-
-
-def contents(folder):
-    files = [path for path in folder.rglob('*') if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize('name', WRITERS)
