@@ -123,7 +123,7 @@ def test_a_broken_environment(tmp_path):
 
 def test_images_alone(report, tmp_path):
     status, out = report(tmp_path)
-    assert status == 1 and f'fail  images: {tmp_path}: no images in it' in out
+    assert status == 1 and f'fail  images: {tmp_path}: no images in this folder' in out
     for number in range(8):
         Image.new('RGB', (64, 128)).save(tmp_path / f'{number}.png')
     (tmp_path / '8.png').write_bytes(b'no image')

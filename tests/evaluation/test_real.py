@@ -47,7 +47,7 @@ def test_market_names_say_who_is_who(tmp_path):
 
 def test_market_folders_that_cannot_be_used(tmp_path):
     (tmp_path / 'query').mkdir()
-    with pytest.raises(FileNotFoundError, match='query: no images in it'):
+    with pytest.raises(FileNotFoundError, match='query: no images in this folder'):
         probe_reid(COLORS, tmp_path)
     save(tmp_path / 'query/0002_c1s1_000451_03.png', (1, 2, 3))
     with pytest.raises(OSError, match='test: no such folder; .* has query and'):
