@@ -53,6 +53,9 @@ def test_peta_with_numbered_images(tmp_path):
     entry = dataset.get_data_info(2)
     assert entry['img_path'].endswith('images/00015.png')
     np.testing.assert_array_equal(entry['gt_score'], labels[14, :35])
+    savemat(tmp_path / 'PETA.mat', dict(peta=np.ones((3, 3))))
+    with pytest.raises(ValueError, match="'peta' does not contain a table"):
+        build('PETA', tmp_path, 'test')
 
 
 def spoil_pa100k(root, what: str) -> None:
@@ -128,13 +131,6 @@ def test_invalid_peta(write, file, line, message, tmp_path):
             path.write_text(f'{text}{line}\n')
     with pytest.raises((OSError, ValueError), match=message):
         build('PETA', tmp_path, 'test' if write is NUMBERED else 'train')
-
-
-def test_peta_mat_of_another_structure(tmp_path):
-    write_peta(tmp_path)
-    savemat(tmp_path / 'PETA.mat', dict(peta=np.ones((3, 3))))
-    with pytest.raises(ValueError, match="'peta' does not contain a table"):
-        build('PETA', tmp_path, 'test')
 
 
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])

@@ -65,14 +65,13 @@ def test_keypoints(place, monkeypatch):
     for person in content['annotations']:
         person['bbox'][0] -= 1
     (place / 'mirrored_centers.json').write_text(json.dumps(content))
-    names = dict(photographs='photographs.json', mirrored='mirrored_centers.json')
-    found = pairs(
-        'tests/configs/real_pose.py',
-        place,
-        monkeypatch,
-        lambda photographs: dict(ann_file=names[photographs]),
-    )
-    found = list(found)
+
+    def dataset(photographs):
+        return dict(
+            ann_file=photographs.replace('mirrored', 'mirrored_centers') + '.json'
+        )
+
+    found = list(pairs('tests/configs/real_pose.py', place, monkeypatch, dataset))
     assert len(found) == 12
     for pair in found:
         weights = [sample.gt_instance_labels.keypoint_weights for sample in pair]

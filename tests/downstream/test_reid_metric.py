@@ -85,16 +85,16 @@ def test_perfect_features_score_one():
 def test_invalid_inputs():
     with pytest.raises(KeyError, match='lack camid, is_query: `feature` comes from'):
         ReIDMetric().process({}, [dict(feature=torch.ones(2), pid=1)])
-    people = [(1, 1), (2, 2), (3, 1)]
+    people, eye = [(1, 1), (2, 2), (3, 1)], torch.eye(3)
     for features, queries, message in (
-        (torch.eye(3), 0, 'none of 3 images is a query'),
-        (torch.eye(3), 1, 'none of 1 queries has an image of the same'),
-        (torch.full((3, 3), torch.nan), 1, 'not finite'),
+        (eye, 0, 'none of 3 images is a query'),
+        (eye, 1, 'none of 1 queries has an image of the same'),
+        (eye * torch.nan, 1, 'not finite'),
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(ReIDMetric(), features, people, queries)
     with pytest.raises(ValueError, match='k1=1, k2=6, weight=0.3 must satisfy'):
-        KReciprocalDistance(torch.eye(3), torch.eye(3), k1=1)
+        KReciprocalDistance(eye, eye, k1=1)
 
 
 def plain_rerank(features, num_queries, k1, k2, weight):
