@@ -49,6 +49,9 @@ _LOSSES = [
     ("Spread of the teacher's tokens", '0: all alike', {'deviation': 'feature_std'}),
     ('Learning rate', 'first parameter group', {'lr': 'lr'}),
 ]
+_GRADIENTS = ('Gradients on shared parameters', 'norm')
+# Measures with a chart of their own, and its unit if it is another.
+_APART = {'gain': '', 'RankMe': 'effective rank'}
 
 
 class Chart(NamedTuple):
@@ -94,19 +97,25 @@ def loss_charts(series: Series, prototypes: int | None = None) -> list[Chart]:
 
 
 def probe_charts(series: Series) -> list[Chart]:
-    """A chart per probe, of the scalars ``probe/PROBE/MEASURE``, and of its gain."""
-    probes: dict[str, Series] = {}
+    """A chart per probe, of the scalars ``probe/PROBE/MEASURE`` and ``gradient/…``.
+
+    Measures that are much smaller or larger than the others have a chart of their own.
+    """
+    probes: dict[tuple[str, str], Series] = {}
     for name, points in series.items():
-        if name.startswith('probe/'):
-            _, probe, measure = f'{name}/'.split('/')[:3]
-            # Small compared with the two scores of which it is the difference.
-            title = f'{probe}: gain' if measure == 'gain' else probe
+        kind, _, rest = name.partition('/')
+        if kind == 'gradient':
+            is_cosine = rest.startswith('cos_')
+            title = ('Gradients: cosines', 'cosine') if is_cosine else _GRADIENTS
+            probes.setdefault(title, {})[rest.removeprefix('cos_')] = points
+        elif kind == 'probe':
+            probe, _, measure = rest.partition('/')
+            unit = 'loss' if 'reconstruction' in probe else 'from 0 to 1'
+            if measure in _APART:
+                probe, unit = f'{probe}: {measure}', _APART[measure] or unit
             label = measure.replace('_stranger', ', stranger') or probe
-            probes.setdefault(title, {})[label] = points
-    return [
-        Chart(probe, 'loss' if 'reconstruction' in probe else 'from 0 to 1', curves, {})
-        for probe, curves in probes.items()
-    ]
+            probes.setdefault((probe, unit), {})[label] = points
+    return [Chart(*title, curves, {}) for title, curves in probes.items()]
 
 
 def plot(chart: Chart, images_per_step: int | None = None) -> Figure:

@@ -30,13 +30,19 @@ def test_every_loss_has_a_chart_and_nothing_else():
 
 def test_probes_are_grouped_and_gains_apart():
     names = ['search/IoU', 'search/IoU_stranger', 'search/gain', 'reid']
+    names += ['viper/mAP', 'viper/RankMe']
     series = {f'probe/{name}': POINTS for name in names}
+    series |= {f'gradient/{name}': POINTS for name in ('a', 'b', 'cos_a_b')}
     charts = probe_charts(series | {'other/reid': POINTS, 'loss': POINTS})
     found = {chart.title: list(chart.curves) for chart in charts}
     assert found == {
         'search': ['IoU', 'IoU, stranger'],
         'search: gain': ['gain'],
         'reid': ['reid'],
+        'viper': ['mAP'],
+        'viper: RankMe': ['RankMe'],
+        'Gradients on shared parameters': ['a', 'b'],
+        'Gradients: cosines': ['a_b'],
     }
 
 
