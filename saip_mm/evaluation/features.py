@@ -72,16 +72,16 @@ class BackboneFeatures:
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
         images = normalize(images, self.mean, self.std)
-        tokens = []
+        before_last = []
         # `encode` returns one token of the last block, and `forward` would compute
         # everything again.
-        block = self.backbone.layers[-1]
-        handle = block.register_forward_hook(lambda *call: tokens.append(call[-1]))
+        *_, block, last_block = self.backbone.layers
+        handle = block.register_forward_hook(lambda *call: before_last.append(call[-1]))
         try:
             encoded = self.backbone.encode(images)
         finally:
             handle.remove()
-        last = self.backbone.ln1(tokens[0][:, 1:])
+        last = self.backbone.ln1(last_block(before_last[0])[:, 1:])
         found = dict(
             image=encoded.image_token, middle=encoded.middle_token, mean=last.mean(1)
         )

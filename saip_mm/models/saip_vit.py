@@ -12,7 +12,8 @@ from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from .encoder import AttentionMaps, Encoded
+from .class_token import class_token
+from .encoder import Encoded
 from .weights import Grid, by, compare_weights
 
 
@@ -139,9 +140,8 @@ class SAIPViT(VisionTransformer):
 
         for layer in self.layers[self.middle_block + 1 : -1]:
             tokens = layer(tokens)
-        maps = self._attention_maps(tokens) if attention else None
-        tokens = self.layers[-1](tokens)
-        return Encoded(self.ln1(tokens[:, 0]), middle_token, middle_map, maps)
+        token, maps = class_token(self.layers[-1], tokens, attention)
+        return Encoded(self.ln1(token), middle_token, middle_map, maps)
 
     def _add_positions(self, patches: Tensor, grid: tuple) -> tuple[Tensor, Tensor]:
         """Class token [1, 1, C] and patches [B, h·w, C], both with positions."""
@@ -149,20 +149,6 @@ class SAIPViT(VisionTransformer):
             self.pos_embed, self.patch_resolution, grid, self.interpolate_mode
         )
         return self.cls_token + positions[:, :1], patches + positions[:, 1:]
-
-    def _attention_maps(self, tokens: Tensor) -> AttentionMaps:
-        """Attention maps of the last block for its input tokens [B, N, C]."""
-        layer = self.layers[-1]
-        # The block computes this projection again: fused attention returns no maps, and
-        # a linear layer for two of ten views costs less than unfused attention.
-        qkv = layer.attn.qkv(layer.ln1(tokens))
-        qkv = qkv.unflatten(2, (3, layer.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        query, key, value = qkv
-        scale = query.shape[-1] ** -0.5
-        return AttentionMaps(
-            (query @ key.mT * scale).softmax(dim=-1),
-            (value @ value.mT * scale).softmax(dim=-1),
-        )
 
     def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

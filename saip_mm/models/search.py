@@ -8,6 +8,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from .class_token import class_token
+
 
 class CrossAttentionBlock(BaseModule):
     """Pre-norm cross attention and MLP, both residual.
@@ -93,9 +95,9 @@ class CrossScaleSearchHead(BaseModule):
     def _summarize(self, tokens: Tensor) -> Tensor:
         """[B, 1 + n, in_channels] query tokens → [B, embed_dims]."""
         tokens = self.query_embed(tokens)
-        for block in self.query_blocks:
+        for block in self.query_blocks[:-1]:
             tokens = block(tokens)
-        return tokens[:, 0]
+        return class_token(self.query_blocks[-1], tokens)[0]
 
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Binary cross entropy in nats [Q], for [B, Q, h, w] logits and masks that are

@@ -8,11 +8,13 @@ import torch
 from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import interpolate
 
 from saip_mm.models import Encoder, SAIPViT
+from saip_mm.models.class_token import class_token
 
 SMALL = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
 
@@ -106,10 +108,10 @@ def test_all_patches_visible_in_any_order_is_no_mask_at_all():
 
 
 def test_attention_maps_are_those_of_the_last_block():
-    """From queries and keys that are caught inside the block."""
+    """From the tokens that are caught inside the block."""
     model, caught = small(), []
-    qkv = model.layers[-1].attn.qkv
-    qkv.register_forward_hook(lambda _, inputs, output: caught.append(output))
+    norm, qkv = model.layers[-1].ln1, model.layers[-1].attn.qkv
+    norm.register_forward_hook(lambda *call: caught.append(qkv(call[-1])))
     maps = model.encode(torch.randn(2, 3, 64, 32), attention=True).attention
     for b in range(2):
         query, key, value = caught[-1][b].split(24, dim=1)
@@ -120,6 +122,30 @@ def test_attention_maps_are_those_of_the_last_block():
             torch.testing.assert_close(maps.query_key[b, head], expected)
             expected = torch.softmax(v @ v.T / 8**0.5, dim=1)
             torch.testing.assert_close(maps.value_value[b, head], expected)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{}, dict(qkv_bias=False), dict(layer_scale_init_value=0.3, drop_path_rate=0.5)],
+)
+@pytest.mark.parametrize('attention', [False, True])
+def test_the_class_token_is_that_of_the_whole_block(options, attention):
+    """Values and gradients of the block, in training."""
+    layer = TransformerEncoderLayer(24, 3, 48, **options).double()
+    layer.init_weights()
+    tokens = torch.randn(5, 9, 24, dtype=torch.float64, requires_grad=True)
+    leaves = [tokens, *layer.parameters()]
+    weight = torch.randn(5, 24, dtype=torch.float64)
+    found = []
+    for token in (
+        lambda: layer(tokens)[:, 0],
+        lambda: class_token(layer, tokens, attention)[0],
+    ):
+        torch.manual_seed(0)  # of paths that are dropped
+        out = token()
+        found.append((out, *torch.autograd.grad((out * weight).sum(), leaves)))
+    for expected, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected)
 
 
 def test_encoder_normalizes_the_middle_tokens():
