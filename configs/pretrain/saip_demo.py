@@ -2,8 +2,10 @@
 
     python tools/train.py configs/pretrain/saip_demo.py
 
-Shows that everything works end to end; `make demo` runs it. Expected result: search IoU
-gain about 0.08 (docs/verification.md). Unlike in the recipes, scenes are drawn as well.
+`make demo` runs it. Expected result on people that it has not seen: re-identification
+mAP from 0.03 to 0.07, search IoU 0.39 against 0.12 for a stranger's query
+(docs/verification.md). The recipe is that of saip_small_128x64.py with patches of 16
+pixels. Unlike in the other configs, scenes are drawn as well.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']
@@ -39,6 +41,8 @@ model = dict(
         img_size=global_size,
     ),
     search=dict(in_channels=embed_dims, embed_dims=128, num_heads=4),
+    # Otherwise the shared blocks follow matching alone in so short a training.
+    loss_weights=dict(matching=0.1),
 )
 
 train_dataloader = dict(
@@ -48,17 +52,27 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='SyntheticPeople',
-        num_identities=300,
-        images_per_identity=10,
+        num_identities=1000,
+        images_per_identity=3,
         size=global_size,
-        scenes=dict(type='SyntheticScenes', size=scene_size, max_people=2),
+        keep=True,
+        scenes=dict(
+            type='SyntheticScenes',
+            num_scenes=1000,
+            size=scene_size,
+            max_people=2,
+            keep=True,
+        ),
         pipeline=[
             dict(
                 type='DrawViews',
                 global_size=global_size,
                 local_size=local_size,
                 scene_size=scene_size,
-                num_locals=4,
+                num_locals=2,
+                global_0=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.5),
+                global_1=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.1),
+                local=dict(area=(0.2, 0.6), aspect=(0.4, 0.6), blur=0.5),
                 blur_sigma=(0.1, 1.0),  # images are half as large
                 # Drawn people differ mainly in color. With the jitter for photographs,
                 # matching would take hours to learn anything else.
@@ -70,27 +84,34 @@ train_dataloader = dict(
                     hue=0.02,
                     gray=0.0,
                 ),
-                global_1=dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1),
             ),
             dict(type='ApplyViews'),
         ],
     ),
 )
 
-max_epochs = 4
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=3.2e-3))
+max_epochs = 11
+auto_scale_lr = dict(enable=False)
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(lr=2e-3),
+    clip_grad=dict(max_norm=3.0),
+    paramwise_cfg=dict(custom_keys=dict(matching=dict(lr_mult=0.25))),
+)
 default_hooks = dict(
-    saip=dict(momentum=0.99, base_batch_size=32, max_initial_share=0.001),
-    logger=dict(interval=10),
+    saip=dict(momentum=0.97, end_momentum=0.99, base_batch_size=32),
+    logger=dict(interval=20),
+    checkpoint=dict(max_keep_ckpts=2),
     # Probes the teacher on held-out drawn people.
-    probe=dict(type='ProbeHook', interval=2),
+    probe=dict(type='ProbeHook', interval=4),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, end=1, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=1e-3, end=1, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
         begin=1,
         end=max_epochs,
+        eta_min_ratio=0.001,
         convert_to_iter_based=True,
     ),
 ]

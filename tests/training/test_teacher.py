@@ -60,10 +60,11 @@ def test_momenta_follow_the_batch_size(config, tmp_path):
     path.write_text(f'_base_ = {str(inherited)!r}')
     cfg = load_config(str(path), {'train_dataloader.batch_size': 8})
     hook = HOOKS.build(cfg.default_hooks.saip)
-    momentum, base = (0.99, 32) if 'demo' in config else (0.996, 2048)
+    demo = 'demo' in config
+    momentum, end, base = (0.97, 0.99, 32) if demo else (0.996, 1.0, 2048)
     many = 10_000_000  # steps, after which no initial weights are left
     assert hook.momentum(8, many).start == pytest.approx(momentum ** (8 / base))
-    assert hook.momentum(base, many) == (momentum, 1.0, many)
+    assert hook.momentum(base, many) == (momentum, end, many)
 
 
 def test_the_center_averages_over_the_same_number_of_images():
