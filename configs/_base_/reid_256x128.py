@@ -66,8 +66,8 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-# The last checkpoint is the result: no set is left to select another with, as
-# intermediate figures are measured on the test set.
+# The last checkpoint counts: intermediate results are measured on the test set, so that
+# they cannot select another.
 train_cfg = dict(by_epoch=True, max_epochs=120, val_interval=40)
 # All processes test with, and save, the same batch-norm statistics.
 custom_hooks = [dict(type='SyncBuffersHook')]

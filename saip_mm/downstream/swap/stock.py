@@ -205,7 +205,7 @@ def _check_model(model: dict | None) -> None:
             raise Refusal(f'{kind} learns from a trained teacher ({key})')
     if not isinstance(model.get('backbone'), dict):
         parts = ', '.join(key for key, part in model.items() if isinstance(part, dict))
-        raise Refusal(f'{kind} has no backbone of its own, only {parts or "nothing"}')
+        raise Refusal(f'{kind} has no backbone, only {parts or "nothing"}')
     if not any(key.endswith('head') and model[key] for key in model):
         raise Refusal(f'{kind} has no head, so there is nothing to train')
 
