@@ -23,6 +23,11 @@ for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
     if signal.getsignal(each) != signal.SIG_IGN:  # background jobs ignore Ctrl-C
         signal.signal(each, leave)
 
+# Read when PyTorch is imported. By default, OpenMP threads that wait for each other
+# spin so long that trainings beside other programs become several times slower.
+if 'OMP_WAIT_POLICY' not in os.environ:
+    os.environ.setdefault('GOMP_SPINCOUNT', '1000')
+
 import argparse
 import logging
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from launch import TINY, call
+from launch import TINY, call, run
 
 from saip_mm.models import SAIPViT
 
@@ -41,3 +41,17 @@ def test_mistakes_in_options(option, message, tmp_path):
     with pytest.raises(Exception) as error:  # noqa: B017  (any type, if it says why)
         call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'setting, expected',
+    [
+        ({}, '1000'),
+        (dict(GOMP_SPINCOUNT='77'), '77'),
+        (dict(OMP_WAIT_POLICY='PASSIVE'), '0'),
+    ],
+)
+def test_openmp_reads_the_limit_of_spinning(setting, expected):
+    """As reported by the library itself."""
+    done = run('tools/train.py', '--help', OMP_DISPLAY_ENV='VERBOSE', **setting)
+    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stdout
