@@ -52,7 +52,7 @@ ENTRIES = dict(
     detect='crop_people.py data/PA100k OUT --det-config FASTER --det-checkpoint FILE',
 )
 IN_WORK_DIR = ('resume_newest', 'report', 'report_with_config')
-# Errors of entry points to which the checkpoint of these traps is of no use.
+# Errors of entry points that cannot use the checkpoint of these traps.
 OF_ANOTHER_MODEL = dict(
     resume_downstream='none of', test_downstream='none of', detect='classes'
 )

@@ -83,7 +83,7 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
                 raise ValueError(f'{source}: name its config with --random-of')
             config = load_config(model, args.cfg_options)
         elif name in words:
-            raise ValueError(f'{source}: rename it, {name} is a row of its own')
+            raise ValueError(f'{source}: rename it, {name} is another row')
         else:
             config = load_config(source, args.cfg_options)
         if any(row.name == name for row in rows):
