@@ -51,7 +51,9 @@ def test_mistakes_in_options(option, message, tmp_path):
         (dict(OMP_WAIT_POLICY='PASSIVE'), '0'),
     ],
 )
-def test_openmp_reads_the_limit_of_spinning(setting, expected):
+def test_openmp_reads_the_limit_of_spinning(setting, expected, monkeypatch):
     """As reported by the library itself."""
+    for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'):  # trainings of other tests set it
+        monkeypatch.delenv(name, raising=False)
     done = run('tools/train.py', '--help', OMP_DISPLAY_ENV='VERBOSE', **setting)
     assert f"GOMP_SPINCOUNT = '{expected}'" in done.stdout
