@@ -53,7 +53,7 @@ def test_mistakes_in_options(option, message, tmp_path):
 )
 def test_openmp_reads_the_limit_of_spinning(setting, expected, monkeypatch):
     """As reported by the library itself."""
-    for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'):  # trainings of other tests set it
+    for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'):  # set by earlier trainings
         monkeypatch.delenv(name, raising=False)
     done = run('tools/train.py', '--help', OMP_DISPLAY_ENV='VERBOSE', **setting)
     assert f"GOMP_SPINCOUNT = '{expected}'" in done.stdout
