@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ..data.folders import require_files
-from .photographs import embed_files, log
+from .photographs import embed_files
 from .readout import attribute_accuracy
-from .subject import Subject
+from .subject import Subject, log
 from .tokens import Readout, choose_readout
 
 MAX_IMAGES = 4000  # of a split

@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from ..downstream.retrieval import LabeledFeatures, evaluate_retrieval, report_l
 from .features import Embedded, embed
 from .objectives import probe_objectives
 from .readout import attribute_accuracy, keypoint_pck, part_iou
-from .subject import Subject
+from .subject import Subject, log
 
 TEST_SEED, TRAIN_SEED = 900_001, 900_002  # not used by any config
 
@@ -99,7 +98,7 @@ def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, 
     Returns:
         Scores by name. Probes that do not apply are omitted, with a log message.
     """
-    _log(
+    log(
         f'drawn people: {sizes.identities} for testing, {sizes.train_identities} '
         'others for fitting'
     )
@@ -130,19 +129,19 @@ def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, 
             maps, train.keypoints, test_maps, test.keypoints, test.boxes, features.size
         )
     else:
-        _log('parts and keypoints omitted: no features of patches')
+        log('parts and keypoints omitted: no features of patches')
     return scores | _probe_heads(subject, sizes.views)
 
 
 def _probe_heads(subject: Subject, num_people: int) -> dict[str, float]:
     if subject.model is None:
-        _log(f'search and reconstruction omitted: {subject.no_heads}')
+        log(f'search and reconstruction omitted: {subject.no_heads}')
         return {}
     heads = [
         name for name in ('search', 'reconstruction') if getattr(subject.model, name)
     ]
     for name in {'search', 'reconstruction'} - set(heads):
-        _log(f'{name} omitted: the model lacks this head')
+        log(f'{name} omitted: the model lacks this head')
     if not heads:
         return {}
     return probe_objectives(subject.model, subject.views(num_people))
@@ -152,7 +151,3 @@ def _embed(subject: Subject, images: np.ndarray) -> Embedded:
     images = track(images, 'Embedding people', transient=True)
     has_patches = subject.features.has_patches
     return embed(subject.features, images, has_patches, subject.device)
-
-
-def _log(text: str) -> None:
-    print_log(text, logger='current')

@@ -23,7 +23,8 @@ class Embedded(NamedTuple):
     """Features of N images."""
 
     tokens: dict[str, Tensor]
-    """[N, D] each, by name: ``image`` and, of a backbone, ``middle`` and ``mean``."""
+    """[N, D] each, by name: ``image`` and, of a backbone, ``middle``, ``mean``, and
+    ``image+mean``, both at unit length."""
     patches: Tensor | None = None
     """[N, C, h, w]; None if not requested."""
 
@@ -82,9 +83,10 @@ class BackboneFeatures:
         finally:
             handle.remove()
         last = self.backbone.ln1(last_block(before_last[0])[:, 1:])
-        found = dict(
-            image=encoded.image_token, middle=encoded.middle_token, mean=last.mean(1)
-        )
+        image, mean = encoded.image_token, last.mean(1)
+        found = dict(image=image, middle=encoded.middle_token, mean=mean)
+        unit = [torch.nn.functional.normalize(each, dim=1) for each in (image, mean)]
+        found['image+mean'] = torch.cat(unit, dim=1)
         if not patches:
             return Embedded(found)
         last = last.mT.unflatten(2, encoded.middle_map.shape[2:])

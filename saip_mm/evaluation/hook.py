@@ -1,7 +1,6 @@
 """Probes during training."""
 
 import time
-from collections import ChainMap
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -63,10 +62,9 @@ class ProbeHook(Hook):
                 wrapped = is_model_wrapper(runner.model)
                 model = runner.model.module if wrapped else runner.model
                 self.subject = subject_of(model, runner.cfg.train_dataloader.dataset)
-            if self.real:
-                scores = dict(ChainMap(*probe_real(self.subject, self.real)))
-            else:
-                scores = run_probes(self.subject, self.sizes)
+            scores = {} if self.real else run_probes(self.subject, self.sizes)
+            for found in probe_real(self.subject, self.real):
+                scores |= found
         except Exception as error:  # must not end a long training
             runner.logger.warning(
                 f'the probes failed after {runner.iter} steps; training continues: '

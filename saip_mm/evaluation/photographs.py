@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 from rich.progress import track
 from torch import Tensor
@@ -24,7 +23,7 @@ from ..data.pixels import resize, to_tensor
 from ..data.views import Size
 from .features import Embedded, embed
 from .readout import keypoint_pck, part_iou
-from .subject import Subject
+from .subject import Subject, log
 
 MARGIN = 0.1  # around a person's box, on each side
 MIN_SIZE = (64, 32)  # (h, w) of a person in pixels
@@ -64,18 +63,17 @@ def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, f
         )
     people = [each[:MAX_PEOPLE] for each in people]
     log(f'coco: {len(people[1])} people for testing, {len(people[0])} for fitting')
+    fitted, tested = (len(each[0][1]) for each in people)
+    if fitted != tested:
+        raise ValueError(
+            f'{sets[-1]}: has {tested} keypoints per person, {sets[1]} has {fitted}'
+        )
     folders = [str(sets[0]), str(sets[-2])]
     train, test = (
         _crops(subject, folder, each)
         for folder, each in zip(folders, people, strict=True)
     )
-    (fitted, keypoints, _), tested = train, (test[0].patches, *test[1:])
-    if keypoints.shape[1] != tested[1].shape[1]:
-        raise ValueError(
-            f'{sets[-1]}: has {tested[1].shape[1]} keypoints per person, '
-            f'{sets[1]} has {keypoints.shape[1]}'
-        )
-    pck = keypoint_pck(fitted.patches, keypoints, *tested, subject.features.size)
+    pck = keypoint_pck(*train[:2], *test, subject.features.size)
     return {'coco/PCK': pck}
 
 
@@ -105,15 +103,18 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
         f'{name}: {len(images["test"])} images for testing, {len(images["train"])} '
         'others for fitting'
     )
-    found = []
-    for part, names in images.items():
-        embedded = embed_files(
-            subject, [str(folder / part / 'images' / each) for each in names], True
-        )
-        maps = [
+    # All label maps are checked before the images are embedded, which takes minutes.
+    labels = {
+        part: [
             _read_labels(folder / part, each, subject.features.size) for each in names
         ]
-        found += [embedded.patches, torch.from_numpy(np.stack(maps))]
+        for part, names in images.items()
+    }
+    found = []
+    for part, names in images.items():
+        paths = [str(folder / part / 'images' / each) for each in names]
+        patches = embed_files(subject, paths, patches=True).patches
+        found += [patches, torch.from_numpy(np.stack(labels[part]))]
     return {f'{name}/mIoU': part_iou(*found)}
 
 
@@ -156,9 +157,9 @@ def _read_labels(folder: Path, name: str, size: Size) -> np.ndarray:
 
 
 def _crops(
-    subject: Subject, img_dir: str, people: list[tuple[PersonBox, np.ndarray]]
-) -> tuple[Embedded, Tensor, Tensor]:
-    """Features of people, their keypoints [N, K, 3] and boxes [N, 4] in the crops."""
+    subject: Subject, img_dir: str, people: list[Person]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of patches [N, C, h, w], keypoints [N, K, 3], boxes [N, 4] of crops."""
     size = subject.features.size
     labels = []
 
@@ -178,7 +179,7 @@ def _crops(
     embedded = embed(subject.features, crops(), patches=True, device=subject.device)
     keypoints, boxes = zip(*labels, strict=True)
     stacked = (torch.from_numpy(np.stack(each)) for each in (keypoints, boxes))
-    return embedded, *stacked
+    return embedded.patches, *stacked
 
 
 def _square_up(
@@ -215,8 +216,3 @@ def embed_files(
     tracked = track(paths, f'Embedding {name}', transient=True)
     images = (_resized(read_image(path), subject.features.size) for path in tracked)
     return embed(subject.features, images, patches, subject.device)
-
-
-def log(text: str) -> None:
-    """Log a line, or print it where nothing logs."""
-    print_log(text, logger='current')

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from torch.nn.functional import normalize
-
 from ..data.folders import find_images
+from ..models.saip import token_spread
 from .attributes import probe_attributes
-from .photographs import embed_files, log, probe_keypoints, probe_parts
+from .photographs import embed_files, probe_keypoints, probe_parts
 from .reid import probe_reid
-from .subject import Subject
+from .subject import Subject, log
 from .tokens import rank_me
 
 MAX_IMAGES = 2000  # of a folder without labels
@@ -117,6 +116,6 @@ def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
     paths = [os.path.join(folder, name) for name in names[::step]]
     name = Path(folder).resolve().name
     log(f'{name}: {len(paths)} unlabeled images')
-    tokens = embed_files(subject, paths).image.double()
-    variance = normalize(tokens, dim=1).var(dim=0, correction=0).sum()
-    return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': variance.sqrt().item()}
+    tokens = embed_files(subject, paths).image
+    spread = token_spread(tokens).item()
+    return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': spread}

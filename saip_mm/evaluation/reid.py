@@ -14,8 +14,8 @@ from ..downstream.retrieval import (
     evaluate_retrieval,
     report_left_out,
 )
-from .photographs import embed_files, log
-from .subject import Subject
+from .photographs import embed_files
+from .subject import Subject, log
 from .tokens import Readout, choose_readout
 
 QUERY, GALLERY, TRAIN = 'query', 'bounding_box_test', 'bounding_box_train'
@@ -86,9 +86,9 @@ def _choose_readout(subject: Subject, folder: str | Path) -> Readout:
 
     Whitening is fitted to the other half.
     """
-    if not os.path.isdir(os.path.join(folder, TRAIN)):
-        return Readout()
     path = os.path.join(folder, TRAIN)
+    if not os.path.isdir(path):
+        return Readout()
     images = [image for image in read_folder(path) if image.pid > DISTRACTOR]
     pids = sorted({image.pid for image in images})
     if len(pids) < 2:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import traceback
-from collections import ChainMap
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -79,7 +78,10 @@ def probe(run: Run) -> dict[str, float]:
     people = RealPeople(**run.row.config.get(PROBED, {}))
     if not subject.features.has_patches:
         people = replace(people, parts=None, coco=())
-    return dict(ChainMap(run_probes(subject), *probe_real(subject, people)))
+    scores = run_probes(subject)
+    for found in probe_real(subject, people):
+        scores |= found
+    return scores
 
 
 def initialize(run: Run) -> None:

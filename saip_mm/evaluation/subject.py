@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import Tensor
@@ -50,6 +50,11 @@ class Subject:
         if num_people not in self._views:
             self._views[num_people] = draw_batches(self.dataset, num_people)
         return self._views[num_people]
+
+
+def log(text: str) -> None:
+    """Log a line about a probe, or print it where nothing logs."""
+    print_log(text, logger='current')
 
 
 def subject_of(model: SAIP, dataset: dict, role: str | None = None) -> Subject:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 COMPONENTS = 64  # of whitening
 SHRINKAGE = 0.1
@@ -39,14 +38,6 @@ def fit_whitening(features: Tensor) -> Whitening:
     return Whitening(mean, directions[:kept].T / scale[:kept])
 
 
-def combine_tokens(tokens: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add ``image+mean``, both tokens at unit length, to tokens [N, D] by name."""
-    if 'mean' not in tokens:
-        return tokens
-    unit = [normalize(tokens[name], dim=1) for name in ('image', 'mean')]
-    return tokens | {'image+mean': torch.cat(unit, dim=1)}
-
-
 def rank_me(features: Tensor) -> float:
     """Effective rank of features [N, D]: RankMe (Garrido et al., arXiv 2210.02885).
 
@@ -65,7 +56,7 @@ class Readout(NamedTuple):
 
     def __call__(self, tokens: dict[str, Tensor]) -> Tensor:
         """Tokens [N, D] by name → features [N, K]."""
-        features = combine_tokens(tokens)[self.token]
+        features = tokens[self.token]
         return features if self.whitening is None else self.whitening(features)
 
     def __str__(self) -> str:
@@ -85,7 +76,7 @@ def choose_readout(
         whiten: Whether to try every token whitened as well.
     """
     choices = []
-    for token, features in combine_tokens(fitted).items():
+    for token, features in fitted.items():
         choices.append(Readout(token))
         if whiten:
             choices.append(Readout(token, fit_whitening(features)))

@@ -126,7 +126,7 @@ class SAIP(BaseSelfSupervisor):
         )
         weight = self.loss_weights['matching']
         losses['loss_csm'] = weight * losses['loss_csm']
-        losses['feature_std'] = _spread(expert.image_token)
+        losses['feature_std'] = token_spread(expert.image_token)
         if globals_.attention is not None:
             loss = self.matching.attention_loss(globals_.attention, expert.attention)
             losses['loss_attn'] = weight * loss
@@ -202,7 +202,7 @@ def _fold(views: Tensor) -> Tensor:
     return views.transpose(0, 1).flatten(0, 1)
 
 
-def _spread(tokens: Tensor) -> Tensor:
+def token_spread(tokens: Tensor) -> Tensor:
     """Root of the summed variances of unit tokens [N, C] over N."""
     unit = nn.functional.normalize(tokens.float(), dim=-1)
     return unit.var(0, correction=0).sum().sqrt()

@@ -74,7 +74,10 @@ def test_a_backbone_gives_its_tokens_for_normalized_images(images):
     expected = torch.cat([encoded.middle_map, last], dim=1)
     torch.testing.assert_close(embedded.image[-1:], encoded.image_token)
     torch.testing.assert_close(embedded.tokens['middle'][-1:], encoded.middle_token)
-    torch.testing.assert_close(embedded.tokens['mean'][-1:], last.mean(dim=(2, 3)))
+    mean = last.mean(dim=(2, 3))
+    torch.testing.assert_close(embedded.tokens['mean'][-1:], mean)
+    both = torch.cat([x / x.norm() for x in (encoded.image_token, mean)], dim=1)
+    torch.testing.assert_close(embedded.tokens['image+mean'][-1:], both)
     torch.testing.assert_close(embedded.patches[-1:], expected)
     other = torch.rand(2, 3, 48, 80) * 255  # any grid
     assert features(other, patches=True).patches.shape == (2, 48, 3, 5)

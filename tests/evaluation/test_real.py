@@ -99,7 +99,8 @@ def test_effective_rank(tmp_path):
 
 
 def test_the_best_of_all_readouts_is_chosen():
-    tokens = {name: torch.randn(20, 4) for name in ('image', 'middle', 'mean')}
+    names = ('image', 'middle', 'mean', 'image+mean')
+    tokens = {name: torch.randn(20, 4) for name in names}
     tried = []
 
     def score(readout):
@@ -107,8 +108,9 @@ def test_the_best_of_all_readouts_is_chosen():
         return float(str(readout) == 'mean token, whitened')
 
     assert str(choose_readout(tokens, score)) == 'mean token, whitened'
-    names = [f'{name} token' for name in (*tokens, 'image+mean')]
-    assert tried == [name + more for name in names for more in ('', ', whitened')]
+    assert tried == [
+        f'{name} token{more}' for name in names for more in ('', ', whitened')
+    ]
     assert choose_readout(tokens, lambda _: 0.5) == Readout()
 
 

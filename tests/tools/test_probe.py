@@ -117,8 +117,8 @@ def test_drawn_people_only_where_asked(probe, tmp_path):
 def test_the_number_of_people_is_logged(tmp_path, monkeypatch):
     test_drawn = ProbeSizes(4, 3, 5, 2, 2)
     said = []
-    for module in (saip_mm.evaluation.drawn, saip_mm.evaluation.photographs):
-        monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
+    module = saip_mm.evaluation.subject
+    monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
     run_probes(load_subject('mean-color'), test_drawn)
     assert 'drawn people: 4 for testing, 5 others for fitting' in said
     for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
