@@ -22,6 +22,14 @@ def save_person(path: Path, identity: int, image: int) -> None:
     person(identity, image).save(path)
 
 
+def write_pair(root: Path) -> Path:
+    """One person, seen by two cameras: a query and its match, as in Market-1501."""
+    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
+        (root / name).parent.mkdir(parents=True)
+        Image.new('RGB', (24, 48), (200, 0, 0)).save(root / name)
+    return root
+
+
 def write_market1501(root: Path, identities: int = 4) -> Path:
     """Write four images per person by two cameras, junk and a distractor."""
     for identity in range(1, identities + 1):

@@ -4,10 +4,10 @@ import time
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+from ..training.processes import unwrapped
 from .drawn import ProbeSizes, run_probes
 from .real import RealPeople, probe_real
 from .subject import subject_of
@@ -59,8 +59,7 @@ class ProbeHook(Hook):
         began = time.monotonic()
         try:
             if self.subject is None:
-                wrapped = is_model_wrapper(runner.model)
-                model = runner.model.module if wrapped else runner.model
+                model = unwrapped(runner.model)
                 self.subject = subject_of(model, runner.cfg.train_dataloader.dataset)
             scores = {} if self.real else run_probes(self.subject, self.sizes)
             for found in probe_real(self.subject, self.real):

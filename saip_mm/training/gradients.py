@@ -5,13 +5,13 @@ from itertools import combinations
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..models import SAIP
+from .processes import unwrapped
 
 LOSSES = dict(
     matching=('loss_csm', 'loss_attn'),
@@ -46,7 +46,7 @@ class ObjectiveGradients(Hook):
     ) -> None:
         if runner.iter % self.interval:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         with (
             torch.random.fork_rng(devices),

@@ -8,11 +8,10 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, save_checkpoint
 from mmpretrain.registry import HOOKS
 
-from .processes import Agreement
+from .processes import Agreement, unwrapped
 
 MAX_SAVED = 3  # skipped steps per work directory: each is as large as a checkpoint
 
@@ -44,7 +43,7 @@ class FiniteGuard(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.agreement = Agreement()
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         model.register_forward_hook(self._check_losses)
         optimizer = runner.optim_wrapper.optimizer
         optimizer.register_step_pre_hook(self._check_gradients)
@@ -136,7 +135,7 @@ class CollapseWatch(Hook):
         self.in_row = 0
 
     def before_train(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self.prototypes = model.matching.center.numel() if model.matching else None
 
     def after_train_iter(

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import CosineAnnealingLR
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -14,6 +13,7 @@ from torch import nn
 from ..data import DrawViews
 from ..data.quarantine import Quarantine
 from .loops import AccumulatingTrainLoop
+from .processes import unwrapped
 from .resuming import put_aside
 from .teacher import HIGH_SHARE, INITIAL_SHARE, TeacherMomentum, share_remedy
 
@@ -77,7 +77,7 @@ class SAIPHook(Hook):
                 f'SAIP counts optimizer steps, {type(runner.train_loop).__name__} does '
                 "not: set train_cfg=dict(type='AccumulatingTrainLoop', max_epochs=…)"
             )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self.model = model
         _compare_patch_sizes(runner, model)
         _compare_lengths(runner)

@@ -17,6 +17,8 @@ from mmengine.dist import (
     is_distributed,
     is_main_process,
 )
+from mmengine.model import is_model_wrapper
+from torch import nn
 
 # How to use each launcher, and the environment variables that it sets.
 _LAUNCHERS = dict(
@@ -103,6 +105,11 @@ def use_cpu_processes(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model itself, without the wrapper of distributed training."""
+    return model.module if is_model_wrapper(model) else model
 
 
 class Agreement:

@@ -8,7 +8,7 @@ from logging import ERROR, FileHandler
 
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import BaseSelfSupervisor
@@ -20,7 +20,7 @@ from ..checkpoints.names import state_dict_of
 from ..data.checks.files import check_scores
 from ..models.weights import check_finite
 from .loaders import build_checked_loader
-from .processes import on_main_process
+from .processes import on_main_process, unwrapped
 from .resuming import LaunchHook, choose_checkpoint
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
 
@@ -110,7 +110,7 @@ class SafeRunner(Runner):
         # MMEngine would execute the config as Python code.
         checkpoint.get('meta', {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model = unwrapped(self.model)
         if isinstance(model, BaseTTAModel):
             model = model.module
         try:

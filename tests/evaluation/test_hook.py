@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from launch import TINY, call
-from PIL import Image
+from people_files import write_pair
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import ProbeHook
@@ -75,11 +75,9 @@ def test_training_is_the_same_to_the_bit(config, plain, tmp_path):
 
 
 def test_photographs_instead_of_drawn_people(plain, tmp_path):
-    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
-        (tmp_path / 'own' / name).parent.mkdir(parents=True)
-        Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / 'own' / name)
+    own = write_pair(tmp_path / 'own')
     config, work_dir = tmp_path / 'config.py', tmp_path / 'run'
-    real = dict(reid=[str(tmp_path / 'own')])
+    real = dict(reid=[str(own)])
     config.write_text(
         f'_base_ = {str(TINY)!r}\n'
         f"default_hooks = dict(probe=dict(type='ProbeHook', interval=2, real={real}))"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from launch import ROOT, TINY, call, environment
-from PIL import Image
+from people_files import write_pair
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import running
@@ -139,13 +139,11 @@ def test_every_seed_of_every_row_is_run_once(tmp_path, trained, probed):
 
 
 def test_photographs_are_probed_and_part_of_the_config(tmp_path, monkeypatch):
-    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
-        (tmp_path / 'own' / name).parent.mkdir(parents=True)
-        Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / 'own' / name)
+    own = write_pair(tmp_path / 'own')
     monkeypatch.setattr(running, 'probe', PROBE)
     monkeypatch.setattr(running, 'run_probes', lambda subject: {'reid/mAP': 0.5})
     arguments = [TOOL, 'pixels', 'random', '--random-of', TINY, '--work-dir', tmp_path]
-    assert call(*arguments, '--reid', tmp_path / 'own') == 0
+    assert call(*arguments, '--reid', own) == 0
     expected = {'reid/mAP': 0.5, 'own/mAP': 1.0, 'own/rank1': 1.0}
     for run in ('pixels', 'random/seed0'):
         assert result(tmp_path, run)['probes'] == expected

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 from launch import TINY, call
-from PIL import Image
+from people_files import write_pair
 
 import saip_mm.evaluation
 from saip_mm.evaluation import ProbeSizes, load_subject, run_probes
@@ -104,10 +104,7 @@ def test_real_folders(probe, test_data):
 
 
 def test_drawn_people_only_where_asked(probe, tmp_path):
-    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
-        path = tmp_path / name
-        path.parent.mkdir()
-        Image.new('RGB', (24, 48), (200, 0, 0)).save(path)
+    write_pair(tmp_path)
     own = {f'{tmp_path.name}/mAP': 1.0, f'{tmp_path.name}/rank1': 1.0}
     assert probe('pixels', '--reid', tmp_path)[0] == own
     scores, _ = probe('pixels', '--reid', tmp_path, '--drawn')
@@ -121,9 +118,7 @@ def test_the_number_of_people_is_logged(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
     run_probes(load_subject('mean-color'), test_drawn)
     assert 'drawn people: 4 for testing, 5 others for fitting' in said
-    for name in ('query/0002_c1s1_1_1.png', 'bounding_box_test/0002_c2s1_1_1.png'):
-        (tmp_path / name).parent.mkdir()
-        Image.new('RGB', (24, 48), (200, 0, 0)).save(tmp_path / name)
+    write_pair(tmp_path)
     people = saip_mm.evaluation.RealPeople(reid=[tmp_path])
     list(saip_mm.evaluation.probe_real(load_subject('pixels'), people))
     name = tmp_path.name

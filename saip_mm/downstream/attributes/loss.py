@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, MODELS
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ...training.processes import unwrapped
 
 
 @MODELS.register_module()
@@ -58,7 +59,7 @@ class PositiveRatioHook(Hook):
     """Pass the ratio of positives in the training set to the loss of `model.head`."""
 
     def before_train(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         loss = model.head.loss_module
         if not isinstance(loss, RatioWeightedBCELoss):
             raise TypeError(
