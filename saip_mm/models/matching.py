@@ -69,6 +69,7 @@ class CrossScaleMatchingHead(BaseModule):
         teacher_temperature: Softmax temperature of the teacher.
         center_momentum: Momentum of the center of the teacher's logits, for the global
             batch ``SAIPHook.base_batch_size``.
+        attention: Whether to match attention. The objective without it is DINO's.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class CrossScaleMatchingHead(BaseModule):
         student_temperature: float = 0.1,
         teacher_temperature: float = 0.04,
         center_momentum: float = 0.9,
+        attention: bool = True,
     ) -> None:
         super().__init__()
+        self.attention = attention
         self.projector = Projector(
             in_channels, hidden_channels, bottleneck_channels, out_channels
         )

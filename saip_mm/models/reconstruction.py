@@ -23,6 +23,8 @@ class CrossScaleReconstructionHead(BaseModule):
             two dimensions for other sizes.
         patch_size: Side of a patch in pixels.
         mask_ratio: Share of patches removed from view.
+        anchor: Whether the decoder sees the token of the anchor view. The objective
+            without it is MAE's.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class CrossScaleReconstructionHead(BaseModule):
         img_size: tuple[int, int] = (256, 128),
         patch_size: int = 16,
         mask_ratio: float = 0.75,
+        anchor: bool = True,
     ) -> None:
         super().__init__()
+        self.anchor = anchor
         if not 0 < mask_ratio < 1:
             raise ValueError(f'mask_ratio={mask_ratio} is not between 0 and 1')
         self.patch_size = patch_size
@@ -79,11 +83,14 @@ class CrossScaleReconstructionHead(BaseModule):
         mask = torch.ones_like(noise).scatter_(1, visible, 0)
         return visible, mask.unflatten(1, grid)
 
-    def forward(self, anchor_token: Tensor, token: Tensor, map_: Tensor, mask: Tensor):
+    def forward(
+        self, anchor_token: Tensor | None, token: Tensor, map_: Tensor, mask: Tensor
+    ) -> Tensor:
         """Predict the pixels of every patch.
 
         Args:
-            anchor_token: [B, C] middle class token of the anchor view.
+            anchor_token: [B, C] middle class token of the anchor view; not used with
+                ``anchor=False``.
             token: [B, C] middle class token of the masked view.
             map_: [B, C, h, w] middle map of the masked view.
             mask: [B, h, w], 1 where the patch was removed.
@@ -94,7 +101,8 @@ class CrossScaleReconstructionHead(BaseModule):
         removed = mask.flatten(1)[..., None].bool()
         patches = self.embed(map_.flatten(2).transpose(1, 2))
         patches = torch.where(removed, self.mask_token.to(patches.dtype), patches)
-        class_tokens = self.embed(torch.stack([token, anchor_token], dim=1))
+        given = [token, anchor_token] if self.anchor else [token]
+        class_tokens = self.embed(torch.stack(given, dim=1))
         positions = resize_pos_embed(
             self.pos_embed, self.grid, tuple(mask.shape[1:]), mode='bicubic'
         )
@@ -103,7 +111,7 @@ class CrossScaleReconstructionHead(BaseModule):
         )
         for block in self.blocks:
             tokens = block(tokens)
-        return self.predict(self.norm(tokens[:, 2:]))
+        return self.predict(self.norm(tokens[:, len(given) :]))
 
     def loss(self, prediction: Tensor, images: Tensor, mask: Tensor) -> Tensor:
         """Mean squared error on the removed patches, each normalized to mean 0 and

@@ -92,17 +92,22 @@ class SAIP(BaseSelfSupervisor):
             directions).
         """
         until = 'end' if self.matching else 'middle'
-        globals_ = self.student(
-            _fold(inputs['globals']), until=until, attention=self.matching is not None
-        )
-        anchor = globals_.middle_tokens.chunk(2)[0]
         losses, weights = {}, self.loss_weights
+        anchor_token = None
+        anchored = self.reconstruction and self.reconstruction.anchor
+        if self.matching or self.search or anchored:
+            attention = bool(self.matching and self.matching.attention)
+            globals_ = self.student(
+                _fold(inputs['globals']), until=until, attention=attention
+            )
+            anchor = globals_.middle_tokens.chunk(2)[0]
+            anchor_token = anchor[:, 0]
         if self.matching or self.search:
             roi = self.student(inputs['roi'], until=until)
         if self.matching:
             losses |= self._match(globals_, roi, inputs)
         if self.reconstruction:
-            prediction, mask = self.reconstruct(self.student, anchor[:, 0], inputs)
+            prediction, mask = self.reconstruct(self.student, anchor_token, inputs)
             loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
             losses['loss_csr'] = weights['reconstruction'] * loss
         if self.search:
@@ -114,7 +119,9 @@ class SAIP(BaseSelfSupervisor):
 
     def _match(self, globals_: Encoded, roi: Encoded, inputs: dict) -> dict:
         with torch.no_grad():
-            expert = self.teacher['encoder'](_fold(inputs['globals']), attention=True)
+            expert = self.teacher['encoder'](
+                _fold(inputs['globals']), attention=self.matching.attention
+            )
             target = self.teacher['projector'](expert.image_token)
         locals_ = self.student(_fold(inputs['locals']))
         inst = self.student(inputs['inst'])
@@ -133,13 +140,14 @@ class SAIP(BaseSelfSupervisor):
         return losses
 
     def reconstruct(
-        self, encoder: Encoder, anchor_token: Tensor, inputs: dict[str, Tensor]
+        self, encoder: Encoder, anchor_token: Tensor | None, inputs: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Mask the view ``csr`` and predict it.
 
         Args:
             encoder: Student or teacher.
-            anchor_token: [B, C] middle class token of the anchor view.
+            anchor_token: [B, C] middle class token of the anchor view; not used by a
+                head with ``anchor=False``.
             inputs: As in :meth:`loss`; ``csr`` and ``csr_noise`` are used.
 
         Returns:

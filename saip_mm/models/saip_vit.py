@@ -41,7 +41,8 @@ class SAIPViT(VisionTransformer):
         img_size: (h, w) in pixels for which positions are learned; a number means a
             square.
         middle_block: Index of the block after which the middle tokens are taken; by
-            default half the number of blocks, which is 6 of 12.
+            default half the number of blocks, which is 6 of 12. With the last one there
+            are no attention maps.
         out_type: What :meth:`forward` returns of each block in ``out_indices``:
             ``'featmap'`` [B, C, h, w], ``'cls_token'`` [B, C], ``'raw'`` or
             ``'avg_featmap'``.
@@ -70,10 +71,10 @@ class SAIPViT(VisionTransformer):
             raise ValueError('SAIPViT needs a class token: set with_cls_token=True')
         if middle_block is None:
             middle_block = self.num_layers // 2
-        if not 0 <= middle_block < self.num_layers - 1:
+        if not 0 <= middle_block < self.num_layers:
             raise ValueError(
-                f'middle_block={middle_block} does not come before the last of the '
-                f'{self.num_layers} blocks (counted from 0)'
+                f'middle_block={middle_block} is not one of the {self.num_layers} '
+                'blocks (counted from 0)'
             )
         self.middle_block = middle_block
         self.patch_size = self.patch_embed.projection.kernel_size[0]
@@ -137,6 +138,8 @@ class SAIPViT(VisionTransformer):
         middle_map = middle.transpose(1, 2).unflatten(2, grid)
         if until == 'middle':
             return Encoded(None, middle_token, middle_map, None)
+        if self.middle_block == self.num_layers - 1:
+            return Encoded(self.ln1(middle_token), middle_token, middle_map, None)
 
         for layer in self.layers[self.middle_block + 1 : -1]:
             tokens = layer(tokens)

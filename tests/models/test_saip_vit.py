@@ -224,7 +224,7 @@ def test_a_copy_is_independent_and_keeps_its_grid():
     assert other.state_dict()._metadata['']['grid'] == (4, 2)
 
 
-@pytest.mark.parametrize('middle_block', [-1, 2])
+@pytest.mark.parametrize('middle_block', [-1, 3])
 def test_a_middle_block_outside_the_model_is_refused(middle_block):
     with pytest.raises(ValueError, match='middle_block'):
         SAIPViT(SMALL, (64, 32), middle_block=middle_block)

@@ -1,0 +1,12 @@
+"""MAE in the setting of saip_small.py; see mae_vit-tiny.py."""
+
+_base_ = '../saip_small.py'
+
+model = dict(
+    data_preprocessor=dict(csr_scale=1.0),
+    backbone=dict(middle_block=5),
+    matching=None,
+    reconstruction=dict(anchor=False),
+    search=None,
+)
+find_unused_parameters = True  # the backbone's own final norm gets no gradient

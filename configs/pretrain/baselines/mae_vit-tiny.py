@@ -1,0 +1,16 @@
+"""MAE (arXiv 2111.06377) in the setting of saip_vit-tiny.py, on rectangles.
+
+The reconstruction of SAIP without its anchor and without enlargement. The decoder reads
+the last block, and the norm of middle tokens is MAE's final norm.
+"""
+
+_base_ = '../saip_vit-tiny.py'
+
+model = dict(
+    data_preprocessor=dict(csr_scale=1.0),
+    backbone=dict(middle_block=11),
+    matching=None,
+    reconstruction=dict(anchor=False),
+    search=None,
+)
+find_unused_parameters = True  # the backbone's own final norm gets no gradient

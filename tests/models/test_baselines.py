@@ -1,0 +1,133 @@
+"""MAE and DINO, as configs of SAIP, against MMPretrain's MAE and a plain DINO."""
+
+import torch
+from launch import ROOT
+from mmpretrain.registry import MODELS
+
+from saip_mm.training.config import load_config
+
+BASELINES = ROOT / 'configs/pretrain/baselines'
+SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
+SIDE = 64
+
+
+def mae() -> torch.nn.Module:
+    """The MAE of the config, small and square."""
+    cfg = load_config(str(BASELINES / 'mae_vit-tiny.py')).model
+    cfg.backbone.update(arch=SMALL, img_size=SIDE, middle_block=3)
+    cfg.reconstruction.update(
+        dict(in_channels=24, embed_dims=32, num_blocks=2, num_heads=4),
+        img_size=(SIDE, SIDE),
+    )
+    model = MODELS.build(cfg)
+    model.init_weights()
+    torch.nn.init.normal_(model.middle_norm.weight)
+    return model
+
+
+def stock_mae(ours: torch.nn.Module) -> torch.nn.Module:
+    """MMPretrain's MAE with the same weights."""
+    decoder = dict(embed_dim=24, decoder_embed_dim=32, decoder_depth=2)
+    model = MODELS.build(
+        dict(
+            type='MAE',
+            backbone=dict(type='MAEViT', arch=SMALL, img_size=SIDE),
+            neck=dict(
+                type='MAEPretrainDecoder',
+                num_patches=(SIDE // 16) ** 2,
+                decoder_num_heads=4,
+                **decoder,
+            ),
+            head=dict(
+                type='MAEPretrainHead',
+                norm_pix=True,
+                loss=dict(type='PixelReconstructionLoss', criterion='L2'),
+            ),
+        )
+    )
+    names = dict(embed='decoder_embed', mask_token='mask_token', norm='ln1')
+    names |= dict(blocks='decoder_blocks', pos_embed='decoder_pos_embed')
+    names |= dict(predict='decoder_pred')
+    state = {
+        f'backbone.{name}': tensor
+        for name, tensor in ours.backbone.state_dict().items()
+        if not name.startswith('ln1.')
+    }
+    for name, tensor in ours.middle_norm.state_dict().items():
+        state[f'backbone.ln1.{name}'] = tensor
+    for name, tensor in ours.reconstruction.state_dict().items():
+        first, *rest = name.split('.')
+        state['.'.join(['neck', names[first], *rest])] = tensor
+    model.load_state_dict(state)
+    return model
+
+
+def test_mae_is_that_of_mmpretrain():
+    ours = mae().train()
+    stock = stock_mae(ours)
+    images = torch.randn(3, 3, SIDE, SIDE)
+    torch.manual_seed(5)
+    noise = torch.rand(3, 16)  # what MMPretrain draws
+    torch.manual_seed(5)
+    expected = stock.loss(images, None)['loss']
+    inputs = dict(csr=images, csr_noise=noise.unflatten(1, (4, 4)))
+    found = ours.loss(inputs)
+    assert found.keys() == {'loss_csr'}
+    torch.testing.assert_close(found['loss_csr'], expected)
+    found['loss_csr'].backward()
+    expected.backward()
+    for name in ('patch_embed.projection.weight', 'layers.3.attn.qkv.weight'):
+        torch.testing.assert_close(
+            ours.backbone.get_parameter(name).grad,
+            stock.backbone.get_parameter(name).grad,
+        )
+    without = {name for name, p in ours.named_parameters() if p.grad is None}
+    assert without - {n for n in without if n.startswith('teacher')} == {
+        'backbone.ln1.weight',
+        'backbone.ln1.bias',
+    }
+
+
+def test_dino_is_plain_dino():
+    """Teacher views against all other student views, as in the authors' loop."""
+    cfg = load_config(str(BASELINES / 'dino_vit-tiny.py')).model
+    cfg.backbone.update(arch=SMALL, img_size=(64, 32), middle_block=1)
+    cfg.matching.update(in_channels=24, out_channels=16)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    for parameter in model.teacher.parameters():  # not the student's
+        parameter.mul_(1.5)
+    torch.nn.init.normal_(model.matching.center)
+
+    def images(*shape):
+        return torch.randn(2, *shape)
+
+    inputs = dict(globals=images(2, 3, 64, 32), locals=images(2, 3, 32, 16))
+    inputs |= dict(roi=images(3, 32, 16), inst=images(3, 32, 16))
+    found = model.train().loss(inputs)
+    assert {name for name in found if 'loss' in name} == {'loss_csm'}
+
+    crops = [*inputs['globals'].unbind(1), *inputs['locals'].unbind(1)]
+    crops += [inputs['roi'], inputs['inst']]
+    total = pairs = 0
+    for t, view in enumerate(crops[:2]):
+        token = model.teacher['encoder'](view).image_token
+        logits = model.teacher['projector'](token)
+        target = ((logits - model.matching.center) / 0.04).softmax(-1)
+        for v, crop in enumerate(crops):
+            if v != t:
+                student = model.matching.projector(model.student(crop).image_token)
+                log = (student / 0.1).log_softmax(-1)
+                total = total + (-target * log).sum(-1).mean()
+                pairs += 1
+    torch.testing.assert_close(found['loss_csm'], total / pairs)
+
+
+def test_the_backbone_of_mae_computes_what_other_configs_do():
+    first = mae().backbone.eval()
+    cfg = dict(type='SAIPViT', arch=SMALL, img_size=SIDE, middle_block=1)
+    second = MODELS.build(cfg).eval()
+    second.load_state_dict(first.state_dict())
+    images = torch.randn(2, 3, SIDE, SIDE)
+    ours, theirs = first.encode(images), second.encode(images)
+    torch.testing.assert_close(ours.image_token, theirs.image_token)
