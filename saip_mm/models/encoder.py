@@ -1,10 +1,13 @@
 """The encoder of student (image encoder) and teacher (expert encoder)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class AttentionMaps(NamedTuple):
@@ -39,22 +42,59 @@ class Encoded(NamedTuple):
         return torch.cat([self.middle_token[:, None], grid], dim=1)
 
 
-class Encoder(BaseModule):
-    """A backbone and the norm of its middle tokens; the teacher averages both.
+class MaskColor(nn.Module):
+    """Replaces hidden patches of an image by one learned color.
 
-    The norm is not part of the backbone because no downstream task uses it: there it
-    would be an unused parameter in distributed training and a stray key in exports.
+    For backbones that compute all patches. Hidden pixels are replaced before the first
+    layer: neither an overlapping convolution nor a batch statistic can read them.
+
+    Args:
+        patch_size: Side of a patch in pixels.
+    """
+
+    def __init__(self, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.color = nn.Parameter(torch.zeros(3))
+
+    def forward(self, images: Tensor, visible: Tensor) -> Tensor:
+        """Normalized images [B, 3, H, W], and [B, K] indices of their visible patches
+        in row-major order → [B, 3, H, W]."""
+        size = images.shape[2:]
+        grid = [side // self.patch_size for side in size]
+        shown = visible.new_zeros(len(images), grid[0] * grid[1], dtype=torch.bool)
+        shown = shown.scatter(1, visible, True).unflatten(1, grid)
+        for dim in (1, 2):
+            shown = shown.repeat_interleave(self.patch_size, dim)
+        return torch.where(shown[:, None], images, self.color.view(3, 1, 1).to(images))
+
+
+class Encoder(BaseModule):
+    """A backbone, the norm of its middle tokens and its mask color; the teacher
+    averages all of them.
+
+    Norm and color are not part of the backbone because no downstream task uses them:
+    there they would be unused parameters in distributed training and stray keys in
+    exports.
 
     Args:
         backbone: A module with the ``encode`` method of
             :class:`~saip_mm.models.saip_vit.SAIPViT`.
         middle_norm: Norm over the channels of the middle tokens.
+        mask_color: Hides patches from a backbone that computes all of them; None for
+            one that computes the visible ones only, or if nothing is ever hidden.
     """
 
-    def __init__(self, backbone: nn.Module, middle_norm: nn.Module) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        middle_norm: nn.Module,
+        mask_color: MaskColor | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.middle_norm = middle_norm
+        self.mask_color = mask_color
 
     def forward(
         self,
@@ -72,9 +112,69 @@ class Encoder(BaseModule):
             until: Last part of the backbone to compute.
             attention: Whether to return the last block's attention maps.
         """
-        encoded = self.backbone.encode(images, visible, until, attention)
+        if visible is None or self.mask_color is None:
+            encoded = self.backbone.encode(images, visible, until, attention)
+        else:
+            images = self.mask_color(images, visible)
+            with _batch_statistics(self.backbone):
+                encoded = self.backbone.encode(images, visible, until, attention)
         channels_last = encoded.middle_map.permute(0, 2, 3, 1)
         return encoded._replace(
             middle_token=self.middle_norm(encoded.middle_token),
             middle_map=self.middle_norm(channels_last).permute(0, 3, 1, 2),
         )
+
+
+@contextmanager
+def _batch_statistics(backbone: nn.Module) -> Iterator[None]:
+    """Normalize by the statistics of the batch, without changing the running ones.
+
+    Masked images have other statistics than whole ones, which the running ones are for.
+    """
+    norms = [each for each in backbone.modules() if isinstance(each, _BatchNorm)]
+    modes = [(norm.training, norm.track_running_stats) for norm in norms]
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm, mode in zip(norms, modes, strict=True):
+            norm.training, norm.track_running_stats = mode
+
+
+@torch.no_grad()
+def channels_of(backbone: nn.Module) -> tuple[int, int]:
+    """Channels of a backbone's image and middle tokens, measured on a small rectangle.
+
+    Raises:
+        TypeError: If it has no ``encode`` method or ``patch_size``.
+        ValueError: If it cannot encode rectangles, or the middle map has another stride
+            than ``patch_size``.
+    """
+    kind = type(backbone).__name__
+    if not (hasattr(backbone, 'encode') and hasattr(backbone, 'patch_size')):
+        raise TypeError(
+            f'backbone {kind} has no encode method or patch_size, which SAIP needs: '
+            'use SAIPViT, SAIPTinyViT or SAIPCSPNeXt, or write an adapter '
+            '(docs/extending.md, "Add a backbone")'
+        )
+    grid, training = (3, 5), backbone.training
+    size = [side * backbone.patch_size for side in grid]
+    backbone.eval()
+    try:
+        encoded = backbone.encode(torch.zeros(1, 3, *size))
+    except Exception as error:  # a backbone for one size fails in its own ways
+        raise ValueError(
+            f'backbone {kind} fails on images of {size[0]}×{size[1]} (h×w), but SAIP '
+            f'scales images to any multiple of {backbone.patch_size}: {error}'
+        ) from error
+    finally:
+        backbone.train(training)
+    found = tuple(encoded.middle_map.shape[2:])
+    if found != grid:
+        raise ValueError(
+            f'backbone {kind}: the middle map of a {size[0]}×{size[1]} image is '
+            f'{found[0]}×{found[1]}, not {grid[0]}×{grid[1]}: its stride has to be '
+            f'patch_size={backbone.patch_size}'
+        )
+    return encoded.image_token.shape[1], encoded.middle_map.shape[1]

@@ -85,6 +85,7 @@ class CrossScaleMatchingHead(BaseModule):
     ) -> None:
         super().__init__()
         self.attention = attention
+        self.in_channels = in_channels
         self.projector = Projector(
             in_channels, hidden_channels, bottleneck_channels, out_channels
         )

@@ -40,6 +40,7 @@ class CrossScaleReconstructionHead(BaseModule):
     ) -> None:
         super().__init__()
         self.anchor = anchor
+        self.in_channels = in_channels
         if not 0 < mask_ratio < 1:
             raise ValueError(f'mask_ratio={mask_ratio} is not between 0 and 1')
         self.patch_size = patch_size

@@ -9,7 +9,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from .encoder import Encoded, Encoder
+from .encoder import Encoded, Encoder, MaskColor, channels_of
 
 
 @MODELS.register_module()
@@ -28,7 +28,8 @@ class SAIP(BaseSelfSupervisor):
     last blocks, so distributed training needs ``find_unused_parameters=True``.)
 
     Args:
-        backbone: A backbone with the ``encode`` method of ``SAIPViT``.
+        backbone: A backbone with the ``encode`` method of ``SAIPViT``: ``SAIPViT``,
+            ``SAIPTinyViT``, ``SAIPCSPNeXt``, or an adapter (docs/extending.md).
         matching: A ``CrossScaleMatchingHead``.
         reconstruction: A ``CrossScaleReconstructionHead``.
         search: A ``CrossScaleSearchHead``.
@@ -60,12 +61,27 @@ class SAIP(BaseSelfSupervisor):
                 f'{", ".join(self.loss_weights)}'
             )
         self.loss_weights |= loss_weights or {}
-        self.middle_norm = nn.LayerNorm(self.backbone.embed_dims, eps=1e-6)
+        channels, middle_channels = channels_of(self.backbone)
+        self.middle_norm = nn.LayerNorm(middle_channels, eps=1e-6)
         self.matching = MODELS.build(matching) if matching else None
         self.reconstruction = MODELS.build(reconstruction) if reconstruction else None
         self.search = MODELS.build(search) if search else None
 
-        student = Encoder(self.backbone, self.middle_norm)
+        for name, given, needed in (
+            ('matching', self.matching, channels),
+            ('reconstruction', self.reconstruction, middle_channels),
+            ('search', self.search, middle_channels),
+        ):
+            if given and given.in_channels != needed:
+                raise ValueError(
+                    f'{name}.in_channels={given.in_channels}, but its tokens of '
+                    f'{type(self.backbone).__name__} have {needed} channels'
+                )
+        self.mask_color = None
+        if self.reconstruction and not getattr(self.backbone, 'omits_hidden', False):
+            self.mask_color = MaskColor(self.backbone.patch_size)
+
+        student = Encoder(self.backbone, self.middle_norm, self.mask_color)
         self.teacher = nn.ModuleDict(dict(encoder=copy.deepcopy(student)))
         if self.matching:
             self.teacher['projector'] = copy.deepcopy(self.matching.projector)
@@ -74,7 +90,10 @@ class SAIP(BaseSelfSupervisor):
         self.__dict__['student'] = student
 
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict:
-        """Compute the losses of one (micro-)batch. No parameter or buffer changes.
+        """Compute the losses of one (micro-)batch.
+
+        No parameter or buffer changes, except the student's running statistics if its
+        backbone has batch norms.
 
         Args:
             inputs: Normalized views. ``globals`` [B, 2, 3, H, W] and ``locals``
@@ -175,21 +194,27 @@ class SAIP(BaseSelfSupervisor):
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """Average the teacher's parameters with the student's, and copy buffers.
+        """Average the teacher's parameters and batch statistics with the student's, and
+        copy other buffers.
 
         Args:
             momentum: Share of the old teacher that is kept.
         """
-        teacher, student = zip(*self._pairs(nn.Module.parameters), strict=True)
+        buffers = list(self._pairs(nn.Module.buffers))
+        averaged = [pair for pair in buffers if pair[0].is_floating_point()]
+        averaged += self._pairs(nn.Module.parameters)
+        teacher, student = zip(*averaged, strict=True)
         get_ema_multi_avg_fn(momentum)(list(teacher), list(student), None)
-        for old, new in self._pairs(nn.Module.buffers):
-            old.copy_(new)
+        for old, new in buffers:
+            if not old.is_floating_point():
+                old.copy_(new)
 
     def init_weights(self) -> None:
         super().init_weights()
         with torch.no_grad():  # copied, not averaged: uninitialized memory may be NaN
-            for old, new in self._pairs(nn.Module.parameters):
-                old.copy_(new)
+            for tensors_of in (nn.Module.parameters, nn.Module.buffers):
+                for old, new in self._pairs(tensors_of):
+                    old.copy_(new)
 
     def train(self, mode: bool = True) -> 'SAIP':
         super().train(mode)

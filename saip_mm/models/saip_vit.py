@@ -5,7 +5,6 @@ from typing import Literal
 
 import torch
 from mmcv.cnn.bricks import DropPath
-from mmengine.model import initialize
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
@@ -14,11 +13,12 @@ from torch import Tensor
 
 from .class_token import class_token
 from .encoder import Encoded
+from .pooled import PretrainedStart
 from .weights import Grid, by, compare_weights
 
 
 @MODELS.register_module()
-class SAIPViT(VisionTransformer):
+class SAIPViT(PretrainedStart, VisionTransformer):
     """MMPretrain's ViT for images of any rectangle, with SAIP's middle outputs.
 
     Parameter names are those of :class:`mmpretrain.models.VisionTransformer`. The
@@ -48,11 +48,12 @@ class SAIPViT(VisionTransformer):
             ``'avg_featmap'``.
         source_grid: (h, w) patch grid of weights without this metadata.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')``
-            starts from an exported or converted backbone (.pth or .safetensors),
-            reports what was loaded, and fails unless all of it fits. In a list, such
-            weights are loaded last.
+            starts from an exported or converted backbone (.pth or .safetensors); see
+            :class:`~saip_mm.models.pooled.PretrainedStart`.
         **kwargs: As for :class:`mmpretrain.models.VisionTransformer`.
     """
+
+    omits_hidden = True  # computes the visible patches only
 
     def __init__(
         self,
@@ -84,26 +85,9 @@ class SAIPViT(VisionTransformer):
                 # MMPretrain's NumPy numbers break graphs of torch.compile.
                 module.drop_prob = float(module.drop_prob)
 
-    def init_weights(self) -> None:
-        """Initialize linear layers with Xavier uniform, then apply ``init_cfg``."""
-        named = self.init_cfg or []
-        named = [named] if isinstance(named, dict) else named
-        pretrained = [cfg for cfg in named if cfg['type'] == 'Pretrained']
-        others = [cfg for cfg in named if cfg['type'] != 'Pretrained']
-        if others or not pretrained:
-            self.init_cfg, init_cfg = None, self.init_cfg
-            super().init_weights()
-            self.init_cfg = init_cfg
-            linear = dict(type='Xavier', layer='Linear', distribution='uniform')
-            initialize(self, [linear, *others])
-            trunc_normal_(self.cls_token, std=0.02)
-        for cfg in pretrained:
-            own = dict(type='PretrainedBackbone', source_grid=self.source_grid)
-            initialize(self, cfg | own)
-
-    def train(self, mode: bool = True) -> 'SAIPViT':
-        super().train(mode)  # returns None, unlike every other module
-        return self
+    def _init_from_scratch(self, init_cfg: list[dict]) -> None:
+        super()._init_from_scratch(init_cfg)
+        trunc_normal_(self.cls_token, std=0.02)
 
     def encode(
         self,

@@ -52,6 +52,7 @@ class CrossScaleSearchHead(BaseModule):
         num_heads: int = 16,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.query_embed = nn.Linear(in_channels, embed_dims)
         norm = dict(type='LN', eps=1e-6)
         self.query_blocks = nn.ModuleList(

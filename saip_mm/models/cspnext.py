@@ -1,0 +1,35 @@
+"""CSPNeXt; needs MMDetection and is imported by configs, not by ``saip_mm``."""
+
+from mmpretrain.registry import MODELS
+
+try:
+    from mmdet.models.backbones import CSPNeXt
+except ImportError as error:
+    raise ImportError(
+        f"SAIPCSPNeXt is MMDetection's CSPNeXt, which cannot be imported ({error}): "
+        'install MMDetection, for example with `tools/install.sh complete`'
+    ) from error
+
+from .pooled import PooledBackbone
+
+
+@MODELS.register_module()
+class SAIPCSPNeXt(PooledBackbone, CSPNeXt):
+    """MMDetection's CSPNeXt (arXiv 2212.07784), as it is, for SAIP.
+
+    The stride-16 stage is the middle map, the mean of the stride-32 map the image
+    token. Maps of odd sizes are rounded up: 112 pixels have 7 patches of 16, and 4
+    columns at stride 32.
+
+    Args:
+        *args, **kwargs: As for :class:`mmdet.models.backbones.CSPNeXt`. CSPNeXt-S has
+            ``widen_factor=0.5`` and ``deepen_factor=0.33``.
+        img_size: As for :class:`~saip_mm.models.pooled.PooledBackbone`.
+    """
+
+    middle_step = 3
+
+    @property
+    def embed_dims(self) -> int:
+        """Channels of the last map and of the image token."""
+        return self.stage4[-1].final_conv.conv.out_channels

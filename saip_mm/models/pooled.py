@@ -1,0 +1,141 @@
+"""Backbones without a class token: pooled tokens, hierarchical maps."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from mmengine.model import initialize
+from torch import Tensor, nn
+
+from .encoder import Encoded
+from .weights import compare_weights
+
+_LINEAR = dict(type='Xavier', layer='Linear', distribution='uniform')
+
+
+class PretrainedStart:
+    """Mixin of SAIP's backbones: initialization from an exported backbone.
+
+    ``init_cfg=dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')`` reports
+    what was loaded and fails unless all of it fits; in a list, it is applied last.
+    """
+
+    source_grid: tuple[int, int] | None = None
+
+    def init_weights(self) -> None:
+        """Initialize linear layers with Xavier uniform, then apply ``init_cfg``."""
+        named = self.init_cfg or []
+        named = [named] if isinstance(named, dict) else named
+        pretrained = [cfg for cfg in named if cfg['type'] == 'Pretrained']
+        others = [cfg for cfg in named if cfg['type'] != 'Pretrained']
+        if others or not pretrained:
+            self._init_from_scratch(others)
+        for cfg in pretrained:
+            own = dict(type='PretrainedBackbone', source_grid=self.source_grid)
+            initialize(self, cfg | own)
+
+    def _init_from_scratch(self, init_cfg: list[dict]) -> None:
+        kept, self.init_cfg = self.init_cfg, None
+        super().init_weights()
+        self.init_cfg = kept
+        initialize(self, [_LINEAR, *init_cfg])
+
+    def train(self, mode: bool = True) -> nn.Module:
+        super().train(mode)  # returns None, unlike every other module
+        return self
+
+
+class PooledBackbone(PretrainedStart):
+    """Mixin that makes a convolutional or hybrid backbone one for SAIP.
+
+    Put it before a backbone whose ``layers`` are the names of the modules that it
+    applies one after the other (as in MMPretrain's and MMDetection's), or override
+    :meth:`steps`. It changes neither names nor ``forward``:
+
+        @MODELS.register_module()
+        class SAIPMobileNetV3(PooledBackbone, MobileNetV3):
+            middle_step = 8  # the last module of stride 16
+
+    The mean of the last map takes the place of the class token. The middle map is the
+    one after ``middle_step``, and the middle token its mean over the visible patches.
+    Weights that do not fit are rejected, even with ``strict=False``.
+
+    Args:
+        *args: As for the backbone.
+        img_size: (h, w) in pixels of the images it is trained on, where nothing else
+            tells; it encodes any other size.
+        **kwargs: As for the backbone.
+    """
+
+    patch_size = 16
+    middle_step: int
+
+    def __init__(self, *args, img_size: tuple[int, int] = (256, 128), **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.img_size = tuple(img_size)
+
+    @property
+    def patch_resolution(self) -> tuple[int, int]:
+        """(h, w) of the middle map of an image of ``img_size``."""
+        return tuple(side // self.patch_size for side in self.img_size)
+
+    def steps(self) -> list[nn.Module]:
+        """The modules that map an image [B, 3, H, W] to the last map, in order."""
+        return [getattr(self, name) for name in self.layers]
+
+    def encode(
+        self,
+        images: Tensor,
+        visible: Tensor | None = None,
+        until: Literal['middle', 'end'] = 'end',
+        attention: bool = False,
+    ) -> Encoded:
+        """Encode images; see :class:`~saip_mm.models.encoder.Encoded`.
+
+        Args:
+            images: [B, 3, H, W], normalized; H and W multiples of 16.
+            visible: [B, K] indices into the row-major grid of 16-pixel patches, over
+                which the middle token is the mean; all by default. The pixels of the
+                others have to be hidden beforehand, as by
+                :class:`~saip_mm.models.encoder.MaskColor`.
+            until: ``'middle'`` stops after ``middle_step``.
+            attention: Ignored: there are no attention maps over the whole image.
+        """
+        middle, last = self.maps(images, until)
+        patches = middle.flatten(2)
+        if visible is not None:
+            index = visible[:, None].expand(-1, patches.shape[1], -1)
+            patches = patches.gather(2, index)
+        token = None if last is None else last.mean(dim=(2, 3))
+        return Encoded(token, patches.mean(dim=2), middle, None)
+
+    def maps(
+        self, images: Tensor, until: Literal['middle', 'end'] = 'end'
+    ) -> tuple[Tensor, Tensor | None]:
+        """Middle map [B, C, h, w] and last map [B, D, h', w'] (None for 'middle')."""
+        steps, x = self.steps(), images
+        for step in steps[: self.middle_step + 1]:
+            x = step(x)
+        if until == 'middle':
+            return x, None
+        middle = x
+        for step in steps[self.middle_step + 1 :]:
+            x = step(x)
+        return middle, x
+
+    def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, '_metadata', {}).get(prefix[:-1])
+        if metadata is not None:
+            metadata['grid'] = self.patch_resolution
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Tensor], prefix: str, *args
+    ) -> None:
+        own = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in state_dict.items()
+            if name.startswith(prefix)
+        }
+        if own:  # a checkpoint of a head has no backbone
+            compare_weights(self, own)
+        super()._load_from_state_dict(state_dict, prefix, *args)
