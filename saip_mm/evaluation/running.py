@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def complete(run: Run, trainer: Path, lock: IO) -> None:
         finite = {name: value for name, value in probes.items() if math.isfinite(value)}
         if omitted := sorted(probes.keys() - finite.keys()):
             print_log(f'omitted, not finite: {", ".join(omitted)}', logger='current')
-        result = _facts(run) | dict(probes=finite)
+        result = facts(run) | dict(probes=finite)
     except Exception as error:
         with open(run.log, 'a') as log:
             traceback.print_exc(file=log)
@@ -95,17 +96,30 @@ def initialize(run: Run) -> None:
     write_text(run.folder / 'last_checkpoint', str(path))
 
 
-def train(run: Run, trainer: Path, lock: IO) -> None:
+def train(
+    run: Run, trainer: Path, lock: IO, options: Mapping[str, object] | None = None
+) -> None:
     """Train, or resume from the last checkpoint, and wait for the end.
 
     ``training.json`` adds up the seconds over all restarts.
+
+    Args:
+        run: The run.
+        trainer: ``tools/train.py``.
+        lock: Its open lock file.
+        options: Settings besides the seed that differ from those of the row.
 
     Raises:
         RunFailed: If the trainer fails.
     """
     command = [sys.executable, str(trainer), str(run.row.config_file)]
     command += ['--work-dir', str(run.folder), '--resume', '--launcher', 'none']
-    command += ['--cfg-options', f'randomness.seed={run.seed}']
+    changed = {'randomness.seed': str(run.seed)}
+    changed |= {name: str(value) for name, value in (options or {}).items()}
+    command += [
+        '--cfg-options',
+        *(f'{name}={value}' for name, value in options.items()),
+    ]
     before, start = run.training()['seconds'], time.monotonic()
     with open(run.log, 'ab') as log:
         process = subprocess.Popen(
@@ -142,7 +156,7 @@ def last_progress(log: Path) -> str:
     return 'epoch {}, {} left'.format(*map(bytes.decode, found[-1])) if found else ''
 
 
-def _facts(run: Run) -> dict:
+def facts(run: Run) -> dict:
     """Contents of a result besides its probes; nothing depends on the date."""
     images_seen = 0
     if run.row.is_trained:

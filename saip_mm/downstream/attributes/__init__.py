@@ -1,6 +1,6 @@
 """Pedestrian attribute recognition with MMPretrain's MultiLabelLinearClsHead."""
 
-from .datasets import PA100K, AttributeDataset
+from .datasets import PA100K, AttributeDataset, AttributesCSV
 from .loss import PositiveRatioHook, RatioWeightedBCELoss
 from .metric import PedestrianAttributeMetric
 from .peta import PETA
@@ -9,6 +9,7 @@ __all__ = [
     'PA100K',
     'PETA',
     'AttributeDataset',
+    'AttributesCSV',
     'PedestrianAttributeMetric',
     'PositiveRatioHook',
     'RatioWeightedBCELoss',

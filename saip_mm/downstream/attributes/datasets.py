@@ -1,13 +1,15 @@
-"""PA-100K, and the base class of attribute data sets."""
+"""PA-100K, CSV files, and the base class of attribute data sets."""
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 from scipy.io import loadmat
 
+from ..attributes_csv import read_attributes
 from ..datasets import SplitDataset, check_images, require_file
 
 
@@ -81,6 +83,22 @@ class PA100K(AttributeDataset):
             f'{self.data_root} has none of the folders {", ".join(self.FOLDERS)}: '
             'unpack the images into the first'
         )
+
+
+@DATASETS.register_module()
+class AttributesCSV(AttributeDataset):
+    """Attributes of your own, in ``labels.csv``: see :func:`read_attributes`.
+
+    Splits are `'train'` (default) and `'test'`. Arguments are those of
+    :class:`SplitDataset`.
+    """
+
+    SPLITS = dict(train=('train',), test=('test',))
+
+    def read_annotations(self, parts: Sequence[str]) -> Annotations:
+        found = read_attributes(Path(self.data_root, 'labels.csv'))[parts[0]]
+        names = [os.path.relpath(path, self.data_root) for path in found.paths]
+        return Annotations(self.data_root, names, found.labels, found.attributes)
 
 
 def read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:

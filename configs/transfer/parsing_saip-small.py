@@ -1,0 +1,99 @@
+"""Label maps of people, fine-tuned from a small SAIP.
+
+    python tools/train.py configs/transfer/parsing_saip-small.py \\
+        --cfg-options \\
+        train_dataloader.dataset.data_root=data/parsing \\
+        test_dataloader.dataset.data_root=data/parsing
+
+`data/parsing` has train/images/*.jpg, train/labels/*.png, test/images and test/labels.
+Set `classes` and the two `num_classes` to yours.
+"""
+
+_base_ = '../downstream/parsing/lip_saip-vit-tiny_576x384.py'
+
+size = (160, 112)
+scale = (112, 160)  # (w, h), as the transforms expect
+num_classes = 59
+model = dict(
+    data_preprocessor=dict(size=size),
+    backbone=dict(
+        arch=dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384),
+        img_size=size,
+        patch_size=8,
+        init_cfg=dict(checkpoint='saip-small'),
+    ),
+    neck=None,
+    decode_head=dict(
+        _delete_=True,
+        type='FCNHead',
+        in_channels=96,
+        in_index=0,
+        channels=96,
+        num_convs=1,
+        concat_input=False,
+        num_classes=num_classes,
+        norm_cfg=dict(type='GN', num_groups=8),
+    ),
+    auxiliary_head=None,
+)
+
+load_labels = [
+    dict(type='LoadAnnotations'),
+    dict(type='CheckLabels', num_classes=num_classes),
+]
+resize = dict(type='Resize', scale=scale, keep_ratio=False)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    *load_labels,
+    resize,
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    resize,
+    *load_labels,
+    dict(type='PackSegInputs'),
+]
+dataset = dict(
+    _delete_=True,
+    type='BaseSegDataset',
+    data_root='data/parsing',
+    metainfo=dict(classes=[str(each) for each in range(num_classes)]),
+)
+folders = {
+    split: dict(img_path=f'{split}/images', seg_map_path=f'{split}/labels')
+    for split in ('train', 'test')
+}
+loader = dict(batch_size=16, num_workers=2)
+train_dataloader = dict(
+    **loader,
+    dataset=dict(**dataset, data_prefix=folders['train'], pipeline=train_pipeline),
+)
+test_dataloader = dict(
+    **loader,
+    dataset=dict(**dataset, data_prefix=folders['test'], pipeline=test_pipeline),
+)
+val_dataloader = val_cfg = val_evaluator = None
+
+max_iters = 300
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3, weight_decay=0.05), clip_grad=dict(max_norm=3.0)
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=max_iters // 10),
+    dict(
+        type='CosineAnnealingLR', by_epoch=False, begin=max_iters // 10, end=max_iters
+    ),
+]
+train_cfg = dict(
+    _delete_=True,
+    type='IterBasedTrainLoop',
+    max_iters=max_iters,
+    val_interval=max_iters,
+)
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=max_iters, max_keep_ckpts=1),
+    logger=dict(interval=20),
+)
+log_processor = dict(by_epoch=False)

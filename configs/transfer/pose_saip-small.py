@@ -1,0 +1,87 @@
+"""Keypoints of people in COCO's format, fine-tuned from a small SAIP.
+
+    python tools/train.py configs/transfer/pose_saip-small.py \\
+        --cfg-options \\
+        train_dataloader.dataset.data_root=data/pose \\
+        test_dataloader.dataset.data_root=data/pose
+
+`data/pose` has annotations train.json and test.json; their file names are relative to
+it.
+"""
+
+_base_ = '../downstream/pose/coco_saip-vit-tiny_256x192.py'
+
+size = (128, 96)
+codec = dict(
+    type='UDPHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5
+)  # (w, h)
+model = dict(
+    backbone=dict(
+        arch=dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384),
+        img_size=size,
+        patch_size=8,
+        init_cfg=dict(checkpoint='saip-small'),
+    ),
+    head=dict(
+        in_channels=96,
+        deconv_out_channels=(96,),
+        deconv_kernel_sizes=(4,),
+        decoder=codec,
+    ),
+)
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='RandomFlip', direction='horizontal'),
+    dict(type='RandomBBoxTransform', rotate_factor=40, scale_factor=(0.75, 1.25)),
+    dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
+    dict(type='GenerateTarget', encoder=codec),
+    dict(type='PackPoseInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
+    dict(type='PackPoseInputs'),
+]
+loader = dict(batch_size=32, num_workers=2)
+dataset = dict(data_root='data/pose', data_prefix=dict(img=''))
+train_dataloader = dict(
+    **loader, dataset=dict(**dataset, ann_file='train.json', pipeline=train_pipeline)
+)
+test_dataloader = dict(
+    **loader,
+    dataset=dict(
+        **dataset, ann_file='test.json', bbox_file=None, pipeline=test_pipeline
+    ),
+)
+val_dataloader = val_cfg = val_evaluator = None
+test_evaluator = dict(_delete_=True, type='PCKAccuracy', thr=0.2)
+
+max_iters = 300
+optim_wrapper = dict(
+    _delete_=True,
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    clip_grad=dict(max_norm=3.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=max_iters // 10),
+    dict(
+        type='CosineAnnealingLR', by_epoch=False, begin=max_iters // 10, end=max_iters
+    ),
+]
+train_cfg = dict(
+    _delete_=True,
+    type='IterBasedTrainLoop',
+    max_iters=max_iters,
+    val_interval=max_iters,
+)
+default_hooks = dict(
+    checkpoint=dict(
+        by_epoch=False, interval=max_iters, max_keep_ckpts=1, save_best=None
+    ),
+    logger=dict(interval=20),
+)
+log_processor = dict(by_epoch=False)

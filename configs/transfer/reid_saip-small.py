@@ -1,0 +1,70 @@
+"""Re-identification on a small data set, fine-tuned from a small SAIP.
+
+    python tools/train.py configs/transfer/reid_saip-small.py \\
+        --cfg-options \\
+        train_dataloader.dataset.data_root=data/reid \\
+        test_dataloader.dataset.data_root=data/reid model.head.num_classes=743
+
+`data/reid` has the layout of Market-1501, `num_classes` is the number of people in its
+`bounding_box_train`.
+"""
+
+_base_ = '../_base_/reid_256x128.py'
+
+size = (128, 64)
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='SAIPViT',
+        arch=dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384),
+        img_size=size,
+        patch_size=8,
+        out_type='cls_token',
+        init_cfg=dict(type='Pretrained', checkpoint='saip-small'),
+    ),
+    head=dict(in_channels=96, num_classes=743),
+)
+
+resize = dict(type='Resize', scale=(64, 128), interpolation='bicubic')
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    resize,
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomCrop', crop_size=size, padding=5),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    resize,
+    dict(type='PackInputs', algorithm_keys=('pid', 'camid', 'is_query')),
+]
+loader = dict(num_workers=2)
+dataset = dict(type='Market1501', data_root='data/reid')
+train_dataloader = dict(
+    **loader,
+    batch_size=32,
+    sampler=dict(num_identities=8),
+    dataset=dict(**dataset, pipeline=train_pipeline),
+)
+test_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
+val_dataloader = val_cfg = val_evaluator = None
+
+max_iters = 300
+optim_wrapper = dict(
+    _delete_=True,
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    clip_grad=dict(max_norm=3.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=max_iters // 10),
+    dict(
+        type='CosineAnnealingLR', by_epoch=False, begin=max_iters // 10, end=max_iters
+    ),
+]
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=max_iters, max_keep_ckpts=1),
+    logger=dict(interval=20),
+)
+log_processor = dict(by_epoch=False)

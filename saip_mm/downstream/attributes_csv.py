@@ -1,0 +1,83 @@
+"""Images with attributes in a CSV file."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.folders import require_files
+
+
+class AttributeImages(NamedTuple):
+    """Images with attributes."""
+
+    paths: list[str]
+    pids: list[str]
+    """[N] who is seen; the path, if the file does not say it."""
+    labels: np.ndarray
+    """bool [N, A]"""
+    attributes: list[str]
+    """[A] names."""
+
+    def every(self, positions: np.ndarray) -> 'AttributeImages':
+        """The images at some positions."""
+        return AttributeImages(
+            [self.paths[i] for i in positions],
+            [self.pids[i] for i in positions],
+            self.labels[positions],
+            self.attributes,
+        )
+
+
+def read_attributes(file: Path) -> dict[str, AttributeImages]:
+    """Read the images of the splits ``'train'`` and ``'test'``.
+
+    Args:
+        file: CSV file with the columns ``path`` (below its folder), ``split`` (train or
+            test), maybe ``identity``, and one of 0 and 1 per attribute.
+
+    Raises:
+        OSError: If a file is missing.
+        ValueError: If the file is malformed or a split is empty.
+    """
+    try:
+        with open(file, newline='', encoding='utf-8') as text:
+            rows = list(csv.DictReader(text, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f'{file}: is not a CSV file in UTF-8: {error}') from error
+    columns = list(rows[0]) if rows else []
+    names = [each for each in columns if each not in ('path', 'identity', 'split')]
+    if not {'path', 'split'} < set(columns) or not names:
+        raise ValueError(
+            f'{file}: needs the columns path and split and one per attribute, and has '
+            f'{", ".join(map(str, columns)) or "no rows"}'
+        )
+    splits = {'train': [], 'test': []}
+    for line, row in enumerate(rows, 2):
+        if row['split'] not in splits:
+            raise ValueError(
+                f'{file}, line {line}: split is {row["split"]!r}: write train or test'
+            )
+        if bad := [name for name in names if row[name] not in ('0', '1')]:
+            raise ValueError(
+                f'{file}, line {line}: {bad[0]} is {row[bad[0]]!r}: write 0 or 1'
+            )
+        splits[row['split']].append(row)
+    if empty := [split for split, found in splits.items() if not found]:
+        raise ValueError(f'{file}: no row has the split {empty[0]}')
+    require_files(
+        file,
+        str(file.parent),
+        [row['path'] for row in rows],
+        'paths are relative to the folder of the CSV file',
+    )
+    return {
+        split: AttributeImages(
+            [str(file.parent / row['path']) for row in found],
+            [row.get('identity') or row['path'] for row in found],
+            np.array([[row[name] == '1' for name in names] for row in found]),
+            names,
+        )
+        for split, found in splits.items()
+    }

@@ -1,0 +1,146 @@
+"""Fine-tune configs from several initial weights, with shares of the labels.
+
+python tools/transfer.py configs/transfer/*.py --weights random saip-small \\
+    --shares 0.1 1 --seeds 0 1 2 --work-dir work_dirs/transfer
+
+Trains every config from every initialization with tools/train.py, tests the last
+checkpoint with tools/test.py, and prints a table per config. All runs of a config have
+as many steps. A share of the labels is drawn by the seed, of whole people in
+re-identification, and is the same for all initial weights.
+
+Rerun the command to resume: finished runs are skipped, and several processes may share
+a work directory. `--table` prints the results so far.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+from mmengine.utils import import_modules_from_strings
+
+from saip_mm.errors import one_line_errors
+from saip_mm.evaluation.rows import RANDOM, Locked, Row, Run
+from saip_mm.evaluation.running import RunFailed, facts, train
+from saip_mm.evaluation.table import markdown, summarize
+from saip_mm.files import write_text
+from saip_mm.training.config import add_options, load_config
+
+TOOLS = Path(__file__).resolve().parent
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('configs', nargs='+', type=Path, help='downstream configs')
+    parser.add_argument(
+        '--weights',
+        nargs='+',
+        default=[RANDOM, 'saip-small'],
+        metavar='BACKBONE',
+        help=f'{RANDOM}, names of packaged weights, or files',
+    )
+    parser.add_argument(
+        '--shares', nargs='+', type=float, default=[1.0], help='shares of the labels'
+    )
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    parser.add_argument('--work-dir', type=Path, default='work_dirs/transfer')
+    parser.add_argument('--table', action='store_true', help='print the table only')
+    add_options(parser)
+    args = parser.parse_args()
+    if not all(0 < share <= 1 for share in args.shares):
+        parser.error('--shares should be above 0 and at most 1')
+    if min(args.seeds) < 0:
+        parser.error('--seeds must not be negative')
+    return args
+
+
+def rows_of(config: Path, args: argparse.Namespace) -> dict[Row, float]:
+    """Rows of a config, with the share of its labels."""
+    rows = {}
+    for share in args.shares:
+        for weights in args.weights:
+            cfg = load_config(str(config), args.cfg_options)
+            if weights == RANDOM:
+                cfg.model.backbone.init_cfg = None
+            else:
+                cfg.model.backbone.init_cfg.checkpoint = weights
+            name = f'{Path(weights).stem}_{100 * share:g}'
+            rows[Row(args.work_dir / config.stem / name, cfg)] = share
+    return rows
+
+
+def draw_labels(config: Config, share: float, seed: int) -> list[int]:
+    """Indices of training images: a share of them, or those of a share of people."""
+    import_modules_from_strings(**config.custom_imports)
+    scope = config.get('default_scope')
+    with DefaultScope.overwrite_default_scope(scope):
+        dataset = DATASETS.build(dict(config.train_dataloader.dataset, pipeline=[]))
+    groups = {}
+    for index in range(len(dataset)):
+        groups.setdefault(dataset.get_data_info(index).get('pid', index), []).append(
+            index
+        )
+    drawn = random.Random(seed).sample(list(groups), round(share * len(groups)))
+    return sorted(index for group in drawn for index in groups[group])
+
+
+def complete(run: Run, share: float) -> None:
+    """Train, test and write the result."""
+    with run.locked() as lock:
+        if run.result():
+            return
+        if not run.training()['finished']:
+            options = {}
+            if share < 1:
+                drawn = draw_labels(run.row.config, share, run.seed)
+                options['train_dataloader.dataset.indices'] = drawn
+            train(run, TOOLS / 'train.py', lock, options)
+        command = [sys.executable, str(TOOLS / 'test.py'), str(run.row.config_file)]
+        command += [str(run.folder), '--work-dir', str(run.folder / 'test')]
+        with open(run.log, 'ab') as log:
+            if subprocess.run(command, stdout=log, stderr=log).returncode:
+                raise RunFailed(f'{run}: testing failed; see {run.log}')
+        newest = max((run.folder / 'test').glob('*/*.json'))
+        metrics = json.loads(newest.read_text())
+        for name in ('time', 'data_time'):
+            metrics.pop(name, None)
+        result = facts(run) | dict(probes=metrics)
+        write_text(run.result_file, json.dumps(result, indent=2) + '\n')
+
+
+def main() -> int:
+    args = parse_args()
+    tables = {config: rows_of(config, args) for config in args.configs}
+    todo = [
+        (run, share)
+        for seed in args.seeds
+        for rows in tables.values()
+        for row, share in rows.items()
+        for run in row.runs([seed])
+    ]
+    failures = []
+    for number, (run, share) in enumerate([] if args.table else todo, 1):
+        place = f'{run.folder.relative_to(args.work_dir)}'
+        print(f'[{number}/{len(todo)}] {place}', flush=True)
+        run.row.freeze()
+        try:
+            complete(run, share)
+        except Locked as error:
+            print(f'    {error}; skipped', flush=True)
+        except RunFailed as error:
+            print(f'    error: {error}', file=sys.stderr, flush=True)
+            failures.append(error)
+    for config, rows in tables.items():
+        print(f'{config.stem}\n\n{markdown(summarize(rows, args.seeds))}')
+    return 1 if failures else 0
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        sys.exit(main())
