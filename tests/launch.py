@@ -1,22 +1,31 @@
 """Run the project's scripts as a user would."""
 
+import atexit
 import logging
+import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.registry import init_default_scope
 
 from saip_mm.training.saving import STOP_SIGNALS
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / 'tests/configs/tiny.py'
+# Imports take several seconds of each script, so that scripts are forked from a process
+# that has imported the package and has done nothing else.
+FORKS = multiprocessing.get_context('forkserver')
+FORKS.set_forkserver_preload(['saip_mm.evaluation', 'mmpretrain.models'])
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -25,6 +34,77 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | dict(
         PYTHONPATH=path, PYTHON=sys.executable, OMP_NUM_THREADS='1', **more
     )
+
+
+def _run_script(
+    script: str, arguments: list[str], cwd: Path, env: dict, ctrl_c: object, out: object
+) -> None:
+    """Become a script in a session of its own, whose output goes to a pipe."""
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    os.dup2(out.fileno(), 1)
+    os.dup2(out.fileno(), 2)
+    out.close()
+    sys.stdout = sys.stderr = os.fdopen(1, 'w', buffering=1)
+    signal.signal(signal.SIGINT, ctrl_c)
+    multiprocessing.set_start_method('fork', force=True)  # of its own processes
+    torch.set_num_threads(1)
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, str(Path(script).parent))
+    try:
+        runpy.run_path(script, run_name='__main__')
+    finally:
+        atexit._run_exitfuncs()  # otherwise omitted in processes of this kind
+
+
+class Script:
+    """A Python script in a process; its methods are those of ``subprocess.Popen``.
+
+    Args:
+        command: Script, relative to ``cwd``, and its arguments.
+        cwd: Working directory.
+        ctrl_c: Whether Ctrl-C works as in a terminal, or is ignored as in a background
+            job.
+        env: Additional environment variables.
+    """
+
+    def __init__(
+        self, *command: object, cwd: Path = ROOT, ctrl_c: bool = True, **env: str
+    ) -> None:
+        script, *arguments = map(str, command)
+        on_ctrl_c = signal.default_int_handler if ctrl_c else signal.SIG_IGN
+        self.pipe, out = FORKS.Pipe(duplex=False)
+        options = cwd, environment(**env), on_ctrl_c, out
+        self.process = FORKS.Process(
+            target=_run_script, args=(script, arguments, *options)
+        )
+        self.process.start()
+        out.close()
+        self.pid = self.process.pid
+        self.stdout = os.fdopen(self.pipe.fileno(), closefd=False)
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.process.join(timeout)
+        return self.process.exitcode
+
+    def communicate(self, timeout: float = 240) -> str:
+        """Wait for the end of all its processes; returns the rest of the output."""
+        killer = threading.Timer(timeout, os.killpg, (self.pid, signal.SIGKILL))
+        killer.start()
+        output = self.stdout.read()
+        if not killer.is_alive():
+            raise TimeoutError(output[-4000:])
+        killer.cancel()
+        self.wait()
+        return output
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
 
 def run(
@@ -36,20 +116,43 @@ def run(
         command: Script, relative to ``cwd``, and its arguments.
         check: Whether the test fails if the script fails.
         cwd: Working directory.
+        env: Additional environment variables.
     """
-    script, *arguments = map(str, command)
-    interpreter = [sys.executable] if script.endswith('.py') else ['bash']
-    done = subprocess.run(
-        [*interpreter, script, *arguments],
-        cwd=cwd,
-        env=environment(**env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    if str(command[0]).endswith('.py'):
+        script = Script(*command, cwd=cwd, **env)
+        output = script.communicate()
+        done = subprocess.CompletedProcess(command, script.wait(), output)
+    else:
+        done = subprocess.run(
+            ['bash', *map(str, command)],
+            cwd=cwd,
+            env=environment(**env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
     if check:
         assert done.returncode == 0, done.stdout[-4000:]
     return done
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return str(free.getsockname()[1])
+
+
+def run_two(*command: object, check: bool = True) -> subprocess.CompletedProcess:
+    """Run a Python script in two processes, connected as by torchrun."""
+    place = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
+    scripts = [
+        Script(*command, RANK=rank, LOCAL_RANK=rank, CUDA_VISIBLE_DEVICES='', **place)
+        for rank in '01'
+    ]
+    output = ''.join(script.communicate() for script in scripts)
+    status = max(abs(script.wait()) for script in scripts)
+    assert status == 0 or not check, output[-4000:]
+    return subprocess.CompletedProcess(command, status, output)
 
 
 def stop(
@@ -68,21 +171,13 @@ def stop(
     Returns:
         Exit status and output.
     """
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    script = Script(*command)
     end = time.monotonic() + seconds
-    while not when() and process.poll() is None and time.monotonic() < end:
+    while not when() and script.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
-    os.killpg(process.pid, number)
-    text, _ = process.communicate(timeout=seconds)
-    return process.returncode, ' '.join(text.split())
+    os.killpg(script.pid, number)
+    text = script.communicate(seconds)
+    return script.wait(), ' '.join(text.split())
 
 
 def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:

@@ -1,12 +1,10 @@
 """Short trainings that are compared bit for bit."""
 
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
-from launch import ROOT, TINY, call, environment
+from launch import ROOT, TINY, Script, call, environment
 
 from saip_mm.checkpoints.files import read_checkpoint
 
@@ -20,32 +18,29 @@ def train(work_dir: Path, *options: str, resume: bool = False) -> None:
 
 
 def started(
-    work_dir: Path,
-    *options: str,
-    config: Path = TINY,
-    processes: int = 1,
-    ctrl_c: signal.Handlers = signal.SIG_DFL,
-) -> subprocess.Popen:
-    """Start a training in its own session, with a pipe from its output.
+    work_dir: Path, *options: str, config: Path = TINY, ctrl_c: bool = True
+) -> Script:
+    """Start a training."""
+    command = 'tools/train.py', config, '--work-dir', work_dir, *options
+    return Script(*command, ctrl_c=ctrl_c, CUDA_VISIBLE_DEVICES='')
 
-    Ctrl-C works as in a terminal by default, or is ignored as in a background job.
-    """
-    command = [sys.executable, '-u', 'tools/train.py', config]
-    if processes > 1:
-        command = ['bash', 'tools/dist_train.sh', config, str(processes)]
+
+def launched(
+    work_dir: Path, processes: int, *options: str, **env: str
+) -> subprocess.Popen:
+    """Start a training under torchrun."""
     return subprocess.Popen(
-        [*command, '--work-dir', work_dir, *options],
+        ['bash', 'tools/dist_train.sh', TINY, str(processes), '--work-dir', work_dir]
+        + ['--cfg-options', *KEPT, 'train_dataloader.batch_size=4', *options],
         cwd=ROOT,
-        env=environment(CUDA_VISIBLE_DEVICES=''),
+        env=environment(CUDA_VISIBLE_DEVICES='', **env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, ctrl_c),
     )
 
 
-def wait_for(process: subprocess.Popen, text: str) -> None:
+def wait_for(process: Script | subprocess.Popen, text: str) -> None:
     assert any(text in line for line in process.stdout)
 
 

@@ -4,14 +4,12 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from launch import ROOT, TINY, call, environment
+from launch import ROOT, TINY, Script, call
 from people_files import write_pair
 
 from saip_mm.checkpoints.files import read_checkpoint
@@ -59,18 +57,13 @@ def result(work_dir: Path, run: str) -> dict:
 
 def test_a_killed_training_is_resumed(tmp_path, probed, capsys):
     arguments = ['tests/configs/tiny.py', '--work-dir', str(tmp_path), '--seeds', '3']
-    process = subprocess.Popen(
-        [sys.executable, TOOL, *arguments],
-        cwd=ROOT,
-        env=environment(),
-        start_new_session=True,
-    )
+    process = Script(TOOL, *arguments)
     run = tmp_path / 'tiny/seed3'
     deadline = time.time() + 120
     while not (run / 'last_checkpoint').exists() and time.time() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert not (run / 'epoch_2.pth').exists() and not (run / 'result.json').exists()
 
     assert call(TOOL, *arguments) == 0

@@ -4,7 +4,7 @@ import os
 from importlib.util import find_spec
 
 import pytest
-from launch import ROOT, TINY, run
+from launch import ROOT, TINY, run, run_two
 
 
 @pytest.mark.parametrize(
@@ -30,13 +30,10 @@ def test_torch_distributed_launch_starts_one_training(tmp_path):
 
 
 def test_different_seeds_of_processes_are_rejected(tmp_path):
-    done = run(
-        *('tools/dist_train.sh', TINY, 2, '--work-dir', tmp_path),
-        *('--cfg-options', 'train_dataloader.batch_size=4', 'randomness.seed=3'),
-        'randomness.diff_rank_seed=True',
-        check=False,
-        CUDA_VISIBLE_DEVICES='',
-    )
+    options = ['train_dataloader.batch_size=4', 'randomness.seed=3']
+    options = ['--cfg-options', *options, 'randomness.diff_rank_seed=True']
+    arguments = [TINY, '--work-dir', tmp_path, *options]
+    done = run_two('tools/train.py', *arguments, check=False)
     assert done.returncode == 1
     assert 'processes have 3, 4 as their seed: set randomness.diff_rank_seed=False' in (
         done.stdout

@@ -1,8 +1,11 @@
 """Messages of tools/train.py about mistakes in options."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
-from launch import TINY, call, run
+from launch import ROOT, TINY, call, environment
 
 from saip_mm.models import SAIPViT
 
@@ -44,16 +47,13 @@ def test_mistakes_in_options(option, message, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'setting, expected',
-    [
-        ({}, '1000'),
-        (dict(GOMP_SPINCOUNT='77'), '77'),
-        (dict(OMP_WAIT_POLICY='PASSIVE'), '0'),
-    ],
+    'setting, expected', [({}, '1000'), (dict(OMP_WAIT_POLICY='PASSIVE'), '0')]
 )
 def test_openmp_reads_the_limit_of_spinning(setting, expected, monkeypatch):
-    """As reported by the library itself."""
+    """As reported by the library itself, when it is loaded."""
     for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'):  # set by earlier trainings
         monkeypatch.delenv(name, raising=False)
-    done = run('tools/train.py', '--help', OMP_DISPLAY_ENV='VERBOSE', **setting)
-    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stdout
+    command = [sys.executable, 'tools/train.py', '--help']
+    env = environment(OMP_DISPLAY_ENV='VERBOSE', **setting)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr

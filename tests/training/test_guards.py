@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from launch import TINY, call, run
+from launch import TINY, call, run_two
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.training import SAIPHook
@@ -102,8 +102,7 @@ def test_a_step_skipped_by_a_loss_scaler_leaves_teacher_and_center_alone(tmp_pat
 def test_one_process_of_two_makes_both_skip(tmp_path):
     cfg = config(tmp_path / 'config.py', 'Poison', steps=(2,), rank=1)
     options = ['--cfg-options', *KEPT, 'train_dataloader.batch_size=4']
-    arguments = [cfg, 2, '--work-dir', tmp_path, *options]
-    run('tools/dist_train.sh', *arguments, CUDA_VISIBLE_DEVICES='')
+    run_two('tools/train.py', cfg, '--work-dir', tmp_path, *options)
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     assert (tmp_path / 'refused_step_2_rank_1.pth').exists()
     assert (tmp_path / 'epoch_2.pth').exists()

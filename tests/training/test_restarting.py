@@ -1,14 +1,13 @@
 """Restarts by launchers and schedulers."""
 
 import json
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from launch import ROOT, TINY, call, environment
-from short_runs import KEPT, copy_state
+from launch import TINY, call, free_port
+from short_runs import copy_state, launched
 
 from saip_mm.checkpoints.files import saved_checkpoints
 
@@ -49,28 +48,16 @@ def kill_one(work_dir: Path) -> None:
     subprocess.run(['kill', '-9', processes[-1]])  # the first ones are torchrun's
 
 
-def launched(work_dir: Path, processes: int, **env: str) -> subprocess.Popen:
-    """A training under torchrun that saves after every step."""
-    options = [*KEPT, 'train_dataloader.batch_size=4', 'train_cfg.max_epochs=8']
-    return subprocess.Popen(
-        ['bash', 'tools/dist_train.sh', TINY, str(processes), '--work-dir', work_dir]
-        + ['--cfg-options', *options, 'default_hooks.checkpoint.minutes=1e-9'],
-        cwd=ROOT,
-        env=environment(MAX_RESTARTS='1', CUDA_VISIBLE_DEVICES='', **env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 @pytest.mark.parametrize('machines', [1, 2])
 def test_a_dead_process_leads_to_a_restart(machines, tmp_path):
     """Two launchers act as two machines."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
-    env = dict(NNODES='2', MASTER_ADDR='127.0.0.1', PORT=port) if machines == 2 else {}
-    processes = [launched(tmp_path, 2 // machines, **env) for _ in range(machines)]
+    env = dict(MAX_RESTARTS='1')
+    if machines == 2:
+        env |= dict(NNODES='2', MASTER_ADDR='127.0.0.1', PORT=free_port())
+    options = ['train_cfg.max_epochs=8', 'default_hooks.checkpoint.minutes=1e-9']
+    processes = [
+        launched(tmp_path, 2 // machines, *options, **env) for _ in range(machines)
+    ]
     kill_one(tmp_path)
     for process in processes:
         out = process.communicate()[0]

@@ -3,10 +3,18 @@
 import os
 import resource
 import signal
-import subprocess
 
 import pytest
-from short_runs import KEPT, assert_same_end, copy_state, started, train, wait_for
+from launch import Script
+from short_runs import (
+    KEPT,
+    assert_same_end,
+    copy_state,
+    launched,
+    started,
+    train,
+    wait_for,
+)
 
 from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
 from saip_mm.training.resuming import newest_valid
@@ -15,7 +23,7 @@ from saip_mm.training.saving import INTERRUPTED
 LONG = 'train_cfg.max_epochs=500'
 
 
-def fill_disk(process: subprocess.Popen, size: int) -> None:
+def fill_disk(process: Script, size: int) -> None:
     """Let no file of a process grow beyond a size, as if the disk were full."""
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
 
@@ -29,7 +37,7 @@ def test_a_full_disk_keeps_what_was_saved(undisturbed, tmp_path):
     process = started(tmp_path / 'run', *options)
     wait_for(process, 'Checkpoints will be saved')
     fill_disk(process, 1_000)
-    out = process.stdout.read()
+    out = process.communicate()
     assert process.wait() == 1  # the final state is missing
     assert 'epoch_4.pth was not saved ([Errno 27] File too large)' in out
     assert 'Epoch(train) [5][3/3]' in out
@@ -49,7 +57,7 @@ def test_a_disk_that_stays_full_ends_the_training(undisturbed, tmp_path):
     process = started(tmp_path / 'run', *options)
     wait_for(process, 'Checkpoints will be saved')
     fill_disk(process, 100_000)
-    out = process.stdout.read()
+    out = process.communicate()
     assert process.wait() == 1
     assert out.count('was not saved') == 2
     assert 'epoch_2.pth was not saved' in out
@@ -63,7 +71,7 @@ def test_a_signal_on_a_full_disk_does_not_requeue(tmp_path):
     wait_for(process, 'Epoch(train) [1][1/3]')
     fill_disk(process, 100_000)
     process.send_signal(signal.SIGTERM)
-    rest = process.stdout.read()
+    rest = process.communicate()
     assert process.wait() == 1
     assert 'its state could not be saved. Free disk space' in rest
 
@@ -72,7 +80,7 @@ def test_a_signal_saves_and_the_resumed_run_has_the_same_end(undisturbed, tmp_pa
     process = started(tmp_path, '--cfg-options', *KEPT)
     wait_for(process, 'Epoch(train) [1][1/3]')
     process.send_signal(signal.SIGUSR1)
-    rest = process.stdout.read()
+    rest = process.communicate()
     assert process.wait() == INTERRUPTED
     assert 'stopped by SIGUSR1 after step' in rest
     assert 'Traceback' not in rest
@@ -85,8 +93,8 @@ def test_a_signal_before_the_first_step(tmp_path):
     process = started(tmp_path)
     wait_for(process, 'System environment')
     process.send_signal(signal.SIGTERM)
-    rest = process.communicate()[0]
-    assert process.returncode == INTERRUPTED
+    rest = process.communicate()
+    assert process.wait() == INTERRUPTED
     assert 'stopped by SIGTERM; rerun' in rest and 'Traceback' not in rest
 
 
@@ -98,8 +106,8 @@ def test_a_second_run_is_rejected_and_ctrl_c_saves_the_first(tmp_path):
     with pytest.raises(BlockingIOError, match='another training is using this work di'):
         train(tmp_path)
     os.killpg(process.pid, signal.SIGINT)
-    rest = process.communicate()[0]
-    assert process.returncode == INTERRUPTED
+    rest = process.communicate()
+    assert process.wait() == INTERRUPTED
     assert 'stopped by SIGINT after step' in rest and 'Traceback' not in rest
     assert f'Saved {newest_valid(tmp_path)}' in rest
 
@@ -110,8 +118,8 @@ def test_a_second_ctrl_c_exits_at_once(tmp_path):
     process.send_signal(signal.SIGINT)
     wait_for(process, 'Ctrl-C again')
     process.send_signal(signal.SIGINT)
-    assert 'Traceback' not in process.communicate()[0]
-    assert process.returncode == -signal.SIGINT
+    assert 'Traceback' not in process.communicate()
+    assert process.wait() == -signal.SIGINT
     assert not saved_checkpoints(tmp_path)
 
 
@@ -119,22 +127,21 @@ def test_a_second_ctrl_c_exits_at_once(tmp_path):
 def test_a_background_job_ignores_ctrl_c_and_workers_end(persistent, tmp_path):
     options = ['train_dataloader.num_workers=2', 'train_cfg.max_epochs=1']
     options += [f'train_dataloader.persistent_workers={persistent}']
-    process = started(tmp_path, '--cfg-options', *options, ctrl_c=signal.SIG_IGN)
+    process = started(tmp_path, '--cfg-options', *options, ctrl_c=False)
     for text in ('System environment', 'Epoch(train) [1][1/3]'):
         wait_for(process, text)
         process.send_signal(signal.SIGINT)
-    process.communicate(timeout=240)
-    assert process.returncode == 0
+    process.communicate()
+    assert process.wait() == 0
 
 
 def test_a_signal_to_a_group_of_processes(tmp_path):
     """Schedulers signal all processes, including data-loader workers."""
-    options = [*KEPT, 'train_dataloader.batch_size=4', 'train_dataloader.num_workers=2']
-    process = started(tmp_path, '--cfg-options', *options, LONG, processes=2)
+    process = launched(tmp_path, 2, 'train_dataloader.num_workers=2', LONG)
     wait_for(process, '[2][1/3]')
     process.send_signal(signal.SIGTERM)  # torchrun forwards it to both groups
     rest = process.communicate()[0]
-    assert process.returncode != 0
+    assert process.wait() != 0
     assert 'stopped by SIGTERM after step' in rest, rest[-3000:]
     newest = newest_valid(tmp_path)
     assert f'Saved {newest}' in rest and read_checkpoint(newest)['meta']['iter'] > 3
