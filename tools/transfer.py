@@ -23,6 +23,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.utils import import_modules_from_strings
 
+from saip_mm.checkpoints.files import resolve_checkpoint
 from saip_mm.errors import one_line_errors
 from saip_mm.evaluation.rows import RANDOM, Locked, Row, Run
 from saip_mm.evaluation.running import RunFailed, facts, train
@@ -69,6 +70,7 @@ def rows_of(config: Path, args: argparse.Namespace) -> dict[Row, float]:
             if weights == RANDOM:
                 cfg.model.backbone.init_cfg = None
             else:
+                resolve_checkpoint(weights)  # raises an error if there is none
                 cfg.model.backbone.init_cfg.checkpoint = weights
             name = f'{Path(weights).stem}_{100 * share:g}'
             rows[Row(args.work_dir / config.stem / name, cfg)] = share

@@ -1,0 +1,111 @@
+"""tools/transfer.py: shares of labels, and a run from training to table."""
+
+import json
+from collections import Counter
+
+import pytest
+import torch
+from launch import ROOT
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.utils import import_modules_from_strings
+from people_files import person, write_market1501
+
+from saip_mm import load_backbone
+from saip_mm.training.config import load_config
+
+TOOL = 'tools/transfer.py'
+REID = ROOT / 'configs/transfer/reid_saip-small.py'
+CONFIGS = sorted(REID.parent.glob('*.py'))
+ATTRIBUTES = ROOT / 'configs/transfer/attributes_saip-small.py'
+
+
+@pytest.fixture
+def people(tmp_path):
+    return write_market1501(tmp_path / 'people')
+
+
+@pytest.fixture
+def colors(tmp_path):
+    """Twenty images with attributes; the first ten are for training."""
+    lines = ['path,split,warm,dark']
+    for number in range(20):
+        person(number, 0).save(tmp_path / f'{number}.png')
+        split = 'train' if number < 10 else 'test'
+        lines.append(f'{number}.png,{split},{number % 2},{number // 2 % 2}')
+    (tmp_path / 'labels.csv').write_text('\n'.join(lines))
+    return tmp_path
+
+
+def options(folder, **others):
+    roots = {
+        f'{part}_dataloader.dataset.data_root': str(folder)
+        for part in ('train', 'test')
+    }
+    loaders = {
+        f'{part}_dataloader.{name}': value
+        for part in ('train', 'test')
+        for name, value in dict(num_workers=0, persistent_workers=False).items()
+    }
+    return roots | loaders | others
+
+
+def test_a_share_of_the_people_is_drawn_by_the_seed(tool, people):
+    config = load_config(str(REID), options(people))
+    drawn = tool.draw_labels(config, 0.5, seed=0)
+    names = sorted(each.name for each in (people / 'bounding_box_train').iterdir())
+    assert sorted(Counter(names[i][:4] for i in drawn).values()) == [4, 4]
+    others = [tool.draw_labels(config, 0.5, seed) for seed in range(8)]
+    assert drawn == others[0] and len(set(map(tuple, others))) > 2
+
+
+def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):
+    given = options(
+        colors,
+        **{
+            'train_dataloader.batch_size': 5,
+            'model.head.num_classes': 2,
+            'train_cfg.max_iters': 2,
+            'default_hooks.checkpoint.interval': 2,
+        },
+    )
+    command = [ATTRIBUTES, '--work-dir', tmp_path / 'runs', '--weights', 'saip-small']
+    command += [
+        '--shares',
+        0.5,
+        '--cfg-options',
+        *(f'{k}={v}' for k, v in given.items()),
+    ]
+    status, printed = run(*command)
+    assert status == 0, printed
+    (result,) = (tmp_path / 'runs').glob('*/saip-small_50/seed0/result.json')
+    found = json.loads(result.read_text())
+    assert found['images_seen'] == 10 and 0 <= found['probes']['attributes/mA'] <= 1
+    log = (result.parent / 'run.log').read_text()
+    assert '78 of 78 tensors matched' in log
+    changed = result.stat().st_mtime_ns
+    status, printed = run(*command)
+    assert status == 0 and '| saip-small_50 | 1 |' in printed
+    assert result.stat().st_mtime_ns == changed
+
+
+def test_bad_options(run):
+    for shares in ('0', '1.5'):
+        assert run(REID, '--shares', shares)[0] == 2
+    status, printed = run(REID, '--weights', 'saip-large', '--table')
+    assert status != 0 and 'saip-large' in f'{status}{printed}'
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_models_start_from_the_weights_in_the_package(path):
+    cfg = load_config(str(path))
+    for library in ('mmpose', 'mmseg'):
+        if cfg.default_scope == library:
+            pytest.importorskip(library)
+    import_modules_from_strings(**cfg.custom_imports)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+        build_optim_wrapper(model, cfg.optim_wrapper)
+    model.init_weights()
+    expected = load_backbone('saip-small').vit.layers[2].attn.qkv.weight
+    torch.testing.assert_close(model.backbone.layers[2].attn.qkv.weight, expected)
