@@ -2,6 +2,7 @@ from .apply_views import ApplyViews
 from .concat import ConcatPeople
 from .draw_views import DrawViews
 from .drawn import SyntheticPeople, SyntheticScenes
+from .masked_view import ApplyMaskedView, DrawMaskedView
 from .pack_views import PackViews
 from .people import PeopleDataset
 from .person_images import PersonImages
@@ -9,8 +10,10 @@ from .sampler import StatelessSampler
 from .sharded_images import ShardedImages
 
 __all__ = [
+    'ApplyMaskedView',
     'ApplyViews',
     'ConcatPeople',
+    'DrawMaskedView',
     'DrawViews',
     'PackViews',
     'PeopleDataset',

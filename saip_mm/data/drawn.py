@@ -27,6 +27,7 @@ class SyntheticPeople(PeopleDataset):
         scenes: As in PeopleDataset, for instance `dict(type='SyntheticScenes')`.
         keep: Draw every image once and keep it in memory: 3·h·w bytes each, in every
             data loader worker. For small data sets that are seen for many epochs.
+        keypoints: Label the people's keypoints, as HAP needs them.
 
     Raises:
         ValueError: If there are no images, the seed is negative or the size too small.
@@ -41,13 +42,14 @@ class SyntheticPeople(PeopleDataset):
         pipeline: Sequence = (),
         scenes: dict | None = None,
         keep: bool = False,
+        keypoints: bool = False,
     ) -> None:
         _check(num_identities=num_identities, images_per_identity=images_per_identity)
         self.num_identities = num_identities
         self.images_per_identity = images_per_identity
         draw_person(seed, 0, 0, size)  # an impossible size or seed fails here
-        self.seed, self.size = seed, tuple(size)
-        self._draw = cache(draw_person) if keep else draw_person
+        self.seed, self.size, self.keypoints = seed, tuple(size), keypoints
+        self._draw = cache(_draw_posed) if keep else _draw_posed
         super().__init__(pipeline=pipeline, scenes=scenes)
 
     def load_data_list(self) -> list[dict]:
@@ -58,8 +60,11 @@ class SyntheticPeople(PeopleDataset):
         ]
 
     def load_image(self, data_info: dict) -> np.ndarray:
-        identity, image = data_info['identity'], data_info['image']
-        return self._draw(self.seed, identity, image, self.size).image
+        return self.load_posed(data_info)[0]
+
+    def load_posed(self, data_info: dict) -> tuple[np.ndarray, np.ndarray | None]:
+        who = data_info['identity'], data_info['image']
+        return self._draw(self.seed, *who, self.size, self.keypoints)
 
     def load_labeled(self, data_info: dict) -> Drawing:
         """Return the image of an entry with labels; the person is the first of them."""
@@ -115,6 +120,13 @@ class SyntheticScenes(PeopleDataset):
 
     def source(self, data_info: dict) -> str:
         return f'SyntheticScenes(seed={self.seed}) image {data_info["image"]}'
+
+
+def _draw_posed(
+    seed: int, identity: int, image: int, size: tuple[int, int], keypoints: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    drawing = draw_person(seed, identity, image, size, labeled=keypoints)
+    return drawing.image, drawing.people[0].keypoints if keypoints else None
 
 
 def _check(**numbers: int) -> None:

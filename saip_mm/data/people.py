@@ -2,7 +2,8 @@
 
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -10,6 +11,8 @@ from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from .images import encode_image
 from .quarantine import Quarantine
+
+T = TypeVar('T')
 
 
 class PeopleDataset(BaseDataset, ABC):
@@ -60,6 +63,13 @@ class PeopleDataset(BaseDataset, ABC):
     def load_image(self, data_info: dict) -> np.ndarray:
         """Return the image of an entry of the data list: RGB, uint8 ``[H, W, 3]``."""
 
+    def load_posed(self, data_info: dict) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the image of an entry and its person's keypoints, None if unknown.
+
+        Keypoints are float32 ``[17, 3]``: x, y in pixels, and v > 0 where known.
+        """
+        return self.load_image(data_info), None
+
     def load_file(self, data_info: dict) -> bytes:
         """Return the content of an image file that holds the image of an entry."""
         return encode_image(self.load_image(data_info))
@@ -79,15 +89,20 @@ class PeopleDataset(BaseDataset, ABC):
         """Apply the pipeline to an image, with the random numbers of a key.
 
         The pipeline starts from ``image`` and ``scene`` (RGB, uint8 ``[H, W, 3]``),
-        ``rng`` (the sample's generator) and ``source`` (the image's name).
+        ``keypoints`` (see :meth:`load_posed`), ``rng`` (the sample's generator) and
+        ``source`` (the image's name). ``scene`` is omitted if a transform has the
+        attribute ``needs_scene = False``.
         """
         rng = np.random.default_rng(key)
+        image, keypoints = self._load(self.load_posed, index, key)
         results = dict(
-            image=self.load(index, key),
-            scene=self._draw_scene(index, key, rng),
+            image=image,
+            keypoints=keypoints,
             rng=rng,
             source=self.source(self.get_data_info(index)),
         )
+        if all(getattr(step, 'needs_scene', True) for step in self.pipeline.transforms):
+            results['scene'] = self._draw_scene(index, key, rng)
         return self.pipeline(results)
 
     def parts(self) -> list['PeopleDataset']:
@@ -96,11 +111,14 @@ class PeopleDataset(BaseDataset, ABC):
 
     def load(self, index: int, key: tuple[int, int, int]) -> np.ndarray:
         """Return the image with an index, or its replacement in the sample of a key."""
+        return self._load(self.load_image, index, key)
+
+    def _load(
+        self, load: Callable[[dict], T], index: int, key: tuple[int, int, int]
+    ) -> T:
         if self.quarantine is None:
-            return self.load_image(self.get_data_info(index))
-        return self.quarantine.load(
-            index, lambda i: self.load_image(self.get_data_info(i)), key
-        )
+            return load(self.get_data_info(index))
+        return self.quarantine.load(index, lambda i: load(self.get_data_info(i)), key)
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Pack the data list in a third of MMEngine's time and memory.

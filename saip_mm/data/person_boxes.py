@@ -6,7 +6,7 @@ orientation applied, as in annotation tools and MMDetection.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from ..files import read_text
 from .coco import Box, Record, id_text, parse_json, records, records_by_id
 from .images import ImageError, read_image
+from .views import Size
 
 READER = 'saip_mm'
 
@@ -23,7 +24,7 @@ class PersonBox(NamedTuple):
 
     img_path: str  # as in the annotations
     box: Box  # (x, y, w, h)
-    size: tuple[int, int] | None  # (h, w) of the photograph, if annotated
+    size: Size | None  # (h, w) of the photograph, if annotated
 
 
 def read_person_boxes(ann_file: str) -> list[PersonBox]:
@@ -37,7 +38,7 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
         FileNotFoundError: The file does not exist.
         ValueError: The file is malformed or contains no people.
     """
-    return [person for person, _ in _people(ann_file)]
+    return [person for person, _ in _people(ann_file, *_read(ann_file))]
 
 
 def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
@@ -49,8 +50,27 @@ def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
     Returns:
         Boxes, and keypoints float32 [K, 3] with the same K for all people.
     """
+    return _with_keypoints(ann_file, _people(ann_file, *_read(ann_file)))
+
+
+def read_image_keypoints(
+    ann_file: str,
+) -> tuple[dict[str, Size | None], list[tuple[PersonBox, np.ndarray]]]:
+    """Like :func:`read_person_keypoints`, with the images without people.
+
+    Returns:
+        ``(h, w)`` of all images by file name, None if not annotated; and the people.
+    """
+    content, images = _read(ann_file)
+    sizes = {image['file_name']: _size(image) for image in images.values()}
+    return sizes, _with_keypoints(ann_file, _people(ann_file, content, images))
+
+
+def _with_keypoints(
+    ann_file: str, annotated: Iterable[tuple[PersonBox, Record]]
+) -> list[tuple[PersonBox, np.ndarray]]:
     people, numbers = [], set()
-    for person, record in _people(ann_file):
+    for person, record in annotated:
         record.check('', 'keypoints')
         flat = record.get('keypoints', [])
         if len(flat) % 3:
@@ -71,18 +91,25 @@ def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
     return people
 
 
-def _people(ann_file: str) -> Iterator[tuple[PersonBox, Record]]:
-    """Yield the people in an annotation file, each with its annotation."""
+def _read(ann_file: str) -> tuple[dict, dict[str, Record]]:
+    """Return the content of an annotation file, and its images by id."""
     if not os.path.isfile(ann_file):
         raise FileNotFoundError(f'{ann_file}: no such annotation file')
     content: Any = parse_json(read_text(ann_file), ann_file)
     images = records_by_id(ann_file, content, 'images', 'id file_name', READER)
-    sizes = {key: _size(image) for key, image in images.items()}
     if 'annotations' not in content:
         raise ValueError(
             f'{ann_file}: has no "annotations", as in COCO; its keys are '
             f'{", ".join(content) or "none"}'
         )
+    return content, images
+
+
+def _people(
+    ann_file: str, content: dict, images: dict[str, Record]
+) -> Iterator[tuple[PersonBox, Record]]:
+    """Yield the people in an annotation file, each with its annotation."""
+    sizes = {key: _size(image) for key, image in images.items()}
     person_ids = _person_ids(content, ann_file)
     found = False
     for record in records(ann_file, content, 'annotations', READER):
@@ -114,7 +141,7 @@ def _people(ann_file: str) -> Iterator[tuple[PersonBox, Record]]:
         )
 
 
-def _size(image: Record) -> tuple[int, int] | None:
+def _size(image: Record) -> Size | None:
     """Return the ``(h, w)`` of an image, or None if it is not annotated."""
     if not (image.get('height') and image.get('width')):
         return None
@@ -137,9 +164,7 @@ def _person_ids(content: dict, ann_file: str) -> set[str]:
     return ids
 
 
-def large_enough(
-    box: Box, size: tuple[int, int] | None, min_size: tuple[int, int]
-) -> bool:
+def large_enough(box: Box, size: Size | None, min_size: Size) -> bool:
     """Return whether the visible part of a box has at least the size ``(h, w)``.
 
     Without the ``size`` ``(h, w)`` of the photograph, the box counts as fully visible.
@@ -162,14 +187,20 @@ def crop_person(image: np.ndarray, box: Box, margin: float) -> np.ndarray:
     Returns:
         Copy of all pixels that the extended box touches, ``[h, w, 3]``.
     """
+    left, top = crop_corner(box, margin)
     x, y, w, h = box
-    top, bottom = math.floor(y - margin * h), math.ceil(y + h + margin * h)
-    left, right = math.floor(x - margin * w), math.ceil(x + w + margin * w)
+    bottom, right = math.ceil(y + h + margin * h), math.ceil(x + w + margin * w)
     # A copy, so that the crop does not keep the whole photograph in memory.
-    return image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)].copy()
+    return image[top : max(bottom, 0), left : max(right, 0)].copy()
 
 
-def read_photograph(path: str, size: tuple[int, int] | None) -> np.ndarray:
+def crop_corner(box: Box, margin: float) -> tuple[int, int]:
+    """Return the ``(x, y)`` of the first pixel of :func:`crop_person`'s crop."""
+    x, y, w, h = box
+    return max(math.floor(x - margin * w), 0), max(math.floor(y - margin * h), 0)
+
+
+def read_photograph(path: str, size: Size | None) -> np.ndarray:
     """Read an annotated photograph: RGB, uint8 ``[H, W, 3]``.
 
     Raises:

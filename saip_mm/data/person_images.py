@@ -10,9 +10,16 @@ from mmpretrain.registry import DATASETS
 
 from ..files import read_text
 from .folders import find_images, path_of, require_files
-from .images import ImageError, read_image
+from .images import ImageError
+from .keypoints import add_keypoints
 from .people import PeopleDataset
-from .person_boxes import crop_person, large_enough, read_person_boxes, read_photograph
+from .person_boxes import (
+    crop_corner,
+    crop_person,
+    large_enough,
+    read_person_boxes,
+    read_photograph,
+)
 
 MIN_BOX, MIN_IMAGE = (64, 32), (16, 8)  # (h, w) in pixels
 REMEDY = 'correct the entries, data_root or data_prefix'
@@ -40,6 +47,9 @@ class PersonImages(PeopleDataset):
             ``data_root``.
         margin: Margin of a crop on each side, relative to the width and height of the
             box. Used with annotations only.
+        keypoints: COCO-style file with keypoints of the people, relative to
+            ``data_root``, as HAP needs them; see ``tools/make_keypoints.py``. Can be
+            the annotations. See :func:`~saip_mm.data.keypoints.add_keypoints`.
         min_size: ``(h, w)`` in pixels. Boxes whose visible part without margin is
             smaller are skipped; smaller images are errors. Defaults to (64, 32) with
             annotations, otherwise to (16, 8).
@@ -53,6 +63,7 @@ class PersonImages(PeopleDataset):
         data_prefix: dict | None = None,
         margin: float = 0.1,
         min_size: tuple[int, int] | None = None,
+        keypoints: str = '',
         pipeline: tuple = (),
         scenes: dict | None = None,
     ) -> None:
@@ -68,7 +79,10 @@ class PersonImages(PeopleDataset):
             raise ValueError(f'PersonImages: margin should be at least 0, not {margin}')
         self.margin = margin
         data_prefix = dict(img_path=os.path.expanduser(data_prefix['img_path']))
-        data_root, ann_file = map(os.path.expanduser, (data_root, ann_file))
+        data_root, ann_file, keypoints = map(
+            os.path.expanduser, (data_root, ann_file, keypoints)
+        )
+        self.keypoints = keypoints and os.path.join(data_root, keypoints)
         annotated = ann_file.endswith('.json')
         self.min_size = tuple(min_size or (MIN_BOX if annotated else MIN_IMAGE))
         super().__init__(pipeline, scenes, data_root, ann_file, data_prefix)
@@ -78,6 +92,23 @@ class PersonImages(PeopleDataset):
         return os.path.normpath(self.data_prefix['img_path'])
 
     def load_data_list(self) -> list[dict]:
+        entries = self._load_entries()
+        if self.keypoints:
+            add_keypoints(self.keypoints, entries)
+            self._require_one(entries[:: max(1, len(entries) // 3)])
+        return entries
+
+    def _require_one(self, entries: list[dict]) -> None:
+        """Raise ImageError unless one of some images is usable with its keypoints."""
+        for entry in entries:
+            try:
+                self.load_image(entry)
+                return
+            except ImageError as error:
+                last = error
+        raise last
+
+    def _load_entries(self) -> list[dict]:
         if not self.ann_file:
             return [dict(img_path=path) for path in find_images(self.folder)]
         if self.ann_file.endswith('.txt'):
@@ -126,11 +157,9 @@ class PersonImages(PeopleDataset):
 
     def load_image(self, data_info: dict) -> np.ndarray:
         path = path_of(self.folder, data_info['img_path'])
+        image = read_photograph(path, data_info.get('size'))
         if 'box' in data_info:
-            image = read_photograph(path, data_info['size'])
             image = crop_person(image, data_info['box'], self.margin)
-        else:
-            image = read_image(path)
         height, width = image.shape[:2]
         if height < self.min_size[0] or width < self.min_size[1]:
             raise ImageError(
@@ -139,6 +168,16 @@ class PersonImages(PeopleDataset):
                 'image or lower min_size'
             )
         return image
+
+    def load_posed(self, data_info: dict) -> tuple[np.ndarray, np.ndarray | None]:
+        image = self.load_image(data_info)
+        if not data_info.get('keypoints'):
+            return image, None
+        keypoints = np.frombuffer(data_info['keypoints'], np.float32).reshape(-1, 3)
+        if 'box' in data_info:
+            corner = crop_corner(data_info['box'], self.margin)
+            keypoints = keypoints - np.float32([*corner, 0])
+        return image, keypoints
 
     def load_file(self, data_info: dict) -> bytes:
         if 'box' in data_info:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from logging import ERROR
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from mmengine.logging import print_log
 
 from .images import ImageError
+
+T = TypeVar('T')
 
 
 class TooManyBadImages(RuntimeError):
@@ -40,10 +43,8 @@ class Quarantine:
         self.known: set[int] = set()
         self._read = 0  # bytes of the file
 
-    def load(
-        self, index: int, load: Callable[[int], np.ndarray], key: tuple[int, ...]
-    ) -> np.ndarray:
-        """Return an image, uint8 ``[H, W, 3]``, or its replacement.
+    def load(self, index: int, load: Callable[[int], T], key: tuple[int, ...]) -> T:
+        """Return what is loaded of an image, or of its replacement.
 
         Args:
             index: Index of the image.

@@ -1,4 +1,5 @@
 from .encoder import AttentionMaps, Encoded, Encoder
+from .hap import HAP, HAPDataPreprocessor
 from .matching import CrossScaleMatchingHead
 from .pooled import PooledBackbone
 from .preprocessor import SAIPDataPreprocessor
@@ -9,6 +10,7 @@ from .search import CrossScaleSearchHead
 from .tinyvit import SAIPTinyViT
 
 __all__ = [
+    'HAP',
     'SAIP',
     'AttentionMaps',
     'CrossScaleMatchingHead',
@@ -16,6 +18,7 @@ __all__ = [
     'CrossScaleSearchHead',
     'Encoded',
     'Encoder',
+    'HAPDataPreprocessor',
     'PooledBackbone',
     'SAIPDataPreprocessor',
     'SAIPTinyViT',

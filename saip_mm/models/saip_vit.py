@@ -7,7 +7,10 @@ import torch
 from mmcv.cnn.bricks import DropPath
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones import VisionTransformer
-from mmpretrain.models.utils import resize_pos_embed
+from mmpretrain.models.utils import (
+    build_2d_sincos_position_embedding,
+    resize_pos_embed,
+)
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
@@ -47,6 +50,8 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             ``'featmap'`` [B, C, h, w], ``'cls_token'`` [B, C], ``'raw'`` or
             ``'avg_featmap'``.
         source_grid: (h, w) patch grid of weights without this metadata.
+        fixed_positions: Whether positions are not trained. They are sines and cosines,
+            as in MAE (arXiv 2111.06377), or those of pretrained weights.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')``
             starts from an exported or converted backbone (.pth or .safetensors); see
             :class:`~saip_mm.models.pooled.PretrainedStart`.
@@ -62,6 +67,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         middle_block: int | None = None,
         out_type: str = 'featmap',
         source_grid: tuple[int, int] | None = None,
+        fixed_positions: bool = False,
         init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ) -> None:
@@ -80,6 +86,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         self.middle_block = middle_block
         self.patch_size = self.patch_embed.projection.kernel_size[0]
         self.source_grid = source_grid
+        self.pos_embed.requires_grad_(not fixed_positions)
         for module in self.modules():
             if isinstance(module, DropPath):
                 # MMPretrain's NumPy numbers break graphs of torch.compile.
@@ -88,6 +95,8 @@ class SAIPViT(PretrainedStart, VisionTransformer):
     def _init_from_scratch(self, init_cfg: list[dict]) -> None:
         super()._init_from_scratch(init_cfg)
         trunc_normal_(self.cls_token, std=0.02)
+        if not self.pos_embed.requires_grad:
+            set_sine_positions(self.pos_embed, self.patch_resolution)
 
     def encode(
         self,
@@ -196,3 +205,15 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             state_dict[name] = resize_pos_embed(
                 state_dict[name], source, self.patch_resolution, 'bicubic', 1
             )
+
+
+@torch.no_grad()
+def set_sine_positions(positions: Tensor, grid: Grid) -> None:
+    """Set positions [1, 1 + h·w, C] to MAE's sines and cosines, the class token's to 0.
+
+    The first half of the channels encodes the column, the second the row.
+    """
+    channels = positions.shape[2]
+    # MMPretrain orders patches by column, then row, and encodes the row first.
+    sines = build_2d_sincos_position_embedding(grid[::-1], channels, cls_token=True)
+    positions.copy_(sines.roll(channels // 2, dims=2))

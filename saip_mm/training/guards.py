@@ -136,7 +136,8 @@ class CollapseWatch(Hook):
 
     def before_train(self, runner: Runner) -> None:
         model = unwrapped(runner.model)
-        self.prototypes = model.matching.center.numel() if model.matching else None
+        matching = getattr(model, 'matching', None)
+        self.prototypes = matching.center.numel() if matching else None
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None

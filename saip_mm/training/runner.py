@@ -59,6 +59,17 @@ class SafeRunner(Runner):
             hook = dict(hook, type=SafeCheckpointHook)
         super().register_hook(hook, priority)
 
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register hooks as MMEngine does; None omits any of them, not only its own."""
+        stock = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler')
+        super().register_default_hooks(
+            {
+                name: hook
+                for name, hook in (hooks or {}).items()
+                if hook is not None or name in (*stock, 'checkpoint')
+            }
+        )
+
     def resume_from(self, resume: str | None) -> None:
         """Choose the checkpoint to resume from, the same in all processes.
 

@@ -1,0 +1,82 @@
+"""Keypoints of a data set's images, from a COCO-style file."""
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.logging import print_log
+
+from .part_masks import NUM_KEYPOINTS
+from .person_boxes import read_image_keypoints
+
+REMEDY = 'write the file for these images with tools/make_keypoints.py'
+
+
+def add_keypoints(path: str, entries: Sequence[dict]) -> None:
+    """Add to each entry of a data list the keypoints of its person.
+
+    This is ``keypoints``, the bytes of float32 [17, 3] (x, y, v), or None if the file
+    has no person for the entry. An entry with a ``box`` gets those of the same box.
+    Others get those of the largest person in the image, and the image's annotated
+    ``size``. The log counts the entries without.
+
+    Args:
+        path: COCO-style file; file names as in the data list.
+        entries: Dicts with ``img_path``.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: It is malformed, does not list all images, or its keypoints are not
+            COCO's or lie outside the images.
+    """
+    sizes, people = read_image_keypoints(path)
+    sizes = {os.path.normpath(name): size for name, size in sizes.items()}
+    names = [os.path.normpath(entry['img_path']) for entry in entries]
+    if missing := [name for name in names if name not in sizes]:
+        raise ValueError(
+            f'{path}: does not list {len(missing)} of {len(names)} images, such as '
+            f'{missing[0]}; the file lists for example {next(iter(sizes), "none")}. '
+            f'{REMEDY[0].upper()}{REMEDY[1:]}'
+        )
+    found = defaultdict(list)
+    for person, keypoints in people:
+        _check(path, person.img_path, keypoints, person.size)
+        found[os.path.normpath(person.img_path)].append((person.box, keypoints))
+    count = 0
+    for entry, name in zip(entries, names, strict=True):
+        if 'box' in entry:
+            own = [each for box, each in found[name] if box == entry['box']]
+        else:
+            entry['size'] = sizes[name]
+            own = [each for _, each in sorted(found[name], key=_area)]
+        entry['keypoints'] = own[-1].tobytes() if own else None
+        count += bool(own)
+    print_log(
+        f'{path}: keypoints for {count} of {len(names)} images; the other '
+        f'{len(names) - count} have no person in this file and get masks without parts',
+        'current',
+    )
+
+
+def _area(person: tuple) -> float:
+    (_, _, width, height), _ = person
+    return width * height
+
+
+def _check(
+    path: str, name: str, keypoints: np.ndarray, size: tuple[int, int] | None
+) -> None:
+    if len(keypoints) != NUM_KEYPOINTS:
+        raise ValueError(
+            f"{path}: people have {len(keypoints)} keypoints, and should have COCO's "
+            f'{NUM_KEYPOINTS}; {REMEDY} and a model of COCO keypoints'
+        )
+    if size is None:
+        return
+    points, (height, width) = keypoints[keypoints[:, 2] > 0, :2], size
+    if not ((points >= 0) & (points <= (width, height))).all(axis=1).any():
+        raise ValueError(
+            f'{path}: all keypoints of {name} lie outside its {height}x{width} pixels '
+            f'(h x w), such as x, y = {points[0].tolist()}; {REMEDY}'
+        )

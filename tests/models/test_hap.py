@@ -1,0 +1,123 @@
+"""HAP against the plain method, with one forward pass per image and mask."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from launch import ROOT
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
+from plain_saip import blocks, linear, norm, tokens
+
+from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, rename
+
+TINY_HAP = ROOT / 'tests/configs/tiny_hap.py'
+CASE = ROOT / 'tests/cases/case_a.json'
+GRID = (4, 2)
+
+
+@pytest.fixture
+def model() -> torch.nn.Module:
+    cfg = Config.fromfile(TINY_HAP).model
+    cfg.backbone.patch_size = cfg.decoder.patch_size = 16
+    model = MODELS.build(cfg)
+    model.init_weights()
+    for name, parameter in model.named_parameters():
+        if 'ln' in name or 'norm' in name:  # otherwise ones and zeros
+            torch.nn.init.normal_(parameter)
+    return model.double()
+
+
+@pytest.fixture
+def inputs() -> dict:
+    torch.manual_seed(0)
+    visible = torch.rand(5, 2, 8).argsort(dim=2)[..., :4]
+    return dict(image=torch.randn(5, 3, 64, 32).double(), visible=visible)
+
+
+def plain_losses(p: dict, inputs: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """Reconstruction and alignment; `p` by the names of plain_saip.py."""
+    errors, classes = [], ([], [])
+    for image, two in zip(inputs['image'], inputs['visible'], strict=True):
+        patches = F.unfold(image[None], 16, stride=16)[0].T
+        for mask, visible in enumerate(two):
+            x = tokens(p, image[None], GRID)
+            x = torch.cat([x[:, :1], x[:, 1 + visible]], 1)
+            x = norm(p, 'backbone.norm', blocks(p, 'backbone.blocks', x, 3)[0])
+            classes[mask].append(F.normalize(x[0, 0], dim=0))
+            x = linear(p, 'csr_decoder.decoder_embed', x)[0]
+            canvas = [p['csr_decoder.mask_token'][0, 0]] * 8
+            for place, token in zip(visible, x[1:], strict=True):
+                canvas[place] = token
+            x = torch.stack([x[0], *canvas])[None] + p['csr_decoder.decoder_pos_embed']
+            x, _ = blocks(p, 'csr_decoder.decoder_blocks', x, 4)
+            x = norm(p, 'csr_decoder.decoder_norm', x)
+            pixels = linear(p, 'csr_decoder.decoder_pred', x)[0, 1:]
+            for patch in set(range(8)) - set(visible.tolist()):
+                target = patches[patch]
+                target = (target - target.mean()) / (target.var() + 1e-6).sqrt()
+                target = target.view(3, 256).T.flatten()
+                errors.append((pixels[patch] - target).square().mean())
+    align = 0
+    for queries, keys in (classes, classes[::-1]):
+        for i, query in enumerate(queries):
+            scores = torch.stack([query @ key.detach() for key in keys]) / 0.2
+            align -= scores.log_softmax(0)[i] / len(queries)
+    return torch.stack(errors).mean(), 0.05 * 2 * 0.2 * align
+
+
+def test_losses_and_gradients_equal_the_plain_method(model, inputs):
+    parameters = dict(model.named_parameters())
+    ours = {name.replace('decoder.', 'reconstruction.', 1): name for name in parameters}
+    names = json.loads(CASE.read_text())['official_state_dict_shapes']
+    names = rename(names, OFFICIAL_TO_SAIP).items()
+    p = {name: parameters[ours[new]] for name, new in names if new in ours}
+    assert len(p) == len(parameters)
+    losses = model.loss(inputs)
+    expected = plain_losses(p, inputs)
+    torch.testing.assert_close(losses['loss_rec'], expected[0])
+    torch.testing.assert_close(losses['loss_align'], expected[1])
+    trained = [each for each in parameters.values() if each.requires_grad]
+    gradients = torch.autograd.grad(losses['loss_rec'] + losses['loss_align'], trained)
+    torch.testing.assert_close(gradients, torch.autograd.grad(sum(expected), trained))
+    assert len(parameters) - len(trained) == 2  # positions
+
+
+def test_hidden_pixels_change_no_prediction(model, inputs):
+    changed = inputs['image'].clone()
+    shown = torch.zeros(5, 8).scatter_(1, inputs['visible'][:, 0], 1)
+    shown = shown.unflatten(1, GRID).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    changed = changed + (1 - shown[:, None])
+    first = inputs['visible'][:, 0]
+    a, b = (
+        model.encoder(image, first, 'middle') for image in (changed, inputs['image'])
+    )
+    for ours, other in zip(a[1:3], b[1:3], strict=True):
+        torch.testing.assert_close(ours, other)
+
+
+def test_positions_are_sines_of_columns_and_rows(model):
+    for embed, channels in (
+        (model.backbone.pos_embed, 24),
+        (model.decoder.pos_embed, 32),
+    ):
+        assert not embed.requires_grad and (embed[0, 0] == 0).all()
+        quarter = channels // 4
+        for row in range(4):
+            for column in range(2):
+                found = embed[0, 1 + 2 * row + column].view(2, 2, quarter)
+                for half, place in enumerate((column, row)):
+                    angle = place / 10000 ** (torch.arange(quarter) / quarter)
+                    expected = torch.stack([angle.sin(), angle.cos()]).double()
+                    torch.testing.assert_close(found[half], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    'part, option', [('backbone', dict(middle_block=1)), ('decoder', dict(anchor=True))]
+)
+def test_unsuitable_parts(part, option):
+    cfg = Config.fromfile(TINY_HAP).model
+    cfg[part].update(option)
+    with pytest.raises(ValueError, match=r'middle_block=2 and model\.decoder\.anchor='):
+        MODELS.build(cfg)
