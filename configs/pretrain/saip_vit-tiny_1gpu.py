@@ -1,26 +1,31 @@
-"""SAIP on 20,000–200,000 images of your own, on one GPU, from pretrained weights.
+"""SAIP on 20,000–200,000 images of your own, on one GPU.
 
     python tools/train.py configs/pretrain/saip_vit-tiny_1gpu.py --cfg-options \
-        train_dataloader.dataset.data_root=data/people \
+        train_dataloader.dataset.data_root=data/people
+
+To start from a backbone of tools/export_backbone.py or tools/convert_checkpoint.py, add
+
+        model.backbone.init_cfg.type=Pretrained \
         model.backbone.init_cfg.checkpoint=checkpoints/vit-tiny.pth
 
-The weights are a backbone from tools/export_backbone.py or tools/convert_checkpoint.py.
-To start from scratch: `--cfg-options model.backbone.init_cfg=None`; expect to need more
-epochs. No result has been measured.
+Loss weights, clipping, learning rates, and momenta are those of
+saip_vit-tiny_128x64.py, whose results are in docs/model_card.md: in trainings of some
+thousand steps, matching with the paper's weight of 1 leaves the other objectives hardly
+any influence on the shared blocks. With images of 256x128 and patches of 16 pixels, no
+result has been measured.
 
-Settings that follow the batch size (2048 in the recipe), including a
-`train_dataloader.batch_size` from the command line and several GPUs:
+Settings that follow the batch size, including a `train_dataloader.batch_size` from the
+command line and several GPUs:
 
 - Learning rate ∝ batch: the same change of weights per image (`auto_scale_lr`).
-- Teacher and center momentum m → m^(batch / 2048): both average over the same number of
+- Teacher and center momentum m → m^(batch / 256): both average over the same number of
   images instead of steps (`base_batch_size`, arXiv 2307.13813).
 - AdamW's betas remain those of the recipe.
 
 Settings that follow the number of images:
 
-- The teacher has to replace its initial weights. In 100 epochs of 1,000 images, the
-  recipe's momentum would keep nine tenths of them; it is lowered until 0.1 % is left
-  (`max_initial_share`). Above about 70,000 images, this changes nothing.
+- The teacher has to replace its initial weights: with few steps, its momentum is
+  lowered until 0.1 % of them is left at the end (`max_initial_share`).
 - Outputs ∝ images: the recipe has one output per 15 images. Many more would mostly stay
   unused and cost memory and time. 8192 suits about 120,000 images; change it in
   proportion.
@@ -28,18 +33,23 @@ Settings that follow the number of images:
 
 _base_ = './saip_vit-tiny.py'
 
-model = dict(
-    backbone=dict(
-        init_cfg=dict(
-            type='Pretrained', checkpoint='checkpoints/vit-tiny.pth', prefix='backbone.'
-        )
-    ),
-    matching=dict(out_channels=8192),
-)
+model = dict(matching=dict(out_channels=8192), loss_weights=dict(matching=0.03))
 train_dataloader = dict(
     batch_size=256, dataset=dict(data_root='data/people', ann_file='')
 )
-default_hooks = dict(saip=dict(max_initial_share=0.001))
+optim_wrapper = dict(
+    optimizer=dict(lr=1.5e-3),
+    clip_grad=dict(max_norm=3.0),
+    paramwise_cfg=dict(custom_keys=dict(matching=dict(lr_mult=0.25))),
+)
+default_hooks = dict(
+    saip=dict(
+        momentum=0.99,
+        end_momentum=0.998,
+        base_batch_size=256,
+        max_initial_share=0.001,
+    )
+)
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=5, convert_to_iter_based=True),
