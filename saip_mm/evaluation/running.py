@@ -114,12 +114,8 @@ def train(
     """
     command = [sys.executable, str(trainer), str(run.row.config_file)]
     command += ['--work-dir', str(run.folder), '--resume', '--launcher', 'none']
-    changed = {'randomness.seed': str(run.seed)}
-    changed |= {name: str(value) for name, value in (options or {}).items()}
-    command += [
-        '--cfg-options',
-        *(f'{name}={value}' for name, value in options.items()),
-    ]
+    changed = {'randomness.seed': run.seed} | dict(options or {})
+    command += ['--cfg-options', *(f'{name}={changed[name]}' for name in changed)]
     before, start = run.training()['seconds'], time.monotonic()
     with open(run.log, 'ab') as log:
         process = subprocess.Popen(
