@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from .checkpoints.backbone import read_backbone
 from .data.images import read_image
 from .data.pixels import normalize, resize, to_tensor
-from .models import SAIPViT
 
 Image = str | os.PathLike | np.ndarray
 MANY = 1000  # number of images from which progress is shown
@@ -24,32 +23,33 @@ class ImageFeatures(NamedTuple):
     """Features of B images."""
 
     image: Tensor
-    """[B, C] of whole images: the class token after the final norm."""
+    """[B, C] of whole images: the class token after the final norm, or the mean of the
+    last map."""
     patches: Tensor
-    """[B, C, h, w] of their patches, after the final norm."""
+    """[B, C, h, w] of their patches: the last map, of stride 16, or 32 of a CSPNeXt."""
 
 
 class PretrainedBackbone(nn.Module):
     """A backbone with normalization, for RGB images in 0–255.
 
     Args:
-        vit: Backbone with ``out_type='raw'``.
+        backbone: A backbone for SAIP, such as ``SAIPViT``.
         mean: Per color (R, G, B), in 0–255.
         std: Per color (R, G, B), in 0–255.
     """
 
     def __init__(
-        self, vit: SAIPViT, mean: Sequence[float], std: Sequence[float]
+        self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float]
     ) -> None:
         super().__init__()
-        self.vit = vit
+        self.backbone = backbone
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1))
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1))
 
     @property
     def img_size(self) -> tuple[int, int]:
-        """(h, w) in pixels of the position embeddings."""
-        return tuple(self.vit.img_size)
+        """(h, w) in pixels of the position embeddings, or of the training images."""
+        return tuple(self.backbone.img_size)
 
     def forward(self, images: Tensor) -> ImageFeatures:
         """Features of images.
@@ -58,9 +58,9 @@ class PretrainedBackbone(nn.Module):
             images: [B, 3, H, W], RGB, 0–255, of any type; H and W whole numbers of
                 patches, not necessarily those of ``img_size``.
         """
-        grid = [side // self.vit.patch_size for side in images.shape[2:]]
-        (tokens,) = self.vit(normalize(images, self.mean, self.std))
-        return ImageFeatures(tokens[:, 0], tokens[:, 1:].mT.unflatten(2, grid))
+        images = normalize(images, self.mean, self.std)
+        encoded = self.backbone.encode(images, until='maps')
+        return ImageFeatures(encoded.image_token, encoded.last_map)
 
 
 def load_backbone(
@@ -83,7 +83,7 @@ def load_backbone(
         ValueError: If the file cannot be read safely or has no complete backbone.
     """
     backbone = read_backbone(path, role)
-    network = PretrainedBackbone(backbone.vit, backbone.mean, backbone.std)
+    network = PretrainedBackbone(backbone.module, backbone.mean, backbone.std)
     return network.to(device).eval()
 
 
@@ -115,7 +115,7 @@ def embed(
         ValueError: If ``img_size`` is not a whole number of patches.
     """
     img_size = tuple(to_2tuple(img_size or backbone.img_size))
-    patch = backbone.vit.patch_size
+    patch = backbone.backbone.patch_size
     if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
         raise ValueError(
             f'img_size={img_size} is not (h, w) in whole patches of {patch}'
@@ -127,8 +127,7 @@ def embed(
         raise ValueError(f'batch_size={batch_size} should be at least 1')
     total = len(images) if isinstance(images, Sized) else 0
     bar = ProgressBar(total, file=sys.stderr) if total >= MANY else None
-    grid = [side // patch for side in img_size] if patches else []
-    features = [torch.empty(0, backbone.vit.embed_dims, *grid)]
+    features = []
     prepared = (_prepare(image, i, img_size) for i, image in enumerate(images))
     while batch := list(islice(prepared, batch_size)):
         with torch.no_grad():
@@ -136,6 +135,9 @@ def embed(
         features.append((found.patches if patches else found.image).cpu())
         if bar:
             bar.update(len(batch))
+    if not features:
+        grid = [side // patch for side in img_size] if patches else []
+        return torch.empty(0, backbone.backbone.embed_dims, *grid)
     return torch.cat(features)
 
 

@@ -6,10 +6,11 @@ python tools/export_backbone.py work_dirs/saip --out pose.pth --img-size 256 192
 python tools/export_backbone.py work_dirs/saip --out backbone.onnx
 
 Without --format, .pth files have OpenMMLab's names with the prefix 'backbone.', and
-.safetensors files timm's. ONNX networks take any number of images of one size: `images`
-(float32 [batch, 3, h, w], RGB, 0-255, normalized inside) gives `image` [batch, C] and
-`patches` [batch, C, h', w']. All contain metadata: architecture, patch grid, image size
-(h, w), mean and std (RGB, 0-255), and the source checkpoint.
+.safetensors files timm's for ViTs, and OpenMMLab's without a prefix for others. ONNX
+networks take any number of images of one size: `images` (float32 [batch, 3, h, w], RGB,
+0-255, normalized inside) gives `image` [batch, C] and `patches` [batch, C, h', w']. All
+contain metadata: architecture, patch grid, image size (h, w), mean and std (RGB,
+0-255), and the source checkpoint.
 """
 
 import argparse
@@ -52,14 +53,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--format',
         choices=['mm', 'timm'],
-        help='tensor names (default: mm for .pth, timm for .safetensors)',
+        help='tensor names (default: mm for .pth, timm for .safetensors of ViTs)',
     )
     args = parser.parse_args()
     if args.out.suffix not in ('.pth', '.safetensors', '.onnx'):
         parser.error(f'--out {args.out} does not end in .pth, .safetensors or .onnx')
     if args.format and args.out.suffix == '.onnx':
         parser.error('--format is for .pth and .safetensors')
-    args.format = args.format or ('mm' if args.out.suffix == '.pth' else 'timm')
     return args
 
 
@@ -85,11 +85,13 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
                 '--role student'
             )
     if args.out.suffix == '.onnx':
-        network = PretrainedBackbone(backbone.vit, backbone.mean, backbone.std)
+        network = PretrainedBackbone(backbone.module, backbone.mean, backbone.std)
         write_onnx(args.out, network.eval(), meta)
     else:
-        prefix = 'backbone.' if args.format == 'mm' else ''
-        write_checkpoint(args.out, backbone.state_dict(prefix, args.format), meta)
+        is_pth = args.out.suffix == '.pth'
+        names = args.format or ('mm' if is_pth or backbone.config else 'timm')
+        prefix = 'backbone.' if names == 'mm' and (is_pth or args.format) else ''
+        write_checkpoint(args.out, backbone.state_dict(prefix, names), meta)
     height, width = meta['img_size']
     print(f"wrote {args.out}: the {role}'s backbone for {height}×{width} (h×w) images")
 

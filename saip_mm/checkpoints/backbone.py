@@ -1,4 +1,4 @@
-"""The ViT in a checkpoint: weights, architecture and normalization."""
+"""The backbone in a checkpoint: weights, architecture and normalization."""
 
 import os
 import re
@@ -9,10 +9,11 @@ from functools import cached_property
 
 import torch
 from mmpretrain.models.backbones import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models import SAIPViT
 from ..models.weights import Grid, LoadReport, by, compare_weights, other_functions
+from .architectures import ARCHITECTURES, build, config_of
 from .files import read_checkpoint, resolve_checkpoint
 from .names import (
     TIMM_TO_VIT,
@@ -33,12 +34,13 @@ _IN_LAYER = re.compile(r'layers\.(\d{1,6})\.')
 
 @dataclass
 class Backbone:
-    """Weights of a ViT with SAIPViT's names, and their metadata.
+    """Weights of a backbone with SAIP's names, and their metadata.
 
     Attributes:
         tensors: Weights by name, without a prefix.
-        grid: (h, w) patch grid of ``pos_embed``; None if unknown.
-        num_heads: None if unknown.
+        grid: (h, w) patch grid of ``pos_embed``, or of the training images; None if
+            unknown.
+        num_heads: None if unknown, or not a ViT.
         role: ``'teacher'``, ``'student'`` or ``'unknown'``.
         prefix: Prefix in the checkpoint.
         mean, std: Normalization of its training images (RGB, 0–255).
@@ -57,16 +59,24 @@ class Backbone:
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
+        if self.config:
+            return 16
         return self.tensors['patch_embed.projection.weight'].shape[-1]
 
     @property
     def img_size(self) -> tuple[int, int]:
-        """(h, w) in pixels of the position embeddings."""
-        return tuple(side * self.patch_size for side in self.grid)
+        """(h, w) in pixels of the position embeddings, or of the training images."""
+        grid = self.grid or ((16, 8) if self.config else None)
+        return tuple(side * self.patch_size for side in grid)
+
+    @cached_property
+    def config(self) -> dict | None:
+        """Config of a backbone without a class token; None for a ViT."""
+        return config_of(self.tensors)
 
     @cached_property
     def arch(self) -> dict:
-        """``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels``.
+        """A ViT's ``embed_dims``, ``num_layers``, ``num_heads`` and hidden channels.
 
         Tensors do not show the number of attention heads: if ``num_heads`` is None, it
         is that of MMPretrain's architecture of the same sizes.
@@ -105,6 +115,11 @@ class Backbone:
             names: ``'mm'`` for OpenMMLab's, ``'timm'`` for timm's.
         """
         tensors = self.tensors
+        if self.config is not None:
+            if names == 'timm':
+                kind = self.config['type']
+                raise ValueError(f'timm has no {kind}: export with --format mm')
+            return with_metadata(tensors, prefix, self.grid, None)
         if names == 'timm':
             tensors = rename_tensors(tensors, VIT_TO_TIMM)
         return with_metadata(tensors, prefix, self.grid, self.arch['num_heads'])
@@ -112,21 +127,21 @@ class Backbone:
     def facts(self) -> dict:
         """Architecture, sizes (h, w) and normalization as plain JSON."""
         return dict(
-            **self.arch,
+            **(self.config or self.arch),
             patch_size=self.patch_size,
-            grid=list(self.grid),
+            grid=[side // self.patch_size for side in self.img_size],
             img_size=list(self.img_size),
             mean=self.mean,
             std=self.std,
         )
 
     @cached_property
-    def vit(self) -> SAIPViT:
-        """The ViT for its own image size; see :meth:`build`."""
+    def module(self) -> nn.Module:
+        """The backbone for its own image size; see :meth:`build`."""
         return self.build()
 
-    def build(self, img_size: tuple[int, int] | None = None) -> SAIPViT:
-        """Build a ViT with these weights that returns all tokens (``out_type='raw'``).
+    def build(self, img_size: tuple[int, int] | None = None) -> nn.Module:
+        """Build a backbone with these weights.
 
         Args:
             img_size: (h, w) in pixels to resize positions to; None keeps them.
@@ -135,8 +150,9 @@ class Backbone:
             ValueError: If tensors are inconsistent, the patch grid is unknown, or
                 ``img_size`` is not a whole number of patches.
         """
-        arch, patch = self.arch, self.patch_size
-        if self.grid is None:
+        is_vit = not self.config and bool(self.arch)  # checks the tensors
+        patch = self.patch_size
+        if is_vit and self.grid is None:
             raise ValueError(
                 'does not state the patch grid of its positions: convert it with '
                 'tools/convert_checkpoint.py --grid H W'
@@ -144,23 +160,31 @@ class Backbone:
         img_size = tuple(img_size or self.img_size)
         if any(side % patch or side < patch for side in img_size):
             raise ValueError(f'image size {by(img_size)} is not a multiple of {patch}')
-        middle = min(arch['num_layers'] // 2, arch['num_layers'] - 2)
+        module = self._empty(img_size)
+        module.load_state_dict(self.state_dict(prefix=''), strict=False, assign=True)
+        return module.float()  # files may be in half precision
+
+    def _empty(self, img_size: tuple[int, int]) -> nn.Module:
+        if self.config:
+            return build(dict(self.config, img_size=img_size))
+        layers = self.arch['num_layers']
+        middle = min(layers // 2, layers - 2)
         with torch.device('meta'):
-            vit = SAIPViT(arch, img_size, middle, 'raw', patch_size=patch)
-        vit.load_state_dict(self.state_dict(prefix=''), strict=False, assign=True)
-        return vit.float()  # files may be in half precision
+            return SAIPViT(
+                self.arch, img_size, middle, 'raw', patch_size=self.patch_size
+            )
 
     def fitted(
         self, img_size: tuple[int, int] | None = None
     ) -> tuple['Backbone', LoadReport]:
         """The backbone without unused tensors, resized to an image size if given."""
-        vit = self.build(img_size)
-        report = compare_weights(vit, self.tensors)
-        grid = tuple(vit.patch_resolution)
-        if grid != self.grid:
+        module = self.build(img_size)
+        report = compare_weights(module, self.tensors)
+        grid = tuple(module.patch_resolution)
+        if grid != self.grid and self.config is None:
             report.resized.append(('pos_embed', self.grid, grid))
-        tensors = {name: tensor.detach() for name, tensor in vit.state_dict().items()}
-        heads = self.arch['num_heads']
+        tensors = {name: each.detach() for name, each in module.state_dict().items()}
+        heads = None if self.config else self.arch['num_heads']
         return replace(self, tensors=tensors, grid=grid, num_heads=heads), report
 
 
@@ -180,7 +204,7 @@ def read_backbone(path: str | os.PathLike, role: str | None = None) -> Backbone:
     checkpoint = read_checkpoint(file)
     try:
         backbone = replace(choose_backbone(checkpoint, role), path=str(path))
-        backbone.vit  # noqa: B018  (validate)
+        backbone.module  # noqa: B018  (validate)
         return backbone
     except ValueError as error:
         raise ValueError(f'{file}: {error}') from error
@@ -209,7 +233,7 @@ def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
 
 
 def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
-    """Find the ViT in a checkpoint; timm's names are converted to SAIPViT's.
+    """Find the backbone in a checkpoint; timm's ViTs get SAIPViT's names.
 
     Args:
         checkpoint: From ``read_checkpoint``.
@@ -223,7 +247,8 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
     state_dict = state_dict_of(checkpoint)
     wanted = prefix.removesuffix('.') + '.' if prefix else 'backbone.'
     found = any(name.startswith(wanted) for name in state_dict)
-    if prefix and not found and 'cls_token' not in state_dict:
+    bare = any(name in state_dict for name in ('cls_token', *ARCHITECTURES))
+    if prefix and not found and not bare:
         parts = sorted({name.split('.')[0] for name in state_dict})
         raise ValueError(
             f'has no weights under {wanted!r}; its names begin with {", ".join(parts)}'

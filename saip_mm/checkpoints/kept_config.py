@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
+from .architectures import require
+
 # Modules whose classes a saved config may build. Other registered classes may load
 # pickles or run code of a model hub.
 _HARMLESS = ('saip_mm.', 'mmengine.dataset.', 'mmpretrain.datasets.dataset_wrappers')
@@ -91,6 +93,7 @@ def _types(setting: object) -> Iterator[object]:
 def _is_harmless(kind: object) -> bool:
     if not isinstance(kind, str):
         return False
+    require(kind.removeprefix('mmpretrain.'))
     for registry in (MODELS, DATASETS, TRANSFORMS):
         for each in (registry, registry.parent):
             found = each.module_dict.get(kind.removeprefix('mmpretrain.'))

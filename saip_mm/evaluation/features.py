@@ -6,12 +6,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..data.pixels import normalize
 from ..data.views import Size
-from ..models import SAIPViT
 
 BATCH = 64
 BINS = 4  # of the histogram, per color
@@ -52,19 +51,19 @@ class Features(Protocol):
 class BackboneFeatures:
     """Features of a backbone.
 
-    The features of an image are its token after the last block and the final norm, its
-    middle token, and the mean of its last patch tokens. The feature of a patch
-    concatenates its middle token and its last one.
+    The features of an image are its token at the end, its middle token, and the mean of
+    its last map, which is the first again if there is no class token. The feature of a
+    patch concatenates the middle map and the last one.
 
     Args:
-        backbone: A :class:`~saip_mm.models.saip_vit.SAIPViT`.
+        backbone: A backbone for SAIP, such as ``SAIPViT``.
         mean: [3] normalization of RGB colors in 0–255.
         std: [3]
     """
 
     has_patches = True
 
-    def __init__(self, backbone: SAIPViT, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, backbone: nn.Module, mean: Tensor, std: Tensor) -> None:
         self.backbone = backbone
         self.mean, self.std = mean.view(3, 1, 1), std.view(3, 1, 1)
         self.size = tuple(
@@ -73,23 +72,15 @@ class BackboneFeatures:
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
         images = normalize(images, self.mean, self.std)
-        before_last = []
-        # `encode` returns one token of the last block, and `forward` would compute
-        # everything again.
-        *_, block, last_block = self.backbone.layers
-        handle = block.register_forward_hook(lambda *call: before_last.append(call[-1]))
-        try:
-            encoded = self.backbone.encode(images)
-        finally:
-            handle.remove()
-        last = self.backbone.ln1(last_block(before_last[0])[:, 1:])
-        image, mean = encoded.image_token, last.mean(1)
+        encoded = self.backbone.encode(images, until='maps')
+        image, mean = encoded.image_token, encoded.last_map.mean(dim=(2, 3))
         found = dict(image=image, middle=encoded.middle_token, mean=mean)
-        unit = [torch.nn.functional.normalize(each, dim=1) for each in (image, mean)]
+        unit = [nn.functional.normalize(each, dim=1) for each in (image, mean)]
         found['image+mean'] = torch.cat(unit, dim=1)
         if not patches:
             return Embedded(found)
-        last = last.mT.unflatten(2, encoded.middle_map.shape[2:])
+        grid = encoded.middle_map.shape[2:]
+        last = interpolate(encoded.last_map, grid)  # the same, or of stride 32
         return Embedded(found, torch.cat([encoded.middle_map, last], dim=1))
 
 

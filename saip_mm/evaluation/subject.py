@@ -170,9 +170,9 @@ def _from_checkpoint(
         else:
             return _with_heads(tensors, cfg, device, role)
     backbone = choose_backbone(checkpoint, role)
-    vit = backbone.vit.to(device).eval()
+    module = backbone.module.to(device).eval()
     mean, std = (torch.tensor(x, device=device) for x in (backbone.mean, backbone.std))
-    features = BackboneFeatures(vit, mean, std)
+    features = BackboneFeatures(module, mean, std)
     return Subject(features, device=device, no_heads=no_heads)
 
 

@@ -27,13 +27,15 @@ class Encoded(NamedTuple):
     """
 
     image_token: Tensor | None
-    """[B, C] after the last block and the final norm; None for ``until='middle'``."""
+    """[B, C] at the end, after the final norm; None for ``until='middle'``."""
     middle_token: Tensor
     """[B, C] half-way through."""
     middle_map: Tensor
     """[B, C, h, w] half-way through; undefined where patches were not visible."""
     attention: AttentionMaps | None
     """Attention maps of the last block, if requested."""
+    last_map: Tensor | None = None
+    """[B, C, h', w'] at the end, for ``until='maps'`` only."""
 
     @property
     def middle_tokens(self) -> Tensor:

@@ -86,7 +86,7 @@ class PooledBackbone(PretrainedStart):
         self,
         images: Tensor,
         visible: Tensor | None = None,
-        until: Literal['middle', 'end'] = 'end',
+        until: Literal['middle', 'end', 'maps'] = 'end',
         attention: bool = False,
     ) -> Encoded:
         """Encode images; see :class:`~saip_mm.models.encoder.Encoded`.
@@ -97,30 +97,25 @@ class PooledBackbone(PretrainedStart):
                 which the middle token is the mean; all by default. The pixels of the
                 others have to be hidden beforehand, as by
                 :class:`~saip_mm.models.encoder.MaskColor`.
-            until: ``'middle'`` stops after ``middle_step``.
+            until: ``'middle'`` stops after ``middle_step``; ``'maps'`` also returns the
+                last map.
             attention: Ignored: there are no attention maps over the whole image.
         """
-        middle, last = self.maps(images, until)
+        steps, x = self.steps(), images
+        for step in steps[: self.middle_step + 1]:
+            x = step(x)
+        middle = x
         patches = middle.flatten(2)
         if visible is not None:
             index = visible[:, None].expand(-1, patches.shape[1], -1)
             patches = patches.gather(2, index)
-        token = None if last is None else last.mean(dim=(2, 3))
-        return Encoded(token, patches.mean(dim=2), middle, None)
-
-    def maps(
-        self, images: Tensor, until: Literal['middle', 'end'] = 'end'
-    ) -> tuple[Tensor, Tensor | None]:
-        """Middle map [B, C, h, w] and last map [B, D, h', w'] (None for 'middle')."""
-        steps, x = self.steps(), images
-        for step in steps[: self.middle_step + 1]:
-            x = step(x)
+        token = patches.mean(dim=2)
         if until == 'middle':
-            return x, None
-        middle = x
+            return Encoded(None, token, middle, None)
         for step in steps[self.middle_step + 1 :]:
             x = step(x)
-        return middle, x
+        last = x if until == 'maps' else None
+        return Encoded(x.mean(dim=(2, 3)), token, middle, None, last)
 
     def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

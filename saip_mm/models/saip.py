@@ -67,16 +67,7 @@ class SAIP(BaseSelfSupervisor):
         self.reconstruction = MODELS.build(reconstruction) if reconstruction else None
         self.search = MODELS.build(search) if search else None
 
-        for name, given, needed in (
-            ('matching', self.matching, channels),
-            ('reconstruction', self.reconstruction, middle_channels),
-            ('search', self.search, middle_channels),
-        ):
-            if given and given.in_channels != needed:
-                raise ValueError(
-                    f'{name}.in_channels={given.in_channels}, but its tokens of '
-                    f'{type(self.backbone).__name__} have {needed} channels'
-                )
+        self._check_channels(channels, middle_channels)
         self.mask_color = None
         if self.reconstruction and not getattr(self.backbone, 'omits_hidden', False):
             self.mask_color = MaskColor(self.backbone.patch_size)
@@ -88,6 +79,18 @@ class SAIP(BaseSelfSupervisor):
         self.teacher.requires_grad_(False)
         # Not a submodule: its parameters are named `backbone.…` and `middle_norm.…`.
         self.__dict__['student'] = student
+
+    def _check_channels(self, channels: int, middle_channels: int) -> None:
+        for name, head, needed in (
+            ('matching', self.matching, channels),
+            ('reconstruction', self.reconstruction, middle_channels),
+            ('search', self.search, middle_channels),
+        ):
+            if head and head.in_channels != needed:
+                raise ValueError(
+                    f'{name}.in_channels={head.in_channels}, but its tokens of '
+                    f'{type(self.backbone).__name__} have {needed} channels'
+                )
 
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict:
         """Compute the losses of one (micro-)batch.

@@ -102,7 +102,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         self,
         images: Tensor,
         visible: Tensor | None = None,
-        until: Literal['middle', 'end'] = 'end',
+        until: Literal['middle', 'end', 'maps'] = 'end',
         attention: bool = False,
     ) -> Encoded:
         """Encode images, computing nothing for patches that are not visible.
@@ -110,7 +110,8 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         Args:
             images: [B, 3, H, W], normalized; H and W whole numbers of patches.
             visible: [B, K] indices into the row-major patch grid; None shows all.
-            until: ``'middle'`` stops after ``middle_block``.
+            until: ``'middle'`` stops after ``middle_block``; ``'maps'`` also returns
+                the last map, for ``visible=None``.
             attention: Whether to return the last block's attention maps; only with
                 ``until='end'``.
         """
@@ -131,6 +132,12 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         middle_map = middle.transpose(1, 2).unflatten(2, grid)
         if until == 'middle':
             return Encoded(None, middle_token, middle_map, None)
+        if until == 'maps':
+            for layer in self.layers[self.middle_block + 1 :]:
+                tokens = layer(tokens)
+            tokens = self.ln1(tokens)
+            last_map = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+            return Encoded(tokens[:, 0], middle_token, middle_map, None, last_map)
         if self.middle_block == self.num_layers - 1:
             return Encoded(self.ln1(middle_token), middle_token, middle_map, None)
 

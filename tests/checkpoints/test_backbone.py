@@ -101,7 +101,7 @@ def through_tool(script, path):
     except ValueError:
         assert not out.exists()
         raise
-    return saip_mm.load_backbone(out).vit
+    return saip_mm.load_backbone(out).backbone
 
 
 def through_swap(path):
@@ -129,7 +129,7 @@ WAYS = dict(
     convert=partial(through_tool, 'convert_checkpoint'),
     export=partial(through_tool, 'export_backbone'),
     init_cfg=ours,
-    load_backbone=lambda path: saip_mm.load_backbone(path).vit,
+    load_backbone=lambda path: saip_mm.load_backbone(path).backbone,
     probe=lambda path: load_subject(str(path)).features.backbone,
     swap=through_swap,
     load_from=through_load_from,
@@ -192,7 +192,7 @@ def test_dinos_files(tmp_path, capsys):
         said = capsys.readouterr().out
         assert 'names of dino' in said and f"taking the {role}'s backbone" in said
         assert 'patch grid: 4×4' in said
-        loaded = saip_mm.load_backbone(out).vit
+        loaded = saip_mm.load_backbone(out).backbone
         expected = tokens(sources[role].forward_features)
         torch.testing.assert_close(tokens(loaded), expected, rtol=1e-5, atol=1e-5)
         with pytest.raises(ValueError, match=f'has no .*role: {role}'):

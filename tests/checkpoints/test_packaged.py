@@ -34,7 +34,7 @@ def test_the_small_model_tells_drawn_people_apart():
     trained = saip_mm.load_backbone('saip-small')
     score = mean_average_precision(trained)
     torch.manual_seed(0)
-    trained.vit.init_weights()
+    trained.backbone.init_weights()
     assert score > 2 * mean_average_precision(trained)
 
 

@@ -16,6 +16,8 @@ LIBRARIES = dict(detection='mmdet', parsing='mmseg', pose='mmpose')
 def test_builds(path):
     if library := LIBRARIES.get(path.parent.name):
         pytest.importorskip(library)
+    if 'cspnext' in path.stem:
+        pytest.importorskip('mmdet')
     cfg = load_config(str(path), {})
     assert cfg.model.backbone.init_cfg.checkpoint == 'backbone.pth'
     cfg.model.backbone.init_cfg = None
@@ -26,8 +28,10 @@ def test_builds(path):
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     assert updated == trained
     maps = model.backbone(torch.zeros(1, 3, 128, 64))
-    if model.with_neck:
-        sizes = [each.shape[-2:] for each in model.neck(maps)][:4]
+    if path.parent.name in ('detection', 'parsing'):
+        if model.with_neck:
+            maps = model.neck(maps)
+        sizes = [each.shape[-2:] for each in maps][:4]
         assert sizes == [(32, 16), (16, 8), (8, 4), (4, 2)]
 
 
@@ -49,7 +53,7 @@ def test_protocol_of_the_authors(task):
     folder, name = task.split('/')
     if library := LIBRARIES.get(folder):
         pytest.importorskip(library)
-    (path,) = (ROOT / 'configs/downstream' / folder).glob(f'{name}_*.py')
+    (path,) = (ROOT / 'configs/downstream' / folder).glob(f'{name}_*saip-vit-tiny*.py')
     cfg = load_config(str(path), {})
     kind, lr, weight_decay, layer_decay, epochs, steps = PROTOCOL[task]
     optimizer = cfg.optim_wrapper.optimizer

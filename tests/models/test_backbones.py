@@ -248,12 +248,12 @@ def test_tinyvit_is_timms_with_a_last_stride_of_16(size):
         maps = ours(images)
         expected = theirs.forward_features(images)
         torch.testing.assert_close(maps[3], expected, rtol=1e-4, atol=1e-4)
-        middle, last = ours.maps(images)
-        assert torch.equal(middle, maps[3])
-        torch.testing.assert_close(ours.neck(middle), last)
+        encoded = ours.encode(images, until='maps')
+        assert torch.equal(encoded.middle_map, maps[3])
+        torch.testing.assert_close(ours.neck(maps[3]), encoded.last_map)
     assert [x.shape[1] for x in maps] == [64, 128, 160, 320]
     strides = [size[0] // x.shape[2] for x in maps]
-    assert strides == [4, 8, 16, 16] and last.shape[1] == 256
+    assert strides == [4, 8, 16, 16] and encoded.image_token.shape[1] == 256
 
 
 def test_position_biases_are_never_stale():

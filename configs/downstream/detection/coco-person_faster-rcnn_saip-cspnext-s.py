@@ -1,0 +1,33 @@
+"""COCO persons, Faster R-CNN, with a CSPNeXt-S.
+
+See coco-person_faster-rcnn_saip-vit-tiny.py. Expected result: not measured by this
+project, and not reported by the authors. Layer decay, which is for ViTs, is omitted.
+"""
+
+_base_ = 'coco-person_faster-rcnn_saip-vit-tiny.py'
+
+custom_imports = dict(imports=['saip_mm', 'saip_mm.models.cspnext'])
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.SAIPCSPNeXt',
+        deepen_factor=0.33,
+        widen_factor=0.5,
+        out_indices=(1, 2, 3, 4),
+        img_size=(800, 1344),
+        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
+    ),
+    neck=[
+        dict(
+            type='FPN',
+            in_channels=[64, 128, 256, 512],
+            out_channels=256,
+            num_outs=5,
+        ),
+    ],
+)
+optim_wrapper = dict(
+    constructor='mmpretrain.WeightDecayGroups',
+    paramwise_cfg=dict(_delete_=True, no_decay=[]),
+)

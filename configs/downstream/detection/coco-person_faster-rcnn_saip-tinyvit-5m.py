@@ -1,0 +1,30 @@
+"""COCO persons, Faster R-CNN, with a TinyViT-5M.
+
+See coco-person_faster-rcnn_saip-vit-tiny.py. Expected result: not measured by this
+project, and not reported by the authors. Layer decay, which is for ViTs, is omitted.
+"""
+
+_base_ = 'coco-person_faster-rcnn_saip-vit-tiny.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.SAIPTinyViT',
+        out_indices=(0, 1, 3, 4),
+        neck_stride=32,
+        img_size=(800, 1344),
+        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
+    ),
+    neck=[
+        dict(
+            type='FPN',
+            in_channels=[64, 128, 320, 256],
+            out_channels=256,
+            num_outs=5,
+        ),
+    ],
+)
+optim_wrapper = dict(
+    constructor='mmpretrain.WeightDecayGroups',
+    paramwise_cfg=dict(_delete_=True, no_decay=['attention_biases']),
+)

@@ -1,0 +1,20 @@
+"""COCO persons, Faster R-CNN, with a ViT-Small.
+
+See coco-person_faster-rcnn_saip-vit-tiny.py. Expected result: not measured by this
+project, and not reported by the authors.
+"""
+
+_base_ = 'coco-person_faster-rcnn_saip-vit-tiny.py'
+
+model = dict(
+    backbone=dict(arch='deit-small'),
+    neck=[
+        dict(type='mmpretrain.ViTPyramid', in_channels=384),
+        dict(
+            type='FPN',
+            in_channels=[96, 192, 384, 384],
+            out_channels=256,
+            num_outs=5,
+        ),
+    ],
+)

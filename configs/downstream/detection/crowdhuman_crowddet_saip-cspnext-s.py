@@ -1,0 +1,32 @@
+"""CrowdHuman, CrowdDet R-CNN, with a CSPNeXt-S.
+
+See crowdhuman_crowddet_saip-vit-tiny.py. Expected result: AP 88.8 ("Ours*"), as read
+off the authors' figures (arXiv 2503.08201); not measured by this project.
+"""
+
+_base_ = 'crowdhuman_crowddet_saip-vit-tiny.py'
+
+custom_imports = dict(
+    imports=['saip_mm', 'saip_mm.downstream.detection', 'saip_mm.models.cspnext']
+)
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.SAIPCSPNeXt',
+        deepen_factor=0.33,
+        widen_factor=0.5,
+        out_indices=(1, 2, 3, 4),
+        img_size=(832, 1408),
+        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
+    ),
+    neck=[
+        dict(
+            type='FPN',
+            in_channels=[64, 128, 256, 512],
+            out_channels=256,
+            num_outs=5,
+            upsample_cfg=dict(mode='bilinear', align_corners=False),
+        ),
+    ],
+)

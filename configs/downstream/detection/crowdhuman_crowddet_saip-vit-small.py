@@ -1,0 +1,21 @@
+"""CrowdHuman, CrowdDet R-CNN, with a ViT-Small.
+
+See crowdhuman_crowddet_saip-vit-tiny.py. Expected result: not measured by this project,
+and not reported by the authors.
+"""
+
+_base_ = 'crowdhuman_crowddet_saip-vit-tiny.py'
+
+model = dict(
+    backbone=dict(arch='deit-small'),
+    neck=[
+        dict(type='mmpretrain.ViTPyramid', in_channels=384),
+        dict(
+            type='FPN',
+            in_channels=[96, 192, 384, 384],
+            out_channels=256,
+            num_outs=5,
+            upsample_cfg=dict(mode='bilinear', align_corners=False),
+        ),
+    ],
+)

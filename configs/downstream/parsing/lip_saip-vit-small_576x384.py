@@ -1,0 +1,13 @@
+"""Human parsing on LIP, UPerNet, with a ViT-Small; see lip_saip-vit-tiny_576x384.py.
+
+Expected result: not measured by this project, and not reported by the authors.
+"""
+
+_base_ = 'lip_saip-vit-tiny_576x384.py'
+
+model = dict(
+    backbone=dict(arch='deit-small'),
+    neck=dict(in_channels=384),
+    decode_head=dict(in_channels=[96, 192, 384, 384]),
+    auxiliary_head=dict(in_channels=384),
+)

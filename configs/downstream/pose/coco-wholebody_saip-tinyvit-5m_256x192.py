@@ -1,0 +1,24 @@
+"""COCO-WholeBody (133 keypoints) with a TinyViT-5M.
+
+See coco-wholebody_saip-vit-tiny_256x192.py. Expected result: AP 54.2 ("Ours*"), as read
+off the authors' figures (arXiv 2503.08201); not measured by this project. AdamW at 7e-4
+without weight decay or layer decay and batches of 128 are the authors'.
+"""
+
+_base_ = 'coco-wholebody_saip-vit-tiny_256x192.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.SAIPTinyViT',
+        img_size=(256, 192),
+        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
+    ),
+    head=dict(in_channels=256),
+)
+train_dataloader = dict(batch_size=128)
+optim_wrapper = dict(
+    constructor='mmpretrain.WeightDecayGroups',
+    paramwise_cfg=dict(_delete_=True, no_decay=['attention_biases']),
+    optimizer=dict(lr=7e-4, weight_decay=0.0),
+)

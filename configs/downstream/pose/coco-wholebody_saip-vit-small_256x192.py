@@ -1,0 +1,12 @@
+"""COCO-WholeBody (133 keypoints) with a ViT-Small.
+
+See coco-wholebody_saip-vit-tiny_256x192.py. Expected result: not measured by this
+project, and not reported by the authors.
+"""
+
+_base_ = 'coco-wholebody_saip-vit-tiny_256x192.py'
+
+model = dict(
+    backbone=dict(arch='deit-small'),
+    head=dict(in_channels=384),
+)

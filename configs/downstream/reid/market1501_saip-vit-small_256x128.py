@@ -1,0 +1,12 @@
+"""Re-identification on Market-1501 with a ViT-Small.
+
+See market1501_saip-vit-tiny_256x128.py. Expected result: not measured by this project,
+and not reported by the authors.
+"""
+
+_base_ = 'market1501_saip-vit-tiny_256x128.py'
+
+model = dict(
+    backbone=dict(arch='deit-small'),
+    head=dict(in_channels=384),
+)
