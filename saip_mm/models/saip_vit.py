@@ -120,7 +120,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         if visible is not None:
             index = visible[..., None].expand(-1, -1, self.embed_dims)
             patches = patches.gather(1, index)
-        tokens = torch.cat([cls_token.expand(len(images), -1, -1), patches], dim=1)
+        tokens = torch.cat([cls_token.expand(images.shape[0], -1, -1), patches], dim=1)
         tokens = self.pre_norm(self.drop_after_pos(tokens))
 
         for layer in self.layers[: self.middle_block + 1]:
