@@ -94,7 +94,7 @@ max_epochs = 11
 auto_scale_lr = dict(enable=False)
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(lr=2e-3),
+    optimizer=dict(lr=2e-3, fused=True),
     clip_grad=dict(max_norm=3.0),
     paramwise_cfg=dict(custom_keys=dict(matching=dict(lr_mult=0.25))),
 )

@@ -2,8 +2,9 @@
 
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import linear
 
+from .attention import attend
 from .encoder import AttentionMaps
 
 
@@ -37,9 +38,7 @@ def class_token(
     maps = _attention_maps(query, key, value) if attention else None
 
     dropout = attn.attn_drop if layer.training else 0.0
-    attended = scaled_dot_product_attention(
-        query[:, :, :1], key, value, dropout_p=dropout
-    )
+    attended = attend(query[:, :, :1], key, value, dropout_p=dropout)
     attended = attn.gamma1(
         attn.proj_drop(attn.proj(attended.transpose(1, 2).flatten(2)))
     )

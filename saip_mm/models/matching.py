@@ -47,10 +47,11 @@ class Projector(BaseModule):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[N, C] image tokens → [N, out_channels] logits."""
-        # Normalized prototypes are a weight-normalized linear layer with gain 1.
-        return F.linear(
-            F.normalize(self.mlp(tokens), dim=-1), F.normalize(self.prototypes, dim=-1)
-        )
+        # A weight-normalized linear layer with gain 1. Its kernel passes over the
+        # prototypes half as often as F.normalize.
+        gain = self.prototypes.new_ones(len(self.prototypes), 1)
+        prototypes = torch._weight_norm(self.prototypes, gain, 0)
+        return F.linear(F.normalize(self.mlp(tokens), dim=-1), prototypes)
 
 
 @MODELS.register_module()

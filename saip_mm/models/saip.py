@@ -9,6 +9,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from .attention import use_attend
 from .encoder import Encoded, Encoder, MaskColor, channels_of
 
 
@@ -66,6 +67,7 @@ class SAIP(BaseSelfSupervisor):
         self.matching = MODELS.build(matching) if matching else None
         self.reconstruction = MODELS.build(reconstruction) if reconstruction else None
         self.search = MODELS.build(search) if search else None
+        use_attend(self)
 
         self._check_channels(channels, middle_channels)
         self.mask_color = None
