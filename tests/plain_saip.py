@@ -97,7 +97,7 @@ def reconstruct(p, image, noise, anchor, grid, model):  # -> loss, pixels [B, N,
     x = torch.cat([x[:, :1], x[:, 1:].take_along_dim(seen, 1)], 1)
     x = torch.cat([anchor, middle(p, x, model)[1]], 1)
     x = linear(p, 'csr_decoder.decoder_embed', x)
-    canvas = p['csr_decoder.mask_token'].expand(*order.shape, -1)
+    canvas = p['csr_decoder.mask_token'].to(x).expand(*order.shape, -1)
     canvas = canvas.scatter(1, seen.expand(-1, -1, x.shape[2]), x[:, 2:])
     embed = positions(p['csr_decoder.decoder_pos_embed'], grid, size)
     x = torch.cat([x[:, :2] + embed[:, :1], canvas + embed[:, 1:]], 1)

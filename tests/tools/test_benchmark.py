@@ -1,0 +1,158 @@
+"""tools/benchmark.py on a small model; counts against independent ones."""
+
+import json
+
+import numpy as np
+import plain_views
+import pytest
+from launch import TINY
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
+
+from saip_mm.data import DrawViews, PersonImages
+from saip_mm.report.loading import draw_files
+
+TOOL = 'tools/benchmark.py'
+PHASES = {'forward', 'backward', 'optimizer', 'teacher', 'total'}
+
+
+def assert_spread(values):
+    median, low, high = values
+    assert 0 < low <= median <= high
+
+
+@pytest.fixture(scope='module')
+def results(tool, tmp_path_factory):
+    people = tmp_path_factory.mktemp('people')
+    draw_files(people, 8, (64, 32))
+    path = tmp_path_factory.mktemp('benchmark') / 'tiny.json'
+    options = ['--batch-size', '2', '--rounds', '1', '--workers', '1']
+    options += ['--precision', 'bf16', '--data', str(people)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('sys.argv', [TOOL, str(TINY), '--out', str(path), *options])
+        tool.main()
+    return path
+
+
+def test_every_part_is_measured_and_rendered(results, run, tmp_path):
+    found = json.loads(results.read_text())
+    assert found['commands'].keys() == found.keys() - {'config', 'machine', 'commands'}
+    assert [row['side'] for row in found['steps']] == ['plain', 'ours']
+    for row in found['steps']:
+        assert row['seconds'].keys() == PHASES
+        assert row['batch'] == 2
+        assert row['peak_bytes'] > 0
+        assert_spread(row['seconds']['total'])
+    for row in found['parts']:
+        assert len(row['seconds']) == 6
+        assert_spread(row['seconds']['student encoder'])
+    for side in ('plain', 'ours'):
+        assert_spread(found['data'][side])
+    for row in found['training']:
+        assert row['images_per_s'] > 0
+        assert 0 <= row['waiting'] < 1
+    (source,) = found['reading']
+    assert source['images'] == 8
+    assert_spread(source['images_per_s'])
+    assert len(source['private_mib']) == 2
+
+    page = tmp_path / 'performance.md'
+    page.write_text('# Speed\n\nText.\n\n## Results\n\nold\n')
+    assert run('--render', page, results)[0] == 0
+    text = page.read_text()
+    assert text.startswith('# Speed\n\nText.\n\n## Results\n\n### tiny.py\n')
+    assert 'old' not in text
+    assert found['machine'] in text
+    assert f'    python {TOOL} {TINY}' in text
+    median, low, high = found['steps'][1]['seconds']['total']
+    assert f'| ours | bf16 | 2 | {median:.3f} ({low:.3f}–{high:.3f}) |' in text
+
+
+def linear(tokens, inputs, outputs):
+    return 2 * tokens * inputs * outputs
+
+
+def block(tokens, channels):
+    return linear(tokens, channels, 12 * channels) + 4 * tokens**2 * channels
+
+
+def embed(patches):
+    return linear(patches, 3 * 16**2, 24)
+
+
+def look(patches):
+    projector = linear(1, 24, 32) + linear(1, 32, 32 + 16) + linear(1, 16, 64)
+    return embed(patches) + 4 * block(patches + 1, 24) + projector
+
+
+def search(patches, scene=12):
+    query = linear(patches + 1, 24, 32) + block(patches + 1, 32)
+    cross = linear(1, 32, (1 + 1 + 8) * 32) + linear(scene, 32, 2 * 32) + 4 * scene * 32
+    kernel = linear(1, 32, 32) + linear(scene, 32, 1)
+    return query + linear(scene, 24, 32) + cross + kernel
+
+
+def test_floating_point_operations(results):
+    """By hand: globals of 8 patches, scene of 12, csr of 10, other views of 2."""
+    views, teacher = 2 * look(8) + 4 * look(2), 2 * look(8)
+    scene = embed(12) + 2 * block(13, 24)
+    maps = 2 * 2 * 2 * linear(9, 24, 9)  # networks, views, kinds
+    masked = embed(10) + 2 * block(3, 24) + linear(4, 24, 32)
+    decoder = 2 * block(12, 32) + linear(10, 32, 3 * 16**2)
+    branch = linear(12, 24, 32) + 3 * linear(12, 9 * 32, 32)
+    student = views + masked + decoder + branch + search(8) + search(2)
+    found = json.loads(results.read_text())['flop_per_image']
+    assert found['forward'] == student + teacher + scene + maps
+    # Two products per product, but one where the input needs no gradient.
+    assert student < found['backward'] < 2 * (student + maps / 2)
+    assert found['total'] == found['forward'] + found['backward']
+
+
+def test_bytes_all_reduced(results):
+    model = MODELS.build(Config.fromfile(TINY).model)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    found = json.loads(results.read_text())['allreduce']
+    assert found == dict(gradients=4 * trained, center=4 * 64)
+
+
+def test_the_plain_pipeline_makes_the_same_views(tmp_path):
+    paths = draw_files(tmp_path, 4, (256, 128))
+    draw = DrawViews()
+    images = PersonImages(str(tmp_path), pipeline=[draw, dict(type='ApplyViews')])
+    for index in range(len(paths)):
+        plain = plain_views.sample(paths, index, draw.transform)
+        ours = images[index]['inputs']
+        assert ours.keys() == plain.keys()
+        for name, view in ours.items():
+            difference = np.abs(view.numpy().astype(float) - plain[name].numpy())
+            assert difference.mean() < 2, name
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ([TINY], 'give one config and --out FILE'),
+        ([TINY, '--out', 'OUT', '--rounds', '0'], 'should be at least 1'),
+        (['missing.py', '--out', 'OUT'], 'missing.py: no such config file'),
+        (
+            [TINY, '--out', 'OUT', '--cfg-options', 'model.matching=None'],
+            'tiny.py: the plain implementation is a SAIP with a ViT and its three',
+        ),
+        (['--render', 'OUT', 'missing.json'], 'missing.json'),
+    ],
+)
+def test_errors(arguments, message, run, tmp_path):
+    out = tmp_path / 'out'
+    status, text = run(*(out if each == 'OUT' else each for each in arguments))
+    assert status != 0
+    assert message in f'{status} {text}'
+    assert not out.exists()
+
+
+def test_results_of_another_config_are_kept(results, run, tmp_path):
+    other = tmp_path / 'other.json'
+    content = results.read_text().replace('tiny.py', 'other.py', 1)
+    other.write_text(content)
+    status, _ = run(TINY, '--out', other)
+    assert 'has results of other.py, this is tiny.py: choose another file' in status
+    assert other.read_text() == content

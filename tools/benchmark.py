@@ -1,0 +1,255 @@
+"""Measure pretraining against the plain implementation in tests/.
+
+    python tools/benchmark.py configs/pretrain/saip_demo.py --out demo.json
+    python tools/benchmark.py --render docs/performance.md demo.json
+
+Uses the GPU, if there is one. Both sides of a comparison take turns, after a warm-up;
+results are medians with the lowest and the highest value. Steps see random pixels at
+the middle scales of the config; loaders see drawn people, as JPEG files of the size of
+a global view. Other parts in the file OUT are kept, as is text above the results.
+"""
+
+import argparse
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.append(str(Path(__file__).parents[1] / 'tests'))
+import plain_step
+import plain_views
+
+from saip_mm import __version__
+from saip_mm.data import PersonImages
+from saip_mm.errors import one_line_errors
+from saip_mm.report import loading, steps
+from saip_mm.report.performance import Step, render, take_turns, timed
+from saip_mm.training.config import add_options, load_config, training_images
+from saip_mm.training.loaders import build_loader
+
+DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
+
+
+def make_step(side: str, cfg: Config, precision: str, batch: int) -> Step:
+    model = steps.build_model(cfg)
+    inputs = steps.draw_inputs(cfg, model, batch)
+    if side == 'plain':
+        return plain_step.make(model, inputs, DTYPES[precision])
+    wrapper = steps.build_wrapper(cfg, model, precision)
+    return lambda: steps.our_step(model, wrapper, inputs)
+
+
+def step_times(cfg: Config, args: argparse.Namespace) -> list[dict]:
+    rows = []
+    for batch in args.batch_size:
+        kinds = list(product(args.precision, ('plain', 'ours')))
+        turns = {(p, side): make_step(side, cfg, p, batch) for p, side in kinds}
+        found = take_turns(f'steps of {batch}', turns, args.rounds)
+        for (precision, side), seconds in found.items():
+            row = dict(side=side, precision=precision, batch=batch, seconds=seconds)
+            rows.append(
+                row | dict(peak_bytes=peak_memory(args, side, precision, batch))
+            )
+    return rows
+
+
+def peak_memory(args: argparse.Namespace, side: str, precision: str, batch: int) -> int:
+    """Peak memory of a step in a process of its own, without that of the imports."""
+    options = ['--peak', side, '--precision', precision, '--batch-size', str(batch)]
+    if args.cfg_options:
+        options += ['--cfg-options', *(f'{k}={v}' for k, v in args.cfg_options)]
+    command = [sys.executable, __file__, *args.files, *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
+def parts(cfg: Config, args: argparse.Namespace) -> list[dict]:
+    """Forward passes by module."""
+    rows, batch = [], args.batch_size[-1]
+    for precision in args.precision:
+        model = steps.build_model(cfg)
+        wrapper = steps.build_wrapper(cfg, model, precision)
+        inputs = steps.draw_inputs(cfg, model, batch)
+        seconds = steps.measure_modules(model, wrapper, inputs, args.rounds)
+        rows.append(dict(precision=precision, batch=batch, seconds=seconds))
+    return rows
+
+
+def flop_per_image(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
+    """Floating-point operations of the plain path, as PyTorch counts them."""
+    step, phases, counted = make_step('plain', cfg, 'fp32', 2), {}, 0
+    with FlopCounterMode(display=False) as counter:
+        for phase in step():
+            phases[phase] = (counter.get_total_flops() - counted) / 2
+            counted = counter.get_total_flops()
+    return phases | dict(total=counted / 2)
+
+
+def matmul_flop_per_s(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
+    """Operations per second of the product of two large matrices."""
+    size, peaks = 8192 if steps.DEVICE == 'cuda' else 2048, {}
+    for precision in args.precision:
+        matrix = torch.randn(size, size, device=steps.DEVICE, dtype=DTYPES[precision])
+
+        def multiply(matrix: Tensor = matrix) -> Iterator[str]:
+            matrix @ matrix
+            yield 'product'
+
+        found = take_turns(
+            f'matrices, {precision}', dict(product=multiply), args.rounds
+        )
+        peaks[precision] = 2 * size**3 / found['product']['total'][1]
+    return peaks
+
+
+def data(cfg: Config, args: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds of a sample, from JPEG files to views, on one core."""
+    draw, made = steps.drawing(cfg), cfg.train_dataloader.dataset.pipeline
+    with tempfile.TemporaryDirectory() as folder:
+        paths = loading.draw_files(folder, 16, draw.global_size)
+        sides = dict(
+            plain=lambda index: plain_views.sample(paths, index, draw.transform),
+            ours=PersonImages(folder, pipeline=made).__getitem__,
+        )
+        return loading.measure_samples(sides, len(paths), args.rounds)
+
+
+def training(cfg: Config, args: argparse.Namespace) -> list[dict]:
+    """Steps with the config's loader."""
+    rows = []
+    for batch, precision in product(args.batch_size, args.precision):
+        model = steps.build_model(cfg)
+        wrapper = steps.build_wrapper(cfg, model, precision)
+
+        def step(number: int, batch: dict, model=model, wrapper=wrapper) -> None:
+            batch['scales'] = model.data_preprocessor.draw_scales(0, number)
+            timed(
+                steps.our_step(model, wrapper, model.data_preprocessor(batch)['inputs'])
+            )
+
+        with tempfile.TemporaryDirectory() as folder:
+            paths = loading.draw_files(folder, 32, steps.drawing(cfg).global_size)
+            number = (loading.WARM_UP + args.rounds) * batch
+            lines = (paths * (number // len(paths) + 1))[:number]
+            Path(folder, 'list.txt').write_text('\n'.join(lines))
+            config = cfg.train_dataloader.to_dict() | dict(batch_size=batch)
+            config['num_workers'] = args.workers
+            config['dataset'] = dict(
+                type='PersonImages',
+                data_root=folder,
+                ann_file='list.txt',
+                pipeline=config['dataset']['pipeline'],
+            )
+            row = loading.measure_training(build_loader(config, seed=0), step)
+        row |= dict(precision=precision, batch=batch, workers=args.workers)
+        rows.append(row)
+    return rows
+
+
+def reading(cfg: Config, args: argparse.Namespace) -> list[dict]:
+    """Reading folders, lists or shards of images, without views."""
+    return [
+        dict(source=Path(source).name, images=len(images))
+        | loading.measure_reading(images, args.workers, args.rounds)
+        for source, images in ((s, training_images(s)) for s in args.data)
+    ]
+
+
+PARTS = dict(
+    flop_per_image=flop_per_image,
+    matmul_flop_per_s=matmul_flop_per_s,
+    steps=step_times,
+    parts=parts,
+    data=data,
+    training=training,
+    allreduce=lambda cfg, args: steps.bytes_all_reduced(cfg),
+    reading=reading,
+)
+
+
+def machine() -> str:
+    """Processor or GPU, and versions."""
+    name = platform.machine()
+    if steps.DEVICE == 'cuda':
+        name = torch.cuda.get_device_name()
+    elif (info := Path('/proc/cpuinfo')).exists():
+        lines = info.read_text().splitlines()
+        name = next(
+            (x.split(': ')[1] for x in lines if x.startswith('model name')), name
+        )
+    return (
+        f'{name}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, '
+        f'Python {platform.python_version()}, saip_mm {__version__}'
+    )
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('files', nargs='+', help='a config, or results to render')
+    parser.add_argument('--out', type=Path, help='file of results (JSON)')
+    parser.add_argument('--render', type=Path, help='Markdown file to write')
+    parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
+    parser.add_argument('--precision', nargs='+', choices=DTYPES, default=list(DTYPES))
+    parser.add_argument('--batch-size', nargs='+', type=int, default=[4])
+    parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument('--workers', type=int, default=2, help='of data loaders')
+    parser.add_argument(
+        '--data', nargs='+', default=[], help='folders or shards, for the part reading'
+    )
+    parser.add_argument('--peak', choices=['plain', 'ours'], help=argparse.SUPPRESS)
+    add_options(parser)
+    args = parser.parse_args()
+    if min(*args.batch_size, args.rounds, args.workers) < 1:
+        parser.error('--batch-size, --rounds and --workers should be at least 1')
+    if not (args.render or args.peak) and (args.out is None or len(args.files) > 1):
+        parser.error('give one config and --out FILE, or --render FILE and results')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_current_instance().setLevel('ERROR')
+    if args.render:
+        return render(
+            args.render, [json.loads(Path(f).read_text()) for f in args.files]
+        )
+    cfg = load_config(args.files[0], args.cfg_options)
+    init_default_scope('mmpretrain')
+    if args.peak:
+        return print(
+            steps.peak_memory(
+                lambda: make_step(args.peak, cfg, args.precision[0], *args.batch_size)
+            )
+        )
+    about = dict(config=Path(cfg.filename).name, machine=machine(), commands={})
+    results = json.loads(args.out.read_text()) if args.out.exists() else about
+    for name in ('config', 'machine'):
+        if results[name] != about[name]:
+            raise ValueError(
+                f'{args.out} has results of {results[name]}, this is {about[name]}: '
+                'choose another file'
+            )
+    for name in args.parts:
+        if name != 'reading' or args.data:
+            results[name] = PARTS[name](cfg, args)
+            results['commands'][name] = f'python {shlex.join(sys.argv)}'
+            args.out.write_text(json.dumps(results, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
