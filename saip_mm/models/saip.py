@@ -199,20 +199,16 @@ class SAIP(BaseSelfSupervisor):
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """Average the teacher's parameters and batch statistics with the student's, and
-        copy other buffers.
+        """Average the teacher's parameters with the student's, and copy buffers.
 
         Args:
             momentum: Share of the old teacher that is kept.
         """
-        buffers = list(self._pairs(nn.Module.buffers))
-        averaged = [pair for pair in buffers if pair[0].is_floating_point()]
-        averaged += self._pairs(nn.Module.parameters)
-        teacher, student = zip(*averaged, strict=True)
+        teacher, student = zip(*self._pairs(nn.Module.parameters), strict=True)
         get_ema_multi_avg_fn(momentum)(list(teacher), list(student), None)
-        for old, new in buffers:
-            if not old.is_floating_point():
-                old.copy_(new)
+        # Averaged batch statistics would long remember those before the first step.
+        for old, new in self._pairs(nn.Module.buffers):
+            old.copy_(new)
 
     def init_weights(self) -> None:
         super().init_weights()
