@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from launch import TINY, call
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
@@ -38,3 +39,11 @@ def test_data() -> Path:
     if folder is None:
         pytest.skip('SAIP_TEST_DATA names no folder with real/ and reference/')
     return Path(folder)
+
+
+@pytest.fixture(scope='session')
+def tiny_run(tmp_path_factory) -> Path:
+    """Work directory of a training of six steps; do not change it."""
+    work_dir = tmp_path_factory.mktemp('tiny') / 'run'
+    call('tools/train.py', TINY, '--work-dir', work_dir)
+    return work_dir

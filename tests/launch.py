@@ -142,12 +142,14 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def run_two(*command: object, check: bool = True) -> subprocess.CompletedProcess:
+def run_two(
+    *command: object, check: bool = True, cwd: Path = ROOT
+) -> subprocess.CompletedProcess:
     """Run a Python script in two processes, connected as by torchrun."""
-    place = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
+    env = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
+    env |= dict(CUDA_VISIBLE_DEVICES='')
     scripts = [
-        Script(*command, RANK=rank, LOCAL_RANK=rank, CUDA_VISIBLE_DEVICES='', **place)
-        for rank in '01'
+        Script(*command, cwd=cwd, RANK=rank, LOCAL_RANK=rank, **env) for rank in '01'
     ]
     output = ''.join(script.communicate() for script in scripts)
     status = max(abs(script.wait()) for script in scripts)

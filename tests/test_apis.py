@@ -10,7 +10,6 @@ from mmpretrain.registry import MODELS
 from PIL import Image
 
 import saip_mm
-from saip_mm import apis
 from saip_mm.data.images import ImageError
 
 ARCH = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
@@ -129,16 +128,6 @@ def test_a_generator_is_read_in_batches(work_dir, photos, monkeypatch):
     assert torch.equal(saip_mm.embed(backbone, images(), batch_size=2), expected)
     assert held == [2, 4, 5]
     assert saip_mm.embed(backbone, iter([]), patches=True).shape == (0, 24, 4, 2)
-
-
-def test_many_images_show_progress(work_dir, photos, monkeypatch, capsys):
-    monkeypatch.setattr(apis, 'MANY', 5)
-    backbone = saip_mm.load_backbone(work_dir)
-    saip_mm.embed(backbone, photos[1][:4])
-    assert capsys.readouterr().err == ''
-    saip_mm.embed(backbone, photos[1], batch_size=2)
-    assert '5/5' in capsys.readouterr().err
-    assert saip_mm.embed(backbone, []).shape == (0, 24)
 
 
 def test_on_a_gpu(work_dir, photos):

@@ -68,17 +68,10 @@ class Trap:
         return os.mkdir, (str(self.marker),)
 
 
-def trapped_config(marker: Path, trained: Path) -> str:
+def trapped_config(marker: Path, tiny_run: Path) -> str:
     """A whole config that creates a folder when it is executed."""
-    config = (trained / 'tiny.py').read_text()
+    config = (tiny_run / 'tiny.py').read_text()
     return f'import os\n{config}\nos.makedirs({str(marker)!r}, exist_ok=True)\n'
-
-
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory) -> Path:
-    work_dir = tmp_path_factory.mktemp('trained') / 'run'
-    call('tools/train.py', TINY, '--work-dir', work_dir)
-    return work_dir
 
 
 @pytest.fixture(scope='module')
@@ -133,9 +126,9 @@ def enter(tmp_path, pa100k, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize('name', ENTRIES)
-def test_a_pickle_is_not_executed(name, tmp_path, trained, enter):
-    shutil.copy(trained / 'tiny.py', tmp_path)
-    state = torch.load(trained / 'epoch_2.pth', weights_only=False)
+def test_a_pickle_is_not_executed(name, tmp_path, tiny_run, enter):
+    shutil.copy(tiny_run / 'tiny.py', tmp_path)
+    state = torch.load(tiny_run / 'epoch_2.pth', weights_only=False)
     torch.save(state | dict(trap=Trap(tmp_path / 'marker')), tmp_path / 'trap.pth')
     _, said = enter(name)
     assert not (tmp_path / 'marker').exists()
@@ -143,14 +136,14 @@ def test_a_pickle_is_not_executed(name, tmp_path, trained, enter):
 
 
 @pytest.mark.parametrize('name', ENTRIES)
-def test_the_text_of_a_config_is_not_executed(name, tmp_path, trained, enter):
-    text = trapped_config(tmp_path / 'marker', trained)
+def test_the_text_of_a_config_is_not_executed(name, tmp_path, tiny_run, enter):
+    text = trapped_config(tmp_path / 'marker', tiny_run)
     (tmp_path / 'tiny.py').write_text(text)
     if name in ('swap', 'initialize_downstream', 'start_downstream'):
         weights = torch.nn.ModuleDict(dict(backbone=SAIPViT())).state_dict()
         state = dict(state_dict=weights, meta=dict(grid=(16, 8)))
     else:
-        state = torch.load(trained / 'epoch_2.pth', weights_only=True)
+        state = torch.load(tiny_run / 'epoch_2.pth', weights_only=True)
     state['meta'] |= dict(config=text, cfg=text)
     torch.save(state, tmp_path / 'trap.pth')
     succeeded, said = enter(name)
@@ -163,12 +156,12 @@ def test_the_text_of_a_config_is_not_executed(name, tmp_path, trained, enter):
         assert ('search/IoU' in said) == (name == 'probe_with_config')
 
 
-def test_saved_configs_are_not_executed(tmp_path, trained):
+def test_saved_configs_are_not_executed(tmp_path, tiny_run):
     marker = tmp_path / 'marker'
     row, test = tmp_path / 'compare/row', tmp_path / 'test'
     for file in (row / 'config.py', test / 'vis_data/config.py'):
         file.parent.mkdir(parents=True)
-        file.write_text(trapped_config(marker, trained))
+        file.write_text(trapped_config(marker, tiny_run))
     (test / 'test.json').write_text('{}')
     compare = 'tools/compare.py', '--work-dir', row.parent
     for command in (
@@ -181,10 +174,10 @@ def test_saved_configs_are_not_executed(tmp_path, trained):
     assert not marker.exists()
 
 
-def test_the_traps_work(tmp_path, trained):
+def test_the_traps_work(tmp_path, tiny_run):
     pickle.loads(pickle.dumps(Trap(tmp_path / 'marker')))
     assert (tmp_path / 'marker').exists()
     config = tmp_path / 'config.py'
-    config.write_text(trapped_config(tmp_path / 'other', trained))
+    config.write_text(trapped_config(tmp_path / 'other', tiny_run))
     assert Config.fromfile(config).model.type == 'SAIP'
     assert (tmp_path / 'other').exists()

@@ -208,18 +208,10 @@ def test_bad_results_are_rejected(clone, tested, tmp_path):
     assert 'does not name' in refused('measure', 'configs/pretrain/other.py')
 
     copy = shutil.copytree(tested, tmp_path / tested.name)
-    log = copy / f'{copy.name}.json'
-    for text, message in (
-        ('{"reid/rank1": NaN, "reid/mAP": 0.5}', 'has no finite reid/rank1'),
-        ('{"time": 0.5}', 'has no finite reid/rank1'),
-        ('{', f'{log} cannot be read'),
-    ):
-        log.write_text(text)
-        assert message in refused('result', MARKET, copy)
-    log.write_text('{"reid/rank1": 0.5}')
-    config = copy / 'vis_data/config.py'
-    config.write_text(config.read_text().replace('epoch_120.pth', 'gone.pth'))
-    assert 'gone.pth' in refused('result', MARKET, copy)
+    (copy / f'{copy.name}.json').write_text('{"reid/rank1": NaN, "reid/mAP": 0.5}')
+    assert 'has no finite reid/rank1' in refused('result', MARKET, copy)
+    (copy / f'{copy.name}.json').write_text('{')
+    assert f'{copy.name}.json cannot be read' in refused('result', MARKET, copy)
     assert (clone / MARKET.parent / 'metafile.yml').read_bytes() == before
     (clone / PAGE).write_text('# no marks\n')
     assert 'lacks the markers' in refused('result', MARKET, tested)

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from launch import ROOT, call, run
+from launch import ROOT, call, run, run_two
 from written_formats import write
 
 from saip_mm.training.config import load_config
@@ -127,16 +127,14 @@ def test_launchers_of_the_libraries(case, backbone, tmp_path):
         "env_cfg = dict(dist_cfg=dict(backend='gloo'))\n"
         "model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None)\n"
     )
-    launcher = Path(find_spec('torch.distributed.run').origin)
-    arguments = [launcher, '--standalone', '--nproc_per_node', 2, tools / 'train.py']
-    arguments += [config, '--work-dir', run_dir, '--launcher', 'pytorch']
-    run(*arguments, *more, cwd=tmp_path, CUDA_VISIBLE_DEVICES='')
+    arguments = [config, '--work-dir', run_dir, '--launcher', 'pytorch', *more]
+    run_two(tools / 'train.py', *arguments, cwd=tmp_path)
     scalars = [path.read_text() for path in run_dir.glob('*/vis_data/scalars.json')]
     assert '"loss"' in ''.join(scalars)
 
     checkpoint = run_dir / 'epoch_1.pth'
     arguments = [tools / 'test.py', case.path, checkpoint, '--work-dir', test_dir]
-    run(*arguments, *more, cwd=tmp_path)
+    call(*arguments, *more, cwd=tmp_path)
     assert case.metric in metrics(test_dir)
 
 

@@ -5,9 +5,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from written_formats import NUM, TRAIN, VAL, is_nearly, quietly, root, write
 
 from saip_mm.drawn import WRITERS, draw_scene
@@ -98,90 +95,3 @@ def test_crowdhuman_is_padded(tmp_path, monkeypatch):
         person, padding = json.loads(line)['gtboxes']
         assert person['tag'] == 'person' and padding['tag'] == 'mask'
         assert padding['extra']['ignore'] == padding['head_attr']['ignore'] == 1
-
-
-STOCK = {
-    ('mmpose', 'coco'): 'body_2d_keypoint/topdown_heatmap/coco/'
-    'td-hm_hrnet-w32_8xb64-210e_coco-256x192.py',
-    ('mmpose', 'coco-wholebody'): 'wholebody_2d_keypoint/topdown_heatmap/'
-    'coco-wholebody/td-hm_hrnet-w32_8xb64-210e_coco-wholebody-256x192.py',
-    ('mmdet', 'coco'): 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
-    ('mmdet', 'crowdhuman'): 'crowddet/crowddet-rcnn_r50_fpn_8xb2-30e_crowdhuman.py',
-}
-
-
-@pytest.mark.parametrize(('library', 'name'), STOCK)
-def test_stock_configs_read_and_score_it(library, name, tmp_path):
-    """Perfect predictions have perfect scores."""
-    if library == 'mmdet':
-        pytest.importorskip('mmcv._ext', reason='mmcv has no compiled ops')
-    mm, utils = (
-        pytest.importorskip(f'{library}.{module}', reason=f'no {library}')
-        for module in ('registry', 'utils')
-    )
-    folder, stock = write(name, tmp_path / 'data'), tmp_path / 'stock.py'
-    stock.write_text(f'_base_ = "{library}::{STOCK[library, name]}"')
-    cfg = Config.fromfile(stock)
-    with DefaultScope.overwrite_default_scope(library):
-        utils.register_all_modules(init_default_scope=False)
-        for settings in (cfg.train_dataloader.dataset, cfg.val_dataloader.dataset):
-            old, settings.data_root = settings.data_root, f'{folder}/'
-            if settings.get('bbox_file'):
-                settings.bbox_file = settings.bbox_file.replace(old, settings.data_root)
-            dataset = quietly(mm.DATASETS.build, settings)
-            assert len(dataset) >= NUM // 4
-            assert dataset[0]['inputs'].shape[0] == 3
-        if library == 'mmpose':
-            settings.bbox_file = ''
-            dataset = quietly(mm.DATASETS.build, settings)
-        elif name == 'coco':
-            assert len(dataset.cat_ids) == len(dataset.metainfo['classes']) == 80
-        evaluator = cfg.val_evaluator
-        evaluator.ann_file = f'{folder}/{settings.ann_file}'
-        metric = quietly(mm.METRICS.build, evaluator)
-        metric.dataset_meta = dataset.metainfo
-        perfect = pose_samples if library == 'mmpose' else detection_samples
-        metric.process({}, list(perfect(dataset)))
-        scores = quietly(metric.evaluate, len(dataset))
-    if name == 'crowdhuman':
-        people = sum(len(i['pred_instances']['scores']) for i in perfect(dataset))
-        # The metric's area under the curve begins at the first match.
-        assert scores['crowd_human/mAP'] == pytest.approx(1 - 1 / people, abs=1e-4)
-        assert scores['crowd_human/mMR'] == pytest.approx(0, abs=1e-4)
-    else:
-        found = [v for k, v in scores.items() if k.endswith(('/AP', '/bbox_mAP'))]
-        assert found == [1.0]
-
-
-def pose_samples(dataset):
-    """Perfect predictions for all entries of a data set of MMPose."""
-    for i in range(len(dataset)):
-        info = dataset.get_data_info(i)
-        keypoints = np.array(info['keypoints'], np.float32)
-        # Unlabeled points lie somewhere else for everybody: with all of them at (0, 0),
-        # MMPose's suppression would take two people for one.
-        keypoints[info['keypoints_visible'] == 0] = info['bbox'][0, :2]
-        ones = np.ones(keypoints.shape[:2], np.float32)
-        yield dict(
-            id=info['id'],
-            img_id=info['img_id'],
-            category_id=1,
-            pred_instances=dict(keypoints=keypoints, keypoint_scores=ones),
-            gt_instances=dict(bbox_scores=np.ones(1)),
-        )
-
-
-def detection_samples(dataset):
-    """Perfect predictions for all entries of a data set of MMDetection."""
-    for i in range(len(dataset)):
-        info = dataset.get_data_info(i)
-        kept = [e for e in info['instances'] if not e['ignore_flag']]
-        yield dict(
-            img_id=info['img_id'],
-            ori_shape=(info['height'], info['width']),
-            pred_instances=dict(
-                bboxes=torch.tensor([entry['bbox'] for entry in kept]),
-                scores=torch.ones(len(kept)),
-                labels=torch.tensor([entry['bbox_label'] for entry in kept]),
-            ),
-        )

@@ -143,12 +143,6 @@ def test_attributes_are_what_is_seen(portraits, name, labels):
     assert len(shown_if_worn) > 5 and np.mean(shown_if_worn) > 0.5
 
 
-def test_every_attribute_is_shared_by_some(portraits):
-    rates = np.mean([portrait.people[0].attributes for portrait in portraits], axis=0)
-    assert len(rates) == 12
-    assert (rates > 0.05).all() and (rates < 0.8).all()
-
-
 def test_crowds_have_people_of_all_sizes_who_overlap(crowds):
     counts = [len(crowd.people) for crowd in crowds]
     assert min(counts) >= 1 and 15 < max(counts) <= 30

@@ -11,7 +11,6 @@ from saip_mm.evaluation.features import (
     BaselineFeatures,
     color_histogram,
     embed,
-    mean_color,
     small_pixels,
     striped_histogram,
 )
@@ -45,11 +44,6 @@ def test_pixels_are_opencvs(images):
         small = cv2.resize(image.astype(float), (4, 8), interpolation=cv2.INTER_AREA)
         expected = (small - small.mean()).transpose(2, 0, 1).ravel()
         np.testing.assert_allclose(values.numpy(), expected, atol=1e-3)
-
-
-def test_mean_color_is_numpys(images):
-    expected = images.mean(axis=(1, 2))
-    np.testing.assert_allclose(mean_color(batch(images)).numpy(), expected, rtol=1e-6)
 
 
 def test_embedding_keeps_order_over_batches(images):

@@ -4,11 +4,10 @@ import json
 import re
 
 import pytest
-import torch
 from launch import TINY, call
 from people_files import write_pair
+from short_runs import assert_same_end
 
-from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import ProbeHook
 from saip_mm.evaluation import hook as hook_module
 
@@ -39,28 +38,9 @@ def config(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope='module')
-def plain(tmp_path_factory):
-    work_dir = tmp_path_factory.mktemp('plain')
-    call('tools/train.py', TINY, '--work-dir', work_dir)
-    return work_dir
-
-
-def same_weights(work_dir, reference):
-    """Whether two runs ended with the same bits."""
-    ours, theirs = (
-        read_checkpoint(folder / 'epoch_2.pth') for folder in (work_dir, reference)
-    )
-    states = ours['optimizer']['state'], theirs['optimizer']['state']
-    for i, state in states[1].items():
-        assert all(torch.equal(states[0][i][k], state[k]) for k in state)
-    ours, theirs = ours['state_dict'], theirs['state_dict']
-    return all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-
-def test_training_is_the_same_to_the_bit(config, plain, tmp_path):
+def test_training_is_the_same_to_the_bit(config, tiny_run, tmp_path):
     call('tools/train.py', config, '--work-dir', tmp_path)
-    assert same_weights(tmp_path, plain)
+    assert_same_end(tmp_path, tiny_run)
     (file,) = tmp_path.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     probed = [line for line in lines if 'probe/reid/mAP' in line]
@@ -74,7 +54,7 @@ def test_training_is_the_same_to_the_bit(config, plain, tmp_path):
     assert announced < log.index('probes on drawn people after 0 steps')
 
 
-def test_photographs_instead_of_drawn_people(plain, tmp_path):
+def test_photographs_instead_of_drawn_people(tiny_run, tmp_path):
     own = write_pair(tmp_path / 'own')
     config, work_dir = tmp_path / 'config.py', tmp_path / 'run'
     real = dict(reid=[str(own)])
@@ -83,7 +63,7 @@ def test_photographs_instead_of_drawn_people(plain, tmp_path):
         f"default_hooks = dict(probe=dict(type='ProbeHook', interval=2, real={real}))"
     )
     call('tools/train.py', config, '--work-dir', work_dir)
-    assert same_weights(work_dir, plain)
+    assert_same_end(work_dir, tiny_run)
     (file,) = work_dir.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     probed = [line for line in lines if 'probe/own/mAP' in line]
@@ -93,27 +73,20 @@ def test_photographs_instead_of_drawn_people(plain, tmp_path):
     assert 'probes on photographs after 6 steps' in log
 
 
-def test_a_probe_that_fails_is_a_warning(config, plain, tmp_path, monkeypatch):
+def test_a_probe_that_fails_is_a_warning(config, tiny_run, tmp_path, monkeypatch):
+    saved = []
+
     def fail(subject, sizes):
+        saved.append([path.name for path in tmp_path.glob('*.pth')])
         raise RuntimeError('no such luck')
 
     monkeypatch.setattr(hook_module, 'run_probes', fail)
     call('tools/train.py', config, '--work-dir', tmp_path)
-    assert same_weights(tmp_path, plain)
+    assert_same_end(tmp_path, tiny_run)
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert 'the probes failed after 3 steps; training continues' in log
     assert 'RuntimeError: no such luck' in log
-
-
-def test_the_last_checkpoint_is_saved_before_its_probes(config, tmp_path, monkeypatch):
-    saved = []
-
-    def look(subject, sizes):
-        saved.append([path.name for path in tmp_path.glob('*.pth')])
-        return {}
-
-    monkeypatch.setattr(hook_module, 'run_probes', look)
-    call('tools/train.py', config, '--work-dir', tmp_path)
+    # The last checkpoint is saved before its probes.
     assert saved[0] == [] and 'epoch_2.pth' in saved[-1]
 
 

@@ -7,26 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from saip_mm.data.person_boxes import PersonBox
 from saip_mm.evaluation import RealPeople, Subject, probe_real
 from saip_mm.evaluation.features import Embedded
-from saip_mm.evaluation.photographs import _square_up
-
-
-@pytest.mark.parametrize(
-    'box', [(100, 50, 30, 90), (0, 0, 160, 40), (150, 100, 99, 99)]
-)
-def test_a_keypoint_stays_on_its_pixel(box):
-    """A white dot of the photograph is where the moved keypoint is in the crop."""
-    photograph = np.zeros((180, 220, 3), np.uint8)
-    x, y = min(box[0] + box[2] // 2, 210), min(box[1] + box[3] // 3, 170)
-    photograph[y - 2 : y + 3, x - 2 : x + 3] = 255
-    person = PersonBox('a.jpg', box, (180, 220))
-    crop, corner, scale = _square_up(photograph, person, (256, 128))
-    assert crop.shape == (256, 128, 3)
-    white = np.argwhere((crop > 180).all(axis=2)).mean(axis=0)[::-1]
-    expected = (np.array([x + 0.5, y + 0.5]) - corner) * scale
-    np.testing.assert_allclose(white + 0.5, expected, atol=1)
 
 
 class Brightness:

@@ -100,16 +100,6 @@ def test_keypoints_are_found_in_features_that_show_them():
         keypoint_pck(*halves[:3], 0 * hidden, boxes, SIZE)
 
 
-def test_peaks_are_centroids_of_nine_patches():
-    scores = torch.zeros(1, 3, *GRID)
-    scores[0, 0, 2, 1], scores[0, 0, 2, 2] = 2, 1
-    scores[0, 1, 7, 3], scores[0, 1, 6, 3] = 3, 1  # in a corner
-    scores[0, 2] = -1
-    scores[0, 2, 4, 2] = -0.5
-    expected = [[1.5 + 1 / 3, 2.5], [3.5, 7.5 - 1 / 4], [2.5, 4.5]]
-    torch.testing.assert_close(readout._peaks(scores)[0], torch.tensor(expected))
-
-
 @pytest.mark.parametrize('strength', [1e-4, 1e-2, 1.0])
 def test_ridge_agrees_with_scikit_learn(strength):
     rng = torch.Generator().manual_seed(0)

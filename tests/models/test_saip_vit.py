@@ -174,19 +174,6 @@ def test_a_checkpoint_knows_its_grid(through, tmp_path):
     torch.testing.assert_close(transposed.pos_embed[0, 1:].T, plane.view(24, 8))
 
 
-def test_weights_without_a_grid_ask_for_it():
-    ours, transposed = small(), small((32, 64))
-    bare = dict(ours.state_dict())
-    with pytest.raises(ValueError, match='source_grid'):
-        small((64, 64)).load_state_dict(bare)
-    with pytest.raises(ValueError, match='not a class token and a patch grid of 3×3'):
-        small((32, 64), source_grid=(3, 3)).load_state_dict(bare)
-    told = small((32, 64), source_grid=(4, 2))
-    told.load_state_dict(bare)
-    transposed.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(told.pos_embed, transposed.pos_embed)
-
-
 @pytest.mark.parametrize('through', ['dict', 'safetensors'])
 def test_a_plain_dict_is_of_the_models_own_grid(through, tmp_path):
     ours, other = small((64, 64)), small((64, 64))
@@ -197,19 +184,6 @@ def test_a_plain_dict_is_of_the_models_own_grid(through, tmp_path):
         plain = load_file(tmp_path / 'a.safetensors')
     other.load_state_dict(plain)
     torch.testing.assert_close(dict(other.state_dict()), plain)
-
-
-def test_a_part_is_taken_only_where_asked_for():
-    ours, other = small(), small()
-    nn.init.normal_(ours.cls_token)
-    part = ours.state_dict()
-    del part['ln1.bias']
-    for strict in (True, False):
-        with pytest.raises(ValueError, match='1 missing: ln1.bias'):
-            other.load_state_dict(part, strict)
-    assert not torch.equal(other.cls_token, ours.cls_token)
-    other.load_state_dict({**other.state_dict(), **part})
-    assert torch.equal(other.cls_token, ours.cls_token)
 
 
 def test_a_number_is_a_square():

@@ -9,7 +9,7 @@ from PIL import Image
 
 from saip_mm.evaluation import load_subject
 from saip_mm.report.people import Gallery, People
-from saip_mm.report.pictures import INST, ROI, heat, view_row
+from saip_mm.report.pictures import INST, ROI, view_row
 from saip_mm.report.visualizations import (
     attention,
     fill_in,
@@ -146,14 +146,6 @@ def test_unreadable_images_are_left_out(cfg, tmp_path):
     (problem,) = people.bad.values()
     assert '3.png' in problem
     assert len(people.samples(4)) == 4, 'another one stands in'
-
-
-def test_heat_goes_from_dark_to_bright():
-    image = torch.full((3, 32, 32), 128, dtype=torch.uint8)
-    values = torch.tensor([[0.0, 0.1], [0.2, 0.4]])
-    pixels = np.asarray(heat(image, values, 0, 0.4).convert('L')).astype(int)
-    corners = [pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1]]
-    assert corners == sorted(corners) and corners[-1] - corners[0] > 80
 
 
 def test_tokens_of_people_are_tinted(samples):

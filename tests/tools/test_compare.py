@@ -202,6 +202,12 @@ def test_the_table_agrees_with_numpy(tmp_path, trained, capsys):
     spread = np.std([0.5, 0.25], ddof=1)
     assert cells['| random'][:2] == ['2 of 3', f'0.375 ± {spread:.3f}']
     assert cells['| histogram'][:2] == ['1', '0.500']
+    rows = json.loads((tmp_path / 'results.json').read_text())
+    (tiny,) = (row for row in rows if row['row'] == 'tiny')
+    assert tiny['probes']['reid/mAP']['values'] == list(values)
+    (tmp_path / 'tiny/seed0/result.json').write_text('{"probes"')
+    with pytest.raises(ValueError, match='seed0/result.json is not a result'):
+        call(TOOL, '--table', '--work-dir', tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -216,21 +222,6 @@ def test_the_table_agrees_with_numpy(tmp_path, trained, capsys):
 def test_bad_arguments(arguments, message, tmp_path):
     with pytest.raises((OSError, ValueError, KeyError), match=message):
         call(TOOL, *arguments, '--work-dir', tmp_path)
-
-
-def test_results_as_json_and_a_damaged_one(tmp_path, trained):
-    call(TOOL, TINY, '--work-dir', tmp_path, '--seeds', 0, 1)
-    (row,) = json.loads((tmp_path / 'results.json').read_text())
-    values = np.array([0.5, 0.25])
-    found = row['probes']['reid/mAP']
-    assert found['values'] == list(values)
-    np.testing.assert_allclose(found['mean'], values.mean())
-    np.testing.assert_allclose(found['std'], values.std(ddof=1))
-    assert (row['row'], row['n'], row['of']) == ('tiny', 2, 2)
-    assert row['minutes']['mean'] == 1.5
-    (tmp_path / 'tiny/seed0/result.json').write_text('{"probes"')
-    with pytest.raises(ValueError, match='seed0/result.json is not a result'):
-        call(TOOL, '--table', '--work-dir', tmp_path)
 
 
 def test_the_documented_table_matches_the_saved_results():

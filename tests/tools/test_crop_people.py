@@ -1,9 +1,7 @@
 """tools/crop_people.py on photographs with known pixels, and on real ones."""
 
 import errno
-import json
 import os
-import shutil
 import signal
 
 import cv2
@@ -217,52 +215,3 @@ def test_interrupt(run, photos, tmp_path):
     assert status == 0
     assert f'and {len(crops)} that were finished before' in text
     assert len(list(out.glob('*.0.jpg'))) == 200
-
-
-@pytest.mark.parametrize(
-    ('name', 'crops'),
-    [('coco/test_coco', 14), ('crowdpose/test_crowdpose', 5), ('aic/test_aic', 9)],
-)
-def test_real_photographs(run, test_data, tmp_path, name, crops):
-    path = test_data / 'real' / f'{name}.json'
-    options = ['--margin', 0, '--min-size', 1, 1]
-    assert run(path.parent, tmp_path, '--ann', path, *options)[0] == 0
-    content = json.loads(path.read_text())
-    files = {image['id']: image['file_name'] for image in content['images']}
-    numbers = dict.fromkeys(files, 0)
-    for annotation in content['annotations']:
-        image = annotation['image_id']
-        crop = cv2.imread(f'{tmp_path}/{files[image]}.{numbers[image]}.jpg')
-        numbers[image] += 1
-        photograph = cv2.imread(str(path.parent / files[image]))
-        x, y, w, h = annotation['bbox']
-        bottom, right = int(np.ceil(y + h)), int(np.ceil(x + w))
-        expected = photograph[int(y) : bottom, int(x) : right]
-        assert np.abs(crop - expected.astype(int)).mean() < 4  # encoded again
-    assert sum(numbers.values()) == crops == len(list(tmp_path.iterdir()))
-
-
-@pytest.mark.parametrize(
-    ('name', 'found'),
-    [
-        *((name, {'a', 'b'}) for name in ('ok', 'absolute', 'dotdot', 'bom')),
-        ('iscrowd_str', {'a', 'b'}),
-        ('float_size', {'a'}),
-        ('string_category_id', {'a', 'b'}),
-        ('string_image_id', {'a', 'b'}),
-        ('prefix', 'searched is {}/images/a.jpg. {}/a.jpg exists'),
-        ('bbox_null_one', 'annotation 2: "bbox" is null, and should be four'),
-    ],
-)
-def test_annotations_that_once_failed(run, test_data, tmp_path, name, found):
-    folder = tmp_path / 'photos'
-    shutil.copytree(test_data / 'cases/boxes/photos', folder)
-    text = (test_data / f'cases/boxes/{name}.json').read_text()
-    ann, out = tmp_path / 'boxes.json', tmp_path / 'out'
-    ann.write_text(text.replace('/data/photos', str(folder)))
-    status, _ = run(folder, out, '--ann', ann)
-    if isinstance(found, str):
-        assert found.replace('{}', str(folder)) in status
-        return
-    assert status == 0
-    assert files_in(out) == {f'{each}.jpg.0.jpg' for each in found}

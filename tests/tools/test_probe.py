@@ -26,13 +26,6 @@ SIZES = ProbeSizes(
 )
 
 
-@pytest.fixture(scope='module')
-def work_dir(tmp_path_factory):
-    work_dir = tmp_path_factory.mktemp('work_dir')
-    call('tools/train.py', TINY, '--work-dir', work_dir)
-    return work_dir
-
-
 @pytest.fixture
 def probe(monkeypatch, tmp_path, capsys):
     """Runs the tool on few people; returns its scores and output."""
@@ -58,26 +51,26 @@ def test_baselines(probe, name):
     assert scores.keys() == FEATURES
 
 
-def test_a_work_directory_a_checkpoint_and_its_export(probe, work_dir, tmp_path):
-    scores, _ = probe(work_dir)
+def test_a_work_directory_a_checkpoint_and_its_export(probe, tiny_run, tmp_path):
+    scores, _ = probe(tiny_run)
     assert scores.keys() == FEATURES | PATCHES | HEADS
-    assert probe(work_dir / 'epoch_2.pth')[0] == scores
-    assert probe(work_dir / 'epoch_1.pth')[0] != scores
+    assert probe(tiny_run / 'epoch_2.pth')[0] == scores
+    assert probe(tiny_run / 'epoch_1.pth')[0] != scores
     random, _ = probe('random', '--config', TINY)
     assert random.keys() == scores.keys() and random != scores
     for name in ('a.pth', 'a.safetensors'):
-        call('tools/export_backbone.py', work_dir, '--out', tmp_path / name)
+        call('tools/export_backbone.py', tiny_run, '--out', tmp_path / name)
         exported, _ = probe(tmp_path / name)
         # Patches differ: an export does not state that TINY's middle is not half-way.
         assert exported.keys() == FEATURES | PATCHES
         assert all(exported[key] == scores[key] for key in FEATURES)
 
 
-def test_a_moved_checkpoint_contains_its_config(probe, work_dir, tmp_path):
+def test_a_moved_checkpoint_contains_its_config(probe, tiny_run, tmp_path):
     moved = tmp_path / 'moved.pth'
-    moved.write_bytes((work_dir / 'epoch_2.pth').read_bytes())
+    moved.write_bytes((tiny_run / 'epoch_2.pth').read_bytes())
     (tmp_path / 'other.py').write_text('raise SystemExit(9)')
-    expected, _ = probe(work_dir)
+    expected, _ = probe(tiny_run)
     assert probe(moved)[0] == expected
     state = torch.load(moved, weights_only=True)
     del state['meta']['cfg']
@@ -134,7 +127,7 @@ def test_a_bad_out_is_found_early(tmp_path, monkeypatch):
         call('tools/probe.py', 'pixels', '--out', tmp_path)
 
 
-def test_bad_input(work_dir, tmp_path):
+def test_bad_input(tiny_run, tmp_path):
     def error(*arguments):
         with pytest.raises((OSError, ValueError)) as caught:
             call('tools/probe.py', *arguments)
@@ -152,6 +145,6 @@ def test_bad_input(work_dir, tmp_path):
     coco = ['--coco', tmp_path, tmp_path / 'ann.json']
     assert 'give IMAGES ANN' in error('pixels', *coco[:2])
     assert 'keypoints need features of patches' in error('pixels', *coco)
-    assert 'no such annotation file' in error(work_dir, *coco)
+    assert 'no such annotation file' in error(tiny_run, *coco)
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')
     assert 'bad.pth: is not a ViT' in error(tmp_path / 'bad.pth')

@@ -4,43 +4,61 @@ import logging
 
 import pytest
 import torch
-from launch import TINY
+from launch import ROOT, TINY, call
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
+from torch import nn
 
 from saip_mm.training import SafeRunner
 
 
-@pytest.fixture
-def runner() -> SafeRunner:
+def runner_of(model: nn.Module) -> SafeRunner:
     """A runner with only the parts that loading needs."""
     runner = SafeRunner.__new__(SafeRunner)
-    runner.model = MODELS.build(Config.fromfile(TINY).model)
+    runner.model = model
     runner.logger = logging.getLogger(__name__)
     runner._hooks = []
     return runner
 
 
-def save_without(prefix: str, runner, path) -> None:
+@pytest.mark.parametrize(
+    'part, message',
+    [
+        ('data_preprocessor.', None),  # as in a converted checkpoint
+        ('teacher.', 'does not fit this SAIP: .* missing: '),
+        ('search.kernel.', 'does not fit this SAIP: .* missing: '),
+    ],
+)
+def test_a_part_of_a_saip_is_rejected(part, message, tmp_path):
+    runner = runner_of(MODELS.build(Config.fromfile(TINY).model))
     state = runner.model.state_dict()
-    for name in [name for name in state if name.startswith(prefix)]:
+    for name in [name for name in state if name.startswith(part)]:
         del state[name]
-    torch.save(dict(state_dict=state, meta=dict(config='raise SystemExit')), path)
+    meta = dict(config='raise SystemExit')  # which MMEngine would run
+    torch.save(dict(state_dict=state, meta=meta), tmp_path / 'part.pth')
+    if message:
+        with pytest.raises(ValueError, match=message):
+            runner.load_checkpoint(tmp_path / 'part.pth')
+    else:
+        assert 'config' not in runner.load_checkpoint(tmp_path / 'part.pth')['meta']
 
 
-def test_a_converted_checkpoint_needs_no_mean_and_std(runner, tmp_path):
-    path = tmp_path / 'converted.pth'
-    save_without('data_preprocessor.', runner, path)
-    loaded = runner.load_checkpoint(path)
-    assert 'config' not in loaded['meta']  # which MMEngine would run
-
-
-@pytest.mark.parametrize('part', ['teacher.', 'search.kernel.'])
-def test_a_part_of_a_model_is_rejected(part, runner, tmp_path):
-    path = tmp_path / 'part.pth'
-    save_without(part, runner, path)
-    with pytest.raises(ValueError, match='does not fit this SAIP: .* missing: '):
+def test_a_part_of_another_model_is_loaded(tmp_path):
+    path, weight = tmp_path / 'part.pth', torch.randn(2, 3)
+    torch.save({'module.weight': weight, 'module.bias': torch.ones(5)}, path)
+    runner = runner_of(nn.Linear(3, 2))
+    runner.load_checkpoint(path)
+    torch.testing.assert_close(runner.model.weight.data, weight)
+    torch.save({'other': weight}, path)
+    with pytest.raises(ValueError, match='none of 1 tensors fits this Linear'):
         runner.load_checkpoint(path)
+
+
+def test_a_test_needs_its_data_and_a_checkpoint(tmp_path):
+    pa100k = ROOT / 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
+    for config, message in ((TINY, 'has no test_datal'), (pa100k, 'is no checkpoint')):
+        with pytest.raises((OSError, ValueError), match=message):
+            call('tools/test.py', config, tmp_path / 'a.pth', '--work-dir', tmp_path)
 
 
 def test_a_loader_without_workers():

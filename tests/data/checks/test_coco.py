@@ -3,7 +3,6 @@
 import json
 from contextlib import suppress
 
-import numpy as np
 import pytest
 from mmengine.registry import DATASETS
 from written_formats import quietly
@@ -149,40 +148,17 @@ def test_byte_order_marks(library, encoding, people, tmp_path):
     ],
 )
 def test_annotations_that_break_a_metric(kind, change, message, people, tmp_path):
-    """The package that computes scores fails, and the message names the record."""
     library = dict(bbox='mmdet', keypoints='mmpose')[kind]
     pytest.importorskip(f'{library}.evaluation')
-    package = dict(bbox='pycocotools', keypoints='xtcocotools')[kind]
-    api = pytest.importorskip(f'{package}.coco').COCO
-    evaluation = pytest.importorskip(f'{package}.cocoeval').COCOeval
-
-    def score():
-        truth = api(str(tmp_path / PATH))
-        found = [
-            dict(person(each['id'], each['image_id']), score=1.0)
-            for each in people['annotations']
-        ]
-        arguments = [np.full(17, 0.05)] if kind == 'keypoints' else []
-        done = evaluation(truth, truth.loadRes(found), kind, *arguments)
-        done.evaluate()
-        done.accumulate()
-        done.summarize()
-        return done.stats[0]
-
-    def build():
-        metric = dict(type=f'{library}.CocoMetric', ann_file=str(tmp_path / PATH))
-        runner = object.__new__(SafeRunner)
-        return quietly(runner.build_evaluator, metric)
-
-    (tmp_path / PATH).write_text(json.dumps(people))
-    build()
-    assert quietly(score) == 1
+    path = tmp_path / PATH
+    metric = dict(type=f'{library}.CocoMetric', ann_file=str(path))
+    runner = object.__new__(SafeRunner)
+    path.write_text(json.dumps(people))
+    quietly(runner.build_evaluator, metric)
     change(people)
-    (tmp_path / PATH).write_text(json.dumps(people))
+    path.write_text(json.dumps(people))
     with pytest.raises(ValueError, match=f'{PATH}.*{message}'):
-        build()
-    with pytest.raises((KeyError, AssertionError)):
-        quietly(score)
+        quietly(runner.build_evaluator, metric)
 
 
 def detection(**changes) -> dict:
