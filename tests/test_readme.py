@@ -44,11 +44,13 @@ EXEMPT = {
     'python tools/train.py configs/downstream': 'likewise',
     'python tools/test.py': 'likewise',
     'python -m saip_mm.doctor': 'tests/test_doctor.py runs it',
+    'python tools/export_backbone.py work_dirs/saip_vit-tiny_1gpu --out backbone.onnx':
+        'takes long; tests/tools/test_export_onnx.py exports a smaller one',
     'tensorboard': 'serves until it is stopped',
     'tools/dist_train.sh configs/pretrain/saip_vit-tiny.py 8': 'needs 8 GPUs and data',
     'python tools/compare.py': 'trains for an hour; a smaller one has its own tests',
     'GPUS=16': 'needs a Slurm cluster',
-}
+}  # fmt: skip
 
 # Trains as on the pages, but with small heads, for one epoch.
 OPTIONS = [
@@ -57,6 +59,7 @@ OPTIONS = [
     'model.reconstruction.num_blocks=1',
     'train_dataloader.batch_size=8',
     'train_dataloader.num_workers=0',
+    'train_dataloader.dataset.pipeline.0.num_locals=2',
     'train_cfg.max_epochs=1',
     'optim_wrapper.type=OptimWrapper',
 ]

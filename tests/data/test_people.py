@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from launch import TINY, call
-from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from PIL import Image
 from short_runs import assert_same_end, copy_state
@@ -115,19 +114,6 @@ def test_images_that_do_not_exist_or_cannot_be_used():
             Shades(5)[key]
     with pytest.raises(ImageError, match='image 2 is broken'):  # without quarantine
         Shades(3, broken=2)[2]
-
-
-def test_mmengine_builds_a_loader_of_keys():
-    config = dict(
-        batch_size=2,
-        num_workers=0,
-        dataset=dict(shades(6, pipeline=[numbers]), type='mmpretrain.Shades'),
-        sampler=dict(type='StatelessSampler', shuffle=False),
-        collate_fn=dict(type='default_collate'),
-    )
-    loader = Runner.build_dataloader(config, seed=5)
-    expected = torch.stack([loader.dataset[5, 0, index] for index in range(6)])
-    torch.testing.assert_close(torch.cat(list(loader)), expected, rtol=0, atol=0)
 
 
 def concat(*datasets, **options) -> PeopleDataset:

@@ -17,7 +17,7 @@ pytest.importorskip('mmseg')
 from mmseg.registry import TRANSFORMS  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
-from saip_mm.downstream.parsing import CIHPDataset, ParsingTTAModel  # noqa: E402
+from saip_mm.downstream.parsing import ParsingTTAModel  # noqa: E402
 from saip_mm.training.config import load_config  # noqa: E402
 
 LEFT_RIGHT = [(1, 2)]
@@ -123,8 +123,3 @@ def test_labels_in_other_formats(kind, tmp_path):
         arguments = dict(num_classes=20) if step == 'CheckLabels' else {}
         results = TRANSFORMS.build(dict(type=f'mmseg.{step}', **arguments))(results)
     assert (results['gt_seg_map'] == labels).all()
-
-
-def test_classes_of_cihp():
-    classes = CIHPDataset.METAINFO['classes']
-    assert (len(classes), classes[10], classes[14]) == (20, 'Torso-skin', 'Left-arm')

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmengine.registry import MODELS
 
 from saip_mm.downstream.pyramid import ViTPyramid
 
@@ -45,21 +44,6 @@ def test_levels_are_aligned():
         top, left, side = 4 * 16 // stride, 6 * 16 // stride, max(16 // stride, 1)
         assert (rows.min(), columns.min()) == (top, left)
         assert (rows.max(), columns.max()) == (top + side - 1, left + side - 1)
-
-
-def test_all_parameters_get_gradients():
-    pyramid = ViTPyramid(16)
-    maps = pyramid((torch.randn(1, 16, 4, 4),))
-    sum(each.square().sum() for each in maps).backward()
-    assert all(p.grad.abs().sum() > 0 for p in pyramid.parameters())
-
-
-def test_followed_by_a_neck_of_another_library():
-    pytest.importorskip('mmdet.models')
-    fpn = dict(type='mmdet.FPN', in_channels=[8, 16, 32, 32], out_channels=8)
-    pyramid = dict(type='mmpretrain.ViTPyramid', in_channels=32)
-    maps = MODELS.build([pyramid, dict(fpn, num_outs=5)])((torch.randn(1, 32, 4, 4),))
-    assert [each.shape[-1] for each in maps] == [16, 8, 4, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -141,10 +141,10 @@ def test_launchers_of_the_libraries(case, backbone, tmp_path):
 def test_two_processes_measure_the_same_as_one(backbone, tmp_path):
     more = options(POSE, backbone, tmp_path)
     run_dir, one, two = (tmp_path / name for name in ('run', 'one', 'two'))
-    cpu = dict(cwd=tmp_path, CUDA_VISIBLE_DEVICES='')
-    train, test = ROOT / 'tools/dist_train.sh', ROOT / 'tools/dist_test.sh'
-    run(train, POSE.path, 2, '--work-dir', run_dir, *more, **cpu)
-    run(test, POSE.path, run_dir, 2, '--work-dir', two, *more, **cpu)
+    arguments = [POSE.path, '--work-dir', run_dir, *more]
+    run_two(ROOT / 'tools/train.py', *arguments, cwd=tmp_path)
+    arguments = [POSE.path, run_dir, 2, '--work-dir', two, *more]
+    run(ROOT / 'tools/dist_test.sh', *arguments, cwd=tmp_path, CUDA_VISIBLE_DEVICES='')
     arguments = ['tools/test.py', POSE.path, run_dir, '--work-dir', one]
     call(*arguments, *more, cwd=tmp_path)
     assert metrics(one)[POSE.metric] == metrics(two)[POSE.metric]

@@ -96,26 +96,6 @@ def test_market1501_contains_who_was_drawn():
     assert is_nearly(query, draw_person(TRAIN, 2, 0, (128, 64)).image)
 
 
-def test_msmt17_lists_who_was_drawn():
-    folder, people = root('msmt17') / 'MSMT17_V1', {}
-    for part in ('train', 'val', 'query', 'gallery'):
-        lines = (folder / f'list_{part}.txt').read_text().splitlines()
-        entries = [line.split(' ') for line in lines]
-        below = folder / ('train' if part in ('train', 'val') else 'test')
-        for path, person in entries:
-            assert (below / path).is_file()
-            assert re.fullmatch(rf'{int(person):04}/{int(person):04}_.*\.jpg', path)
-            assert 1 <= int(path.split('_')[2]) <= 6
-        people[part] = {person for _, person in entries}
-        assert len(entries) == dict(train=NUM).get(part, 12)
-        if part == 'query':
-            # The first two people are for training and validation.
-            image = draw_person(TRAIN, 2, 0).image
-            assert is_nearly(below / entries[0][0], image)
-    assert not people['train'] & people['val']
-    assert people['query'] == people['gallery'] == {'0', '1'}
-
-
 SAME_AS_OURS = {
     'Hat': 'hat',
     'Glasses': 'sunglasses',
@@ -153,31 +133,3 @@ def test_pa100k_says_what_is_worn():
             glasses = portrait.parts[portrait.instances == 1] == 4
             assert not chosen['Back'] or glasses.mean() < 0.02
     assert files == [f'{i + 1:06}.jpg' for i in range(len(files))]
-
-
-def test_peta_says_what_is_worn():
-    peta = loadmat(root('peta') / 'PETA.mat', squeeze_me=True)['peta']
-    numbers, labels = np.split(peta['data'].item(), [4], axis=1)
-    names = peta['attribute'].item().tolist()
-    assert labels.shape == (NUM + 2 * (NUM // 4), 105)
-    # The order: https://github.com/valencebond/Rethinking_of_PAR, annotation.md
-    order = dict(accessoryHat=10, personalMale=16, upperBodyVNeck=34, hairShort=98)
-    order |= dict(upperBodyBlack=35, personalLess15=80, personalFemale=87)
-    assert all(names[place] == name for name, place in order.items())
-    lines = (root('peta') / 'zero_shot.txt').read_text().splitlines()
-    for run in peta['partition'].item():
-        for split in ('train', 'val', 'test'):
-            chosen = np.atleast_1d(run[f'{split}_index'].item())
-            files = [f'{i:05}.png {split}' for i in chosen]
-            assert files == [line for line in lines if line.endswith(split)]
-    for i, row in enumerate(labels[:NUM]):
-        portrait = draw_person(TRAIN, i // 4, i % 4, (160, 80), labeled=True)
-        written = read_image(root('peta') / f'images/{i + 1:05}.png')
-        np.testing.assert_array_equal(written, portrait.image)
-        worn = dict(zip(names, row, strict=True))
-        found = [worn['accessoryHat'], worn['accessorySunglasses'], worn['hairLong']]
-        found += [worn['accessoryMuffler'], worn['upperBodyLongSleeve']]
-        assert found == portrait.people[0].attributes[:5].tolist()
-        assert worn['accessoryNothing'] == (not any(found[i] for i in (0, 1, 3)))
-    people = [set(numbers[numbers[:, 3] == k, 1]) for k in (1, 2, 3)]
-    assert not people[0] & people[1] and not people[1] & people[2]

@@ -43,12 +43,6 @@ def test_attribute_accuracy_is_the_mean_of_both_rates(monkeypatch):
     assert accuracy == pytest.approx(expected)
 
 
-def test_attributes_that_never_vary_are_refused():
-    labels = torch.ones(4, 2, dtype=torch.bool)
-    with pytest.raises(ValueError, match='all people have the same attributes'):
-        attribute_accuracy(torch.rand(4, 2), labels, torch.rand(4, 2), labels)
-
-
 def test_parts_against_a_loop_over_labels(monkeypatch):
     """Scores are the features: what remains is enlarging, choosing and counting."""
     monkeypatch.setattr(readout, 'fit_discriminant', lambda *_: lambda x: x)

@@ -12,8 +12,6 @@ from saip_mm.evaluation.features import BaselineFeatures, Embedded
 from saip_mm.evaluation.reid import probe_reid
 from saip_mm.evaluation.tokens import (
     COMPONENTS,
-    Readout,
-    choose_readout,
     fit_whitening,
     rank_me,
 )
@@ -96,22 +94,6 @@ def test_effective_rank(tmp_path):
     spread = np.sqrt(unit.var(axis=0).sum())
     name = tmp_path.name
     assert scores == pytest.approx({f'{name}/RankMe': rank, f'{name}/spread': spread})
-
-
-def test_the_best_of_all_readouts_is_chosen():
-    names = ('image', 'middle', 'mean', 'image+mean')
-    tokens = {name: torch.randn(20, 4) for name in names}
-    tried = []
-
-    def score(readout):
-        tried.append(str(readout))
-        return float(str(readout) == 'mean token, whitened')
-
-    assert str(choose_readout(tokens, score)) == 'mean token, whitened'
-    assert tried == [
-        f'{name} token{more}' for name in names for more in ('', ', whitened')
-    ]
-    assert choose_readout(tokens, lambda _: 0.5) == Readout()
 
 
 class ColorInTheMiddle:

@@ -131,24 +131,6 @@ def test_loss_changes_no_state():
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_buffers_of_the_teacher_follow_the_student():
-    """As those of batch norms will."""
-    model = tiny_model()
-    seen = torch.tensor([3, 5])
-    model.backbone.register_buffer('seen', seen.clone())
-    model.teacher['encoder'].backbone.register_buffer('seen', torch.zeros_like(seen))
-    model.update_teacher(0.9)
-    assert torch.equal(model.teacher['encoder'].backbone.seen, seen)
-
-
-def test_the_student_has_the_names_that_openmmlab_expects():
-    names = {name.split('.')[0] for name in tiny_model().state_dict()}
-    assert names == {
-        *('backbone', 'middle_norm', 'matching', 'reconstruction', 'search'),
-        *('teacher', 'data_preprocessor'),
-    }
-
-
 def test_a_copy_trains_its_own_student():
     model, inputs = tiny_model(), tiny_inputs()
     other = copy.deepcopy(model)

@@ -186,10 +186,6 @@ def test_a_plain_dict_is_of_the_models_own_grid(through, tmp_path):
     torch.testing.assert_close(dict(other.state_dict()), plain)
 
 
-def test_a_number_is_a_square():
-    assert tuple(small(64).pos_embed.shape) == (1, 1 + 4 * 4, 24)
-
-
 def test_a_copy_is_independent_and_keeps_its_grid():
     ours = small()
     other = copy.deepcopy(ours)

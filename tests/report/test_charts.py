@@ -58,15 +58,6 @@ def test_curves_are_the_points():
     assert 'one 5.5 at step 10, -3 at step 70; two 1' in str(chart)
 
 
-def test_many_points_become_means():
-    points = [(i, float(i % 7)) for i in range(1, 4001)]
-    (axes,) = plot(Chart('name', 'unit', dict(loss=points), {})).axes
-    means = axes.lines[0].get_xydata()
-    assert len(means) == 400
-    expected = sum(float(i % 7) for i in range(31, 41)) / 10
-    assert means[3] == pytest.approx([40, expected])
-
-
 @pytest.mark.parametrize('points', [POINTS, [(5, 1.0)], [(5, 0.0), (6, 0.0)]])
 def test_charts_are_svg_in_the_color_of_the_text(points):
     svg = draw(Chart('<b>&', '"', {'<i>': points}, {}))

@@ -9,7 +9,6 @@ from PIL import Image
 
 from saip_mm.evaluation import load_subject
 from saip_mm.report.people import Gallery, People
-from saip_mm.report.pictures import INST, ROI, view_row
 from saip_mm.report.visualizations import (
     attention,
     fill_in,
@@ -146,21 +145,3 @@ def test_unreadable_images_are_left_out(cfg, tmp_path):
     (problem,) = people.bad.values()
     assert '3.png' in problem
     assert len(people.samples(4)) == 4, 'another one stands in'
-
-
-def test_tokens_of_people_are_tinted(samples):
-    """Half of the color of the person, half of the scene, exactly where masks say."""
-    sample = samples[0]
-    title, row = view_row(sample)
-    assert sample['source'] in title
-    shown = {picture.caption: np.asarray(picture.image, int) for picture in row}
-    scene = sample['inputs']['scene'].permute(1, 2, 0).numpy().astype(int)
-    masks = np.asarray(sample['inputs']['scene_masks'], bool)
-    assert masks.any((1, 2)).all()
-    for mask, color in zip(masks, (INST, ROI), strict=True):
-        inside = np.kron(mask, np.ones((16, 16), bool))
-        alone = inside & ~np.kron(masks.all(0), np.ones((16, 16), bool))
-        expected = (scene[alone] + np.array(color)) / 2
-        assert np.abs(shown['scene tokens'][alone] - expected).max() <= 1
-    outside = ~np.kron(masks.any(0), np.ones((16, 16), bool))
-    assert (shown['scene tokens'][outside] == scene[outside]).all()

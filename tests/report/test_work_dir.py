@@ -11,18 +11,6 @@ from saip_mm.report.work_dir import Refused, Unavailable, WorkDir
 
 TRACE = 'Traceback (most recent call last):\n  File "x"\n'
 FIRST, SECOND = '20260101_000000', '20260102_000000'
-ENVIRONMENT = """2026/01/02 03:04:05 - mmengine - INFO - \n{rule}
-System environment:
-    Python: 3.11.7 (main) [GCC 12.2.0]
-    PyTorch compiling details: PyTorch built with:
-  - GCC 13.3
-
-    OpenCV: 4.12.0
-
-Runtime environment:
-    GPU number: 4
-{rule}
-""".format(rule='-' * 60)
 
 
 def add_run(folder, name, losses, log='', tail=''):
@@ -46,22 +34,6 @@ def test_a_later_run_replaces_the_steps_that_it_repeats(tmp_path):
     add_run(tmp_path, FIRST, {10: 5.0, 20: 4.0, 25: 3.5, 30: 3.0})
     work_dir = add_run(tmp_path, SECOND, {20: 40.0, 40: 2.0})
     assert work_dir.series()['loss'] == [(10, 5.0), (20, 40.0), (40, 2.0)]
-
-
-def test_lines_that_cannot_be_read_are_skipped(tmp_path):
-    tail = '{"probe/reid": 0.25, "step": 20}\n'
-    tail += '{"loss": NaN, "step": 30}\n[1]\n{"step": "x"}\n{"loss": 1.5, "st'
-    series = add_run(tmp_path, FIRST, {10: 5.0}, tail=tail).series()
-    assert series['loss'] == [(10, 5.0)] and series['probe/reid'] == [(20, 0.25)]
-
-
-def test_environment_and_processes(tmp_path):
-    work_dir = add_run(tmp_path, FIRST, {}, ENVIRONMENT)
-    assert work_dir.environment().splitlines() == [
-        'Python: 3.11.7 (main) [GCC 12.2.0]',
-        'OpenCV: 4.12.0',
-    ]
-    assert work_dir.processes() == 4
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_onnxruntime_agrees_with_pytorch(backbone, tmp_path, size, capfd):
     session = onnxruntime.InferenceSession(out, providers=['CPUExecutionProvider'])
     network = saip_mm.load_backbone(backbone)
     rng = np.random.default_rng(0)
-    for batch in (1, 3, 8):
+    for batch in (1, 3):
         images = rng.integers(0, 256, (batch, 3, *size)).astype(np.float32)
         image, patches = session.run(['image', 'patches'], dict(images=images))
         with torch.no_grad():

@@ -1,10 +1,9 @@
 """The shell launchers."""
 
 import os
-from importlib.util import find_spec
 
 import pytest
-from launch import ROOT, TINY, run, run_two
+from launch import TINY, run, run_two
 
 
 @pytest.mark.parametrize(
@@ -14,19 +13,6 @@ def test_a_launcher_without_arguments_prints_its_usage(script):
     done = run(script, check=False)
     assert done.returncode == 2
     assert done.stdout.startswith(f'usage: {script} ')
-
-
-def test_torch_distributed_launch_starts_one_training(tmp_path):
-    """It passes --local-rank to both processes."""
-    done = run(
-        find_spec('torch.distributed.launch').origin,
-        *('--master-port=29517', '--nproc-per-node=2', ROOT / 'tools/train.py', TINY),
-        *('--work-dir', tmp_path, '--cfg-options', 'train_dataloader.batch_size=4'),
-        'train_cfg.max_epochs=1',
-        CUDA_VISIBLE_DEVICES='',
-    )
-    assert done.stdout.count('Epoch(train) [1][3/3]') == 1  # of 24 images
-    assert len(list(tmp_path.glob('*/*.log'))) == 1
 
 
 def test_different_seeds_of_processes_are_rejected(tmp_path):

@@ -104,21 +104,6 @@ def test_drawn_people_only_where_asked(probe, tmp_path):
     assert scores.keys() == own.keys() | FEATURES
 
 
-def test_the_number_of_people_is_logged(tmp_path, monkeypatch):
-    test_drawn = ProbeSizes(4, 3, 5, 2, 2)
-    said = []
-    module = saip_mm.evaluation.subject
-    monkeypatch.setattr(module, 'print_log', lambda text, **_: said.append(text))
-    run_probes(load_subject('mean-color'), test_drawn)
-    assert 'drawn people: 4 for testing, 5 others for fitting' in said
-    write_pair(tmp_path)
-    people = saip_mm.evaluation.RealPeople(reid=[tmp_path])
-    list(saip_mm.evaluation.probe_real(load_subject('pixels'), people))
-    name = tmp_path.name
-    assert f'{name}: 1 queries; a gallery of 1 images, of 1 people' in said
-    assert f'{name}: readout: image token' in said
-
-
 def test_a_bad_out_is_found_early(tmp_path, monkeypatch):
     monkeypatch.setattr(
         saip_mm.evaluation, 'load_subject', lambda *_: pytest.fail('work')

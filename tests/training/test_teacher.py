@@ -125,10 +125,3 @@ def test_an_export_reports_the_share(trained, capsys, tmp_path):
         assert (warning in capsys.readouterr().out) == said
         meta = read_checkpoint(out)['meta']
         assert meta.get('teacher_start_share') == (share if said else None)
-
-
-def test_checkpoints_without_a_share():
-    for content in ({}, dict(message_hub=3), dict(message_hub=dict(runtime_info={}))):
-        assert saved_initial_share(content) is None
-    told = dict(message_hub=dict(runtime_info=dict(teacher_start_share='much')))
-    assert saved_initial_share(told) is None
