@@ -23,10 +23,6 @@ def padded(*boxes) -> dict:
     return PadBoxes(2).transform(results)
 
 
-def test_sufficient_boxes_remain_unchanged():
-    assert len(padded((0, 0, 5, 5), (3, 3, 9, 9))['gt_bboxes']) == 2
-
-
 def area(x1, y1, x2, y2) -> float:
     return max(0, x2 - x1) * max(0, y2 - y1)
 

@@ -25,14 +25,7 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ('model.backbone.patch_size=8', 'it is 8 in model.backbone, 16 in model'),
         ('global_size=(96,48)', 'nothing would change'),
         ('optim_wrapper.paramwise_cfg.norm_decay_mult=0', 'norm_decay_mult'),
-        (
-            'train_dataloader.dataset.pipeline.0.local_size=(64,32)',
-            'local_size=(64, 32) do not fit side by side into scene_size=(64, 48)',
-        ),
-        (
-            'train_dataloader.dataset.pipeline.0.global_size=(60,32)',
-            'global_size=(60, 32) should be (height, width) in positive multiples',
-        ),
+        ('train_dataloader.dataset.pipeline.0.local_size=(64,32)', 'side by side'),
     ],
 )
 def test_mistakes_in_options(option, message, tmp_path):
