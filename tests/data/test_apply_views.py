@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as tvf
 
-from saip_mm.data.apply_views import ApplyViews, blur, cut, paste, recolor, to_float
+from saip_mm.data.apply_views import ApplyViews, blur, cut, recolor, to_float
 from saip_mm.data.draw_views import DrawViews
 from saip_mm.data.views import Colors, Crop
 
@@ -93,16 +93,6 @@ def test_cut_matches_pillow(shape, crop, size, flip):
         expected = ImageOps.mirror(expected)
     difference = array(cut(tensor(image), crop, size, flip)) - np.array(expected, int)
     assert np.abs(difference).max() <= 2
-
-
-def test_paste_blends_each_pixel():
-    scene, person = tensor(picture(20, 30, 1)), tensor(picture(6, 4, 2))
-    expected = array(scene).astype(float)
-    for y, x in np.ndindex(6, 4):
-        pixel = expected[3 + y, 7 + x]
-        expected[3 + y, 7 + x] = 0.7 * array(person)[y, x] + 0.3 * pixel
-    paste(scene, person, (3, 7), 0.7)
-    assert np.abs(array(scene) - expected).max() <= 0.5 + 1e-4
 
 
 def sample(key, image=(300, 150), scene=(200, 320), **options):

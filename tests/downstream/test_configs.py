@@ -7,8 +7,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
 from saip_mm.training.config import load_config
+from saip_mm.zoo import read_models
 
 CONFIGS = sorted((ROOT / 'configs' / 'downstream').rglob('*.py'))
+METADATA = {model['Config']: model['Metadata'] for model in read_models(ROOT)}
 LIBRARIES = dict(detection='mmdet', parsing='mmseg', pose='mmpose')
 
 
@@ -27,6 +29,10 @@ def test_builds(path):
     updated = {id(p) for group in optimizer.param_groups for p in group['params']}
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     assert updated == trained
+    entry = METADATA[str(path.relative_to(ROOT))]
+    assert entry['Parameters'] == sum(p.numel() for p in model.parameters())
+    (speed,) = entry['inference time (ms/im)']
+    assert speed['resolution'] == str(tuple(cfg.model.backbone.img_size))
     maps = model.backbone(torch.zeros(1, 3, 128, 64))
     if path.parent.name in ('detection', 'parsing'):
         if model.with_neck:

@@ -95,13 +95,6 @@ def test_invalid_data_sets(name, what, message, tmp_path):
         build(name, tmp_path, 'test')
 
 
-def test_missing_folder_and_unknown_split(tmp_path):
-    with pytest.raises(FileNotFoundError, match='contains nothing. Set data_root'):
-        build('Market1501', tmp_path / 'none', 'train')
-    with pytest.raises(ValueError, match="split='query' is not one of train, test"):
-        build('Market1501', tmp_path, 'query')
-
-
 @pytest.mark.parametrize('margin', [None, 0.3])
 def test_triplet_loss_against_plain_loops(margin):
     rng = np.random.default_rng(0)

@@ -8,7 +8,6 @@ from launch import TINY, call
 from people_files import write_pair
 from short_runs import assert_same_end
 
-from saip_mm.evaluation import ProbeHook
 from saip_mm.evaluation import hook as hook_module
 
 NAMES = {
@@ -95,8 +94,3 @@ def test_no_probes_by_one_switch(config, tmp_path, monkeypatch):
     options = ['--cfg-options', 'default_hooks.probe.interval=0']
     call('tools/train.py', config, '--work-dir', tmp_path, *options)
     assert 'probing' not in next(tmp_path.glob('*/*.log')).read_text()
-
-
-def test_an_interval_below_zero_is_refused():
-    with pytest.raises(ValueError, match='interval=-1'):
-        ProbeHook(interval=-1)

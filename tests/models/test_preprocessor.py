@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from saip_mm.models import SAIPDataPreprocessor
-from saip_mm.models.preprocessor import scaled_size
 
 
 def draw_batch(batch: int = 2) -> dict:
@@ -69,18 +68,3 @@ def test_scales_follow_from_seed_and_step_and_use_all_choices():
 def test_a_batch_without_scales_is_refused():
     with pytest.raises(KeyError, match='SAIPHook'):
         SAIPDataPreprocessor()(draw_batch(), True)
-
-
-@pytest.mark.parametrize(
-    'size, scale, expected',
-    [
-        ((128, 64), 0.75, (96, 48)),
-        ((128, 64), 0.875, (112, 64)),
-        ((128, 64), 1.125, (144, 64)),
-        ((128, 64), 1.25, (160, 80)),
-        ((256, 128), 1.25, (320, 160)),
-        ((16, 16), 0.1, (16, 16)),
-    ],
-)
-def test_scaled_sizes_are_whole_patches(size, scale, expected):
-    assert scaled_size(size, scale, 16) == expected

@@ -79,12 +79,6 @@ def test_errors_and_restarts(error, state, shown, tmp_path):
     assert restarted.progress(2).state == 'running'
 
 
-def test_a_folder_of_something_else(tmp_path):
-    (tmp_path / 'photo.jpg').touch()
-    with pytest.raises(FileNotFoundError, match='neither a log .* nor a checkpoint'):
-        WorkDir(tmp_path)
-
-
 def test_configs(tmp_path):
     model = "model = dict(backbone=dict(type='SAIPViT'))\n"
     model += 'train_dataloader = dict(dataset=dict())\n'

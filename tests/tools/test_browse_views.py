@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from launch import call
 from mmpretrain.registry import DATASETS
 from PIL import Image
@@ -40,24 +39,3 @@ def test_picture(tmp_path, capsys):
         pixels = np.array(image)
     for color in (INST, ROI):
         assert (pixels == color).all(-1).any()
-
-
-@pytest.mark.parametrize(
-    'name, out, message',
-    [
-        ('none.py', 'a.png', 'none.py: no such config file'),
-        ('code.py', 'a.png', 'code.py'),
-        ('other.py', 'a.png', 'other.py: has no train_dataloader.dataset.pipeline'),
-        ('config.py', 'a', 'a: name an image file, such as views.png'),
-        ('config.py', 'file/a.png', 'file/a.png: cannot be written'),
-    ],
-)
-def test_arguments_are_checked_first(name, out, message, tmp_path, monkeypatch):
-    (tmp_path / 'config.py').write_text(CONFIG)
-    (tmp_path / 'code.py').write_text('model = (')
-    (tmp_path / 'other.py').write_text("model = dict(type='ResNet')")
-    (tmp_path / 'file').touch()
-    monkeypatch.setattr(PeopleDataset, '__getitem__', lambda *_: pytest.fail('work'))
-    with pytest.raises((OSError, ValueError), match=message):
-        call('tools/browse_views.py', tmp_path / name, '--out', tmp_path / out)
-    assert not (tmp_path / 'a.png').exists()

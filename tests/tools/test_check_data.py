@@ -92,10 +92,3 @@ def test_names_that_a_list_cannot_hold(photographs, tmp_path):
     with pytest.raises(ValueError, match="a list cannot contain '#00.jpg'"):
         call('tools/check_data.py', photographs, *arguments)
     assert not (tmp_path / 'bad.jsonl').exists()
-
-
-def test_config_of_other_data(tmp_path):
-    config = tmp_path / 'config.py'
-    config.write_text("train_dataloader = dict(dataset=dict(type='CIFAR10'))")
-    with pytest.raises(ValueError, match='has type CIFAR10; it should be'):
-        call('tools/check_data.py', config, '--out', tmp_path / 'bad.jsonl')

@@ -71,28 +71,6 @@ def test_errors(run, photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('names', 'folder', 'out', 'message'),
-    [
-        (['x.png', 'y.png'], 'photos', 'out', 'none of the photographs'),
-        (['a.png'], 'typo', 'out', 'is in {}/typo, which is no folder; correct'),
-        (['a.png'], 'empty', 'out', 'the first one searched is {}/empty/a.png. Corr'),
-        (['a.png'], 'empty', 'photos', 'but they are in {}/photos; give IMG_DIR first'),
-        (['images/a.png'], 'photos', 'out', '. {}/photos/a.png exists: remove images/'),
-        (['a.jpg'], 'photos', 'out', '{}/photos/sub/a.jpg exists: give {}/photos/sub'),
-        (['sub/a.jpg'], 'photos/sub', 'out', 'sub/a.jpg exists: give {}/photos as IM'),
-    ],
-)
-def test_photographs_that_are_elsewhere(
-    run, photos, tmp_path, names, folder, out, message
-):
-    (tmp_path / 'empty').mkdir()
-    ann = annotate(tmp_path, names, BOXES)
-    status, _ = run(tmp_path / folder, tmp_path / out, '--ann', ann)
-    assert message.replace('{}', str(tmp_path)) in status
-    assert not (tmp_path / 'out').exists()
-
-
-@pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         ([], 'one of the arguments --ann --det-config is required'),

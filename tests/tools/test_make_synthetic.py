@@ -56,21 +56,3 @@ def test_other_settings_need_another_folder(run, tmp_path, changed):
     assert 'holds a data set of other settings' in status
     assert 'synthetic.json' in status
     assert contents(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (('voc', '--num', 3), 'error: FORMAT is voc; give one of coco, coco-wholebody'),
-        (('coco', '--num', 0), 'error: num is 0; give 1 or more'),
-        (('lip', '--num', 3, '--seed', -1), 'error: seed is -1; give 0 or more'),
-        (('lip', '--num', 3, '--size', 8, 48), 'error: size is (8, 48); give (h, w)'),
-        (('market1501', '--num', 20000), 'images each: give at most 14390'),
-    ],
-)
-def test_bad_arguments_end_in_one_line(run, tmp_path, arguments, message):
-    name, *options = arguments
-    status, _ = run(name, tmp_path / 'data', *options)
-    assert message in status
-    assert '\n' not in status
-    assert not (tmp_path / 'data').exists()

@@ -10,7 +10,6 @@ from mmengine.runner import Runner
 from short_runs import assert_same_end
 
 from saip_mm.training.gradients import (
-    ObjectiveGradients,
     compare_gradients,
     shared_gradients,
 )
@@ -77,8 +76,3 @@ def test_training_is_the_same_to_the_bit(tiny_run, tmp_path):
     lines = map(json.loads, scalars.read_text().splitlines())
     steps = [line['step'] for line in lines if 'gradient/matching' in line]
     assert steps == [0, 2, 4]
-
-
-def test_an_interval_of_no_steps_is_refused():
-    with pytest.raises(ValueError, match='interval=0: give at least 1 step'):
-        ObjectiveGradients(interval=0)
