@@ -57,6 +57,7 @@ FEW = ('train_dataloader.batch_size=4',)
 CROWD_SIZES = (
     *scale('(224,160)', val=1, test=1),
     'model.data_preprocessor.batch_augments.0.scale=(224,160)',
+    'test_evaluator.num_ji_process=1',
 )
 BOX_SIZES = scale('(224,160)', train=2, val=1, test=1)
 POSE, WHOLE_BODY, DETECTION, CROWD, PARSING, CIHP = CASES = [

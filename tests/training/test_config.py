@@ -9,28 +9,6 @@ import pytest
 
 from saip_mm.training.config import add_options, load_config, training_images
 
-STOCK = {
-    'mmdet': ('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', 'FasterRCNN'),
-    'mmpose': (
-        'body_2d_keypoint/topdown_heatmap/coco/'
-        'td-hm_ViTPose-small_8xb64-210e_coco-256x192.py',
-        'TopdownPoseEstimator',
-    ),
-    'mmseg': ('fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py', 'EncoderDecoder'),
-    'mmpretrain': ('resnet/resnet18_8xb32_in1k.py', 'ImageClassifier'),
-}
-
-
-@pytest.mark.parametrize('library', STOCK)
-def test_stock_configs_can_be_inherited(tmp_path, library):
-    pytest.importorskip(library)
-    name, model = STOCK[library]
-    config = tmp_path / 'mine.py'
-    config.write_text(f"_base_ = '{library}::{name}'\nmodel = dict(backbone=dict(a=1))")
-    cfg = load_config(str(config), {})
-    assert cfg.model.type == model
-    assert cfg.model.backbone.a == 1
-
 
 def test_a_missing_library(tmp_path):
     config = tmp_path / 'mine.py'
