@@ -51,22 +51,25 @@ def make_step(side: str, cfg: Config, precision: str, batch: int) -> Step:
     return lambda: steps.our_step(model, wrapper, inputs)
 
 
+def kinds(args: argparse.Namespace) -> Iterator[dict]:
+    """What steps are measured for."""
+    for batch, precision in product(args.batch_size, args.precision):
+        for side in ('plain', 'ours'):
+            yield dict(side=side, precision=precision, batch=batch)
+
+
 def step_times(cfg: Config, args: argparse.Namespace) -> list[dict]:
-    rows = []
-    for batch in args.batch_size:
-        kinds = list(product(args.precision, ('plain', 'ours')))
-        turns = {(p, side): make_step(side, cfg, p, batch) for p, side in kinds}
-        found = take_turns(f'steps of {batch}', turns, args.rounds)
-        for (precision, side), seconds in found.items():
-            row = dict(side=side, precision=precision, batch=batch, seconds=seconds)
-            rows.append(
-                row | dict(peak_bytes=peak_memory(args, side, precision, batch))
-            )
-    return rows
+    turns = {tuple(each.values()): make_step(cfg=cfg, **each) for each in kinds(args)}
+    found = take_turns('steps', turns, args.rounds)
+    return [dict(each, seconds=found[tuple(each.values())]) for each in kinds(args)]
+
+
+def memory(cfg: Config, args: argparse.Namespace) -> list[dict]:
+    """Peaks of steps, in processes of their own, without the memory of the imports."""
+    return [dict(each, peak_bytes=peak_memory(args, **each)) for each in kinds(args)]
 
 
 def peak_memory(args: argparse.Namespace, side: str, precision: str, batch: int) -> int:
-    """Peak memory of a step in a process of its own, without that of the imports."""
     options = ['--peak', side, '--precision', precision, '--batch-size', str(batch)]
     if args.cfg_options:
         options += ['--cfg-options', *(f'{k}={v}' for k, v in args.cfg_options)]
@@ -171,6 +174,7 @@ PARTS = dict(
     flop_per_image=flop_per_image,
     matmul_flop_per_s=matmul_flop_per_s,
     steps=step_times,
+    memory=memory,
     parts=parts,
     data=data,
     training=training,

@@ -54,6 +54,40 @@ class Projector(BaseModule):
         return F.linear(F.normalize(self.mlp(tokens), dim=-1), prototypes)
 
 
+class _CrossEntropy(torch.autograd.Function):
+    """Sum of the cross entropies of all images and pairs of different views.
+
+    Holds probabilities of one student view at a time, and keeps none for the backward
+    pass: with 65,536 outputs they are among the largest tensors of a step.
+    """
+
+    @staticmethod
+    def forward(ctx, student: Tensor, target: Tensor, temperature: float) -> Tensor:
+        """[V, B, K] logits, [T, B, K] probabilities; the first T views are theirs."""
+        ctx.save_for_backward(student, target)
+        ctx.temperature = temperature
+        total = target.new_zeros(())
+        for view, logits in enumerate(student):
+            log_student = (logits.to(target.dtype) / temperature).log_softmax(-1)
+            total -= (sum(_others(target, view)) * log_student).sum()
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        student, target = ctx.saved_tensors
+        result, factor = torch.empty_like(student), gradient / ctx.temperature
+        for view, logits in enumerate(student):
+            others = _others(target, view)
+            guess = (logits.to(target.dtype) / ctx.temperature).softmax(-1)
+            result[view] = (guess * len(others)).sub_(sum(others)).mul_(factor)
+        return result, None, None
+
+
+def _others(target: Tensor, view: int) -> list[Tensor]:
+    """Targets [T, B, K] without that of the view, if it is one of the teacher's."""
+    return [each for number, each in enumerate(target) if number != view]
+
+
 @MODELS.register_module()
 class CrossScaleMatchingHead(BaseModule):
     """Student views must predict the teacher's view of the same image.
@@ -112,13 +146,9 @@ class CrossScaleMatchingHead(BaseModule):
         dtype = self.center.dtype
         teacher = teacher.to(dtype)
         target = ((teacher - self.center) / self.teacher_temperature).softmax(-1)
-        log_student = (student.to(dtype) / self.student_temperature).log_softmax(-1)
-        # t: teacher views, v: student views, b: images, k: prototypes
-        with torch.autocast(student.device.type, enabled=False):
-            cross_entropy = -torch.einsum('tbk,vbk->tv', target, log_student)
-        same_view = cross_entropy.diagonal().sum()
-        pairs = cross_entropy.numel() - len(teacher)
-        loss = (cross_entropy.sum() - same_view) / (pairs * teacher.shape[1])
+        cross_entropy = _CrossEntropy.apply(student, target, self.student_temperature)
+        pairs = len(teacher) * (len(student) - 1)
+        loss = cross_entropy / (pairs * teacher.shape[1])
         entropy = torch.special.entr(target).sum(-1).mean()
         return dict(
             loss_csm=loss,

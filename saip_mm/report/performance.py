@@ -82,34 +82,45 @@ def _range(seconds: Spread, digits: int = 3) -> str:
 def _steps(result: dict) -> list[str]:
     phases = ('forward', 'backward', 'optimizer', 'teacher')
     head = ['side', 'precision', 'batch', 'seconds per step', *phases]
-    head += ['speed, plain = 1', 'speed, plain fp32 = 1', 'peak memory, GiB']
-    head += ['memory, plain = 1', 'of the matrix peak, %']
-    rows = {(r['batch'], r['precision'], r['side']): r for r in result['steps']}
+    head += ['speed, plain = 1', 'speed, plain fp32 = 1', 'of the matrix peak, %']
+    total = {_kind(row): row['seconds']['total'] for row in result['steps']}
     flop = result['flop_per_image']['total']
     lines = []
-    for (batch, precision, side), row in rows.items():
-        plain = rows[batch, precision, 'plain']
-        single = rows.get((batch, 'fp32', 'plain'))
-        total = row['seconds']['total']
-        share = flop * batch / total[0] / result['matmul_flop_per_s'][precision]
+    for row in result['steps']:
+        side, precision, batch = _kind(row)
+        seconds = total[side, precision, batch][0]
+        share = flop * batch / seconds / result['matmul_flop_per_s'][precision]
+        single = total.get(('plain', 'fp32', batch))
         lines.append(
             [
-                *(side, precision, batch, _range(total)),
+                *(side, precision, batch, _range(row['seconds']['total'])),
                 *(f'{row["seconds"][phase][0]:.3f}' for phase in phases),
-                f'{plain["seconds"]["total"][0] / total[0]:.2f}',
-                f'{single["seconds"]["total"][0] / total[0]:.2f}' if single else '–',
-                f'{row["peak_bytes"] / 2**30:.2f}',
-                f'{row["peak_bytes"] / plain["peak_bytes"]:.2f}',
+                f'{total["plain", precision, batch][0] / seconds:.2f}',
+                f'{single[0] / seconds:.2f}' if single else '–',
                 f'{100 * share:.0f}',
             ]
         )
     peaks = result['matmul_flop_per_s'].items()
     peaks = ', '.join(f'{name} {peak / 1e9:,.0f} GFLOP/s' for name, peak in peaks)
     note = (
-        f'A step of the plain path costs {flop / 1e9:.2f} GFLOP per image. Peak of '
-        f'matrix products: {peaks}.'
+        f'A step of the plain path costs {flop / 1e9:.2f} GFLOP per image; matrix '
+        f'products run at up to {peaks}.'
     )
     return [*_table(head, *lines), '', note]
+
+
+def _kind(row: dict) -> tuple[str, str, int]:
+    return row['side'], row['precision'], row['batch']
+
+
+def _memory(result: dict) -> list[str]:
+    peaks = {_kind(row): row['peak_bytes'] for row in result['memory']}
+    rows = [
+        [*kind, f'{peak / 2**30:.2f}', f'{peak / peaks[("plain", *kind[1:])]:.2f}']
+        for kind, peak in peaks.items()
+    ]
+    head = ['side', 'precision', 'batch', 'peak memory of a step, GiB', 'plain = 1']
+    return _table(head, *rows)
 
 
 def _parts(result: dict) -> list[str]:
@@ -163,6 +174,7 @@ def _reading(result: dict) -> list[str]:
 
 TABLES = dict(
     steps=_steps,
+    memory=_memory,
     parts=_parts,
     data=_data,
     training=_training,
