@@ -1,14 +1,14 @@
 """Application of drawn views to pixels.
 
-Functions work on tensors [..., 3, h, w] on any device. Colors and blur are computed in
-float32 in [0, 1] and rounded to uint8 once. They are elementwise or sum in float64, so
-that results do not depend on the number of threads.
+Functions work on tensors [..., 3, h, w]. Colors and blur are computed in float32 in
+[0, 1] and rounded to uint8 once. Colors are elementwise or sum in float64, so that
+results do not depend on the number of threads.
 """
 
 import math
 
+import cv2
 import torch
-import torch.nn.functional as nnf
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
@@ -92,25 +92,23 @@ def shift_hue(images: Tensor, turns: float) -> Tensor:
 def blur(images: Tensor, sigma: float) -> Tensor:
     """Apply Gaussian blur with a kernel cut off at 3 sigma and reflected borders.
 
-    Sums shifted images along each axis, in 2.0 ms on a CPU instead of 13.8 ms of
-    torchvision's convolution with a square kernel (sigma 2, views of one sample).
+    OpenCV takes half the time of sums of shifted images, and a tenth of torchvision's
+    convolution with a square kernel.
 
     Args:
-        images: float32 [3, h, w] or [n, 3, h, w]
+        images: float32 [3, h, w] or [n, 3, h, w], on a CPU.
         sigma: Standard deviation in pixels.
     """
-    for dim in (-2, -1):
-        length = images.shape[dim]
-        radius = min(math.ceil(3 * sigma), length - 1)
-        taps = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(radius + 1)]
-        total = taps[0] + 2 * sum(taps[1:])
-        pad = (radius, radius, 0, 0) if dim == -1 else (0, 0, radius, radius)
-        padded = nnf.pad(images, pad, mode='reflect')
-        images = images * (taps[0] / total)
-        for i, tap in enumerate(taps[1:], 1):
-            for start in (radius - i, radius + i):
-                images.add_(padded.narrow(dim, start, length), alpha=tap / total)
-    return images
+    height, width = images.shape[-2:]
+    radius = math.ceil(3 * sigma)
+    kernel = [2 * min(radius, side - 1) + 1 for side in (width, height)]
+    blurred = torch.empty(images.shape)
+    planes = (each.flatten(0, -3).numpy() for each in (images, blurred))
+    for plane, result in zip(*planes, strict=True):
+        cv2.GaussianBlur(
+            plane, kernel, sigma, dst=result, borderType=cv2.BORDER_REFLECT_101
+        )
+    return blurred
 
 
 def paste(scene: Tensor, person: Tensor, place: Size, opacity: float) -> None:
