@@ -1,7 +1,8 @@
 """Draw the views of training samples: `python tools/browse_views.py CONFIG`.
 
 One row per sample: the source image with the boxes of the anchor (green) and roi (red),
-all views, the scene with the pasted inst (green) and roi (red), and their tokens.
+all views, the scene with the pasted inst (green) and roi (red), and their tokens. For
+HAP: the view, its limbs, and what two masks keep.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from rich.progress import track
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, whole_file
-from saip_mm.report.pictures import Picture, view_row
+from saip_mm.report.pictures import Picture, masked_row, view_row
 from saip_mm.training.config import add_options, load_config
 
 GAP, LINE = 8, 18  # pixels: between pictures, height of a line of text
@@ -68,7 +69,8 @@ def draw_samples(cfg: Config, num: int, seed: int) -> tuple[Image.Image, str]:
     rows = []
     for key in track(keys, 'Drawing samples', transient=True):
         results = dataset[key]
-        rows.append(draw_row(*view_row(results | apply(results))))
+        shown = masked_row if 'view' in results else view_row
+        rows.append(draw_row(*shown(results | apply(results))))
     width = max(row.width for row in rows)
     canvas = Image.new('RGB', (width, sum(row.height for row in rows)), 'white')
     top = 0

@@ -53,8 +53,8 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
         entry['keypoints'] = own[-1].tobytes() if own else None
         count += bool(own)
     print_log(
-        f'{path}: keypoints for {count} of {len(names)} images; the other '
-        f'{len(names) - count} have no person in this file and get masks without parts',
+        f'{path}: keypoints for {count} of {len(names)} images; masks of the others '
+        f'({len(names) - count}), without a person in this file, do not know any parts',
         'current',
     )
 

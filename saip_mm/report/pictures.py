@@ -1,5 +1,6 @@
 """The sections of the page that show pictures."""
 
+from itertools import chain
 from typing import NamedTuple
 
 import matplotlib
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..data.part_masks import PARTS
 from ..data.views import Crop
 from ..models import SAIP
 from .people import Gallery, spread
@@ -101,6 +103,29 @@ def view_row(sample: dict) -> tuple[str, list[Picture]]:
         Picture(scene, 'scene'),
         Picture(to_image(tokens), 'scene tokens'),
     ]
+
+
+def masked_row(sample: dict) -> tuple[str, list[Picture]]:
+    """A view for HAP with the limbs that guide its masks, and what they keep.
+
+    Args:
+        sample: ``view`` of ``DrawMaskedView``, ``inputs`` of ``ApplyMaskedView`` and
+            ``source``.
+    """
+    view, image = sample['view'], sample['inputs']['image']
+    limbs, side = to_image(image), image.shape[1] // view.masks.shape[1]
+    points = () if view.keypoints is None else view.keypoints
+    for first, last in chain(*PARTS.values()) if len(points) else ():
+        ends = points[[first, last]]
+        if (ends[:, 2] > 0).all():
+            line = ends[:, :2].ravel().tolist()
+            ImageDraw.Draw(limbs).line(line, fill=INST, width=max(2, side // 8))
+    row = [Picture(to_image(image), 'view'), Picture(limbs, 'limbs')]
+    for number, mask in enumerate(view.masks):
+        removed = torch.from_numpy(mask.repeat(side, 0).repeat(side, 1))
+        kept = to_image(image.masked_fill(removed, 128))
+        row.append(Picture(kept, f'mask {number}: {mask.mean():.0%}'))
+    return sample['source'], row
 
 
 def show_reconstruction(model: SAIP, samples: list[dict]) -> dict:

@@ -11,6 +11,7 @@ from mmpretrain.registry import MODELS
 from plain_saip import blocks, linear, norm, tokens
 
 from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, rename
+from saip_mm.models import hap
 
 TINY_HAP = ROOT / 'tests/configs/tiny_hap.py'
 CASE = ROOT / 'tests/cases/case_a.json'
@@ -82,6 +83,29 @@ def test_losses_and_gradients_equal_the_plain_method(model, inputs):
     gradients = torch.autograd.grad(losses['loss_rec'] + losses['loss_align'], trained)
     torch.testing.assert_close(gradients, torch.autograd.grad(sum(expected), trained))
     assert len(parameters) - len(trained) == 2  # positions
+
+
+def test_keys_come_from_all_processes(model, monkeypatch):
+    """Two processes of half the batch have the mean loss and gradient of one."""
+    first, second = torch.randn(2, 6, 24).double()
+
+    def gather(keys):  # [3, C] of one process
+        both = F.normalize(torch.stack([first, second]), dim=2)
+        (own,) = (each for each in both if (each == keys[0]).all(1).any())
+        return list(own.split(3))
+
+    def losses(tokens):
+        for rank in (0, 1):
+            monkeypatch.setattr(hap, 'get_rank', lambda rank=rank: rank)
+            yield model.align(*tokens[:, 3 * rank : 3 * rank + 3])
+
+    tokens = torch.stack([first, second]).requires_grad_()
+    whole = model.align(*tokens)
+    (expected,) = torch.autograd.grad(whole, tokens)
+    monkeypatch.setattr(hap, 'all_gather', gather)
+    mean = sum(losses(tokens)) / 2
+    torch.testing.assert_close(mean, whole)
+    torch.testing.assert_close(*torch.autograd.grad(mean, tokens), expected)
 
 
 def test_hidden_pixels_change_no_prediction(model, inputs):

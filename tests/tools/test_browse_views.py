@@ -1,5 +1,5 @@
 import numpy as np
-from launch import call
+from launch import ROOT, call
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
@@ -7,6 +7,7 @@ import saip_mm.data  # noqa: F401  (registers the transforms)
 from saip_mm.data.people import PeopleDataset
 from saip_mm.report.pictures import INST, ROI
 
+TINY_HAP = ROOT / 'tests/configs/tiny_hap.py'
 CONFIG = """
 default_scope = 'mmpretrain'
 train_dataloader = dict(
@@ -39,3 +40,13 @@ def test_picture(tmp_path, capsys):
         pixels = np.array(image)
     for color in (INST, ROI):
         assert (pixels == color).all(-1).any()
+
+
+
+def test_masks_of_hap(tmp_path):
+    out = tmp_path / 'masks.png'
+    call('tools/browse_views.py', TINY_HAP, '--num', 1, '--out', out)
+    pixels = np.array(Image.open(out).convert('RGB'))
+    gray = (pixels == 128).all(-1).sum()
+    assert abs(gray - 2 * 64 * 32 / 2) < 50  # half of two views of 64x32
+    assert (pixels == INST).all(-1).any()  # limbs

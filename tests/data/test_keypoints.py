@@ -1,0 +1,123 @@
+"""Keypoint files of person images."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saip_mm.data import PersonImages, keypoints
+from saip_mm.data.quarantine import Quarantine
+
+POINTS = np.stack([np.arange(17) * 2, np.arange(17) * 4, np.full(17, 2)], axis=1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'a').mkdir()
+    for i in range(4):
+        image = np.full((80, 40, 3), 50 * i, np.uint8)
+        Image.fromarray(image).save(tmp_path / f'a/{i}.png')
+    return tmp_path
+
+
+def content() -> dict:
+    """Two people in the first image, one in two more, none in the last."""
+    size = dict(height=80, width=40)
+    images = [dict(id=i, file_name=f'./a/{i}.png', **size) for i in range(4)]
+    people = [(0, 30, 0), (0, 40, 1), (1, 40, 2), (2, 40, 3)]
+    annotations = [
+        dict(
+            id=i,
+            image_id=image,
+            bbox=[0, 0, side, side],
+            keypoints=(POINTS + (shift, 0, 0)).ravel().tolist(),
+        )
+        for i, (image, side, shift) in enumerate(people)
+    ]
+    return dict(images=images, annotations=annotations)
+
+
+def people(folder, content, **options) -> PersonImages:
+    (folder / 'points.json').write_text(json.dumps(content))
+    return PersonImages(str(folder), keypoints='points.json', **options)
+
+
+def test_each_image_gets_its_largest_person(folder, monkeypatch):
+    lines = []
+    monkeypatch.setattr(keypoints, 'print_log', lambda line, _: lines.append(line))
+    data = people(folder, content())
+    for index, shift in enumerate((1, 2, 3)):
+        image, found = data.load_posed(data.get_data_info(index))
+        assert image[0, 0, 0] == 50 * index
+        np.testing.assert_array_equal(found, POINTS + (shift, 0, 0))
+    assert data.load_posed(data.get_data_info(3))[1] is None
+    assert 'keypoints for 3 of 4 images' in lines[0]
+
+
+def test_boxes_get_their_own_keypoints(folder):
+    changed = content()
+    for each in changed['annotations']:
+        each['bbox'] = [10, 20, *each['bbox'][2:]]
+    (folder / 'points.json').write_text(json.dumps(changed))
+    data = people(
+        folder, changed, ann_file='points.json', min_size=(8, 8), margin=0.125
+    )
+    assert len(data) == 4
+    _, found = data.load_posed(data.get_data_info(0))
+    np.testing.assert_array_equal(found, POINTS - (6, 16, 0))
+
+
+def test_replaced_images_come_with_their_keypoints(folder):
+    data = people(folder, content())
+    (folder / 'a/1.png').write_bytes(b'')
+    data.quarantine = Quarantine(folder / 'bad.jsonl', 4, 0.5)
+    for epoch in range(20):
+        sample = data[0, epoch, 1]
+        number = sample['image'][0, 0, 0] // 50
+        shift = {0: 1, 2: 3, 3: None}[number]
+        expected = None if shift is None else POINTS + (shift, 0, 0)
+        np.testing.assert_array_equal(sample['keypoints'], expected)
+
+
+def annotation(**changes):
+    return lambda content: content['annotations'][0].update(changes)
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda c: c['images'].pop(), r'does not list 1 of 4 images, such as a/3\.png'),
+        (lambda c: c.update(images=[], annotations=[]), 'contains no people'),
+        (
+            lambda c: [
+                each.update(keypoints=[1, 1, 2] * 16) for each in c['annotations']
+            ],
+            "people have 16 keypoints, and should have COCO's 17",
+        ),
+        (annotation(keypoints=[1, 1, 2] * 16), 'have 16 and 17 keypoints'),
+        (annotation(keypoints=[1] * 50), '50 numbers'),
+        (annotation(keypoints=[1e30] * 51), 'should be a list of finite numbers'),
+        (
+            annotation(keypoints=[900, 900, 2] * 17),
+            r'all keypoints of \./a/0\.png lie outside its 80x40 pixels',
+        ),
+        (
+            lambda c: [each.update(height=160, width=80) for each in c['images']],
+            'has 80x40 pixels .* but its annotations are for 160x80',
+        ),
+    ],
+)
+def test_a_wrong_file_is_refused_before_training(folder, change, message):
+    changed = content()
+    change(changed)
+    with pytest.raises((OSError, ValueError), match=message):
+        people(folder, changed)
+
+
+def test_missing_and_malformed_files(folder):
+    with pytest.raises(FileNotFoundError, match=r'none\.json: no such'):
+        PersonImages(str(folder), keypoints='none.json')
+    (folder / 'points.json').write_text('{"images": [')
+    with pytest.raises(ValueError, match=r'points\.json: not JSON'):
+        PersonImages(str(folder), keypoints='points.json')
