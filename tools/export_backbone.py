@@ -93,7 +93,8 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         prefix = 'backbone.' if names == 'mm' and (is_pth or args.format) else ''
         write_checkpoint(args.out, backbone.state_dict(prefix, names), meta)
     height, width = meta['img_size']
-    print(f"wrote {args.out}: the {role}'s backbone for {height}×{width} (h×w) images")
+    whose = 'the' if role == 'unknown' else f"the {role}'s"
+    print(f'wrote {args.out}: {whose} backbone for {height}×{width} (h×w) images')
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from .part_masks import NUM_KEYPOINTS
-from .person_boxes import read_image_keypoints
+from .person_boxes import PersonBox, read_image_keypoints
 
 REMEDY = 'write the file for these images with tools/make_keypoints.py'
 
@@ -28,7 +28,7 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
     Raises:
         FileNotFoundError: The file does not exist.
         ValueError: It is malformed, does not list all images, or its keypoints are not
-            COCO's or lie outside the images.
+            COCO's or mostly lie outside the images.
     """
     sizes, people = read_image_keypoints(path)
     sizes = {os.path.normpath(name): size for name, size in sizes.items()}
@@ -40,8 +40,8 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
             f'{REMEDY[0].upper()}{REMEDY[1:]}'
         )
     found = defaultdict(list)
+    _check(path, people)
     for person, keypoints in people:
-        _check(path, person.img_path, keypoints, person.size)
         found[os.path.normpath(person.img_path)].append((person.box, keypoints))
     count = 0
     for entry, name in zip(entries, names, strict=True):
@@ -64,19 +64,27 @@ def _area(person: tuple) -> float:
     return width * height
 
 
-def _check(
-    path: str, name: str, keypoints: np.ndarray, size: tuple[int, int] | None
-) -> None:
-    if len(keypoints) != NUM_KEYPOINTS:
+def _check(path: str, people: list[tuple[PersonBox, np.ndarray]]) -> None:
+    if (number := len(people[0][1])) != NUM_KEYPOINTS:
         raise ValueError(
-            f"{path}: people have {len(keypoints)} keypoints, and should have COCO's "
+            f"{path}: people have {number} keypoints, and should have COCO's "
             f'{NUM_KEYPOINTS}; {REMEDY} and a model of COCO keypoints'
         )
-    if size is None:
-        return
-    points, (height, width) = keypoints[keypoints[:, 2] > 0, :2], size
-    if not ((points >= 0) & (points <= (width, height))).all(axis=1).any():
+    outside = [each for each in people if not _has_keypoint_inside(*each)]
+    if 2 * len(outside) > len(people):
+        person, keypoints = outside[0]
+        height, width = person.size
         raise ValueError(
-            f'{path}: all keypoints of {name} lie outside its {height}x{width} pixels '
-            f'(h x w), such as x, y = {points[0].tolist()}; {REMEDY}'
+            f'{path}: {len(outside)} of {len(people)} people have no keypoint inside '
+            f'their image; {person.img_path} has {height}x{width} pixels (h x w), and '
+            f'x, y, v = {keypoints[0].tolist()}. Give x and y in pixels, or {REMEDY}'
         )
+
+
+def _has_keypoint_inside(person: PersonBox, keypoints: np.ndarray) -> bool:
+    if person.size is None:
+        return True
+    points = keypoints[keypoints[:, 2] > 0, :2]
+    # A file with relative coordinates has all of them in the first pixel.
+    inside = (points > 1) & (points <= person.size[::-1])
+    return bool(inside.all(axis=1).any())

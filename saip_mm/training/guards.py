@@ -113,7 +113,7 @@ class FiniteGuard(Hook):
 
 @HOOKS.register_module()
 class CollapseWatch(Hook):
-    """Warns when the teacher's representations collapse, which losses show later.
+    """Warns when representations, of a teacher if any, collapse; losses show it later.
 
     Args:
         min_feature_std: Lower limit of ``feature_std``, the spread of unit image tokens
@@ -145,10 +145,11 @@ class CollapseWatch(Hook):
         signs = self._signs(outputs or {})
         self.in_row = self.in_row + 1 if signs else 0
         if self.in_row and self.in_row % self.patience == 0:
+            others = ', a higher teacher momentum or another teacher temperature'
             print_log(
-                f'{self.in_row} steps in a row: {"; ".join(signs)}. The teacher seems '
-                'to collapse. A lower learning rate, a higher teacher momentum or '
-                'another teacher temperature may help',
+                f'{self.in_row} steps in a row: {"; ".join(signs)}. The representation '
+                'seems to collapse. A lower learning rate'
+                f'{others if self.prototypes else ""} may help',
                 'current',
                 WARNING,
             )

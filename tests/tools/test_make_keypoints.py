@@ -70,7 +70,9 @@ def test_keypoints_are_those_of_mmpose(photographs, pose_model, run, tmp_path):
         image, keypoints = people.load_posed(people.get_data_info(index))
         (found,) = inference_topdown(model, image[..., ::-1].copy())
         found = found.pred_instances
-        np.testing.assert_allclose(keypoints[:, :2], found.keypoints[0, :17], atol=1e-3)
+        np.testing.assert_allclose(
+            keypoints[:, :2], found.keypoints[0, :17], atol=0.006
+        )
         known = found.keypoint_scores[0, :17] >= 0.1
         assert 0 < known.sum() < 17
         np.testing.assert_array_equal(keypoints[:, 2], 2 * known)
