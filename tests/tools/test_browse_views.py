@@ -42,7 +42,6 @@ def test_picture(tmp_path, capsys):
         assert (pixels == color).all(-1).any()
 
 
-
 def test_masks_of_hap(tmp_path):
     out = tmp_path / 'masks.png'
     call('tools/browse_views.py', TINY_HAP, '--num', 1, '--out', out)
