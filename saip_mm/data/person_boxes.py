@@ -4,19 +4,21 @@ Boxes are ``(x, y, w, h)`` in pixels of the upright photograph, that is, with it
 orientation applied, as in annotation tools and MMDetection.
 """
 
+import json
 import math
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from ..files import read_text
-from .coco import Box, Record, id_text, parse_json, records, records_by_id
 from .images import ImageError, read_image
 from .views import Size
 
-READER = 'saip_mm'
+Box = tuple[float, float, float, float]
+Photograph = tuple[str, Size | None]  # name, and (h, w) if annotated
+T = TypeVar('T')
 
 
 class PersonBox(NamedTuple):
@@ -38,7 +40,8 @@ def read_person_boxes(ann_file: str) -> list[PersonBox]:
         FileNotFoundError: The file does not exist.
         ValueError: The file is malformed or contains no people.
     """
-    return [person for person, _ in _people(ann_file, *_read(ann_file))]
+    _, people = _read_people(ann_file)
+    return [person for person, _ in people]
 
 
 def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
@@ -50,7 +53,7 @@ def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
     Returns:
         Boxes, and keypoints float32 [K, 3] with the same K for all people.
     """
-    return _with_keypoints(ann_file, _people(ann_file, *_read(ann_file)))
+    return read_image_keypoints(ann_file)[1]
 
 
 def read_image_keypoints(
@@ -61,107 +64,116 @@ def read_image_keypoints(
     Returns:
         ``(h, w)`` of all images by file name, None if not annotated; and the people.
     """
-    content, images = _read(ann_file)
-    sizes = {image['file_name']: _size(image) for image in images.values()}
-    return sizes, _with_keypoints(ann_file, _people(ann_file, content, images))
-
-
-def _with_keypoints(
-    ann_file: str, annotated: Iterable[tuple[PersonBox, Record]]
-) -> list[tuple[PersonBox, np.ndarray]]:
-    people, numbers = [], set()
-    for person, record in annotated:
-        record.check('', 'keypoints')
-        flat = record.get('keypoints', [])
-        if len(flat) % 3:
-            raise ValueError(
-                f'{record.where}: "keypoints" has {len(flat)} numbers, and should have '
-                'three per keypoint: x, y, visibility; correct or remove it'
-            )
-        keypoints = np.array(flat, np.float32).reshape(-1, 3)
-        if (keypoints[:, 2] > 0).any():
-            people.append((person, keypoints))
-            numbers.add(len(keypoints))
+    images, people = _read_people(ann_file)
+    people = [each for each in people if (each[1][:, 2] > 0).any()]
+    numbers = sorted({len(keypoints) for _, keypoints in people})
     if len(numbers) != 1:
-        found = ' and '.join(map(str, sorted(numbers))) or 'no'
         raise ValueError(
-            f'{ann_file}: its people have {found} keypoints; use annotations with the '
-            'same keypoints for all people'
+            f'{ann_file}: its people have {" and ".join(map(str, numbers)) or "no"} '
+            'keypoints; use annotations with the same keypoints for all people'
         )
-    return people
+    return dict(images.values()), people
 
 
-def _read(ann_file: str) -> tuple[dict, dict[str, Record]]:
-    """Return the content of an annotation file, and its images by id."""
-    if not os.path.isfile(ann_file):
-        raise FileNotFoundError(f'{ann_file}: no such annotation file')
-    content: Any = parse_json(read_text(ann_file), ann_file)
-    images = records_by_id(ann_file, content, 'images', 'id file_name', READER)
-    if 'annotations' not in content:
-        raise ValueError(
-            f'{ann_file}: has no "annotations", as in COCO; its keys are '
-            f'{", ".join(content) or "none"}'
-        )
-    return content, images
+def _read_people(
+    ann_file: str,
+) -> tuple[dict[str, Photograph], list[tuple[PersonBox, np.ndarray]]]:
+    """The photographs in an annotation file by id; people with keypoints [K, 3]."""
+    content = _read_coco(ann_file)
+    images = dict(_parse(ann_file, content, 'images', _parse_image))
+    if len(images) < len(content['images']):
+        raise ValueError(f'{ann_file}: several images have the same id')
+    person_ids = _person_ids(ann_file, content)
 
+    def parse(record: dict) -> tuple[PersonBox, np.ndarray] | None:
+        if int(record.get('iscrowd') or 0):
+            return None
+        if person_ids and _id(record['category_id']) not in person_ids:
+            return None
+        box = tuple(map(float, record['bbox']))
+        finite = all(abs(value) < 1e9 for value in box)
+        if len(box) != 4 or min(box[2:]) < 0 or not finite:
+            raise ValueError(f'"bbox" is {record["bbox"]}, not x, y, width, height')
+        if (image := _id(record['image_id'])) not in images:
+            raise ValueError(f'"images" has no image {image}')
+        keypoints = np.array(record.get('keypoints') or (), np.float32).reshape(-1, 3)
+        if not np.isfinite(keypoints).all():
+            raise ValueError('"keypoints" are not finite')
+        name, size = images[image]
+        return PersonBox(name, box, size), keypoints
 
-def _people(
-    ann_file: str, content: dict, images: dict[str, Record]
-) -> Iterator[tuple[PersonBox, Record]]:
-    """Yield the people in an annotation file, each with its annotation."""
-    sizes = {key: _size(image) for key, image in images.items()}
-    person_ids = _person_ids(content, ann_file)
-    found = False
-    for record in records(ann_file, content, 'annotations', READER):
-        if record.get('iscrowd') in ('0', '1'):
-            record['iscrowd'] = int(record['iscrowd'])
-        record.check('category_id' if person_ids else '', 'iscrowd')
-        if record.get('iscrowd'):
-            continue
-        if person_ids and id_text(record['category_id']) not in person_ids:
-            continue
-        record.check('image_id bbox')
-        box, image_id = tuple(record['bbox']), id_text(record['image_id'])
-        if min(box[2:]) < 0:
-            raise ValueError(
-                f'{record.where}: "bbox" is {box}, with a negative side; correct it or '
-                'remove the record'
-            )
-        if image_id not in images:
-            raise ValueError(
-                f'{record.where} belongs to image {image_id}, which "images" does not '
-                'have; add the image or remove the annotation'
-            )
-        found = True
-        yield PersonBox(images[image_id]['file_name'], box, sizes[image_id]), record
-    if not found:
+    people = list(filter(None, _parse(ann_file, content, 'annotations', parse)))
+    if not people:
         raise ValueError(
             f'{ann_file}: contains no people; its {len(content["annotations"])} '
             'annotations are of other categories, or crowds'
         )
+    return images, people
 
 
-def _size(image: Record) -> Size | None:
-    """Return the ``(h, w)`` of an image, or None if it is not annotated."""
-    if not (image.get('height') and image.get('width')):
-        return None
-    image.check('height width')
-    return int(image['height']), int(image['width'])
+def _read_coco(ann_file: str) -> dict:
+    if not os.path.isfile(ann_file):
+        raise FileNotFoundError(f'{ann_file}: no such annotation file')
+    text = read_text(ann_file)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{ann_file}: not JSON ({error}); get a new copy of the file'
+        ) from error
+    for key in ('images', 'annotations'):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise ValueError(f'{ann_file}: has no list of "{key}", as in COCO')
+    return content
 
 
-def _person_ids(content: dict, ann_file: str) -> set[str]:
-    """Return the ids of categories of people; empty if there are no categories."""
+def _parse(
+    ann_file: str, content: dict, key: str, parse: Callable[[dict], T]
+) -> Iterator[T]:
+    """Yield what ``parse`` makes of each record; its errors name the record."""
+    for position, record in enumerate(content[key]):
+        try:
+            yield parse(record)
+        except Exception as error:  # a record may contain anything
+            reason = f'has no {error}' if isinstance(error, KeyError) else str(error)
+            has_id = isinstance(record, dict) and 'id' in record
+            known = f' (id {record["id"]!r})' if has_id else ''
+            raise ValueError(
+                f'{ann_file}: {key}[{position}]{known}: {reason[:200]}; correct or '
+                'remove it'
+            ) from error
+
+
+def _parse_image(record: dict) -> tuple[str, Photograph]:
+    name, size = record['file_name'], None
+    if not isinstance(name, str):
+        raise ValueError(f'"file_name" is {name!r}')
+    if record.get('height') and record.get('width'):
+        size = int(record['height']), int(record['width'])
+    return _id(record['id']), (name, size)
+
+
+def _person_ids(ann_file: str, content: dict) -> set[str]:
+    """The ids of categories of people; empty if there are no categories."""
     if not content.get('categories'):
         return set()
-    categories = records_by_id(ann_file, content, 'categories', 'id', READER)
-    names = {key: str(record.get('name')) for key, record in categories.items()}
-    ids = {key for key, name in names.items() if name.lower() == 'person'}
-    if not ids:
-        raise ValueError(
-            f'{ann_file}: no category is named "person", only '
-            f'{", ".join(names.values())}; rename the category of people'
-        )
-    return ids
+
+    def parse(record: dict) -> tuple[str, str]:
+        return _id(record['id']), str(record.get('name'))
+
+    names = dict(_parse(ann_file, content, 'categories', parse))
+    if ids := {key for key, name in names.items() if name.lower() == 'person'}:
+        return ids
+    raise ValueError(
+        f'{ann_file}: no category is named "person", only {", ".join(names.values())}; '
+        'rename the category of people'
+    )
+
+
+def _id(value: float | str) -> str:
+    """The text of an id, which is the same for ``1``, ``1.0`` and ``"1"``."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_whole else value)
 
 
 def large_enough(box: Box, size: Size | None, min_size: Size) -> bool:

@@ -6,23 +6,14 @@ import os
 import signal
 from collections.abc import Callable
 from functools import partial
-from logging import WARNING
 from multiprocessing.synchronize import Event
 
 from mmengine.dist import is_main_process
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from ..data.checks.files import (
-    check_annotations,
-    check_images,
-    check_places,
-    name_files_in_errors,
-    places,
-)
+from ..data.checks import check_images, check_places, name_files_in_errors, places
 from ..data.concat import holds_people
-from .processes import on_main_process
 
 
 def build_loader(
@@ -71,18 +62,13 @@ def build_checked_loader(
         return build_loader(dataloader, seed, diff_rank_seed)
     config = dataloader['dataset']
     check_places(config)
-    lines = on_main_process(check_annotations, config)
-    for line in () if config.get('test_mode') else lines:
-        print_log(line, 'current', WARNING)
     try:
         loader = build_loader(dataloader, seed, diff_rank_seed)
-    except ValueError as error:
-        if 'need at least one array' not in str(error):
-            raise
+    except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
         raise ValueError(
-            f'{", ".join(map(str, places(config)))}: this data set is empty. Do class '
-            'names in the annotations and image names match those that its config '
-            'expects?'
+            f'the data set {", ".join(map(str, places(config)))} cannot be loaded '
+            f'({type(error).__name__}: {error}). Do the annotations have the format, '
+            'class names and image names that its config expects?'
         ) from error
     if is_main_process():
         check_images(loader.dataset)

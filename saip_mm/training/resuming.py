@@ -202,8 +202,6 @@ def done_in_epoch(runner: Runner, step: int) -> int:
 def continue_epoch(runner: Runner) -> None:
     """Restore the order of images, and skip batches that were done in this epoch."""
     loader = runner.train_dataloader
-    if isinstance(loader.batch_sampler, _RestOfEpoch):
-        return
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     # The sampler was built before the seed was read from the checkpoint.
     if hasattr(sampler, 'seed') and not runner._randomness_cfg.get('diff_rank_seed'):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from logging import ERROR, FileHandler
 
-from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
@@ -17,11 +16,11 @@ from torch import Tensor, nn
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint
 from ..checkpoints.loading import load_weights
 from ..checkpoints.names import state_dict_of
-from ..data.checks.files import check_scores
 from ..models.weights import check_finite
 from .loaders import build_checked_loader
+from .loops import AccumulatingTrainLoop
 from .processes import on_main_process, unwrapped
-from .resuming import LaunchHook, choose_checkpoint
+from .resuming import LaunchHook, choose_checkpoint, continue_epoch
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
 
 _CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
@@ -35,17 +34,6 @@ class SafeRunner(Runner):
     """A runner that saves atomically, checks data, and executes no code in files."""
 
     build_dataloader = staticmethod(build_checked_loader)
-
-    def build_evaluator(self, evaluator: Evaluator | dict | list) -> Evaluator:
-        """Build an evaluator as MMEngine does, and check the data of its metrics."""
-        built = super().build_evaluator(evaluator)
-        configs = evaluator
-        if isinstance(configs, dict):
-            configs = configs.get('metrics', configs)
-        configs = configs if isinstance(configs, list) else [configs]
-        for metric, config in zip(built.metrics, configs, strict=False):
-            on_main_process(check_scores, metric, config)
-        return built
 
     def register_hook(
         self, hook: Hook | dict, priority: int | str | None = None
@@ -84,6 +72,12 @@ class SafeRunner(Runner):
         self._resume = found is not None
         if self._resume:
             self._load_from = str(found)
+
+    def load_or_resume(self) -> None:
+        """Load or resume as MMEngine does, also within an epoch."""
+        super().load_or_resume()
+        if self._resume and not isinstance(self.train_loop, AccumulatingTrainLoop):
+            continue_epoch(self)  # which that loop does itself
 
     def train(self) -> nn.Module:
         """Train; errors go to the log file as well."""

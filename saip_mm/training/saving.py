@@ -20,7 +20,7 @@ from mmpretrain.registry import HOOKS
 from ..checkpoints.files import saved_checkpoints
 from ..files import whole_file, write_text
 from .processes import Agreement
-from .resuming import continue_epoch, done_in_epoch
+from .resuming import done_in_epoch
 
 # Exit status of a run that was stopped by a signal and can be resumed.
 INTERRUPTED = os.EX_TEMPFAIL
@@ -117,8 +117,6 @@ class SafeCheckpointHook(CheckpointHook):
         self.outdated: list[str] = []  # removed once a better one is on disk
         self.file_backend = copy(self.file_backend)
         self.file_backend.remove = self.outdated.append
-        if runner._resume:
-            continue_epoch(runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None

@@ -1,0 +1,94 @@
+"""Checks that the data of a config exist, and errors that name their files."""
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+
+from mmengine.dataset import BaseDataset, Compose
+
+from .folders import require_files
+
+REMEDY = 'unpack all of the data, or remove these from the annotations'
+
+
+def check_places(dataset: dict) -> None:
+    """Check that the files and folders named by the config of a data set exist.
+
+    Args:
+        dataset: Config of a data set, or of a wrapper of data sets.
+
+    Raises:
+        FileNotFoundError: One does not; lists what is there instead.
+    """
+    for path in places(dataset):
+        if path.exists():
+            continue
+        above = next(folder for folder in path.absolute().parents if folder.is_dir())
+        found = sorted(entry.name for entry in above.iterdir())
+        some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
+        raise FileNotFoundError(
+            f'{path}: no such file or folder; {above} holds {some or "nothing"}. '
+            'docs/downstream.md shows the layouts; set data_root of the data set to a '
+            'folder with this layout'
+        )
+
+
+def places(config: dict) -> Iterator[Path]:
+    """Yield the files and folders named by the config of a data set."""
+    root = Path(config.get('data_root') or '')
+    below = [config.get('ann_file'), *(config.get('data_prefix') or {}).values()]
+    yield from (root / path for path in below if isinstance(path, str | PathLike))
+    if config.get('bbox_file'):
+        yield Path(config['bbox_file'])
+    for each in [config.get('dataset'), *(config.get('datasets') or ())]:
+        if isinstance(each, dict):
+            yield from places(each)
+
+
+def check_images(dataset: object) -> None:
+    """Check that the images and label maps named by annotations exist.
+
+    Args:
+        dataset: Data set; ignored if it is not one of MMEngine.
+
+    Raises:
+        FileNotFoundError: Some are missing.
+    """
+    for each in _built(dataset):
+        entries = [each.get_data_info(index) for index in range(len(each))]
+        for key in ('img_path', 'seg_map_path'):
+            paths = dict.fromkeys(entry[key] for entry in entries if entry.get(key))
+            require_files(each.ann_file or each.data_root, '', list(paths), REMEDY)
+
+
+def name_files_in_errors(dataset: object) -> None:
+    """Make errors in the pipelines of a data set name the files of the sample."""
+    for each in _built(dataset):
+        if type(each.pipeline) is Compose:
+            each.pipeline = _NamingPipeline(each.pipeline)
+
+
+def _built(dataset: object) -> Iterator[BaseDataset]:
+    """Yield MMEngine's data sets among a data set and those that it wraps."""
+    if isinstance(dataset, BaseDataset):
+        yield dataset
+    for each in getattr(dataset, 'datasets', [getattr(dataset, 'dataset', None)]):
+        if each is not None:
+            yield from _built(each)
+
+
+class _NamingPipeline(Compose):
+    def __init__(self, pipeline: Compose) -> None:
+        self.transforms = pipeline.transforms
+
+    def __call__(self, data: dict) -> dict | None:
+        files = [data[k] for k in ('img_path', 'seg_map_path') if data.get(k)]
+        try:
+            return super().__call__(data)
+        except Exception as error:
+            if not files or any(str(file) in str(error) for file in files):
+                raise
+            raise ValueError(
+                f'{" with ".join(files)}: {type(error).__name__}: {error}. Get a new '
+                'copy of the file, or remove it from the data'
+            ) from error

@@ -1,1 +1,0 @@
-"""Checks of images and annotations before training."""
