@@ -3,14 +3,17 @@
 import errno
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
-from .metadata import drop_metadata, exif_orientation
+from .pixels import resize, to_tensor
 
 MAX_PIXELS = 50_000_000  # larger images take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
@@ -44,10 +47,8 @@ def raise_if_outage(error: Exception, name: str | os.PathLike) -> None:
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read an image file as RGB, uint8 ``[H, W, 3]``.
 
-    - The EXIF orientation is applied and parsed as OpenCV does it, so that boxes match
-      those of MMDetection: OpenCV 4.12 applies it to JPEG, PNG and TIFF (it cannot read
-      TIFF with orientations 5 to 8), OpenCV 4.13 also to WebP. Unlike in OpenCV, the
-      rotation stored in an AVIF file is applied. All other metadata are ignored.
+    - The EXIF orientation is applied, so that boxes match those of MMDetection. All
+      other metadata are ignored.
     - Transparent pixels are blended with mid-gray (``BACKGROUND``).
     - 16-bit values are reduced to their high byte.
     - CMYK is converted without a color profile. Inks in a JPEG are assumed to be
@@ -67,6 +68,43 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     """Like :func:`read_image`, for the content of a file called ``name``."""
     with _naming(name):
         return _decode(content)
+
+
+def read_batches(
+    images: Iterable[str | os.PathLike | np.ndarray],
+    size: tuple[int, int],
+    batch_size: int = 64,
+) -> Iterator[Tensor]:
+    """Read and resize images.
+
+    Args:
+        images: Files, or RGB images, uint8 [H, W, 3], of any sizes.
+        size: (h, w) in pixels.
+        batch_size: Number of images per batch; the last one may have fewer.
+
+    Yields:
+        uint8 [B, 3, h, w].
+
+    Raises:
+        ImageError: If a file cannot be read.
+        TypeError: If an element is not an image.
+    """
+    arrays = (_to_array(image, index) for index, image in enumerate(images))
+    while batch := list(islice(arrays, batch_size)):
+        yield torch.stack([resize(to_tensor(array), size) for array in batch])
+
+
+def _to_array(image: object, index: int) -> np.ndarray:
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    shape, dtype = np.shape(image), getattr(image, 'dtype', None)
+    if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3 and image.size:
+        return image
+    found = f'{dtype} {list(shape)}' if dtype else type(image).__name__
+    raise TypeError(
+        f'images[{index}] is neither a file nor an RGB image, uint8 [h, w, 3], but '
+        f'{found}'
+    )
 
 
 def encode_image(image: np.ndarray) -> bytes:
@@ -103,7 +141,6 @@ def _naming(name: str | os.PathLike) -> Iterator[None]:
 
 
 def _decode(content: bytes) -> np.ndarray:
-    content, orientation = drop_metadata(content)
     with Image.open(io.BytesIO(content)) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -111,27 +148,12 @@ def _decode(content: bytes) -> np.ndarray:
                 f'{width}×{height} pixels exceed the limit of {MAX_PIXELS:,}; shrink '
                 'the image or remove it'
             )
-        image.info.pop('xmp', None)
-        if image.format == 'TIFF':  # Pillow applies its orientation when loading
-            exif = image.getexif()
-            for directory in ExifTags.IFD:
-                exif.pop(directory, None)
         image.load()
-        if orientation is None:  # formats whose metadata Pillow parses safely
-            exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
-            orientation = exif_orientation(exif)
-        return _apply_orientation(np.array(_to_rgb(image)), orientation)
-
-
-def _apply_orientation(image: np.ndarray, orientation: int | None) -> np.ndarray:
-    """Apply an EXIF orientation: 5 to 8 transpose, then 2 to 8 mirror."""
-    if orientation in (5, 6, 7, 8):
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)
+        for xmp in ('xmp', 'XML:com.adobe.xmp'):  # OpenCV ignores its orientation
+            image.info.pop(xmp, None)
+        with suppress(Exception):  # of damaged metadata, which are ignored
+            ImageOps.exif_transpose(image, in_place=True)
+        return np.array(_to_rgb(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
