@@ -108,39 +108,6 @@ def write_peta(root: Path, images: int = 16) -> np.ndarray:
     return labels
 
 
-def write_peta_archive(root: Path) -> dict[str, list[str]]:
-    """Write PETA as its authors distribute it; return the attributes by image.
-
-    CUHK lists images, the other subsets list identities.
-    """
-    images = dict(
-        VIPeR=['0001_a.bmp', '0001_b.bmp', '0002_a.bmp'],
-        CUHK=['0002.png', '0003.png'],
-        MIT=['00001_male_back.jpg', '00002_female_fore.jpg'],
-    )
-    images['3DPeS'] = ['100_3_FRAME_26_RGB.bmp', '100_4_FRAME_185_RGB.bmp']
-    attributes = [
-        *('personalLess30 personalMale footwearSneakers', 'personalLess60 hairBald'),
-        *('personalFemale hairLong upperBodyBlack', 'accessoryNothing lowerBodyLogo'),
-        *('personalLess45 footwearShoes', 'carryingNothing', 'upperBodyVNeck hairRed'),
-    ]
-    found, parts = {}, []
-    for subset, names in images.items():
-        lines = {}
-        for name in names:
-            save_person(root / subset / 'archive' / name, len(found), 0)
-            who = name if subset == 'CUHK' else name.split('_')[0]
-            if who not in lines:
-                lines[who] = attributes.pop(0)
-                parts.append(('train', 'val', 'test')[len(parts) % 3])
-            found[f'{subset}/archive/{name}'] = (lines[who].split(), parts[-1])
-        text = ''.join(f'{who} {words}\n' for who, words in lines.items())
-        (root / subset / 'archive' / 'Label.txt').write_text(text)
-    text = ''.join(f'{name} {part}\n' for name, (_, part) in found.items())
-    (root / 'zero_shot.txt').write_text(text)
-    return {name: words for name, (words, _) in found.items()}
-
-
 def small(data_root: Path, crop: int) -> list[str]:
     """Return options that make a downstream config train briefly on a tiny data set.
 

@@ -1,6 +1,5 @@
 """Evaluation of re-identification by Market-1501's protocol."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -40,7 +39,6 @@ def evaluate_retrieval(
     query: LabeledFeatures,
     gallery: LabeledFeatures,
     chunk_size: int = 256,
-    distances: Callable[[Tensor], Tensor] | None = None,
 ) -> Retrieval:
     """Rank the gallery by its distance from each query.
 
@@ -53,13 +51,11 @@ def evaluate_retrieval(
             is the same.
         gallery: Ranked images.
         chunk_size: Queries per chunk.
-        distances: Returns the distances [R, G] from the gallery to the queries with the
-            given indices [R]; cosine distances by default.
 
     Raises:
         ValueError: If features are not finite or no query has a match.
     """
-    distances = distances or cosine_distances(query.features, gallery.features)
+    queries, others = _unit(query.features), _unit(gallery.features)
     precisions, ranks = [], []
     indices = torch.arange(len(query.features), device=query.features.device)
     for rows in indices.split(chunk_size):
@@ -70,7 +66,9 @@ def evaluate_retrieval(
         findable = right.any(dim=1)
         if findable.any():
             precision, rank = score_ranking(
-                distances(rows[findable]), right[findable], wrong[findable]
+                _distances(queries[rows[findable]], others),
+                right[findable],
+                wrong[findable],
             )
             precisions.append(precision)
             ranks.append(rank)
@@ -88,19 +86,13 @@ def evaluate_retrieval(
     )
 
 
-def cosine_distances(query: Tensor, gallery: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return a function of query indices [R] to distances [R, G] ordered as the cosine.
+def _distances(queries: Tensor, gallery: Tensor) -> Tensor:
+    """Distances [R, G] of unit vectors [R, D] and [G, D], ordered as the cosine.
 
-    Distances of unit vectors are computed without a matrix product, whose rounding
-    would break ties.
-
-    Args:
-        query: [Q, D]
-        gallery: [G, D]
+    Computed without a matrix product, whose rounding would break ties.
     """
-    query, gallery = unit(query), unit(gallery)
     mode = 'donot_use_mm_for_euclid_dist'
-    return lambda rows: torch.cdist(query[rows], gallery, compute_mode=mode)
+    return torch.cdist(queries, gallery, compute_mode=mode)
 
 
 def report_left_out(result: Retrieval) -> None:
@@ -138,7 +130,7 @@ def score_ranking(
     return precision.sum(dim=1) / found, before[:, 0] + 1
 
 
-def unit(features: Tensor) -> Tensor:
+def _unit(features: Tensor) -> Tensor:
     """Features [N, D] scaled to length 1, in double precision."""
     if not features.isfinite().all():
         raise ValueError('features are not finite')

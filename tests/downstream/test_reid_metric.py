@@ -1,12 +1,10 @@
-"""Retrieval, ReIDMetric and re-ranking against plain loops."""
-
-import math
+"""Retrieval and ReIDMetric against plain loops."""
 
 import numpy as np
 import pytest
 import torch
 
-from saip_mm.downstream.reid import KReciprocalDistance, ReIDMetric
+from saip_mm.downstream.reid import ReIDMetric
 from saip_mm.downstream.retrieval import LabeledFeatures, evaluate_retrieval
 
 
@@ -72,7 +70,7 @@ def test_agrees_with_plain_loops(seed):
 def test_perfect_features_score_one():
     people = [(i, camid) for camid in (1, 2, 2) for i in range(1, 41)]
     perfect = torch.eye(41)[[i for i, _ in people]]
-    assert evaluate(ReIDMetric(rerank={}), perfect, people, 40) == [1, 1, 1, 1]
+    assert evaluate(ReIDMetric(), perfect, people, 40) == [1, 1, 1, 1]
 
 
 def test_invalid_inputs():
@@ -86,53 +84,3 @@ def test_invalid_inputs():
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(ReIDMetric(), features, people, queries)
-    with pytest.raises(ValueError, match='k1=1, k2=6, weight=0.3 must satisfy'):
-        KReciprocalDistance(eye, eye, k1=1)
-
-
-def plain_rerank(features, num_queries, k1, k2, weight):
-    """The paper's equations, with sets and dense encodings."""
-    count = len(features)
-    d = [[math.dist(a, b) ** 2 for b in features] for a in features]
-    d = [[value / max(row) for value in row] for row in d]
-    order = [sorted(range(count), key=lambda j, i=i: d[i][j]) for i in range(count)]
-
-    def reciprocal(i, k):  # of i itself and its k nearest
-        return {j for j in order[i][: k + 1] if i in order[j][: k + 1]}
-
-    encoding = []
-    for i in range(count):
-        members = set(reciprocal(i, k1))
-        for j in reciprocal(i, k1):
-            small = reciprocal(j, k1 // 2)
-            if len(reciprocal(i, k1) & small) >= 2 / 3 * len(small) - 1e-9:
-                members |= small
-        row = [math.exp(-d[i][j]) if j in members else 0 for j in range(count)]
-        encoding.append(row)
-    mean = [
-        [sum(encoding[j][c] for j in order[i][:k2]) / k2 for c in range(count)]
-        for i in range(count)
-    ]
-    final = []
-    for q in range(num_queries):
-        row = []
-        for g in range(num_queries, count):
-            least = sum(map(min, mean[q], mean[g]))
-            most = sum(map(max, mean[q], mean[g]))
-            row.append((1 - weight) * (1 - least / most) + weight * d[q][g])
-        final.append(row)
-    return final
-
-
-@pytest.mark.parametrize('k1, k2, weight', [(6, 3, 0.3), (4, 1, 0.0), (30, 2, 0.5)])
-def test_reranking_agrees_with_the_equations(k1, k2, weight):
-    rng = np.random.default_rng(k1)
-    centers = rng.normal(size=(6, 5))
-    features = centers[rng.integers(0, 6, 40)] + 0.5 * rng.normal(size=(40, 5))
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-    tensor = torch.tensor(features)
-    distances = KReciprocalDistance(tensor[:12], tensor[12:], k1, k2, weight)
-    expected = plain_rerank(features.tolist(), 12, k1, k2, weight)
-    found = distances(torch.arange(12))
-    torch.testing.assert_close(found, found.new_tensor(expected), atol=1e-9, rtol=0)
-    torch.testing.assert_close(found[[3, 7]], distances(torch.tensor([3, 7])))

@@ -16,12 +16,6 @@ saip_mm.downstream.attributes.PETA explains how to convert it to a list.
     data/PETA/PETA.mat         105 attributes, 35 of them evaluated
     data/PETA/zero_shot.txt    lines such as `00001.png train`
 
-The authors' archive, mmlab.ie.cuhk.edu.hk/projects/PETA.html, works as well, with your
-own split:
-
-    data/PETA/VIPeR/archive/   images, Label.txt; nine more subsets like it
-    data/PETA/zero_shot.txt    lines such as `VIPeR/archive/0001_a.bmp train`
-
 Run, with a backbone from tools/export_backbone.py:
 
     python tools/train.py \

@@ -19,8 +19,7 @@ Run, with a backbone from tools/export_backbone.py:
     python tools/test.py configs/downstream/reid/market1501_saip-vit-tiny_256x128.py \
         work_dirs/market1501_saip-vit-tiny_256x128
 
-tools/test.py with `--cfg-options test_evaluator.rerank.k1=20` also reports results
-after k-reciprocal re-ranking. From scratch: `model.backbone.init_cfg=None`.
+From scratch: `model.backbone.init_cfg=None`.
 """
 
 _base_ = '../../_base_/reid_256x128.py'

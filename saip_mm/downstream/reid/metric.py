@@ -7,7 +7,6 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
 from ..retrieval import LabeledFeatures, evaluate_retrieval, report_left_out
-from .rerank import KReciprocalDistance
 
 NEEDED = ('feature', 'pid', 'camid', 'is_query')
 
@@ -18,18 +17,10 @@ class ReIDMetric(BaseMetric):
 
     See :func:`~saip_mm.downstream.retrieval.evaluate_retrieval`.
 
-    Args:
-        rerank: Arguments of :class:`~saip_mm.downstream.reid.rerank.
-            KReciprocalDistance` such as `dict(k1=20, k2=6, weight=0.3)`, to also report
-            results after re-ranking.
-        **kwargs: Arguments of MMEngine's ``BaseMetric``.
+    Arguments are those of MMEngine's ``BaseMetric``.
     """
 
     default_prefix = 'reid'
-
-    def __init__(self, rerank: dict | None = None, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.rerank = rerank
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
@@ -44,19 +35,11 @@ class ReIDMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         query, gallery = (_stack(results, is_query) for is_query in (True, False))
-        found = {'': evaluate_retrieval(query, gallery)}
-        report_left_out(found[''])
-        if self.rerank is not None:
-            distances = KReciprocalDistance(
-                query.features, gallery.features, **self.rerank
-            )
-            found['_reranked'] = evaluate_retrieval(query, gallery, distances=distances)
-        metrics = {}
-        for suffix, scores in found.items():
-            metrics[f'mAP{suffix}'] = scores.mean_average_precision
-            for rank in ('rank1', 'rank5', 'rank10'):
-                metrics[rank + suffix] = getattr(scores, rank)
-        return metrics
+        found = evaluate_retrieval(query, gallery)
+        report_left_out(found)
+        names = dict(mAP='mean_average_precision', rank1='rank1')
+        names |= dict(rank5='rank5', rank10='rank10')
+        return {name: getattr(found, field) for name, field in names.items()}
 
 
 def _stack(results: list[tuple], is_query: bool) -> LabeledFeatures:
