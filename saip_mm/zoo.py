@@ -1,15 +1,12 @@
 """The model zoo: OpenMMLab's metafiles and a table of trained models.
 
-``metafile.yml`` next to the configs records data, size, speed, results and weights of
-each. ``docs/model_zoo.md`` lists the trained ones.
+``metafile.yml`` next to the configs records data, size and speed of each and, edited by
+hand, results and weights. ``docs/model_zoo.md`` lists those with results.
 """
 
-import json
-import math
 import platform
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,47 +19,26 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-from .checkpoints.files import resolve_checkpoint
-from .checkpoints.kept_config import parse_config
-from .evaluation.rows import digest
-from .files import sha256, write_text
+from .files import write_text
 
 PAGE = Path('docs/model_zoo.md')
 BEGIN, END = '<!-- table -->\n', '<!-- end of the table -->\n'
-HEADER = '# Written by tools/model_zoo.py; names and data sets are edited by hand.\n'
-# OpenMMLab's name of the task by folder, and the metrics to take from logs.
-TASKS = dict(
-    pretrain='Self-Supervised Pretraining',
-    reid='Re-Identification',
-    attributes='Pedestrian Attribute Recognition',
-    pose='Body 2D Keypoint',
-    detection='Object Detection',
-    parsing='Semantic Segmentation',
-)
-METRICS = dict(
-    pretrain='reid/mAP attributes/mA parts/mIoU keypoints/PCK',
-    reid='reid/rank1 reid/mAP',
-    attributes='attributes/mA attributes/F1',
-    pose='coco/AP coco/AR coco-wholebody/AP',
-    detection='coco/bbox_mAP crowd_human/mAP crowd_human/mMR crowd_human/JI',
-    parsing='mIoU',
-)
-PER_CENT = ('mIoU',)  # as MMSegmentation logs it; all others are shares of 1
+HEADER = '# Written by tools/model_zoo.py; other lines are edited by hand.\n'
 
 
 def read_models(root: Path) -> list[dict]:
     """Entries of all metafiles, in the order of ``model-index.yml``."""
-    index = _read(root / 'model-index.yml', yaml.safe_load)
-    files = [_read(root / path, yaml.safe_load) for path in index['Import']]
+    index = _read(root / 'model-index.yml')
+    files = [_read(root / path) for path in index['Import']]
     return [model for file in files for model in file['Models']]
 
 
-def update(root: Path, config: Path, changes: dict) -> None:
-    """Update a config's entry in its metafile; ``Metadata`` is merged."""
+def update(root: Path, config: Path, metadata: dict) -> None:
+    """Update the ``Metadata`` of a config's entry in its metafile."""
     path = root / config.parent / 'metafile.yml'
-    content = _read(path, yaml.safe_load)
+    content = _read(path)
     (model,) = [each for each in content['Models'] if each['Config'] == str(config)]
-    model.update(changes, Metadata=model['Metadata'] | changes.get('Metadata', {}))
+    model['Metadata'] |= metadata
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     write_text(path, HEADER + text)
 
@@ -74,7 +50,6 @@ def measure(cfg: Config, seconds: float = 10.0) -> dict:
     embeddings. Models run as their libraries count FLOPs (``mode='tensor'``): one pass
     without flips or decoding, with as many proposals as the config allows. The latency
     is measured for ``seconds`` of CPU time.
-
     """
     model = build(cfg)
     size = tuple(cfg.model.backbone.img_size)
@@ -122,49 +97,6 @@ def count_multiply_adds(model: nn.Module, inputs: list) -> int:
     return counter.get_total_flops() // 2
 
 
-def read_run(cfg: Config, folder: Path, dataset: str, url: str = '') -> dict:
-    """Results and weights of a run, for its entry in the metafile.
-
-    Args:
-        cfg: Config of the run.
-        folder: Output folder of ``tools/test.py`` (``work_dirs/NAME/TIME``), or the
-            folder of one seed by ``tools/compare.py``.
-        dataset: Name of the test data.
-        url: Download URL of the weights.
-    """
-    log = folder / 'result.json'
-    if log.exists():
-        result = _read(log, json.loads)
-        if result.get('config_sha256') != digest(cfg):
-            raise ValueError(f'{log} was made with another config')
-        found, weights = result.get('probes', {}), resolve_checkpoint(folder)
-    else:
-        log, ran = folder / f'{folder.name}.json', folder / 'vis_data/config.py'
-        for path in (log, ran):
-            if not path.exists():
-                raise FileNotFoundError(f'{path} is missing: {folder} is not a test')
-        tested = parse_config(ran.read_text('utf-8'), str(ran))
-        for name, here in _what_counts(cfg).items():
-            if _what_counts(tested)[name] != here:
-                raise ValueError(f'{ran}: the {name} differs from the config')
-        found, weights = _read(log, json.loads), resolve_checkpoint(tested.load_from)
-    task = Path(cfg.filename).parent.name
-    names = METRICS[task].split()
-    values = {name: found[name] for name in names if name in found}
-    if not values or not all(map(math.isfinite, values.values())):
-        raise ValueError(f'{log} has no finite {", ".join(names)}')
-    metrics = {
-        name.rpartition('/')[2]: round(value * (1 if name in PER_CENT else 100), 2)
-        for name, value in values.items()
-    }
-    changes = {
-        'Results': [dict(Task=TASKS[task], Dataset=dataset, Metrics=metrics)],
-        'Weights SHA-256': sha256(weights),
-        'Log SHA-256': sha256(log),
-    }
-    return changes | (dict(Weights=url) if url else {})
-
-
 def write_page(root: Path) -> None:
     """Update the table of trained models."""
     text = (root / PAGE).read_text('utf-8')
@@ -183,7 +115,7 @@ def table(models: list[dict]) -> str:
     if not rows:
         return 'No results yet.\n'
     header = ['config', 'data', 'input, h×w', 'parameters, M', 'multiply-adds, G']
-    header += ['latency, ms', 'result, %', 'weights, SHA-256']
+    header += ['latency, ms', 'result, %', 'weights']
     lines = [header, ['---'] * len(header), *rows]
     return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
 
@@ -191,7 +123,6 @@ def table(models: list[dict]) -> str:
 def _row(model: dict) -> list[str]:
     (result,), metadata = model['Results'], model['Metadata']
     (speed,) = metadata['inference time (ms/im)']
-    weights = f'`{model["Weights SHA-256"][:8]}`'
     return [
         f'[`{model["Name"]}`](../{model["Config"]})',
         result['Dataset'],
@@ -200,21 +131,13 @@ def _row(model: dict) -> list[str]:
         f'{metadata["FLOPs"] / 1e9:.2f}',
         f'{speed["value"]:.0f}',
         ', '.join(f'{name} {value:.1f}' for name, value in result['Metrics'].items()),
-        f'[{weights}]({model["Weights"]})' if 'Weights' in model else weights,
+        f'[file]({model["Weights"]})' if 'Weights' in model else '–',
     ]
 
 
-def _what_counts(cfg: Config) -> dict:
-    """Settings that affect results, as plain data."""
-    model = json.loads(json.dumps(cfg.model.to_dict()))
-    model.get('backbone', {}).pop('init_cfg', None)
-    pipeline = cfg.test_dataloader.dataset.get('pipeline')
-    return dict(model=model, pipeline=json.loads(json.dumps(pipeline)))
-
-
-def _read(path: Path, parse: Callable[[str], object]) -> dict:
+def _read(path: Path) -> dict:
     try:
-        return dict(parse(path.read_text('utf-8')))
+        return dict(yaml.safe_load(path.read_text('utf-8')))
     except (TypeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(f'{path} cannot be read: {error}') from error
 
