@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence, Sized
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,8 @@ from mmengine.utils import ProgressBar, to_2tuple
 from torch import Tensor, nn
 
 from .checkpoints.backbone import read_backbone
-from .data.images import read_image
-from .data.pixels import normalize, resize, to_tensor
+from .data.images import read_batches
+from .data.pixels import normalize
 
 Image = str | os.PathLike | np.ndarray
 MANY = 1000  # number of images from which progress is shown
@@ -128,10 +127,9 @@ def embed(
     total = len(images) if isinstance(images, Sized) else 0
     bar = ProgressBar(total, file=sys.stderr) if total >= MANY else None
     features = []
-    prepared = (_prepare(image, i, img_size) for i, image in enumerate(images))
-    while batch := list(islice(prepared, batch_size)):
+    for batch in read_batches(images, img_size, batch_size):
         with torch.no_grad():
-            found = backbone(torch.stack(batch).to(backbone.mean.device))
+            found = backbone(batch.to(backbone.mean.device))
         features.append((found.patches if patches else found.image).cpu())
         if bar:
             bar.update(len(batch))
@@ -139,26 +137,3 @@ def embed(
         grid = [side // patch for side in img_size] if patches else []
         return torch.empty(0, backbone.backbone.embed_dims, *grid)
     return torch.cat(features)
-
-
-def _prepare(image: Image, index: int, img_size: tuple[int, int]) -> Tensor:
-    """Read and resize an image to uint8 [3, h, w]."""
-    if isinstance(image, str | os.PathLike):
-        image = read_image(image)
-    if not (
-        isinstance(image, np.ndarray)
-        and image.dtype == np.uint8
-        and image.ndim == 3
-        and image.shape[2] == 3
-        and image.size
-    ):
-        found = (
-            f'{image.dtype} {list(image.shape)}'
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
-        )
-        raise TypeError(
-            f'images[{index}] is neither a file nor an RGB image, uint8 [h, w, 3], but '
-            f'{found}'
-        )
-    return resize(to_tensor(image), img_size)

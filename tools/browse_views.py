@@ -9,19 +9,16 @@ import argparse
 from itertools import islice
 from pathlib import Path
 
-from mmengine.config import Config
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from rich.progress import track
 
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, whole_file
-from saip_mm.report.pictures import Picture, masked_row, view_row
+from saip_mm.report.overview import draw_row, stack
+from saip_mm.report.pictures import masked_row, view_row
 from saip_mm.training.config import add_options, load_config
-
-GAP, LINE = 8, 18  # pixels: between pictures, height of a line of text
-FONT = ImageFont.load_default(size=13)
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,64 +31,35 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.num < 1:
         parser.error(f'--num {args.num}: give 1 or more')
+    if Path(args.out).suffix.lower() not in Image.registered_extensions():
+        parser.error(f'--out {args.out}: name an image file, such as views.png')
     return args
-
-
-def draw_row(title: str, pictures: list[Picture]) -> Image.Image:
-    """Draw all views of a sample side by side, with labels."""
-    widths = [
-        max(each.image.width, int(FONT.getlength(each.caption))) for each in pictures
-    ]
-    height = 2 * LINE + max(each.image.height for each in pictures) + GAP
-    row = Image.new('RGB', (sum(widths) + GAP * (len(widths) + 1), height), 'white')
-    pen = ImageDraw.Draw(row)
-    pen.text((GAP, 0), title, fill='black', font=FONT)
-    left = GAP
-    for each, width in zip(pictures, widths, strict=True):
-        pen.text((left, LINE), each.caption, fill='black', font=FONT)
-        row.paste(each.image, (left, 2 * LINE), each.image.convert('RGBA'))
-        left += width + GAP
-    return row
-
-
-def draw_samples(cfg: Config, num: int, seed: int) -> tuple[Image.Image, str]:
-    """Draw a row for each of ``num`` samples; also return "M of N samples"."""
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    dataset_cfg = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
-    if not dataset_cfg.get('pipeline'):
-        raise ValueError(
-            f'{cfg.filename}: has no train_dataloader.dataset.pipeline of views; use '
-            'a pretraining config'
-        )
-    apply = TRANSFORMS.build(dataset_cfg.pipeline.pop())
-    dataset = DATASETS.build(dataset_cfg)
-    keys = list(islice(StatelessSampler(dataset, seed), num))
-    rows = []
-    for key in track(keys, 'Drawing samples', transient=True):
-        results = dataset[key]
-        shown = masked_row if 'view' in results else view_row
-        rows.append(draw_row(*shown(results | apply(results))))
-    width = max(row.width for row in rows)
-    canvas = Image.new('RGB', (width, sum(row.height for row in rows)), 'white')
-    top = 0
-    for row in rows:
-        canvas.paste(row, (0, top))
-        top += row.height
-    return canvas, f'{len(rows)} of {len(dataset)} samples'
 
 
 def main() -> None:
     args = parse_args()
-    Image.init()
-    kind = Image.registered_extensions().get(Path(args.out).suffix.lower())
-    if kind not in Image.SAVE:
-        raise ValueError(f'--out {args.out}: name an image file, such as views.png')
     check_writable(args.out)
     cfg = load_config(args.config, args.cfg_options)
-    canvas, count = draw_samples(cfg, args.num, args.seed)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    dataset_cfg = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
+    if not dataset_cfg.get('pipeline'):
+        raise ValueError(
+            f'{args.config}: has no train_dataloader.dataset.pipeline of views; use a '
+            'pretraining config'
+        )
+    apply = TRANSFORMS.build(dataset_cfg.pipeline.pop())
+    dataset = DATASETS.build(dataset_cfg)
+    rows = []
+    keys = list(islice(StatelessSampler(dataset, args.seed), args.num))
+    for key in track(keys, 'Drawing samples', transient=True):
+        results = dataset[key]
+        shown = masked_row if 'view' in results else view_row
+        title, pictures = shown(results | apply(results))
+        rows.append(draw_row(pictures, title, height=None))
     with whole_file(args.out) as partial:
-        canvas.save(partial, kind)
-    print(f'Wrote {args.out}: {count}')
+        kind = Image.registered_extensions()[Path(args.out).suffix.lower()]
+        stack(rows).save(partial, kind)
+    print(f'Wrote {args.out}: {len(rows)} of {len(dataset)} samples')
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from ..downstream.attributes_csv import AttributeImages, read_attributes
-from .photographs import embed_files
 from .readout import attribute_accuracy
 from .subject import Subject, log
 from .tokens import Readout, choose_readout
@@ -33,7 +32,7 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
         f'{name}: {len(test.paths)} images for testing, {len(train.paths)} others for '
         f'fitting; {train.labels.shape[1]} attributes'
     )
-    tokens = embed_files(subject, train.paths).tokens
+    tokens = subject.embed(train.paths).tokens
     half = torch.from_numpy(np.unique(train.pids, return_inverse=True)[1] % 2 == 0)
     labels = torch.from_numpy(train.labels)
 
@@ -46,7 +45,7 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
     try:
         readout = choose_readout(tokens, score, whiten=False)
         log(f'{name}: readout: {readout}')
-        tested = readout(embed_files(subject, test.paths).tokens)
+        tested = readout(subject.embed(test.paths).tokens)
         accuracy = attribute_accuracy(
             readout(tokens), labels, tested, torch.from_numpy(test.labels)
         )

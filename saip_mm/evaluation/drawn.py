@@ -11,7 +11,6 @@ from torch import Tensor
 from ..data import SyntheticPeople
 from ..data.views import Size
 from ..downstream.retrieval import LabeledFeatures, evaluate_retrieval, report_left_out
-from .features import Embedded, embed
 from .objectives import probe_objectives
 from .readout import attribute_accuracy, keypoint_pck, part_iou
 from .subject import Subject, log
@@ -110,7 +109,7 @@ def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, 
         draw_people(sizes.identities, sizes.images, TEST_SEED, features.size),
     ]
     (train, train_features), (test, test_features) = (
-        (each, _embed(subject, each.images)) for each in people
+        (each, subject.embed(each.images, features.has_patches)) for each in people
     )
     gallery = LabeledFeatures(test_features.image, test.pids, test.camids)
     found = evaluate_retrieval(gallery, gallery)
@@ -145,9 +144,3 @@ def _probe_heads(subject: Subject, num_people: int) -> dict[str, float]:
     if not heads:
         return {}
     return probe_objectives(subject.model, subject.views(num_people))
-
-
-def _embed(subject: Subject, images: np.ndarray) -> Embedded:
-    images = track(images, 'Embedding people', transient=True)
-    has_patches = subject.features.has_patches
-    return embed(subject.features, images, has_patches, subject.device)

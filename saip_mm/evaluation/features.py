@@ -1,7 +1,8 @@
 """Features of images: of a backbone, or of baselines without a network."""
 
+import os
+from collections import defaultdict
 from collections.abc import Iterable
-from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -9,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ..data.images import read_batches
 from ..data.pixels import normalize
 from ..data.views import Size
 
-BATCH = 64
 BINS = 4  # of the histogram, per color
 PIXELS = (8, 4)  # (h, w)
 STRIPES = 6
@@ -146,7 +147,7 @@ BASELINES = {
 @torch.no_grad()
 def embed(
     features: Features,
-    images: Iterable[np.ndarray],
+    images: Iterable[str | os.PathLike | np.ndarray],
     patches: bool = False,
     device: torch.device | str = 'cpu',
 ) -> Embedded:
@@ -154,24 +155,16 @@ def embed(
 
     Args:
         features: Features to compute.
-        images: RGB, uint8 [h, w, 3] of ``features.size``.
+        images: Files, or RGB images, uint8 [h, w, 3]; resized to ``features.size``.
         patches: Whether to return features of patches as well.
         device: Device of ``features``.
     """
-    images = iter(images)
-    parts = []
-    while batch := list(islice(images, BATCH)):
-        batch = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).to(device)
-        tokens, maps = features(batch, patches)
-        parts.append(
-            Embedded(
-                {name: token.cpu() for name, token in tokens.items()},
-                None if maps is None else maps.cpu(),
-            )
-        )
-    tokens = {
-        name: torch.cat([part.tokens[name] for part in parts])
-        for name in parts[0].tokens
-    }
-    maps = torch.cat([part.patches for part in parts]) if patches else None
-    return Embedded(tokens, maps)
+    tokens, maps = defaultdict(list), []
+    for batch in read_batches(images, features.size):
+        found = features(batch.to(device), patches)
+        for name, token in found.tokens.items():
+            tokens[name].append(token.cpu())
+        if patches:
+            maps.append(found.patches.cpu())
+    joined = {name: torch.cat(parts) for name, parts in tokens.items()}
+    return Embedded(joined, torch.cat(maps) if patches else None)

@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..data.folders import find_images, require_files
-from ..data.images import BACKGROUND, read_image
+from ..data.images import BACKGROUND
 from ..data.person_boxes import (
     PersonBox,
     crop_person,
@@ -19,9 +19,8 @@ from ..data.person_boxes import (
     read_person_keypoints,
     read_photograph,
 )
-from ..data.pixels import resize, to_tensor
 from ..data.views import Size
-from .features import Embedded, embed
+from .features import embed
 from .readout import keypoint_pck, part_iou
 from .subject import Subject, log
 
@@ -113,7 +112,7 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
     found = []
     for part, names in images.items():
         paths = [str(folder / part / 'images' / each) for each in names]
-        patches = embed_files(subject, paths, patches=True).patches
+        patches = subject.embed(paths, patches=True).patches
         found += [patches, torch.from_numpy(np.stack(labels[part]))]
     return {f'{name}/mIoU': part_iou(*found)}
 
@@ -185,10 +184,11 @@ def _crops(
 def _square_up(
     photograph: np.ndarray, person: PersonBox, size: Size
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """A person's crop, padded with gray to the aspect of ``size`` and resized to it.
+    """A person's crop, padded with gray to the aspect of ``size``.
 
     Returns:
-        uint8 [*size, 3]; (x, y) of its corner in the photograph; and its magnification.
+        uint8 [h, w, 3]; (x, y) of its corner in the photograph; and the magnification
+        that leads to ``size``.
     """
     x, y, w, h = person.box
     crop = crop_person(photograph, person.box, MARGIN)
@@ -200,19 +200,4 @@ def _square_up(
     top, left = (full_height - height) // 2, (full_width - width) // 2
     canvas = np.full((full_height, full_width, 3), BACKGROUND, np.uint8)
     canvas[top : top + height, left : left + width] = crop
-    return _resized(canvas, size), corner - (left, top), scale
-
-
-def _resized(image: np.ndarray, size: Size) -> np.ndarray:
-    """uint8 [h, w, 3] → uint8 [*size, 3]"""
-    return resize(to_tensor(image), size).permute(1, 2, 0).numpy()
-
-
-def embed_files(
-    subject: Subject, paths: Sequence[str], patches: bool = False
-) -> Embedded:
-    """Features of image files, resized to the size of the features."""
-    name = os.path.basename(os.path.dirname(paths[0]))
-    tracked = track(paths, f'Embedding {name}', transient=True)
-    images = (_resized(read_image(path), subject.features.size) for path in tracked)
-    return embed(subject.features, images, patches, subject.device)
+    return canvas, corner - (left, top), scale

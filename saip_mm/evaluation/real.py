@@ -9,7 +9,7 @@ from pathlib import Path
 from ..data.folders import find_images
 from ..models.saip import token_spread
 from .attributes import probe_attributes
-from .photographs import embed_files, probe_keypoints, probe_parts
+from .photographs import probe_keypoints, probe_parts
 from .reid import probe_reid
 from .subject import Subject, log
 from .tokens import rank_me
@@ -116,6 +116,6 @@ def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
     paths = [os.path.join(folder, name) for name in names[::step]]
     name = Path(folder).resolve().name
     log(f'{name}: {len(paths)} unlabeled images')
-    tokens = embed_files(subject, paths).image
+    tokens = subject.embed(paths).image
     spread = token_spread(tokens).item()
     return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': spread}

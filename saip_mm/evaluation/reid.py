@@ -14,7 +14,6 @@ from ..downstream.retrieval import (
     evaluate_retrieval,
     report_left_out,
 )
-from .photographs import embed_files
 from .subject import Subject, log
 from .tokens import Readout, choose_readout
 
@@ -119,5 +118,5 @@ def _retrieve(
 
 def _embed(subject: Subject, images: list[ReIDImage]) -> LabeledTokens:
     paths, pids, camids = zip(*images, strict=True)
-    tokens = embed_files(subject, paths).tokens
+    tokens = subject.embed(paths).tokens
     return LabeledTokens(tokens, torch.tensor(pids), torch.tensor(camids))

@@ -1,14 +1,18 @@
 """Subjects of probes: a checkpoint, a random initialization, or a baseline."""
 
 import copy
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
+from rich.progress import track
 from torch import Tensor
 
 from ..checkpoints.backbone import PREFIXES, choose_backbone
@@ -18,7 +22,14 @@ from ..checkpoints.loading import load_weights
 from ..checkpoints.names import state_dict_of
 from ..models import SAIP
 from ..training.config import load_config
-from .features import BASELINES, BackboneFeatures, BaselineFeatures, Features
+from .features import (
+    BASELINES,
+    BackboneFeatures,
+    BaselineFeatures,
+    Embedded,
+    Features,
+    embed,
+)
 from .objectives import draw_batches
 
 RANDOM = 'random'
@@ -50,6 +61,13 @@ class Subject:
         if num_people not in self._views:
             self._views[num_people] = draw_batches(self.dataset, num_people)
         return self._views[num_people]
+
+    def embed(
+        self, images: Sequence[str | os.PathLike | np.ndarray], patches: bool = False
+    ) -> Embedded:
+        """Features of files or RGB images, uint8 [h, w, 3]; see :func:`embed`."""
+        images = track(images, 'Embedding images', transient=True)
+        return embed(self.features, images, patches, self.device)
 
 
 def log(text: str) -> None:

@@ -1,15 +1,17 @@
-"""Overview image of a training: views, reconstruction and search of a person."""
+"""Images of rows of pictures: views of samples, or an overview of a training."""
 
 from itertools import accumulate
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
+from PIL.Image import Image
+from PIL.Image import new as new_image
 
 from ..files import whole_file
 from .pictures import Picture, show_reconstruction, show_search, show_views
 from .report import Report
 
-HEIGHT, GAP, TEXT = 160, 8, 18  # pixels
+GAP, TEXT = 8, 18  # pixels
 
 
 def write_overview(report: Report, path: str | Path) -> None:
@@ -18,7 +20,7 @@ def write_overview(report: Report, path: str | Path) -> None:
     Raises:
         Unavailable: If there is no checkpoint, or the model lacks a head.
     """
-    model, samples = report.latest[0], report.samples[:2]
+    model, samples = report.model, report.samples[:2]
     sections = (
         show_views(samples),
         show_reconstruction(model, samples),
@@ -26,26 +28,34 @@ def write_overview(report: Report, path: str | Path) -> None:
     )
     views, reconstruction, search = (each['groups'][0][1][0] for each in sections)
     found = search[2]._replace(caption='found place')
-    rows = [_row(views), _row([*reconstruction[1:], *search[:2], found])]
-    canvas = Image.new('RGB', (max(r.width for r in rows), sum(r.height for r in rows)))
-    canvas.paste('white', (0, 0, *canvas.size))
-    for row, top in zip(rows, accumulate([0, rows[0].height]), strict=False):
-        canvas.paste(row, (0, top))
+    rows = [draw_row(views), draw_row([*reconstruction[1:], *search[:2], found])]
     with whole_file(path) as partial:
-        canvas.save(partial, Path(path).suffix[1:].upper())
+        stack(rows).save(partial, Path(path).suffix[1:].upper())
 
 
-def _row(pictures: list[Picture]) -> Image.Image:
-    """Pictures of the same height side by side, each above its caption."""
-    images = [
-        each.image.convert('RGBA').resize(
-            (HEIGHT * each.image.width // each.image.height, HEIGHT)
-        )
-        for each in pictures
-    ]
+def draw_row(
+    pictures: list[Picture], title: str = '', height: int | None = 160
+) -> Image:
+    """Pictures side by side, resized to a height in pixels, above their captions."""
+    images = [each.image.convert('RGBA') for each in pictures]
+    if height:
+        images = [x.resize((height * x.width // x.height, height)) for x in images]
     lefts = list(accumulate((each.width + GAP for each in images), initial=0))
-    row = Image.new('RGB', (lefts[-1], HEIGHT + TEXT + GAP), 'white')
+    top = TEXT if title else 0
+    bottom = top + max(each.height for each in images)
+    row = new_image('RGB', (lefts[-1], bottom + TEXT + GAP), 'white')
+    pen = ImageDraw.Draw(row)
+    pen.text((0, 0), title, fill='black')
     for picture, image, left in zip(pictures, images, lefts, strict=False):
-        row.paste(image, (left, 0), image)
-        ImageDraw.Draw(row).text((left, HEIGHT + 3), picture.caption, fill='black')
+        row.paste(image, (left, top), image)
+        pen.text((left, bottom + 3), picture.caption, fill='black')
     return row
+
+
+def stack(rows: list[Image]) -> Image:
+    """Rows below each other."""
+    tops = list(accumulate((row.height for row in rows), initial=0))
+    canvas = new_image('RGB', (max(row.width for row in rows), tops[-1]), 'white')
+    for row, top in zip(rows, tops, strict=False):
+        canvas.paste(row, (0, top))
+    return canvas

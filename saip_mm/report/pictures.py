@@ -16,7 +16,6 @@ from ..models import SAIP
 from .people import Gallery, spread
 from .visualizations import (
     attention,
-    image_tokens,
     nearest,
     prepare,
     reconstruct,
@@ -190,8 +189,8 @@ def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> dict:
     return dict(groups=groups)
 
 
-def show_neighbors(models: dict[str, SAIP], gallery: Gallery, count: int = 6) -> dict:
-    """Queries and their nearest neighbors by two models, before and now."""
+def show_neighbors(tokens: dict[str, Tensor], gallery: Gallery, count: int = 6) -> dict:
+    """Queries and their nearest neighbors by two models' image tokens [N, C]."""
     if len(gallery.images) < 2:
         raise Unavailable('There is only one image, hence no neighbors.')
     people, queries = gallery.pids, np.arange(len(gallery.images))
@@ -199,8 +198,8 @@ def show_neighbors(models: dict[str, SAIP], gallery: Gallery, count: int = 6) ->
         _, queries = np.unique(people, return_index=True)
     queries = queries[spread(len(queries), count)]
     groups, ranked = [], []
-    for name, model in models.items():
-        found = nearest(image_tokens(model, gallery.images), gallery, queries)
+    for name, features in tokens.items():
+        found = nearest(features, gallery, queries)
         if people is not None:
             right = (people[found] == people[queries, None]) & (found >= 0)
             name += f': {right.sum()} of {(found >= 0).sum()} neighbors right'

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import platform
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,18 +15,15 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from rich.progress import track
 
-from .. import __version__
-from ..checkpoints.files import read_checkpoint
 from ..data.folders import find_images
-from ..evaluation.subject import RANDOM, load_subject
+from ..evaluation.subject import RANDOM, Subject, load_subject
 from ..files import check_writable, write_text
 from ..models import SAIP
 from ..training.config import load_config
-from ..training.teacher import HIGH_SHARE, saved_initial_share
 from . import pictures
 from .charts import Chart, draw, loss_charts, probe_charts
 from .people import Gallery, People
-from .work_dir import Refused, Unavailable, WorkDir
+from .work_dir import Unavailable, WorkDir
 
 NUM_SAMPLES = 6
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -54,20 +50,13 @@ def write_report(
     Raises:
         OSError: If ``path`` is not a work directory, ``out`` cannot be written, or no
             image of ``images`` can be read.
-        ValueError: If ``config`` cannot be used, or a section failed and ``out``
-            exists already, which is then kept.
+        ValueError: If ``config`` cannot be used.
     """
     out = Path(out) if out else Path(path) / 'report.html'
     work_dir = WorkDir(path)
     check_writable(out)
     report = Report(work_dir, images, load_config(str(config), {}) if config else None)
-    html = report.html()
-    if report.failures and out.exists():
-        raise ValueError(
-            f'{out} was not replaced, because a section of the new page failed: '
-            f'{report.failures[0]}. To write the page anyway, give another --out'
-        )
-    write_text(out, html)
+    write_text(out, report.html())
     return out, report.gaps
 
 
@@ -76,7 +65,6 @@ class Report:
 
     Attributes:
         gaps: Messages about what could not be shown, after the page is made.
-        failures: Those that are errors.
     """
 
     def __init__(
@@ -84,7 +72,6 @@ class Report:
     ) -> None:
         self.work_dir, self.images, self.named_config = work_dir, images, config
         self.gaps: list[str] = []
-        self.failures: list[str] = []
         init_default_scope('mmpretrain')
 
     @cached_property
@@ -104,21 +91,21 @@ class Report:
         return self.people.gallery()
 
     @cached_property
-    def latest(self) -> tuple[SAIP, str]:
+    def latest(self) -> tuple[Subject, str]:
         """The model of the newest readable checkpoint, and a note about it."""
         problems = []
         for file in self.work_dir.checkpoints:
             try:
-                model = load_subject(str(file), self.config, DEVICE).model
+                subject = load_subject(str(file), self.config, DEVICE)
             except (OSError, ValueError) as error:
                 problems.append(f'{file.name} was skipped: {error}.')
                 continue
-            note = f'Weights of {file.name}.'
-            share = saved_initial_share(read_checkpoint(file)) or 0
-            if share > HIGH_SHARE:
-                note += f' {share:.0%} of them are still the teacher’s initial weights.'
-            return model, ' '.join([note, *problems])
+            return subject, ' '.join([f'Weights of {file.name}.', *problems])
         raise Unavailable(' '.join(problems) or 'There is no checkpoint yet.')
+
+    @property
+    def model(self) -> SAIP:
+        return self.latest[0].model
 
     def html(self) -> str:
         """The page.
@@ -135,12 +122,11 @@ class Report:
             'Probes': lambda: self._charts(probe_charts(self.work_dir.series())),
             'Training samples': lambda: pictures.show_views(self.samples[:3]),
             'Reconstruction': lambda: pictures.show_reconstruction(
-                self.latest[0], self.samples
+                self.model, self.samples
             ),
-            'Search': lambda: pictures.show_search(self.latest[0], self.samples),
-            'Attention': lambda: pictures.show_attention(self.latest[0], self.gallery),
+            'Search': lambda: pictures.show_search(self.model, self.samples),
+            'Attention': lambda: pictures.show_attention(self.model, self.gallery),
             'Nearest neighbors': self._neighbors,
-            'Environment': self._environment,
             'Config': self._config,
         }
         sections = {
@@ -166,8 +152,6 @@ class Report:
             known = isinstance(error, Unavailable)
             reason = str(error) if known else f'{type(error).__name__}: {error}'
             self.gaps.append(f'{title}: {reason}')
-            if not known or isinstance(error, Refused):
-                self.failures.append(self.gaps[-1])
             return section | dict(note=reason)
 
     def _head(self) -> dict:
@@ -216,15 +200,11 @@ class Report:
         return dict(charts={str(chart): draw(chart, images) for chart in charts})
 
     def _neighbors(self) -> dict:
-        before = load_subject(RANDOM, self.config, DEVICE).model
-        models = {'Before, random weights': before, 'Now': self.latest[0]}
-        return pictures.show_neighbors(models, self.gallery)
-
-    def _environment(self) -> dict:
-        here = f'Python {platform.python_version()}, PyTorch {torch.__version__}, '
-        here += f'saip_mm {__version__}, {DEVICE} ({torch.get_num_threads()} threads)'
-        logged = self.work_dir.environment() or 'Not in the log.'
-        return dict(details={'Training': logged, 'This report': here})
+        before = load_subject(RANDOM, self.config, DEVICE)
+        subjects = {'Before, random weights': before, 'Now': self.latest[0]}
+        images = self.gallery.images.permute(0, 2, 3, 1).numpy()
+        tokens = {name: each.embed(images).image for name, each in subjects.items()}
+        return pictures.show_neighbors(tokens, self.gallery)
 
     def _config(self) -> dict:
         file = self.work_dir.config_file()

@@ -106,14 +106,6 @@ def attention(model: SAIP, images: Tensor) -> Tensor | None:
     return encoded.attention.query_key[:, :, 0, 1:].unflatten(2, grid).cpu()
 
 
-@torch.inference_mode()
-def image_tokens(model: SAIP, images: Tensor, batch_size: int = 64) -> Tensor:
-    """The teacher's image tokens [N, C] of uint8 images [N, 3, h, w], on the CPU."""
-    teacher = model.teacher['encoder']
-    batches = images.split(batch_size)
-    return torch.cat([teacher(normalized(model, b)).image_token.cpu() for b in batches])
-
-
 def nearest(
     features: Tensor, gallery: Gallery, queries: np.ndarray, count: int = 5
 ) -> np.ndarray:

@@ -19,18 +19,12 @@ Series = dict[str, list[tuple[int, float]]]
 
 _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
-_SAVED = re.compile(r'Sav(?:ed|ing) .*?(?:epoch_(\d+)\.pth|at (\d+) epochs)')
-_ENVIRONMENT = re.compile(r'System environment:\n(.*?)\n(?:Runtime|-{20})', re.DOTALL)
 _TRACEBACK = 'Traceback (most recent call last)'
 _QUIET = 300  # seconds without a log line after which a training is not running
 
 
 class Unavailable(Exception):
     """Something cannot be shown, for the reason in the message."""
-
-
-class Refused(Unavailable):
-    """The config is not plain data, or builds classes that are not allowed."""
 
 
 class Progress(NamedTuple):
@@ -95,13 +89,13 @@ class WorkDir:
         """That config, parsed as data without executing it, and safe to build.
 
         Raises:
-            Unavailable: If there is none; ``Refused`` if it is not allowed.
+            Unavailable: If there is none, or it is not allowed.
         """
         file = self.config_file()
         try:
             return check_buildable(parse_config(_read(file), str(file)), str(file))
         except ValueError as error:
-            raise Refused(f'{error}: if you trust it, give --config.') from error
+            raise Unavailable(f'{error}: if you trust it, give --config.') from error
 
     def series(self) -> Series:
         """Scalars of all runs; for repeated steps, those of the later run."""
@@ -123,39 +117,28 @@ class WorkDir:
         found = re.findall(r'^\s*GPU number: (\d+)$', '\n'.join(self.logs), re.M)
         return int(found[-1]) if found else 1
 
-    def environment(self) -> str:
-        """Versions and devices that the last run logged; may be empty."""
-        block = _ENVIRONMENT.search(self.logs[-1] if self.logs else '')
-        lines = re.findall(r'^    (\w[^:]*: .+)$', block[1] if block else '', re.M)
-        return '\n'.join(line for line in lines if 'compiling' not in line)
-
     def progress(self, max_epochs: int | None) -> Progress:
         """How far the training is, out of ``max_epochs`` if known."""
         log, logs = (self.logs or [''])[-1], '\n'.join(self.logs)
         logged = [tuple(map(int, found)) for found in _STEP.findall(logs)]
-        length = logged[-1][2] if logged else 0  # steps per epoch
-        epochs = [epoch_and_step(file)[0] for file in self.checkpoints]
-        epochs += [int(a or b) for a, b in _SAVED.findall(logs)]
-        saved = max(epochs, default=0)
-        points = [points[-1][0] for points in self.series().values() if points]
-        points += [(epoch - 1) * length + i for epoch, i, _ in logged[-1:]]
+        epoch, iteration, length = logged[-1] if logged else (1, 0, 0)
+        saved = max(map(epoch_and_step, self.checkpoints), default=(0, 0))
+        steps = [points[-1][0] for points in self.series().values() if points]
         times = [f.stat().st_mtime for run in self.runs[-1:] for f in run.rglob('*')]
         traceback = log[log.find(_TRACEBACK) :].strip() if _TRACEBACK in log else None
-        quiet = max(_QUIET, 5 * _seconds(log, last=2))
-        if traceback:
-            by_hand = traceback.endswith('KeyboardInterrupt')
-            state = 'interrupted' if by_hand else 'crashed'
-        elif max_epochs and saved >= max_epochs:
+        state = 'interrupted'
+        if traceback and not traceback.endswith('KeyboardInterrupt'):
+            state = 'crashed'
+        elif max_epochs and saved[0] >= max_epochs:
             state = 'finished'
-        elif times and time.time() - max(times) < quiet:
-            state = 'running'
-        else:
-            state = 'interrupted'
+        elif times and not traceback:
+            quiet = max(_QUIET, 5 * _seconds(log, last=2))
+            state = 'running' if time.time() - max(times) < quiet else state
         return Progress(
             state=state,
-            step=max(saved * length, *points, 0),
+            step=max(saved[0] * length, (epoch - 1) * length + iteration, *steps, 0),
             steps=length * max_epochs if length and max_epochs else None,
-            seconds=sum(_seconds(log) for log in self.logs),
+            seconds=sum(map(_seconds, self.logs)),
             last_logged=datetime.fromtimestamp(max(times)) if times else None,
             traceback=traceback if state == 'crashed' else None,
         )

@@ -11,8 +11,8 @@ from saip_mm.report.people import Gallery, People
 from saip_mm.report.visualizations import (
     attention,
     fill_in,
-    image_tokens,
     nearest,
+    normalized,
     prepare,
     reconstruct,
     search,
@@ -85,7 +85,7 @@ def test_attention_is_that_of_the_class_token(model):
     seen = []
     layer = model.teacher['encoder'].backbone.layers[-1]
     hook = layer.ln1.register_forward_hook(lambda *args: seen.append(args[2]))
-    image_tokens(model, images)
+    model.teacher['encoder'](normalized(model, images))
     hook.remove()
     qkv = layer.attn.qkv(seen[0]).unflatten(2, (3, 3, 8))
     query, key = qkv[:, 0, 0], qkv[:, :, 1]  # [B, heads, 8], [B, N, heads, 8]
