@@ -26,7 +26,6 @@ OK, WARN, FAIL = 'ok', 'warn', 'fail'
 EXTRAS = (
     ('pretrain', FAIL, 'tools/install.sh pretrain'),
     ('downstream', WARN, 'tools/install.sh complete, for downstream tasks'),
-    ('shards', WARN, "pip install '.[shards]', for images in shards"),
 )
 # An extra cannot express how MMPose is installed.
 MMPOSE = "mmpose>=1.3.2,<1.4; extra == 'downstream'"
@@ -96,7 +95,7 @@ def compiled_ops() -> Iterator[Finding]:
 
 
 def devices() -> Iterator[Finding]:
-    """GPUs, precisions, and communication backends."""
+    """GPUs and their precisions."""
     import torch
 
     if not torch.cuda.is_available():
@@ -116,13 +115,6 @@ def devices() -> Iterator[Finding]:
             'bfloat16',
             "set optim_wrapper.type='AmpOptimWrapper' (float16)",
         )
-    for backend in ('nccl', 'gloo'):
-        good = torch.distributed.is_backend_available(backend)
-        needed = backend == 'gloo' or torch.cuda.device_count() > 1
-        text = f'torch has {backend}'
-        if not good:
-            text = f'torch has no {backend}, which distributed training needs'
-        yield judge(good, text, "install PyPI's torch", FAIL if needed else WARN)
 
 
 def storage(work_dir: Path) -> Iterator[Finding]:
@@ -149,30 +141,13 @@ def storage(work_dir: Path) -> Iterator[Finding]:
         )
 
 
-def small_step() -> Iterator[Finding]:
-    """A forward and a backward pass of the backbone."""
-    import torch
-
-    from .models import SAIPViT
-
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    backbone = SAIPViT(out_type='cls_token').to(device)
-    backbone.init_weights()
-    (tokens,) = backbone(torch.randn(2, 3, 256, 128, device=device))
-    tokens.square().sum().backward()
-    good = bool(backbone.cls_token.grad.isfinite().all())
-    text = f'a step of ViT-Tiny on {device}'
-    if not good:
-        text += ' has non-finite gradients'
-    yield judge(good, text, "try PyPI's torch, and another GPU driver", FAIL)
-
-
 def config(path: str, options: list[str]) -> Iterator[Finding]:
-    """A config's model and data, and whether the data fill a batch."""
+    """A config's model, data, batch size, and teacher momentum."""
     import torch
-    from mmengine.registry import DATASETS, MODELS, init_default_scope
+    from mmengine.registry import DATASETS, HOOKS, MODELS, init_default_scope
 
     from .training.config import load_config, parse_option
+    from .training.teacher import HIGH_SHARE, share_remedy
 
     cfg = load_config(path, [parse_option(each) for each in options])
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
@@ -198,23 +173,15 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
             'lower train_dataloader.batch_size',
         )
     elif hook := dict(cfg.get('default_hooks') or {}).get('saip'):
-        steps = len(dataset) // processes // batch * cfg.train_cfg.max_epochs
-        yield teacher(hook, batch * processes, steps, cfg.train_cfg.max_epochs)
-
-
-def teacher(hook: dict, global_batch: int, steps: int, epochs: int) -> Finding:
-    """Share of its initial weights that the teacher keeps until the end."""
-    from mmengine.registry import HOOKS
-
-    from .training.teacher import HIGH_SHARE, share_remedy
-
-    momentum = HOOKS.build(hook).momentum(global_batch, steps)
-    share = momentum.initial_share()
-    return judge(
-        share <= HIGH_SHARE,
-        f'{momentum}; {share:.1%} of its initial weights are left at the end',
-        share_remedy(momentum, epochs),
-    )
+        epochs = cfg.train_cfg.max_epochs
+        steps = len(dataset) // processes // batch * epochs
+        momentum = HOOKS.build(hook).momentum(batch * processes, steps)
+        share = momentum.initial_share()
+        yield judge(
+            share <= HIGH_SHARE,
+            f'{momentum}; {share:.1%} of its initial weights are left at the end',
+            share_remedy(momentum, epochs),
+        )
 
 
 def images(path: str) -> Iterator[Finding]:
@@ -266,7 +233,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     checks = [(versions,), (compiled_ops,), (devices,)]
-    checks += [(storage, args.work_dir.absolute()), (small_step,)]
+    checks.append((storage, args.work_dir.absolute()))
     if args.source and args.source.endswith('.py'):
         checks.append((config, args.source, args.cfg_options))
     elif args.source:

@@ -46,7 +46,7 @@ def test_other_versions_and_missing_packages(monkeypatch):
     assert 'ok torchvision 0.26.0+cu130' in found
     assert any(f.startswith('warn mmengine 0.10.4; tested: onedl-') for f in found)
     missing = [each for each in found if 'not installed' in each]
-    assert [each.split()[0] for each in missing] == ['fail', 'warn', 'warn']
+    assert [each.split()[0] for each in missing] == ['fail', 'warn']
     assert 'onedl-mmcv' in missing[0] and 'mmpose' in missing[1]
     assert 'torch,' not in missing[0]
 
@@ -77,7 +77,6 @@ def test_a_config_with_a_high_initial_share(report):
     status, out = report(TINY, '--cfg-options', *options)
     assert status == 0
     assert 'ok    24 training images' in out
-    assert 'ok    a step of ViT-Tiny' in out
     left = math.prod(  # 6 steps of 8 images
         1 - (1 - 0.996 ** (8 / 2048)) * (1 + math.cos(math.pi * step / 6)) / 2
         for step in range(6)
@@ -116,7 +115,7 @@ def test_a_broken_environment(tmp_path):
     assert 'has registered nothing (ImportError: broken)' in done.stderr
     assert 'Traceback' not in done.stderr
     lines = done.stdout.splitlines()
-    for failing in ('devices', 'small step', 'config'):
+    for failing in ('devices', 'config'):
         assert f'fail  {failing}: broken' in lines
     assert any(line.startswith('ok    ') for line in lines)
 

@@ -27,7 +27,6 @@ from saip_mm.checkpoints.files import (
 from saip_mm.checkpoints.onnx import write_onnx
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, sha256
-from saip_mm.training.teacher import HIGH_SHARE, INITIAL_SHARE, saved_initial_share
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,15 +74,6 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         source_sha256=sha256(path),
         saip_mm=__version__,
     )
-    share = saved_initial_share(checkpoint) if role == 'teacher' else None
-    if share is not None:
-        meta[INITIAL_SHARE] = share
-        if share > HIGH_SHARE:
-            print(
-                f"warning: {share:.0%} of the teacher's initial weights are left in "
-                'it; train for longer or with a lower teacher momentum, or use '
-                '--role student'
-            )
     if args.out.suffix == '.onnx':
         network = PretrainedBackbone(backbone.module, backbone.mean, backbone.std)
         write_onnx(args.out, network.eval(), meta)

@@ -15,7 +15,7 @@ from ..data.quarantine import Quarantine
 from .loops import AccumulatingTrainLoop
 from .processes import unwrapped
 from .resuming import put_aside
-from .teacher import HIGH_SHARE, INITIAL_SHARE, TeacherMomentum, share_remedy
+from .teacher import HIGH_SHARE, TeacherMomentum, share_remedy
 
 
 @HOOKS.register_module()
@@ -26,8 +26,8 @@ class SAIPHook(Hook):
     hence a hook of the optimizer, which also works if a wrapper for distributed
     training replaces the model's ``train_step``.
 
-    Checkpoints contain the share of its initial weights that is left in the teacher. A
-    warning is logged at the start if more than a tenth will be left at the end.
+    A warning is logged at the start if more than a tenth of the teacher's initial
+    weights will be left in it at the end.
 
     Args:
         momentum: Momentum of the teacher at the first step; a cosine over all steps
@@ -92,20 +92,15 @@ class SAIPHook(Hook):
 
     def _report_share(self, runner: Runner) -> None:
         """Log the share of initial weights that will be left at the end."""
-        info, schedule = runner.message_hub.runtime_info, self.schedule
-        # Checkpoints of older versions have no share.
-        done = schedule.initial_share(until=runner.iter)
-        share = info.get(INITIAL_SHARE, done) if runner.iter else 1.0
-        runner.message_hub.update_info(INITIAL_SHARE, share)
-        left = share * schedule.initial_share(since=runner.iter)
+        share = self.schedule.initial_share()
         runner.logger.info(
-            f'{schedule}; {left:.1%} of its initial weights are left at the end'
+            f'{self.schedule}; {share:.1%} of its initial weights are left at the end'
         )
-        if left > HIGH_SHARE:
+        if share > HIGH_SHARE:
             runner.logger.warning(
-                f"at the end of training, {left:.0%} of the teacher's initial "
+                f"at the end of training, {share:.0%} of the teacher's initial "
                 'weights will be left in it, and the teacher is what is exported: '
-                f'{share_remedy(schedule, runner.max_epochs)}'
+                f'{share_remedy(self.schedule, runner.max_epochs)}'
             )
 
     def before_train_iter(
@@ -123,13 +118,10 @@ class SAIPHook(Hook):
 
     def _update(self, runner: Runner, batch_ratio: float) -> None:
         """Update teacher and center after an optimizer step."""
-        momentum = self.schedule.at(runner.iter)
-        self.model.update_teacher(momentum)
+        self.model.update_teacher(self.schedule.at(runner.iter))
         if self.model.matching:
             mean = torch.stack(self.means).mean(dim=0)
             self.model.matching.update_center(mean, batch_ratio)
-        share = runner.message_hub.get_info(INITIAL_SHARE)
-        runner.message_hub.update_info(INITIAL_SHARE, share * momentum)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None

@@ -1,12 +1,10 @@
 """The teacher's momentum, and the share of its initial weights that is left in it."""
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-INITIAL_SHARE = 'teacher_start_share'  # key in message hubs and exported metadata
 HIGH_SHARE = 0.1  # at the end of training: worth a warning
 GOOD_SHARE = 0.001  # what the warning recommends
 
@@ -29,11 +27,9 @@ class TeacherMomentum(NamedTuple):
         falling = (1 + math.cos(math.pi * step / self.steps)) / 2
         return self.end - (self.end - self.start) * falling
 
-    def initial_share(self, since: int = 0, until: int | None = None) -> float:
-        """Share of the weights before step ``since`` that is left before step
-        ``until`` (by default, at the end): the product of the momenta."""
-        steps = np.arange(since, self.steps if until is None else until)
-        falling = (1 + np.cos(np.pi * steps / self.steps)) / 2
+    def initial_share(self) -> float:
+        """Share of the initial weights that is left at the end: the product of all."""
+        falling = (1 + np.cos(np.pi * np.arange(self.steps) / self.steps)) / 2
         return float(np.prod(self.end - (self.end - self.start) * falling))
 
     def limited(self, share: float) -> 'TeacherMomentum':
@@ -69,15 +65,3 @@ def share_remedy(momentum: TeacherMomentum, epochs: int) -> str:
         f'{remedy}, or train for {longer:,} epochs instead of {epochs:,} '
         f'(train_cfg.max_epochs={longer} and the end of the last param_scheduler)'
     )
-
-
-def saved_initial_share(checkpoint: Mapping) -> float | None:
-    """Share of its initial weights in the teacher of a training checkpoint.
-
-    Returns:
-        From 0 to 1; None if unknown.
-    """
-    hub = checkpoint.get('message_hub')
-    info = hub.get('runtime_info') if isinstance(hub, Mapping) else None
-    share = info.get(INITIAL_SHARE) if isinstance(info, Mapping) else None
-    return share if type(share) is float and 0 <= share <= 1 else None

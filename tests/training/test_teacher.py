@@ -9,10 +9,9 @@ from launch import ROOT, TINY, call
 from mmengine.config import Config
 from mmpretrain.registry import HOOKS, MODELS
 
-from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.training import SAIPHook
 from saip_mm.training.config import load_config
-from saip_mm.training.teacher import TeacherMomentum, saved_initial_share
+from saip_mm.training.teacher import TeacherMomentum
 
 
 def plain_share(start: float, end: float, steps: int) -> float:
@@ -32,8 +31,6 @@ def test_initial_share(start, end, steps):
     momentum = TeacherMomentum(start, end, steps)
     left = plain_share(start, end, steps)
     assert momentum.initial_share() == pytest.approx(left)
-    parts = momentum.initial_share(until=steps // 2), momentum.initial_share(steps // 2)
-    assert math.prod(parts) == pytest.approx(left)
 
 
 @pytest.mark.parametrize('option', ['momentum', 'end_momentum', 'max_initial_share'])
@@ -99,29 +96,13 @@ def logged_momenta(work_dir) -> list[float]:
     return [line['teacher_momentum'] for line in lines if 'teacher_momentum' in line]
 
 
-def test_a_training_logs_and_saves_the_share(trained):
+def test_a_training_logs_the_share(trained):
     work_dir, out = trained
     momenta = logged_momenta(work_dir)
     assert len(momenta) == 18
     assert momenta[0] == pytest.approx(0.9)
-    for epoch in (1, 3):
-        share = saved_initial_share(read_checkpoint(work_dir / f'epoch_{epoch}.pth'))
-        # Logs have four digits.
-        assert share == pytest.approx(math.prod(momenta[: 6 * epoch]), rel=1e-3)
     left = math.prod(momenta)
     assert f'{left:.1%} of its initial weights are left at the end' in out
     assert f"at the end of training, {left:.0%} of the teacher's" in out
     assert 'max_initial_share=0.001 (the momentum then starts at 0.4' in out
     assert 'minimum after 6 steps, but the training has 18:' in out
-
-
-def test_an_export_reports_the_share(trained, capsys, tmp_path):
-    share = saved_initial_share(read_checkpoint(trained[0] / 'epoch_3.pth'))
-    for role, said in dict(teacher=True, student=False).items():
-        out = tmp_path / f'{role}.pth'
-        arguments = ['--out', out, '--role', role]
-        assert not call('tools/export_backbone.py', trained[0], *arguments)
-        warning = f"warning: {share:.0%} of the teacher's initial weights are left"
-        assert (warning in capsys.readouterr().out) == said
-        meta = read_checkpoint(out)['meta']
-        assert meta.get('teacher_start_share') == (share if said else None)
