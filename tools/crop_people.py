@@ -7,16 +7,14 @@ With a detector of MMDetection with a class "person":
         --det-config CONFIG --det-checkpoint WEIGHTS
 
 People in photos/a/b.jpg are written to data/people/a/b.jpg.0.jpg, b.jpg.1.jpg and so
-on; long names are shortened. Photographs that already have crops are skipped: rerun an
-interrupted command to continue (exit status 130 after Ctrl-C, 143 after SIGTERM). Use
-another folder for other boxes or settings.
+on. Photographs that already have crops are skipped: rerun an interrupted command to
+continue (exit status 130 after Ctrl-C, 143 after SIGTERM). Use another folder for other
+boxes or settings.
 """
 
 import argparse
-import hashlib
 import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +24,10 @@ import torch
 from PIL import Image
 from rich.progress import track
 
-from saip_mm.data.coco import Box
 from saip_mm.data.folders import find_images, find_missing, path_of
 from saip_mm.data.images import ImageError
 from saip_mm.data.person_boxes import (
+    Box,
     PersonBox,
     crop_person,
     large_enough,
@@ -37,9 +35,9 @@ from saip_mm.data.person_boxes import (
     read_photograph,
 )
 from saip_mm.errors import one_line_errors, stoppable
+from saip_mm.files import check_writable
 
 KEPT = 'the crops written so far are kept; rerun the command to continue'
-MAX_NAME = 245  # bytes; most file systems allow 255, and a crop adds up to '.99999.jpg'
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,13 +69,8 @@ def parse_args() -> argparse.Namespace:
     if bool(args.det_config) != bool(args.det_checkpoint):
         parser.error('--det-config and --det-checkpoint go together')
     img_dir, out_dir = Path(args.img_dir).resolve(), Path(args.out_dir).resolve()
-    if out_dir.is_relative_to(img_dir):
-        parser.error('OUT_DIR is in IMG_DIR: crops would be read as photographs')
-    if img_dir.is_relative_to(out_dir):
-        parser.error(
-            'IMG_DIR is in OUT_DIR: photographs would be read as crops; choose '
-            'another OUT_DIR'
-        )
+    if out_dir.is_relative_to(img_dir) or img_dir.is_relative_to(out_dir):
+        parser.error('IMG_DIR and OUT_DIR must not contain each other')
     return args
 
 
@@ -87,8 +80,9 @@ def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
         return {name: [] for name in find_images(args.img_dir)}
     people = {}
     for person in read_person_boxes(args.ann):
-        name = name_below(path_of(args.img_dir, person.img_path), args.img_dir)
-        if name is None:
+        path = path_of(args.img_dir, person.img_path)
+        name = os.path.relpath(path, args.img_dir)
+        if name.split(os.sep)[0] == os.pardir:
             raise ValueError(
                 f'{args.ann}: {person.img_path} is not below {args.img_dir}; give a '
                 'folder that contains all photographs'
@@ -96,40 +90,10 @@ def find_photographs(args: argparse.Namespace) -> dict[str, list[PersonBox]]:
         people.setdefault(name, []).append(person)
     if len(find_missing(args.img_dir, people)) == len(people):
         raise FileNotFoundError(
-            f'none of the photographs of {args.ann} is in {args.img_dir}'
-            + explain_missing(list(people), args.img_dir, args.out_dir)
+            f'{args.img_dir}: has none of the photographs of {args.ann}, the first of '
+            f'which is {next(iter(people))}; correct IMG_DIR, or "file_name" in it'
         )
     return people
-
-
-def name_below(path: str, folder: str) -> str | None:
-    """Return the path relative to a folder; None if it, or its target, is outside."""
-    for resolve in (os.path.abspath, os.path.realpath):  # links may lead outside
-        name = os.path.relpath(resolve(path), resolve(folder))
-        if name.split(os.sep)[0] not in (os.curdir, os.pardir):
-            return name
-    return None
-
-
-def explain_missing(names: list[str], img_dir: str, out_dir: str) -> str:
-    """Return the end of an error message: why no photograph was found, a remedy."""
-    if not os.path.isdir(img_dir):
-        return ', which is no folder; correct IMG_DIR'
-    if len(find_missing(out_dir, names)) < len(names):
-        return f', but they are in {out_dir}; give IMG_DIR first, then OUT_DIR'
-    tried = f'; the first one searched is {os.path.join(img_dir, names[0])}'
-    below = sorted(each for each in Path(img_dir).iterdir() if each.is_dir())
-    for folder in (Path(img_dir).resolve().parent, *below):
-        if (folder / names[0]).exists():
-            return f'{tried}. {folder / names[0]} exists: give {folder} as IMG_DIR'
-    for slash in (i for i, char in enumerate(names[0]) if char == os.sep):
-        prefix, shorter = names[0][: slash + 1], f'{img_dir}/{names[0][slash + 1 :]}'
-        if os.path.exists(shorter):
-            return (
-                f'{tried}. {shorter} exists: remove {prefix} from "file_name", or move '
-                f'the photographs to {os.path.join(img_dir, prefix)}'
-            )
-    return f'{tried}. Correct IMG_DIR, or "file_name" in the annotations'
 
 
 def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]:
@@ -138,8 +102,8 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
         from mmdet.apis import inference_detector, init_detector
     except ImportError as error:
         raise ModuleNotFoundError(
-            f'--det-config needs MMDetection, which cannot be imported ({error}); '
-            'install the extra "downstream", or give boxes with --ann'
+            f'--det-config needs MMDetection ({error}): `tools/install.sh complete` '
+            'installs it; or give boxes with --ann'
         ) from error
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     model = init_detector(args.det_config, args.det_checkpoint, device=device)
@@ -162,19 +126,6 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
     return detect
 
 
-def crops_path(name: str) -> str:
-    """Return the path of a photograph's crops, without their suffixes.
-
-    Names that are too long for file systems are shortened, with a digest.
-    """
-    folder, base = os.path.split(name)
-    encoded = os.fsencode(base)
-    if len(encoded) > MAX_NAME:
-        digest = hashlib.sha256(encoded).hexdigest()[:16]
-        base = f'{encoded[:200].decode(errors="ignore")}.{digest}'
-    return os.path.join(folder, base)
-
-
 def save_crops(crops: list[np.ndarray], path: str) -> None:
     """Write ``path.0.jpg``, …; the first is written last and marks completion."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -192,7 +143,7 @@ def crop_all(
     """Write all missing crops; return counts of crops and skipped items."""
     counts = Counter()
     for name, people in track(photographs.items(), 'Photographs'):
-        out = os.path.join(args.out_dir, crops_path(name))
+        out = os.path.join(args.out_dir, name)
         if os.path.exists(f'{out}.0.jpg'):
             counts['done'] += 1
             continue
@@ -217,9 +168,7 @@ def main() -> None:
     args = parse_args()
     sys.stdout.reconfigure(errors='backslashreplace')  # file names need not be UTF-8
     photographs = find_photographs(args)
-    os.makedirs(args.out_dir, exist_ok=True)
-    with tempfile.TemporaryFile(dir=args.out_dir):
-        pass  # fails now instead of after the first photographs
+    check_writable(os.path.join(args.out_dir, 'crop.jpg'))
     detect = None if args.ann else load_detector(args)
     try:
         counts = crop_all(args, photographs, detect)

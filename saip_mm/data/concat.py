@@ -1,4 +1,4 @@
-"""Concatenation and repetition of data sets of people, under MMEngine's names."""
+"""Concatenation of data sets of people, under MMEngine's name."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -73,52 +73,27 @@ def concat_datasets(
     """MMEngine's ``ConcatDataset``, which also joins data sets of people.
 
     Args:
-        datasets: Data sets, or their configs.
+        datasets: Data sets, or their configs; a data set of people that is listed n
+            times is seen n times per epoch.
         pipeline: Pipeline of data sets of people whose config has none.
         others: Passed to MMEngine; not allowed for people.
     """
-    if any(map(holds_people, datasets)):
-        return _join('ConcatDataset', datasets, pipeline, others)
-    pipeline = dict(pipeline=pipeline) if pipeline else {}  # MMEngine rejects it
-    return mmengine.dataset.ConcatDataset(datasets, **pipeline, **others)
-
-
-@DATASETS.register_module(name='RepeatDataset')
-def repeat_dataset(
-    dataset: dict | PeopleDataset,
-    times: int,
-    pipeline: Sequence = (),
-    **others: object,
-) -> ConcatPeople | mmengine.dataset.RepeatDataset:
-    """MMEngine's ``RepeatDataset``, which also repeats a data set of people.
-
-    See :func:`concat_datasets` for the other arguments.
-    """
-    if holds_people(dataset):
-        if times < 1:
-            raise ValueError(f'RepeatDataset: times={times} should be at least 1')
-        joined = _join('RepeatDataset', [dataset], pipeline, others)
-        return ConcatPeople([joined] * times)
-    pipeline = dict(pipeline=pipeline) if pipeline else {}
-    return mmengine.dataset.RepeatDataset(dataset, times, **pipeline, **others)
-
-
-def _join(
-    name: str, datasets: Sequence, pipeline: Sequence, others: dict
-) -> ConcatPeople:
-    wrong = [*(each for each in datasets if not holds_people(each)), *others]
-    if wrong:
+    if not any(map(holds_people, datasets)):
+        pipeline = dict(pipeline=pipeline) if pipeline else {}  # MMEngine rejects it
+        return mmengine.dataset.ConcatDataset(datasets, **pipeline, **others)
+    if wrong := [*(each for each in datasets if not holds_people(each)), *others]:
         raise TypeError(
-            f'{name}: {wrong[0]} cannot be combined with data sets of people'
+            f'ConcatDataset: {wrong[0]} cannot be combined with data sets of people'
         )
-    return ConcatPeople(
-        [
-            DATASETS.build(dict(each, pipeline=each.get('pipeline') or pipeline))
-            if isinstance(each, dict)
-            else each
-            for each in datasets
-        ]
-    )
+    built = []
+    for number, each in enumerate(datasets):
+        if (first := datasets.index(each)) < number:
+            each = built[first]
+        elif isinstance(each, dict):
+            each = dict(each, pipeline=each.get('pipeline') or pipeline)
+            each = DATASETS.build(each)
+        built.append(each)
+    return ConcatPeople(built)
 
 
 def holds_people(dataset: object) -> bool:
@@ -129,6 +104,4 @@ def holds_people(dataset: object) -> bool:
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     if kind is concat_datasets:
         return any(map(holds_people, dataset.get('datasets', ())))
-    if kind is repeat_dataset:
-        return holds_people(dataset.get('dataset'))
     return isinstance(kind, type) and issubclass(kind, PeopleDataset)

@@ -121,8 +121,8 @@ def concat(*datasets, **options) -> PeopleDataset:
 
 
 def test_concatenation_and_repetition():
-    repeated = dict(type='RepeatDataset', times=3, dataset=shades(2, 100))
-    dataset = concat(shades(3), repeated, pipeline=[numbers])
+    dataset = concat(shades(3), *[shades(2, 100)] * 3, pipeline=[numbers])
+    assert len(dataset.parts()) == 2
     expected = [0, 1, 2] + 3 * [100, 101]
     assert len(dataset) == len(expected)
     samples = torch.stack([dataset[7, 2, index] for index in range(9)])
@@ -151,14 +151,10 @@ def test_other_data_sets_are_joined_by_mmengine():
     other = dict(type='Other')
     joined = concat(other, other)
     assert type(joined) is mmengine.dataset.ConcatDataset and len(joined) == 6
-    repeated = dict(type='RepeatDataset', dataset=other, times=4, lazy_init=True)
-    assert type(DATASETS.build(repeated)) is mmengine.dataset.RepeatDataset
     with pytest.raises(TypeError, match=r"Other'} cannot be combined"):
         concat(shades(2), other)
     with pytest.raises(TypeError, match='lazy_init cannot be'):
         concat(shades(2), lazy_init=True)
-    with pytest.raises(ValueError, match='times=0'):
-        DATASETS.build(dict(type='RepeatDataset', dataset=shades(2), times=0))
 
 
 @pytest.fixture
@@ -179,7 +175,7 @@ def config(tmp_path):
         '    images_per_identity=5, size=(64, 32),\n'
         '    scenes=dict(type="SyntheticScenes", size=(64, 48)))\n'
         'train_dataloader = dict(dataset=dict(_delete_=True, type="ConcatDataset",\n'
-        '    datasets=[dict(type="RepeatDataset", times=2, dataset=people), drawn],\n'
+        '    datasets=[people, people, drawn],\n'
         '    pipeline={{_base_.train_dataloader.dataset.pipeline}}))\n'
         'default_hooks = dict(checkpoint=dict(max_keep_ckpts=9, minutes=1e-9))\n'
     )

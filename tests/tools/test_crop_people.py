@@ -67,7 +67,16 @@ def test_errors(run, photos, tmp_path):
     ann = photos / 'boxes.json'
     ann.write_text('[]')
     status, _ = run(photos, tmp_path / 'out', '--ann', ann)
-    assert f'error: {ann}: holds a list' in status
+    assert f'error: {ann}: has no list of "images"' in status
+
+
+@pytest.mark.parametrize('folder', ['photos', 'typo'])
+def test_photographs_that_are_elsewhere(run, photos, tmp_path, folder):
+    ann = annotate(tmp_path, ['x.png', 'y.png'], BOXES)
+    status, _ = run(tmp_path / folder, tmp_path / 'out', '--ann', ann)
+    assert f'{folder}: has none of the photographs of {ann}' in status
+    assert 'the first of which is x.png; correct IMG_DIR' in status
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(
@@ -86,14 +95,10 @@ def test_invalid_arguments(run, arguments, message):
 
 def test_crops_and_photographs_are_kept_apart(run, photos, tmp_path):
     ann, before = annotate(photos, ['a.png'], BOXES), files_in(tmp_path)
-    for out, message in (
-        (photos, 'OUT_DIR is in IMG_DIR'),
-        (photos / 'sub' / 'out', 'OUT_DIR is in IMG_DIR'),
-        (tmp_path, 'IMG_DIR is in OUT_DIR'),
-    ):
+    for out in (photos, photos / 'sub' / 'out', tmp_path):
         status, text = run(photos, out, '--ann', ann)
         assert status == 2
-        assert message in text
+        assert 'IMG_DIR and OUT_DIR must not contain each other' in text
     assert files_in(tmp_path) == before
 
 
@@ -122,10 +127,9 @@ def test_links_and_home_folders(run, photos, tmp_path, monkeypatch):
     assert dataset[2]['image'].shape == (150, 100, 3)
 
 
-def test_long_names_and_names_that_are_not_utf8(run, photos, tmp_path):
+def test_names_that_are_not_utf8(run, photos, tmp_path):
     """A process whose output is strictly UTF-8."""
-    names = ['é' * 125 + 'a.png', 'é' * 125 + 'b.png', 'x' * 251 + '.png']
-    names += [os.fsdecode(b'caf\xe9.png'), os.fsdecode(b'cut\xe9.png')]
+    names = [os.fsdecode(b'caf\xe9.png'), os.fsdecode(b'cut\xe9.png')]
     for name in names:
         os.link(photos / 'a.png', photos / name)
     (photos / names[-1]).unlink()
@@ -133,13 +137,12 @@ def test_long_names_and_names_that_are_not_utf8(run, photos, tmp_path):
     ann, out = annotate(photos, names, BOXES[:1]), tmp_path / 'out'
     done = run_script('tools/crop_people.py', photos, out, '--ann', ann)
     assert 'cut\\udce9.png: not an image' in ' '.join(done.stdout.split())
-    crops = sorted(path.name for path in out.iterdir())
-    assert len(crops) == 4
-    assert os.fsdecode(b'caf\xe9.png.0.jpg') in crops
-    assert len(PersonImages(str(out))) == 4
+    (crop,) = out.iterdir()
+    assert crop.name == os.fsdecode(b'caf\xe9.png.0.jpg')
+    assert len(PersonImages(str(out))) == 1
     status, text = run(photos, out, '--ann', ann)
     assert status == 0
-    assert '4 that were finished before' in text
+    assert '1 that were finished before' in text
 
 
 def test_finished_photographs_are_skipped(run, photos, tmp_path, tool, monkeypatch):
