@@ -101,7 +101,6 @@ setup(
         'saip_mm': ['weights/*.safetensors'],
         'saip_mm.report': ['*.jinja'],
     },
-    install_requires=['packaging'],
     python_requires='>=3.10,<3.14',
     extras_require={
         'pretrain': list(PRETRAIN),

@@ -7,38 +7,17 @@ anything fails.
 """
 
 import argparse
-import importlib.metadata
 import logging
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from packaging.requirements import Requirement
-
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 
-# Extras of setup.py, the level of a missing one, and what installs it.
-EXTRAS = (
-    ('pretrain', FAIL, 'tools/install.sh pretrain'),
-    ('downstream', WARN, 'tools/install.sh complete, for downstream tasks'),
-)
-# An extra cannot express how MMPose is installed.
-MMPOSE = "mmpose>=1.3.2,<1.4; extra == 'downstream'"
-# Other packages that provide the same modules: upstream's (the required ones are
-# maintained forks), and other builds of OpenCV.
-ALSO = {
-    'onedl-mmengine': ('mmengine',),
-    'onedl-mmcv': ('mmcv', 'mmcv-lite'),
-    'onedl-mmpretrain': ('mmpretrain',),
-    'onedl-mmdetection': ('mmdet',),
-    'onedl-mmsegmentation': ('mmsegmentation',),
-    'opencv-python': ('opencv-python-headless', 'opencv-contrib-python'),
-}
 GIB = 2**30
 
 
@@ -55,38 +34,14 @@ def judge(good: bool, text: str, remedy: str, level: str = WARN) -> Finding:
     return Finding(OK, text) if good else Finding(level, text, remedy)
 
 
-def versions() -> Iterator[Finding]:
-    """Installed packages, and whether their versions are within the tested ranges."""
-    lines = [*(importlib.metadata.requires('saip_mm') or ()), MMPOSE]
-    requirements = [each for each in map(Requirement, lines) if each.marker]
-    examined = set()
-    for extra, level, remedy in EXTRAS:
-        missing = []
-        for each in requirements:
-            name = each.name
-            if name in examined or not each.marker.evaluate(dict(extra=extra)):
-                continue
-            examined.add(name)
-            found = filter(None, map(_installed, (name, *ALSO.get(name, ()))))
-            package, version = next(found, (None, None))
-            if package is None:
-                missing.append(name)
-                continue
-            tested = f'{name}{each.specifier}'
-            good = each.specifier.contains(version)
-            text = f'{package} {version}' + ('' if good else f'; tested: {tested}')
-            yield judge(good, text, f"pip install '{tested}' if anything fails")
-        if missing:
-            yield Finding(level, f'not installed: {", ".join(missing)}', remedy)
+def packages() -> Iterator[Finding]:
+    """Installed libraries, and MMCV's operators, which MMDetection and MMPose need."""
+    import mmengine
+    import mmpretrain
+    import torch
 
-
-def _installed(package: str) -> tuple[str, str] | None:
-    with suppress(importlib.metadata.PackageNotFoundError):
-        return package, importlib.metadata.version(package)
-
-
-def compiled_ops() -> Iterator[Finding]:
-    """MMCV's operators, which MMDetection and MMPose need."""
+    found = ', '.join(f'{m.__name__} {m.__version__}' for m in (torch, mmengine))
+    yield Finding(OK, f'{found}, mmpretrain {mmpretrain.__version__}')
     good = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
     text = 'MMCV has its compiled operators'
     if not good:
@@ -173,14 +128,13 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
             'lower train_dataloader.batch_size',
         )
     elif hook := dict(cfg.get('default_hooks') or {}).get('saip'):
-        epochs = cfg.train_cfg.max_epochs
-        steps = len(dataset) // processes // batch * epochs
+        steps = len(dataset) // processes // batch * cfg.train_cfg.max_epochs
         momentum = HOOKS.build(hook).momentum(batch * processes, steps)
         share = momentum.initial_share()
         yield judge(
             share <= HIGH_SHARE,
             f'{momentum}; {share:.1%} of its initial weights are left at the end',
-            share_remedy(momentum, epochs),
+            share_remedy(momentum),
         )
 
 
@@ -232,8 +186,7 @@ def main() -> int:
         '--cfg-options', nargs='+', default=[], help='as for tools/train.py'
     )
     args = parser.parse_args()
-    checks = [(versions,), (compiled_ops,), (devices,)]
-    checks.append((storage, args.work_dir.absolute()))
+    checks = [(packages,), (devices,), (storage, args.work_dir.absolute())]
     if args.source and args.source.endswith('.py'):
         checks.append((config, args.source, args.cfg_options))
     elif args.source:

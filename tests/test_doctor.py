@@ -1,6 +1,5 @@
 """python -m saip_mm.doctor"""
 
-import importlib.metadata
 import math
 import os
 import re
@@ -9,7 +8,6 @@ import sys
 
 import pytest
 from launch import ROOT, TINY
-from packaging.requirements import Requirement
 from PIL import Image
 
 from saip_mm import doctor
@@ -17,38 +15,6 @@ from saip_mm import doctor
 
 def levels(findings) -> list[str]:
     return [finding.level for finding in findings]
-
-
-def test_the_exact_versions_are_within_the_ranges():
-    lines = (ROOT / 'constraints.txt').read_text()
-    exact = dict(re.findall(r'^([\w-]+)==([\w.]+)', lines, re.M))
-    ranges = [*importlib.metadata.requires('saip_mm'), doctor.MMPOSE]
-    for each in map(Requirement, ranges):
-        assert each.specifier.contains(exact[each.name]), each
-
-
-def test_other_versions_and_missing_packages(monkeypatch):
-    installed = dict(torch='2.1.0', mmengine='0.10.4', torchvision='0.26.0+cu130')
-
-    def version(package):
-        if package in installed:
-            return installed[package]
-        raise importlib.metadata.PackageNotFoundError(package)
-
-    monkeypatch.setattr(importlib.metadata, 'version', version)
-    found = [f'{each.level} {each.text}' for each in doctor.versions()]
-    (ranges,) = (
-        each.specifier
-        for each in map(Requirement, importlib.metadata.requires('saip_mm'))
-        if each.name == 'torch' and 'pretrain' in str(each.marker)
-    )
-    assert f'warn torch 2.1.0; tested: torch{ranges}' in found
-    assert 'ok torchvision 0.26.0+cu130' in found
-    assert any(f.startswith('warn mmengine 0.10.4; tested: onedl-') for f in found)
-    missing = [each for each in found if 'not installed' in each]
-    assert [each.split()[0] for each in missing] == ['fail', 'warn']
-    assert 'onedl-mmcv' in missing[0] and 'mmpose' in missing[1]
-    assert 'torch,' not in missing[0]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +81,7 @@ def test_a_broken_environment(tmp_path):
     assert 'has registered nothing (ImportError: broken)' in done.stderr
     assert 'Traceback' not in done.stderr
     lines = done.stdout.splitlines()
-    for failing in ('devices', 'config'):
+    for failing in ('packages', 'devices', 'config'):
         assert f'fail  {failing}: broken' in lines
     assert any(line.startswith('ok    ') for line in lines)
 

@@ -13,6 +13,10 @@ from mmpretrain.registry import HOOKS
 
 from .processes import Agreement, unwrapped
 
+# Limits of a collapse: of the spread of unit image tokens over a batch (0: all images
+# alike, 1: in all directions), and of the distance of the teacher's entropy from 0 (one
+# prototype for all images) and log K (no preference), relative to log K.
+MIN_FEATURE_STD, ENTROPY_MARGIN = 0.02, 0.001
 MAX_SAVED = 3  # skipped steps per work directory: each is as large as a checkpoint
 
 
@@ -116,21 +120,10 @@ class CollapseWatch(Hook):
     """Warns when representations, of a teacher if any, collapse; losses show it later.
 
     Args:
-        min_feature_std: Lower limit of ``feature_std``, the spread of unit image tokens
-            over a batch (0: all images alike, 1: in all directions).
-        entropy_margin: Minimum distance of ``teacher_entropy`` from 0 (one prototype
-            for all images) and log K (no preference), relative to log K.
         patience: Number of consecutive steps before each warning.
     """
 
-    def __init__(
-        self,
-        min_feature_std: float = 0.02,
-        entropy_margin: float = 0.001,
-        patience: int = 200,
-    ) -> None:
-        self.min_feature_std = min_feature_std
-        self.entropy_margin = entropy_margin
+    def __init__(self, patience: int = 200) -> None:
         self.patience = patience
         self.in_row = 0
 
@@ -157,9 +150,9 @@ class CollapseWatch(Hook):
     def _signs(self, outputs: dict) -> list[str]:
         signs = []
         spread, entropy = outputs.get('feature_std'), outputs.get('teacher_entropy')
-        if spread is not None and float(spread) < self.min_feature_std:
+        if spread is not None and float(spread) < MIN_FEATURE_STD:
             signs.append(f'feature_std is {float(spread):.4f}')
         share = 0.5 if entropy is None else float(entropy) / math.log(self.prototypes)
-        if not self.entropy_margin <= share <= 1 - self.entropy_margin:
+        if not ENTROPY_MARGIN <= share <= 1 - ENTROPY_MARGIN:
             signs.append(f'teacher_entropy is {share:.2%} of its maximum')
         return signs

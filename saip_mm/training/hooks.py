@@ -100,7 +100,7 @@ class SAIPHook(Hook):
             runner.logger.warning(
                 f"at the end of training, {share:.0%} of the teacher's initial "
                 'weights will be left in it, and the teacher is what is exported: '
-                f'{share_remedy(self.schedule, runner.max_epochs)}'
+                f'{share_remedy(self.schedule)}'
             )
 
     def before_train_iter(

@@ -50,18 +50,10 @@ class TeacherMomentum(NamedTuple):
         return f'teacher momentum {momenta} over {self.steps:,} steps'
 
 
-def share_remedy(momentum: TeacherMomentum, epochs: int) -> str:
-    """How to reduce the share of initial weights in a training of ``epochs``."""
+def share_remedy(momentum: TeacherMomentum) -> str:
+    """How to reduce the share of initial weights."""
     start = momentum.limited(GOOD_SHARE).start
-    remedy = (
-        f'set default_hooks.saip.max_initial_share={GOOD_SHARE} (the momentum then '
-        f'starts at {start:.4g})'
-    )
-    share = momentum.initial_share()
-    if share in (0, 1):
-        return remedy
-    longer = math.ceil(epochs * math.log(HIGH_SHARE) / math.log(share))
     return (
-        f'{remedy}, or train for {longer:,} epochs instead of {epochs:,} '
-        f'(train_cfg.max_epochs={longer} and the end of the last param_scheduler)'
+        f'set default_hooks.saip.max_initial_share={GOOD_SHARE} (the momentum then '
+        f'starts at {start:.4g}), or train for longer'
     )
