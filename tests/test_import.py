@@ -24,7 +24,7 @@ if 'quiet' not in sys.argv:
 from mmpretrain.registry import HOOKS, MODELS
 assert MODELS.get('SAIP') and HOOKS.get('SAIPHook')
 tasks = {m.split('.')[2] for m in sys.modules if m.startswith('saip_mm.downstream.')}
-assert tasks == {'market1501', 'retrieval'}, tasks
+assert tasks == {'attributes_csv', 'market1501', 'retrieval'}, tasks
 """
 
 

@@ -1,8 +1,8 @@
 """Write an HTML report of a training: `python tools/report.py WORK_DIR`.
 
 One self-contained page: curves, training samples, reconstruction, search, attention,
-nearest neighbors before and after training, environment and config. Works during a
-training, after it, and after a crash.
+nearest neighbors before and after training, and config. Works during a training, after
+it, and after a crash.
 """
 
 import argparse
