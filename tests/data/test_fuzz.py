@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from saip_mm.data import PersonImages, ShardedImages
-from saip_mm.data.checks import coco
-from saip_mm.data.checks.crowdhuman import read_crowdhuman, useless_boxes
-from saip_mm.data.coco import read_json
 from saip_mm.data.images import ImageError
 from saip_mm.data.packing import pack_shards
 from saip_mm.data.person_boxes import read_person_boxes, read_person_keypoints
@@ -39,11 +36,6 @@ COCO = dict(
     annotations=[person(i) for i in range(4)],
     categories=[dict(id=1, name='person')],
 )
-READERS = (
-    coco.BOXES,
-    coco.BOX_SCORES,
-    coco.POSE._replace(keypoints=dict(keypoints=1)),
-)
 
 
 @fuzzed()
@@ -59,36 +51,6 @@ def test_annotations(folder, content, seed):
             lambda: PersonImages(str(folder), path.name).load_image(info),
             path,
         )
-        for reader in READERS:
-            attempt(
-                lambda reader=reader: list(
-                    coco.check_coco(path, read_json(path), reader)
-                ),
-                path,
-            )
-
-
-@fuzzed()
-@given(changed([dict(person(i), score=0.5) for i in range(3)]))
-def test_detections(folder, content):
-    path = folder / 'detections.json'
-    path.write_text(json.dumps(content))
-    images = {str(i): i for i in range(3)}
-    attempt(lambda: coco.check_detections(path, read_json(path), images), path)
-
-
-BOXES = {name: [1, 2, 30, 60] for name in ('fbox', 'vbox', 'hbox')}
-CROWDHUMAN = dict(ID='a', gtboxes=[dict(tag='person', **BOXES)])
-
-
-@fuzzed()
-@given(changed(CROWDHUMAN), SEEDS)
-def test_crowdhuman(folder, content, seed):
-    path = folder / 'a.odgt'
-    spoiled = spoil(json.dumps(CROWDHUMAN).encode(), seed)
-    for text in (json.dumps(content).encode(), spoiled):
-        path.write_bytes(text)
-        attempt(lambda: list(useless_boxes(path, read_crowdhuman(path))), path)
 
 
 @fuzzed()
