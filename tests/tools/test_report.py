@@ -12,7 +12,6 @@ from launch import TINY, call
 from PIL import Image
 
 from saip_mm.report import people, pictures
-from saip_mm.report.report import Report
 
 TITLES = ['Losses', 'Probes', 'Training samples', 'Reconstruction', 'Search']
 TITLES += ['Attention', 'Nearest neighbors', 'Config']
@@ -216,14 +215,6 @@ def test_a_section_that_fails(work_dir, monkeypatch):
     page = report(work_dir)
     assert 'ZeroDivisionError' in page.text['Attention']
     assert page.pictures['Search'] == 30
-
-
-def test_bad_arguments_are_found_early(work_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(Report, 'html', lambda self: pytest.fail('work was done'))
-    for out in (work_dir, work_dir / 'epoch_1.pth/page.html', work_dir / ('a' * 250)):
-        assert refused(work_dir, '--out', out).startswith(f'{out}: ')
-    (tmp_path / 'nothing').mkdir()
-    assert 'neither a log' in refused(tmp_path / 'nothing')
 
 
 def test_an_overview_is_one_picture(work_dir, tmp_path):
