@@ -42,6 +42,23 @@ def cspnext(tensors: Mapping[str, Tensor]) -> dict:
     )
 
 
+def levels_of(config: dict) -> dict[int, tuple[int, int]]:
+    """Index in ``out_indices`` and channels of a backbone's maps, by their stride.
+
+    TinyViT has the stride of 32 with ``neck_stride=32``.
+    """
+    if config['type'] == 'SAIPTinyViT':
+        first, second, _, fourth = config['arch']['channels']
+        return {
+            4: (0, first),
+            8: (1, second),
+            16: (3, fourth),
+            32: (4, config['neck_channels']),
+        }
+    width = config['widen_factor']
+    return {2 << i: (i, int(width * (64 << i))) for i in range(5)}
+
+
 # By a tensor that only this architecture has.
 ARCHITECTURES = {
     'patch_embed.seq.0.conv2d.weight': tinyvit,
@@ -68,9 +85,11 @@ def require(kind: str) -> None:
 
 def build(config: dict) -> nn.Module:
     """Build a backbone, without changing the state of the random generator."""
-    require(config['type'])
+    arguments = dict(config)
+    kind = arguments.pop('type')
+    require(kind)
     with torch.random.fork_rng(devices=[]):
-        return MODELS.build(config)
+        return MODELS.module_dict[kind](**arguments)  # in any default scope
 
 
 def config_of(tensors: Mapping[str, Tensor]) -> dict | None:

@@ -5,10 +5,11 @@ import sys
 
 import pytest
 import torch
-from launch import call, environment
+from launch import TINY, call, environment
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
+from mmpretrain.registry import MODELS as PRETRAINING
 
 from saip_mm.downstream.pyramid import ViTPyramid
 from saip_mm.downstream.swap import Refusal, swap_backbone
@@ -53,6 +54,33 @@ def build(cfg):
 
 def sizes(maps):
     return [tuple(each.shape[-2:]) for each in maps]
+
+
+@pytest.mark.parametrize(
+    'kind, name, indices',
+    [
+        ('tinyvit', 'mmseg::upernet/upernet_r18_4xb4-80k_ade20k-512x512.py',
+         [0, 1, 3, 4]),
+        ('cspnext', 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', [2, 3, 4]),
+        ('tinyvit', 'mmpretrain::vision_transformer/vit-base-p16_64xb64_in1k.py', [4]),
+    ],
+)  # fmt: skip
+def test_hierarchical_backbones_use_their_own_levels(kind, name, indices, tmp_path):
+    for library in (name.partition('::')[0], 'mmdet'):
+        pytest.importorskip(library)
+    cfg = Config.fromfile(TINY.with_name(f'tiny_{kind}.py')).model.backbone
+    ours = PRETRAINING.build(cfg)
+    weights = {f'backbone.{key}': x for key, x in ours.state_dict().items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'backbone.pth')
+    out = tmp_path / 'new.py'
+    swapped = swap_backbone(name, str(tmp_path / 'backbone.pth'), out)
+    assert swapped.adapted and not swapped.report.missing
+    backbone = build(Config.fromfile(out)).backbone
+    assert list(backbone.out_indices) == indices
+    for level, map_ in zip(
+        swapped.levels, backbone(torch.zeros(1, 3, 128, 64)), strict=True
+    ):
+        assert level.stride in (None, 128 / map_.shape[2])
 
 
 @pytest.mark.parametrize('name', STRIDES)

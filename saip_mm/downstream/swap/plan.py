@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mmpretrain.models.backbones import VisionTransformer
 
+from ...checkpoints.architectures import levels_of
 from ...checkpoints.backbone import Backbone
 from .stock import Level, Refusal, Stock
 
@@ -34,20 +35,29 @@ def plan_changes(
 
     Raises:
         NotAdaptable: If ``adapt``, but neck and heads do not state matching channels.
-        Refusal: If a ViT cannot produce such levels.
+        Refusal: If the backbone cannot produce such levels.
     """
     model = stock.model
-    pyramid = _pyramid(model, ours, levels, adapt, unused)
+    own = _own_levels(ours, levels) if adapt else []
+    pyramid = None if own else _pyramid(model, ours, levels, adapt, unused)
     changed = {}
     if adapt:
-        patch, channels = ours.patch_size, ours.arch['embed_dims']
-        strides = pyramid['strides'] if pyramid else [patch] * len(levels)
-        outputs = [channels // max(patch // stride, 1) for stride in strides]
+        last, channels = _last_map(ours)
+        strides = pyramid['strides'] if pyramid else [last] * len(levels)
+        outputs = [channels // max(last // stride, 1) for stride in strides]
+        outputs = [channels for _, channels in own] or outputs
         changed = _consumers(model, levels, outputs)
+        if ours.config and levels[0].stride is None:
+            changed['neck'] = dict(type='mmpretrain.GlobalAveragePooling')
+            changed['neck'] |= dict(_delete_=True) if 'neck' in model else {}
     if pyramid:
         changed['neck'] = _with_neck(stock, pyramid, changed.get('neck'))
     changed |= {key: None for key in ('pretrained', 'init_cfg') if model.get(key)}
-    changed['backbone'] = _backbone(stock, ours, levels, pyramid)
+    changed['backbone'] = (
+        _hierarchical(stock, ours, own)
+        if ours.config
+        else _vit(stock, ours, levels, pyramid)
+    )
     top = {}
     if new := _preprocessor(stock, ours):
         at_top = 'data_preprocessor' not in model and stock.preprocessor
@@ -58,13 +68,40 @@ def plan_changes(
         *(stock.cfg.get('custom_imports') or {}).get('imports', []),
         'saip_mm',
         *(['saip_mm.downstream.pyramid'] if pyramid else []),
+        *(['saip_mm.models.cspnext'] if _is_cspnext(ours) else []),
     ]
     return dict(
         custom_imports=dict(imports=imports),
         **top,
         model=changed,
-        optim_wrapper=_optimizer(stock),
+        optim_wrapper=_optimizer(stock, ours),
     )
+
+
+def _own_levels(ours: Backbone, levels: Sequence[Level]) -> list[tuple[int, int]]:
+    """Index and channels of a hierarchical backbone's own maps of these strides.
+
+    Empty if it lacks one, or if its last stage would not be used.
+    """
+    strides = [level.stride for level in levels]
+    if not ours.config or strides != sorted({s or 0 for s in strides}):
+        return []
+    available = levels_of(ours.config)
+    found = [available[stride] for stride in strides if stride in available]
+    last = max(available.values())
+    return found if len(found) == len(strides) and last in found else []
+
+
+def _last_map(ours: Backbone) -> tuple[int, int]:
+    """Stride and channels of a backbone's last map."""
+    if not ours.config:
+        return ours.patch_size, ours.arch['embed_dims']
+    stride, (_, channels) = max(levels_of(ours.config).items())
+    return (stride if _is_cspnext(ours) else ours.patch_size), channels
+
+
+def _is_cspnext(ours: Backbone) -> bool:
+    return bool(ours.config) and ours.config['type'] == 'SAIPCSPNeXt'
 
 
 def _pyramid(
@@ -74,8 +111,8 @@ def _pyramid(
     adapt: bool,
     unused: Sequence[int],
 ) -> dict | None:
-    """A ``ViTPyramid`` with the given levels; None if the ViT's output suffices."""
-    strides, patch = [level.stride for level in levels], ours.patch_size
+    """A ``ViTPyramid`` with the given levels; None if the last map suffices."""
+    strides, (patch, channels) = [level.stride for level in levels], _last_map(ours)
     if None in strides:
         if len(levels) > 1:
             raise Refusal('its backbone returns vectors, and more than one output')
@@ -95,7 +132,7 @@ def _pyramid(
             )
     pyramid = dict(
         type='mmpretrain.ViTPyramid',
-        in_channels=ours.arch['embed_dims'],
+        in_channels=channels,
         strides=[patch if i in unused else s for i, s in enumerate(strides)],
     )
     if patch != 16:
@@ -168,7 +205,21 @@ def _replaced(part: dict, channels: list[int], outputs: list[int]) -> dict:
     raise NotAdaptable(f'in_channels={taken} does not match {channels}')
 
 
-def _backbone(
+def _hierarchical(stock: Stock, ours: Backbone, own: list) -> dict:
+    backbone = dict(ours.config, _delete_=True, img_size=stock.size)
+    backbone['type'] = f'mmpretrain.{ours.config["type"]}'
+    backbone['out_indices'] = [index for index, _ in own] or [4]
+    if own and not _is_cspnext(ours):
+        backbone['neck_stride'] = 32
+    return dict(backbone, init_cfg=_pretrained(ours))
+
+
+def _pretrained(ours: Backbone) -> dict:
+    init = dict(type='Pretrained', checkpoint=ours.path)
+    return dict(init, prefix=ours.prefix) if ours.prefix else init
+
+
+def _vit(
     stock: Stock, ours: Backbone, levels: Sequence[Level], pyramid: dict | None
 ) -> dict:
     zoo = VisionTransformer.arch_zoo
@@ -184,10 +235,7 @@ def _backbone(
         depth = ours.arch['num_layers'] / len(levels)
         ends = [round(depth * (i + 1)) - 1 for i in range(len(levels))]
         backbone['out_indices'] = ends
-    init = dict(type='Pretrained', checkpoint=ours.path)
-    if ours.prefix:
-        init['prefix'] = ours.prefix
-    return dict(backbone, init_cfg=init)
+    return dict(backbone, init_cfg=_pretrained(ours))
 
 
 def _preprocessor(stock: Stock, ours: Backbone) -> dict:
@@ -202,15 +250,18 @@ def _preprocessor(stock: Stock, ours: Backbone) -> dict:
     return {key: value for key, value in new.items() if old.get(key) != value}
 
 
-def _optimizer(stock: Stock) -> dict:
-    """AdamW with layer decay; other settings of the wrapper are inherited."""
+def _optimizer(stock: Stock, ours: Backbone) -> dict:
+    """AdamW, with layer decay for ViTs; other settings of the wrapper are inherited."""
     old = stock.wrapper
     decay = dict(decay_rate=0.75, no_decay=['cls_token', 'pos_embed'])
+    if ours.config:
+        decay = dict(no_decay=['attention_biases'])
     if kept := _kept_keys(stock):
         decay['custom_keys'] = kept
     if old.get('paramwise_cfg'):
         decay = dict(_delete_=True, **decay)
-    new = dict(constructor='mmpretrain.LayerDecay', paramwise_cfg=decay)
+    constructor = 'WeightDecayGroups' if ours.config else 'LayerDecay'
+    new = dict(constructor=f'mmpretrain.{constructor}', paramwise_cfg=decay)
     if not old:
         new = dict(type='OptimWrapper', **new)
     optimizer = old.get('optimizer') or {}
@@ -220,7 +271,7 @@ def _optimizer(stock: Stock) -> dict:
 
 
 def _kept_keys(stock: Stock) -> dict:
-    """The ``custom_keys`` that LayerDecay supports, without those of the backbone."""
+    """The ``custom_keys`` that the constructors support, without the backbone's."""
     keys = (stock.wrapper.get('paramwise_cfg') or {}).get('custom_keys', {})
     return {
         key: factors

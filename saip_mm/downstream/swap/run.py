@@ -56,7 +56,7 @@ class Swapped:
 
 
 def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped:
-    """Write a config that inherits another and has a pretrained ``SAIPViT``.
+    """Write a config that inherits another and has a pretrained backbone of SAIP.
 
     Before it is written, the model is built, loads the weights, and trains one step on
     random images, on the CPU.
@@ -69,7 +69,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
     Raises:
         Refusal: If the backbone cannot be replaced; states the reason.
         FileNotFoundError: If the checkpoint does not exist.
-        ValueError: If the checkpoint cannot be read safely or contains no ViT.
+        ValueError: If the checkpoint cannot be read safely or contains no backbone.
     """
     out = Path(out)
     ours = read_backbone(checkpoint)
@@ -121,9 +121,11 @@ def _text(stock: Stock, changes: dict, out: Path, unused: Sequence[int]) -> str:
     note = ''
     if unused:
         levels = ', '.join(map(str, unused))
-        note = f"No gradient reaches level {levels}, so it keeps the ViT's stride.\n"
+        note = (
+            f"No gradient reaches level {levels}, so it keeps the last map's stride.\n"
+        )
     return (
-        f'"""{stock.name}\nwith a pretrained SAIPViT backbone.\n\n'
+        f'"""{stock.name}\nwith a backbone pretrained by SAIP.\n\n'
         f'Written by tools/swap_backbone.py; contains only the differences.\n{note}'
         f'Train it with\n\n    python tools/train.py {out}\n"""\n\n'
         f'_base_ = {stock.base}  # noqa: E501\n\n{Config(changes).pretty_text}'
