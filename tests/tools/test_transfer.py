@@ -104,5 +104,5 @@ def test_models_start_from_the_weights_in_the_package(path):
         model = MODELS.build(cfg.model)
         build_optim_wrapper(model, cfg.optim_wrapper)
     model.init_weights()
-    expected = load_backbone('saip-small').vit.layers[2].attn.qkv.weight
+    expected = load_backbone('saip-small').backbone.layers[2].attn.qkv.weight
     torch.testing.assert_close(model.backbone.layers[2].attn.qkv.weight, expected)
