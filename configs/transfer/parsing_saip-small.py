@@ -6,14 +6,22 @@
         test_dataloader.dataset.data_root=data/parsing
 
 `data/parsing` has train/images/*.jpg, train/labels/*.png, test/images and test/labels.
-Set `classes` and the two `num_classes` to yours.
+The classes are those of Clothing Co-Parsing; set `classes` to yours.
 """
 
 _base_ = '../downstream/parsing/lip_saip-vit-tiny_576x384.py'
 
 size = (160, 112)
 scale = (112, 160)  # (w, h), as the transforms expect
-num_classes = 59
+classes = (  # noqa: SIM905
+    'background accessories bag belt blazer blouse bodysuit boots bra bracelet cape '
+    'cardigan clogs coat dress earrings flats glasses gloves hair hat heels hoodie '
+    'intimate jacket jeans jumper leggings loafers necklace panties pants pumps purse '
+    'ring romper sandals scarf shirt shoes shorts skin skirt sneakers socks stockings '
+    'suit sunglasses sweater sweatshirt swimwear t-shirt tie tights top vest wallet '
+    'watch wedges'
+).split()
+num_classes = len(classes)
 model = dict(
     data_preprocessor=dict(size=size),
     backbone=dict(
@@ -59,7 +67,7 @@ dataset = dict(
     _delete_=True,
     type='BaseSegDataset',
     data_root='data/parsing',
-    metainfo=dict(classes=[str(each) for each in range(num_classes)]),
+    metainfo=dict(classes=classes),
 )
 folders = {
     split: dict(img_path=f'{split}/images', seg_map_path=f'{split}/labels')

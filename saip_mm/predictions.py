@@ -1,0 +1,289 @@
+"""Answers of fine-tuned models for images, as data and as pictures."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
+from mmengine.utils import import_modules_from_strings
+from mmengine.visualization import Visualizer
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .checkpoints.files import read_checkpoint, resolve_checkpoint
+from .checkpoints.loading import load_weights
+from .checkpoints.names import state_dict_of
+from .data.images import read_image
+from .training.config import load_config
+
+LABELS = ('LoadAnnotations', 'CheckLabels')  # steps of pipelines that need labels
+TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
+HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
+
+
+class Prediction(NamedTuple):
+    """The answer for an image."""
+
+    path: str
+    answer: dict | list
+    """Plain data, see :func:`predict`."""
+    sample: object
+    """The library's data sample: one per image, a list of them for keypoints."""
+
+
+def predict(
+    config: str | os.PathLike,
+    checkpoint: str | os.PathLike,
+    images: Sequence[str],
+    gallery: Sequence[str] = (),
+    device: torch.device | str = 'cpu',
+) -> list[dict | list]:
+    """Answers of a fine-tuned model for image files.
+
+    Args:
+        config: Config of a downstream training; this file is executed.
+        checkpoint: Its checkpoint or work directory.
+        images: Image files.
+        gallery: Image files to search for the person of each image, for models of
+            re-identification.
+        device: Device of the model.
+
+    Returns:
+        For each image:
+
+        - attributes: their scores in [0, 1] by name, highest first;
+        - re-identification: the images of the gallery, most similar first, each as
+          ``image`` and ``similarity`` (cosine);
+        - keypoints: a list of people, each with ``keypoints`` by name as x, y in pixels
+          and a score; the whole image is taken for one person;
+        - detection: a list of boxes with ``label``, ``score`` and ``bbox``, x1, y1, x2,
+          y2 in pixels;
+        - parsing: shares of the image by name of the label, largest first.
+
+    Raises:
+        OSError: If a file does not exist or cannot be read.
+        ValueError: If config and checkpoint do not belong together, or the model is of
+            another kind.
+    """
+    predictor = Predictor(config, checkpoint, device)
+    predictor.index(gallery)
+    return [prediction.answer for prediction in predictor(images)]
+
+
+class Predictor:
+    """A fine-tuned model that answers for image files; see :func:`predict`.
+
+    Attributes:
+        task: ``'attributes'``, ``'reid'``, ``'pose'``, ``'detection'``, ``'parsing'``.
+        meta: Names of classes or keypoints, as the data set of the training has them.
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike,
+        checkpoint: str | os.PathLike,
+        device: torch.device | str = 'cpu',
+    ) -> None:
+        self.cfg = load_config(str(config))
+        import_modules_from_strings(**self.cfg.custom_imports)
+        self.scope = self.cfg.get('default_scope', 'mmpretrain')
+        self.task = TASKS.get(self.scope) or _classifier_task(self.cfg)
+        path = resolve_checkpoint(checkpoint)
+        content = read_checkpoint(path)
+        self.meta = content.get('meta', {}).get('dataset_meta') or {}
+        self.cfg.model.backbone.init_cfg = None
+        steps = [
+            step
+            for step in self.cfg.test_dataloader.dataset.pipeline
+            if step['type'].rpartition('.')[2] not in LABELS
+        ]
+        with DefaultScope.overwrite_default_scope(self.scope):
+            self.model = MODELS.build(self.cfg.model)
+            self.pipeline = Compose(steps)
+        try:
+            load_weights(self.model, state_dict_of(content))
+        except ValueError as error:
+            raise ValueError(
+                f'{path}: {error}. Are {config} and the checkpoint of one training?'
+            ) from error
+        self.model.to(device).eval()
+        self.gallery: tuple[list[str], Tensor] = ([], torch.empty(0, 0))
+
+    def index(self, images: Sequence[str]) -> None:
+        """Embed the gallery of re-identification.
+
+        Raises:
+            ValueError: If there is none, or the model needs none.
+        """
+        if bool(images) != (self.task == 'reid'):
+            needed = 'needs' if self.task == 'reid' else 'does not use'
+            raise ValueError(f'a model of {self.task} {needed} a gallery')
+        if images:
+            features = [sample.feature for _, sample in self._samples(images, 32)]
+            self.gallery = list(images), normalize(torch.stack(features).float(), dim=1)
+
+    def __call__(
+        self, images: Iterable[str], batch_size: int = 16
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each image file."""
+        for path, sample in self._samples(images, batch_size):
+            yield Prediction(path, getattr(self, f'_{self.task}')(sample), sample)
+
+    @torch.no_grad()
+    def _samples(
+        self, images: Iterable[str], batch_size: int
+    ) -> Iterator[tuple[str, object]]:
+        """Yield image files with their data samples."""
+        images = iter(images)
+        with DefaultScope.overwrite_default_scope(self.scope):
+            while paths := list(islice(images, batch_size)):
+                batch = [self.pipeline(self._input(path)) for path in paths]
+                samples = self.model.test_step(pseudo_collate(batch))
+                yield from zip(paths, samples, strict=True)
+
+    def _input(self, path: str) -> dict:
+        height, width = read_image(path).shape[:2]  # an error names the file
+        given = dict(img_path=path, img_id=0, seg_fields=[], reduce_zero_label=False)
+        if self.task == 'pose':
+            given['bbox'] = np.array([[0, 0, width, height]], np.float32)
+            given |= dict(bbox_score=np.ones(1, np.float32), **self.meta)
+        return given
+
+    def _attributes(self, sample: object) -> dict:
+        scores = sample.pred_score.tolist()
+        names = self.meta.get('classes') or map(str, range(len(scores)))
+        return _sorted(dict(zip(names, scores, strict=True)))
+
+    def _reid(self, sample: object) -> list:
+        paths, features = self.gallery
+        similarities = features @ normalize(sample.feature.float(), dim=0)
+        order = similarities.argsort(descending=True, stable=True).tolist()
+        return [
+            dict(image=paths[i], similarity=round(similarities[i].item(), 4))
+            for i in order
+        ]
+
+    def _pose(self, sample: object) -> list:
+        people, names = sample.pred_instances, self.meta['keypoint_id2name']
+        found = zip(people.keypoints, people.keypoint_scores, strict=True)
+        return [
+            dict(
+                keypoints={
+                    names[i]: [*map(_rounded, point), _rounded(score)]
+                    for i, (point, score) in enumerate(zip(points, scores, strict=True))
+                }
+            )
+            for points, scores in found
+        ]
+
+    def _detection(self, sample: object) -> list:
+        found = sample.pred_instances
+        return [
+            dict(
+                label=self.meta['classes'][label],
+                score=_rounded(score),
+                bbox=[*map(_rounded, box)],
+            )
+            for label, score, box in zip(
+                found.labels.tolist(),
+                found.scores.tolist(),
+                found.bboxes.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _parsing(self, sample: object) -> dict:
+        labels = sample.pred_sem_seg.data
+        shares = labels.flatten().bincount().div(labels.numel()).tolist()
+        names = self.meta['classes']
+        return _sorted({names[i]: share for i, share in enumerate(shares) if share})
+
+    def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
+        """Write a picture of an answer."""
+        image = read_image(prediction.path)
+        if self.task == 'attributes':
+            return draw_attributes(image, prediction.answer).save(out)
+        if self.task == 'reid':
+            return draw_neighbors(prediction.path, prediction.answer).save(out)
+        self._visualizer.add_datasample(
+            'answer', image, prediction.sample, draw_gt=False, out_file=str(out)
+        )
+
+    @cached_property
+    def _visualizer(self) -> Visualizer:
+        """The library's own."""
+        kind = self.cfg.visualizer['type']
+        with DefaultScope.overwrite_default_scope(self.scope):
+            visualizer = VISUALIZERS.build(dict(type=kind, name=str(id(self))))
+        if self.task == 'pose':
+            visualizer.set_dataset_meta(self.meta)
+        else:
+            visualizer.dataset_meta = self.meta
+        return visualizer
+
+
+def _classifier_task(cfg: Config) -> str:
+    """Task of a model of MMPretrain.
+
+    Raises:
+        ValueError: If it is neither of attributes nor of re-identification.
+    """
+    heads = dict(MultiLabelLinearClsHead='attributes', ReIDHead='reid')
+    head = (cfg.model.get('head') or {}).get('type')
+    if head not in heads:
+        raise ValueError(
+            f'{cfg.filename}: a model with the head {head} gives no answer that can be '
+            f'shown; use a config with {" or ".join(heads)}, or of MMDetection, '
+            'MMSegmentation or MMPose'
+        )
+    return heads[head]
+
+
+def draw_attributes(image: np.ndarray, scores: dict[str, float]) -> Image.Image:
+    """An image, uint8 [h, w, 3], beside bars of its highest scores."""
+    picture = _scaled(Image.fromarray(image))
+    shown = list(scores.items())[: HEIGHT // LINE]
+    canvas = Image.new('RGB', (picture.width + 300, HEIGHT), 'white')
+    canvas.paste(picture)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7)
+    for row, (name, score) in enumerate(shown):
+        left, top = picture.width + 8, row * LINE
+        draw.rectangle((left, top + 2, left + 284 * score, top + LINE - 2), '#cfe3ff')
+        draw.text((left + 4, top + 2), f'{score:.2f}  {name}', 'black', font)
+    return canvas
+
+
+def draw_neighbors(path: str, neighbors: list[dict], count: int = 6) -> Image.Image:
+    """A query and the images most similar to it, with similarities."""
+    paths = [path, *(each['image'] for each in neighbors[:count])]
+    texts = ['query', *(f'{each["similarity"]:.2f}' for each in neighbors[:count])]
+    pictures = [_scaled(Image.fromarray(read_image(each))) for each in paths]
+    width = sum(each.width + 8 for each in pictures) - 8
+    canvas = Image.new('RGB', (width, HEIGHT + LINE), 'white')
+    draw, font, left = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7), 0
+    for picture, text in zip(pictures, texts, strict=True):
+        canvas.paste(picture, (left, 0))
+        draw.text((left + 4, HEIGHT + 2), text, 'black', font)
+        left += picture.width + 8
+    return canvas
+
+
+def _scaled(picture: Image.Image) -> Image.Image:
+    width = max(1, round(picture.width * HEIGHT / picture.height))
+    return picture.resize((width, HEIGHT))
+
+
+def _sorted(scores: dict[str, float]) -> dict[str, float]:
+    order = sorted(scores, key=scores.get, reverse=True)
+    return {name: round(scores[name], 4) for name in order}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)

@@ -1,0 +1,161 @@
+"""Answers of models against those of the libraries' own inference."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from launch import ROOT, call
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from mmengine.utils import import_modules_from_strings
+from people_files import person
+from PIL import Image
+
+from saip_mm.checkpoints.files import write_checkpoint
+from saip_mm.predictions import Predictor, predict
+from saip_mm.training.config import load_config
+
+TRANSFER = ROOT / 'configs/transfer'
+COCO = ROOT / 'tests/configs/real_detection.py'
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('images')
+    for number in range(3):
+        person(number, 0).resize((60 + 8 * number, 120)).save(folder / f'{number}.png')
+    return sorted(map(str, folder.iterdir()))
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    def write(config: Path, **meta) -> Path:
+        """A random model of a config, as a training saves it."""
+        cfg = load_config(str(config), {'model.backbone.init_cfg': None})
+        import_modules_from_strings(**cfg.custom_imports)
+        torch.manual_seed(0)
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            model = MODELS.build(cfg.model)
+        path = tmp_path_factory.mktemp('model') / 'iter_1.pth'
+        write_checkpoint(path, model.state_dict(), dict(dataset_meta=meta))
+        return path
+
+    return write
+
+
+def test_attributes_are_named(images, checkpoint, tmp_path):
+    config = TRANSFER / 'attributes_saip-small.py'
+    names = [f'attribute {number}' for number in range(35)]
+    path = checkpoint(config, classes=names)
+    answers = predict(config, path, images)
+    model = Predictor(config, path).model
+    mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    for image, answer in zip(images, answers, strict=True):
+        resized = Image.open(image).convert('RGB').resize((64, 128), Image.BICUBIC)
+        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+        scores = model.head.fc(model.backbone(((pixels - mean) / std)[None])[0])
+        expected = scores[0].sigmoid().tolist()
+        assert answer == pytest.approx(
+            dict(zip(names, expected, strict=True)), abs=0.02
+        )
+        assert list(answer.values()) == sorted(answer.values(), reverse=True)
+    call('tools/predict.py', config, path, Path(images[0]).parent, '--out', tmp_path)
+    assert (
+        json.loads((tmp_path / 'predictions.json').read_text())['0.png'] == answers[0]
+    )
+    assert Image.open(tmp_path / '0.png.png').height > 100
+
+
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def test_the_gallery_is_ranked_by_similarity(images, checkpoint, tmp_path):
+    config = TRANSFER / 'reid_saip-small.py'
+    predictor = Predictor(config, checkpoint(config))
+    predictor.index(images)
+    found = list(predictor(images[1:2]))
+    features = [sample.feature for _, sample in predictor._samples(images, 2)]
+    cosine = torch.nn.functional.cosine_similarity
+    expected = {
+        image: cosine(feature, features[1], dim=0).item()
+        for image, feature in zip(images, features, strict=True)
+    }
+    answer = {each['image']: each['similarity'] for each in found[0].answer}
+    assert answer == pytest.approx(expected, abs=1e-3)
+    assert next(iter(answer)) == images[1]
+    predictor.draw(found[0], tmp_path / 'neighbors.png')
+    assert Image.open(tmp_path / 'neighbors.png').width > 500
+
+
+def test_keypoints_are_those_of_mmpose(images, checkpoint, tmp_path):
+    apis = pytest.importorskip('mmpose.apis')
+    config = TRANSFER / 'pose_saip-small.py'
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    meta = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))
+    predictor = Predictor(config, checkpoint(config, **meta))
+    found = list(predictor(images))
+    predictor.model.cfg, predictor.model.dataset_meta = predictor.cfg, predictor.meta
+    for image, prediction in zip(images, found, strict=True):
+        (expected,) = apis.inference_topdown(predictor.model, image)
+        expected, (answer,) = expected.pred_instances, prediction.answer
+        points = np.array(list(answer['keypoints'].values()))
+        np.testing.assert_allclose(points[:, :2], expected.keypoints[0], atol=1e-2)
+        np.testing.assert_allclose(points[:, 2], expected.keypoint_scores[0], atol=1e-3)
+        assert list(answer['keypoints'])[:2] == ['nose', 'left_eye']
+    predictor.draw(found[0], tmp_path / 'pose.png')
+    assert Image.open(tmp_path / 'pose.png').size == Image.open(images[0]).size
+
+
+def test_label_maps_are_those_of_mmseg(images, checkpoint, tmp_path):
+    apis = pytest.importorskip('mmseg.apis')
+    config = TRANSFER / 'parsing_saip-small.py'
+    names = load_config(str(config)).train_dataloader.dataset.metainfo.classes
+    colors = [[4 * number, 0, 200] for number in range(len(names))]
+    predictor = Predictor(config, checkpoint(config, classes=names, palette=colors))
+    found = list(predictor(images))
+    predictor.model.cfg = predictor.cfg
+    checked = predictor.cfg.test_pipeline
+    predictor.cfg.test_pipeline = [s for s in checked if s['type'] != 'CheckLabels']
+    init_default_scope('mmseg')
+    for image, prediction in zip(images, found, strict=True):
+        labels = apis.inference_model(predictor.model, image).pred_sem_seg.data[0]
+        expected = {
+            names[label]: (labels == label).float().mean().item()
+            for label in labels.unique()
+        }
+        assert prediction.answer == pytest.approx(expected, abs=1e-4)
+    predictor.draw(found[0], tmp_path / 'map.png')
+    assert Image.open(tmp_path / 'map.png').size == Image.open(images[0]).size
+
+
+def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
+    apis = pytest.importorskip('mmdet.apis')
+    predictor = Predictor(COCO, checkpoint(COCO, classes=('person',)))
+    (found,) = predictor(images[:1])
+    predictor.model.cfg = predictor.cfg
+    init_default_scope('mmdet')
+    expected = apis.inference_detector(predictor.model, images[0]).pred_instances
+    boxes = np.array([each['bbox'] for each in found.answer]).reshape(-1, 4)
+    np.testing.assert_allclose(boxes, expected.bboxes.numpy(), atol=1e-2)
+    scores = [each['score'] for each in found.answer]
+    np.testing.assert_allclose(scores, expected.scores.numpy(), atol=1e-3)
+    predictor.draw(found, tmp_path / 'boxes.png')
+    assert Image.open(tmp_path / 'boxes.png').size == Image.open(images[0]).size
+
+
+def test_bad_input(images, checkpoint, tmp_path):
+    reid, attributes = (
+        TRANSFER / f'{task}_saip-small.py' for task in ('reid', 'attributes')
+    )
+    path = checkpoint(reid)
+    with pytest.raises(ValueError, match='of one training'):
+        predict(attributes, path, images)
+    with pytest.raises(ValueError, match='needs a gallery'):
+        predict(reid, path, images)
+    with pytest.raises(ValueError, match='gives no answer'):
+        predict(ROOT / 'configs/pretrain/saip_demo.py', path, images)
+    (tmp_path / 'text.png').write_text('no image')
+    with pytest.raises(OSError, match='text.png'):
+        predict(reid, path, [str(tmp_path / 'text.png')], images)

@@ -1,0 +1,72 @@
+"""Show what a fine-tuned model says about images.
+
+    python tools/predict.py configs/transfer/attributes_saip-small.py \\
+        work_dirs/attributes_saip-small photos --out predictions
+
+Attributes with scores, nearest images of a gallery (--gallery, re-identification),
+keypoints (images of one person each), boxes, or parsing maps: pictures, and all answers
+in predictions.json.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import torch
+from rich.progress import track
+
+from saip_mm.data.folders import find_images
+from saip_mm.errors import one_line_errors
+from saip_mm.files import write_text
+from saip_mm.predictions import Predictor
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config of the training; it is executed')
+    parser.add_argument('checkpoint', help='checkpoint or work directory')
+    parser.add_argument('images', help='image, or folder of images')
+    parser.add_argument('--out', type=Path, required=True, help='folder of results')
+    parser.add_argument('--gallery', help='folder of images to find people in')
+    parser.add_argument('--batch-size', type=int, default=16)
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
+    args = parser.parse_args()
+    if args.batch_size < 1:
+        parser.error('--batch-size should be at least 1')
+    return args
+
+
+def files(place: str) -> dict[str, str]:
+    """Paths of an image or of all images in a folder, by name."""
+    if os.path.isfile(place):
+        return {os.path.basename(place): place}
+    return {name: os.path.join(place, name) for name in find_images(place)}
+
+
+def main() -> None:
+    args = parse_args()
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    images = files(args.images)
+    gallery = list(files(args.gallery).values()) if args.gallery else []
+    predictor = Predictor(args.config, args.checkpoint, args.device)
+    predictor.index(gallery)
+    args.out.mkdir(parents=True, exist_ok=True)
+    answers, names = {}, iter(images)
+    found = predictor(images.values(), args.batch_size)
+    for prediction in track(found, 'Predicting', total=len(images), transient=True):
+        name = next(names)
+        answers[name] = prediction.answer
+        picture = args.out / f'{name.replace(os.sep, "_")}.png'
+        predictor.draw(prediction, picture)
+    write_text(args.out / 'predictions.json', json.dumps(answers, indent=1) + '\n')
+    print(f'{len(answers)} pictures and predictions.json in {args.out}')
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
