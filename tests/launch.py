@@ -160,9 +160,7 @@ def run_two(
 def stop(
     *command: object, number: int, when: Callable[[], bool], seconds: float = 120
 ) -> tuple[int, str]:
-    """Run a Python script of the project, and send it a signal.
-
-    The signal goes to all its processes, as Ctrl-C in a terminal does.
+    """Run a Python script, and send a signal to all its processes, as a terminal does.
 
     Args:
         command: Script, relative to the project, and its arguments.

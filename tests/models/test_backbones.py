@@ -14,6 +14,7 @@ from launch import ROOT
 from mmengine.config import Config
 from mmpretrain.models.backbones import MobileNetV3, ResNet
 from mmpretrain.registry import MODELS
+from tiny_views import tiny_views
 
 from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, rename
 from saip_mm.models import PooledBackbone, SAIPTinyViT
@@ -50,22 +51,6 @@ def build(name: str):
     for each in (model.backbone, model.teacher['encoder'].backbone):
         each.out_indices = outputs
     return model
-
-
-def inputs(batch: int = 2) -> dict:
-    def images(*shape):
-        return torch.randn(batch, *shape)
-
-    return dict(
-        globals=images(2, 3, 64, 32),
-        locals=images(2, 3, 32, 16),
-        roi=images(3, 48, 16),
-        inst=images(3, 32, 32),
-        csr=images(3, 80, 48),
-        scene=images(3, 64, 48),
-        csr_noise=torch.rand(batch, 4, 2),
-        scene_masks=torch.rand(batch, 2, 4, 3) > 0.5,
-    )
 
 
 BACKBONES = pytest.mark.parametrize('name', ['tinyvit', 'cspnext', 'mobilenet'])
@@ -154,7 +139,7 @@ def plain_reconstruction(model, p, views, anchor, look):
 def test_a_plain_loop_over_views_gives_the_same_losses(name):
     model = build(name).eval()  # in training, views would share batch statistics
     model.mask_color.color.data.normal_()
-    views = inputs()
+    views = tiny_views()
     with torch.no_grad():
         ours, expected = model.loss(views), plain_losses(model, views)
     assert {key for key in ours if key.startswith('loss')} == set(expected)
@@ -167,7 +152,7 @@ def test_a_training_step(name):
     """Every parameter learns but the teacher's; batch statistics follow."""
     model = build(name).train()
     running = {k: x.clone() for k, x in model.named_buffers() if 'running' in k}
-    losses = model.loss(inputs())
+    losses = model.loss(tiny_views())
     sum(loss for key, loss in losses.items() if 'loss' in key).backward()
     without = {key for key, p in model.named_parameters() if p.grad is None}
     assert without == {k for k, _ in model.named_parameters() if k[:7] == 'teacher'}
@@ -187,7 +172,7 @@ def test_a_training_step(name):
 @pytest.mark.parametrize('mode', [True, False])
 def test_hidden_pixels_leak_nowhere(name, mode):
     """Neither through convolutions nor through batch statistics, which stay."""
-    model, views = build(name).train(mode), inputs()
+    model, views = build(name).train(mode), tiny_views()
     grid = (5, 3)
     _, mask = model.reconstruction.draw_mask(views['csr_noise'], grid)
     hidden = F.interpolate(mask[:, None], scale_factor=16).bool()

@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, MODELS
 from plain_training import Recipe, start, train_step
+from tiny_views import tiny_views
 
 from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, rename
 
@@ -106,24 +107,8 @@ def tiny_model() -> torch.nn.Module:
     return model.train()
 
 
-def tiny_inputs(batch: int = 2) -> dict:
-    def images(*shape):
-        return torch.randn(batch, *shape)
-
-    return dict(
-        globals=images(2, 3, 64, 32),
-        locals=images(2, 3, 32, 16),
-        roi=images(3, 48, 16),
-        inst=images(3, 32, 32),
-        csr=images(3, 80, 48),
-        scene=images(3, 64, 48),
-        csr_noise=torch.rand(batch, 4, 2),
-        scene_masks=torch.rand(batch, 2, 4, 3) > 0.5,
-    )
-
-
 def test_loss_changes_no_state():
-    model, inputs = tiny_model(), tiny_inputs()
+    model, inputs = tiny_model(), tiny_views()
     before = {name: x.clone() for name, x in model.state_dict().items()}
     first, second = model.loss(inputs), model.loss(inputs)
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -132,7 +117,7 @@ def test_loss_changes_no_state():
 
 
 def test_a_copy_trains_its_own_student():
-    model, inputs = tiny_model(), tiny_inputs()
+    model, inputs = tiny_model(), tiny_views()
     other = copy.deepcopy(model)
     assert other.student.backbone is other.backbone is not model.backbone
     with torch.no_grad():
@@ -145,13 +130,13 @@ def test_a_copy_trains_its_own_student():
 
 def test_the_student_compiles_to_one_graph():
     model = tiny_model()
-    explained = torch._dynamo.explain(model.student)(tiny_inputs()['roi'])
+    explained = torch._dynamo.explain(model.student)(tiny_views()['roi'])
     assert explained.graph_count == 1
 
 
 def test_every_trained_parameter_gets_a_gradient():
     model = tiny_model()
-    losses = model.loss(tiny_inputs())
+    losses = model.loss(tiny_views())
     sum(loss for name, loss in losses.items() if 'loss' in name).backward()
     without = {name for name, p in model.named_parameters() if p.grad is None}
     assert without == {n for n, _ in model.named_parameters() if n[:7] == 'teacher'}
@@ -181,7 +166,7 @@ def test_a_head_left_out_leaves_out_its_objective(left_out, losses):
     cfg[left_out] = None
     model = MODELS.build(cfg)
     model.init_weights()
-    found = model.train().loss(tiny_inputs())
+    found = model.train().loss(tiny_views())
     assert {name for name in found if name.startswith('loss')} == losses
     model.update_teacher(0.99)
 
@@ -192,7 +177,7 @@ def test_a_model_without_any_head_is_refused():
 
 
 def test_bfloat16_gives_nearly_the_same_losses():
-    model, inputs = tiny_model(), tiny_inputs()
+    model, inputs = tiny_model(), tiny_views()
     with torch.no_grad():
         full = model.loss(inputs)
         with torch.autocast('cpu', torch.bfloat16):
