@@ -2,6 +2,7 @@ from .apply_views import ApplyViews
 from .concat import ConcatPeople
 from .draw_views import DrawViews
 from .drawn import SyntheticPeople, SyntheticScenes
+from .load_person import LoadPersonImage
 from .masked_view import ApplyMaskedView, DrawMaskedView
 from .pack_views import PackViews
 from .people import PeopleDataset
@@ -15,6 +16,7 @@ __all__ = [
     'ConcatPeople',
     'DrawMaskedView',
     'DrawViews',
+    'LoadPersonImage',
     'PackViews',
     'PeopleDataset',
     'PersonImages',

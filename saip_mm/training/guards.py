@@ -29,7 +29,8 @@ class FiniteGuard(Hook):
     """Skips steps with a non-finite loss or gradient, in all processes together.
 
     Weights, optimizer, teacher and center stay as they were, and training continues
-    with the next step. For debugging, ``refused_step_700.pth`` keeps the state before
+    with the next step. (Algorithms of MMPretrain average their target network before
+    the step; it is then one average ahead.) For debugging, ``refused_step_700.pth`` keeps the state before
     a skipped step and ``refused_step_700_rank_0.pth`` the batch of process 0: only for
     the first of consecutive ones, and at most three times.
 
@@ -118,6 +119,8 @@ class FiniteGuard(Hook):
 @HOOKS.register_module()
 class CollapseWatch(Hook):
     """Warns when representations, of a teacher if any, collapse; losses show it later.
+
+    Watches what SAIP logs; other algorithms log neither quantity, and are not watched.
 
     Args:
         patience: Number of consecutive steps before each warning.

@@ -11,7 +11,9 @@ from mmpretrain.registry import HOOKS
 from torch import nn
 
 from ..data import DrawViews
+from ..data.concat import holds_people
 from ..data.quarantine import Quarantine
+from ..models import SAIP
 from .loops import AccumulatingTrainLoop
 from .processes import unwrapped
 from .resuming import put_aside
@@ -78,6 +80,11 @@ class SAIPHook(Hook):
                 "not: set train_cfg=dict(type='AccumulatingTrainLoop', max_epochs=…)"
             )
         model = unwrapped(runner.model)
+        if not isinstance(model, SAIP):
+            raise TypeError(
+                f'SAIPHook cannot update a {type(model).__name__}: remove '
+                'default_hooks.saip from the config'
+            )
         self.model = model
         _compare_patch_sizes(runner, model)
         _compare_lengths(runner)
@@ -163,6 +170,12 @@ class QuarantineHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         people = runner.train_dataloader.dataset
+        if not holds_people(people):
+            raise TypeError(
+                f'QuarantineHook cannot replace images of {type(people).__name__}: '
+                'use a data set of people, such as PersonImages, or remove '
+                'default_hooks.quarantine from the config'
+            )
         scenes = [] if people.scenes is None else people.scenes.parts()
         self.sources = []
         for name, parts in dict(bad_images=people.parts(), bad_scenes=scenes).items():

@@ -30,6 +30,10 @@ def build_loader(
     if isinstance(dataloader, dict) and dataloader.get('num_workers') == 0:
         of_workers = {'persistent_workers', 'prefetch_factor'}
         dataloader = {k: v for k, v in dataloader.items() if k not in of_workers}
+    if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
+        # Bases such as 'mmpretrain::…' add a scope, which MMEngine would pass on.
+        collate = {k: v for k, v in dataloader['collate_fn'].items() if k != '_scope_'}
+        dataloader = dict(dataloader, collate_fn=collate)
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     ended = multiprocessing.Event()
     atexit.register(ended.set)  # before multiprocessing sends SIGTERM to workers

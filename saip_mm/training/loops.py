@@ -6,7 +6,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
-from torch import nn
+from torch import Tensor, nn
 
 from ..data.sampler import StatelessSampler
 from .guards import StepRefused
@@ -18,7 +18,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     """Epoch-based training in which one iteration is one optimizer step.
 
     ``optim_wrapper.accumulative_counts = k`` splits each batch of the loader into k
-    micro-batches: less memory, same result. Learning rate, teacher momentum, logs and
+    micro-batches: less memory, same result. (Algorithms of MMPretrain that compare the
+    images of a batch, or have batch norm, see micro-batches.) Learning rate, teacher momentum, logs and
     checkpoints all count optimizer steps.
 
     Resumes at any step of an epoch, and skips a step that
@@ -89,8 +90,9 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
         Args:
             idx: Not used; counts batches since the epoch began or was resumed.
-            data_batch: ``inputs``, a dict of tensors [B, …]; everything else, added by
-                hooks, is passed to all micro-batches.
+            data_batch: ``inputs``, tensors [B, …] in a dict or a list or alone, and
+                maybe a list of ``data_samples``; everything else, added by hooks, is
+                passed to all micro-batches.
         """
         runner = self.runner
         idx = done_in_epoch(runner, self.iter)  # also if the epoch was resumed
@@ -124,18 +126,34 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         count = self._micro_batches
         if count == 1:
             return [data_batch]
-        views = data_batch['inputs']
-        size = len(next(iter(views.values())))
+        size = self.dataloader.batch_size
         if size % count:
             raise ValueError(
                 f'train_dataloader.batch_size={size} cannot be split into '
                 f'optim_wrapper.accumulative_counts={count} equal micro-batches'
             )
-        chunks = zip(*(view.chunk(count) for view in views.values()), strict=True)
+        parts = {
+            name: _chunk(data_batch[name], count)
+            for name in ('inputs', 'data_samples')
+            if name in data_batch
+        }
         return [
-            dict(data_batch, inputs=dict(zip(views, chunk, strict=True)))
-            for chunk in chunks
+            data_batch | {name: chunks[i] for name, chunks in parts.items()}
+            for i in range(count)
         ]
+
+
+def _chunk(values: dict | list | Tensor, count: int) -> list:
+    """Split tensors [B, …], maybe nested, and lists of B data samples."""
+    if isinstance(values, Tensor):
+        return values.chunk(count)
+    if isinstance(values, dict):
+        chunks = (_chunk(value, count) for value in values.values())
+        return [dict(zip(values, each, strict=True)) for each in zip(*chunks)]
+    if isinstance(values[0], Tensor):
+        return [list(each) for each in zip(*(_chunk(x, count) for x in values))]
+    size = len(values) // count
+    return [values[i * size : (i + 1) * size] for i in range(count)]
 
 
 def _end_scaler_step(optim_wrapper: OptimWrapper) -> None:

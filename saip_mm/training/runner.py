@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint
 from ..checkpoints.loading import load_weights
 from ..checkpoints.names import state_dict_of
+from ..data.concat import holds_people
 from ..models.weights import check_finite
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
@@ -80,7 +81,13 @@ class SafeRunner(Runner):
             continue_epoch(self)  # which that loop does itself
 
     def train(self) -> nn.Module:
-        """Train; errors go to the log file as well."""
+        """Train; errors go to the log file as well.
+
+        Raises:
+            TypeError: If a model that learns from labels is to be trained on a data set
+                of people, which has none.
+        """
+        self._check_labels()
         self.register_hook(LaunchHook())
         handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}
         try:
@@ -100,6 +107,15 @@ class SafeRunner(Runner):
         finally:  # hooks may not have restored them
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+    def _check_labels(self) -> None:
+        dataset = (self.cfg.get('train_dataloader') or {}).get('dataset')
+        model = unwrapped(self.model)
+        if holds_people(dataset) and not isinstance(model, BaseSelfSupervisor):
+            raise TypeError(
+                f'{type(model).__name__} learns from labels, and {dataset["type"]} has '
+                'none: choose a self-supervised algorithm, or a data set with labels'
+            )
 
     def load_checkpoint(
         self, filename: str, map_location: str | Callable = 'cpu'

@@ -1,0 +1,113 @@
+"""Algorithms of MMPretrain in this harness."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from launch import ROOT, call
+from short_runs import assert_same_end, copy_state
+
+from saip_mm.checkpoints.files import read_checkpoint
+from saip_mm.data import SyntheticPeople
+from saip_mm.training.config import load_config
+from saip_mm.training.loops import AccumulatingTrainLoop
+
+BASELINES = ROOT / 'configs/pretrain/baselines'
+NAMES = ('mocov3_small', 'simclr_resnet18', 'mae_square')
+DRAWN = """
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    pin_memory=False,
+    dataset=dict(
+        _delete_=True,
+        type='SyntheticPeople',
+        num_identities=3,
+        images_per_identity=8,
+        size=(128, 64),
+        pipeline={{_base_.pipeline}},
+    ),
+)
+train_cfg = dict(max_epochs=2)
+default_hooks = dict(
+    logger=dict(interval=1),
+    checkpoint=dict(type='SafeCheckpointHook', minutes=1e-9, max_keep_ckpts=9),
+)
+randomness = dict(seed=3)
+"""
+
+
+def written(name: str, folder: Path, more: str = '') -> Path:
+    """A config of a few steps on drawn people."""
+    path = folder / f'{name}.py'
+    path.write_text(f'_base_ = {str(BASELINES / name)!r} ".py"{DRAWN}{more}')
+    return path
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_any_step_of_an_algorithm_is_resumed_bit_for_bit(name, tmp_path):
+    narrow = dict(backbone=dict(base_channels=8), neck=dict(in_channels=64))
+    more = f'model = {narrow}\n' if name == 'simclr_resnet18' else ''
+    config = written(name, tmp_path, more)
+    call('tools/train.py', config, '--work-dir', tmp_path / 'a')
+    copy_state(tmp_path / 'a/epoch_1_iter_4.pth', tmp_path / 'b')
+    call('tools/train.py', config, '--work-dir', tmp_path / 'b', '--resume')
+    assert_same_end(tmp_path / 'b', tmp_path / 'a')
+    states = [
+        read_checkpoint(tmp_path / 'a' / f'{stem}.pth')['state_dict']
+        for stem in ('epoch_0_iter_1', 'epoch_2')
+    ]
+    changed = [name for name in states[0] if not states[0][name].equal(states[1][name])]
+    assert any(name.startswith('backbone.') for name in changed)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_config_is_short(name):
+    lines = (BASELINES / f'{name}.py').read_text().splitlines()
+    assert len(lines) <= 30
+
+
+def test_a_sample_is_a_function_of_its_key(tmp_path):
+    cfg = load_config(str(written('mocov3_small', tmp_path)))
+    people = SyntheticPeople(2, 2, pipeline=cfg.train_dataloader.dataset.pipeline)
+    first = people[3, 0, 1]['inputs']
+    other_epoch = people[3, 1, 1]['inputs']
+    again = people[3, 0, 1]['inputs']
+    assert all(map(torch.equal, first, again))
+    assert not any(map(torch.equal, first, other_epoch))
+
+
+def test_micro_batches_of_views_and_data_samples():
+    views = [torch.randn(4, 3, 8, 8) for _ in range(2)]
+    loop = SimpleNamespace(dataloader=SimpleNamespace(batch_size=4), _micro_batches=2)
+    batch = dict(inputs=views, data_samples=list('abcd'), scales=(1, 2))
+    first, second = AccumulatingTrainLoop.split(loop, batch)
+    assert second['data_samples'] == ['c', 'd'] and second['scales'] == (1, 2)
+    assert torch.equal(first['inputs'][1], views[1][:2])
+    assert torch.equal(second['inputs'][0], views[0][2:])
+    first, second = AccumulatingTrainLoop.split(loop, dict(inputs=views[0]))
+    assert torch.equal(second['inputs'], views[0][2:])
+
+
+@pytest.mark.parametrize(
+    'more, message',
+    [
+        (
+            "model = dict(_delete_=True, type='ImageClassifier', backbone=dict("
+            "type='SAIPViT', arch='deit-tiny'))\n"
+            "data_preprocessor = dict(_delete_=True, type='ClsDataPreprocessor')\n",
+            'ImageClassifier learns from labels',
+        ),
+        ("default_hooks['saip'] = dict(type='SAIPHook')\n", 'SAIPHook cannot update'),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(more, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        call(
+            'tools/train.py',
+            written('mocov3_small', tmp_path, more),
+            '--work-dir',
+            tmp_path / 'run',
+        )
