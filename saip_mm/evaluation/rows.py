@@ -19,7 +19,13 @@ from .subject import RANDOM
 # Key of the photographs to probe on, in the config of a row.
 PROBED = 'probed_people'
 # Settings that matter to rows without training.
-_UNTRAINED = ('custom_imports', 'default_scope', 'model', PROBED)
+_UNTRAINED = (
+    'custom_imports',
+    'data_preprocessor',
+    'default_scope',
+    'model',
+    PROBED,
+)
 
 
 class Locked(RuntimeError):

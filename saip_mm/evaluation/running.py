@@ -17,15 +17,15 @@ from typing import IO
 
 import torch
 from mmengine.logging import MMLogger, print_log
-from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
-from mmpretrain.registry import MODELS
 
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint, write_checkpoint
 from ..files import write_text
+from .compute import cost_of
 from .drawn import run_probes
 from .real import RealPeople, probe_real
 from .rows import BASELINES, PROBED, RANDOM, Run, digest
+from .stock import build_model
 from .subject import load_subject
 
 PROGRESS = re.compile(
@@ -38,29 +38,38 @@ class RunFailed(RuntimeError):
     """A run failed; the message names its log."""
 
 
-def complete(run: Run, trainer: Path, lock: IO) -> None:
+class OutOfTime(RuntimeError):
+    """The time of the comparison is over; the training was saved."""
+
+
+def complete(run: Run, trainer: Path, lock: IO, deadline: float = math.inf) -> None:
     """Bring a run from its current state to its result.
 
     Args:
         run: The run.
         trainer: ``tools/train.py``.
         lock: Its open lock file.
+        deadline: Of the training, in seconds of ``time.monotonic``.
 
     Raises:
         RunFailed: If training or a probe fails.
+        OutOfTime: If the deadline passes.
     """
     if run.row.is_trained and not run.training()['finished']:
-        train(run, trainer, lock)
+        train(run, trainer, lock, deadline=deadline)
     # Otherwise MMEngine logs to the terminal.
     MMLogger.get_instance(str(run.folder), log_file=str(run.log), file_mode='a')
     try:
         if run.row.name == RANDOM:
             initialize(run)
+        known = facts(run)
+        cost = cost_of(run.row.config).flops if run.row.is_trained else 0
+        known |= dict(flops=cost * known['images_seen'])
         probes = probe(run)
         finite = {name: value for name, value in probes.items() if math.isfinite(value)}
         if omitted := sorted(probes.keys() - finite.keys()):
             print_log(f'omitted, not finite: {", ".join(omitted)}', logger='current')
-        result = facts(run) | dict(probes=finite)
+        result = known | dict(probes=finite)
     except Exception as error:
         with open(run.log, 'a') as log:
             traceback.print_exc(file=log)
@@ -87,9 +96,8 @@ def probe(run: Run) -> dict[str, float]:
 
 def initialize(run: Run) -> None:
     """Save the untrained model of the row's config."""
-    init_default_scope('mmpretrain')
     set_random_seed(run.seed)
-    model = MODELS.build(run.row.config.model)
+    model = build_model(run.row.config)
     model.init_weights()
     path = run.folder / 'epoch_0.pth'
     write_checkpoint(path, model.state_dict(), dict(seed=run.seed, epoch=0, iter=0))
@@ -97,7 +105,11 @@ def initialize(run: Run) -> None:
 
 
 def train(
-    run: Run, trainer: Path, lock: IO, options: Mapping[str, object] | None = None
+    run: Run,
+    trainer: Path,
+    lock: IO,
+    options: Mapping[str, object] | None = None,
+    deadline: float = math.inf,
 ) -> None:
     """Train, or resume from the last checkpoint, and wait for the end.
 
@@ -108,9 +120,11 @@ def train(
         trainer: ``tools/train.py``.
         lock: Its open lock file.
         options: Settings besides the seed that differ from those of the row.
+        deadline: In seconds of ``time.monotonic``.
 
     Raises:
         RunFailed: If the trainer fails.
+        OutOfTime: If the deadline passes; the trainer saves its state first.
     """
     command = [sys.executable, str(trainer), str(run.row.config_file)]
     command += ['--work-dir', str(run.folder), '--resume', '--launcher', 'none']
@@ -126,6 +140,8 @@ def train(
         while status is None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
+            if time.monotonic() > deadline and process.poll() is None:
+                raise OutOfTime(f'{run}: {last_progress(run.log) or "not started"}')
             now, status = time.monotonic(), process.poll()
             state = dict(seconds=before + now - start, finished=status == 0)
             write_text(run.folder / 'training.json', json.dumps(state))

@@ -31,6 +31,7 @@ from .features import (
     embed,
 )
 from .objectives import draw_batches
+from .stock import StockFeatures, stock_model, stock_vit
 
 RANDOM = 'random'
 DEFAULT_SIZE = (256, 128)
@@ -176,7 +177,7 @@ def _from_checkpoint(
 ) -> Subject:
     tensors = state_dict_of(checkpoint)
     checkpoint = dict(state_dict=tensors, meta=checkpoint.get('meta', {}))
-    no_heads = 'no heads'
+    no_heads, backbone = 'no heads', None
     if any(name.startswith(PREFIXES['teacher']) for name in tensors):
         try:
             cfg = _config_within(checkpoint) if config is None else config
@@ -187,11 +188,25 @@ def _from_checkpoint(
             no_heads = f'{error}: give --config'
         else:
             return _with_heads(tensors, cfg, device, role)
-    backbone = choose_backbone(checkpoint, role)
+    elif (cfg := _stock_config(config)) is not None:
+        model = stock_model(cfg, tensors)
+        backbone = stock_vit(model, checkpoint)
+        if backbone is None:
+            features = StockFeatures(model.to(device), cfg.train_dataloader.dataset)
+            return Subject(features, device=device, no_heads=no_heads)
+    backbone = backbone or choose_backbone(checkpoint, role)
     module = backbone.module.to(device).eval()
     mean, std = (torch.tensor(x, device=device) for x in (backbone.mean, backbone.std))
     features = BackboneFeatures(module, mean, std)
     return Subject(features, device=device, no_heads=no_heads)
+
+
+def _stock_config(config: str | Path | Config | None) -> Config | None:
+    """The config, if it is that of another algorithm than SAIP."""
+    if config is None:
+        return None
+    cfg = config if isinstance(config, Config) else load_config(str(config))
+    return None if cfg.get('model', {}).get('type') == 'SAIP' else cfg
 
 
 def _config_within(checkpoint: dict) -> Config:

@@ -31,8 +31,9 @@ def summarize(rows: Iterable[Row], seeds: list[int]) -> list[dict]:
 
     Returns:
         A dict per row: ``row``, ``n`` results ``of`` so many runs, and for
-        ``images_seen``, ``minutes`` and every probe in ``probes`` a dict of ``mean``,
-        ``std`` (of the sample, hence None for one value), ``n`` and ``values``.
+        ``images_seen``, ``flops``, ``minutes`` and every probe in ``probes`` a dict of
+        ``mean``, ``std`` (of the sample, hence None for one value), ``n`` and
+        ``values``.
     """
     summary = []
     for row in rows:
@@ -50,6 +51,8 @@ def summarize(rows: Iterable[Row], seeds: list[int]) -> list[dict]:
                 of=len(runs),
                 revisions=sorted({str(r['environment']['revision']) for r in results}),
                 images_seen=_statistics(r['images_seen'] for r in results),
+                # Results of older versions have no FLOPs.
+                flops=_statistics(r['flops'] for r in results if 'flops' in r),
                 minutes=_statistics(r['seconds'] / 60 for r in results),
                 probes=probes,
             )
@@ -69,15 +72,20 @@ def _statistics(values: Iterable[float]) -> dict | None:
 def markdown(summary: list[dict]) -> str:
     """The summary as a Markdown table; missing values are dashes."""
     probes = sorted({name for row in summary for name in row['probes']}, key=_order)
-    header = ['row', 'n', *probes, 'images seen', 'minutes']
+    counted = any(row.get('flops') for row in summary)
+    costs = ['images seen', *(['FLOPs'] if counted else []), 'minutes']
+    header = ['row', 'n', *probes, *costs]
     lines = [header, ['---', *(['---:'] * (len(header) - 1))]]
     for row in summary:
         n = row['n']
         cells = [_cell(row['probes'].get(name), n) for name in probes]
-        seen = f'{row["images_seen"]["mean"]:,.0f}' if n else ABSENT
-        minutes = f'{row["minutes"]["mean"]:.1f}' if n else ABSENT
+        cells.append(f'{row["images_seen"]["mean"]:,.0f}' if n else ABSENT)
+        if counted:
+            flops = row.get('flops')
+            cells.append(f'{flops["mean"]:.1e}' if flops else ABSENT)
+        cells.append(f'{row["minutes"]["mean"]:.1f}' if n else ABSENT)
         of = '' if n == row['of'] else f' of {row["of"]}'
-        lines.append([row['row'], f'{n}{of}', *cells, seen, minutes])
+        lines.append([row['row'], f'{n}{of}', *cells])
     table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
     revisions = sorted({revision for row in summary for revision in row['revisions']})
     note = ''

@@ -30,9 +30,9 @@ class FiniteGuard(Hook):
 
     Weights, optimizer, teacher and center stay as they were, and training continues
     with the next step. (Algorithms of MMPretrain average their target network before
-    the step; it is then one average ahead.) For debugging, ``refused_step_700.pth`` keeps the state before
-    a skipped step and ``refused_step_700_rank_0.pth`` the batch of process 0: only for
-    the first of consecutive ones, and at most three times.
+    the step; it is then one average ahead.) For debugging, ``refused_step_700.pth``
+    keeps the state before a skipped step and ``refused_step_700_rank_0.pth`` the batch
+    of process 0: only for the first of consecutive ones, and at most three times.
 
     Args:
         max_in_row: Number of consecutive skipped steps that ends the training.

@@ -19,8 +19,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
     ``optim_wrapper.accumulative_counts = k`` splits each batch of the loader into k
     micro-batches: less memory, same result. (Algorithms of MMPretrain that compare the
-    images of a batch, or have batch norm, see micro-batches.) Learning rate, teacher momentum, logs and
-    checkpoints all count optimizer steps.
+    images of a batch, or have batch norm, see micro-batches.) Learning rate, teacher
+    momentum, logs and checkpoints all count optimizer steps.
 
     Resumes at any step of an epoch, and skips a step that
     :class:`~saip_mm.training.guards.FiniteGuard` refuses. torch's generator (dropout,
@@ -135,7 +135,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         parts = {
             name: _chunk(data_batch[name], count)
             for name in ('inputs', 'data_samples')
-            if name in data_batch
+            if data_batch.get(name) is not None
         }
         return [
             data_batch | {name: chunks[i] for name, chunks in parts.items()}
@@ -148,10 +148,11 @@ def _chunk(values: dict | list | Tensor, count: int) -> list:
     if isinstance(values, Tensor):
         return values.chunk(count)
     if isinstance(values, dict):
-        chunks = (_chunk(value, count) for value in values.values())
-        return [dict(zip(values, each, strict=True)) for each in zip(*chunks)]
+        chunks = _chunk(list(values.values()), count)
+        return [dict(zip(values, each, strict=True)) for each in chunks]
     if isinstance(values[0], Tensor):
-        return [list(each) for each in zip(*(_chunk(x, count) for x in values))]
+        chunks = (each.chunk(count) for each in values)
+        return list(map(list, zip(*chunks, strict=True)))
     size = len(values) // count
     return [values[i * size : (i + 1) * size] for i in range(count)]
 

@@ -6,14 +6,19 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from launch import ROOT, TINY, Script, call
+from mmengine.config import Config
 from people_files import write_pair
 
 from saip_mm.checkpoints.files import read_checkpoint
-from saip_mm.evaluation import running
+from saip_mm.evaluation import compute, running
+from saip_mm.evaluation.compute import Cost
+from saip_mm.evaluation.rows import Row, Run
+from saip_mm.evaluation.running import OutOfTime
 from saip_mm.evaluation.table import markdown
 
 TOOL = 'tools/compare.py'
@@ -33,6 +38,7 @@ def probed(monkeypatch) -> list[str]:
         return {name: figures[name] / (1 + (run.seed or 0)) for name in figures}
 
     monkeypatch.setattr(running, 'probe', probe)
+    monkeypatch.setattr(running, 'cost_of', lambda config: Cost(100.0, 24))
     return names
 
 
@@ -41,7 +47,7 @@ def trained(monkeypatch) -> list[str]:
     """Replaces training; lists the trained runs."""
     names = []
 
-    def train(run, trainer, lock) -> None:
+    def train(run, *others, deadline: float) -> None:
         names.append(str(run))
         running.initialize(run)
         keep = dict(seconds=90, finished=True)
@@ -75,7 +81,7 @@ def test_a_killed_training_is_resumed(tmp_path, probed, capsys):
     assert found['images_seen'] == 6 * 8 and found['seed'] == 3
     assert found['seconds'] > 0 and found['probes']['reid/mAP'] == 0.125
     assert probed == ['tiny seed 3']
-    assert '| tiny | 1 | 0.125 | 0.062 | 48 |' in capsys.readouterr().out
+    assert '| tiny | 1 | 0.125 | 0.062 | 48 | 4.8e+03 |' in capsys.readouterr().out
 
     call(TOOL, *arguments)
     assert probed == ['tiny seed 3']
@@ -93,8 +99,8 @@ def test_a_failed_run_does_not_stop_others(tmp_path, capsys):
     log = tmp_path / 'bad/seed0/run.log'
     assert f'see {log}' in printed.err and 'were not finite' in printed.err
     assert 'were not finite' in log.read_text()
-    assert '| bad | 0 of 1 | – | – | – | – |' in printed.out
-    assert '| random | 1 | 0.500 | 0.250 | 0 | 0.0 |' in printed.out
+    assert '| bad | 0 of 1 | – | – | – | – | – |' in printed.out
+    assert '| random | 1 | 0.500 | 0.250 | 0 | 0.0e+00 | 0.0 |' in printed.out
 
 
 def test_a_failed_probe_keeps_the_training(tmp_path, monkeypatch, trained, capsys):
@@ -166,6 +172,61 @@ def test_a_changed_config_is_rejected(tmp_path, trained):
         call(TOOL, *more, 'model.backbone.middle_block=2')
 
 
+@pytest.mark.parametrize(
+    'unit, epochs', [('images', {'tiny': 2, 'cheap': 4}), ('flops', {'cheap': 9})]
+)
+def test_trainings_of_equal_cost(unit, epochs, tmp_path, trained, monkeypatch):
+    def cost_of(config) -> Cost:
+        return Cost(40.0, 12) if config.model.search is None else Cost(90.0, 24)
+
+    monkeypatch.setattr(compute, 'cost_of', cost_of)
+    cheap = tmp_path / 'cheap.py'
+    cheap.write_text(f'_base_ = {str(TINY)!r}\nmodel = dict(search=None)\n')
+    arguments = [TOOL, 'histogram', TINY, cheap, '--work-dir', tmp_path]
+    assert call(*arguments, '--equal', unit) == 0
+    assert call(*arguments, '--equal', unit, '--table') == 0
+    for name, expected in epochs.items():
+        config = Config.fromfile(tmp_path / name / 'config.py')
+        assert config.train_cfg.max_epochs == expected
+        assert config.param_scheduler[1].end == 6 * expected / 2
+    with pytest.raises(ValueError, match='cheap was started with another config'):
+        call(*arguments)
+
+
+def test_a_training_is_stopped_after_its_time_and_saves(tmp_path, monkeypatch):
+    trainer = tmp_path / 'trainer.py'
+    trainer.write_text(
+        'import signal, sys, time, pathlib\n'
+        'work_dir = pathlib.Path(sys.argv[3])\n'
+        'def save(*_):\n'
+        '    (work_dir / "saved").touch()\n'
+        '    sys.exit(75)\n'
+        'signal.signal(signal.SIGTERM, save)\n'
+        '(work_dir / "started").touch()\n'
+        'time.sleep(60)\n'
+    )
+    run = Run(Row(tmp_path / 'row', Config()), 0)
+    monkeypatch.setattr(running, 'POLL_SECONDS', 0.1)
+    started = run.folder / 'started'
+    monkeypatch.setattr(
+        running, 'time', SimpleNamespace(monotonic=lambda: float(started.exists()))
+    )
+    with run.locked() as lock, pytest.raises(OutOfTime, match='row seed 0'):
+        running.train(run, trainer, lock, deadline=0.5)
+    assert (run.folder / 'saved').exists()
+
+
+def test_a_comparison_out_of_time_reports_and_can_be_rerun(tmp_path, monkeypatch):
+    def train(run, *others, deadline: float) -> None:
+        raise OutOfTime('tiny')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, 'train', train)
+        arguments = [TOOL, 'random', TINY, '--work-dir', tmp_path]
+        assert call(*arguments, '--max-minutes', 5) == os.EX_TEMPFAIL
+    assert result(tmp_path, 'random/seed0') and (tmp_path / 'table.md').exists()
+
+
 def test_locked_runs_are_skipped(tmp_path, trained, capsys):
     (tmp_path / 'tiny/seed0').mkdir(parents=True)
     with open(tmp_path / 'tiny/seed0/lock', 'a') as lock:
@@ -191,14 +252,15 @@ def test_the_table_agrees_with_numpy(tmp_path, trained, capsys):
     assert call(TOOL, '--table', '--work-dir', tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
     cells = {row.split(' | ')[0]: row.split(' | ')[1:] for row in lines}
-    header = ['n', 'reid/mAP', 'parts/mIoU', 'search/gain', 'images seen', 'minutes |']
-    assert cells['| row'] == header
+    header = ['n', 'reid/mAP', 'parts/mIoU', 'search/gain', 'images seen', 'FLOPs']
+    assert cells['| row'] == [*header, 'minutes |']
     assert cells['| tiny'] == [
         '3',
         f'{values.mean():.3f} ± {values.std(ddof=1):.3f}',
         '0.500 (n=1)',
         '–',
         '0',
+        '0.0e+00',
         '1.0 |',
     ]
     spread = np.std([0.5, 0.25], ddof=1)

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from launch import ROOT, call
+from mmpretrain.registry import MODELS
 from short_runs import assert_same_end, copy_state
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.data import SyntheticPeople
+from saip_mm.evaluation import load_subject
 from saip_mm.training.config import load_config
 from saip_mm.training.loops import AccumulatingTrainLoop
 
@@ -61,6 +63,30 @@ def test_any_step_of_an_algorithm_is_resumed_bit_for_bit(name, tmp_path):
     ]
     changed = [name for name in states[0] if not states[0][name].equal(states[1][name])]
     assert any(name.startswith('backbone.') for name in changed)
+    _features_are_those_of_the_algorithm(tmp_path / 'a', config)
+
+
+def _features_are_those_of_the_algorithm(work_dir: Path, config: Path) -> None:
+    subject = load_subject(str(work_dir), config)
+    cfg = load_config(str(config))
+    preprocessor = cfg.data_preprocessor
+    model = MODELS.build(dict(cfg.model, data_preprocessor=preprocessor)).eval()
+    model.load_state_dict(read_checkpoint(work_dir / 'epoch_2.pth')['state_dict'])
+    images = torch.randint(256, (2, 3, *subject.features.size), dtype=torch.uint8)
+    batch = dict(inputs=images.flip(1))  # BGR, as read by OpenCV
+    if cfg.model.type != 'MAE':
+        batch['inputs'] = [batch['inputs']]
+    inputs = model.data_preprocessor(batch)['inputs']
+    with torch.no_grad():
+        found = subject.features(images, patches=True)
+        if cfg.model.type == 'MAE':
+            expected = model.backbone(inputs, mask=None)[0][:, 0]
+        else:
+            expected = model.backbone(inputs[0])[-1]
+    if expected.ndim == 4:
+        torch.testing.assert_close(found.patches, expected)
+        expected = torch.nn.functional.adaptive_avg_pool2d(expected, 1).flatten(1)
+    torch.testing.assert_close(found.image, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -1,0 +1,75 @@
+"""Cost of trainings, and trainings of equal cost."""
+
+import copy
+import math
+from fractions import Fraction
+from itertools import islice
+from typing import NamedTuple
+
+from mmengine.config import Config
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..models import SAIP
+from ..training.loaders import build_loader
+from .stock import build_model
+
+IMAGES, STEPS = 8, 4  # images per step, and steps, to count
+
+
+class Cost(NamedTuple):
+    """Cost of a training."""
+
+    flops: float
+    """FLOPs per image, forward and backward."""
+    images: int
+    """Images per epoch."""
+
+
+def cost_of(config: Config) -> Cost:
+    """Count the FLOPs of a few training steps on the CPU.
+
+    PyTorch counts multiplications and additions of matrix products and convolutions;
+    the optimizer and averages of weights are not counted. The number is the mean over
+    steps, because the sizes of SAIP's views change.
+
+    Args:
+        config: Config of a pretraining.
+    """
+    model = build_model(config).train()
+    loading = config.train_dataloader
+    size = min(IMAGES, loading.batch_size)
+    loader = build_loader(dict(loading, batch_size=size, num_workers=0), seed=0)
+    # Other attention kernels are not counted on a CPU.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        for step, batch in enumerate(islice(loader, STEPS)):
+            if isinstance(model, SAIP):
+                batch['scales'] = model.data_preprocessor.draw_scales(0, step)
+            losses = model(**model.data_preprocessor(batch, True), mode='loss')
+            model.parse_losses(losses)[0].backward()
+    flops = counter.get_total_flops() / (size * (step + 1))
+    total = len(loader.dataset)
+    per_epoch = total // loading.batch_size if loading.get('drop_last') else None
+    steps = per_epoch or math.ceil(total / loading.batch_size)
+    return Cost(flops, steps * loading.batch_size)
+
+
+def lengthened(config: Config, epochs: int) -> Config:
+    """The config of a training of so many epochs, with its schedules in proportion."""
+    config = copy.deepcopy(config)
+    ratio = Fraction(epochs, config.train_cfg.max_epochs)
+    config.train_cfg.max_epochs = epochs
+    schedulers = config.get('param_scheduler') or []
+    for each in schedulers if isinstance(schedulers, list) else [schedulers]:
+        for name in ('begin', 'end', 'T_max'):
+            if each.get(name) is not None:
+                value = Fraction(each[name]) * ratio
+                exact = each.get('convert_to_iter_based') and value.denominator > 1
+                each[name] = float(value) if exact else round(value)
+    return config
+
+
+def epochs_for(budget: float, cost: Cost, unit: str) -> int:
+    """Number of epochs closest to a budget of ``'images'`` or ``'flops'``."""
+    per_epoch = cost.images * (cost.flops if unit == 'flops' else 1)
+    return max(1, round(budget / per_epoch))

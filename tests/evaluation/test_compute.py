@@ -1,0 +1,41 @@
+"""Costs of trainings, and trainings of other lengths."""
+
+import pytest
+from launch import ROOT, TINY
+from mmengine.config import Config
+
+from saip_mm.evaluation.compute import cost_of, lengthened
+from saip_mm.training.config import load_config
+
+
+def block(tokens: int, channels: int) -> int:
+    """FLOPs of a transformer block with an MLP of four times its channels."""
+    linear = 2 * tokens * 12 * channels**2
+    return linear + 2 * 2 * tokens**2 * channels
+
+
+def test_flops_of_mae_by_hand():
+    cfg = Config.fromfile(TINY)
+    cfg.model.update(matching=None, search=None)
+    cfg.model.data_preprocessor.csr_scale = 1.0
+    cfg.model.reconstruction.anchor = False
+    cfg.model.backbone.middle_block = 3
+    # 8 patches of 16x16 pixels, of which 2 are visible, and a class token.
+    encoder = 4 * block(3, 24)
+    decoder = 2 * 9 * 24 * 32 + 2 * block(9, 32) + 2 * 8 * 32 * 768
+    patches = 2 * 8 * 768 * 24
+    # The backward pass costs twice the forward pass; images need no gradient.
+    assert cost_of(cfg) == (3 * (encoder + decoder) + 2 * patches, 24)
+
+
+@pytest.mark.parametrize('epochs', [2, 12])
+@pytest.mark.parametrize('name', ['saip_small', 'baselines/mocov3_small'])
+def test_schedules_keep_their_shape(name, epochs):
+    cfg = load_config(str(ROOT / f'configs/pretrain/{name}.py'))
+    longer = lengthened(cfg, epochs)
+    assert longer.train_cfg.max_epochs == epochs and cfg.train_cfg.max_epochs == 5
+    warmup, cosine = longer.param_scheduler
+    assert warmup.end == cosine.begin == pytest.approx(0.1 * epochs)
+    assert cosine.end == epochs and isinstance(cosine.end, int)
+    if 'T_max' in cosine:
+        assert cosine.T_max == pytest.approx(0.9 * epochs)
