@@ -26,6 +26,7 @@ from .people import Gallery, People
 from .work_dir import Unavailable, WorkDir
 
 NUM_SAMPLES = 6
+PACKAGED_MODEL = 'saip-small'
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
@@ -202,6 +203,8 @@ class Report:
     def _neighbors(self) -> dict:
         before = load_subject(RANDOM, self.config, DEVICE)
         subjects = {'Before, random weights': before, 'Now': self.latest[0]}
+        longer = load_subject(PACKAGED_MODEL, None, DEVICE)
+        subjects[f'For comparison, the packaged {PACKAGED_MODEL}'] = longer
         images = self.gallery.images.permute(0, 2, 3, 1).numpy()
         tokens = {name: each.embed(images).image for name, each in subjects.items()}
         return pictures.show_neighbors(tokens, self.gallery)

@@ -93,7 +93,7 @@ def test_a_finished_run(work_dir, capsys):
         'Reconstruction': 6 * 4,
         'Search': 6 * 5,
         'Attention': 6 * 5,
-        'Nearest neighbors': 2 * 6 * 6,
+        'Nearest neighbors': 3 * 6 * 6,
     }
     assert "type='SAIP'" in page.text['Config']
     assert 'Nothing has been logged' in page.text['Probes']
@@ -197,7 +197,7 @@ def test_images_of_a_folder(work_dir, tmp_path, capsys):
     assert re.search('Skipped: 1 unreadable image.*bad.png', page.text[''])
     assert 'caf?_0.png' in page.text['Training samples']
     assert page.pictures['Search'] == 4 * 5
-    assert page.pictures['Nearest neighbors'] == 2 * 4 * 4
+    assert page.pictures['Nearest neighbors'] == 3 * 4 * 4
     assert '✓' not in page.text['Nearest neighbors']
 
 
