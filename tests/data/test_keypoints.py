@@ -102,8 +102,8 @@ def rescale(content, factor):
             "people have 16 keypoints, and should have COCO's 17",
         ),
         (annotation(keypoints=[1, 1, 2] * 16), 'have 16 and 17 keypoints'),
-        (annotation(keypoints=[1] * 50), '50 numbers'),
-        (annotation(keypoints=[1e30] * 51), 'should be a list of finite numbers'),
+        (annotation(keypoints=[1] * 50), 'cannot reshape array of size 50'),
+        (annotation(keypoints=[float('nan')] * 51), '"keypoints" are not finite'),
         (
             lambda c: rescale(c, 1 / 100),
             r'4 of 4 people have no keypoint inside their image; \./a/0\.png has 80x40',
