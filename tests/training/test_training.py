@@ -75,3 +75,20 @@ def test_logs_show_progress_losses_entropy_rate_and_momentum(one_process):
     tags = set(events.Tags()['scalars'])
     assert set(quantities) - {'eta'} <= tags
     assert len(events.Scalars('loss_csm')) == 6
+
+
+@pytest.mark.parametrize('backbone', ['tinyvit', 'cspnext'])
+def test_backbones_with_batch_norm_train_in_two_processes(backbone, tmp_path):
+    """Without unused parameters, which would be an error."""
+    if backbone == 'cspnext':
+        pytest.importorskip('mmdet')
+    config = TINY.with_name(f'tiny_{backbone}.py')
+    options = ['train_dataloader.batch_size=4', 'train_cfg.max_epochs=1']
+    options += [f'default_hooks.checkpoint.{each}' for each in EVERY_STEP]
+    run_two('tools/train.py', config, '--work-dir', tmp_path, '--cfg-options', *options)
+    first, last = (
+        read_checkpoint(tmp_path / f'epoch_{name}.pth')['state_dict']
+        for name in ('0_iter_1', 1)
+    )
+    still = {name for name in first if torch.equal(first[name], last[name])}
+    assert still <= {'data_preprocessor.mean', 'data_preprocessor.std'}
