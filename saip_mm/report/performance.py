@@ -12,7 +12,7 @@ Step = Callable[[], Iterator[str]]
 Spread = list[float]  # median, lowest, highest
 
 HEADING = '## Results\n'
-WARM_UP = 2  # rounds
+WARM_UP = 1  # round
 
 
 def now() -> float:
