@@ -1,12 +1,12 @@
 """Cost of trainings, and trainings of equal cost."""
 
 import copy
-import math
 from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple
 
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -37,9 +37,12 @@ def cost_of(config: Config) -> Cost:
         config: Config of a pretraining.
     """
     model = build_model(config).train()
+    # MMPretrain's target networks read the length of the training.
+    MessageHub.get_current_instance().update_info('max_iters', STEPS)
     loading = config.train_dataloader
     size = min(IMAGES, loading.batch_size)
-    loader = build_loader(dict(loading, batch_size=size, num_workers=0), seed=0)
+    counted = dict(loading, batch_size=size, num_workers=0, drop_last=True)
+    loader = build_loader(counted, seed=0)
     # Other attention kernels are not counted on a CPU.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         for step, batch in enumerate(islice(loader, STEPS)):
@@ -49,9 +52,8 @@ def cost_of(config: Config) -> Cost:
             model.parse_losses(losses)[0].backward()
     flops = counter.get_total_flops() / (size * (step + 1))
     total = len(loader.dataset)
-    per_epoch = total // loading.batch_size if loading.get('drop_last') else None
-    steps = per_epoch or math.ceil(total / loading.batch_size)
-    return Cost(flops, steps * loading.batch_size)
+    left_out = total % loading.batch_size if loading.get('drop_last') else 0
+    return Cost(flops, total - left_out)
 
 
 def lengthened(config: Config, epochs: int) -> Config:

@@ -28,6 +28,28 @@ def test_flops_of_mae_by_hand():
     assert cost_of(cfg) == (3 * (encoder + decoder) + 2 * patches, 24)
 
 
+def test_flops_of_an_algorithm_of_mmpretrain_by_hand():
+    cfg = load_config(str(ROOT / 'configs/pretrain/baselines/mocov3_small.py'))
+    cfg.train_dataloader.batch_size = 8
+    cfg.train_dataloader.dataset = dict(
+        type='SyntheticPeople',
+        num_identities=3,
+        images_per_identity=7,
+        pipeline=cfg.train_dataloader.dataset.pipeline,
+    )
+    found = cost_of(cfg)
+    # A view: 32 patches of 16x16 pixels; MLPs of 96-512-512-64 and 64-512-64.
+    patches = 2 * 32 * 768 * 96
+    encoder = 6 * block(33, 96)
+    projector = 2 * (96 * 512 + 512 * 512 + 512 * 64)
+    predictor = 2 * (64 * 512 + 512 * 64)
+    student = 3 * (encoder + projector + predictor) + 2 * patches
+    target = patches + encoder + projector
+    # The contrastive product of features is what else is counted.
+    assert found.flops == pytest.approx(2 * (student + target), rel=1e-3)
+    assert found.images == 16
+
+
 @pytest.mark.parametrize('epochs', [2, 12])
 @pytest.mark.parametrize('name', ['saip_small', 'baselines/mocov3_small'])
 def test_schedules_keep_their_shape(name, epochs):

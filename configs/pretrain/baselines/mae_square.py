@@ -15,7 +15,7 @@ people = dict(type='PersonImages', data_root='data/people', pipeline=pipeline)
 train_dataloader = dict(
     batch_size=64, num_workers=2, dataset=dict(_delete_=True, **people)
 )
-train_dataloader.update(sampler=dict(type='StatelessSampler'))
+train_dataloader.update(sampler=dict(type='StatelessSampler'), drop_last=True)
 optimizer = dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.95), weight_decay=0.05)
 wrapper = dict(optimizer=optimizer, paramwise_cfg=_base_.optim_wrapper.paramwise_cfg)
 optim_wrapper = dict(_delete_=True, type='OptimWrapper', **wrapper)

@@ -13,7 +13,7 @@ people = dict(type='PersonImages', data_root='data/people', pipeline=pipeline)
 train_dataloader = dict(
     batch_size=64, num_workers=2, dataset=dict(_delete_=True, **people)
 )
-train_dataloader.update(sampler=dict(type='StatelessSampler'))
+train_dataloader.update(sampler=dict(type='StatelessSampler'), drop_last=True)
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
