@@ -1,12 +1,14 @@
 """Checks that the data of a config exist, and errors that name their files."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
 from mmengine.dataset import BaseDataset, Compose
 
 from .folders import require_files
+from .person_boxes import read_person_boxes
 
 REMEDY = 'unpack all of the data, or remove these from the annotations'
 
@@ -43,6 +45,21 @@ def places(config: dict) -> Iterator[Path]:
     for each in [config.get('dataset'), *(config.get('datasets') or ())]:
         if isinstance(each, dict):
             yield from places(each)
+
+
+def check_records(dataset: dict) -> None:
+    """Check the records of COCO-style annotations that a library could not read.
+
+    Args:
+        dataset: Config of a data set, or of a wrapper of data sets.
+
+    Raises:
+        ValueError: One is malformed; names it.
+    """
+    for path in places(dataset):
+        if path.suffix == '.json' and path.is_file():
+            with suppress(OSError):
+                read_person_boxes(str(path))
 
 
 def check_images(dataset: object) -> None:

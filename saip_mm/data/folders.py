@@ -1,21 +1,28 @@
 """Search for image files in folders."""
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mmengine.logging import print_log
+from PIL import Image
 
-EXTENSIONS = (
-    *('.avif', '.bmp', '.gif', '.heic', '.heif', '.jfif', '.jp2', '.jpe', '.jpeg'),
-    *('.jpg', '.pgm', '.png', '.pnm', '.ppm', '.qoi', '.tif', '.tiff', '.webp'),
-)
+# Formats that Pillow registers but that do not hold photographs: documents, icons,
+# textures, and formats that it cannot decode.
+NO_PHOTOGRAPHS = {
+    *('EPS', 'PDF', 'WMF', 'BUFR', 'FITS', 'GRIB', 'HDF5', 'IPTC', 'MPEG', 'PALM'),
+    *('BLP', 'CUR', 'DDS', 'FLI', 'FTEX', 'GBR', 'ICNS', 'ICO', 'MSP', 'XBM', 'XPM'),
+}
+HEIF = {'.heic', '.heif', '.hif'}
 
 
 def find_images(folder: str) -> list[str]:
     """List the images in a folder and its subfolders, except hidden ones.
 
-    Images are files with one of ``EXTENSIONS``. Reading HEIC takes the plugin
-    pillow-heif. Links are followed; a folder that is reached twice is listed once.
+    Images are files with the extension of a photograph that Pillow and its plugins can
+    read: HEIC after ``pillow_heif.register_heif_opener()``, for example. The log counts
+    other files. Links are followed; a folder that is reached twice is listed once.
 
     Returns:
         Paths relative to the folder, in a fixed order.
@@ -25,7 +32,10 @@ def find_images(folder: str) -> list[str]:
     """
     if not os.path.isdir(folder):
         raise NotADirectoryError(f'{folder}: no such folder of images')
-    images, others, seen = [], 0, set()
+    registered = Image.registered_extensions().items()  # loads Pillow's plugins first
+    readable = {*Image.OPEN, 'MPO'} - NO_PHOTOGRAPHS  # what opens JPEG opens MPO
+    extensions = {name for name, kind in registered if kind in readable}
+    images, others, seen = [], Counter(), set()
     for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(path)) in seen:
             folders.clear()  # a link to a parent folder would never end
@@ -34,20 +44,31 @@ def find_images(folder: str) -> list[str]:
         folders[:] = sorted(name for name in folders if name[0] != '.')
         below = os.path.relpath(path, folder) + os.sep if path != folder else ''
         for name in sorted(name for name in files if name[0] != '.'):
-            if os.path.splitext(name)[1].lower() in EXTENSIONS:
+            extension = os.path.splitext(name)[1].lower()
+            if extension in extensions:
                 images.append(below + name)
             else:
-                others += 1
+                others[extension] += 1
     if not images:
         raise FileNotFoundError(
-            f'{folder}: no images in this folder or its subfolders, only {others} '
-            f'other files; looked for {" ".join(EXTENSIONS)}'
+            f'{folder}: no images in this folder or its subfolders; looked for '
+            f'{" ".join(sorted(extensions))}, and found {_count(others)}'
         )
     if others:
+        level = logging.WARNING if HEIF & others.keys() else logging.INFO
+        line = f'{folder}: {len(images)} images; ignored {_count(others)}'
         # Names need not be UTF-8, but a log must be.
-        line = f'{folder}: {len(images)} images; ignored {others} other files'
-        print_log(line.encode(errors='backslashreplace').decode(), logger='current')
+        line = line.encode(errors='backslashreplace').decode()
+        print_log(line, logger='current', level=level)
     return images
+
+
+def _count(others: Counter) -> str:
+    kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common(8)]
+    kinds += ['…'] if len(others) > 8 else []
+    hint = '; to read HEIC, Pillow needs pillow-heif' if HEIF & others.keys() else ''
+    listed = f' ({", ".join(kinds)}{hint})' if others else ''
+    return f'{others.total()} other files{listed}'
 
 
 def _refuse(error: OSError) -> None:

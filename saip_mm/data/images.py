@@ -4,15 +4,16 @@ import errno
 import io
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
+from .metadata import drop_metadata, exif_orientation
 from .pixels import resize, to_tensor
 
 MAX_PIXELS = 50_000_000  # larger images take seconds and hundreds of megabytes
@@ -47,8 +48,10 @@ def raise_if_outage(error: Exception, name: str | os.PathLike) -> None:
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read an image file as RGB, uint8 ``[H, W, 3]``.
 
-    - The EXIF orientation is applied, so that boxes match those of MMDetection. All
-      other metadata are ignored.
+    - The EXIF orientation is applied and parsed as OpenCV does it, so that boxes match
+      those of MMDetection: OpenCV 4.12 applies it to JPEG, PNG and TIFF (it cannot read
+      TIFF with orientations 5 to 8), OpenCV 4.13 also to WebP. Unlike in OpenCV, the
+      rotation stored in an AVIF file is applied. All other metadata are ignored.
     - Transparent pixels are blended with mid-gray (``BACKGROUND``).
     - 16-bit values are reduced to their high byte.
     - CMYK is converted without a color profile. Inks in a JPEG are assumed to be
@@ -141,6 +144,7 @@ def _naming(name: str | os.PathLike) -> Iterator[None]:
 
 
 def _decode(content: bytes) -> np.ndarray:
+    content, orientation = drop_metadata(content)
     with Image.open(io.BytesIO(content)) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -148,12 +152,27 @@ def _decode(content: bytes) -> np.ndarray:
                 f'{width}×{height} pixels exceed the limit of {MAX_PIXELS:,}; shrink '
                 'the image or remove it'
             )
+        image.info.pop('xmp', None)
+        if image.format == 'TIFF':  # Pillow applies its orientation when loading
+            exif = image.getexif()
+            for directory in ExifTags.IFD:
+                exif.pop(directory, None)
         image.load()
-        for xmp in ('xmp', 'XML:com.adobe.xmp'):  # OpenCV ignores its orientation
-            image.info.pop(xmp, None)
-        with suppress(Exception):  # of damaged metadata, which are ignored
-            ImageOps.exif_transpose(image, in_place=True)
-        return np.array(_to_rgb(image))
+        if orientation is None:  # formats whose metadata Pillow parses safely
+            exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
+            orientation = exif_orientation(exif)
+        return _apply_orientation(np.array(_to_rgb(image)), orientation)
+
+
+def _apply_orientation(image: np.ndarray, orientation: int | None) -> np.ndarray:
+    """Apply an EXIF orientation: 5 to 8 transpose, then 2 to 8 mirror."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -12,7 +12,13 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from ..data.checks import check_images, check_places, name_files_in_errors, places
+from ..data.checks import (
+    check_images,
+    check_places,
+    check_records,
+    name_files_in_errors,
+    places,
+)
 from ..data.concat import holds_people
 
 
@@ -68,7 +74,14 @@ def build_checked_loader(
     check_places(config)
     try:
         loader = build_loader(dataloader, seed, diff_rank_seed)
-    except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        check_records(config)
         raise ValueError(
             f'the data set {", ".join(map(str, places(config)))} cannot be loaded '
             f'({type(error).__name__}: {error}). Do the annotations have the format, '

@@ -42,12 +42,17 @@ def test_missing_images_and_annotations(tmp_path):
     ):
         check_images(ConcatDataset([dataset]))
     path = tmp_path / ANN
-    path.write_text(json.dumps(json.loads(path.read_text()) | dict(annotations=[])))
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps(whole | dict(annotations=[])))
     loader = dict(dataset=dict(coco(tmp_path), type='mmpose.CocoDataset'))
-    with pytest.raises(ValueError, match='train2017.json.* cannot be loaded .*array'):
+    with pytest.raises(ValueError, match='train2017.json: contains no people'):
+        SafeRunner.build_dataloader(loader)
+    whole['annotations'][1]['bbox'] = None
+    path.write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match=r'train2017.json: annotations\[1\] .id '):
         SafeRunner.build_dataloader(loader)
     path.write_text(json.dumps(dict(images=[dict(id=1)])))
-    with pytest.raises(ValueError, match='train2017.json.* cannot be loaded .KeyErr'):
+    with pytest.raises(ValueError, match='train2017.json: has no list of'):
         SafeRunner.build_dataloader(loader)
 
 

@@ -51,24 +51,41 @@ class TestFolder:
         os.symlink(folder, folder / 'a/above')
         assert values(PersonImages(str(folder))) == [0, 200, 30, 10, 20, 200]
 
-    def test_other_files_are_counted(self, folder, monkeypatch):
+    def test_formats_of_pillow_are_read_and_others_counted(self, folder, monkeypatch):
         lines = []
         monkeypatch.setattr(
-            folders, 'print_log', lambda line, logger: lines.append(line)
+            folders, 'print_log', lambda line, logger, level: lines.append(line)
         )
         for name in ('z1.avif', 'z2.jpe', 'z3.qoi'):
             save(folder / name)
-        for name in ('clip.mpg', 'paper.ps', 'a.ico', 'LICENSE'):
+        for name in ('z.HEIC', 'y.heic', 'clip.mpg', 'paper.ps', 'a.ico', 'LICENSE'):
             (folder / name).write_text('no image')
         dataset = PersonImages(str(folder))
+        assert len(dataset) == 7
         assert {sample['image'].shape for sample in dataset} == {(80, 40, 3)}
-        assert lines == [f'{folder}: 7 images; ignored 6 other files']
+        (line,) = lines
+        assert f'{folder}: 7 images; ignored 8 other files (2 .heic, ' in line
+        assert '1 without extension' in line
+        assert '1 .txt' in line
+        assert 'Pillow needs pillow-heif' in line
+
+    def test_formats_of_pillows_plugins(self, folder, monkeypatch):
+        """A reader of Netpbm registers itself as pillow-heif does."""
+        monkeypatch.setattr(Image, 'EXTENSION', Image.registered_extensions().copy())
+        monkeypatch.setattr(Image, 'OPEN', Image.OPEN.copy())
+        monkeypatch.setattr(Image, 'ID', [*Image.ID])
+        save(folder / 'z.ppm', value=90)
+        (folder / 'z.ppm').rename(folder / 'z.heic')
+        assert len(PersonImages(str(folder))) == 4
+        Image.register_open('HEIF', *Image.OPEN['PPM'])
+        Image.register_extension('HEIF', '.heic')
+        assert values(PersonImages(str(folder))) == [0, 90, 30, 10, 20]
 
     def test_errors_of_the_constructor(self, tmp_path):
         with pytest.raises(OSError, match='absent: no such folder'):
             PersonImages(str(tmp_path / 'absent'))
-        (tmp_path / 'notes.txt').write_text('')
-        with pytest.raises(OSError, match=r'no images .* 1 other .*\.jpg '):
+        (tmp_path / 'IMG_1.HEIC').write_text('')
+        with pytest.raises(OSError, match=r'no images .*\.jpg .*1 other files'):
             PersonImages(str(tmp_path))
         with pytest.raises(ValueError, match='give data_root'):
             PersonImages()
