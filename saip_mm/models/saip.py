@@ -7,6 +7,7 @@ import torch
 from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .attention import use_attend
@@ -73,6 +74,14 @@ class SAIP(BaseSelfSupervisor):
         self.mask_color = None
         if self.reconstruction and not getattr(self.backbone, 'omits_hidden', False):
             self.mask_color = MaskColor(self.backbone.patch_size)
+            whole = self.matching or self.search or self.reconstruction.anchor
+            norms = [m for m in self.backbone.modules() if isinstance(m, _BatchNorm)]
+            if norms and not whole:
+                raise ValueError(
+                    'reconstruction alone with anchor=False shows only masked images, '
+                    f'but the running statistics of {type(self.backbone).__name__} '
+                    'need whole ones: set anchor=True'
+                )
 
         student = Encoder(self.backbone, self.middle_norm, self.mask_color)
         self.teacher = nn.ModuleDict(dict(encoder=copy.deepcopy(student)))

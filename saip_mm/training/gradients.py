@@ -28,7 +28,8 @@ class ObjectiveGradients(Hook):
     parameters that all objectives reach, as ``gradient/matching`` and so on, and the
     cosine of each pair, as ``gradient/cos_matching_search``. If one norm is many times
     another, the sum of the losses follows that objective: change
-    ``SAIP(loss_weights=…)``. Training does not change in any bit.
+    ``SAIP(loss_weights=…)``. Training does not change in any bit, except that batch
+    norms see a batch once more.
 
     Args:
         interval: In steps; each time costs about another step of the main process,

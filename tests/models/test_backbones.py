@@ -276,6 +276,13 @@ def test_heads_for_another_backbone():
         MODELS.build(cfg)
 
 
+def test_batch_norms_that_would_never_see_a_whole_image():
+    cfg = Config.fromfile(ROOT / 'tests/configs/tiny_tinyvit.py').model
+    cfg.matching, cfg.search, cfg.reconstruction.anchor = None, None, False
+    with pytest.raises(ValueError, match='running statistics of SAIPTinyViT need'):
+        MODELS.build(cfg)
+
+
 def test_weights_of_another_architecture():
     model, other = SAIPTinyViT(), SAIPMobileNetV3()
     with pytest.raises(ValueError, match='no tensor fits SAIPTinyViT'):
