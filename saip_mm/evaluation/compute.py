@@ -67,7 +67,8 @@ def lengthened(config: Config, epochs: int) -> Config:
             if each.get(name) is not None:
                 value = Fraction(each[name]) * ratio
                 exact = each.get('convert_to_iter_based') and value.denominator > 1
-                each[name] = float(value) if exact else round(value)
+                shortest = 0 if name == 'begin' else 1
+                each[name] = float(value) if exact else max(shortest, round(value))
     return config
 
 
