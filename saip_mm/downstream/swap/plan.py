@@ -53,11 +53,7 @@ def plan_changes(
     if pyramid:
         changed['neck'] = _with_neck(stock, pyramid, changed.get('neck'))
     changed |= {key: None for key in ('pretrained', 'init_cfg') if model.get(key)}
-    changed['backbone'] = (
-        _hierarchical(stock, ours, own)
-        if ours.config
-        else _vit(stock, ours, levels, pyramid)
-    )
+    changed['backbone'] = _backbone(stock, ours, levels, pyramid, own)
     top = {}
     if new := _preprocessor(stock, ours):
         at_top = 'data_preprocessor' not in model and stock.preprocessor
@@ -219,9 +215,11 @@ def _pretrained(ours: Backbone) -> dict:
     return dict(init, prefix=ours.prefix) if ours.prefix else init
 
 
-def _vit(
-    stock: Stock, ours: Backbone, levels: Sequence[Level], pyramid: dict | None
+def _backbone(
+    stock: Stock, ours: Backbone, levels: list, pyramid: dict | None, own: list
 ) -> dict:
+    if ours.config:
+        return _hierarchical(stock, ours, own)
     zoo = VisionTransformer.arch_zoo
     names = [n for n in ('deit-tiny', *zoo) if ours.arch.items() == zoo[n].items()]
     backbone = dict(_delete_=True, type='mmpretrain.SAIPViT', img_size=stock.size)
