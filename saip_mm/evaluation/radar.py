@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .composite import Scale, scores_of
@@ -36,12 +37,27 @@ def write_radar(path: Path, summary: list[dict]) -> None:
             f'a radar chart needs {MIN_AXES} probes, the results have {len(scales)}: '
             'give photographs to probe on'
         )
-    angles = [2 * math.pi * i / len(scales) for i in range(len(scales))]
     figure = Figure(figsize=(10, 7), layout='constrained')
     axes = figure.add_subplot(projection='polar')
     axes.set_theta_offset(math.pi / 2)
     axes.set_theta_direction(-1)
-    gray = iter('s^vDXP*')
+    _draw_rows(axes, scales, summary)
+    _label(axes, scales)
+    figure.legend(loc='outside right upper', frameon=False)
+    figure.supxlabel(
+        'Each axis from the worst baseline (inner ring) to the best row (rim); means '
+        'over seeds',
+        fontsize='small',
+    )
+    figure.savefig(path, dpi=120, bbox_inches='tight')
+
+
+def _angles(scales: dict[str, Scale]) -> list[float]:
+    return [2 * math.pi * i / len(scales) for i in range(len(scales))]
+
+
+def _draw_rows(axes: Axes, scales: dict[str, Scale], summary: list[dict]) -> None:
+    angles, gray = _angles(scales), iter('s^vDXP*')
     for row in summary:
         if not row['n']:
             continue
@@ -64,6 +80,10 @@ def write_radar(path: Path, summary: list[dict]) -> None:
         )
         if trained:
             axes.fill(angles, radii, color=line.get_color(), alpha=0.06)
+
+
+def _label(axes: Axes, scales: dict[str, Scale]) -> None:
+    angles = _angles(scales)
     axes.set_ylim(INNER, 1)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], labels=[])
     labels = [f'{n}\n{s.zero:.3f} – {s.best:.3f}' for n, s in scales.items()]
@@ -74,10 +94,3 @@ def write_radar(path: Path, summary: list[dict]) -> None:
         label.set_horizontalalignment(
             'left' if side > 0 else 'right' if side < 0 else 'center'
         )
-    figure.legend(loc='outside right upper', frameon=False)
-    figure.supxlabel(
-        'Each axis from the worst baseline (inner ring) to the best row (rim); means '
-        'over seeds',
-        fontsize='small',
-    )
-    figure.savefig(path, dpi=120, bbox_inches='tight')
