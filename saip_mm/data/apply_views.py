@@ -102,7 +102,7 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     height, width = images.shape[-2:]
     radius = math.ceil(3 * sigma)
     kernel = [2 * min(radius, side - 1) + 1 for side in (width, height)]
-    blurred = torch.empty(images.shape)
+    blurred = torch.empty(images.shape, dtype=images.dtype)
     planes = (each.flatten(0, -3).numpy() for each in (images, blurred))
     for plane, result in zip(*planes, strict=True):
         cv2.GaussianBlur(
