@@ -8,7 +8,7 @@ from mmengine.registry import Registry
 
 from saip_mm.errors import one_line_errors
 from saip_mm.files import read_text
-from saip_mm.training.config import _unquote
+from saip_mm.training.config import parse_option
 
 THINGS = Registry('thing')
 MISSING = Path(__file__).with_name('none.txt')
@@ -49,7 +49,7 @@ def test_errors_that_users_can_correct_are_one_line(fails, line, capsys):
     [
         (lambda: json.loads('{'), ValueError),  # of a library
         (lambda: THINGS.build(dict(type='Thing', size='')), TypeError),
-        (lambda: _unquote(None), TypeError),  # a bug of the project
+        (lambda: parse_option(None), AttributeError),  # a bug of the project
         (lambda: {}['key'], KeyError),
         (raise_key_error, KeyError),
     ],
