@@ -9,7 +9,6 @@ quarter, and smaller batches.
 
 _base_ = './saip_small_128x64.py'
 
-global_size = (128, 64)
 patch_size = 16
 
 model = dict(
@@ -24,27 +23,7 @@ train_dataloader = dict(
     pin_memory=False,
     dataset=dict(
         pipeline=[
-            dict(
-                type='DrawViews',
-                global_size=global_size,
-                local_size=(64, 32),
-                scene_size=(112, 112),
-                num_locals=4,
-                global_0=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.5),
-                global_1=dict(
-                    area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.1, solarize=0.2
-                ),
-                local=dict(area=(0.15, 0.5), aspect=(0.4, 0.6), blur=0.5),
-                blur_sigma=(0.1, 1.0),
-                colors=dict(
-                    jitter=0.8,
-                    brightness=0.2,
-                    contrast=0.2,
-                    saturation=0.1,
-                    hue=0.02,
-                    gray=0.05,
-                ),
-            ),
+            dict(_base_.draw_views, patch_size=patch_size),
             dict(type='ApplyViews'),
         ],
     ),

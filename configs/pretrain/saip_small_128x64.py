@@ -52,34 +52,33 @@ model = dict(
     loss_weights=dict(matching=0.03),
 )
 
+draw_views = dict(
+    type='DrawViews',
+    global_size=global_size,
+    local_size=local_size,
+    scene_size=scene_size,
+    patch_size=patch_size,
+    num_locals=4,
+    global_0=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.5),
+    global_1=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.1, solarize=0.2),
+    local=dict(area=(0.15, 0.5), aspect=(0.4, 0.6), blur=0.5),
+    blur_sigma=(0.1, 1.0),
+    colors=dict(
+        jitter=0.8,
+        brightness=0.2,
+        contrast=0.2,
+        saturation=0.1,
+        hue=0.02,
+        gray=0.05,
+    ),
+)
 train_dataloader = dict(
     batch_size=128,
     num_workers=8,
     dataset=dict(
         data_root='data/people',
         pipeline=[
-            dict(
-                type='DrawViews',
-                global_size=global_size,
-                local_size=local_size,
-                scene_size=scene_size,
-                patch_size=patch_size,
-                num_locals=4,
-                global_0=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.5),
-                global_1=dict(
-                    area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.1, solarize=0.2
-                ),
-                local=dict(area=(0.15, 0.5), aspect=(0.4, 0.6), blur=0.5),
-                blur_sigma=(0.1, 1.0),
-                colors=dict(
-                    jitter=0.8,
-                    brightness=0.2,
-                    contrast=0.2,
-                    saturation=0.1,
-                    hue=0.02,
-                    gray=0.05,
-                ),
-            ),
+            draw_views,
             dict(type='PackViews', canvas=(128, 96)),
         ],
     ),
