@@ -9,7 +9,10 @@
 The classes are those of Clothing Co-Parsing; set `classes` to yours.
 """
 
-_base_ = '../downstream/parsing/lip_saip-vit-tiny_576x384.py'
+_base_ = [
+    '../downstream/parsing/lip_saip-vit-tiny_576x384.py',
+    '../_base_/fine_tuning.py',
+]
 
 size = (160, 112)
 scale = (112, 160)  # (w, h), as the transforms expect
@@ -25,7 +28,7 @@ num_classes = len(classes)
 model = dict(
     data_preprocessor=dict(size=size),
     backbone=dict(
-        arch=dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384),
+        arch=_base_.small_vit,
         img_size=size,
         patch_size=8,
         init_cfg=dict(checkpoint='saip-small'),
@@ -84,16 +87,11 @@ test_dataloader = dict(
 )
 val_dataloader = val_cfg = val_evaluator = None
 
-max_iters = 300
+max_iters = _base_.max_iters
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3, weight_decay=0.05), clip_grad=dict(max_norm=3.0)
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=max_iters // 10),
-    dict(
-        type='CosineAnnealingLR', by_epoch=False, begin=max_iters // 10, end=max_iters
-    ),
-]
+param_scheduler = _base_.short_schedule
 train_cfg = dict(
     _delete_=True,
     type='IterBasedTrainLoop',

@@ -9,7 +9,10 @@
 it.
 """
 
-_base_ = '../downstream/pose/coco_saip-vit-tiny_256x192.py'
+_base_ = [
+    '../downstream/pose/coco_saip-vit-tiny_256x192.py',
+    '../_base_/fine_tuning.py',
+]
 
 size = (128, 96)
 codec = dict(
@@ -17,7 +20,7 @@ codec = dict(
 )  # (w, h)
 model = dict(
     backbone=dict(
-        arch=dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384),
+        arch=_base_.small_vit,
         img_size=size,
         patch_size=8,
         init_cfg=dict(checkpoint='saip-small'),
@@ -59,19 +62,14 @@ test_dataloader = dict(
 val_dataloader = val_cfg = val_evaluator = None
 test_evaluator = dict(_delete_=True, type='PCKAccuracy', thr=0.2)
 
-max_iters = 300
+max_iters = _base_.max_iters
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=3.0),
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=max_iters // 10),
-    dict(
-        type='CosineAnnealingLR', by_epoch=False, begin=max_iters // 10, end=max_iters
-    ),
-]
+param_scheduler = _base_.short_schedule
 train_cfg = dict(
     _delete_=True,
     type='IterBasedTrainLoop',

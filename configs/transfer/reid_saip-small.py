@@ -9,14 +9,14 @@
 `bounding_box_train`.
 """
 
-_base_ = '../_base_/reid_256x128.py'
+_base_ = ['../_base_/reid_256x128.py', '../_base_/fine_tuning.py']
 
 size = (128, 64)
 model = dict(
     backbone=dict(
         _delete_=True,
         type='SAIPViT',
-        arch=dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384),
+        arch=_base_.small_vit,
         img_size=size,
         patch_size=8,
         out_type='cls_token',
@@ -49,19 +49,14 @@ train_dataloader = dict(
 test_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
 val_dataloader = val_cfg = val_evaluator = None
 
-max_iters = 300
+max_iters = _base_.max_iters
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=3.0),
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=max_iters // 10),
-    dict(
-        type='CosineAnnealingLR', by_epoch=False, begin=max_iters // 10, end=max_iters
-    ),
-]
+param_scheduler = _base_.short_schedule
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=max_iters, max_keep_ckpts=1),

@@ -1,0 +1,10 @@
+"""The packaged small ViT, and a short schedule, for configs in transfer/."""
+
+small_vit = dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384)
+max_iters = 300
+short_schedule = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=max_iters // 10),
+    dict(
+        type='CosineAnnealingLR', by_epoch=False, begin=max_iters // 10, end=max_iters
+    ),
+]
