@@ -4,7 +4,7 @@ See peta-zs_saip-vit-tiny_256x128.py. Expected result: mA 73.2 % ("Ours*"), as r
 the authors' figures (arXiv 2503.08201); not measured by this project.
 """
 
-_base_ = 'peta-zs_saip-vit-tiny_256x128.py'
+_base_ = ['peta-zs_saip-vit-tiny_256x128.py', '../../_base_/cspnext-s.py']
 
 custom_imports = dict(
     imports=['saip_mm', 'saip_mm.downstream.attributes', 'saip_mm.models.cspnext']
@@ -12,13 +12,9 @@ custom_imports = dict(
 
 model = dict(
     backbone=dict(
+        _base_.cspnext_s,
         _delete_=True,
-        type='SAIPCSPNeXt',
-        deepen_factor=0.33,
-        widen_factor=0.5,
-        out_indices=(4,),
         img_size=(256, 128),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(in_channels=512),

@@ -4,19 +4,16 @@ See coco-person_faster-rcnn_saip-vit-tiny.py. Expected result: not measured by t
 project, and not reported by the authors. Layer decay, which is for ViTs, is omitted.
 """
 
-_base_ = 'coco-person_faster-rcnn_saip-vit-tiny.py'
+_base_ = ['coco-person_faster-rcnn_saip-vit-tiny.py', '../../_base_/cspnext-s.py']
 
 custom_imports = dict(imports=['saip_mm', 'saip_mm.models.cspnext'])
 
 model = dict(
     backbone=dict(
+        _base_.cspnext_s,
         _delete_=True,
-        type='mmpretrain.SAIPCSPNeXt',
-        deepen_factor=0.33,
-        widen_factor=0.5,
         out_indices=(1, 2, 3, 4),
         img_size=(800, 1344),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=[
         dict(

@@ -4,16 +4,15 @@ See coco-person_faster-rcnn_saip-vit-tiny.py. Expected result: not measured by t
 project, and not reported by the authors. Layer decay, which is for ViTs, is omitted.
 """
 
-_base_ = 'coco-person_faster-rcnn_saip-vit-tiny.py'
+_base_ = ['coco-person_faster-rcnn_saip-vit-tiny.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
     backbone=dict(
+        _base_.tinyvit_5m,
         _delete_=True,
-        type='mmpretrain.SAIPTinyViT',
         out_indices=(0, 1, 3, 4),
         neck_stride=32,
         img_size=(800, 1344),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=[
         dict(

@@ -4,7 +4,7 @@ See crowdhuman_crowddet_saip-vit-tiny.py. Expected result: AP 88.8 ("Ours*"), as
 off the authors' figures (arXiv 2503.08201); not measured by this project.
 """
 
-_base_ = 'crowdhuman_crowddet_saip-vit-tiny.py'
+_base_ = ['crowdhuman_crowddet_saip-vit-tiny.py', '../../_base_/cspnext-s.py']
 
 custom_imports = dict(
     imports=['saip_mm', 'saip_mm.downstream.detection', 'saip_mm.models.cspnext']
@@ -12,13 +12,10 @@ custom_imports = dict(
 
 model = dict(
     backbone=dict(
+        _base_.cspnext_s,
         _delete_=True,
-        type='mmpretrain.SAIPCSPNeXt',
-        deepen_factor=0.33,
-        widen_factor=0.5,
         out_indices=(1, 2, 3, 4),
         img_size=(832, 1408),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=[
         dict(

@@ -4,16 +4,15 @@ See crowdhuman_crowddet_saip-vit-tiny.py. Expected result: AP 90.6 ("Ours*"), as
 off the authors' figures (arXiv 2503.08201); not measured by this project.
 """
 
-_base_ = 'crowdhuman_crowddet_saip-vit-tiny.py'
+_base_ = ['crowdhuman_crowddet_saip-vit-tiny.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
     backbone=dict(
+        _base_.tinyvit_5m,
         _delete_=True,
-        type='mmpretrain.SAIPTinyViT',
         out_indices=(0, 1, 3, 4),
         neck_stride=32,
         img_size=(832, 1408),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=[
         dict(

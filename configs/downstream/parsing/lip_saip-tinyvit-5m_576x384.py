@@ -4,16 +4,15 @@ Expected result: mIoU 57.0 ("Ours*"), as read off the authors' figures (arXiv
 2503.08201); not measured by this project.
 """
 
-_base_ = 'lip_saip-vit-tiny_576x384.py'
+_base_ = ['lip_saip-vit-tiny_576x384.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
     backbone=dict(
+        _base_.tinyvit_5m,
         _delete_=True,
-        type='mmpretrain.SAIPTinyViT',
         out_indices=(0, 1, 3, 4),
         neck_stride=32,
         img_size=(576, 384),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=None,
     decode_head=dict(in_channels=[64, 128, 320, 256]),

@@ -5,14 +5,13 @@ off the authors' figures (arXiv 2503.08201); not measured by this project. AdamW
 without weight decay or layer decay and batches of 128 are the authors'.
 """
 
-_base_ = 'coco-wholebody_saip-vit-tiny_256x192.py'
+_base_ = ['coco-wholebody_saip-vit-tiny_256x192.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
     backbone=dict(
+        _base_.tinyvit_5m,
         _delete_=True,
-        type='mmpretrain.SAIPTinyViT',
         img_size=(256, 192),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     head=dict(in_channels=256),
 )

@@ -5,19 +5,15 @@ not measured by this project. The map has a stride of 32, hence a third deconvol
 Layer decay, which is for ViTs, is omitted.
 """
 
-_base_ = 'coco_saip-vit-tiny_256x192.py'
+_base_ = ['coco_saip-vit-tiny_256x192.py', '../../_base_/cspnext-s.py']
 
 custom_imports = dict(_delete_=True, imports=['saip_mm', 'saip_mm.models.cspnext'])
 
 model = dict(
     backbone=dict(
+        _base_.cspnext_s,
         _delete_=True,
-        type='mmpretrain.SAIPCSPNeXt',
-        deepen_factor=0.33,
-        widen_factor=0.5,
-        out_indices=(4,),
         img_size=(256, 192),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     head=dict(
         in_channels=512,

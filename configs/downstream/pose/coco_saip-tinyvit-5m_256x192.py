@@ -5,14 +5,13 @@ not measured by this project. AdamW at 7e-4 without weight decay or layer decay 
 batches of 128 are the authors'.
 """
 
-_base_ = 'coco_saip-vit-tiny_256x192.py'
+_base_ = ['coco_saip-vit-tiny_256x192.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
     backbone=dict(
+        _base_.tinyvit_5m,
         _delete_=True,
-        type='mmpretrain.SAIPTinyViT',
         img_size=(256, 192),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     head=dict(in_channels=256),
 )

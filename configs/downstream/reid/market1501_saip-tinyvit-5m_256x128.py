@@ -5,14 +5,13 @@ read off the authors' figures (arXiv 2503.08201); not measured by this project. 
 learning rate of 8e-4 is the authors'.
 """
 
-_base_ = 'market1501_saip-vit-tiny_256x128.py'
+_base_ = ['market1501_saip-vit-tiny_256x128.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
     backbone=dict(
+        _base_.tinyvit_5m,
         _delete_=True,
-        type='SAIPTinyViT',
         img_size=(256, 128),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(in_channels=256),
