@@ -2,10 +2,9 @@ from .apply_views import ApplyViews
 from .concat import ConcatPeople
 from .draw_views import DrawViews
 from .drawn import SyntheticPeople, SyntheticScenes
-from .load_person import LoadPersonImage
 from .masked_view import ApplyMaskedView, DrawMaskedView
 from .pack_views import PackViews
-from .people import PeopleDataset
+from .people import LoadPersonImage, PeopleDataset
 from .person_images import PersonImages
 from .sampler import StatelessSampler
 from .sharded_images import ShardedImages

@@ -8,7 +8,7 @@ import mmengine.dataset
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from .people import PeopleDataset
+from .people import Key, PeopleDataset
 
 
 class ConcatPeople(PeopleDataset):
@@ -19,11 +19,9 @@ class ConcatPeople(PeopleDataset):
     """
 
     def __init__(self, datasets: Sequence[PeopleDataset]) -> None:
-        self.datasets = [
-            part
-            for each in datasets
-            for part in (each.datasets if isinstance(each, ConcatPeople) else [each])
-        ]
+        self.datasets = []
+        for each in datasets:
+            self.datasets += each.datasets if isinstance(each, ConcatPeople) else [each]
         self.ends = list(accumulate(map(len, self.datasets)))
         super().__init__()
         self.pipeline = self.datasets[0].pipeline
@@ -39,22 +37,20 @@ class ConcatPeople(PeopleDataset):
     def __len__(self) -> int:
         return self.ends[-1]
 
-    def _find(self, index: int) -> tuple[PeopleDataset, int]:
-        """Return the data set of an image, and the image's index there."""
-        number = bisect_right(self.ends, index)
-        return self.datasets[number], index - ([0, *self.ends][number])
-
     def get_data_info(self, idx: int) -> dict:
-        dataset, index = self._find(idx)
-        return dict(sample_idx=idx, dataset=dataset, info=dataset.get_data_info(index))
+        """Return ``dataset``, the data set of an image, and ``info``, its entry."""
+        number = bisect_right(self.ends, idx)
+        dataset = self.datasets[number]
+        info = dataset.get_data_info(idx - self.ends[number] + len(dataset))
+        return dict(sample_idx=idx, dataset=dataset, info=info)
 
-    def sample(self, index: int, key: tuple[int, int, int]) -> dict:
-        dataset, inner = self._find(index)
-        return dataset.sample(inner, key)
+    def sample(self, index: int, key: Key) -> dict:
+        found = self.get_data_info(index)
+        return found['dataset'].sample(found['info']['sample_idx'], key)
 
-    def load(self, index: int, key: tuple[int, int, int]) -> np.ndarray:
-        dataset, inner = self._find(index)
-        return dataset.load(inner, key)
+    def load(self, index: int, key: Key) -> np.ndarray:
+        found = self.get_data_info(index)
+        return found['dataset'].load(found['info']['sample_idx'], key)
 
     def load_image(self, data_info: dict) -> np.ndarray:
         return data_info['dataset'].load_image(data_info['info'])

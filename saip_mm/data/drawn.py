@@ -8,6 +8,7 @@ from mmpretrain.registry import DATASETS
 
 from ..drawn import Drawing, camera_of, draw_person, draw_scene
 from .people import PeopleDataset
+from .views import Size
 
 
 @DATASETS.register_module()
@@ -25,8 +26,9 @@ class SyntheticPeople(PeopleDataset):
         size: (h, w) of the images in pixels.
         pipeline: As in PeopleDataset.
         scenes: As in PeopleDataset, for instance `dict(type='SyntheticScenes')`.
-        keep: Draw every image once and keep it in memory: 3·h·w bytes each, in every
-            data loader worker. For small data sets that are seen for many epochs.
+        keep: Draw every image once and keep it in memory: 3·h·w bytes each (5·h·w with
+            keypoints), in every data loader worker. For small data sets that are seen
+            for many epochs.
         keypoints: Label the people's keypoints, as HAP needs them.
 
     Raises:
@@ -38,19 +40,19 @@ class SyntheticPeople(PeopleDataset):
         num_identities: int = 300,
         images_per_identity: int = 20,
         seed: int = 0,
-        size: tuple[int, int] = (256, 128),
+        size: Size = (256, 128),
         pipeline: Sequence = (),
         scenes: dict | None = None,
         keep: bool = False,
         keypoints: bool = False,
     ) -> None:
-        _check(num_identities=num_identities, images_per_identity=images_per_identity)
         self.num_identities = num_identities
         self.images_per_identity = images_per_identity
+        _check(self, 'num_identities', 'images_per_identity')
         draw_person(seed, 0, 0, size)  # an impossible size or seed fails here
         self.seed, self.size, self.keypoints = seed, tuple(size), keypoints
-        self._draw = cache(_draw_posed) if keep else _draw_posed
-        super().__init__(pipeline=pipeline, scenes=scenes)
+        self._draw = cache(draw_person) if keep else draw_person
+        super().__init__(pipeline, scenes)
 
     def load_data_list(self) -> list[dict]:
         return [
@@ -64,12 +66,13 @@ class SyntheticPeople(PeopleDataset):
 
     def load_posed(self, data_info: dict) -> tuple[np.ndarray, np.ndarray | None]:
         who = data_info['identity'], data_info['image']
-        return self._draw(self.seed, *who, self.size, self.keypoints)
+        drawing = self._draw(self.seed, *who, self.size, self.keypoints)
+        return drawing.image, drawing.people[0].keypoints if self.keypoints else None
 
     def load_labeled(self, data_info: dict) -> Drawing:
         """Return the image of an entry with labels; the person is the first of them."""
-        identity, image = data_info['identity'], data_info['image']
-        return draw_person(self.seed, identity, image, self.size, labeled=True)
+        who = data_info['identity'], data_info['image']
+        return draw_person(self.seed, *who, self.size, labeled=True)
 
     def source(self, data_info: dict) -> str:
         return (
@@ -85,13 +88,8 @@ class SyntheticScenes(PeopleDataset):
     Args:
         num_scenes: Number of images.
         max_people: Largest number of people in each, at most 250.
+        seed, size, keep: As in SyntheticPeople.
         min_people: Smallest number of people in each.
-        seed: Seed of all images.
-        size: (h, w) of the images in pixels.
-        keep: As in SyntheticPeople.
-
-    Raises:
-        ValueError: As in SyntheticPeople.
     """
 
     def __init__(
@@ -99,15 +97,14 @@ class SyntheticScenes(PeopleDataset):
         num_scenes: int = 2000,
         max_people: int = 3,
         seed: int = 0,
-        size: tuple[int, int] = (224, 224),
+        size: Size = (224, 224),
         min_people: int = 0,
         keep: bool = False,
     ) -> None:
-        _check(num_scenes=num_scenes)
         self.num_scenes = num_scenes
-        self.max_people, self.min_people = max_people, min_people
+        _check(self, 'num_scenes')
+        self.seed, self.settings = seed, (tuple(size), max_people, min_people)
         draw_scene(seed, 0, size, max_people, min_people)  # as above
-        self.seed, self.size = seed, tuple(size)
         self._draw = cache(draw_scene) if keep else draw_scene
         super().__init__()
 
@@ -115,21 +112,13 @@ class SyntheticScenes(PeopleDataset):
         return [dict(image=image) for image in range(self.num_scenes)]
 
     def load_image(self, data_info: dict) -> np.ndarray:
-        crowd = (self.max_people, self.min_people)
-        return self._draw(self.seed, data_info['image'], self.size, *crowd).image
+        return self._draw(self.seed, data_info['image'], *self.settings).image
 
     def source(self, data_info: dict) -> str:
         return f'SyntheticScenes(seed={self.seed}) image {data_info["image"]}'
 
 
-def _draw_posed(
-    seed: int, identity: int, image: int, size: tuple[int, int], keypoints: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    drawing = draw_person(seed, identity, image, size, labeled=keypoints)
-    return drawing.image, drawing.people[0].keypoints if keypoints else None
-
-
-def _check(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
+def _check(dataset: PeopleDataset, *names: str) -> None:
+    for name in names:
+        if (number := getattr(dataset, name)) < 1:
             raise ValueError(f'{name} is {number}; give 1 or more')

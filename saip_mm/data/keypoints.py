@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from .part_masks import NUM_KEYPOINTS
-from .person_boxes import PersonBox, read_image_keypoints
+from .person_boxes import People, PersonBox, read_person_keypoints
 
 REMEDY = 'write the file for these images with tools/make_keypoints.py'
 
@@ -30,28 +30,23 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
         ValueError: It is malformed, does not list all images, or its keypoints are not
             COCO's or mostly lie outside the images.
     """
-    sizes, people = read_image_keypoints(path)
-    sizes = {os.path.normpath(name): size for name, size in sizes.items()}
+    photographs, people = read_person_keypoints(path)
+    _check(path, people)
+    sizes = {os.path.normpath(name): size for name, size in photographs.items()}
     names = [os.path.normpath(entry['img_path']) for entry in entries]
     if missing := [name for name in names if name not in sizes]:
         raise ValueError(
             f'{path}: does not list {len(missing)} of {len(names)} images, such as '
-            f'{missing[0]}; the file lists for example {next(iter(sizes), "none")}. '
-            f'{REMEDY[0].upper()}{REMEDY[1:]}'
+            f'{missing[0]}, but for example {next(iter(sizes))}; {REMEDY}'
         )
     found = defaultdict(list)
-    _check(path, people)
-    for person, keypoints in people:
+    for person, keypoints in sorted(people, key=_area):
         found[os.path.normpath(person.img_path)].append((person.box, keypoints))
-    count = 0
     for entry, name in zip(entries, names, strict=True):
-        if 'box' in entry:
-            own = [each for box, each in found[name] if box == entry['box']]
-        else:
-            entry['size'] = sizes[name]
-            own = [each for _, each in sorted(found[name], key=_area)]
+        own = [each for box, each in found[name] if box == entry.get('box', box)]
+        entry.setdefault('size', sizes[name])
         entry['keypoints'] = own[-1].tobytes() if own else None
-        count += bool(own)
+    count = sum(entry['keypoints'] is not None for entry in entries)
     print_log(
         f'{path}: keypoints for {count} of {len(names)} images; masks of the others '
         f'({len(names) - count}), without a person in this file, do not know any parts',
@@ -59,12 +54,11 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
     )
 
 
-def _area(person: tuple) -> float:
-    (_, _, width, height), _ = person
-    return width * height
+def _area(person: tuple[PersonBox, np.ndarray]) -> float:
+    return person[0].box[2] * person[0].box[3]
 
 
-def _check(path: str, people: list[tuple[PersonBox, np.ndarray]]) -> None:
+def _check(path: str, people: People) -> None:
     if (number := len(people[0][1])) != NUM_KEYPOINTS:
         raise ValueError(
             f"{path}: people have {number} keypoints, and should have COCO's "

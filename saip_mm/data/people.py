@@ -1,17 +1,21 @@
 """Base class of data sets of person images."""
 
 import pickle
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from .images import encode_image
 from .quarantine import Quarantine
 
+Key = tuple[int, int, int]  # seed, epoch, index
 T = TypeVar('T')
 
 
@@ -34,9 +38,7 @@ class PeopleDataset(BaseDataset, ABC):
             :meth:`sample`.
         scenes: Config of another ``PeopleDataset`` that provides the scene images.
             Defaults to other images of this data set.
-        data_root: Folder that ``ann_file`` and ``data_prefix`` are relative to.
-        ann_file: Annotation file, as in MMEngine.
-        data_prefix: Folders of the data, as in MMEngine.
+        data_root, ann_file, data_prefix: As in MMEngine.
     """
 
     def __init__(
@@ -49,14 +51,15 @@ class PeopleDataset(BaseDataset, ABC):
     ) -> None:
         self.scenes = None if scenes is None else _build_scenes(scenes)
         self.quarantine: Quarantine | None = None
+        pipeline = [
+            TRANSFORMS.build(step) if isinstance(step, dict) else step
+            for step in pipeline
+        ]
         super().__init__(
+            ann_file,
             data_root=data_root,
-            ann_file=ann_file,
             data_prefix=data_prefix or {},
-            pipeline=[
-                TRANSFORMS.build(step) if isinstance(step, dict) else step
-                for step in pipeline
-            ],
+            pipeline=pipeline,
         )
 
     @abstractmethod
@@ -78,14 +81,14 @@ class PeopleDataset(BaseDataset, ABC):
         """Return the name of an entry's image, for messages."""
         return f'{type(self).__name__} image {data_info["sample_idx"]}'
 
-    def __getitem__(self, key: tuple[int, int, int] | int) -> dict:
+    def __getitem__(self, key: Key | int) -> dict:
         """Return the sample with a key; an ``index`` stands for ``(0, 0, index)``."""
         seed, epoch, index = key if isinstance(key, tuple) else (0, 0, key)
         if not 0 <= index < len(self):
             raise IndexError(f'index {index} of a data set of {len(self)} images')
         return self.sample(index, (seed, epoch, index))
 
-    def sample(self, index: int, key: tuple[int, int, int]) -> dict:
+    def sample(self, index: int, key: Key) -> dict:
         """Apply the pipeline to an image, with the random numbers of a key.
 
         The pipeline starts from ``image`` and ``scene`` (RGB, uint8 ``[H, W, 3]``),
@@ -102,20 +105,24 @@ class PeopleDataset(BaseDataset, ABC):
             source=self.source(self.get_data_info(index)),
         )
         if all(getattr(step, 'needs_scene', True) for step in self.pipeline.transforms):
-            results['scene'] = self._draw_scene(index, key, rng)
+            scenes = self if self.scenes is None else self.scenes
+            if scenes is self and len(self) > 1:  # another image
+                other = int(rng.integers(len(self) - 1))
+                other += other >= index
+            else:
+                other = int(rng.integers(len(scenes)))
+            results['scene'] = scenes.load(other, key)
         return self.pipeline(results)
 
     def parts(self) -> list['PeopleDataset']:
         """Return the data sets that load the images: this one, or those it joins."""
         return [self]
 
-    def load(self, index: int, key: tuple[int, int, int]) -> np.ndarray:
+    def load(self, index: int, key: Key) -> np.ndarray:
         """Return the image with an index, or its replacement in the sample of a key."""
         return self._load(self.load_image, index, key)
 
-    def _load(
-        self, load: Callable[[dict], T], index: int, key: tuple[int, int, int]
-    ) -> T:
+    def _load(self, load: Callable[[dict], T], index: int, key: Key) -> T:
         if self.quarantine is None:
             return load(self.get_data_info(index))
         return self.quarantine.load(index, lambda i: load(self.get_data_info(i)), key)
@@ -129,18 +136,6 @@ class PeopleDataset(BaseDataset, ABC):
         self.data_list.clear()
         ends = np.cumsum([len(entry) for entry in entries])
         return np.frombuffer(b''.join(entries), dtype=np.uint8), ends
-
-    def _draw_scene(
-        self, index: int, key: tuple[int, int, int], rng: np.random.Generator
-    ) -> np.ndarray:
-        """Return a random scene image, which is not the sample's own image."""
-        scenes = self if self.scenes is None else self.scenes
-        if scenes is self and len(self) > 1:
-            other = int(rng.integers(len(self) - 1))
-            other += other >= index
-        else:
-            other = int(rng.integers(len(scenes)))
-        return scenes.load(other, key)
 
 
 def _build_scenes(config: dict) -> PeopleDataset:
@@ -156,3 +151,26 @@ def _build_scenes(config: dict) -> PeopleDataset:
             "dict(type='PersonImages', data_root='FOLDER')"
         )
     return scenes
+
+
+@TRANSFORMS.register_module()
+class LoadPersonImage(BaseTransform):
+    """Transform that replaces ``LoadImageFromFile`` in pipelines of MMPretrain.
+
+    Their random transforms draw from the global generators of Python, NumPy and
+    PyTorch. This one seeds them, so that a sample is a function of its key.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Return ``img``, BGR uint8 [h, w, 3], and what is known about it."""
+        seed = int(results['rng'].integers(2**32))
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        size = results['image'].shape[:2]
+        return dict(
+            img=np.ascontiguousarray(results['image'][..., ::-1]),
+            img_path=results['source'],
+            img_shape=size,
+            ori_shape=size,
+        )

@@ -1,4 +1,4 @@
-"""People in photographs: COCO-style boxes and crops.
+"""People in photographs: COCO-style annotations and crops.
 
 Boxes are ``(x, y, w, h)`` in pixels of the upright photograph, that is, with its EXIF
 orientation applied, as in annotation tools and MMDetection.
@@ -17,7 +17,6 @@ from .images import ImageError, read_image
 from .views import Size
 
 Box = tuple[float, float, float, float]
-Photograph = tuple[str, Size | None]  # name, and (h, w) if annotated
 T = TypeVar('T')
 
 
@@ -29,42 +28,22 @@ class PersonBox(NamedTuple):
     size: Size | None  # (h, w) of the photograph, if annotated
 
 
-def read_person_boxes(ann_file: str) -> list[PersonBox]:
-    """Read the people in a COCO-style annotation file.
+Photographs = dict[str, Size | None]  # (h, w), if annotated, by file name
+People = list[tuple[PersonBox, np.ndarray]]  # with keypoints, float32 [K, 3]: x, y, v
 
-    This is JSON with ``images`` (``id``, ``file_name``, and preferably ``height`` and
-    ``width``) and ``annotations`` (``image_id``, ``bbox``). If there are categories,
-    only those named "person" count. Crowds (``iscrowd``) are ignored.
+
+def read_person_boxes(ann_file: str) -> list[PersonBox]:
+    """Read the people in a COCO-style annotation file, see :func:`read_people`."""
+    return [person for person, _ in read_people(ann_file)[1]]
+
+
+def read_person_keypoints(ann_file: str) -> tuple[Photographs, People]:
+    """Like :func:`read_people`, without the people who have no labeled keypoint.
 
     Raises:
-        FileNotFoundError: The file does not exist.
-        ValueError: The file is malformed or contains no people.
+        ValueError: There are none, or their numbers of keypoints differ.
     """
-    _, people = _read_people(ann_file)
-    return [person for person, _ in people]
-
-
-def read_person_keypoints(ann_file: str) -> list[tuple[PersonBox, np.ndarray]]:
-    """Read the people with labeled keypoints in a COCO-style annotation file.
-
-    Like :func:`read_person_boxes`; annotations have ``keypoints``, a flat list of x, y
-    in pixels and v > 0 where labeled.
-
-    Returns:
-        Boxes, and keypoints float32 [K, 3] with the same K for all people.
-    """
-    return read_image_keypoints(ann_file)[1]
-
-
-def read_image_keypoints(
-    ann_file: str,
-) -> tuple[dict[str, Size | None], list[tuple[PersonBox, np.ndarray]]]:
-    """Like :func:`read_person_keypoints`, with the images without people.
-
-    Returns:
-        ``(h, w)`` of all images by file name, None if not annotated; and the people.
-    """
-    images, people = _read_people(ann_file)
+    photographs, people = read_people(ann_file)
     people = [each for each in people if (each[1][:, 2] > 0).any()]
     numbers = sorted({len(keypoints) for _, keypoints in people})
     if len(numbers) != 1:
@@ -72,13 +51,21 @@ def read_image_keypoints(
             f'{ann_file}: its people have {" and ".join(map(str, numbers)) or "no"} '
             'keypoints; use annotations with the same keypoints for all people'
         )
-    return dict(images.values()), people
+    return photographs, people
 
 
-def _read_people(
-    ann_file: str,
-) -> tuple[dict[str, Photograph], list[tuple[PersonBox, np.ndarray]]]:
-    """The photographs in an annotation file by id; people with keypoints [K, 3]."""
+def read_people(ann_file: str) -> tuple[Photographs, People]:
+    """Read a COCO-style annotation file.
+
+    This is JSON with ``images`` (``id``, ``file_name``, and preferably ``height`` and
+    ``width``) and ``annotations`` (``image_id``, ``bbox``, and maybe ``keypoints``: x,
+    y in pixels and v > 0 where labeled). If there are categories, only those named
+    "person" count. Crowds (``iscrowd``) are ignored.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is malformed or contains no people.
+    """
     content = _read_coco(ann_file)
     images = dict(_parse(ann_file, content, 'images', _parse_image))
     if len(images) < len(content['images']):
@@ -108,7 +95,7 @@ def _read_people(
             f'{ann_file}: contains no people; its {len(content["annotations"])} '
             'annotations are of other categories, or crowds'
         )
-    return images, people
+    return dict(images.values()), people
 
 
 def _read_coco(ann_file: str) -> dict:
@@ -131,7 +118,7 @@ def _parse(
     ann_file: str, content: dict, key: str, parse: Callable[[dict], T]
 ) -> Iterator[T]:
     """Yield what ``parse`` makes of each record; its errors name the record."""
-    for position, record in enumerate(content[key]):
+    for position, record in enumerate(content.get(key) or ()):
         try:
             yield parse(record)
         except Exception as error:  # a record may contain anything
@@ -144,7 +131,7 @@ def _parse(
             ) from error
 
 
-def _parse_image(record: dict) -> tuple[str, Photograph]:
+def _parse_image(record: dict) -> tuple[str, tuple[str, Size | None]]:
     name, size = record['file_name'], None
     if not isinstance(name, str):
         raise ValueError(f'"file_name" is {name!r}')
@@ -155,19 +142,18 @@ def _parse_image(record: dict) -> tuple[str, Photograph]:
 
 def _person_ids(ann_file: str, content: dict) -> set[str]:
     """The ids of categories of people; empty if there are no categories."""
-    if not content.get('categories'):
-        return set()
 
     def parse(record: dict) -> tuple[str, str]:
         return _id(record['id']), str(record.get('name'))
 
     names = dict(_parse(ann_file, content, 'categories', parse))
-    if ids := {key for key, name in names.items() if name.lower() == 'person'}:
-        return ids
-    raise ValueError(
-        f'{ann_file}: no category is named "person", only {", ".join(names.values())}; '
-        'rename the category of people'
-    )
+    ids = {key for key, name in names.items() if name.lower() == 'person'}
+    if names and not ids:
+        raise ValueError(
+            f'{ann_file}: no category is named "person", only '
+            f'{", ".join(names.values())}; rename the category of people'
+        )
+    return ids
 
 
 def _id(value: float | str) -> str:
@@ -189,15 +175,12 @@ def large_enough(box: Box, size: Size | None, min_size: Size) -> bool:
 
 
 def crop_person(image: np.ndarray, box: Box, margin: float) -> np.ndarray:
-    """Crop a person.
+    """Copy all pixels that an extended box touches.
 
     Args:
         image: Photograph ``[H, W, 3]``.
         box: ``(x, y, w, h)``.
         margin: Added on each side, relative to the width and height of the box.
-
-    Returns:
-        Copy of all pixels that the extended box touches, ``[h, w, 3]``.
     """
     left, top = crop_corner(box, margin)
     x, y, w, h = box

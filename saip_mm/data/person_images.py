@@ -68,31 +68,41 @@ class PersonImages(PeopleDataset):
         scenes: dict | None = None,
     ) -> None:
         data_prefix = data_prefix or dict(img_path='')
-        if not (data_root or ann_file or data_prefix.get('img_path')):
-            raise ValueError('PersonImages: give data_root, the folder of the images')
         if set(data_prefix) != {'img_path'}:
             raise ValueError(
                 'PersonImages: data_prefix should be dict(img_path=FOLDER), not '
                 f'{dict(data_prefix)}'
             )
+        data_root, ann_file, folder, keypoints = map(
+            os.path.expanduser,
+            (data_root, ann_file, data_prefix['img_path'], keypoints),
+        )
+        if not (data_root or ann_file or folder):
+            raise ValueError('PersonImages: give data_root, the folder of the images')
         if margin < 0:
             raise ValueError(f'PersonImages: margin should be at least 0, not {margin}')
         self.margin = margin
-        data_prefix = dict(img_path=os.path.expanduser(data_prefix['img_path']))
-        data_root, ann_file, keypoints = map(
-            os.path.expanduser, (data_root, ann_file, keypoints)
-        )
         self.keypoints = keypoints and os.path.join(data_root, keypoints)
         annotated = ann_file.endswith('.json')
         self.min_size = tuple(min_size or (MIN_BOX if annotated else MIN_IMAGE))
-        super().__init__(pipeline, scenes, data_root, ann_file, data_prefix)
+        super().__init__(pipeline, scenes, data_root, ann_file, dict(img_path=folder))
 
     @property
     def folder(self) -> str:
         return os.path.normpath(self.data_prefix['img_path'])
 
     def load_data_list(self) -> list[dict]:
-        entries = self._load_entries()
+        if not self.ann_file:
+            entries = [dict(img_path=path) for path in find_images(self.folder)]
+        elif self.ann_file.endswith('.txt'):
+            entries = self._load_list()
+        elif self.ann_file.endswith('.json'):
+            entries = self._load_annotations()
+        else:
+            raise ValueError(
+                f'{self.ann_file}: ann_file should be a list of images (.txt) or '
+                'COCO-style annotations (.json)'
+            )
         if self.keypoints:
             add_keypoints(self.keypoints, entries)
             self._require_one(entries[:: max(1, len(entries) // 3)])
@@ -107,18 +117,6 @@ class PersonImages(PeopleDataset):
             except ImageError as error:
                 last = error
         raise last
-
-    def _load_entries(self) -> list[dict]:
-        if not self.ann_file:
-            return [dict(img_path=path) for path in find_images(self.folder)]
-        if self.ann_file.endswith('.txt'):
-            return self._load_list()
-        if self.ann_file.endswith('.json'):
-            return self._load_annotations()
-        raise ValueError(
-            f'{self.ann_file}: ann_file should be a list of images (.txt) or '
-            'COCO-style annotations (.json)'
-        )
 
     def _load_list(self) -> list[dict]:
         if not os.path.isfile(self.ann_file):
@@ -139,21 +137,17 @@ class PersonImages(PeopleDataset):
         people = read_person_boxes(self.ann_file)
         names = list(dict.fromkeys(person.img_path for person in people))
         require_files(self.ann_file, self.folder, names, REMEDY)
-        entries = [
-            person._asdict()
-            for person in people
-            if large_enough(person.box, person.size, self.min_size)
-        ]
+        large = [p for p in people if large_enough(p.box, p.size, self.min_size)]
         height, width = self.min_size
         message = (
-            f'{self.ann_file}: {len(entries)} people; skipped '
-            f'{len(people) - len(entries)} of {len(people)} person boxes, which are '
-            f'smaller than {height}x{width} pixels (h x w)'
+            f'{self.ann_file}: {len(large)} people; skipped {len(people) - len(large)} '
+            f'of {len(people)} person boxes, which are smaller than {height}x{width} '
+            'pixels (h x w)'
         )
-        if not entries:
+        if not large:
             raise ValueError(f'{message}; lower min_size')
         print_log(message, 'current')
-        return entries
+        return [person._asdict() for person in large]
 
     def load_image(self, data_info: dict) -> np.ndarray:
         path = path_of(self.folder, data_info['img_path'])
@@ -170,10 +164,10 @@ class PersonImages(PeopleDataset):
         return image
 
     def load_posed(self, data_info: dict) -> tuple[np.ndarray, np.ndarray | None]:
-        image = self.load_image(data_info)
-        if not data_info.get('keypoints'):
+        image, keypoints = self.load_image(data_info), data_info.get('keypoints')
+        if keypoints is None:
             return image, None
-        keypoints = np.frombuffer(data_info['keypoints'], np.float32).reshape(-1, 3)
+        keypoints = np.frombuffer(keypoints, np.float32).reshape(-1, 3)
         if 'box' in data_info:
             corner = crop_corner(data_info['box'], self.margin)
             keypoints = keypoints - np.float32([*corner, 0])

@@ -126,7 +126,7 @@ def _read_people(img_dir: str | Path, ann_file: str | Path) -> list[Person]:
     """People that are large enough, with keypoints, in photographs that exist."""
     people = [
         (person, keypoints)
-        for person, keypoints in read_person_keypoints(str(ann_file))
+        for person, keypoints in read_person_keypoints(str(ann_file))[1]
         if large_enough(person.box, person.size, MIN_SIZE)
     ]
     names = sorted({person.img_path for person, _ in people})
