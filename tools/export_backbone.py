@@ -76,7 +76,12 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
     )
     if args.out.suffix == '.onnx':
         network = PretrainedBackbone(backbone.module, backbone.mean, backbone.std)
-        write_onnx(args.out, network.eval(), meta)
+        write_onnx(
+            args.out,
+            network.eval(),
+            ('image', 'patches'),
+            dict(meta, input='RGB, 0-255'),
+        )
     else:
         is_pth = args.out.suffix == '.pth'
         names = args.format or ('mm' if is_pth or backbone.config else 'timm')

@@ -1,8 +1,9 @@
-"""Backbones for ONNX runtimes."""
+"""Networks for ONNX runtimes."""
 
 import json
 import os
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -12,16 +13,16 @@ from ..files import whole_file
 OPSET = 18
 
 
-def write_onnx(path: str | os.PathLike, backbone: nn.Module, meta: dict) -> None:
-    """Export a backbone to ONNX, for any number of images of its own size.
-
-    The input ``images`` is float32 [batch, 3, h, w], RGB, 0–255; normalization is part
-    of the network. The outputs are ``image`` [batch, C] and ``patches``
-    [batch, C, h, w].
+def write_onnx(
+    path: str | os.PathLike, network: nn.Module, outputs: Sequence[str], meta: dict
+) -> None:
+    """Export a network to ONNX, for any number of images of its own size.
 
     Args:
         path: File to write, atomically.
-        backbone: A :class:`~saip_mm.apis.PretrainedBackbone` on the CPU.
+        network: Takes ``images``, float32 [batch, 3, h, w], of its ``img_size``; on the
+            CPU, in evaluation mode.
+        outputs: Names of what it returns.
         meta: Metadata of the file; each value is encoded as JSON.
     """
     try:
@@ -35,19 +36,19 @@ def write_onnx(path: str | os.PathLike, backbone: nn.Module, meta: dict) -> None
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning)  # torch's, about itself
         program = torch.onnx.export(
-            backbone,
+            network,
             # Two images, because torch treats a batch size of 1 as a constant.
-            (torch.zeros(2, 3, *backbone.img_size),),
+            (torch.zeros(2, 3, *network.img_size),),
             dynamo=True,
             opset_version=OPSET,
             input_names=['images'],
-            output_names=['image', 'patches'],
+            output_names=list(outputs),
             dynamic_shapes=dict(images={0: torch.export.Dim('batch')}),
             verbose=False,
         )
     model = program.model_proto
     facts = {key: json.dumps(value) for key, value in meta.items()}
-    onnx.helper.set_model_props(model, facts | dict(input='"RGB, 0-255"'))
+    onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     with whole_file(path) as partial:
         onnx.save(model, partial)

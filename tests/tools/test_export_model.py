@@ -1,0 +1,122 @@
+"""Models as ONNX in onnxruntime, against the libraries' own inference."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from launch import ROOT, call
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.utils import import_modules_from_strings
+from people_files import person
+
+from saip_mm.checkpoints.files import write_checkpoint
+from saip_mm.deployment import decode_heatmaps
+from saip_mm.predictions import Predictor
+from saip_mm.training.config import load_config
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+LIBRARY = dict(pose='mmpose', parsing='mmseg')
+ANSWER = dict(
+    reid=lambda sample: torch.nn.functional.normalize(sample.feature, dim=0),
+    attributes=lambda sample: sample.pred_score,
+    parsing=lambda sample: sample.pred_sem_seg.data[0],
+    # In MMPose's samples, keypoints are in pixels of the photograph, here the input.
+    pose=lambda sample: sample.pred_instances.keypoints[0],
+)
+
+
+@pytest.mark.parametrize('task', ANSWER)
+def test_onnxruntime_agrees_with_the_library(task, tmp_path):
+    if task in LIBRARY:
+        pytest.importorskip(LIBRARY[task])
+    config = ROOT / f'configs/transfer/{task}_saip-small.py'
+    cfg = load_config(str(config), {'model.backbone.init_cfg': None})
+    import_modules_from_strings(**cfg.custom_imports)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    meta = dict(classes=['a', 'b']) if task != 'pose' else dict(
+        keypoint_id2name={0: 'a', 1: 'b'}, num_keypoints=17, flip_indices=[*range(17)]
+    )  # fmt: skip
+    checkpoint = tmp_path / 'model.pth'
+    write_checkpoint(checkpoint, model.state_dict(), dict(dataset_meta=meta))
+    out = tmp_path / 'model.onnx'
+    assert not call('tools/export_model.py', config, checkpoint, '--out', out)
+
+    predictor = Predictor(config, checkpoint)
+    height, width = predictor.cfg.model.backbone.img_size
+    files = [tmp_path / f'{number}.png' for number in range(3)]
+    for number, file in enumerate(files):
+        person(number, 0).resize((width, height)).save(file)
+    with DefaultScope.overwrite_default_scope(predictor.scope):
+        batch = [predictor.pipeline(predictor._input(str(file))) for file in files]
+        with torch.no_grad():
+            if task == 'pose':
+                predictor.model.test_cfg['flip_test'] = False
+            samples = predictor.model.test_step(pseudo_collate(batch))
+    expected = np.stack([np.asarray(ANSWER[task](sample)) for sample in samples])
+
+    session = onnxruntime.InferenceSession(out, providers=['CPUExecutionProvider'])
+    images = np.stack([each['inputs'].numpy() for each in batch])[:, ::-1]  # from BGR
+    images = images.astype(np.float32)
+    if task == 'reid':
+        images = (images - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
+        images = images.astype(np.float32)
+    found = session.run(None, dict(images=images))[0]
+    if task == 'pose':
+        # MMPose crops with a margin; take its crop's place out.
+        center, scale = (
+            np.stack([sample.metainfo[name] for sample in samples])
+            for name in ('input_center', 'input_scale')
+        )
+        found = found / (width, height) * scale[:, None] + center[:, None]
+        found -= scale[:, None] / 2
+    close = np.isclose(found, expected, rtol=1e-3, atol=1e-4)
+    # Untrained models have ties between labels, and flat heatmaps.
+    assert close.mean() > (0.95 if task in LIBRARY else 0.999)
+    known = {p.key: json.loads(p.value) for p in onnx.load(out).metadata_props}
+    assert known['task'] == task and known['names'] == ['a', 'b']
+    assert known['img_size'] == [height, width] and known['mean'][0] == MEAN[0]
+
+
+@pytest.mark.parametrize('size', [(16, 12), (64, 48)])
+def test_heatmaps_are_decoded_as_in_mmpose(size):
+    codecs = pytest.importorskip('mmpose.codecs')
+    height, width = size
+    codec = codecs.UDPHeatmap((width * 4, height * 4), (width, height), sigma=1.5)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        points = rng.uniform(0, (width * 4 - 1, height * 4 - 1), (1, 6, 2))
+        maps = codec.encode(points.astype(np.float32))['heatmaps']
+        maps = maps + rng.uniform(0, 0.1, maps.shape).astype(np.float32)
+        expected, confidence = codec.decode(maps)
+        found, scores = decode_heatmaps(
+            torch.from_numpy(maps)[None],
+            codec.blur_kernel_size,
+            (height * 4, width * 4),
+        )
+        np.testing.assert_allclose(found, expected, atol=0.02)
+        np.testing.assert_allclose(scores, confidence, rtol=1e-6)
+
+
+def test_other_models_are_refused(tmp_path):
+    pytest.importorskip('mmdet')
+    config = ROOT / 'tests/configs/real_detection.py'
+    cfg = load_config(str(config), {'model.backbone.init_cfg': None})
+    import_modules_from_strings(**cfg.custom_imports)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    write_checkpoint(tmp_path / 'model.pth', model.state_dict(), {})
+    with pytest.raises(ValueError, match='models of detection cannot be exported'):
+        call(
+            'tools/export_model.py',
+            config,
+            tmp_path / 'model.pth',
+            '--out',
+            tmp_path / 'a.onnx',
+        )
+    assert not (tmp_path / 'a.onnx').exists()

@@ -1,0 +1,96 @@
+"""Export a fine-tuned model to ONNX, from an image to its answer.
+
+python tools/export_model.py configs/transfer/reid_saip-small.py \\
+    work_dirs/reid_saip-small --out reid.onnx
+
+The input `images` is float32 [batch, 3, h, w], RGB, 0-255, for any number of images
+resized to the size of the config; for re-identification, normalized as well, as
+trackers do. Outputs: `feature` [batch, C] of length 1 (re-identification), `scores`
+[batch, N] (attributes), `labels`, uint8 [batch, h, w] (parsing), or `keypoints`
+[batch, K, 2] as x, y in pixels and `scores` [batch, K] (pose). The metadata of the file
+state size, normalization and names. The answers are compared with PyTorch's.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from saip_mm import __version__
+from saip_mm.checkpoints.onnx import write_onnx
+from saip_mm.deployment import OUTPUTS, Deployed, deploy
+from saip_mm.errors import one_line_errors
+from saip_mm.files import check_writable
+from saip_mm.predictions import Predictor
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config of the training; it is executed')
+    parser.add_argument('checkpoint', help='checkpoint or work directory')
+    parser.add_argument('--out', required=True, type=Path, help='.onnx')
+    return parser.parse_args()
+
+
+def compare(path: Path, network: Deployed) -> str:
+    """Compare answers of an exported file with PyTorch's, on random images.
+
+    Returns:
+        The largest difference, the size of the file, and the latency on one thread.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        path, options, providers=['CPUExecutionProvider']
+    )
+    pixels = torch.rand(2, 3, *network.img_size, generator=torch.manual_seed(0)) * 255
+    images = pixels if network.task != 'reid' else (pixels - 127) / 64
+    with torch.no_grad():
+        expected = network(images)
+    expected = [expected] if torch.is_tensor(expected) else expected
+    found = session.run(None, dict(images=images.numpy()))
+    pairs = [(a, b.numpy()) for a, b in zip(found, expected, strict=True)]
+    if network.task == 'parsing':
+        difference = f'in {np.mean(found[0] != pairs[0][1]):.1%} of the labels'
+    else:
+        difference = f'by at most {max(np.abs(a - b).max() for a, b in pairs):.1g}'
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        session.run(None, dict(images=images[:1].numpy()))
+        seconds.append(time.perf_counter() - start)
+    return (
+        f'differs from PyTorch {difference}; '
+        f'{path.stat().st_size / 1e6:.1f} MB; '
+        f'{1000 * np.median(seconds):.1f} ms per image on one thread'
+    )
+
+
+def main() -> None:
+    args = parse_args()
+    check_writable(args.out)
+    predictor = Predictor(args.config, args.checkpoint)
+    network = deploy(predictor.task, predictor.model, predictor.cfg).eval()
+    normalized = 'normalized by mean and std' if network.task == 'reid' else '0-255'
+    names = predictor.meta.get('classes') or predictor.meta.get('keypoint_id2name', {})
+    meta = dict(
+        task=network.task,
+        input=f'RGB, {normalized}',
+        img_size=network.img_size,
+        mean=[round(v, 3) for v in network.mean.flatten().tolist()],
+        std=[round(v, 3) for v in network.std.flatten().tolist()],
+        names=list(names.values() if isinstance(names, dict) else names),
+        saip_mm=__version__,
+    )
+    write_onnx(args.out, network, OUTPUTS[network.task], meta)
+    print(f'wrote {args.out}: {compare(args.out, network)}')
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
