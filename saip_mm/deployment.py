@@ -131,7 +131,9 @@ def decode_heatmaps(
     blurred = conv2d(heatmaps.flatten(0, 1)[:, None], row[None, None], padding='same')
     blurred = conv2d(blurred, row.T[None, None], padding='same').view_as(heatmaps)
     blurred = blurred * (scores / blurred.amax(dim=(2, 3)))[..., None, None]
-    logs = pad(blurred.clamp(1e-3, 50.0).log(), (1, 1, 1, 1), mode='replicate').flatten(2)
+    logs = pad(blurred.clamp(1e-3, 50.0).log(), (1, 1, 1, 1), mode='replicate').flatten(
+        2
+    )
 
     def at(dx: int, dy: int) -> Tensor:
         index = (y + 1 + dy) * (width + 2) + x + 1 + dx

@@ -53,6 +53,7 @@ EXEMPT = {
     'python tools/compare.py': 'trains for an hour; a smaller one has its own tests',
     'python tools/transfer.py': 'likewise',
     'python tools/predict.py': 'needs a model; has its own tests',
+    'python tools/export_model.py': 'needs a model; has its own tests',
     'python tools/time_to_quality.py': 'reads the logs of make demo; has its own tests',
     'GPUS=16': 'needs a Slurm cluster',
 }  # fmt: skip
