@@ -42,6 +42,7 @@ DOWNSTREAM = (
     'onedl-mmsegmentation>=1.4.2,<1.5',
     'json-tricks>=3.17,<4',
     'munkres>=1.1,<4',
+    'open_clip_torch>=3.2,<4',
     'scipy>=1.13,<1.16',
     'cython>=3.0,<4',
     'ninja>=1.11,<2',

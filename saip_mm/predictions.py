@@ -1,6 +1,7 @@
 """Answers of fine-tuned models for images, as data and as pictures."""
 
 import os
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -13,6 +14,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
 from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
+from mmpretrain.structures import DataSample
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -23,13 +25,15 @@ from .checkpoints.names import state_dict_of
 from .data.images import read_image
 from .training.config import load_config
 
-LABELS = ('LoadAnnotations', 'CheckLabels')  # steps of pipelines that need labels
+# Steps of pipelines that need labels.
+LABELS = ('LoadAnnotations', 'CheckLabels', 'TokenizeCaptions')
+SEARCHES = ('reid', 'text_retrieval')  # tasks that need a gallery
 TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
 HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
 
 
 class Prediction(NamedTuple):
-    """The answer for an image."""
+    """The answer for an image, or for a sentence, which takes the place of the path."""
 
     path: str
     answer: dict | list
@@ -45,22 +49,23 @@ def predict(
     gallery: Sequence[str] = (),
     device: torch.device | str = 'cpu',
 ) -> list[dict | list]:
-    """Answers of a fine-tuned model for image files.
+    """Answers of a fine-tuned model for image files, or for sentences.
 
     Args:
         config: Config of a downstream training; this file is executed.
         checkpoint: Its checkpoint or work directory.
-        images: Image files.
-        gallery: Image files to search for the person of each image, for models of
-            re-identification.
+        images: Image files; for text-to-image retrieval, sentences such as 'a man in a
+            red coat'.
+        gallery: Image files to search for the person of each image or sentence, for
+            models of re-identification and text-to-image retrieval.
         device: Device of the model.
 
     Returns:
         For each image:
 
         - attributes: their scores in [0, 1] by name, highest first;
-        - re-identification: the images of the gallery, most similar first, each as
-          ``image`` and ``similarity`` (cosine);
+        - re-identification and text-to-image retrieval: the images of the gallery, most
+          similar first, each as ``image`` and ``similarity`` (cosine);
         - keypoints: a list of people, each with ``keypoints`` by name as x, y in pixels
           and a score; the whole image is taken for one person;
         - detection: a list of boxes with ``label``, ``score`` and ``bbox``, x1, y1, x2,
@@ -81,7 +86,8 @@ class Predictor:
     """A fine-tuned model that answers for image files; see :func:`predict`.
 
     Attributes:
-        task: ``'attributes'``, ``'reid'``, ``'pose'``, ``'detection'``, ``'parsing'``.
+        task: ``'attributes'``, ``'reid'``, ``'text_retrieval'``, ``'pose'``,
+            ``'detection'``, ``'parsing'``.
         meta: Names of classes or keypoints, as the data set of the training has them.
     """
 
@@ -117,13 +123,13 @@ class Predictor:
         self.gallery: tuple[list[str], Tensor] = ([], torch.empty(0, 0))
 
     def index(self, images: Sequence[str]) -> None:
-        """Embed the gallery of re-identification.
+        """Embed the gallery to search.
 
         Raises:
             ValueError: If there is none, or the model needs none.
         """
-        if bool(images) != (self.task == 'reid'):
-            needed = 'needs' if self.task == 'reid' else 'does not use'
+        if bool(images) != (self.task in SEARCHES):
+            needed = 'does not use' if images else 'needs'
             raise ValueError(f'a model of {self.task} {needed} a gallery')
         if images:
             features = [sample.feature for _, sample in self._samples(images, 32)]
@@ -132,9 +138,23 @@ class Predictor:
     def __call__(
         self, images: Iterable[str], batch_size: int = 16
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each image file."""
-        for path, sample in self._samples(images, batch_size):
+        """Yield a prediction for each image file or sentence."""
+        read = self._sentences if self.task == 'text_retrieval' else self._samples
+        for path, sample in read(images, batch_size):
             yield Prediction(path, getattr(self, f'_{self.task}')(sample), sample)
+
+    @torch.no_grad()
+    def _sentences(
+        self, sentences: Iterable[str], batch_size: int
+    ) -> Iterator[tuple[str, DataSample]]:
+        """Yield sentences with their features."""
+        for sentence in sentences:
+            if not sentence.strip():
+                raise ValueError(
+                    "a query is empty; give a sentence, as in 'a red coat'"
+                )
+            (feature,) = self.model.embed_sentences([sentence])
+            yield sentence, DataSample(feature=feature)
 
     @torch.no_grad()
     def _samples(
@@ -169,6 +189,8 @@ class Predictor:
             dict(image=paths[i], similarity=round(similarities[i].item(), 4))
             for i in order
         ]
+
+    _text_retrieval = _reid
 
     def _pose(self, sample: object) -> list:
         people, names = sample.pred_instances, self.meta['keypoint_id2name']
@@ -207,11 +229,15 @@ class Predictor:
 
     def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
         """Write a picture of an answer."""
+        if self.task == 'text_retrieval':
+            query = write_sentence(prediction.path)
+            return draw_neighbors(query, prediction.answer).save(out)
         image = read_image(prediction.path)
         if self.task == 'attributes':
             return draw_attributes(image, prediction.answer).save(out)
         if self.task == 'reid':
-            return draw_neighbors(prediction.path, prediction.answer).save(out)
+            query = _scaled(Image.fromarray(image))
+            return draw_neighbors(query, prediction.answer).save(out)
         self._visualizer.add_datasample(
             'answer', image, prediction.sample, draw_gt=False, out_file=str(out)
         )
@@ -233,8 +259,10 @@ def _classifier_task(cfg: Config) -> str:
     """Task of a model of MMPretrain.
 
     Raises:
-        ValueError: If it is neither of attributes nor of re-identification.
+        ValueError: If it gives no answer.
     """
+    if cfg.model.type == 'TextRetriever':
+        return 'text_retrieval'
     heads = dict(MultiLabelLinearClsHead='attributes', ReIDHead='reid')
     head = (cfg.model.get('head') or {}).get('type')
     if head not in heads:
@@ -260,11 +288,22 @@ def draw_attributes(image: np.ndarray, scores: dict[str, float]) -> Image.Image:
     return canvas
 
 
-def draw_neighbors(path: str, neighbors: list[dict], count: int = 6) -> Image.Image:
+def write_sentence(sentence: str) -> Image.Image:
+    """A sentence on white ground."""
+    canvas = Image.new('RGB', (220, HEIGHT), 'white')
+    text, font = textwrap.fill(sentence, 26), ImageFont.load_default(LINE * 0.8)
+    ImageDraw.Draw(canvas).multiline_text((4, 4), text, 'black', font)
+    return canvas
+
+
+def draw_neighbors(
+    query: Image.Image, neighbors: list[dict], count: int = 6
+) -> Image.Image:
     """A query and the images most similar to it, with similarities."""
-    paths = [path, *(each['image'] for each in neighbors[:count])]
-    texts = ['query', *(f'{each["similarity"]:.2f}' for each in neighbors[:count])]
-    pictures = [_scaled(Image.fromarray(read_image(each))) for each in paths]
+    found = neighbors[:count]
+    texts = ['query', *(f'{each["similarity"]:.2f}' for each in found)]
+    pictures = [Image.fromarray(read_image(each['image'])) for each in found]
+    pictures = [query, *map(_scaled, pictures)]
     width = sum(each.width + 8 for each in pictures) - 8
     canvas = Image.new('RGB', (width, HEIGHT + LINE), 'white')
     draw, font, left = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7), 0

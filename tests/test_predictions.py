@@ -88,6 +88,37 @@ def test_the_gallery_is_ranked_by_similarity(images, checkpoint, tmp_path):
     assert Image.open(tmp_path / 'neighbors.png').width > 500
 
 
+def test_sentences_find_images(images, checkpoint, tmp_path):
+    pytest.importorskip('open_clip')
+    from open_clip.tokenizer import tokenize
+
+    config, sentence = ROOT / 'tests/configs/tiny_text.py', 'a man in a red coat / hat'
+    path = checkpoint(config)
+    (answer,) = predict(config, path, [sentence], images)
+    model = Predictor(config, path).model
+    (text,) = model.text(tokenize([sentence]))[1]
+    mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
+    expected = {}
+    for image in images:
+        resized = Image.open(image).convert('RGB').resize((32, 64), Image.BILINEAR)
+        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+        feature = model.embed_images(((pixels - mean) / std)[None])[0, 0]
+        expected[image] = torch.cosine_similarity(feature, text, dim=0).item()
+    found = {each['image']: each['similarity'] for each in answer}
+    assert found == pytest.approx(expected, abs=0.03)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    gallery = ['--gallery', Path(images[0]).parent, '--out', tmp_path]
+    call('tools/predict.py', config, path, sentence, *gallery)
+    written = json.loads((tmp_path / 'predictions.json').read_text())
+    assert written == {sentence: answer}
+    assert Image.open(tmp_path / 'a man in a red coat _ hat.png').width > 600
+    with pytest.raises(ValueError, match='a query is empty'):
+        predict(config, path, [' '], images)
+
+
+CLIP_MEAN, CLIP_STD = (122.77, 116.75, 104.09), (68.5, 66.63, 70.32)
+
+
 def test_keypoints_are_those_of_mmpose(images, checkpoint, tmp_path):
     apis = pytest.importorskip('mmpose.apis')
     config = TRANSFER / 'pose_saip-small.py'

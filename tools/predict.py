@@ -5,7 +5,10 @@
 
 Attributes with scores, nearest images of a gallery (--gallery, re-identification),
 keypoints (images of one person each), boxes, or parsing maps: pictures, and all answers
-in predictions.json.
+in predictions.json. A model of text-to-image retrieval searches for a sentence:
+
+    python tools/predict.py CONFIG CHECKPOINT 'a man in a red coat' --gallery photos \\
+        --out predictions
 """
 
 import argparse
@@ -28,7 +31,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config of the training; it is executed')
     parser.add_argument('checkpoint', help='checkpoint or work directory')
-    parser.add_argument('images', help='image, or folder of images')
+    parser.add_argument(
+        'images',
+        help='image or folder of images; for text-to-image retrieval, a sentence',
+    )
     parser.add_argument('--out', type=Path, required=True, help='folder of results')
     parser.add_argument('--gallery', help='folder of images to find people in')
     parser.add_argument('--batch-size', type=int, default=16)
@@ -51,10 +57,13 @@ def files(place: str) -> dict[str, str]:
 def main() -> None:
     args = parse_args()
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    images = files(args.images)
     gallery = list(files(args.gallery).values()) if args.gallery else []
     predictor = Predictor(args.config, args.checkpoint, args.device)
     predictor.index(gallery)
+    if predictor.task == 'text_retrieval':
+        images = {args.images[:80]: args.images}
+    else:
+        images = files(args.images)
     args.out.mkdir(parents=True, exist_ok=True)
     answers, names = {}, iter(images)
     found = predictor(images.values(), args.batch_size)

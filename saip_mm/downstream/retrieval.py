@@ -24,10 +24,13 @@ class LabeledFeatures(NamedTuple):
 class Retrieval(NamedTuple):
     """Results of a retrieval; rank k is the share of queries with a match in the top k.
 
-    ``num_queries`` counts queries with a match, ``num_left_out`` those without.
+    ``num_queries`` counts queries with a match, ``num_left_out`` those without. The
+    inverse negative penalty (Ye et al., arXiv 2001.04193) is the number of matches over
+    the rank of the last one.
     """
 
     mean_average_precision: float
+    mean_inverse_negative_penalty: float
     rank1: float
     rank5: float
     rank10: float
@@ -56,7 +59,7 @@ def evaluate_retrieval(
         ValueError: If features are not finite or no query has a match.
     """
     queries, others = _unit(query.features), _unit(gallery.features)
-    precisions, ranks = [], []
+    scores, ranks = [], []
     indices = torch.arange(len(query.features), device=query.features.device)
     for rows in indices.split(chunk_size):
         pids = query.pids[rows, None]
@@ -65,21 +68,21 @@ def evaluate_retrieval(
         wrong = ~same & (gallery.pids != JUNK)
         findable = right.any(dim=1)
         if findable.any():
-            precision, rank = score_ranking(
+            *score, rank = score_ranking(
                 _distances(queries[rows[findable]], others),
                 right[findable],
                 wrong[findable],
             )
-            precisions.append(precision)
+            scores.append(torch.stack(score))
             ranks.append(rank)
-    if not precisions:
+    if not scores:
         raise ValueError(
             f'none of {len(query.features)} queries has an image of the same identity '
             f'from another camera among the {len(gallery.features)} of the gallery'
         )
     ranks = torch.cat(ranks)
     return Retrieval(
-        torch.cat(precisions).mean().item(),
+        *torch.cat(scores, dim=1).mean(dim=1).tolist(),
         *((ranks <= depth).double().mean().item() for depth in (1, 5, 10)),
         num_queries=len(ranks),
         num_left_out=len(query.features) - len(ranks),
@@ -108,8 +111,9 @@ def report_left_out(result: Retrieval) -> None:
 
 def score_ranking(
     distances: Tensor, right: Tensor, wrong: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Average precision [Q] and rank [Q], from 1, of the first match of each query.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Average precision, inverse negative penalty, and rank of the first match, from 1,
+    of each query, [Q] each.
 
     At equal distances, wrong images precede right ones, so that features that cannot
     tell people apart do not profit from the order of the gallery.
@@ -127,7 +131,8 @@ def score_ranking(
     rank = torch.arange(1, hits.shape[1] + 1, device=hits.device)
     precision = rank / (rank + before).double()
     precision = precision.where(rank <= found[:, None], 0)
-    return precision.sum(dim=1) / found, before[:, 0] + 1
+    last = precision.gather(1, found[:, None] - 1)[:, 0]
+    return precision.sum(dim=1) / found, last, before[:, 0] + 1
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -51,6 +51,8 @@ PROTOCOL = {
     'reid/msmt17': ('SGD', None, None, None, 120, None),
     'attributes/pa100k': ('AdamW', 1e-4, None, None, 30, None),
     'attributes/peta-zs': ('AdamW', 1e-4, None, None, 22, None),
+    'text_retrieval/cuhk-pedes': ('Adam', 1e-4, 4e-5, None, 60, None),
+    'text_retrieval/icfg-pedes': ('Adam', 1e-4, 4e-5, None, 60, None),
 }
 
 

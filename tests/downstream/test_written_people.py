@@ -7,8 +7,10 @@ from written_formats import root
 
 from saip_mm.downstream.attributes import PA100K, PETA
 from saip_mm.downstream.reid import MSMT17, Market1501
+from saip_mm.downstream.text_retrieval import CUHKPEDES, ICFGPEDES
 
 READERS = {'market1501': Market1501, 'msmt17': MSMT17, 'pa100k': PA100K, 'peta': PETA}
+READERS |= {'cuhk-pedes': CUHKPEDES, 'icfg-pedes': ICFGPEDES}
 
 
 @pytest.mark.parametrize('name', READERS)

@@ -1,13 +1,26 @@
 """Writers of drawn people in the layouts of data sets."""
 
 from .attributes import Pa100k, Peta
+from .captions import CuhkPedes, IcfgPedes
 from .coco import Coco, CocoWholeBody
 from .crowdhuman import CrowdHuman
 from .parsing import Cihp, Lip
 from .reid import Market1501, Msmt17
 from .writer import FormatWriter
 
-LAYOUTS = (Coco, CocoWholeBody, CrowdHuman, Lip, Cihp, Market1501, Msmt17, Pa100k, Peta)
+LAYOUTS = (
+    Coco,
+    CocoWholeBody,
+    CrowdHuman,
+    Lip,
+    Cihp,
+    Market1501,
+    Msmt17,
+    Pa100k,
+    Peta,
+    CuhkPedes,
+    IcfgPedes,
+)
 WRITERS: dict[str, type[FormatWriter]] = {layout.name: layout for layout in LAYOUTS}
 
 __all__ = ['WRITERS', 'FormatWriter']

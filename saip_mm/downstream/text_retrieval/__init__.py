@@ -1,0 +1,19 @@
+"""Text-to-image person retrieval for MMPretrain; needs open_clip_torch."""
+
+from .clip import CLIPText, TokenizeCaptions
+from .datasets import CUHKPEDES, ICFGPEDES, CaptionedPeople, RSTPReid
+from .masked_language import MaskedLanguageHead
+from .metric import TextRetrievalMetric
+from .model import TextRetriever
+
+__all__ = [
+    'CUHKPEDES',
+    'ICFGPEDES',
+    'CLIPText',
+    'CaptionedPeople',
+    'MaskedLanguageHead',
+    'RSTPReid',
+    'TextRetrievalMetric',
+    'TextRetriever',
+    'TokenizeCaptions',
+]

@@ -1,0 +1,132 @@
+"""CLIP's tokens and text transformer (arXiv 2103.00020), from open_clip."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS, TRANSFORMS
+from torch import Tensor
+
+from ...checkpoints.files import read_checkpoint, resolve_checkpoint
+from ...checkpoints.names import state_dict_of
+from ...checkpoints.torchscript import is_torchscript, read_torchscript
+from ...models.weights import compare_weights
+
+VOCABULARY, LENGTH = 49408, 77
+HEAD_CHANNELS = 64  # of an attention head, in all of CLIP's text transformers
+EMBEDDING = 'token_embedding.weight'
+
+
+def open_clip(module: str) -> ModuleType:
+    """A module of open_clip, which only this task needs.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        return import_module(f'open_clip.{module}')
+    except ImportError as error:
+        raise ImportError(
+            f'text retrieval needs open_clip_torch ({error}): pip install '
+            "'.[downstream]'"
+        ) from error
+
+
+@TRANSFORMS.register_module()
+class TokenizeCaptions(BaseTransform):
+    """Add ``tokens`` [n, 77], int64, of the n ``captions`` of an image.
+
+    Byte-pair encoding of CLIP, whose vocabulary is part of open_clip: a start token
+    (49406), at most 75 tokens of the caption, an end token (49407), and zeros.
+    """
+
+    def __init__(self) -> None:
+        self.tokenize = open_clip('tokenizer').tokenize
+
+    def transform(self, results: dict) -> dict:
+        return dict(results, tokens=self.tokenize(results['captions']))
+
+
+@MODELS.register_module()
+class CLIPText(BaseModule):
+    """CLIP's causal text transformer, trained in full; by default that of ViT-B/16.
+
+    Args:
+        width: Channels of the tokens, a multiple of 64.
+        num_layers: Transformer blocks.
+        out_channels: Channels C after the projection.
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a model of
+            OpenAI (TorchScript archive or state dict) or OpenCLIP, whose image encoder
+            is ignored. None starts from random weights.
+    """
+
+    def __init__(
+        self,
+        width: int = 512,
+        num_layers: int = 12,
+        out_channels: int = 512,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if width % HEAD_CHANNELS:
+            raise ValueError(f'CLIPText: width={width} is not a multiple of 64')
+        transformer = open_clip('transformer')
+        self.out_channels = out_channels
+        self.tower = transformer.TextTransformer(
+            context_length=LENGTH,
+            vocab_size=VOCABULARY,
+            width=width,
+            heads=width // HEAD_CHANNELS,
+            layers=num_layers,
+            output_dim=out_channels,
+            act_layer=transformer.QuickGELU,
+            pool_type='none',
+        )
+
+    def init_weights(self) -> None:
+        if self.init_cfg:
+            path = self.init_cfg['checkpoint']
+            self.tower.load_state_dict(read_clip_text(path, self.tower))
+            print_log(f'{path}: read the text transformer', logger='current')
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [B, 77, C] of tokens [B, 77], and [B, C] of their end tokens."""
+        features = self.tower(tokens)
+        rows = torch.arange(len(tokens), device=tokens.device)
+        return features, features[rows, tokens.argmax(dim=1)]
+
+
+def read_clip_text(path: str, tower: torch.nn.Module) -> Mapping[str, Tensor]:
+    """Weights of CLIP's text transformer in float32, for a ``tower`` of their shapes.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is damaged or not a CLIP model of these shapes.
+    """
+    path = resolve_checkpoint(path)
+    if is_torchscript(path):
+        tensors = read_torchscript(path)
+    else:
+        tensors = state_dict_of(read_checkpoint(path))
+    # OpenCLIP's models with other image encoders put the text encoder below `text.`.
+    found = [name for name in tensors if name.endswith(EMBEDDING)]
+    prefix = min(found, key=len).removesuffix(EMBEDDING) if found else ''
+    needed = {name.split('.')[0] for name in tower.state_dict()}
+    own = {
+        name.removeprefix(prefix): tensor.float()
+        for name, tensor in tensors.items()
+        if name.startswith(prefix) and name.removeprefix(prefix).split('.')[0] in needed
+    }
+    try:
+        compare_weights(tower, own)
+    except ValueError as error:
+        raise ValueError(
+            f'{path} {error}. Give a CLIP model of OpenAI or OpenCLIP, such as '
+            'ViT-B-16.pt; for one of another size, set width, num_layers and '
+            'out_channels of model.text; for random weights, model.text.init_cfg=None'
+        ) from error
+    return own

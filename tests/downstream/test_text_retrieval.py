@@ -1,0 +1,390 @@
+"""Text-to-image retrieval: data sets, losses, metric, and configs from end to end."""
+
+import json
+import math
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from launch import ROOT, call, run_two
+from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.structures import DataSample
+from people_files import small
+from written_formats import root, write
+
+from saip_mm.checkpoints.files import read_checkpoint
+from saip_mm.downstream.text_retrieval import (
+    TextRetrievalMetric,
+    datasets,
+    masked_language,
+)
+from saip_mm.downstream.text_retrieval.masked_language import MASK, hide_tokens
+from saip_mm.downstream.text_retrieval.model import match_distributions
+
+pytest.importorskip('open_clip')
+CONFIGS = ROOT / 'configs/downstream/text_retrieval'
+TINY = ROOT / 'tests/configs/tiny_text.py'
+
+
+def write_rstpreid(out):
+    """The layout of RSTPReid, with the people of CUHK-PEDES and gaps between them."""
+    write('cuhk-pedes', out)
+    entries = json.loads((out / 'reid_raw.json').read_text())
+    for entry in entries:
+        entry['img_path'] = entry.pop('file_path')
+        entry['id'] = 7 * entry['id'] + 3
+    (out / 'reid_raw.json').unlink()
+    (out / 'data_captions.json').write_text(json.dumps(entries))
+    return out
+
+
+WRITERS = dict(
+    CUHKPEDES=lambda out: write('cuhk-pedes', out),
+    ICFGPEDES=lambda out: write('icfg-pedes', out),
+    RSTPReid=write_rstpreid,
+)
+
+
+def read(name: str, folder, split: str) -> list[dict]:
+    dataset = DATASETS.build(dict(type=name, data_root=str(folder), split=split))
+    return [dataset.get_data_info(i) for i in range(len(dataset))]
+
+
+@pytest.mark.parametrize('name', WRITERS)
+def test_data_sets_are_read_as_written(name, tmp_path):
+    (path,) = WRITERS[name](tmp_path).glob('[!s]*.json')
+    if name != 'RSTPReid':  # the other name of the file
+        other = dict(CUHKPEDES='caption_all.json', ICFGPEDES='ICFG_PEDES.json')[name]
+        path = path.rename(path.with_name(other))
+    written = json.loads(path.read_text())
+    for split in {entry['split'] for entry in written}:
+        expected = [entry for entry in written if entry['split'] == split]
+        found = read(name, tmp_path, split)
+        key = 'img_path' if name == 'RSTPReid' else 'file_path'
+        pairs = [
+            (str(tmp_path / 'imgs' / entry[key]), caption)
+            for entry in expected
+            for caption in entry['captions']
+        ]
+        assert pairs == [(e['img_path'], c) for e in found for c in e['captions']]
+        assert (split == 'train') == (len(found) == len(pairs)) or name == 'ICFGPEDES'
+        people = Counter(entry['id'] for entry in expected)
+        assert {e['gt_label'] for e in found} == set(range(len(people)))
+    with pytest.raises(ValueError, match="split='validation' is not one of"):
+        read(name, tmp_path, 'validation')
+
+
+def spoil(folder, what: str) -> None:
+    path = folder / 'reid_raw.json'
+    entries = json.loads(path.read_text())
+    if what == 'images':
+        shutil.rmtree(folder / 'imgs' / 'cam_a')
+        (folder / 'imgs' / entries[1]['file_path']).unlink()
+    elif what == 'annotations':
+        path.rename(folder / 'captions.json')
+    elif what in ('split', 'id', 'file_path'):
+        entries[2] |= {what: 5}
+        entries[2].pop(*(['id'] if what == 'id' else ['none', None]))
+    elif what == 'no captions':
+        entries[2]['captions'] = []
+    elif what == 'empty':
+        entries[2]['captions'][1] = ' '
+    elif what == 'number':
+        entries[2]['captions'][0] = 7
+    elif what == 'test':
+        entries = [entry for entry in entries if entry['split'] != 'test']
+    if what != 'annotations':
+        text = json.dumps(entries)
+        path.write_text(text[:-9] if what == 'half' else text)
+
+
+@pytest.mark.parametrize(
+    'what, message',
+    [
+        (
+            'images',
+            r'of 12 images are missing: . of . in imgs/cam_a, 1 of .* in imgs/ca',
+        ),
+        ('annotations', 'reid_raw.json not found; it contains captions.json, imgs'),
+        ('half', 'reid_raw.json is incomplete or no JSON .*download it again'),
+        ('id', 'entry 2: not a record with id, split, captions, file_path; use'),
+        ('split', 'entry 2: file_path is .* and split 5; give an image below imgs'),
+        ('file_path', 'entry 2: file_path is 5 and split'),
+        ('no captions', 'entry 2: .*jpg has no captions; add one, or remove'),
+        ('empty', "entry 2: a caption of .*jpg is ' ', which is no sentence; corr"),
+        ('number', 'entry 2: a caption of .*jpg is 7, which is no sentence'),
+        ('test', "no entry has the split 'test'"),
+    ],
+)
+def test_invalid_data_sets(what, message, tmp_path):
+    write('cuhk-pedes', tmp_path)
+    spoil(tmp_path, what)
+    with pytest.raises((OSError, ValueError), match=message):
+        read('CUHKPEDES', tmp_path, 'test')
+
+
+def test_long_captions_are_counted(tmp_path, monkeypatch):
+    path = write('cuhk-pedes', tmp_path) / 'reid_raw.json'
+    entries = json.loads(path.read_text())
+    entries[3]['captions'][1] = 'very ' * 500
+    path.write_text(json.dumps(entries))
+    logged = []
+    monkeypatch.setattr(datasets, 'print_log', lambda text, **_: logged.append(text))
+    read('CUHKPEDES', tmp_path, 'train')
+    assert '1 of 24 captions have more than 75 words, up to 500' in logged[0]
+    assert '12 images in all, 40206 in the complete data set' in logged[1]
+
+
+@pytest.mark.parametrize('temperature', [0.02, 1.0])
+def test_matching_of_distributions_against_plain_loops(temperature):
+    rng = np.random.default_rng(0)
+    images, texts = rng.normal(size=(2, 7, 5))
+    people = [0, 1, 1, 2, 0, 1, 3]
+    total = 0
+    for rows, columns in ((texts, images), (images, texts)):
+        for row, person in zip(rows, people, strict=True):
+            scores = [
+                row @ x / np.linalg.norm(row) / np.linalg.norm(x) / temperature
+                for x in columns
+            ]
+            weights = [math.exp(score) for score in scores]
+            for weight, other in zip(weights, people, strict=True):
+                p = weight / sum(weights)
+                q = (other == person) / people.count(person)
+                total += p * (math.log(p) - math.log(q + 1e-8)) / 7 if p else 0
+    found = match_distributions(
+        torch.tensor(images), torch.tensor(texts), torch.tensor(people), temperature
+    )
+    assert found.item() == pytest.approx(total, rel=1e-4)
+
+
+def test_hidden_tokens():
+    """Words only, in BERT's shares, and at least one of each caption."""
+    torch.manual_seed(0)
+    tokens = torch.zeros(4000, 77, dtype=torch.long)
+    tokens[:, 0], tokens[:, 21] = 49406, 49407
+    tokens[:, 1:21] = torch.randint(1, MASK, (4000, 20))
+    tokens[0, 2:] = 0
+    tokens[0, 2] = 49407  # a caption of one word
+    seen, hidden = hide_tokens(tokens, 0.15)
+    words = (tokens > 0) & (tokens < MASK)
+    assert not (hidden & ~words).any() and hidden.any(dim=1).all()
+    assert (seen == tokens)[~hidden].all()
+    assert hidden[words].float().mean().item() == pytest.approx(0.15 + 0.002, abs=5e-3)
+    masked, kept = seen[hidden] == MASK, seen[hidden] == tokens[hidden]
+    assert masked.float().mean().item() == pytest.approx(0.8, abs=0.02)
+    assert kept.float().mean().item() == pytest.approx(0.1, abs=0.02)
+    nothing = torch.tensor([[49406, 49407] + [0] * 75])
+    assert not hide_tokens(nothing, 0.15)[1].any()
+
+
+def attention(module: torch.nn.MultiheadAttention, query, key) -> torch.Tensor:
+    """Attention of one sequence, a head and a query at a time."""
+    q, k, v = (
+        x @ weight.T + bias
+        for x, weight, bias in zip(
+            (query, key, key),
+            module.in_proj_weight.chunk(3),
+            module.in_proj_bias.chunk(3),
+            strict=True,
+        )
+    )
+    size, out = module.head_dim, torch.zeros_like(q)
+    for head in range(module.num_heads):
+        part = slice(head * size, (head + 1) * size)
+        for i in range(len(q)):
+            weights = (k[:, part] @ q[i, part] / size**0.5).softmax(dim=0)
+            out[i, part] = weights @ v[:, part]
+    return module.out_proj(out)
+
+
+@torch.no_grad()
+def test_masked_language_against_plain_loops(monkeypatch):
+    torch.manual_seed(0)
+    head = masked_language.MaskedLanguageHead(128, num_blocks=1)
+    text = MODELS.build(dict(type='CLIPText', width=64, num_layers=1, out_channels=128))
+    tokens = torch.zeros(2, 77, dtype=torch.long)
+    tokens[:, :5] = torch.tensor([49406, 320, 2533, 1000, 49407])
+    seen, hidden = tokens.clone(), torch.zeros_like(tokens, dtype=torch.bool)
+    for row, place in ((0, 1), (0, 3), (1, 2)):
+        seen[row, place], hidden[row, place] = MASK, True
+    image = torch.randn(2, 6, 128)
+    monkeypatch.setattr(masked_language, 'hide_tokens', lambda *_: (seen, hidden))
+    losses = []
+    for row in range(2):
+        words, patches = text(seen)[0][row], image[row]
+        x = attention(
+            head.cross_attention, head.norm_text(words), head.norm_image(patches)
+        )
+        (block,) = head.cross_blocks.resblocks
+        y = block.ln_1(x)
+        x = x + attention(block.attn, y, y)
+        y = block.mlp.c_fc(block.ln_2(x))
+        x = x + block.mlp.c_proj(y * (1.702 * y).sigmoid())
+        first, _, norm, last = head.mlm_head
+        y = first(head.norm(x))
+        logits = last(norm(y * (1.702 * y).sigmoid()))
+        for place in range(77):
+            if hidden[row, place]:
+                logs = logits[place].double().log_softmax(dim=0)
+                losses.append(-logs[tokens[row, place]].item())
+    found = head.loss(text, tokens, image)
+    assert found.item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+
+
+def test_model_against_its_parts():
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type='TextRetriever',
+            backbone=dict(type='SAIPViT', img_size=(64, 32)),
+            text=dict(type='CLIPText', width=64, num_layers=1, out_channels=64),
+            num_classes=4,
+        )
+    )
+    torch.nn.init.normal_(model.classifier.weight)
+    images, tokens = torch.randn(3, 3, 64, 32), torch.randint(1, 40000, (3, 77))
+    tokens[:, 9] = 49407
+    labels = [2, 0, 2]
+    samples = [
+        DataSample(tokens=row[None]).set_gt_label(label)
+        for row, label in zip(tokens, labels, strict=True)
+    ]
+    losses = model(images, samples, mode='loss')
+    maps = model.backbone(images)[-1]
+    patches = maps.flatten(2).mT @ model.projection.weight.T
+    torch.testing.assert_close(model.embed_images(images)[:, 1:], patches)
+    found = model.predict(images, samples)
+    total = 0
+    for sample, label in zip(found, labels, strict=True):
+        for vector in (sample.feature, sample.text_features[0]):
+            scores = (model.classifier.weight @ vector).tolist()
+            total -= scores[label] - math.log(sum(map(math.exp, scores)))
+    assert losses['loss_id'].item() == pytest.approx(total / 6, rel=1e-4)
+    samples[1].set_gt_label(4)
+    with pytest.raises(ValueError, match='at least 5 people, but model.num_classes=4'):
+        model.loss(images, samples)
+
+
+def plain_scores(images, texts, people, owners) -> list[float]:
+    """Rank-1, -5, -10, mAP and mINP, one sentence at a time."""
+    firsts, precisions, penalties = [], [], []
+    for text, owner in zip(texts, owners, strict=True):
+        ranking = sorted(
+            (-round(float(text @ image), 9), person == owner)
+            for image, person in zip(images, people, strict=True)
+        )  # wrong precedes right at equal similarities
+        ranks = [rank for rank, (_, right) in enumerate(ranking, 1) if right]
+        firsts.append(ranks[0])
+        precisions.append(np.mean([n / rank for n, rank in enumerate(ranks, 1)]))
+        penalties.append(len(ranks) / ranks[-1])
+    hits = [np.mean([first <= k for first in firsts]) for k in (1, 5, 10)]
+    return [*hits, np.mean(precisions), np.mean(penalties)]
+
+
+def evaluate(images, texts, people) -> list[float]:
+    """Of images [N, C] and a list of N arrays [n, C] of their captions."""
+    samples = [
+        dict(
+            feature=torch.tensor(image),
+            text_features=torch.tensor(text),
+            gt_label=torch.tensor([person]),
+        )
+        for image, text, person in zip(images, texts, people, strict=True)
+    ]
+    metric = TextRetrievalMetric()
+    metric.process({}, samples[:2])
+    metric.process({}, samples[2:])
+    found = metric.evaluate(len(samples))
+    names = ('rank1', 'rank5', 'rank10', 'mAP', 'mINP')
+    return [found[f'text_retrieval/{name}'] for name in names]
+
+
+@pytest.mark.parametrize('kind', ['random', 'tied', 'perfect', 'useless'])
+def test_metric_against_plain_loops(kind):
+    rng = np.random.default_rng(0)
+    people = rng.integers(0, 12, 60)
+    counts = rng.integers(1, 4, 60)
+    looks = np.eye(12) if kind == 'perfect' else rng.normal(size=(12, 8))
+    images = looks[people] if kind == 'perfect' else rng.normal(size=(60, 8))
+    if kind == 'tied':
+        images = looks[rng.integers(0, 12, 60)]
+    texts = [np.tile(looks[p], (n, 1)) for p, n in zip(people, counts, strict=True)]
+    if kind == 'useless':
+        images, texts = np.ones((60, 8)), [np.ones((n, 8)) for n in counts]
+    found = evaluate(
+        images.astype(np.float32), [t.astype(np.float32) for t in texts], people
+    )
+    unit = [
+        x / np.linalg.norm(x, axis=1, keepdims=True)
+        for x in (images, np.concatenate(texts))
+    ]
+    expected = plain_scores(*unit, people, np.repeat(people, counts))
+    assert found == pytest.approx(expected, abs=1e-6)
+    if kind == 'perfect':
+        assert found == [1] * 5
+    elif kind == 'useless':  # ties count as wrong
+        assert found[0] == 0 and found[3] < 0.2
+
+
+def test_metric_of_too_little():
+    with pytest.raises(KeyError, match='lack text_features: the pipeline has to'):
+        TextRetrievalMetric().process({}, [dict(feature=torch.ones(2), gt_label=1)])
+    with pytest.raises(ValueError, match='not finite'):
+        evaluate(np.full((3, 2), np.nan), [np.ones((1, 2))] * 3, [0, 1, 2])
+
+
+def options_for(folder) -> list[str]:
+    """Options that train a config briefly with small encoders."""
+    return [
+        '--cfg-options',
+        *small(folder, crop=3),
+        'model.backbone.init_cfg=None',
+        'model.text.init_cfg=None',
+        'model.text.width=64',
+        'model.text.num_layers=1',
+        'model.text.out_channels=64',
+        'model.mlm.num_blocks=1',
+        'model.num_classes=8',
+    ]
+
+
+@pytest.mark.parametrize(
+    'name, config',
+    [
+        ('CUHKPEDES', 'cuhk-pedes_saip-vit-tiny_384x128.py'),
+        ('ICFGPEDES', 'icfg-pedes_saip-tinyvit-5m_384x128.py'),
+        ('RSTPReid', 'rstpreid_saip-cspnext-s_384x128.py'),
+    ],
+)
+def test_configs_train_and_test(name, config, tmp_path, capfd):
+    if 'cspnext' in config:
+        pytest.importorskip('mmdet')
+    options = options_for(WRITERS[name](tmp_path / 'data'))
+    config, work_dir = CONFIGS / config, tmp_path / 'run'
+    call('tools/train.py', config, '--work-dir', work_dir, *options)
+    call('tools/test.py', config, work_dir, '--work-dir', tmp_path / 'test', *options)
+    out = capfd.readouterr()
+    assert 'loss_mlm' in out.out + out.err
+    assert 'Epoch(test)' in out.out + out.err
+    assert 'text_retrieval/mINP' in out.out + out.err
+    assert bool(list(work_dir.glob('best_*'))) == (name != 'ICFGPEDES')
+
+
+def test_two_processes_of_half_the_batch_train_the_same(tmp_path):
+    data = [
+        f'{split}_dataloader.dataset.data_root={root("cuhk-pedes")}'
+        for split in ('train', 'val', 'test')
+    ]
+    call('tools/train.py', TINY, '--work-dir', tmp_path / '1', '--cfg-options', *data)
+    half = [*data, 'train_dataloader.batch_size=2']
+    arguments = ['--work-dir', tmp_path / '2', '--cfg-options', *half]
+    run_two(ROOT / 'tools/train.py', TINY, *arguments)
+    one, two = (
+        read_checkpoint(tmp_path / name / 'epoch_1.pth')['state_dict'] for name in '12'
+    )
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=2e-6, msg=name)
