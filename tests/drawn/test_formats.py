@@ -1,5 +1,6 @@
 """Parsing, re-identification and attribute data sets, compared with the drawings."""
 
+import json
 import re
 from collections import Counter, defaultdict
 
@@ -19,6 +20,7 @@ from written_formats import (
 )
 
 from saip_mm.drawn import ATTRIBUTES, WRITERS, draw_person, draw_scene
+from saip_mm.drawn.attributes import PA100K_ATTRIBUTES
 
 
 @pytest.mark.parametrize('name', WRITERS)
@@ -133,3 +135,50 @@ def test_pa100k_says_what_is_worn():
             glasses = portrait.parts[portrait.instances == 1] == 4
             assert not chosen['Back'] or glasses.mean() < 0.02
     assert files == [f'{i + 1:06}.jpg' for i in range(len(files))]
+
+
+SAID = {
+    'Hat': r'\b(cap|beanie|woolen hat)\b',
+    'Glasses': r'glasses\b',
+    'HandBag': r'handbag|bag in the hand',
+    'ShoulderBag': r'shoulder bag|bag across',
+    'Backpack': r'backpack|rucksack',
+    'ShortSleeve': r'(no|short) sleeves',
+    'LongSleeve': r'long sleeves',
+    'UpperStride': r'stripe',
+    'UpperLogo': r'logo|print on',
+    'UpperPlaid': r'check',
+    'UpperSplice': r'lower half|below the chest',
+    'Shorts': r'shorts|short pants',
+    'Skirt&Dress': r'\b(skirt|dress)\b',
+    'Front': r'the front',
+    'Back': r'behind',
+}
+ALWAYS_SAID = ('UpperStride', 'UpperLogo', 'UpperPlaid', 'Shorts', 'Skirt&Dress')
+
+
+@pytest.mark.parametrize('name', ['cuhk-pedes', 'icfg-pedes'])
+def test_captions_say_what_is_worn(name, tmp_path):
+    write(name, tmp_path, num=60, size=(32, 16))
+    (path,) = tmp_path.glob('[!s]*.json')
+    entries = json.loads(path.read_text())
+    captions = [caption for entry in entries for caption in entry['captions']]
+    assert len(set(captions)) > 0.95 * len(captions)
+    per_split, said = Counter(), Counter()
+    for entry in entries:
+        number = per_split[entry['split']]
+        per_split[entry['split']] += 1
+        seed = 3 * SEED + ('train', 'val', 'test').index(entry['split'])
+        person = draw_person(seed, *divmod(number, 4), (32, 16), labeled=True).people[0]
+        assert (tmp_path / 'imgs' / entry['file_path']).is_file()
+        for text in entry['captions']:
+            for attribute, words in SAID.items():
+                has = PA100K_ATTRIBUTES[attribute](person)
+                mentioned = bool(re.search(words, text))
+                said[attribute] += mentioned
+                assert has or not mentioned, (text, attribute)
+                assert mentioned or not has or attribute not in ALWAYS_SAID, text
+    assert len(+said) > 10
+    ids = {entry['id'] for entry in entries}
+    assert len({(entry['split'], entry['id']) for entry in entries}) == len(ids)
+    assert min(ids) == (1 if name == 'cuhk-pedes' else 0)
