@@ -1,7 +1,6 @@
 """Answers of fine-tuned models for images, as data and as pictures."""
 
 import os
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -15,7 +14,7 @@ from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
 from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
 from mmpretrain.structures import DataSample
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -23,13 +22,13 @@ from .checkpoints.files import read_checkpoint, resolve_checkpoint
 from .checkpoints.loading import load_weights
 from .checkpoints.names import state_dict_of
 from .data.images import read_image
+from .report.answers import draw_attributes, draw_neighbors, write_sentence
 from .training.config import load_config
 
 # Steps of pipelines that need labels.
 LABELS = ('LoadAnnotations', 'CheckLabels', 'TokenizeCaptions')
 SEARCHES = ('reid', 'text_retrieval')  # tasks that need a gallery
 TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
-HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
 
 
 class Prediction(NamedTuple):
@@ -236,7 +235,7 @@ class Predictor:
         if self.task == 'attributes':
             return draw_attributes(image, prediction.answer).save(out)
         if self.task == 'reid':
-            query = _scaled(Image.fromarray(image))
+            query = Image.fromarray(image)
             return draw_neighbors(query, prediction.answer).save(out)
         self._visualizer.add_datasample(
             'answer', image, prediction.sample, draw_gt=False, out_file=str(out)
@@ -272,51 +271,6 @@ def _classifier_task(cfg: Config) -> str:
             'MMSegmentation or MMPose'
         )
     return heads[head]
-
-
-def draw_attributes(image: np.ndarray, scores: dict[str, float]) -> Image.Image:
-    """An image, uint8 [h, w, 3], beside bars of its highest scores."""
-    picture = _scaled(Image.fromarray(image))
-    shown = list(scores.items())[: HEIGHT // LINE]
-    canvas = Image.new('RGB', (picture.width + 300, HEIGHT), 'white')
-    canvas.paste(picture)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7)
-    for row, (name, score) in enumerate(shown):
-        left, top = picture.width + 8, row * LINE
-        draw.rectangle((left, top + 2, left + 284 * score, top + LINE - 2), '#cfe3ff')
-        draw.text((left + 4, top + 2), f'{score:.2f}  {name}', 'black', font)
-    return canvas
-
-
-def write_sentence(sentence: str) -> Image.Image:
-    """A sentence on white ground."""
-    canvas = Image.new('RGB', (220, HEIGHT), 'white')
-    text, font = textwrap.fill(sentence, 26), ImageFont.load_default(LINE * 0.8)
-    ImageDraw.Draw(canvas).multiline_text((4, 4), text, 'black', font)
-    return canvas
-
-
-def draw_neighbors(
-    query: Image.Image, neighbors: list[dict], count: int = 6
-) -> Image.Image:
-    """A query and the images most similar to it, with similarities."""
-    found = neighbors[:count]
-    texts = ['query', *(f'{each["similarity"]:.2f}' for each in found)]
-    pictures = [Image.fromarray(read_image(each['image'])) for each in found]
-    pictures = [query, *map(_scaled, pictures)]
-    width = sum(each.width + 8 for each in pictures) - 8
-    canvas = Image.new('RGB', (width, HEIGHT + LINE), 'white')
-    draw, font, left = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7), 0
-    for picture, text in zip(pictures, texts, strict=True):
-        canvas.paste(picture, (left, 0))
-        draw.text((left + 4, HEIGHT + 2), text, 'black', font)
-        left += picture.width + 8
-    return canvas
-
-
-def _scaled(picture: Image.Image) -> Image.Image:
-    width = max(1, round(picture.width * HEIGHT / picture.height))
-    return picture.resize((width, HEIGHT))
 
 
 def _sorted(scores: dict[str, float]) -> dict[str, float]:
