@@ -40,7 +40,8 @@ class Backbone:
         tensors: Weights by name, without a prefix.
         grid: (h, w) patch grid of ``pos_embed``, or of the training images; None if
             unknown.
-        num_heads: None if unknown, or not a ViT.
+        num_heads: Of all blocks, or [of the others, of the last block]; None if
+            unknown, or not a ViT.
         role: ``'teacher'``, ``'student'`` or ``'unknown'``.
         prefix: Prefix in the checkpoint.
         mean, std: Normalization of its training images (RGB, 0–255).
@@ -49,7 +50,7 @@ class Backbone:
 
     tensors: dict[str, Tensor]
     grid: Grid | None = None
-    num_heads: int | None = None
+    num_heads: int | list[int] | None = None
     role: str = 'unknown'
     prefix: str = ''
     mean: list[float] = field(default_factory=_IMAGENET['mean'].copy)
@@ -267,12 +268,13 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
     grid, num_heads = known.get('grid'), known.get('num_heads')
     if grid is not None and not (_are_numbers(grid, 2, int) and min(grid) > 0):
         raise ValueError(f'states the patch grid {grid!r}, which is not (h, w)')
-    if num_heads is not None and (type(num_heads) is not int or num_heads < 1):
+    heads = [num_heads] * 2 if type(num_heads) is int else num_heads
+    if heads is not None and not (_are_numbers(heads, 2, int) and min(heads) > 0):
         raise ValueError(f'states {num_heads!r} as its number of attention heads')
     return Backbone(
         tensors,
         grid=grid and tuple(grid),
-        num_heads=num_heads,
+        num_heads=list(heads) if isinstance(num_heads, tuple) else num_heads,
         role=meta.get('role', 'unknown'),
         prefix=prefix,
         mean=_normalization('mean', state_dict, meta),

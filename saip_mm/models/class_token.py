@@ -1,4 +1,4 @@
-"""The last block where only its class token is used."""
+"""The last block: its attention maps, and its class token alone."""
 
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor
@@ -35,7 +35,7 @@ def class_token(
     query, key, value = (
         each.unflatten(2, (heads, -1)).transpose(1, 2) for each in (query, key, value)
     )
-    maps = _attention_maps(query, key, value) if attention else None
+    maps = attention_maps(query, key, value) if attention else None
 
     dropout = attn.attn_drop if layer.training else 0.0
     attended = attend(query[:, :, :1], key, value, dropout_p=dropout)
@@ -46,7 +46,13 @@ def class_token(
     return layer.ffn(layer.ln2(token), identity=token)[:, 0], maps
 
 
-def _attention_maps(query: Tensor, key: Tensor, value: Tensor) -> AttentionMaps:
+def block_maps(layer: TransformerEncoderLayer, tokens: Tensor) -> AttentionMaps:
+    """Attention maps of a block for tokens [B, N, C]."""
+    qkv = layer.attn.qkv(layer.ln1(tokens)).unflatten(2, (3, layer.attn.num_heads, -1))
+    return attention_maps(*qkv.permute(2, 0, 3, 1, 4))
+
+
+def attention_maps(query: Tensor, key: Tensor, value: Tensor) -> AttentionMaps:
     """Maps for queries, keys and values [B, heads, N, d]."""
     scale = query.shape[-1] ** -0.5
     return AttentionMaps(

@@ -102,7 +102,7 @@ class Encoder(BaseModule):
         self,
         images: Tensor,
         visible: Tensor | None = None,
-        until: Literal['middle', 'end'] = 'end',
+        until: Literal['middle', 'end', 'maps'] = 'end',
         attention: bool = False,
     ) -> Encoded:
         """Encode images and normalize their middle tokens.

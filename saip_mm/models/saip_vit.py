@@ -1,6 +1,6 @@
 """A plain vision transformer for images of any rectangle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -14,7 +14,7 @@ from mmpretrain.models.utils import (
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from .class_token import class_token
+from .class_token import block_maps, class_token
 from .encoder import Encoded
 from .pooled import PretrainedStart
 from .weights import Grid, by, compare_weights
@@ -40,7 +40,9 @@ class SAIPViT(PretrainedStart, VisionTransformer):
 
     Args:
         arch: An architecture name of MMPretrain's ViT, or a dict with ``embed_dims``,
-            ``num_layers``, ``num_heads`` and ``feedforward_channels``.
+            ``num_layers``, ``num_heads`` and ``feedforward_channels``. Two
+            ``num_heads`` are those of the other blocks and of the last one, which
+            distillation may need (MMPretrain's ``layer_cfgs``).
         img_size: (h, w) in pixels for which positions are learned; a number means a
             square.
         middle_block: Index of the block after which the middle tokens are taken; by
@@ -71,8 +73,19 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         init_cfg: dict | list[dict] | None = None,
         **kwargs,
     ) -> None:
+        per_block = {}
+        if isinstance(arch, dict) and isinstance(arch['num_heads'], Sequence):
+            others, last = arch['num_heads']
+            blocks = [dict(num_heads=others)] * (arch['num_layers'] - 1)
+            per_block = dict(layer_cfgs=[*blocks, dict(num_heads=last)])
+            arch = dict(arch, num_heads=[others, last])
         super().__init__(
-            arch=arch, img_size=img_size, out_type=out_type, init_cfg=init_cfg, **kwargs
+            arch=arch,
+            img_size=img_size,
+            out_type=out_type,
+            init_cfg=init_cfg,
+            **per_block,
+            **kwargs,
         )
         if self.cls_token is None:
             raise ValueError('SAIPViT needs a class token: set with_cls_token=True')
@@ -112,8 +125,8 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             visible: [B, K] indices into the row-major patch grid; None shows all.
             until: ``'middle'`` stops after ``middle_block``; ``'maps'`` also returns
                 the last map, for ``visible=None``.
-            attention: Whether to return the last block's attention maps; only with
-                ``until='end'``.
+            attention: Whether to return the last block's attention maps; not with
+                ``until='middle'``.
         """
         patches, grid = self.patch_embed(images)
         cls_token, patches = self._add_positions(patches, grid)
@@ -133,11 +146,14 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         if until == 'middle':
             return Encoded(None, middle_token, middle_map, None)
         if until == 'maps':
+            maps = None
             for layer in self.layers[self.middle_block + 1 :]:
+                if attention and layer is self.layers[-1]:
+                    maps = block_maps(layer, tokens)
                 tokens = layer(tokens)
             tokens = self.ln1(tokens)
             last_map = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
-            return Encoded(tokens[:, 0], middle_token, middle_map, None, last_map)
+            return Encoded(tokens[:, 0], middle_token, middle_map, maps, last_map)
         if self.middle_block == self.num_layers - 1:
             return Encoded(self.ln1(middle_token), middle_token, middle_map, None)
 
