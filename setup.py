@@ -52,6 +52,8 @@ DOWNSTREAM = (
 # torch's exporter imports onnxscript.
 ONNX = ('onnx>=1.18,<1.24', 'onnxruntime>=1.20,<1.24', 'onnxscript>=0.5.4,<0.8')
 # Millions of images in few large files.
+# Teachers of distillation that timm builds.
+TIMM = ('timm>=1.0.20,<1.1',)
 SHARDS = ('litdata>=0.2.70,<0.3',)
 DEV = (
     *ONNX,
@@ -64,7 +66,7 @@ DEV = (
     'scikit-learn>=1.5,<1.8',
     'scipy>=1.13,<1.16',
     'setuptools>=80,<82',
-    'timm>=1.0.20,<1.1',
+    *TIMM,
 )
 
 
@@ -108,6 +110,7 @@ setup(
         'downstream': list(DOWNSTREAM),
         'shards': list(SHARDS),
         'onnx': list(ONNX),
+        'timm': list(TIMM),
         'dev': list(DEV),
     },
     cmdclass={'build_py': BuildWithConfigs},

@@ -80,6 +80,7 @@ def test_extras_give_ranges_and_the_base_requires_no_framework(installed: Path) 
         'pretrain',
         'downstream',
         'shards',
+        'timm',
         'onnx',
         'dev',
     }

@@ -1,3 +1,4 @@
+from .distillation import DistillationHead
 from .encoder import AttentionMaps, Encoded, Encoder
 from .hap import HAP, HAPDataPreprocessor
 from .matching import CrossScaleMatchingHead
@@ -16,6 +17,7 @@ __all__ = [
     'CrossScaleMatchingHead',
     'CrossScaleReconstructionHead',
     'CrossScaleSearchHead',
+    'DistillationHead',
     'Encoded',
     'Encoder',
     'HAPDataPreprocessor',

@@ -54,6 +54,19 @@ class Projector(BaseModule):
         return F.linear(F.normalize(self.mlp(tokens), dim=-1), prototypes)
 
 
+def attention_divergence(
+    student: AttentionMaps, teacher: AttentionMaps, dtype: torch.dtype
+) -> Tensor:
+    """KL(teacher ‖ student) of both attention maps [B, heads, N, N], summed over keys,
+    averaged over images, heads and queries, computed in ``dtype``."""
+    eps = 1e-10
+    loss = 0.0
+    for ours, target in zip(student, teacher, strict=True):
+        ours, target = (x.to(dtype) + eps for x in (ours, target))
+        loss += (target * (target.log() - ours.log())).sum(-1).mean()
+    return loss
+
+
 class _CrossEntropy(torch.autograd.Function):
     """Sum of the cross entropies of all images and pairs of different views.
 
@@ -158,14 +171,8 @@ class CrossScaleMatchingHead(BaseModule):
         )
 
     def attention_loss(self, student: AttentionMaps, teacher: AttentionMaps) -> Tensor:
-        """KL(teacher ‖ student) of both attention maps [B, heads, N, N], summed over
-        keys, averaged over images, heads and queries."""
-        eps = 1e-10
-        loss = 0.0
-        for ours, target in zip(student, teacher, strict=True):
-            ours, target = (x.to(self.center.dtype) + eps for x in (ours, target))
-            loss += (target * (target.log() - ours.log())).sum(-1).mean()
-        return loss
+        """See :func:`attention_divergence`."""
+        return attention_divergence(student, teacher, self.center.dtype)
 
     @torch.no_grad()
     def update_center(self, teacher_mean: Tensor, batch_ratio: float = 1.0) -> None:

@@ -35,6 +35,8 @@ class SAIP(BaseSelfSupervisor):
         matching: A ``CrossScaleMatchingHead``.
         reconstruction: A ``CrossScaleReconstructionHead``.
         search: A ``CrossScaleSearchHead``.
+        distillation: A ``DistillationHead``, with which SAIP becomes SAIP*: its teacher
+            is a second one, and frozen.
         loss_weights: Factors of the losses of ``matching``, ``reconstruction`` and
             ``search``, 1 by default. Weighted losses are logged.
         data_preprocessor: A ``SAIPDataPreprocessor``.
@@ -47,6 +49,7 @@ class SAIP(BaseSelfSupervisor):
         matching: dict | None = None,
         reconstruction: dict | None = None,
         search: dict | None = None,
+        distillation: dict | None = None,
         loss_weights: dict[str, float] | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -54,8 +57,10 @@ class SAIP(BaseSelfSupervisor):
         super().__init__(
             backbone, data_preprocessor=data_preprocessor, init_cfg=init_cfg
         )
-        if not (matching or reconstruction or search):
-            raise ValueError('SAIP needs a matching, reconstruction or search head')
+        if not (matching or reconstruction or search or distillation):
+            raise ValueError(
+                'SAIP needs a head: matching, reconstruction, search or distillation'
+            )
         self.loss_weights = dict.fromkeys(('matching', 'reconstruction', 'search'), 1.0)
         if unknown := set(loss_weights or {}) - set(self.loss_weights):
             raise ValueError(
@@ -68,6 +73,7 @@ class SAIP(BaseSelfSupervisor):
         self.matching = MODELS.build(matching) if matching else None
         self.reconstruction = MODELS.build(reconstruction) if reconstruction else None
         self.search = MODELS.build(search) if search else None
+        self.distillation = MODELS.build(distillation) if distillation else None
         use_attend(self)
 
         self._check_channels(channels, middle_channels)
@@ -96,6 +102,7 @@ class SAIP(BaseSelfSupervisor):
             ('matching', self.matching, channels),
             ('reconstruction', self.reconstruction, middle_channels),
             ('search', self.search, middle_channels),
+            ('distillation', self.distillation, channels),
         ):
             if head and head.in_channels != needed:
                 raise ValueError(
@@ -118,27 +125,31 @@ class SAIP(BaseSelfSupervisor):
 
         Returns:
             dict: For each head, its losses: ``loss_csm`` and ``loss_attn``;
-            ``loss_csr``; ``loss_css_inst`` and ``loss_css_roi``. With matching also
+            ``loss_csr``; ``loss_css_inst`` and ``loss_css_roi``; those of
+            :meth:`DistillationHead.loss`. With matching also
             ``teacher_entropy``, ``matching_kl`` and ``teacher_mean`` of
             :meth:`CrossScaleMatchingHead.loss`, unweighted, and ``feature_std``, the
             spread of the teacher's unit tokens (0: all images alike, 1: in all
             directions).
         """
-        until = 'end' if self.matching else 'middle'
+        taught = self.matching or self.distillation
+        until = 'end' if taught else 'middle'
         losses, weights = {}, self.loss_weights
         anchor_token = None
         anchored = self.reconstruction and self.reconstruction.anchor
-        if self.matching or self.search or anchored:
-            attention = bool(self.matching and self.matching.attention)
+        if taught or self.search or anchored:
+            heads = self.matching, self.distillation
             globals_ = self.student(
-                _fold(inputs['globals']), until=until, attention=attention
+                _fold(inputs['globals']),
+                until='maps' if self.distillation else until,
+                attention=any(head and head.attention for head in heads),
             )
             anchor = globals_.middle_tokens.chunk(2)[0]
             anchor_token = anchor[:, 0]
-        if self.matching or self.search:
+        if taught or self.search:
             roi = self.student(inputs['roi'], until=until)
-        if self.matching:
-            losses |= self._match(globals_, roi, inputs)
+        if taught:
+            losses |= self._learn_from_teachers(globals_, roi, inputs)
         if self.reconstruction:
             prediction, mask = self.reconstruct(self.student, anchor_token, inputs)
             loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
@@ -150,16 +161,30 @@ class SAIP(BaseSelfSupervisor):
             losses |= dict(loss_css_inst=inst, loss_css_roi=roi)
         return losses
 
-    def _match(self, globals_: Encoded, roi: Encoded, inputs: dict) -> dict:
+    def _learn_from_teachers(
+        self, globals_: Encoded, roi: Encoded, inputs: dict
+    ) -> dict:
+        """Losses of matching and distillation, which see all crops."""
+        locals_ = self.student(_fold(inputs['locals']))
+        inst = self.student(inputs['inst'])
+        tokens = [each.image_token for each in (globals_, locals_, roi, inst)]
+        tokens = torch.cat(tokens).unflatten(0, (-1, len(inputs['globals'])))
+        losses = self._match(globals_, tokens, inputs) if self.matching else {}
+        if self.distillation:
+            attention = self.distillation.attention and globals_.attention is not None
+            taught = self.distillation.teacher(
+                self, _fold(inputs['globals']), attention
+            )
+            losses |= self.distillation.loss(tokens, globals_, taught)
+        return losses
+
+    def _match(self, globals_: Encoded, tokens: Tensor, inputs: dict) -> dict:
         with torch.no_grad():
             expert = self.teacher['encoder'](
                 _fold(inputs['globals']), attention=self.matching.attention
             )
             target = self.teacher['projector'](expert.image_token)
-        locals_ = self.student(_fold(inputs['locals']))
-        inst = self.student(inputs['inst'])
-        tokens = [each.image_token for each in (globals_, locals_, roi, inst)]
-        logits = self.matching.projector(torch.cat(tokens))
+        logits = self.matching.projector(tokens.flatten(0, 1))
         by_view = (-1, len(inputs['globals']))
         losses = self.matching.loss(
             logits.unflatten(0, by_view), target.unflatten(0, by_view)
@@ -167,7 +192,7 @@ class SAIP(BaseSelfSupervisor):
         weight = self.loss_weights['matching']
         losses['loss_csm'] = weight * losses['loss_csm']
         losses['feature_std'] = token_spread(expert.image_token)
-        if globals_.attention is not None:
+        if self.matching.attention and globals_.attention is not None:
             loss = self.matching.attention_loss(globals_.attention, expert.attention)
             losses['loss_attn'] = weight * loss
         return losses

@@ -14,7 +14,7 @@ Grid = tuple[int, int]
 # lack. `ln1` is for models with final_norm=False.
 HARMLESS = re.compile(
     r'(head\w*|fc|pre_logits|attn_pool|projector|predictor|ln1|(middle|inter)_norm|'
-    r'matching|reconstruction|search|teacher\.projector|data_preprocessor)\.'
+    r'matching|reconstruction|search|distillation|teacher\.projector|data_preprocessor)\.'
     r'|decoder_|ema_|(mask_token|masked_embed)$'
 )
 # May be new in the module: normalization comes from its config, and `ln2` belongs to

@@ -1,3 +1,4 @@
+from ..checkpoints import teachers  # noqa: F401  (register)
 from . import gradients, guards, loops, optimizer, visualizer  # noqa: F401  (register)
 from .hooks import SAIPHook
 from .processes import ending_together

@@ -172,7 +172,7 @@ def test_a_head_left_out_leaves_out_its_objective(left_out, losses):
 
 
 def test_a_model_without_any_head_is_refused():
-    with pytest.raises(ValueError, match='matching, reconstruction or search'):
+    with pytest.raises(ValueError, match='matching, reconstruction, search or'):
         MODELS.build(dict(type='SAIP', backbone=Config.fromfile(TINY).model.backbone))
 
 

@@ -1,0 +1,233 @@
+"""Frozen models that others learn from: of SAIP, of MMPretrain, and of timm."""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+from ..data.pixels import normalize, resize
+from ..files import sha256
+from ..models.class_token import attention_maps
+from ..models.distillation import Taught
+from ..models.weights import by, compare_weights
+from .backbone import find_backbone, read_backbone
+from .files import read_checkpoint, resolve_checkpoint
+from .names import state_dict_of
+
+DISTILLED_FROM = 'distilled_from'  # in the metadata of checkpoints and exports
+
+
+class _Network(nn.Module):
+    """A teacher's module, and how it sees images.
+
+    Args:
+        module: The model.
+        tokens_of: Maps normalized images to tokens [B, p + h·w, D], class token first.
+        prefix: Number p of class and register tokens.
+        patch_size: Side of a patch in pixels.
+        mean, std: Normalization, 0–255.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        tokens_of: Callable[[Tensor], Tensor],
+        prefix: int,
+        patch_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.module, self.tokens_of = module, tokens_of
+        self.prefix, self.patch_size = prefix, patch_size
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1))
+
+
+class _LastAttention(TorchFunctionMode):
+    """Remembers queries, keys and values of the last attention that is computed."""
+
+    qkv: tuple[Tensor, ...] = ()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is scaled_dot_product_attention:
+            self.qkv = args[:3]
+        return func(*args, **(kwargs or {}))
+
+
+@MODELS.register_module()
+class DistillationTeacher:
+    """A frozen teacher, which sees each view with its own normalization and patches.
+
+    A view of h × w patches of the student is resized to h × w of the teacher's patches.
+    Not a module: neither state dicts nor optimizers nor averages contain it. It is read
+    when it is first called, so that tools that do not train need no file.
+
+    Args:
+        checkpoint: Weights: a training checkpoint, work directory, export or name of
+            packaged weights of SAIP, or weights of the model named below.
+        model: Name of a timm model with a class token, or a config file (.py) of
+            MMPretrain with a ``VisionTransformer``; None for SAIP's.
+        dtype: Its precision: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike,
+        model: str | None = None,
+        dtype: str = 'float32',
+    ) -> None:
+        self.checkpoint, self.model = checkpoint, model
+        self.dtype = getattr(torch, dtype)
+
+    @property
+    def source(self) -> dict[str, str]:
+        """Name and SHA-256 of the weights."""
+        name = Path(self.model or self.checkpoint).stem
+        return dict(name=name, sha256=sha256(resolve_checkpoint(self.checkpoint)))
+
+    @cached_property
+    def network(self) -> _Network:
+        path = resolve_checkpoint(self.checkpoint)
+        build = _of_timm
+        if self.model is None:
+            build = _of_saip
+        elif self.model.endswith('.py'):
+            build = _of_mmpretrain
+        with torch.random.fork_rng(devices=[]):
+            try:
+                network = build(path, self.model)
+            except (ValueError, RuntimeError, TypeError) as error:
+                if self.model is None:  # read_backbone names the file
+                    raise
+                text = f'{path} as the teacher {self.model}: {error}'
+                raise ValueError(text) from error
+        network.module.to(self.dtype)
+        return network.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(
+        self, student: BaseSelfSupervisor, views: Tensor, attention: bool = False
+    ) -> Taught:
+        """Look at views of a student's batch.
+
+        Args:
+            student: An algorithm, for its normalization and patch size.
+            views: [B, 3, H, W], normalized for the student; whole patches of it.
+            attention: Whether to return attention maps.
+
+        Raises:
+            FileNotFoundError: If its checkpoint does not exist.
+            ValueError: If the checkpoint does not fit the model, the model has no class
+                token or no attention, or views are not a whole number of patches.
+        """
+        patch, size = student.backbone.patch_size, tuple(views.shape[2:])
+        if any(side % patch for side in size):
+            raise ValueError(
+                f'views of {by(size)} pixels (h×w) are not a whole number of patches '
+                f'of {patch}, as the teacher needs: change the sizes in DrawViews'
+            )
+        grid = tuple(side // patch for side in size)
+        network = self.network.to(views.device)
+        own = student.data_preprocessor
+        images = resize(
+            views * own.std + own.mean, [side * network.patch_size for side in grid]
+        )
+        images = normalize(images, network.mean, network.std).to(self.dtype)
+        with (
+            torch.autocast(views.device.type, enabled=False),
+            _LastAttention() as last,
+        ):
+            tokens = network.tokens_of(images).to(views)
+        prefix = network.prefix
+        patch_map = tokens[:, prefix:].mT.unflatten(2, grid)
+        maps = None
+        if attention:
+            if not last.qkv:
+                raise ValueError('the teacher has no attention: set attention_weight=0')
+            kept = (
+                torch.cat([each[:, :, :1], each[:, :, prefix:]], dim=2).to(views)
+                for each in last.qkv
+            )
+            maps = attention_maps(*kept)
+        return Taught(tokens[:, 0], patch_map, maps)
+
+
+def source_of_teacher(model: nn.Module) -> dict[str, str] | None:
+    """:attr:`DistillationTeacher.source` of an algorithm; None without a teacher."""
+    for part in (model, getattr(model, 'distillation', None)):
+        teacher = getattr(part, 'teacher', None)
+        if isinstance(teacher, DistillationTeacher):
+            return teacher.source
+    return None
+
+
+def _of_saip(path: Path, model: None) -> _Network:
+    backbone = read_backbone(path)
+    module = backbone.module
+
+    def tokens_of(images: Tensor) -> Tensor:
+        encoded = module.encode(images, until='maps')
+        patches = encoded.last_map.flatten(2).mT
+        return torch.cat([encoded.image_token[:, None], patches], dim=1)
+
+    return _Network(
+        module, tokens_of, 1, module.patch_size, backbone.mean, backbone.std
+    )
+
+
+def _of_mmpretrain(path: Path, model: str) -> _Network:
+    cfg = Config.fromfile(model)
+    kind = MODELS.get(cfg.model.backbone.type)
+    if not issubclass(kind, VisionTransformer):
+        raise ValueError(f'{kind.__name__} is not a ViT with a class token')
+    vit = MODELS.build(dict(cfg.model.backbone, out_type='raw', init_cfg=None))
+    if vit.cls_token is None:
+        raise ValueError('it has no class token')
+    tensors = find_backbone(read_checkpoint(path)).tensors
+    compare_weights(vit, tensors)
+    vit.load_state_dict(tensors, strict=False)
+    own = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    mean, std = (own.get(name) for name in ('mean', 'std'))
+    if mean is None or std is None:
+        raise ValueError('its config has no data_preprocessor with mean and std')
+    side = vit.patch_embed.projection.kernel_size[0]
+    return _Network(
+        vit, lambda images: vit(images)[-1], vit.num_extra_tokens, side, mean, std
+    )
+
+
+def _of_timm(path: Path, model: str) -> _Network:
+    try:
+        import timm
+    except ImportError as error:
+        raise ValueError("timm is missing: run pip install '.[timm]'") from error
+    if not timm.is_model(model):
+        raise ValueError('timm has no such model')
+    # "Pretrained" by these weights: timm converts their authors' names, and downloads
+    # nothing.
+    weights = dict(state_dict=dict(state_dict_of(read_checkpoint(path))))
+    vit = timm.create_model(
+        model,
+        pretrained=True,
+        pretrained_cfg_overlay=weights,
+        num_classes=0,
+        dynamic_img_size=True,
+    )
+    vit.pretrained_cfg.pop('state_dict')
+    if getattr(vit, 'cls_token', None) is None:
+        raise ValueError('it has no class token')
+    mean, std = (
+        [255 * value for value in vit.pretrained_cfg[name]] for name in ('mean', 'std')
+    )
+    side = vit.patch_embed.patch_size[0]
+    return _Network(vit, vit.forward_features, vit.num_prefix_tokens, side, mean, std)
