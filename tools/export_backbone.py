@@ -25,6 +25,7 @@ from saip_mm.checkpoints.files import (
     write_checkpoint,
 )
 from saip_mm.checkpoints.onnx import write_onnx
+from saip_mm.checkpoints.teachers import DISTILLED_FROM
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, sha256
 
@@ -74,6 +75,9 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         source_sha256=sha256(path),
         saip_mm=__version__,
     )
+    if teacher := checkpoint.get('meta', {}).get(DISTILLED_FROM):
+        meta[DISTILLED_FROM] = teacher
+        print(f'it learned from {teacher["name"]}: see the license of these weights')
     if args.out.suffix == '.onnx':
         network = PretrainedBackbone(backbone.module, backbone.mean, backbone.std)
         write_onnx(

@@ -8,8 +8,10 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 from torch import Tensor, nn
 
+from ..checkpoints.teachers import DISTILLED_FROM, source_of_teacher
 from ..data.sampler import StatelessSampler
 from .guards import StepRefused
+from .processes import on_main_process, unwrapped
 from .resuming import SAME_DATA, continue_epoch, done_in_epoch
 
 
@@ -46,6 +48,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     def run(self) -> nn.Module:
         self._compare_processes()
         self._compare_with_checkpoint()
+        self._compare_teachers()
         continue_epoch(self.runner)
         # OptimWrapper counts micro-batches, to know when to step.
         count = self._micro_batches
@@ -84,6 +87,20 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                     f'{now}: {SAME_DATA}'
                 )
             hub.update_info(name, now)
+
+    def _compare_teachers(self) -> None:
+        now = on_main_process(source_of_teacher, unwrapped(self.runner.model))
+        if now is None:
+            return
+        hub = self.runner.message_hub
+        before = hub.runtime_info.get(DISTILLED_FROM, now) if self.iter else now
+        if before['sha256'] != now['sha256']:
+            raise ValueError(
+                f'the checkpoint learned from the teacher {before}, now it is {now}: '
+                'resume with the same teacher, or start a new training from its '
+                'weights with load_from'
+            )
+        hub.update_info(DISTILLED_FROM, now)
 
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Make one optimizer step.

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
 from ..checkpoints.files import saved_checkpoints
+from ..checkpoints.teachers import DISTILLED_FROM
 from ..files import whole_file, write_text
 from .processes import Agreement
 from .resuming import done_in_epoch
@@ -99,6 +100,8 @@ class SafeCheckpointHook(CheckpointHook):
             name: value.item() if isinstance(value, np.generic) else value
             for name, value in hub['runtime_info'].items()
         }
+        if DISTILLED_FROM in hub['runtime_info']:  # exports state it
+            checkpoint['meta'][DISTILLED_FROM] = hub['runtime_info'][DISTILLED_FROM]
 
     def before_train(self, runner: Runner) -> None:
         self.saved_at = time.monotonic()
