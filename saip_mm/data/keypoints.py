@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.logging import print_log
 
-from .part_masks import NUM_KEYPOINTS
+from .masked_view import NUM_KEYPOINTS
 from .person_boxes import People, PersonBox, read_person_keypoints
 
 REMEDY = 'write the file for these images with tools/make_keypoints.py'

@@ -45,73 +45,70 @@ def pack_shards(
     Raises:
         ValueError: The folder contains shards of other images.
     """
-    global _dataset, _out, _images_per_shard  # shared with the forked processes
-    out = Path(out)
-    _dataset, _out, _images_per_shard = dataset, out, images_per_shard
-    starts = range(0, len(dataset), images_per_shard)
-    _begin(dataset, out, images_per_shard)
+    global _dataset, _out  # shared with the forked processes
+    _dataset, _out = dataset, Path(out)
+    _begin(images_per_shard)
+    whole = range(len(dataset))
+    shards = [whole[i : i + images_per_shard] for i in whole[::images_per_shard]]
     with forked_pool(processes) as pool:
-        parts = list(track(pool.map(_pack_part, starts), len(starts)))
-    bad = [entry for part in parts for entry in part['bad']]
+        done = pool.map(_pack_part, *zip(*enumerate(shards), strict=True))
+        parts = list(track(done, len(shards)))
+    bad = [json.dumps(entry) + '\n' for part in parts for entry in part['bad']]
     packed = [part for part in parts if part['shard']]
     if not packed:
         raise ValueError(f'{out}: none of {len(dataset)} images can be used')
     shards = [part['shard'] for part in packed]
-    write_text(out / BAD, ''.join(f'{json.dumps(entry)}\n' for entry in bad))
-    write_text(out / INDEX, json.dumps(dict(chunks=shards, config=packed[0]['config'])))
+    write_text(_out / BAD, ''.join(bad))
+    config = packed[0]['config']
+    write_text(_out / INDEX, json.dumps(dict(chunks=shards, config=config)))
     return sum(shard['chunk_size'] for shard in shards), len(bad)
 
 
-def _begin(dataset: PeopleDataset, out: Path, images_per_shard: int) -> None:
+def _begin(images_per_shard: int) -> None:
     """Record what is packed, or compare it with the record of an earlier call."""
     digest = hashlib.sha256()
-    for index in range(len(dataset)):
-        digest.update(os.fsencode(dataset.source(dataset.get_data_info(index))) + b'\n')
+    for index in range(len(_dataset)):
+        name = _dataset.source(_dataset.get_data_info(index))
+        digest.update(os.fsencode(name) + b'\n')
     plan = {
         name: value
-        for name, value in vars(dataset).items()
+        for name, value in vars(_dataset).items()
         if isinstance(value, bool | int | float | str | tuple)
         and not name.startswith('_')
         and name not in ('data_root', 'ann_file')  # covered by the names
     }
-    plan |= dict(
-        images=len(dataset),
-        images_per_shard=images_per_shard,
-        names_sha256=digest.hexdigest(),
-    )
-    path = out / PLAN
-    if path.exists():
-        try:
-            begun = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f'{path} is damaged ({error}); remove {out}') from error
-        plan = json.loads(json.dumps(plan))  # turns tuples into lists
-        other = [name for name in plan if plan[name] != begun.get(name)]
-        if other:
-            raise ValueError(
-                f'{out} was begun with other images or settings ({", ".join(other)} in '
-                f'{path}); choose another folder or remove it'
-            )
-    elif out.is_dir() and any(out.iterdir()):
-        raise ValueError(f'{out} contains other files; choose another folder')
-    else:
-        write_text(path, json.dumps(plan, indent=1))
+    plan |= dict(images=len(_dataset), images_per_shard=images_per_shard)
+    plan = json.dumps(plan | dict(names_sha256=digest.hexdigest()), indent=1)
+    path = _out / PLAN
+    if not path.exists():
+        if _out.is_dir() and any(_out.iterdir()):
+            raise ValueError(f'{_out} contains other files; choose another folder')
+        write_text(path, plan)
+        return
+    try:
+        begun = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f'{path} is damaged ({error}); remove {_out}') from error
+    other = [k for k, value in json.loads(plan).items() if value != begun.get(k)]
+    if other:
+        raise ValueError(
+            f'{_out} was begun with other images or settings ({", ".join(other)} in '
+            f'{path}); choose another folder or remove it'
+        )
 
 
-def _pack_part(start: int) -> dict:
+def _pack_part(number: int, indices: range) -> dict:
     """Write a shard, unless it exists.
 
     Returns:
         ``shard``, its entry in the index (None if no image can be used); ``config``,
         LitData's settings in the index; ``bad``, the skipped images.
     """
-    number = start // _images_per_shard
     done = _out / PARTS / f'{number:06}.json'
     if done.exists():
         part = json.loads(done.read_text())
         if not part['shard'] or is_complete(_out, part['shard']):
             return part
-    indices = range(start, min(start + _images_per_shard, len(_dataset)))
     part = dict(shard=None, config=None, bad=[])
     folder = _out / f'.{number:06}.partial'
     shutil.rmtree(folder, ignore_errors=True)
@@ -145,7 +142,7 @@ def _samples(indices: range, bad: list[dict]) -> Iterator[list]:
         size += len(file)
         if size > MAX_BYTES:
             raise ValueError(
-                f'{_images_per_shard} images exceed {MAX_BYTES >> 30} GiB, the limit '
-                'of a shard; choose fewer --images-per-shard and another OUT'
+                f'{len(indices)} images exceed {MAX_BYTES >> 30} GiB, the limit of a '
+                'shard; choose fewer --images-per-shard and another OUT'
             )
         yield [os.fsencode(_dataset.source(info)), file, zlib.crc32(file)]

@@ -57,17 +57,11 @@ class ShardedImages(PeopleDataset):
         scenes: dict | None = None,
     ) -> None:
         if ann_file:
-            print_log(
-                f'{data_root}: ann_file={ann_file!r} is ignored; these shards contain '
-                'the images that were packed',
-                'current',
-            )
+            ignored = f'ann_file={ann_file!r} is ignored'
+            print_log(f'{data_root}: {ignored}: all packed images are used', 'current')
         self.remote = '://' in data_root or data_root.startswith('local:')
         if self.remote and not cache_dir:
-            raise ValueError(
-                f'ShardedImages: {data_root} is not a local folder; give cache_dir, a '
-                'folder for its index'
-            )
+            raise ValueError(f'{data_root}: give cache_dir, a folder for its index')
         self.cache_dir = cache_dir
         self._reader = (None, None)
         super().__init__(pipeline, scenes, data_root)
@@ -103,16 +97,13 @@ class ShardedImages(PeopleDataset):
             shard = self.shards[data_info['shard']]
             # LitData would wait for the rest of the shard.
             if not self.remote and not is_complete(self.data_root, shard):
-                raise OSError(
-                    f'it is missing or does not have {shard["chunk_bytes"]} bytes'
-                )
+                size = shard['chunk_bytes']
+                raise OSError(f'it is missing or does not have {size} bytes')
             _, file, crc32 = reader[data_info['sample_idx']]
         except Exception as error:  # of the file system, LitData, or the network
             raise_if_outage(error, where)
-            reason = f'{type(error).__name__}: {error}'
-            raise ImageError(
-                f'{where}: cannot be read ({reason}); copy the shard again'
-            ) from error
+            reason = f'cannot be read ({type(error).__name__}: {error})'
+            raise ImageError(f'{where}: {reason}; copy the shard again') from error
         if zlib.crc32(file) != crc32:
             raise ImageError(f'{where}: its checksum is wrong; copy the shard again')
         return file
@@ -124,11 +115,10 @@ class ShardedImages(PeopleDataset):
 
     def _open(self) -> Any:
         """Return this process's reader; readers do not survive a fork."""
-        owner, reader = self._reader
-        if owner != os.getpid():
+        if self._reader[0] != os.getpid():
             reader = litdata().open_shards(self.data_root, self.cache_dir)
             self._reader = (os.getpid(), reader)
-        return reader
+        return self._reader[1]
 
     def __getstate__(self) -> dict:
         return self.__dict__ | dict(_reader=(None, None))
@@ -136,11 +126,11 @@ class ShardedImages(PeopleDataset):
 
 def is_complete(folder: str | os.PathLike, shard: dict) -> bool:
     """Return whether a shard exists with the size given by the index."""
+    path = os.path.join(folder, shard['filename'])
     try:
-        size = os.stat(os.path.join(folder, shard['filename'])).st_size
+        return os.stat(path).st_size == shard['chunk_bytes']
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return size == shard['chunk_bytes']
 
 
 def read_index(path: Path) -> list[dict]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..data.part_masks import PARTS
+from ..data.masked_view import PARTS
 from ..data.views import Crop
 from ..models import SAIP
 from .people import Gallery, spread

@@ -6,8 +6,8 @@ import random
 import numpy as np
 import pytest
 
-from saip_mm.data import ApplyMaskedView, DrawMaskedView, SyntheticPeople, part_masks
-from saip_mm.data.part_masks import draw_part_mask, part_patches
+from saip_mm.data import ApplyMaskedView, DrawMaskedView, SyntheticPeople, masked_view
+from saip_mm.data.masked_view import draw_part_mask, part_patches
 from saip_mm.drawn import draw_person
 
 GRID, PATCH = (16, 8), 16
@@ -106,7 +106,7 @@ def test_parts_go_before_blocks(monkeypatch):
     parts = np.unique(np.concatenate(part_patches(KEYPOINTS, GRID, PATCH)))
     blocks = np.ones(128, bool)
     blocks[parts] = False
-    monkeypatch.setattr(part_masks, 'draw_blocks', lambda *_: blocks.reshape(GRID))
+    monkeypatch.setattr(masked_view, 'draw_blocks', lambda *_: blocks.reshape(GRID))
     rng, ratio = np.random.default_rng(0), blocks.sum() / 128
     plain = draw_part_mask(rng, GRID, ratio, None, PATCH)
     np.testing.assert_array_equal(plain.ravel(), blocks)
