@@ -9,6 +9,7 @@ from .saip import SAIP
 from .saip_vit import SAIPViT
 from .search import CrossScaleSearchHead
 from .tinyvit import SAIPTinyViT
+from .windowed_vit import SAIPWindowedViT
 
 __all__ = [
     'HAP',
@@ -25,4 +26,5 @@ __all__ = [
     'SAIPDataPreprocessor',
     'SAIPTinyViT',
     'SAIPViT',
+    'SAIPWindowedViT',
 ]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from launch import ROOT
+from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
@@ -24,7 +25,7 @@ def test_builds(path):
     assert cfg.model.backbone.init_cfg.checkpoint == 'backbone.pth'
     cfg.model.backbone.init_cfg = None
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        model = MODELS.build(cfg.model)
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     updated = {id(p) for group in optimizer.param_groups for p in group['params']}
     trained = {id(p) for p in model.parameters() if p.requires_grad}
@@ -38,7 +39,7 @@ def test_builds(path):
         if model.with_neck:
             maps = model.neck(maps)
         sizes = [each.shape[-2:] for each in maps][:4]
-        assert sizes == [(32, 16), (16, 8), (8, 4), (4, 2)]
+        assert sizes == [(32, 16), (16, 8), (8, 4), (4, 2)][-len(sizes) :]
 
 
 # Optimizer, learning rate, weight decay, layer decay, epochs, and milestones as
