@@ -18,7 +18,7 @@ from ..data.pixels import normalize, resize
 from ..files import sha256
 from ..models.class_token import attention_maps
 from ..models.distillation import Taught
-from ..models.weights import by, compare_weights
+from ..models.weights import Grid, by, compare_weights
 from .backbone import find_backbone, read_backbone
 from .files import read_checkpoint, resolve_checkpoint
 from .names import state_dict_of
@@ -51,6 +51,11 @@ class _Network(nn.Module):
         self.prefix, self.patch_size = prefix, patch_size
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1))
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1))
+
+    def forward(self, images: Tensor, grid: Grid, dtype: torch.dtype) -> Tensor:
+        """Images [B, 3, H, W], 0–255, in h × w patches → tokens [B, p + h·w, D]."""
+        images = resize(images, [side * self.patch_size for side in grid])
+        return self.tokens_of(normalize(images, self.mean, self.std).to(dtype))
 
 
 class _LastAttention(TorchFunctionMode):
@@ -137,17 +142,12 @@ class DistillationTeacher:
                 f'of {patch}, as the teacher needs: change the sizes in DrawViews'
             )
         grid = tuple(side // patch for side in size)
-        network = self.network.to(views.device)
-        own = student.data_preprocessor
-        images = resize(
-            views * own.std + own.mean, [side * network.patch_size for side in grid]
-        )
-        images = normalize(images, network.mean, network.std).to(self.dtype)
+        network, own = self.network.to(views.device), student.data_preprocessor
         with (
             torch.autocast(views.device.type, enabled=False),
             _LastAttention() as last,
         ):
-            tokens = network.tokens_of(images).to(views)
+            tokens = network(views * own.std + own.mean, grid, self.dtype).to(views)
         prefix = network.prefix
         patch_map = tokens[:, prefix:].mT.unflatten(2, grid)
         maps = None

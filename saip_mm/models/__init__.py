@@ -1,4 +1,5 @@
 from .distillation import DistillationHead
+from .dpal import DPAL, PatternAdapter
 from .encoder import AttentionMaps, Encoded, Encoder
 from .hap import HAP, HAPDataPreprocessor
 from .matching import CrossScaleMatchingHead
@@ -12,6 +13,7 @@ from .tinyvit import SAIPTinyViT
 from .windowed_vit import SAIPWindowedViT
 
 __all__ = [
+    'DPAL',
     'HAP',
     'SAIP',
     'AttentionMaps',
@@ -22,6 +24,7 @@ __all__ = [
     'Encoded',
     'Encoder',
     'HAPDataPreprocessor',
+    'PatternAdapter',
     'PooledBackbone',
     'SAIPDataPreprocessor',
     'SAIPTinyViT',

@@ -109,7 +109,7 @@ class DistillationHead(BaseModule):
         losses = dict(loss_distill_class=self.class_weight * loss)
         if self.patch_mlp:
             last = globals_.last_map
-            target = adaptive_avg_pool2d(taught.patch_map, last.shape[2:]).flatten(2).mT
+            target = patch_targets(taught, last)
             guess = self.patch_mlp(last.flatten(2).mT).to(target)
             loss = (1 - cosine_similarity(guess, target, dim=-1)).mean()
             losses['loss_distill_patch'] = self.patch_weight * loss
@@ -127,6 +127,11 @@ class DistillationHead(BaseModule):
             )
             losses['loss_distill_attn'] = self.attention_weight * loss
         return losses
+
+
+def patch_targets(taught: Taught, last_map: Tensor) -> Tensor:
+    """Patch tokens [B, h·w, D] on the grid of the student's map [B, C, h, w]."""
+    return adaptive_avg_pool2d(taught.patch_map, last_map.shape[2:]).flatten(2).mT
 
 
 def check_channels(taught: Taught, channels: int) -> None:

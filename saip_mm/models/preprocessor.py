@@ -69,8 +69,10 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
             dict: ``inputs`` for :meth:`saip_mm.models.SAIP.loss`, and no data samples.
 
         Raises:
-            KeyError: If the batch has no ``scales``.
+            KeyError: If the batch has no ``scales`` and there is more than one to draw.
         """
+        if len(self.scales) == 1:
+            data = dict(data, scales=2 * tuple(self.scales))
         if 'scales' not in data:
             raise KeyError(
                 'the batch has no scales of this step: add '

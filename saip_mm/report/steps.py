@@ -99,6 +99,8 @@ def measure_modules(
     watch('student encoder', model.student)
     watch('projectors', model.teacher['projector'])
     watch('projectors', model.matching.projector)
+    if model.distillation:
+        watch('distillation teacher', model.distillation.teacher.network)
     watch('reconstruction decoder', model.reconstruction)
     watch('search decoder', model.search)
     found = []
