@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import timm
 import torch
@@ -14,27 +16,31 @@ from short_runs import KEPT, assert_same_end, copy_state
 from tiny_teacher import write_teacher
 
 from saip_mm import load_backbone
-from saip_mm.checkpoints.files import read_checkpoint
+from saip_mm.checkpoints.files import read_checkpoint, resolve_checkpoint
 from saip_mm.data.pixels import normalize
 from saip_mm.files import sha256
 
-TINY_STAR = ROOT / 'tests/configs/tiny_star.py'
+CONFIGS = dict(star='model.distillation.teacher', dpal='model.teacher')
+SMALL = sorted((ROOT / 'configs/pretrain/distillation').glob('*_small.py'))
+SHORT = ['batch_size=2', 'num_workers=0', 'persistent_workers=False']
 
 
-def train(work_dir: Path, teacher: Path, *arguments: str) -> None:
+def train(name: str, work_dir: Path, teacher: Path, *arguments: str) -> None:
     options = [*KEPT, 'default_hooks.checkpoint.minutes=1e-9']
-    options += [f'model.distillation.teacher.checkpoint={teacher}']
+    options += [f'{CONFIGS[name]}.checkpoint={teacher}']
+    config = ROOT / f'tests/configs/tiny_{name}.py'
     call(
-        *('tools/train.py', TINY_STAR, '--work-dir', work_dir, *arguments),
+        *('tools/train.py', config, '--work-dir', work_dir, *arguments),
         *('--cfg-options', *options),
     )
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory) -> Path:
-    work_dir = tmp_path_factory.mktemp('star')
+@pytest.fixture(scope='module', params=CONFIGS)
+def trained(request, tmp_path_factory) -> Path:
+    work_dir = tmp_path_factory.mktemp(request.param) / request.param
+    work_dir.mkdir()
     write_teacher(work_dir / 'teacher_of_6.safetensors')
-    train(work_dir, work_dir / 'teacher_of_6.safetensors')
+    train(request.param, work_dir, work_dir / 'teacher_of_6.safetensors')
     return work_dir
 
 
@@ -42,15 +48,31 @@ def test_any_step_can_be_resumed_with_the_same_teacher_only(trained, tmp_path):
     copy_state(trained / 'epoch_1_iter_4.pth', tmp_path / 'run')
     other = write_teacher(tmp_path / 'other.pth', seed=1)
     with pytest.raises(ValueError, match='teacher_of_6.*resume with the same teacher'):
-        train(tmp_path / 'run', other, '--resume')
-    renamed = shutil.copy(trained / 'teacher_of_6.safetensors', tmp_path)
-    train(tmp_path / 'run', renamed, '--resume')
+        train(trained.name, tmp_path / 'run', other, '--resume')
+    renamed = tmp_path / 'renamed.safetensors'
+    shutil.copy(trained / 'teacher_of_6.safetensors', renamed)
+    train(trained.name, tmp_path / 'run', renamed, '--resume')
     assert_same_end(tmp_path / 'run', trained)
 
 
 def test_a_missing_teacher(tmp_path):
     with pytest.raises(FileNotFoundError, match='no checkpoint .*missing'):
-        train(tmp_path, tmp_path / 'missing.pth')
+        train('star', tmp_path, tmp_path / 'missing.pth')
+
+
+@pytest.mark.parametrize('config', SMALL, ids=lambda path: path.stem)
+def test_packaged_weights_teach(config, tmp_path):
+    """Without a download."""
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(256, size=(128, 64, 3))
+        cv2.imwrite(str(tmp_path / f'{number}.png'), pixels)
+    options = [f'train_dataloader.{each}' for each in SHORT]
+    options += [f'train_dataloader.dataset.data_root={tmp_path}']
+    options += ['train_cfg.max_epochs=1', 'optim_wrapper.type=OptimWrapper']
+    run = tmp_path / 'run'
+    call('tools/train.py', config, '--work-dir', run, '--cfg-options', *options)
+    meta = read_checkpoint(resolve_checkpoint(run))['meta']
+    assert meta['distilled_from']['name'] == 'saip-vit-tiny'
 
 
 def test_exports_state_the_teacher_and_the_heads(trained, tmp_path):
@@ -66,14 +88,15 @@ def test_exports_state_the_teacher_and_the_heads(trained, tmp_path):
         assert '"teacher_of_6"' in file.metadata()['distilled_from']
 
     images = torch.randint(256, (2, 3, 64, 32))
+    depth = meta['num_layers']
     network = load_backbone(tmp_path / 'mm.pth')
     found = load_backbone(out)(images)
     expected = network(images)
     torch.testing.assert_close(found, expected)
     normalized = normalize(images, network.mean, network.std)
 
-    blocks = [dict(num_heads=3)] * 3 + [dict(num_heads=6)]
-    arch = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
+    blocks = [dict(num_heads=3)] * (depth - 1) + [dict(num_heads=6)]
+    arch = dict(embed_dims=24, num_layers=depth, num_heads=3, feedforward_channels=96)
     stock = dict(type='VisionTransformer', arch=arch, img_size=(64, 32))
     stock = MODELS.build(dict(stock, layer_cfgs=blocks, out_type='cls_token'))
     weights = read_checkpoint(tmp_path / 'mm.pth')['state_dict']
@@ -82,7 +105,7 @@ def test_exports_state_the_teacher_and_the_heads(trained, tmp_path):
     torch.testing.assert_close(stock(normalized)[0], expected.image)
 
     vit = timm.models.VisionTransformer(
-        (64, 32), embed_dim=24, depth=4, num_heads=3, num_classes=0
+        (64, 32), embed_dim=24, depth=depth, num_heads=3, num_classes=0
     ).eval()
     vit.load_state_dict(load_file(out))
     last = vit.blocks[-1].attn  # as docs/distillation.md says
