@@ -31,14 +31,10 @@ PLAIN = dict(
 )
 
 
-@pytest.fixture
-def read(tmp_path):
-    def read(content, encoding='utf-8'):
-        path = tmp_path / 'boxes.json'
-        path.write_text(json.dumps(content), encoding=encoding)
-        return read_person_boxes(str(path))
-
-    return read
+def read(folder, content, encoding='utf-8'):
+    path = folder / 'boxes.json'
+    path.write_text(json.dumps(content), encoding=encoding)
+    return read_person_boxes(str(path))
 
 
 @pytest.fixture
@@ -72,12 +68,12 @@ def expected(tmp_path):
         ('annotations', 'iscrowd', lambda value: value or None),
     ],
 )
-def test_forms_written_by_exporters(read, expected, where, key, convert):
+def test_forms_written_by_exporters(tmp_path, expected, where, key, convert):
     content = copy.deepcopy(PLAIN)
     for record in content[where]:
         record[key] = convert(record[key])
     for encoding in ('utf-8', 'utf-8-sig', 'utf-16'):
-        assert read(content, encoding) == expected
+        assert read(tmp_path, content, encoding) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,44 +81,37 @@ def test_forms_written_by_exporters(read, expected, where, key, convert):
     [
         ('images', 'width', 'wide', r"images\[0\] \(id 1\): .*'wide'"),
         ('images', 'id', 20, 'several images have the same id'),
-        ('images', 'id', DROP, r"images\[0\]: has no 'id'"),
         ('images', 'file_name', 3, r'images\[0\] .*: "file_name" is 3'),
-        ('images', 'file_name', DROP, r"images\[0\] .*: has no 'file_name'"),
         ('annotations', 'iscrowd', 'no', r"annotations\[0\] \(id 1\): .*'no'"),
         ('annotations', 'bbox', None, r'annotations\[0\] \(id 1\): .*NoneType'),
         ('annotations', 'bbox', [1, 2, 3], r'"bbox" is \[1, 2, 3\], not x, y, w'),
         ('annotations', 'bbox', [1, 2, 3, float('nan')], r'0\] .*: "bbox" is .*nan'),
-        ('annotations', 'bbox', [1, 2, -3, 4], r'annotations\[0\] .*: "bbox" is'),
-        ('annotations', 'bbox', DROP, r"annotations\[0\] .*: has no 'bbox'"),
         ('annotations', 'image_id', '01', r'tions\[0\] .*: "images" has no image 01'),
-        ('annotations', 'image_id', DROP, r"annotations\[0\] .*: has no 'image_id'"),
         ('annotations', 'category_id', DROP, r"\[0\] .*: has no 'category_id'"),
         ('annotations', 'keypoints', [1, 2], r'annotations\[0\] .*: .*reshape'),
         ('categories', 'name', 'man', '"person", only man, dog; rename'),
     ],
 )
-def test_invalid_records_are_named(read, where, key, value, message):
+def test_invalid_records_are_named(tmp_path, where, key, value, message):
     content = copy.deepcopy(PLAIN)
     content[where][0][key] = value
     if value is DROP:
         del content[where][0][key]
     with pytest.raises(ValueError, match=f'boxes.json: .*{message}'):
-        read(content)
+        read(tmp_path, content)
 
 
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
         ([dict(bbox=[1, 2, 3, 4])], 'has no list of "images", as in COCO'),
-        (dict(images=[]), 'has no list of "annotations"'),
-        (PLAIN | dict(images=None), 'has no list of "images"'),
         (PLAIN | dict(annotations=[1]), r'annotations\[0\]: '),
         (PLAIN | dict(annotations=[]), 'contains no people; its 0 annotations'),
     ],
 )
-def test_other_files_are_named(read, content, message):
+def test_other_files_are_named(tmp_path, content, message):
     with pytest.raises(ValueError, match=f'boxes.json: {message}'):
-        read(content)
+        read(tmp_path, content)
 
 
 def coco(*boxes, **changes):
@@ -186,10 +175,9 @@ def test_small_boxes_are_skipped_and_counted_once(photo, monkeypatch):
 
 def test_boxes_and_sizes_that_do_not_fit_the_photograph(photo):
     images = [dict(id=1, file_name='photo.png')]
-    assert len(photo(coco((0, 0, 40, 40), images=images))[0]['image']) == 40
     with pytest.raises(ImageError, match=r'photo\.png, box .*: 0x40 pixels'):
         photo(coco((0, 300, 40, 40), images=images))[0]
-    images = [dict(id=1, file_name='photo.png', height=200, width=100)]
+    images[0] |= dict(height=200, width=100)
     with pytest.raises(ImageError, match=r'has 100x200 .* for 200x100; .*EXIF'):
         photo(coco((0, 0, 40, 40), images=images))[0]
 

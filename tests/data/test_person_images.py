@@ -31,122 +31,117 @@ def folder(tmp_path):
     return tmp_path
 
 
-class TestFolder:
-    def test_images_in_subfolders_in_a_fixed_order(self, folder):
-        dataset = PersonImages(str(folder))
-        paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-        assert paths == ['b.png', 'a/10.png', 'a/2.BMP', 'a/b/1.tif']
-        assert values(dataset) == [0, 30, 10, 20]
-        assert dataset[0]['source'] == str(folder / 'b.png')
-
-    def test_data_prefix_is_relative_to_data_root(self, folder):
-        dataset = PersonImages(str(folder), data_prefix=dict(img_path='a/b'))
-        assert values(dataset) == [20]
-
-    def test_links_are_followed_and_do_not_loop(self, folder, tmp_path_factory):
-        elsewhere = tmp_path_factory.mktemp('elsewhere')
-        save(elsewhere / 'z.png', value=200)
-        os.symlink(elsewhere, folder / 'link')
-        os.symlink(elsewhere / 'z.png', folder / 'z.png')
-        os.symlink(folder, folder / 'a/above')
-        assert values(PersonImages(str(folder))) == [0, 200, 30, 10, 20, 200]
-
-    def test_formats_of_pillow_are_read_and_others_counted(self, folder, monkeypatch):
-        lines = []
-        monkeypatch.setattr(
-            folders, 'print_log', lambda line, logger, level: lines.append(line)
-        )
-        for name in ('z1.avif', 'z2.jpe', 'z3.qoi'):
-            save(folder / name)
-        for name in ('z.HEIC', 'y.heic', 'clip.mpg', 'paper.ps', 'a.ico', 'LICENSE'):
-            (folder / name).write_text('no image')
-        dataset = PersonImages(str(folder))
-        assert len(dataset) == 7
-        assert {sample['image'].shape for sample in dataset} == {(80, 40, 3)}
-        (line,) = lines
-        assert f'{folder}: 7 images; ignored 8 other files (2 .heic, ' in line
-        assert '1 without extension' in line
-        assert '1 .txt' in line
-        assert 'Pillow needs pillow-heif' in line
-
-    def test_formats_of_pillows_plugins(self, folder, monkeypatch):
-        """A reader of Netpbm registers itself as pillow-heif does."""
-        monkeypatch.setattr(Image, 'EXTENSION', Image.registered_extensions().copy())
-        monkeypatch.setattr(Image, 'OPEN', Image.OPEN.copy())
-        monkeypatch.setattr(Image, 'ID', [*Image.ID])
-        save(folder / 'z.ppm', value=90)
-        (folder / 'z.ppm').rename(folder / 'z.heic')
-        assert len(PersonImages(str(folder))) == 4
-        Image.register_open('HEIF', *Image.OPEN['PPM'])
-        Image.register_extension('HEIF', '.heic')
-        assert values(PersonImages(str(folder))) == [0, 90, 30, 10, 20]
-
-    def test_errors_of_the_constructor(self, tmp_path):
-        with pytest.raises(OSError, match='absent: no such folder'):
-            PersonImages(str(tmp_path / 'absent'))
-        (tmp_path / 'IMG_1.HEIC').write_text('')
-        with pytest.raises(OSError, match=r'no images .*\.jpg .*1 other files'):
-            PersonImages(str(tmp_path))
-        with pytest.raises(ValueError, match='give data_root'):
-            PersonImages()
-        with pytest.raises(ValueError, match='data_prefix should be'):
-            PersonImages(str(tmp_path), data_prefix=dict(image='x'))
-        with pytest.raises(ValueError, match='margin should be at least 0'):
-            PersonImages(str(tmp_path), margin=-1)
-
-    def test_tiny_and_broken_images_are_named(self, folder):
-        save(folder / 'tiny.png', 16, 7)
-        dataset = PersonImages(str(folder))
-        with pytest.raises(ImageError, match=r'tiny\.png: 16x7 .*min_size, 16x8'):
-            dataset[1]
-        assert len(dataset[0]['image']) == 80
-        (folder / 'tiny.png').write_bytes(b'')
-        with pytest.raises(ImageError, match=r'tiny\.png'):
-            dataset[1]
-        save(folder / 'tiny.png', 39, 17)  # as in data sets of low resolution
-        assert dataset[1]['image'].shape == (39, 17, 3)
-        with pytest.raises(ImageError, match=r'tiny\.png: 39x17 .*min_size, 64x32'):
-            PersonImages(str(folder), min_size=(64, 32))[1]
+def test_images_in_subfolders_in_a_fixed_order(folder):
+    dataset = PersonImages(str(folder))
+    paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    assert paths == ['b.png', 'a/10.png', 'a/2.BMP', 'a/b/1.tif']
+    assert values(dataset) == [0, 30, 10, 20]
+    assert dataset[0]['source'] == str(folder / 'b.png')
+    assert values(PersonImages(str(folder), data_prefix=dict(img_path='a/b'))) == [20]
 
 
-class TestList:
-    def test_paths_comments_and_empty_lines(self, folder):
-        text = '\ufeff# a comment\r\na/2.BMP\r\n\r\n  b.png \nb.png\na/b/1.tif'
-        (folder / 'list.txt').write_text(text, encoding='utf-8', newline='')
-        for ann_file in ('list.txt', str(folder / 'list.txt')):
-            assert values(PersonImages(str(folder), ann_file)) == [10, 0, 0, 20]
-        (folder / 'list.txt').write_text('a/2.BMP\r\nb.png\r\n', encoding='utf-16')
-        assert values(PersonImages(str(folder), 'list.txt')) == [10, 0]
+def test_links_are_followed_and_do_not_loop(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp('elsewhere')
+    save(elsewhere / 'z.png', value=200)
+    os.symlink(elsewhere, folder / 'link')
+    os.symlink(elsewhere / 'z.png', folder / 'z.png')
+    os.symlink(folder, folder / 'a/above')
+    assert values(PersonImages(str(folder))) == [0, 200, 30, 10, 20, 200]
 
-    def test_names_of_any_bytes(self, tmp_path):
-        name = os.fsdecode(b'caf\xe9.png')  # Latin-1, so not UTF-8
-        save(tmp_path / name, value=5)
-        (tmp_path / 'list.txt').write_bytes(b'caf\xe9.png\n')
-        assert values(PersonImages(str(tmp_path), 'list.txt')) == [5]
 
-    def test_missing_entries_are_named_with_their_lines(self, folder):
-        lines = ['b.png', '# comment', 'a/0.png', 'a/10.png', 'none/b.png', 'c.png']
-        (folder / 'list.txt').write_text('\n'.join(lines))
-        match = (
-            r'list\.txt: 3 of 5 files are not in .*: a/0\.png \(line 3\), '
-            r'none/b\.png \(line 5\), c\.png \(line 6\); correct'
-        )
-        with pytest.raises(FileNotFoundError, match=match):
-            PersonImages(str(folder), 'list.txt')
+def test_formats_of_pillow_are_read_and_others_counted(folder, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        folders, 'print_log', lambda line, logger, level: lines.append(line)
+    )
+    for name in ('z1.avif', 'z2.jpe', 'z3.qoi'):
+        save(folder / name)
+    for name in ('z.HEIC', 'y.heic', 'clip.mpg', 'paper.ps', 'a.ico', 'LICENSE'):
+        (folder / name).write_text('no image')
+    dataset = PersonImages(str(folder))
+    assert len(dataset) == 7
+    assert {sample['image'].shape for sample in dataset} == {(80, 40, 3)}
+    (line,) = lines
+    assert f'{folder}: 7 images; ignored 8 other files (2 .heic, ' in line
+    assert '1 without extension' in line
+    assert '1 .txt' in line
+    assert 'Pillow needs pillow-heif' in line
 
-        (folder / 'list.txt').write_text('\n'.join(f'{i}.png' for i in range(100)))
-        match = r'100 of 100 .* 4\.png \(line 5\), …;'
-        with pytest.raises(FileNotFoundError, match=match):
-            PersonImages(str(folder), 'list.txt')
 
-    def test_absent_empty_and_unknown_files(self, folder):
-        with pytest.raises(FileNotFoundError, match=r'l\.txt: no such list'):
-            PersonImages(str(folder), 'l.txt')
-        (folder / 'l.txt').write_text('# nothing\n\n')
-        with pytest.raises(ValueError, match=r'l\.txt: no images in the list'):
-            PersonImages(str(folder), 'l.txt')
-        with pytest.raises(ValueError, match=r'l\.csv: .*\.txt\) or .*\.json'):
-            PersonImages(str(folder), 'l.csv')
+def test_formats_of_pillows_plugins(folder, monkeypatch):
+    """A reader of Netpbm registers itself as pillow-heif does."""
+    monkeypatch.setattr(Image, 'EXTENSION', Image.registered_extensions().copy())
+    monkeypatch.setattr(Image, 'OPEN', Image.OPEN.copy())
+    monkeypatch.setattr(Image, 'ID', [*Image.ID])
+    save(folder / 'z.ppm', value=90)
+    (folder / 'z.ppm').rename(folder / 'z.heic')
+    assert len(PersonImages(str(folder))) == 4
+    Image.register_open('HEIF', *Image.OPEN['PPM'])
+    Image.register_extension('HEIF', '.heic')
+    assert values(PersonImages(str(folder))) == [0, 90, 30, 10, 20]
+
+
+def test_errors_of_the_constructor(tmp_path):
+    (tmp_path / 'IMG_1.HEIC').write_text('')
+    (tmp_path / 'l.txt').write_text('# nothing\n\n')
+    for options, message in (
+        (dict(), 'give data_root'),
+        (dict(data_root='absent'), 'absent: no such folder'),
+        (dict(data_root=str(tmp_path)), r'no images .*\.jpg .*2 other files'),
+        (dict(data_prefix=dict(image='x')), 'data_prefix should be'),
+        (dict(data_root='.', margin=-1), 'margin should be at least 0'),
+        (dict(ann_file='absent.txt'), r'absent\.txt: no such list'),
+        (dict(ann_file=str(tmp_path / 'l.txt')), r'l\.txt: no images in the list'),
+        (dict(ann_file='l.csv'), r'l\.csv: .*\.txt\) or .*\.json'),
+    ):
+        with pytest.raises((OSError, ValueError), match=message):
+            PersonImages(**options)
+
+
+def test_tiny_and_broken_images_are_named(folder):
+    save(folder / 'tiny.png', 16, 7)
+    dataset = PersonImages(str(folder))
+    with pytest.raises(ImageError, match=r'tiny\.png: 16x7 .*min_size, 16x8'):
+        dataset[1]
+    assert len(dataset[0]['image']) == 80
+    (folder / 'tiny.png').write_bytes(b'')
+    with pytest.raises(ImageError, match=r'tiny\.png'):
+        dataset[1]
+    save(folder / 'tiny.png', 39, 17)  # as in data sets of low resolution
+    assert dataset[1]['image'].shape == (39, 17, 3)
+    with pytest.raises(ImageError, match=r'tiny\.png: 39x17 .*min_size, 64x32'):
+        PersonImages(str(folder), min_size=(64, 32))[1]
+
+
+def test_paths_comments_and_empty_lines(folder):
+    text = '\ufeff# a comment\r\na/2.BMP\r\n\r\n  b.png \nb.png\na/b/1.tif'
+    (folder / 'list.txt').write_text(text, encoding='utf-8', newline='')
+    for ann_file in ('list.txt', str(folder / 'list.txt')):
+        assert values(PersonImages(str(folder), ann_file)) == [10, 0, 0, 20]
+    (folder / 'list.txt').write_text('a/2.BMP\r\nb.png\r\n', encoding='utf-16')
+    assert values(PersonImages(str(folder), 'list.txt')) == [10, 0]
+
+
+def test_names_of_any_bytes(tmp_path):
+    name = os.fsdecode(b'caf\xe9.png')  # Latin-1, so not UTF-8
+    save(tmp_path / name, value=5)
+    (tmp_path / 'list.txt').write_bytes(b'caf\xe9.png\n')
+    assert values(PersonImages(str(tmp_path), 'list.txt')) == [5]
+
+
+def test_missing_entries_are_named_with_their_lines(folder):
+    lines = ['b.png', '# comment', 'a/0.png', 'a/10.png', 'none/b.png', 'c.png']
+    (folder / 'list.txt').write_text('\n'.join(lines))
+    match = (
+        r'list\.txt: 3 of 5 files are not in .*: a/0\.png \(line 3\), '
+        r'none/b\.png \(line 5\), c\.png \(line 6\); correct'
+    )
+    with pytest.raises(FileNotFoundError, match=match):
+        PersonImages(str(folder), 'list.txt')
+    (folder / 'list.txt').write_text('\n'.join(f'{i}.png' for i in range(100)))
+    match = r'100 of 100 .* 4\.png \(line 5\), …;'
+    with pytest.raises(FileNotFoundError, match=match):
+        PersonImages(str(folder), 'list.txt')
 
 
 def test_samples_survive_pickling(folder):

@@ -26,20 +26,17 @@ class Attributes(FormatWriter):
 
     def __init__(self, out, num, seed, size=None):
         super().__init__(out, num, seed, size)
-        self.first = dict(train=0, val=num, test=num + self.counts['val'])
         try:
             from scipy.io import savemat
         except ImportError as error:
-            raise ValueError(
-                f'{self.name} needs scipy ({error}): install it'
-            ) from error
+            raise ValueError(f'{self.name} needs scipy: pip install scipy') from error
         self.savemat = savemat
 
     def draw(self, split: str, number: int) -> tuple[str, int, int, list[bool]]:
         """Return name of the file, identity, camera and labels."""
         identity, index = divmod(number, IMAGES)
         portrait = self.portrait(split, identity, index)
-        name = self.pattern.format(self.first[split] + number + 1)
+        name = self.pattern.format(self.before(split) + number + 1)
         self.save_image(name, portrait.image)
         labels = [has(portrait.people[0]) for has in self.rules.values()]
         return name.split('/')[1], identity, portrait.camera, labels
@@ -87,7 +84,7 @@ class Peta(Attributes):
     def annotate(self, records: dict[str, list]) -> None:
         rows, runs, lines = [], {}, ''
         for number, (split, chosen) in enumerate(records.items(), start=1):
-            first = self.first[split] + 1  # splits share no numbers
+            first = self.before(split) + 1  # splits share no numbers
             runs[f'{split}_index'] = np.arange(first, first + len(chosen))[:, None]
             for i, (name, identity, camera, labels) in enumerate(chosen, start=first):
                 lines += f'{name} {split}\n'

@@ -30,9 +30,7 @@ class Captioned(FormatWriter):
         portrait = self.portrait(split, identity, index)
         seed = self.seed_of(split), identity, index, CAPTION
         describer = Describer(portrait.people[0], np.random.default_rng(seed))
-        earlier = self.splits[: self.splits.index(split)]
-        person = self.first_id + identity
-        person += sum(-(-self.counts[each] // IMAGES) for each in earlier)
+        person = self.first_id + self.before(split, IMAGES) + identity
         path = self.path(split, person, index, portrait.camera)
         self.save_image(f'imgs/{path}', portrait.image)
         captions = [describer.caption(share) for share in self.details]

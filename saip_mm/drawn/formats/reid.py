@@ -25,25 +25,22 @@ class ReId(FormatWriter):
     def __init__(self, out, num, seed, size=None):
         super().__init__(out, num, seed, size)
         quarter = -(-num // (4 * IMAGES))
-        people = dict(train=-(-num // IMAGES), val=quarter, test=max(quarter, 2))
-        self.people = {split: people[split] for split in self.splits}
-        if sum(self.people.values()) > self.most_people:
-            share = 1 + (len(self.splits) - 1) / 4  # two people are for rounding
-            most = int((self.most_people - 2) * IMAGES / share)
-            raise ValueError(
-                f'num is {num}; {self.name} has numbers for {self.most_people} people, '
-                f'{IMAGES} images each: give at most {most}'
-            )
-        self.counts = {split: IMAGES * n for split, n in self.people.items()}
-        self.counts['train'] = num
+        self.counts |= dict.fromkeys(self.splits[1:], IMAGES * quarter)
+        self.counts['test'] = IMAGES * max(quarter, 2)
         self.shared_seed = self.seed_of('train')
+        people = self.before('test', IMAGES) + max(quarter, 2)
+        if people > self.most_people:
+            raise ValueError(
+                f'num is {num}: {self.name} has numbers for {self.most_people} people, '
+                f'not for {people} with {IMAGES} images each; give a smaller number'
+            )
 
     def draw_identity(self, split: str, number: int) -> tuple[int, int, Drawing]:
         """Return identity (from 0), index and drawing of an image of a split."""
-        earlier = self.splits[: self.splits.index(split)]
-        identity = sum(self.people[s] for s in earlier) + number // IMAGES
-        key = self.shared_seed, identity, number % IMAGES
-        return *key[1:], draw_person(*key, self.size)
+        identity, index = divmod(number, IMAGES)
+        identity += self.before(split, IMAGES)
+        drawn = draw_person(self.shared_seed, identity, index, self.size)
+        return identity, index, drawn
 
 
 class Market1501(ReId):
@@ -60,7 +57,8 @@ class Market1501(ReId):
 
     def __init__(self, out, num, seed, size=None):
         super().__init__(out, num, seed, size)
-        self.counts['distractor'] = self.counts['junk'] = self.people['test']
+        test_people = self.counts['test'] // IMAGES
+        self.counts |= dict(distractor=test_people, junk=test_people)
 
     def draw(self, split: str, number: int) -> dict[str, str]:
         folder, sequence, box = 'bounding_box_test', 1, 1
@@ -68,7 +66,7 @@ class Market1501(ReId):
             person, drawn = '0000', draw_scene(self.shared_seed, number, self.size, 0)
         elif split == 'junk':
             h, w = self.size
-            key = self.shared_seed, self.people['train'] + number, IMAGES
+            key = self.shared_seed, self.before('test', IMAGES) + number, IMAGES
             person, drawn = '-1', draw_person(*key, (2 * h, 2 * w))
             drawn = drawn._replace(image=np.ascontiguousarray(drawn.image[h:, :w]))
         else:
@@ -99,7 +97,7 @@ class Msmt17(ReId):
         identity, index, drawn = self.draw_identity(split, number)
         folder, part = 'train', split
         if split == 'test':
-            identity -= self.people['train'] + self.people['val']
+            identity -= self.before('test', IMAGES)
             folder, part = 'test', 'query' if index < NUM_CAMERAS else 'gallery'
         time = ('morning', 'noon', 'afternoon')[index % 3]
         frame = f'{index:03}_{drawn.camera + 1:02}_0303{time}_{number:04}_0'

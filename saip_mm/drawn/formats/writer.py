@@ -46,9 +46,7 @@ class FormatWriter(ABC):
         if num < 1:
             raise ValueError(f'num is {num}; give 1 or more')
         check(self.size, seed=seed)
-        quarter = max(num // 4, 1)
-        counts = dict(train=num, val=quarter, test=quarter)
-        self.counts = {split: counts[split] for split in self.splits}
+        self.counts = dict.fromkeys(self.splits, max(num // 4, 1)) | dict(train=num)
 
     def write(self, progress: Callable[[list], Iterable] = iter) -> int:
         """Write the data set and return its number of images.
@@ -108,15 +106,20 @@ class FormatWriter(ABC):
         """Return the seed of a split: splits share no people and no places."""
         return len(SPLITS) * self.seed + SPLITS.index(split)
 
+    def before(self, split: str, images: int = 1) -> int:
+        """Return how many people, of so many images each, earlier splits have."""
+        earlier = self.splits[: self.splits.index(split)]
+        return sum(-(-self.counts[each] // images) for each in earlier)
+
     def portrait(self, split: str, identity: int, index: int = 0) -> Drawing:
         """Draw and label a person."""
-        key = self.seed_of(split), identity, index
-        return draw_person(*key, self.size, labeled=True)
+        seed = self.seed_of(split)
+        return draw_person(seed, identity, index, self.size, labeled=True)
 
     def scene(self, split: str, number: int) -> Drawing:
         """Draw and label a crowd."""
-        key = self.seed_of(split), number
-        return draw_scene(*key, self.size, *self.crowd, labeled=True)
+        seed = self.seed_of(split)
+        return draw_scene(seed, number, self.size, *self.crowd, labeled=True)
 
     def save_image(self, path: str, image: np.ndarray) -> None:
         """Save an image, uint8 [h, w, 3] or [h, w], unless it exists."""
