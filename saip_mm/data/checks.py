@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import filterfalse
 from os import PathLike
 from pathlib import Path
 
@@ -16,15 +17,10 @@ REMEDY = 'unpack all of the data, or remove these from the annotations'
 def check_places(dataset: dict) -> None:
     """Check that the files and folders named by the config of a data set exist.
 
-    Args:
-        dataset: Config of a data set, or of a wrapper of data sets.
-
     Raises:
         FileNotFoundError: One does not; lists what is there instead.
     """
-    for path in places(dataset):
-        if path.exists():
-            continue
+    for path in filterfalse(Path.exists, places(dataset)):
         above = next(folder for folder in path.absolute().parents if folder.is_dir())
         found = sorted(entry.name for entry in above.iterdir())
         some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
@@ -48,14 +44,7 @@ def places(config: dict) -> Iterator[Path]:
 
 
 def check_records(dataset: dict) -> None:
-    """Check the records of COCO-style annotations that a library could not read.
-
-    Args:
-        dataset: Config of a data set, or of a wrapper of data sets.
-
-    Raises:
-        ValueError: One is malformed; names it.
-    """
+    """Raise ValueError, which names a malformed record of COCO-style annotations."""
     for path in places(dataset):
         if path.suffix == '.json' and path.is_file():
             with suppress(OSError):
@@ -63,13 +52,9 @@ def check_records(dataset: dict) -> None:
 
 
 def check_images(dataset: object) -> None:
-    """Check that the images and label maps named by annotations exist.
+    """Raise FileNotFoundError unless annotated images and label maps exist.
 
-    Args:
-        dataset: Data set; ignored if it is not one of MMEngine.
-
-    Raises:
-        FileNotFoundError: Some are missing.
+    Data sets that are not MMEngine's are ignored.
     """
     for each in _built(dataset):
         entries = [each.get_data_info(index) for index in range(len(each))]

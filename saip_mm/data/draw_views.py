@@ -1,6 +1,7 @@
 """Drawing of the views, the scene and the masks of a sample, without pixels."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -16,6 +17,7 @@ from .views import (
     View,
     Views,
     check_options,
+    check_size,
 )
 
 
@@ -99,22 +101,18 @@ def paste_mask(
     return 2 * np.outer(*covered) > patch_size**2
 
 
-# Defaults of the method.
-GLOBAL_0 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=1.0)
-GLOBAL_1 = dict(area=(0.8, 1.0), aspect=(0.4, 0.6), blur=0.1, solarize=0.2)
-LOCAL = dict(area=(0.05, 0.8), aspect=(0.4, 0.6), blur=0.5)
-SCENE = dict(area=(0.2, 1.0), aspect=(3 / 4, 4 / 3), blur=0.1, solarize=0.2)
 COLORS = dict(
     jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, gray=0.2
 )
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class DrawViews(BaseTransform):
     """Transform that draws ``results['views']``, a :class:`Views`.
 
     Reads the shapes of ``results['image']`` and ``results['scene']`` and draws from
-    ``results['rng']``.
+    ``results['rng']``. The defaults are those of the method.
 
     Args:
         global_size: (height, width) of the two views of the whole person.
@@ -137,48 +135,31 @@ class DrawViews(BaseTransform):
             size, or the two pasted crops do not fit side by side into the scene.
     """
 
-    def __init__(
-        self,
-        global_size: Size = (256, 128),
-        local_size: Size = (128, 64),
-        num_locals: int = 6,
-        scene_size: Size = (224, 224),
-        patch_size: int = 16,
-        global_0: dict = GLOBAL_0,
-        global_1: dict = GLOBAL_1,
-        local: dict = LOCAL,
-        scene: dict = SCENE,
-        flip: float = 0.5,
-        colors: dict = COLORS,
-        blur_sigma: Range = (0.1, 2.0),
-        solarize_threshold: int = 128,
-        paste_opacity: float = 0.7,
-    ) -> None:
-        self.global_size = tuple(global_size)
-        self.local_size = tuple(local_size)
-        self.num_locals = num_locals
-        self.scene_size = tuple(scene_size)
-        self.patch_size = patch_size
-        self.global_0 = CropOptions(**global_0)
-        self.global_1 = CropOptions(**global_1)
-        self.local = CropOptions(**local)
-        self.scene = CropOptions(**scene)
-        self.flip = flip
-        self.colors = ColorOptions(**colors)
-        self.blur_sigma = tuple(blur_sigma)
-        self.solarize_threshold = solarize_threshold
-        self.paste_opacity = paste_opacity
-        self._check()
+    global_size: Size = (256, 128)
+    local_size: Size = (128, 64)
+    num_locals: int = 6
+    scene_size: Size = (224, 224)
+    patch_size: int = 16
+    global_0: CropOptions = CropOptions((0.8, 1.0), (0.4, 0.6), blur=1.0)
+    global_1: CropOptions = CropOptions((0.8, 1.0), (0.4, 0.6), blur=0.1, solarize=0.2)
+    local: CropOptions = CropOptions((0.05, 0.8), (0.4, 0.6), blur=0.5)
+    scene: CropOptions = CropOptions((0.2, 1.0), (3 / 4, 4 / 3), blur=0.1, solarize=0.2)
+    flip: float = 0.5
+    colors: ColorOptions = ColorOptions(**COLORS)
+    blur_sigma: Range = (0.1, 2.0)
+    solarize_threshold: int = 128
+    paste_opacity: float = 0.7
 
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, list):
+                setattr(self, name, tuple(value))
+            elif isinstance(value, dict):  # of a config
+                kind = ColorOptions if name == 'colors' else CropOptions
+                setattr(self, name, kind(**value))
         check_options(self)
         for name in ('global_size', 'local_size', 'scene_size'):
-            size = getattr(self, name)
-            if len(size) != 2 or any(s < 1 or s % self.patch_size for s in size):
-                raise ValueError(
-                    f'{name}={size} should be (height, width) in positive multiples of '
-                    f'patch_size={self.patch_size}'
-                )
+            check_size(name, getattr(self, name), self.patch_size)
         (height, width), (scene_height, scene_width) = self.local_size, self.scene_size
         if height > scene_height or 2 * width > scene_width:
             raise ValueError(

@@ -85,21 +85,18 @@ def require_files(
     remedy: str,
     lines: Sequence[int] = (),
 ) -> None:
-    """Raise FileNotFoundError unless all listed files exist.
+    """Raise FileNotFoundError unless all files in a folder (or ``''``) exist.
 
-    Args:
-        source: The list, for the message.
-        folder: Folder of the files; ``''`` if names are complete paths.
-        names: Paths below the folder.
-        remedy: What to do, for the message.
-        lines: Line numbers of the names in the list, if any.
+    The message names the ``source`` of the names, maybe with ``lines``, their numbers
+    there, and the ``remedy``.
     """
     if missing := find_missing(folder, names):
         first = [names[i] + (f' (line {lines[i]})' if lines else '') for i in missing]
+        first[5:] = ['…'] * (len(first) > 5)
+        where = f'in {folder}' if folder else 'there'
         raise FileNotFoundError(
-            f'{source}: {len(missing)} of {len(names)} files are not '
-            f'{f"in {folder}" if folder else "there"}: {", ".join(first[:5])}'
-            f'{", …" if len(first) > 5 else ""}; {remedy}'
+            f'{source}: {len(missing)} of {len(names)} files are not {where}: '
+            f'{", ".join(first)}; {remedy}'
         )
 
 
@@ -108,8 +105,7 @@ def find_missing(folder: str, names: Iterable[str]) -> list[int]:
 
     Each folder is listed once, which is much faster than checking each file.
     """
-    listed = {}
-    missing = []
+    listed, missing = {}, []
     for position, path in enumerate(names):
         below, _, name = path.rpartition('/')  # os.path.split is three times slower
         if below not in listed:

@@ -4,7 +4,8 @@ Masks prefer body parts to blocks, and blocks to other patches.
 """
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from mmpretrain.registry import TRANSFORMS
 from .apply_views import cut
 from .draw_views import draw_crop
 from .pixels import to_tensor
-from .views import Crop, Range, Size, check_options
+from .views import Crop, Range, Size, check_options, check_size
 
 # Pairs of COCO keypoints. Mirrored images keep the names of their keypoints: every part
 # is as likely as its mirror image.
@@ -44,6 +45,7 @@ class MaskedView(NamedTuple):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class DrawMaskedView(BaseTransform):
     """Transform that draws ``results['view']``, a :class:`MaskedView`.
 
@@ -59,28 +61,20 @@ class DrawMaskedView(BaseTransform):
         flip: Probability of a horizontal flip.
     """
 
-    needs_scene = False
+    needs_scene: ClassVar[bool] = False
+    size: Size = (256, 128)
+    patch_size: int = 16
+    mask_ratio: float = 0.5
+    area: Range = (0.8, 1.0)
+    aspect: Range = (0.375, 2 / 3)
+    flip: float = 0.5
 
-    def __init__(
-        self,
-        size: Size = (256, 128),
-        patch_size: int = 16,
-        mask_ratio: float = 0.5,
-        area: Range = (0.8, 1.0),
-        aspect: Range = (0.375, 2 / 3),
-        flip: float = 0.5,
-    ) -> None:
-        self.size, self.patch_size = tuple(size), patch_size
-        self.mask_ratio = mask_ratio
-        self.area, self.aspect, self.flip = tuple(area), tuple(aspect), flip
+    def __post_init__(self) -> None:
+        self.size = tuple(self.size)
         check_options(self)
-        if any(side < patch_size or side % patch_size for side in self.size):
-            raise ValueError(
-                f'size={self.size} should be (height, width) in positive multiples of '
-                f'patch_size={patch_size}'
-            )
-        if not 0 < mask_ratio < 1:
-            raise ValueError(f'mask_ratio={mask_ratio} is not between 0 and 1')
+        check_size('size', self.size, self.patch_size)
+        if not 0 < self.mask_ratio < 1:
+            raise ValueError(f'mask_ratio={self.mask_ratio} is not between 0 and 1')
 
     def transform(self, results: dict) -> dict:
         """Draw ``results['view']``."""

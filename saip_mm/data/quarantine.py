@@ -25,7 +25,7 @@ class Quarantine:
     """Replaces unusable images and lists each of them once in a file.
 
     The file has one JSON object per line, with ``index`` and ``reason``. All workers
-    and processes share it, and it can be read at any time.
+    and processes share it.
 
     Args:
         path: The file. Images that it already lists count.
@@ -44,15 +44,10 @@ class Quarantine:
         self._read = 0  # bytes of the file
 
     def load(self, index: int, load: Callable[[int], T], key: tuple[int, ...]) -> T:
-        """Return what is loaded of an image, or of its replacement.
+        """Return what ``load`` returns for an image, or for its replacement.
 
-        Args:
-            index: Index of the image.
-            load: Reads the image with an index, or raises ImageError.
-            key: Determines the replacement, together with the index.
-
-        Raises:
-            TooManyBadImages: More images are bad than tolerated.
+        ``load`` raises ImageError for bad images; key and index determine what replaces
+        them. Raises TooManyBadImages if more images are bad than tolerated.
         """
         rng = None
         while True:

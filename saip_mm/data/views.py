@@ -136,3 +136,12 @@ def check_options(options: object, prefix: str = '') -> None:
             )
         if key in NUMBERS and not NUMBERS[key][0] <= value <= NUMBERS[key][1]:
             raise ValueError(f'{name}={value} should be in {list(NUMBERS[key])}')
+
+
+def check_size(name: str, size: Size, patch_size: int) -> None:
+    """Raise ValueError unless a size consists of two multiples of the patch size."""
+    if len(size) != 2 or any(side < 1 or side % patch_size for side in size):
+        raise ValueError(
+            f'{name}={size} should be (height, width) in positive multiples of '
+            f'patch_size={patch_size}'
+        )
