@@ -97,7 +97,7 @@ class DistillationTeacher:
     @property
     def source(self) -> dict[str, str]:
         """Name and SHA-256 of the weights."""
-        name = Path(self.model or self.checkpoint).stem
+        name = Path(self.model or self.checkpoint).name
         return dict(name=name, sha256=sha256(resolve_checkpoint(self.checkpoint)))
 
     @cached_property
