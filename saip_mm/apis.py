@@ -10,9 +10,9 @@ import torch
 from mmengine.utils import ProgressBar, to_2tuple
 from torch import Tensor, nn
 
-from .checkpoints.backbone import read_backbone
-from .data.images import read_batches
-from .data.pixels import normalize
+from .checkpoints.backbone import choose_backbone
+from .checkpoints.files import open_checkpoint
+from .data.images import normalize, read_batches
 
 Image = str | os.PathLike | np.ndarray
 MANY = 1000  # number of images from which progress is shown
@@ -35,6 +35,10 @@ class PretrainedBackbone(nn.Module):
         backbone: A backbone for SAIP, such as ``SAIPViT``.
         mean: Per color (R, G, B), in 0–255.
         std: Per color (R, G, B), in 0–255.
+
+    Attributes:
+        img_size: (h, w) in pixels of the position embeddings, or of the training
+            images.
     """
 
     def __init__(
@@ -42,13 +46,9 @@ class PretrainedBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.img_size = tuple(backbone.img_size)
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1))
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1))
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """(h, w) in pixels of the position embeddings, or of the training images."""
-        return tuple(self.backbone.img_size)
 
     def forward(self, images: Tensor) -> ImageFeatures:
         """Features of images.
@@ -81,8 +81,10 @@ def load_backbone(
         FileNotFoundError: If the file does not exist.
         ValueError: If the file cannot be read safely or has no complete backbone.
     """
-    backbone = read_backbone(path, role)
-    network = PretrainedBackbone(backbone.module, backbone.mean, backbone.std)
+    with open_checkpoint(path) as (_, checkpoint):
+        backbone = choose_backbone(checkpoint, role)
+        module, _ = backbone.build()
+    network = PretrainedBackbone(module, backbone.mean, backbone.std)
     return network.to(device).eval()
 
 

@@ -18,10 +18,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .checkpoints.files import read_checkpoint, resolve_checkpoint
-from .checkpoints.loading import load_weights
-from .checkpoints.names import state_dict_of
+from .checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_of
 from .data.images import read_image
+from .models.weights import load_weights
 from .report.answers import draw_attributes, draw_neighbors, write_sentence
 from .training.config import load_config
 

@@ -7,7 +7,7 @@ import plain_saip
 import torch
 from reference_case import CASE
 
-from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, rename
+from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, renamed
 
 
 def views_of(inputs):  # inputs of SAIP.loss -> views of plain_saip.py
@@ -22,8 +22,9 @@ def views_of(inputs):  # inputs of SAIP.loss -> views of plain_saip.py
 def weights_of(model):  # -> student, teacher by the authors' names
     state = model.state_dict()
     names = json.loads(CASE.read_text())['official_state_dict_shapes']
-    student = {k: v for k, v in rename(names, OFFICIAL_TO_SAIP).items() if v in state}
-    averaged = rename(student.values(), STUDENT_TO_TEACHER)
+    student = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}
+    student = {k: v for k, v in student.items() if v in state}
+    averaged = {v: renamed(v, STUDENT_TO_TEACHER) for v in student.values()}
     teacher = {k: averaged[v] for k, v in student.items() if averaged[v] != v}
     student = {k: state[v].clone().requires_grad_() for k, v in student.items()}
     return student, {k: state[v].clone() for k, v in teacher.items()}

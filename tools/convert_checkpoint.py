@@ -15,11 +15,7 @@ from mmpretrain.registry import MODELS
 
 from saip_mm import __version__
 from saip_mm.checkpoints.backbone import Backbone, find_backbone
-from saip_mm.checkpoints.files import (
-    read_checkpoint,
-    resolve_checkpoint,
-    write_checkpoint,
-)
+from saip_mm.checkpoints.files import open_checkpoint, write_checkpoint
 from saip_mm.checkpoints.names import center_of, from_official, roles_of, source_of
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable
@@ -100,7 +96,7 @@ def convert_backbone(
         checkpoint = roles[args.role]
     backbone = find_backbone(checkpoint)
     backbone = replace(backbone, num_heads=args.num_heads or backbone.num_heads)
-    heads = backbone.arch['num_heads']
+    heads = backbone.config['arch']['num_heads']
     if not backbone.num_heads:
         print(f'attention heads: {heads}, as usual for a ViT of these sizes')
     backbone = replace(backbone, grid=find_grid(backbone, source, args.grid))
@@ -135,9 +131,7 @@ def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadR
 def main() -> None:
     args = parse_args()
     check_writable(args.out)
-    path = resolve_checkpoint(args.checkpoint)
-    checkpoint = read_checkpoint(path)
-    try:
+    with open_checkpoint(args.checkpoint) as (path, checkpoint):
         source = source_of(checkpoint)
         print(f'{path}: names of {source}')
         if args.full and source != 'saip':
@@ -146,8 +140,6 @@ def main() -> None:
             state_dict, meta, report = convert_saip(checkpoint, args.grid)
         else:
             state_dict, meta, report = convert_backbone(checkpoint, source, args)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
     print(report)
     meta.update(source=path.name, saip_mm=__version__)
     write_checkpoint(args.out, state_dict, meta)

@@ -19,11 +19,7 @@ from pathlib import Path
 from saip_mm import __version__
 from saip_mm.apis import PretrainedBackbone
 from saip_mm.checkpoints.backbone import PREFIXES, choose_backbone
-from saip_mm.checkpoints.files import (
-    read_checkpoint,
-    resolve_checkpoint,
-    write_checkpoint,
-)
+from saip_mm.checkpoints.files import open_checkpoint, write_checkpoint
 from saip_mm.checkpoints.onnx import write_onnx
 from saip_mm.checkpoints.teachers import DISTILLED_FROM
 from saip_mm.errors import one_line_errors
@@ -79,7 +75,7 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         meta[DISTILLED_FROM] = teacher
         print(f'it learned from {teacher["name"]}: see the license of these weights')
     if args.out.suffix == '.onnx':
-        network = PretrainedBackbone(backbone.module, backbone.mean, backbone.std)
+        network = PretrainedBackbone(backbone.build()[0], backbone.mean, backbone.std)
         write_onnx(
             args.out,
             network.eval(),
@@ -88,7 +84,7 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         )
     else:
         is_pth = args.out.suffix == '.pth'
-        names = args.format or ('mm' if is_pth or backbone.config else 'timm')
+        names = args.format or ('mm' if is_pth or not backbone.is_vit else 'timm')
         prefix = 'backbone.' if names == 'mm' and (is_pth or args.format) else ''
         write_checkpoint(args.out, backbone.state_dict(prefix, names), meta)
     height, width = meta['img_size']
@@ -99,12 +95,8 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     check_writable(args.out)
-    path = resolve_checkpoint(args.checkpoint)
-    checkpoint = read_checkpoint(path)
-    try:
+    with open_checkpoint(args.checkpoint) as (path, checkpoint):
         export(path, checkpoint, args)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
 
 
 if __name__ == '__main__':

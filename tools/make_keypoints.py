@@ -11,14 +11,13 @@ import numpy as np
 from rich.progress import track
 from torch import cuda, nn, no_grad
 
-from saip_mm.checkpoints.files import read_checkpoint
-from saip_mm.checkpoints.loading import load_weights
-from saip_mm.checkpoints.names import state_dict_of
+from saip_mm.checkpoints.files import read_checkpoint, state_dict_of
 from saip_mm.data import PersonImages
 from saip_mm.data.images import ImageError
 from saip_mm.drawn import KEYPOINTS
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, write_text
+from saip_mm.models.weights import load_weights
 
 
 def load_model(config: str, checkpoint: str) -> nn.Module:

@@ -1,6 +1,6 @@
 """The backbone in a checkpoint: weights, architecture and normalization."""
 
-import os
+import importlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -8,28 +8,59 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ..models import SAIPViT
-from ..models.weights import Grid, LoadReport, by, compare_weights, other_functions
-from .architectures import ARCHITECTURES, build, config_of
-from .files import read_checkpoint, resolve_checkpoint
-from .names import (
-    TIMM_TO_VIT,
-    VIT_TO_TIMM,
-    rename_tensors,
-    state_dict_of,
-    with_metadata,
-)
+from ..models.weights import Grid, LoadReport, by, load_weights
+from .files import state_dict_of
 
-# Tensors that determine a ViT's sizes, and their number of dimensions.
-_TELLING = {'cls_token': 3, 'pos_embed': 3, 'patch_embed.projection.weight': 4}
-_TELLING |= {'layers.0.ffn.layers.0.0.weight': 2}
 # Prefixes in a training checkpoint.
 PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
+# Backbones without a class token, by a tensor that only they have.
+POOLED = {
+    'patch_embed.seq.0.conv2d.weight': 'SAIPTinyViT',
+    'stem.0.conv.weight': 'SAIPCSPNeXt',
+}
 _IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
-_IN_LAYER = re.compile(r'layers\.(\d{1,6})\.')
+
+Table = Mapping[str, str]  # prefixes, the first that fits applies; # is any number
+
+# timm's ViT, hence DeiT and the encoder of MAE -> SAIPViT
+TIMM_BLOCK = {
+    '#.norm1.': '#.ln1.',
+    '#.norm2.': '#.ln2.',
+    '#.mlp.fc1.': '#.ffn.layers.0.0.',
+    '#.mlp.fc2.': '#.ffn.layers.1.',
+    '': '',
+}
+TIMM_TO_VIT: Table = {
+    'patch_embed.proj.': 'patch_embed.projection.',
+    'norm.': 'ln1.',
+    **{f'blocks.{old}': f'layers.{new}' for old, new in TIMM_BLOCK.items()},
+}
+VIT_TO_TIMM: Table = {new: old for old, new in TIMM_TO_VIT.items()}
+
+
+def renamed(name: str, table: Table) -> str:
+    """A tensor's new name according to ``table``."""
+    for old, new in table.items():
+        if match := re.match(re.escape(old).replace(r'\#', r'(\d+)'), name):
+            return match.expand(new.replace('#', r'\1')) + name[match.end() :]
+    return name
+
+
+def backbone_class(kind: str) -> type[nn.Module]:
+    """A class of backbones; imports it if it needs another library.
+
+    Raises:
+        ValueError: If that library is missing.
+    """
+    if kind == 'SAIPCSPNeXt':
+        try:
+            importlib.import_module('saip_mm.models.cspnext')
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+    return MODELS.module_dict[kind]
 
 
 @dataclass
@@ -45,7 +76,6 @@ class Backbone:
         role: ``'teacher'``, ``'student'`` or ``'unknown'``.
         prefix: Prefix in the checkpoint.
         mean, std: Normalization of its training images (RGB, 0–255).
-        path: File or work directory that it was read from, as given.
     """
 
     tensors: dict[str, Tensor]
@@ -55,56 +85,30 @@ class Backbone:
     prefix: str = ''
     mean: list[float] = field(default_factory=_IMAGENET['mean'].copy)
     std: list[float] = field(default_factory=_IMAGENET['std'].copy)
-    path: str = ''
+
+    @cached_property
+    def config(self) -> dict:
+        """``type`` and arguments, except for ``img_size``, from the tensors.
+
+        Raises:
+            ValueError: If they are not those of a whole backbone.
+        """
+        found = (POOLED[name] for name in POOLED if name in self.tensors)
+        kind = next(found, 'SAIPViT')
+        try:
+            config = backbone_class(kind).config_of(self.tensors, self.num_heads)
+        except (KeyError, IndexError) as error:
+            raise ValueError(f'is not a complete {kind}: it lacks {error}') from error
+        return dict(type=kind, **config)
+
+    @property
+    def is_vit(self) -> bool:
+        return self.config['type'] == 'SAIPViT'
 
     @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
-        if self.config:
-            return 16
-        return self.tensors['patch_embed.projection.weight'].shape[-1]
-
-    @property
-    def img_size(self) -> tuple[int, int]:
-        """(h, w) in pixels of the position embeddings, or of the training images."""
-        grid = self.grid or ((16, 8) if self.config else None)
-        return tuple(side * self.patch_size for side in grid)
-
-    @cached_property
-    def config(self) -> dict | None:
-        """Config of a backbone without a class token; None for a ViT."""
-        return config_of(self.tensors)
-
-    @cached_property
-    def arch(self) -> dict:
-        """A ViT's ``embed_dims``, ``num_layers``, ``num_heads`` and hidden channels.
-
-        Tensors do not show the number of attention heads: if ``num_heads`` is None, it
-        is that of MMPretrain's architecture of the same sizes.
-        """
-        tensors = self.tensors
-        if others := other_functions(tensors):
-            raise ValueError(f'is not a plain ViT: it has {others}')
-        for name, ndim in _TELLING.items():
-            if name not in tensors or tensors[name].ndim != ndim:
-                raise ValueError(f'is not a ViT with a class token: it lacks {name}')
-        layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
-        if layers != set(range(len(layers))):
-            raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
-        arch = dict(
-            embed_dims=tensors['cls_token'].shape[-1],
-            num_layers=len(layers),
-            feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
-        )
-        if self.num_heads:
-            return dict(arch, num_heads=self.num_heads)
-        for known in VisionTransformer.arch_zoo.values():
-            if arch.items() <= known.items():
-                return dict(arch, num_heads=known['num_heads'])
-        raise ValueError(
-            f'does not state its number of attention heads, and {arch} is not a known '
-            'ViT: give --num-heads'
-        )
+        return self.config.get('patch_size', 16)
 
     def state_dict(
         self, prefix: str = 'backbone.', names: str = 'mm'
@@ -115,34 +119,34 @@ class Backbone:
             prefix: Prefix of all names.
             names: ``'mm'`` for OpenMMLab's, ``'timm'`` for timm's.
         """
-        tensors = self.tensors
-        if self.config is not None:
-            if names == 'timm':
-                kind = self.config['type']
-                raise ValueError(f'timm has no {kind}: export with --format mm')
-            return with_metadata(tensors, prefix, self.grid, None)
-        if names == 'timm':
-            tensors = rename_tensors(tensors, VIT_TO_TIMM)
-        return with_metadata(tensors, prefix, self.grid, self.arch['num_heads'])
+        if names == 'timm' and not self.is_vit:
+            kind = self.config['type']
+            raise ValueError(f'timm has no {kind}: export with --format mm')
+        table = VIT_TO_TIMM if names == 'timm' else {}
+        state_dict = OrderedDict(
+            (prefix + renamed(name, table), tensor)
+            for name, tensor in self.tensors.items()
+        )
+        known = dict(grid=self.grid, num_heads=self.num_heads)
+        known = {key: value for key, value in known.items() if value is not None}
+        state_dict._metadata = OrderedDict({prefix[:-1]: known})
+        return state_dict
 
     def facts(self) -> dict:
-        """Architecture, sizes (h, w) and normalization as plain JSON."""
+        """Architecture, sizes (h, w) and normalization of a :meth:`fitted` backbone."""
         return dict(
-            **(self.config or self.arch),
+            **(self.config['arch'] if self.is_vit else self.config),
             patch_size=self.patch_size,
-            grid=[side // self.patch_size for side in self.img_size],
-            img_size=list(self.img_size),
+            grid=list(self.grid),
+            img_size=[side * self.patch_size for side in self.grid],
             mean=self.mean,
             std=self.std,
         )
 
-    @cached_property
-    def module(self) -> nn.Module:
-        """The backbone for its own image size; see :meth:`build`."""
-        return self.build()
-
-    def build(self, img_size: tuple[int, int] | None = None) -> nn.Module:
-        """Build a backbone with these weights.
+    def build(
+        self, img_size: tuple[int, int] | None = None
+    ) -> tuple[nn.Module, LoadReport]:
+        """Build a backbone with these weights; the random generator does not change.
 
         Args:
             img_size: (h, w) in pixels to resize positions to; None keeps them.
@@ -151,64 +155,33 @@ class Backbone:
             ValueError: If tensors are inconsistent, the patch grid is unknown, or
                 ``img_size`` is not a whole number of patches.
         """
-        is_vit = not self.config and bool(self.arch)  # checks the tensors
-        patch = self.patch_size
-        if is_vit and self.grid is None:
+        config = dict(self.config)
+        kind, patch = config.pop('type'), config.get('patch_size', 16)
+        if self.grid is None and kind == 'SAIPViT':
             raise ValueError(
                 'does not state the patch grid of its positions: convert it with '
                 'tools/convert_checkpoint.py --grid H W'
             )
-        img_size = tuple(img_size or self.img_size)
-        if any(side % patch or side < patch for side in img_size):
-            raise ValueError(f'image size {by(img_size)} is not a multiple of {patch}')
-        module = self._empty(img_size)
-        module.load_state_dict(self.state_dict(prefix=''), strict=False, assign=True)
-        return module.float()  # files may be in half precision
-
-    def _empty(self, img_size: tuple[int, int]) -> nn.Module:
-        if self.config:
-            return build(dict(self.config, img_size=img_size))
-        layers = self.arch['num_layers']
-        middle = min(layers // 2, layers - 2)
-        with torch.device('meta'):
-            return SAIPViT(
-                self.arch, img_size, middle, 'raw', patch_size=self.patch_size
+        config['img_size'] = tuple(
+            img_size or (side * patch for side in self.grid or (16, 8))
+        )
+        if any(side % patch or side < patch for side in config['img_size']):
+            raise ValueError(
+                f'image size {by(config["img_size"])} is not a multiple of {patch}'
             )
+        with torch.random.fork_rng(devices=[]):
+            module = MODELS.module_dict[kind](**config)  # in any default scope
+        return module, load_weights(module, self.state_dict(prefix=''))
 
     def fitted(
         self, img_size: tuple[int, int] | None = None
     ) -> tuple['Backbone', LoadReport]:
         """The backbone without unused tensors, resized to an image size if given."""
-        module = self.build(img_size)
-        report = compare_weights(module, self.tensors)
-        grid = tuple(module.patch_resolution)
-        if grid != self.grid and self.config is None:
-            report.resized.append(('pos_embed', self.grid, grid))
+        module, report = self.build(img_size)
         tensors = {name: each.detach() for name, each in module.state_dict().items()}
-        heads = None if self.config else self.arch['num_heads']
+        heads = self.config['arch']['num_heads'] if self.is_vit else None
+        grid = tuple(module.patch_resolution)
         return replace(self, tensors=tensors, grid=grid, num_heads=heads), report
-
-
-def read_backbone(path: str | os.PathLike, role: str | None = None) -> Backbone:
-    """Read the backbone in a file or work directory, without executing anything.
-
-    Args:
-        path: An exported or converted backbone (.pth or .safetensors), a training
-            checkpoint, or a work directory, for its latest checkpoint.
-        role: ``'teacher'`` or ``'student'``; None selects the teacher if there is one.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file cannot be read safely or has no complete backbone.
-    """
-    file = resolve_checkpoint(path)
-    checkpoint = read_checkpoint(file)
-    try:
-        backbone = replace(choose_backbone(checkpoint, role), path=str(path))
-        backbone.module  # noqa: B018  (validate)
-        return backbone
-    except ValueError as error:
-        raise ValueError(f'{file}: {error}') from error
 
 
 def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
@@ -217,6 +190,9 @@ def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
     Args:
         checkpoint: From ``read_checkpoint``.
         role: ``'teacher'`` or ``'student'``; None selects the teacher if there is one.
+
+    Raises:
+        ValueError: If there is no such backbone.
     """
     if role not in (None, *PREFIXES):
         raise ValueError(f'role={role!r} is not one of {", ".join(PREFIXES)}')
@@ -248,7 +224,7 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
     state_dict = state_dict_of(checkpoint)
     wanted = prefix.removesuffix('.') + '.' if prefix else 'backbone.'
     found = any(name.startswith(wanted) for name in state_dict)
-    bare = any(name in state_dict for name in ('cls_token', *ARCHITECTURES))
+    bare = any(name in state_dict for name in ('cls_token', *POOLED))
     if prefix and not found and not bare:
         parts = sorted({name.split('.')[0] for name in state_dict})
         raise ValueError(
@@ -261,7 +237,7 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
         if name.startswith(prefix)
     }
     if 'blocks.0.norm1.weight' in tensors:
-        tensors = rename_tensors(tensors, TIMM_TO_VIT)
+        tensors = {renamed(name, TIMM_TO_VIT): each for name, each in tensors.items()}
     meta = checkpoint.get('meta')
     meta = meta if isinstance(meta, Mapping) else {}
     known = {**meta, **state_dict._metadata.get(prefix[:-1], {})}
@@ -277,20 +253,24 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
         num_heads=list(heads) if isinstance(num_heads, tuple) else num_heads,
         role=meta.get('role', 'unknown'),
         prefix=prefix,
-        mean=_normalization('mean', state_dict, meta),
-        std=_normalization('std', state_dict, meta),
+        **_normalization(state_dict, meta),
     )
 
 
-def _normalization(name: str, state_dict: Mapping, meta: Mapping) -> list[float]:
-    """Mean or std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
-    buffer = state_dict.get(f'data_preprocessor.{name}')
-    if buffer is not None:
-        return [round(value, 4) for value in buffer.flatten().tolist()]
-    values = meta.get(name, _IMAGENET[name])
-    if not _are_numbers(values, 3, int, float) or (name == 'std' and min(values) <= 0):
-        raise ValueError(f'states {values!r} as the {name} of its images')
-    return list(values)
+def _normalization(state_dict: Mapping, meta: Mapping) -> dict[str, list[float]]:
+    """Mean and std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
+    found = {}
+    for name, usual in _IMAGENET.items():
+        values = meta.get(name, usual)
+        buffer = state_dict.get(f'data_preprocessor.{name}')
+        if buffer is not None:
+            values = [round(value, 4) for value in buffer.flatten().tolist()]
+        elif not _are_numbers(values, 3, int, float) or (
+            name == 'std' and min(values) <= 0
+        ):
+            raise ValueError(f'states {values!r} as the {name} of its images')
+        found[name] = list(values)
+    return found
 
 
 def _are_numbers(values: object, count: int, *types: type) -> bool:

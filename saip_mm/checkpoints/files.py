@@ -1,11 +1,14 @@
 """Checkpoint files: reading without executing anything, and atomic writing."""
 
 import argparse
+import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from logging import WARNING
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -13,10 +16,10 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor
 
-from ..files import sha256, whole_file
+from ..files import whole_file
 
 # Weights in the package, by name; docs/model_card.md describes them.
 PACKAGED = {
@@ -24,6 +27,10 @@ PACKAGED = {
     'saip-vit-tiny': '23f27e6c8a1676916c87c57ff46fb15f77a8ad04b1089627108a85654edb0b97',
 }
 _WEIGHTS = Path(__file__).parents[1] / 'weights'
+
+# Keys of weights in a file. Averages (EMA) come first, as in timm: they are the
+# evaluated weights. MMEngine saves its average as `state_dict`.
+_PLACES = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'ema_state_dict')
 
 _ADDRESS = re.compile(r'[a-z][\w.+-]+:')  # two letters: `C:` is a drive
 _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
@@ -85,7 +92,8 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
     given, path = os.fspath(path), Path(path).expanduser()
     if given in PACKAGED and not path.exists():
         path = _WEIGHTS / f'{given}.safetensors'
-        if not path.is_file() or sha256(path) != PACKAGED[given]:
+        content = path.read_bytes() if path.is_file() else b''
+        if hashlib.sha256(content).hexdigest() != PACKAGED[given]:
             raise ValueError(f'{path} is missing or damaged: install saip_mm again')
         return path
     if _ADDRESS.match(given) and not path.exists():
@@ -144,9 +152,15 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'there is no checkpoint {path}')
-    if path.suffix == '.safetensors':
-        return _read_safetensors(path)
     try:
+        if path.suffix == '.safetensors':
+            with safetensors.safe_open(path, 'pt', device='cpu') as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                meta = file.metadata() or {}
+            for key, text in meta.items():
+                with suppress(ValueError, RecursionError):
+                    meta[key] = json.loads(text)
+            return dict(state_dict=tensors, meta=meta)
         with torch.serialization.safe_globals(_safe_globals()):
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # damaged files fail in many ways
@@ -165,19 +179,6 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     return checkpoint
 
 
-def _read_safetensors(path: Path) -> dict:
-    try:
-        with safetensors.safe_open(path, 'pt', device='cpu') as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            meta = file.metadata() or {}
-    except Exception as error:
-        raise ValueError(f'{path} {_what_is_wrong(path, error)}') from error
-    for key, text in meta.items():
-        with suppress(ValueError, RecursionError):
-            meta[key] = json.loads(text)
-    return dict(state_dict=tensors, meta=meta)
-
-
 def _what_is_wrong(path: Path, error: Exception) -> str:
     """Why a file cannot be read as a checkpoint."""
     with open(path, 'rb') as file:
@@ -191,6 +192,66 @@ def _what_is_wrong(path: Path, error: Exception) -> str:
     reason = (text or type(error).__name__).splitlines()[0][:200]
     size = path.stat().st_size
     return f'({size} bytes) is damaged, incomplete or not a checkpoint: {reason}'
+
+
+def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
+    """The tensors of a checkpoint: under ``state_dict``, under ``model``, or bare.
+
+    If there is an exponential moving average as well (``state_dict_ema``,
+    ``model_ema``), it is used, and the choice is logged. The prefix ``module.`` of
+    data-parallel wrappers is removed.
+
+    Raises:
+        ValueError: If there are no tensors, or a tensor is not dense.
+    """
+    places = [place for place in _PLACES if holds_tensors(checkpoint.get(place))]
+    if len(places) > 1:
+        others = ', '.join(map(repr, places[1:]))
+        text = f'using the weights in {places[0]!r}, not in {others}'
+        print_log(text, 'current', WARNING)
+    if places:
+        checkpoint = checkpoint[places[0]]
+    state_dict = OrderedDict(
+        (name.removeprefix('module.'), tensor)
+        for name, tensor in checkpoint.items()
+        if isinstance(name, str) and isinstance(tensor, Tensor)
+    )
+    if not state_dict:
+        found = ', '.join(repr(key) for key in list(checkpoint)[:8]) or 'nothing'
+        raise ValueError(
+            f'contains {found} instead of a state dict (a dict of tensors); convert '
+            'weights of other projects with tools/convert_checkpoint.py first'
+        )
+    for name, tensor in state_dict.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+            raise ValueError(f'has {name}, which is not a dense tensor')
+    metadata = getattr(checkpoint, '_metadata', None)
+    state_dict._metadata = OrderedDict(
+        (re.sub(r'^module(\.|$)', '', name), known)
+        for name, known in (metadata.items() if isinstance(metadata, Mapping) else ())
+        if isinstance(name, str) and isinstance(known, Mapping)
+    )
+    return state_dict
+
+
+def holds_tensors(part: object) -> bool:
+    return isinstance(part, Mapping) and any(
+        isinstance(each, Tensor) for each in part.values()
+    )
+
+
+@contextmanager
+def open_checkpoint(path: str | os.PathLike) -> Iterator[tuple[Path, dict]]:
+    """Yields the file that ``path`` names, and its content; see the functions above.
+
+    Messages of ValueErrors that are raised inside begin with the file.
+    """
+    file = resolve_checkpoint(path)
+    checkpoint = read_checkpoint(file)
+    try:
+        yield file, checkpoint
+    except ValueError as error:
+        raise ValueError(f'{file}: {error}') from error
 
 
 def write_checkpoint(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
-from .architectures import require
+from .backbone import POOLED, backbone_class
 
 # Modules whose classes a saved config may build. Other registered classes may load
 # pickles or run code of a model hub.
@@ -93,10 +93,12 @@ def _types(setting: object) -> Iterator[object]:
 def _is_harmless(kind: object) -> bool:
     if not isinstance(kind, str):
         return False
-    require(kind.removeprefix('mmpretrain.'))
+    kind = kind.removeprefix('mmpretrain.')
+    if kind in POOLED.values():
+        backbone_class(kind)
     for registry in (MODELS, DATASETS, TRANSFORMS):
         for each in (registry, registry.parent):
-            found = each.module_dict.get(kind.removeprefix('mmpretrain.'))
+            found = each.module_dict.get(kind)
             if found is not None:
                 return found.__module__.startswith(_HARMLESS)
     return False

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from ..data.pixels import normalize, resize
+from ..data.images import normalize, resize
 from ..files import sha256
 from ..models.class_token import attention_maps
 from ..models.distillation import Taught
 from ..models.weights import Grid, by, compare_weights
-from .backbone import find_backbone, read_backbone
-from .files import read_checkpoint, resolve_checkpoint
-from .names import state_dict_of
+from .backbone import choose_backbone, find_backbone
+from .files import open_checkpoint, read_checkpoint, resolve_checkpoint, state_dict_of
 
 DISTILLED_FROM = 'distilled_from'  # in the metadata of checkpoints and exports
 
@@ -112,7 +111,7 @@ class DistillationTeacher:
             try:
                 network = build(path, self.model)
             except (ValueError, RuntimeError, TypeError) as error:
-                if self.model is None:  # read_backbone names the file
+                if self.model is None:  # open_checkpoint names the file
                     raise
                 text = f'{path} as the teacher {self.model}: {error}'
                 raise ValueError(text) from error
@@ -172,8 +171,9 @@ def source_of_teacher(model: nn.Module) -> dict[str, str] | None:
 
 
 def _of_saip(path: Path, model: None) -> _Network:
-    backbone = read_backbone(path)
-    module = backbone.module
+    with open_checkpoint(path) as (_, checkpoint):
+        backbone = choose_backbone(checkpoint)
+        module, _ = backbone.build()
 
     def tokens_of(images: Tensor) -> Tensor:
         encoded = module.encode(images, until='maps')

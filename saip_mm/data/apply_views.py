@@ -14,7 +14,7 @@ from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
-from .pixels import resize, to_tensor
+from .images import resize, to_tensor
 from .views import Colors, Crop, Size, View
 
 

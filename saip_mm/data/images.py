@@ -1,9 +1,9 @@
-"""Reading of image files as RGB arrays."""
+"""Images: reading of files as RGB arrays, resizing, normalization."""
 
 import errno
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as tvf
 
 from .metadata import drop_metadata, exif_orientation
-from .pixels import resize, to_tensor
 
 MAX_PIXELS = 50_000_000  # larger images take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
@@ -108,6 +109,27 @@ def _to_array(image: object, index: int) -> np.ndarray:
         f'images[{index}] is neither a file nor an RGB image, uint8 [h, w, 3], but '
         f'{found}'
     )
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """Convert uint8 ``[h, w, 3]`` to uint8 ``[3, h, w]``."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+
+
+def resize(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize uint8 ``[..., 3, h, w]`` to ``(height, width)``: bicubic, antialiased."""
+    return tvf.resize(images, list(size), InterpolationMode.BICUBIC, antialias=True)
+
+
+def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Normalize images, in the dtype and on the device of the mean.
+
+    Args:
+        images: ``[..., 3, h, w]``, 0–255, of any dtype.
+        mean: ``[3, 1, 1]``, 0–255.
+        std: ``[3, 1, 1]``.
+    """
+    return (images.to(mean) - mean) / std
 
 
 def encode_image(image: np.ndarray) -> bytes:

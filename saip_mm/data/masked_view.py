@@ -14,7 +14,7 @@ from mmpretrain.registry import TRANSFORMS
 
 from .apply_views import cut
 from .draw_views import draw_crop
-from .pixels import to_tensor
+from .images import to_tensor
 from .views import Crop, Range, Size, check_options, check_size
 
 # Pairs of COCO keypoints. Mirrored images keep the names of their keypoints: every part

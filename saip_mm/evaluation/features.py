@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..data.images import read_batches
-from ..data.pixels import normalize
+from ..data.images import normalize, read_batches
 from ..data.views import Size
 
 BINS = 4  # of the histogram, per color

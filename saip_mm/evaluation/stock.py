@@ -13,9 +13,9 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from ..checkpoints.backbone import Backbone, choose_backbone
-from ..checkpoints.loading import load_weights
-from ..data.pixels import normalize
+from ..data.images import normalize
 from ..data.views import Size
+from ..models.weights import load_weights
 from .features import Embedded
 
 DEFAULT_SIZE = (256, 128)

@@ -16,11 +16,10 @@ from rich.progress import track
 from torch import Tensor
 
 from ..checkpoints.backbone import PREFIXES, choose_backbone
-from ..checkpoints.files import read_checkpoint, resolve_checkpoint
+from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..checkpoints.kept_config import check_buildable, parse_config
-from ..checkpoints.loading import load_weights
-from ..checkpoints.names import state_dict_of
 from ..models import SAIP
+from ..models.weights import load_weights
 from ..training.config import load_config
 from .features import (
     BASELINES,
@@ -118,12 +117,8 @@ def load_subject(
             raise ValueError(f'{RANDOM}: give the config of the model, --config CONFIG')
         cfg = _read_config(config)
         return subject_of(_build(cfg).to(device), cfg.train_dataloader.dataset)
-    path = resolve_checkpoint(source)
-    checkpoint = read_checkpoint(path)
-    try:
+    with open_checkpoint(source) as (_, checkpoint):
         return _from_checkpoint(checkpoint, config, device, role)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
 
 
 def _baseline(name: str, config: str | Path | Config | None) -> Subject:
@@ -195,7 +190,7 @@ def _from_checkpoint(
             features = StockFeatures(model.to(device), cfg.train_dataloader.dataset)
             return Subject(features, device=device, no_heads=no_heads)
     backbone = backbone or choose_backbone(checkpoint, role)
-    module = backbone.module.to(device).eval()
+    module = backbone.build()[0].to(device).eval()
     mean, std = (torch.tensor(x, device=device) for x in (backbone.mean, backbone.std))
     features = BackboneFeatures(module, mean, std)
     return Subject(features, device=device, no_heads=no_heads)

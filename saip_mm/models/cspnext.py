@@ -1,6 +1,9 @@
 """CSPNeXt; needs MMDetection and is imported by configs, not by ``saip_mm``."""
 
+from collections.abc import Mapping
+
 from mmpretrain.registry import MODELS
+from torch import Tensor
 
 try:
     from mmdet.models.backbones import CSPNeXt
@@ -10,7 +13,7 @@ except ImportError as error:
         'install MMDetection, for example with `tools/install.sh complete`'
     ) from error
 
-from .pooled import PooledBackbone
+from .pooled import PooledBackbone, count_modules
 
 
 @MODELS.register_module()
@@ -28,6 +31,29 @@ class SAIPCSPNeXt(PooledBackbone, CSPNeXt):
     """
 
     middle_step = 3
+
+    @staticmethod
+    def config_of(tensors: Mapping[str, Tensor], num_heads: None = None) -> dict:
+        """Arguments of the CSPNeXt-P5 with these tensors, other settings default.
+
+        Raises:
+            KeyError: If a tensor that tells them is missing.
+        """
+        return dict(
+            widen_factor=len(tensors['stage1.0.conv.weight']) / 128,
+            deepen_factor=count_modules(tensors, 'stage2.1.blocks.') / 6,
+            out_indices=(4,),
+        )
+
+    @staticmethod
+    def levels_of(config: dict) -> dict[int, tuple[int, int]]:
+        """Index in ``out_indices`` and channels of the maps, by stride.
+
+        Args:
+            config: From :meth:`config_of`.
+        """
+        width = config['widen_factor']
+        return {2 << i: (i, int(width * (64 << i))) for i in range(5)}
 
     @property
     def embed_dims(self) -> int:

@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from ..data.apply_views import shift_hue
+from ..data.images import resize
 from ..data.pack_views import JITTER, UNCHANGED, PackedView
-from ..data.pixels import resize
 from ..data.views import Size
 
 

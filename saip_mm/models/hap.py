@@ -10,7 +10,7 @@ from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..data.pixels import normalize
+from ..data.images import normalize
 from .encoder import Encoder
 from .saip import token_spread
 from .saip_vit import SAIPViT, set_sine_positions

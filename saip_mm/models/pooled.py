@@ -1,47 +1,13 @@
 """Backbones without a class token: pooled tokens, hierarchical maps."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable
 from typing import Literal
 
-from mmengine.model import initialize
 from torch import Tensor, nn
 
 from .encoder import Encoded
-from .weights import compare_weights
-
-_LINEAR = dict(type='Xavier', layer='Linear', distribution='uniform')
-
-
-class PretrainedStart:
-    """Mixin of SAIP's backbones: initialization from an exported backbone.
-
-    ``init_cfg=dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')`` reports
-    what was loaded and fails unless all of it fits; in a list, it is applied last.
-    """
-
-    source_grid: tuple[int, int] | None = None
-
-    def init_weights(self) -> None:
-        """Initialize linear layers with Xavier uniform, then apply ``init_cfg``."""
-        named = self.init_cfg or []
-        named = [named] if isinstance(named, dict) else named
-        pretrained = [cfg for cfg in named if cfg['type'] == 'Pretrained']
-        others = [cfg for cfg in named if cfg['type'] != 'Pretrained']
-        if others or not pretrained:
-            self._init_from_scratch(others)
-        for cfg in pretrained:
-            own = dict(type='PretrainedBackbone', source_grid=self.source_grid)
-            initialize(self, cfg | own)
-
-    def _init_from_scratch(self, init_cfg: list[dict]) -> None:
-        kept, self.init_cfg = self.init_cfg, None
-        super().init_weights()
-        self.init_cfg = kept
-        initialize(self, [_LINEAR, *init_cfg])
-
-    def train(self, mode: bool = True) -> nn.Module:
-        super().train(mode)  # returns None, unlike every other module
-        return self
+from .weights import PretrainedStart
 
 
 class PooledBackbone(PretrainedStart):
@@ -123,14 +89,8 @@ class PooledBackbone(PretrainedStart):
         if metadata is not None:
             metadata['grid'] = self.patch_resolution
 
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Tensor], prefix: str, *args
-    ) -> None:
-        own = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in state_dict.items()
-            if name.startswith(prefix)
-        }
-        if own:  # a checkpoint of a head has no backbone
-            compare_weights(self, own)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+
+def count_modules(names: Iterable[str], prefix: str) -> int:
+    """Number of modules that are named by numbers after a prefix, from tensor names."""
+    numbered = re.compile(rf'{re.escape(prefix)}(\d{{1,4}})\.')
+    return len({match[1] for name in names if (match := numbered.match(name))})

@@ -8,7 +8,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..data.pixels import normalize, resize
+from ..data.images import normalize, resize
 from .device_views import make_views
 
 

@@ -1,5 +1,6 @@
 """A plain vision transformer for images of any rectangle."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -16,8 +17,12 @@ from torch import Tensor
 
 from .class_token import block_maps, class_token
 from .encoder import Encoded
-from .pooled import PretrainedStart
-from .weights import Grid, by, compare_weights
+from .weights import Grid, PretrainedStart, by, other_functions
+
+# Tensors that determine a ViT's sizes, and their number of dimensions.
+_TELLING = {'cls_token': 3, 'pos_embed': 3, 'patch_embed.projection.weight': 4}
+_TELLING |= {'layers.0.ffn.layers.0.0.weight': 2}
+_IN_LAYER = re.compile(r'layers\.(\d{1,6})\.')
 
 
 @MODELS.register_module()
@@ -56,7 +61,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             as in MAE (arXiv 2111.06377), or those of pretrained weights.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')``
             starts from an exported or converted backbone (.pth or .safetensors); see
-            :class:`~saip_mm.models.pooled.PretrainedStart`.
+            :class:`~saip_mm.models.weights.PretrainedStart`.
         **kwargs: As for :class:`mmpretrain.models.VisionTransformer`.
     """
 
@@ -105,6 +110,45 @@ class SAIPViT(PretrainedStart, VisionTransformer):
                 # MMPretrain's NumPy numbers break graphs of torch.compile.
                 module.drop_prob = float(module.drop_prob)
 
+    @staticmethod
+    def config_of(tensors: Mapping[str, Tensor], num_heads: int | None) -> dict:
+        """Arguments of the ViT with these tensors.
+
+        Args:
+            tensors: Weights by name.
+            num_heads: Tensors do not show it: None means that of MMPretrain's
+                architecture of the same sizes.
+
+        Raises:
+            ValueError: If they are not those of a plain ViT, or the number of heads is
+                unknown.
+        """
+        for name, ndim in _TELLING.items():
+            if name not in tensors or tensors[name].ndim != ndim:
+                others = other_functions(tensors)
+                raise ValueError(
+                    f'is not a plain ViT with a class token: it lacks {name}'
+                    + (f', and has {others}' if others else '')
+                )
+        layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
+        if layers != set(range(len(layers))):
+            raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
+        arch = dict(
+            embed_dims=tensors['cls_token'].shape[-1],
+            num_layers=len(layers),
+            feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
+        )
+        for known in VisionTransformer.arch_zoo.values():
+            if num_heads is None and arch.items() <= known.items():
+                num_heads = known['num_heads']
+        if num_heads is None:
+            raise ValueError(
+                f'does not state its number of attention heads, and {arch} is not a '
+                'known ViT: give --num-heads'
+            )
+        patch_size = tensors['patch_embed.projection.weight'].shape[-1]
+        return dict(arch=dict(arch, num_heads=num_heads), patch_size=patch_size)
+
     def _init_from_scratch(self, init_cfg: list[dict]) -> None:
         super()._init_from_scratch(init_cfg)
         trunc_normal_(self.cls_token, std=0.02)
@@ -129,11 +173,11 @@ class SAIPViT(PretrainedStart, VisionTransformer):
                 ``until='middle'``.
         """
         patches, grid = self.patch_embed(images)
-        cls_token, patches = self._add_positions(patches, grid)
+        token, patches = self._add_positions(patches, grid)
         if visible is not None:
             index = visible[..., None].expand(-1, -1, self.embed_dims)
             patches = patches.gather(1, index)
-        tokens = torch.cat([cls_token.expand(images.shape[0], -1, -1), patches], dim=1)
+        tokens = torch.cat([token.expand(images.shape[0], -1, -1), patches], dim=1)
         tokens = self.pre_norm(self.drop_after_pos(tokens))
 
         for layer in self.layers[: self.middle_block + 1]:
@@ -211,23 +255,6 @@ class SAIPViT(PretrainedStart, VisionTransformer):
                 f'patch grid of {by(grid)} (h×w): give the grid of its training'
             )
         return tuple(grid)
-
-    def _prepare_pos_embed(self, state_dict, prefix: str, metadata, *args) -> None:
-        """Check a state dict before it is loaded, and resize its positions."""
-        own = {
-            key.removeprefix(prefix): tensor
-            for key, tensor in state_dict.items()
-            if key.startswith(prefix)
-        }
-        if own:  # a checkpoint of a head has no backbone
-            compare_weights(self, own)
-        name = f'{prefix}pos_embed'
-        if name in state_dict:
-            source = self.grid_of(state_dict[name], metadata, name)
-            # Bicubic without antialiasing; the class token's position is unchanged.
-            state_dict[name] = resize_pos_embed(
-                state_dict[name], source, self.patch_resolution, 'bicubic', 1
-            )
 
 
 @torch.no_grad()

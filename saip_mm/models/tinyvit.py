@@ -1,7 +1,8 @@
 """TinyViT for images of any rectangle, with a stride of 16 to the end."""
 
+import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmengine.model import BaseModule
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
@@ -18,7 +19,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad, scaled_dot_product_attention
 
-from .pooled import PooledBackbone
+from .pooled import PooledBackbone, count_modules
 
 STAGES = 4
 
@@ -179,6 +180,44 @@ class SAIPTinyViT(PooledBackbone, BaseBackbone):
             nn.Conv2d(neck_channels, neck_channels, 3, padding=1, bias=False),
             LayerNorm2d(neck_channels, eps=1e-6),
         )
+
+    @staticmethod
+    def config_of(tensors: Mapping[str, Tensor], num_heads: None = None) -> dict:
+        """Arguments of the TinyViT with these tensors.
+
+        Raises:
+            KeyError: If a tensor that tells them is missing.
+        """
+        stages = range(1, count_modules(tensors, 'stages.'))
+        first = [f'stages.{i}.blocks.0' for i in stages]
+        biases = [tensors[f'{block}.attn.attention_biases'] for block in first]
+        channels = [len(tensors[f'{block}.attn.norm.weight']) for block in first]
+        stem = len(tensors['patch_embed.seq.2.conv2d.weight'])
+        arch = dict(
+            channels=[stem, *channels],
+            num_heads=[1, *map(len, biases)],
+            depths=[
+                count_modules(tensors, f'stages.{i}.blocks.') for i in (0, *stages)
+            ],
+        )
+        hidden = len(tensors['stages.0.blocks.0.conv1.conv2d.weight'])
+        return dict(
+            arch=arch,
+            window_size=[7, *(math.isqrt(each.shape[1]) for each in biases)],
+            mlp_ratio=hidden / stem,
+            neck_channels=len(tensors['neck.0.weight']),
+        )
+
+    @staticmethod
+    def levels_of(config: dict) -> dict[int, tuple[int, int]]:
+        """Index in ``out_indices`` and channels by stride; 32 with ``neck_stride=32``.
+
+        Args:
+            config: From :meth:`config_of`.
+        """
+        first, second, _, fourth = config['arch']['channels']
+        neck = config['neck_channels']
+        return {4: (0, first), 8: (1, second), 16: (3, fourth), 32: (4, neck)}
 
     def steps(self) -> list[nn.Module]:
         parts = [part for stage in self.stages for part in stage]

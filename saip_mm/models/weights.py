@@ -1,13 +1,18 @@
-"""Checks whether loaded weights reproduce the function they were trained for."""
+"""Initial weights, and checks whether they reproduce the function they are from."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from mmengine.model import initialize
 from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 Grid = tuple[int, int]
+
+_LINEAR = dict(type='Xavier', layer='Linear', distribution='uniform')
 
 # Tensors that features do not depend on: classifiers, decoders, heads and averages of
 # other trainings, SAIP's norm of middle tokens, and objectives that a SAIP model may
@@ -88,7 +93,8 @@ def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadRep
     """Check that ``module`` with these weights computes what they were trained for.
 
     Additional tensors are rejected unless they are known to be harmless. The number of
-    positions of ViTs may differ, as they can be resized.
+    positions of ViTs may differ, as they are resized from the patch grid in the
+    metadata of ``weights``, a state dict.
 
     Raises:
         ValueError: If a tensor is missing, unexpected, not finite or has another shape.
@@ -96,7 +102,7 @@ def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadRep
     wanted = module.state_dict()
     report = LoadReport()
     positions = {
-        f'{prefix}.pos_embed'.lstrip('.')
+        f'{prefix}.pos_embed'.lstrip('.'): vit
         for prefix, vit in module.named_modules()
         if isinstance(vit, VisionTransformer)
     }
@@ -126,6 +132,24 @@ def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadRep
             + f': {report}'
         )
     check_finite({name: weights[name] for name in report.matched})
+    metadata = getattr(weights, '_metadata', {})
+    for name, vit in positions.items():
+        if name in weights and hasattr(vit, 'grid_of'):
+            known = metadata.get(name.rpartition('.')[0], {})
+            source = vit.grid_of(weights[name], known, name)
+            if source != (target := tuple(vit.patch_resolution)):
+                report.resized.append((name, source, target))
+    return report
+
+
+def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadReport:
+    """Load a state dict into a module and report matches.
+
+    Raises:
+        ValueError: If the weights do not fit; ``module`` is unchanged.
+    """
+    report = compare_weights(module, state_dict)
+    module.load_state_dict(state_dict, strict=False)
     return report
 
 
@@ -149,3 +173,54 @@ def check_finite(weights: Mapping[str, Tensor]) -> None:
     broken = [n for n, tensor in weights.items() if not tensor.float().isfinite().all()]
     if broken:
         raise ValueError(f'contains NaN or infinity in {_some(broken)}')
+
+
+class PretrainedStart:
+    """Mixin of SAIP's backbones: initialization from an exported backbone.
+
+    ``init_cfg=dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')`` reports
+    what was loaded and fails unless all of it fits; in a list, it is applied last.
+    """
+
+    source_grid: tuple[int, int] | None = None
+
+    def init_weights(self) -> None:
+        """Initialize linear layers with Xavier uniform, then apply ``init_cfg``."""
+        named = self.init_cfg or []
+        named = [named] if isinstance(named, dict) else named
+        pretrained = [cfg for cfg in named if cfg['type'] == 'Pretrained']
+        others = [cfg for cfg in named if cfg['type'] != 'Pretrained']
+        if others or not pretrained:
+            self._init_from_scratch(others)
+        for cfg in pretrained:
+            own = dict(type='PretrainedBackbone', source_grid=self.source_grid)
+            initialize(self, cfg | own)
+
+    def _init_from_scratch(self, init_cfg: list[dict]) -> None:
+        kept, self.init_cfg = self.init_cfg, None
+        super().init_weights()
+        self.init_cfg = kept
+        initialize(self, [_LINEAR, *init_cfg])
+
+    def train(self, mode: bool = True) -> nn.Module:
+        super().train(mode)  # returns None, unlike every other module
+        return self
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Tensor], prefix: str, metadata: dict, *args
+    ) -> None:
+        """Resize positions; reject other weights that do not fit."""
+        own = OrderedDict(
+            (name.removeprefix(prefix), tensor)
+            for name, tensor in state_dict.items()
+            if name.startswith(prefix)
+        )
+        own._metadata = {'': metadata}
+        # A checkpoint of a head has no backbone.
+        report = compare_weights(self, own) if own else LoadReport()
+        for name, source, target in report.resized:
+            # Bicubic without antialiasing; the class token's position is unchanged.
+            state_dict[prefix + name] = resize_pos_embed(
+                own[name], source, target, 'bicubic', num_extra_tokens=1
+            )
+        super()._load_from_state_dict(state_dict, prefix, metadata, *args)

@@ -11,8 +11,7 @@ from mmpretrain.registry import DATASETS, TRANSFORMS
 from torch import Tensor
 
 from ..data import PeopleDataset
-from ..data.images import ImageError
-from ..data.pixels import resize, to_tensor
+from ..data.images import ImageError, resize, to_tensor
 from .work_dir import Unavailable
 
 HELD_OUT = 1_000_000  # added to the seeds of drawn people and scenes

@@ -5,7 +5,7 @@ import torch
 from mmengine.dataset import default_collate
 from torch import Tensor
 
-from ..data.pixels import normalize
+from ..data.images import normalize
 from ..models import SAIP
 from ..models.reconstruction import from_patches, to_patches
 from .people import Gallery

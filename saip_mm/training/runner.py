@@ -13,11 +13,9 @@ from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
-from ..checkpoints.files import read_checkpoint, resolve_checkpoint
-from ..checkpoints.loading import load_weights
-from ..checkpoints.names import state_dict_of
+from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..data.concat import holds_people
-from ..models.weights import check_finite
+from ..models.weights import check_finite, load_weights
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
 from .processes import on_main_process, unwrapped
@@ -126,18 +124,14 @@ class SafeRunner(Runner):
             filename: File or work directory, not a URL.
             map_location: Not used: state is loaded to the device of its owner.
         """
-        path = resolve_checkpoint(filename)
-        checkpoint = read_checkpoint(path)
-        # MMEngine would execute the config as Python code.
-        checkpoint.get('meta', {}).pop('config', None)
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         model = unwrapped(self.model)
         if isinstance(model, BaseTTAModel):
             model = model.module
-        try:
+        with open_checkpoint(filename) as (path, checkpoint):
+            # MMEngine would execute the config as Python code.
+            checkpoint.get('meta', {}).pop('config', None)
+            self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
             report = self._load(model, state_dict_of(checkpoint))
-        except ValueError as error:
-            raise ValueError(f'{path}: {error}') from error
         self.logger.info(f'{path}: {report}')
         self._has_loaded = True
         return checkpoint

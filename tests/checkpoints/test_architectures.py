@@ -112,7 +112,7 @@ def test_bad_files(tmp_path):
         )
     content = torch.load(pth, weights_only=True)
     for gone, message in (
-        ('stages.1.blocks.0.attn.norm.weight', 'not a complete tinyvit'),
+        ('stages.1.blocks.0.attn.norm.weight', 'not a complete SAIPTinyViT'),
         ('stages.3.blocks.0.mlp.fc1.bias', '1 missing: stages.3.blocks.0.mlp.fc1.bias'),
     ):
         weights = content['state_dict'].copy()

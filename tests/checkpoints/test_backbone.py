@@ -13,7 +13,8 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelScalingBlock, ParallelThingsBlock
 
 import saip_mm
-from saip_mm.checkpoints.backbone import read_backbone
+from saip_mm.checkpoints.backbone import choose_backbone
+from saip_mm.checkpoints.files import open_checkpoint
 from saip_mm.evaluation.subject import load_subject
 from saip_mm.models import SAIPViT
 
@@ -80,6 +81,8 @@ def save(path, weights, **more):
 
 
 def tokens(model):
+    if isinstance(model, SAIPViT):
+        model.out_type = 'raw'
     with torch.no_grad():
         outputs = model(IMAGES)
     return outputs[0] if isinstance(outputs, tuple) else outputs
@@ -105,7 +108,10 @@ def through_tool(script, path):
 
 
 def through_swap(path):
-    assert read_backbone(path).arch == ARCH
+    with open_checkpoint(path) as (_, checkpoint):
+        backbone = choose_backbone(checkpoint)
+        backbone.build()
+    assert backbone.config['arch'] == ARCH
     return ours(path)
 
 
@@ -209,7 +215,7 @@ def test_the_average_of_weights_is_used_and_logged(tmp_path, monkeypatch, places
     torch.save(content | dict(meta=dict(grid=[4, 4], num_heads=2)), tmp_path / 'a.pth')
     said = []
     monkeypatch.setattr(
-        'saip_mm.checkpoints.names.print_log', lambda text, *_: said.append(text)
+        'saip_mm.checkpoints.files.print_log', lambda text, *_: said.append(text)
     )
     model = ours(tmp_path / 'a.pth')
     assert said == [f"using the weights in '{ema}', not in '{plain}'"]

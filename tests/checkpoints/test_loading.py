@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from saip_mm.checkpoints.backbone import Backbone
 from saip_mm.checkpoints.files import read_checkpoint, write_checkpoint
-from saip_mm.checkpoints.loading import load_pretrained, load_weights
-from saip_mm.checkpoints.names import with_metadata
+from saip_mm.checkpoints.loading import load_pretrained
 from saip_mm.models import SAIPViT
+from saip_mm.models.weights import load_weights
 
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 
@@ -22,8 +23,9 @@ def vit(img_size=(64, 32), arch=ARCH, **options):
 
 
 def backbone_file(path, model, prefix='backbone.'):
-    state_dict = with_metadata(model.state_dict(), prefix, model.patch_resolution, 2)
-    write_checkpoint(path, state_dict, dict(grid=list(model.patch_resolution)))
+    backbone = Backbone(model.state_dict(), model.patch_resolution, 2)
+    grid = list(model.patch_resolution)
+    write_checkpoint(path, backbone.state_dict(prefix), dict(grid=grid))
     return path
 
 

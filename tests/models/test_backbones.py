@@ -16,7 +16,7 @@ from mmpretrain.models.backbones import MobileNetV3, ResNet
 from mmpretrain.registry import MODELS
 from tiny_views import tiny_views
 
-from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, rename
+from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, renamed
 from saip_mm.models import PooledBackbone, SAIPTinyViT
 from saip_mm.models.encoder import channels_of
 
@@ -60,7 +60,7 @@ def plain_losses(model, views: dict) -> dict:
     """The method with one stock ``forward`` per view and its maps' means as tokens."""
     names = json.loads(Path(CASE).read_text())['official_state_dict_shapes']
     state = model.state_dict()
-    ours = rename(names, OFFICIAL_TO_SAIP)
+    ours = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}
     p = {name: state[key] for name, key in ours.items() if key in state}
 
     def look(role, image, shown=1.0):

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from plain_saip import blocks, linear, norm, tokens
 
-from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, rename
+from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, renamed
 from saip_mm.models import hap
 
 TINY_HAP = ROOT / 'tests/configs/tiny_hap.py'
@@ -72,7 +72,7 @@ def test_losses_and_gradients_equal_the_plain_method(model, inputs):
     parameters = dict(model.named_parameters())
     ours = {name.replace('decoder.', 'reconstruction.', 1): name for name in parameters}
     names = json.loads(CASE.read_text())['official_state_dict_shapes']
-    names = rename(names, OFFICIAL_TO_SAIP).items()
+    names = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}.items()
     p = {name: parameters[ours[new]] for name, new in names if new in ours}
     assert len(p) == len(parameters)
     losses = model.loss(inputs)

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from saip_mm.checkpoints.loading import load_weights
 from saip_mm.checkpoints.names import from_official
+from saip_mm.models.weights import load_weights
 
 CONFIG = ROOT / 'configs/pretrain/saip_vit-tiny.py'
 PARTS = dict(

@@ -15,7 +15,7 @@ from mmpretrain.registry import HOOKS, MODELS
 from plain_training import Recipe, start, train_step
 from tiny_views import tiny_views
 
-from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, rename
+from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, renamed
 
 CASE = Path(__file__).parents[1] / 'cases/case_a.json'
 PLAIN = SimpleNamespace(heads=3, decoder_heads=4, middle=2, mask_ratio=0.75)
@@ -28,10 +28,10 @@ class FollowPlainly(Hook):
     def before_train(self, runner):
         model = runner.model.double()
         names = json.loads(CASE.read_text())['official_state_dict_shapes']
-        ours = rename(names, OFFICIAL_TO_SAIP)
+        ours = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}
         state = model.state_dict()
         self.student = {name: ours[name] for name in names if ours[name] in state}
-        theirs = rename(self.student.values(), STUDENT_TO_TEACHER)
+        theirs = {n: renamed(n, STUDENT_TO_TEACHER) for n in self.student.values()}
         self.teacher = {
             name: theirs[key]
             for name, key in self.student.items()

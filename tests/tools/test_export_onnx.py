@@ -11,7 +11,7 @@ import torch
 from launch import call
 
 import saip_mm
-from saip_mm.checkpoints.names import with_metadata
+from saip_mm.checkpoints.backbone import Backbone
 from saip_mm.models import SAIPViT
 
 TOOL = 'tools/export_backbone.py'
@@ -25,7 +25,7 @@ def backbone(tmp_path_factory):
     vit = SAIPViT(ARCH, img_size=(64, 32))
     for parameter in vit.parameters():
         torch.nn.init.normal_(parameter.data, std=0.3)
-    state_dict = with_metadata(vit.state_dict(), 'backbone.', (4, 2), 3)
+    state_dict = Backbone(vit.state_dict(), (4, 2), 3).state_dict()
     meta = dict(mean=[120.0, 110.0, 100.0], std=[50.0, 60.0, 70.0], role='teacher')
     path = tmp_path_factory.mktemp('backbone') / 'backbone.pth'
     torch.save(dict(state_dict=state_dict, meta=meta), path)

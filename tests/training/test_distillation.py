@@ -17,7 +17,7 @@ from tiny_teacher import write_teacher
 
 from saip_mm import load_backbone
 from saip_mm.checkpoints.files import read_checkpoint, resolve_checkpoint
-from saip_mm.data.pixels import normalize
+from saip_mm.data.images import normalize
 from saip_mm.files import sha256
 
 CONFIGS = dict(star='model.distillation.teacher', dpal='model.teacher')

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from mmpretrain.models.backbones import VisionTransformer
 
-from ...checkpoints.architectures import levels_of
-from ...checkpoints.backbone import Backbone
+from ...checkpoints.backbone import Backbone, backbone_class
 from .stock import Level, Refusal, Stock
 
 # An untuned default for configs with another optimizer than AdamW.
@@ -23,7 +22,7 @@ def plan_changes(
     adapt: bool,
     unused: Sequence[int] = (),
 ) -> dict:
-    """Settings that differ from the stock config.
+    """Settings that differ from the stock config, without those of initialization.
 
     Args:
         stock: The config.
@@ -47,7 +46,7 @@ def plan_changes(
         outputs = [channels // max(last // stride, 1) for stride in strides]
         outputs = [channels for _, channels in own] or outputs
         changed = _consumers(model, levels, outputs)
-        if ours.config and levels[0].stride is None:
+        if not ours.is_vit and levels[0].stride is None:
             changed['neck'] = dict(type='mmpretrain.GlobalAveragePooling')
             changed['neck'] |= dict(_delete_=True) if 'neck' in model else {}
     if pyramid:
@@ -80,9 +79,9 @@ def _own_levels(ours: Backbone, levels: Sequence[Level]) -> list[tuple[int, int]
     Empty if it lacks one, or if its last stage would not be used.
     """
     strides = [level.stride for level in levels]
-    if not ours.config or strides != sorted({s or 0 for s in strides}):
+    if ours.is_vit or strides != sorted({s or 0 for s in strides}):
         return []
-    available = levels_of(ours.config)
+    available = _levels_of(ours)
     found = [available[stride] for stride in strides if stride in available]
     last = max(available.values())
     return found if len(found) == len(strides) and last in found else []
@@ -90,14 +89,19 @@ def _own_levels(ours: Backbone, levels: Sequence[Level]) -> list[tuple[int, int]
 
 def _last_map(ours: Backbone) -> tuple[int, int]:
     """Stride and channels of a backbone's last map."""
-    if not ours.config:
-        return ours.patch_size, ours.arch['embed_dims']
-    stride, (_, channels) = max(levels_of(ours.config).items())
+    if ours.is_vit:
+        return ours.patch_size, ours.config['arch']['embed_dims']
+    stride, (_, channels) = max(_levels_of(ours).items())
     return (stride if _is_cspnext(ours) else ours.patch_size), channels
 
 
 def _is_cspnext(ours: Backbone) -> bool:
-    return bool(ours.config) and ours.config['type'] == 'SAIPCSPNeXt'
+    return ours.config['type'] == 'SAIPCSPNeXt'
+
+
+def _levels_of(ours: Backbone) -> dict[int, tuple[int, int]]:
+    """Index and channels of a hierarchical backbone's maps, by stride."""
+    return backbone_class(ours.config['type']).levels_of(ours.config)
 
 
 def _pyramid(
@@ -207,33 +211,28 @@ def _hierarchical(stock: Stock, ours: Backbone, own: list) -> dict:
     backbone['out_indices'] = [index for index, _ in own] or [4]
     if own and not _is_cspnext(ours):
         backbone['neck_stride'] = 32
-    return dict(backbone, init_cfg=_pretrained(ours))
-
-
-def _pretrained(ours: Backbone) -> dict:
-    init = dict(type='Pretrained', checkpoint=ours.path)
-    return dict(init, prefix=ours.prefix) if ours.prefix else init
+    return backbone
 
 
 def _backbone(
     stock: Stock, ours: Backbone, levels: list, pyramid: dict | None, own: list
 ) -> dict:
-    if ours.config:
+    if not ours.is_vit:
         return _hierarchical(stock, ours, own)
-    zoo = VisionTransformer.arch_zoo
-    names = [n for n in ('deit-tiny', *zoo) if ours.arch.items() == zoo[n].items()]
+    arch, zoo = ours.config['arch'], VisionTransformer.arch_zoo
+    names = [n for n in ('deit-tiny', *zoo) if arch.items() == zoo[n].items()]
     backbone = dict(_delete_=True, type='mmpretrain.SAIPViT', img_size=stock.size)
     if names[:1] != ['deit-tiny']:
-        backbone['arch'] = names[0] if names else ours.arch
+        backbone['arch'] = names[0] if names else arch
     if ours.patch_size != 16:
         backbone['patch_size'] = ours.patch_size
     if levels[0].stride is None:
         backbone['out_type'] = 'cls_token'
     elif not pyramid and len(levels) > 1:
-        depth = ours.arch['num_layers'] / len(levels)
+        depth = arch['num_layers'] / len(levels)
         ends = [round(depth * (i + 1)) - 1 for i in range(len(levels))]
         backbone['out_indices'] = ends
-    return dict(backbone, init_cfg=_pretrained(ours))
+    return backbone
 
 
 def _preprocessor(stock: Stock, ours: Backbone) -> dict:
@@ -252,13 +251,13 @@ def _optimizer(stock: Stock, ours: Backbone) -> dict:
     """AdamW, with layer decay for ViTs; other settings of the wrapper are inherited."""
     old = stock.wrapper
     decay = dict(decay_rate=0.75, no_decay=['cls_token', 'pos_embed'])
-    if ours.config:
+    if not ours.is_vit:
         decay = dict(no_decay=['attention_biases'])
     if kept := _kept_keys(stock):
         decay['custom_keys'] = kept
     if old.get('paramwise_cfg'):
         decay = dict(_delete_=True, **decay)
-    constructor = 'WeightDecayGroups' if ours.config else 'LayerDecay'
+    constructor = 'LayerDecay' if ours.is_vit else 'WeightDecayGroups'
     new = dict(constructor=f'mmpretrain.{constructor}', paramwise_cfg=decay)
     if not old:
         new = dict(type='OptimWrapper', **new)

@@ -15,9 +15,9 @@ from mmengine.registry import MODELS
 from torch import distributed as dist
 from torch import nn
 
-from ...checkpoints.backbone import Backbone, read_backbone
-from ...checkpoints.loading import load_pretrained
-from ...models.weights import LoadReport
+from ...checkpoints.backbone import Backbone, choose_backbone
+from ...checkpoints.files import open_checkpoint
+from ...models.weights import LoadReport, load_weights
 from ..pyramid import ViTPyramid
 from .inputs import random_batch
 from .plan import ADAMW, NotAdaptable, dropped_settings, plan_changes
@@ -72,7 +72,12 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
         ValueError: If the checkpoint cannot be read safely or contains no backbone.
     """
     out = Path(out)
-    ours = read_backbone(checkpoint)
+    with open_checkpoint(checkpoint) as (_, content):
+        ours = choose_backbone(content)
+        ours.build()  # to check it
+    init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint))
+    if ours.prefix:
+        init_cfg['prefix'] = ours.prefix
     stock = read_stock(name, out)
     levels = measure_levels(stock)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +85,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
 
     def attempt(adapt: bool, unused: Sequence[int] = ()) -> tuple:
         changes = plan_changes(stock, ours, levels, adapt, unused)
+        changes['model']['backbone']['init_cfg'] = init_cfg
         draft.write_text(_text(stock, changes, out, unused))
         return try_config(Config.fromfile(draft), stock, ours)
 
@@ -148,7 +154,7 @@ def try_config(
             some tensors of the backbone get no gradient.
     """
     model = _build(cfg, ours)
-    report = ours and load_pretrained(model.backbone, ours.path, ours.prefix)
+    report = ours and load_weights(model.backbone, ours.state_dict(prefix=''))
     optimizer = _optimizer(model, cfg)
     model.train()  # returns None in some models
     hub = MessageHub.get_current_instance()  # some models read their schedule from it

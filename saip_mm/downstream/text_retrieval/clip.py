@@ -11,8 +11,7 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
-from ...checkpoints.files import read_checkpoint, resolve_checkpoint
-from ...checkpoints.names import state_dict_of
+from ...checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_of
 from ...checkpoints.torchscript import is_torchscript, read_torchscript
 from ...models.weights import compare_weights
 
