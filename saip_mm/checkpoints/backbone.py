@@ -132,6 +132,11 @@ class Backbone:
         state_dict._metadata = OrderedDict({prefix[:-1]: known})
         return state_dict
 
+    def init_cfg(self, path: str) -> dict:
+        """Config that initializes a model's backbone from ``path``, its file."""
+        prefix = dict(prefix=self.prefix) if self.prefix else {}
+        return dict(type='Pretrained', checkpoint=path, **prefix)
+
     def facts(self) -> dict:
         """Architecture, sizes (h, w) and normalization of a :meth:`fitted` backbone."""
         return dict(

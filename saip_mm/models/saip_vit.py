@@ -127,7 +127,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             if name not in tensors or tensors[name].ndim != ndim:
                 others = other_functions(tensors)
                 raise ValueError(
-                    f'is not a plain ViT with a class token: it lacks {name}'
+                    f'is not a ViT with a class token: it lacks {name}'
                     + (f', and has {others}' if others else '')
                 )
         layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}

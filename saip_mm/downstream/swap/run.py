@@ -75,9 +75,6 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
     with open_checkpoint(checkpoint) as (_, content):
         ours = choose_backbone(content)
         ours.build()  # to check it
-    init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint))
-    if ours.prefix:
-        init_cfg['prefix'] = ours.prefix
     stock = read_stock(name, out)
     levels = measure_levels(stock)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +82,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
 
     def attempt(adapt: bool, unused: Sequence[int] = ()) -> tuple:
         changes = plan_changes(stock, ours, levels, adapt, unused)
-        changes['model']['backbone']['init_cfg'] = init_cfg
+        changes['model']['backbone']['init_cfg'] = ours.init_cfg(checkpoint)
         draft.write_text(_text(stock, changes, out, unused))
         return try_config(Config.fromfile(draft), stock, ours)
 
