@@ -123,13 +123,11 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             ValueError: If they are not those of a plain ViT, or the number of heads is
                 unknown.
         """
+        if others := other_functions(tensors):
+            raise ValueError(f'is not a plain ViT: it has {others}')
         for name, ndim in _TELLING.items():
             if name not in tensors or tensors[name].ndim != ndim:
-                others = other_functions(tensors)
-                raise ValueError(
-                    f'is not a ViT with a class token: it lacks {name}'
-                    + (f', and has {others}' if others else '')
-                )
+                raise ValueError(f'is not a ViT with a class token: it lacks {name}')
         layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
         if layers != set(range(len(layers))):
             raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
