@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,9 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            (name,) = (n for n in archive.namelist() if n.endswith('/data.pkl'))
-            with archive.open(name) as file:
-                module = _Unpickler(file, archive, name.removesuffix('.pkl')).load()
+            return dict(_tensors(_Unpickler(archive).load()))
     except Exception as error:  # damaged files raise many kinds of errors
         raise ValueError(f'{path} is damaged or incomplete: {error}') from error
-    return dict(_tensors(module, ''))
 
 
 class _Object:
@@ -44,14 +42,15 @@ class _Object:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str) -> None:
-        super().__init__(file)
-        self.archive, self.folder = archive, folder
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        (name,) = (n for n in archive.namelist() if n.endswith('/data.pkl'))
+        super().__init__(archive.open(name))
+        self.archive, self.folder = archive, name.removesuffix('.pkl')
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
-            return lambda flat, offset, size, stride, *_: flat.as_strided(
-                size, stride, offset
+            return lambda flat, start, size, step, *_: flat.as_strided(
+                size, step, start
             )
         kind = getattr(torch, name.removesuffix('Storage').lower(), None)
         return kind if isinstance(kind, torch.dtype) else _Object
@@ -62,7 +61,7 @@ class _Unpickler(pickle.Unpickler):
         return torch.frombuffer(content, dtype=dtype) if content else torch.empty(0)
 
 
-def _tensors(module: _Object, prefix: str) -> Any:
+def _tensors(module: _Object, prefix: str = '') -> Iterator[tuple[str, Tensor]]:
     for name, value in vars(module).items():
         if isinstance(value, Tensor):
             yield prefix + name, value

@@ -16,7 +16,7 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 
 from saip_mm.checkpoints.torchscript import read_torchscript
 from saip_mm.downstream.text_retrieval import clip
-from saip_mm.drawn.captions import Describer
+from saip_mm.drawn.captions import describe
 from saip_mm.drawn.wardrobe import Outfit
 
 open_clip = pytest.importorskip('open_clip')
@@ -62,7 +62,7 @@ def test_tokens_of_1000_captions():
     for seed in range(1000):
         rng = np.random.default_rng(seed)
         person = SimpleNamespace(outfit=Outfit(rng), yaw=rng.uniform(-3, 3))
-        captions.append(Describer(person, rng).caption(0.8))
+        captions.append(describe(person, 0.8, rng))
     transform = TRANSFORMS.build(dict(type='TokenizeCaptions'))
     found = transform(dict(captions=captions))['tokens']
     assert found.shape == (1003, 77)

@@ -113,8 +113,8 @@ def spoil(folder, what: str) -> None:
         ('split', 'entry 2: file_path is .* and split 5; give an image below imgs'),
         ('file_path', 'entry 2: file_path is 5 and split'),
         ('no captions', 'entry 2: .*jpg has no captions; add one, or remove'),
-        ('empty', "entry 2: a caption of .*jpg is ' ', which is no sentence; corr"),
-        ('number', 'entry 2: a caption of .*jpg is 7, which is no sentence'),
+        ('empty', "entry 2: caption ' ' of .*jpg is no sentence; correct or"),
+        ('number', 'entry 2: caption 7 of .*jpg is no sentence'),
         ('test', "no entry has the split 'test'"),
     ],
 )
@@ -133,8 +133,9 @@ def test_long_captions_are_counted(tmp_path, monkeypatch):
     logged = []
     monkeypatch.setattr(datasets, 'print_log', lambda text, **_: logged.append(text))
     read('CUHKPEDES', tmp_path, 'train')
-    assert '1 of 24 captions have more than 75 words, up to 500' in logged[0]
-    assert '12 images in all, 40206 in the complete data set' in logged[1]
+    assert '8 images of 2 people in train, 16 captions of up to 500 words' in logged[0]
+    assert '(of at least 1 only the beginning' in logged[0]
+    assert '12 images in all, 40206 in the complete data set' in logged[0]
 
 
 @pytest.mark.parametrize('temperature', [0.02, 1.0])
@@ -203,7 +204,7 @@ def attention(module: torch.nn.MultiheadAttention, query, key) -> torch.Tensor:
 @torch.no_grad()
 def test_masked_language_against_plain_loops(monkeypatch):
     torch.manual_seed(0)
-    head = masked_language.MaskedLanguageHead(128, num_blocks=1)
+    head = masked_language.MaskedLanguageHead(128, 1, 0.15)
     text = MODELS.build(dict(type='CLIPText', width=64, num_layers=1, out_channels=128))
     tokens = torch.zeros(2, 77, dtype=torch.long)
     tokens[:, :5] = torch.tensor([49406, 320, 2533, 1000, 49407])
@@ -242,6 +243,7 @@ def test_model_against_its_parts():
             backbone=dict(type='SAIPViT', img_size=(64, 32)),
             text=dict(type='CLIPText', width=64, num_layers=1, out_channels=64),
             num_classes=4,
+            temperature=0.02,
         )
     )
     torch.nn.init.normal_(model.classifier.weight)

@@ -15,8 +15,9 @@ from ...checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict
 from ...checkpoints.torchscript import is_torchscript, read_torchscript
 from ...models.weights import compare_weights
 
-VOCABULARY, LENGTH = 49408, 77
-HEAD_CHANNELS = 64  # of an attention head, in all of CLIP's text transformers
+VOCABULARY = 49408
+WORDS = 75  # of a caption, beside start and end
+HEAD_CHANNELS = 64  # of an attention head
 EMBEDDING = 'token_embedding.weight'
 
 
@@ -39,7 +40,7 @@ def open_clip(module: str) -> ModuleType:
 class TokenizeCaptions(BaseTransform):
     """Add ``tokens`` [n, 77], int64, of the n ``captions`` of an image.
 
-    Byte-pair encoding of CLIP, whose vocabulary is part of open_clip: a start token
+    CLIP's byte-pair encoding, whose vocabulary is part of open_clip: a start token
     (49406), at most 75 tokens of the caption, an end token (49407), and zeros.
     """
 
@@ -52,7 +53,7 @@ class TokenizeCaptions(BaseTransform):
 
 @MODELS.register_module()
 class CLIPText(BaseModule):
-    """CLIP's causal text transformer, trained in full; by default that of ViT-B/16.
+    """CLIP's causal text transformer.
 
     Args:
         width: Channels of the tokens, a multiple of 64.
@@ -65,9 +66,9 @@ class CLIPText(BaseModule):
 
     def __init__(
         self,
-        width: int = 512,
-        num_layers: int = 12,
-        out_channels: int = 512,
+        width: int,
+        num_layers: int,
+        out_channels: int,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -76,8 +77,6 @@ class CLIPText(BaseModule):
         transformer = open_clip('transformer')
         self.out_channels = out_channels
         self.tower = transformer.TextTransformer(
-            context_length=LENGTH,
-            vocab_size=VOCABULARY,
             width=width,
             heads=width // HEAD_CHANNELS,
             layers=num_layers,
@@ -114,11 +113,11 @@ def read_clip_text(path: str, tower: torch.nn.Module) -> Mapping[str, Tensor]:
     # OpenCLIP's models with other image encoders put the text encoder below `text.`.
     found = [name for name in tensors if name.endswith(EMBEDDING)]
     prefix = min(found, key=len).removesuffix(EMBEDDING) if found else ''
-    needed = {name.split('.')[0] for name in tower.state_dict()}
+    parts = tuple(prefix + name.split('.')[0] for name in tower.state_dict())
     own = {
         name.removeprefix(prefix): tensor.float()
         for name, tensor in tensors.items()
-        if name.startswith(prefix) and name.removeprefix(prefix).split('.')[0] in needed
+        if name.startswith(parts)
     }
     try:
         compare_weights(tower, own)

@@ -11,9 +11,7 @@ from mmpretrain.registry import DATASETS
 from ...data.folders import find_missing
 from ...files import read_text
 from ..datasets import SplitDataset, check_layout
-from .clip import LENGTH
-
-KEYS = ('id', 'split', 'captions')
+from .clip import WORDS
 
 
 class CaptionedPeople(SplitDataset):
@@ -28,41 +26,42 @@ class CaptionedPeople(SplitDataset):
     SPLITS = ('train', 'val', 'test')
     ANNOTATIONS: Sequence[str]
     PATH = 'file_path'
-    COMPLETE: tuple[int, int]
-    """Images and people of the complete data set."""
+    COMPLETE: int
+    """Images of the complete data set."""
 
     def load_data_list(self) -> list[dict]:
-        folder = self.data_root
-        names = [n for n in self.ANNOTATIONS if os.path.isfile(os.path.join(folder, n))]
-        name = (names or self.ANNOTATIONS)[0]
-        check_layout(folder, ['imgs', name], type(self).__name__)
-        source = os.path.join(folder, name)
+        found = set(os.listdir(self.data_root)) if os.path.isdir(self.data_root) else ()
+        name = next((n for n in self.ANNOTATIONS if n in found), self.ANNOTATIONS[0])
+        check_layout(self.data_root, ['imgs', name], type(self).__name__)
+        source, folder = (os.path.join(self.data_root, n) for n in (name, 'imgs'))
         everyone = self._read(source)
-        entries = [entry for entry in everyone if entry['split'] == self.split]
-        if not entries:
+        _check_images(source, folder, [entry[self.PATH] for entry in everyone])
+        chosen = [entry for entry in everyone if entry['split'] == self.split]
+        people = sorted({str(entry['id']) for entry in chosen})
+        words = [len(text.split()) for e in chosen for text in e['captions']]
+        if not chosen:
             raise ValueError(f'{source}: no entry has the split {self.split!r}')
-        people = sorted({str(entry['id']) for entry in entries})
-        labels = {person: label for label, person in enumerate(people)}
-        images = [
-            dict(
-                img_path=os.path.join(folder, 'imgs', entry[self.PATH]),
-                captions=entry['captions'],
-                gt_label=labels[str(entry['id'])],
-            )
-            for entry in entries
-        ]
-        pairs = [
-            dict(image, captions=[caption])
-            for image in images
-            for caption in image['captions']
-        ]
         print_log(
-            f'{source}: {len(images)} images of {len(people)} people with '
-            f'{len(pairs)} captions in {self.split}; {len(everyone)} images in all, '
-            f'{self.COMPLETE[0]} in the complete data set',
+            f'{source}: {len(chosen)} images of {len(people)} people in {self.split}, '
+            f'{len(words)} captions of up to {max(words)} words (of at least '
+            f'{sum(n > WORDS for n in words)} only the beginning is read); '
+            f'{len(everyone)} images in all, {self.COMPLETE} in the complete data set',
             logger='current',
         )
-        return pairs if self.split == 'train' else images
+        labels = {person: label for label, person in enumerate(people)}
+        return [
+            dict(
+                img_path=os.path.join(folder, entry[self.PATH]),
+                captions=captions,
+                gt_label=labels[str(entry['id'])],
+            )
+            for entry in chosen
+            for captions in (
+                [[text] for text in entry['captions']]
+                if self.split == 'train'
+                else [entry['captions']]
+            )
+        ]
 
     def _read(self, path: str) -> list[dict]:
         """The entries of all splits."""
@@ -75,91 +74,68 @@ class CaptionedPeople(SplitDataset):
         if not isinstance(entries, list):
             raise ValueError(f'{path}: not a list of entries; use the original file')
         for number, entry in enumerate(entries):
-            self._check(f'{path}, entry {number}', entry)
-        _check_images(
-            path, os.path.join(self.data_root, 'imgs'), [e[self.PATH] for e in entries]
-        )
-        words = [len(text.split()) for e in entries for text in e['captions']]
-        if cut := sum(count > LENGTH - 2 for count in words):
-            print_log(
-                f'{path}: {cut} of {len(words)} captions have more than {LENGTH - 2} '
-                f'words, up to {max(words)}; CLIP reads their beginnings only',
-                logger='current',
-            )
+            if problem := self._problem(entry):
+                raise ValueError(f'{path}, entry {number}: {problem}')
         return entries
 
-    def _check(self, place: str, entry: object) -> None:
-        needed = (*KEYS, self.PATH)
+    def _problem(self, entry: object) -> str | None:
+        """What is wrong with an entry and how to correct it, if anything."""
+        needed = ('id', 'split', 'captions', self.PATH)
         if not isinstance(entry, dict) or any(key not in entry for key in needed):
-            raise ValueError(
-                f'{place}: not a record with {", ".join(needed)}; use the original file'
-            )
-        name, captions = entry[self.PATH], entry['captions']
-        if not isinstance(name, str) or entry['split'] not in self.SPLITS:
-            raise ValueError(
-                f'{place}: {self.PATH} is {name!r} and split {entry["split"]!r}; give '
-                f'an image below imgs and one of {", ".join(self.SPLITS)}'
+            return f'not a record with {", ".join(needed)}; use the original file'
+        _, split, captions, name = (entry[key] for key in needed)
+        if not isinstance(name, str) or split not in self.SPLITS:
+            return (
+                f'{self.PATH} is {name!r} and split {split!r}; give an image below '
+                f'imgs and one of {", ".join(self.SPLITS)}'
             )
         if not isinstance(captions, list) or not captions:
-            raise ValueError(
-                f'{place}: {name} has no captions; add one, or remove the entry'
-            )
-        for caption in captions:
-            if not isinstance(caption, str) or not caption.strip():
-                raise ValueError(
-                    f'{place}: a caption of {name} is {caption!r}, which is no '
-                    'sentence; correct or remove it'
+            return f'{name} has no captions; add one, or remove the entry'
+        for text in captions:
+            if not isinstance(text, str) or not text.strip():
+                return (
+                    f'caption {text!r} of {name} is no sentence; correct or remove it'
                 )
+        return None
 
 
 @DATASETS.register_module()
 class CUHKPEDES(CaptionedPeople):
-    """CUHK-PEDES (Li et al., CVPR 2017), or a folder with its layout.
-
-    Arguments are those of :class:`SplitDataset`.
-    """
+    """CUHK-PEDES (Li et al., CVPR 2017); see :class:`CaptionedPeople`."""
 
     ANNOTATIONS = ('reid_raw.json', 'caption_all.json')
-    COMPLETE = (40_206, 13_003)
+    COMPLETE = 40_206
 
 
 @DATASETS.register_module()
 class ICFGPEDES(CaptionedPeople):
-    """ICFG-PEDES (Ding et al., arXiv 2107.12666), which has no validation set.
-
-    Arguments are those of :class:`SplitDataset`.
-    """
+    """ICFG-PEDES (Ding et al., arXiv 2107.12666), which has no validation set; see
+    :class:`CaptionedPeople`."""
 
     SPLITS = ('train', 'test')
     ANNOTATIONS = ('ICFG-PEDES.json', 'ICFG_PEDES.json')
-    COMPLETE = (54_522, 4_102)
+    COMPLETE = 54_522
 
 
 @DATASETS.register_module()
 class RSTPReid(CaptionedPeople):
-    """RSTPReid (Zhu et al., ACM MM 2021).
-
-    Arguments are those of :class:`SplitDataset`.
-    """
+    """RSTPReid (Zhu et al., ACM MM 2021); see :class:`CaptionedPeople`."""
 
     ANNOTATIONS = ('data_captions.json',)
     PATH = 'img_path'
-    COMPLETE = (20_505, 4_101)
+    COMPLETE = 20_505
 
 
 def _check_images(source: str, folder: str, names: Sequence[str]) -> None:
     """Raise FileNotFoundError that counts missing images by folder."""
-    if not (missing := [names[i] for i in find_missing(folder, names)]):
-        return
-    totals, absent = (
-        Counter(name.rpartition('/')[0].split('/')[0] for name in each)
-        for each in (names, missing)
-    )
-    counts = ', '.join(
-        f'{count} of {totals[part]} in imgs/{part}' for part, count in absent.items()
-    )
-    raise FileNotFoundError(
-        f'{source}: {len(missing)} of {len(names)} images are missing: {counts}, such '
-        f'as {missing[0]}. The archive is incomplete: add these images from the '
-        'data sets that they were taken from, or remove their entries'
-    )
+    if missing := [names[i] for i in find_missing(folder, names)]:
+        totals, absent = (
+            Counter(os.path.dirname(name).split('/')[0] for name in each)
+            for each in (names, missing)
+        )
+        parts = [f'{n} of {totals[part]} in imgs/{part}' for part, n in absent.items()]
+        raise FileNotFoundError(
+            f'{source}: {len(missing)} of {len(names)} images are missing: '
+            f'{", ".join(parts)}, such as {missing[0]}. The archive is incomplete: add '
+            'these images from the data sets they come from, or remove their entries'
+        )

@@ -17,8 +17,8 @@ MASK = VOCABULARY - 3
 class MaskedLanguageHead(BaseModule):
     """Predicts hidden tokens of a caption from the others and the image.
 
-    Implicit relation reasoning of IRRA (Jiang and Ye, CVPR 2023): the tokens attend to
-    those of the image, and then to each other.
+    Implicit relation reasoning of IRRA (arXiv 2303.12501): tokens attend to those of
+    the image, then to each other.
 
     Args:
         channels: C of tokens of text and image, a multiple of 64.
@@ -26,9 +26,7 @@ class MaskedLanguageHead(BaseModule):
         mask_ratio: Probability of hiding a token.
     """
 
-    def __init__(
-        self, channels: int, num_blocks: int = 4, mask_ratio: float = 0.15
-    ) -> None:
+    def __init__(self, channels: int, num_blocks: int, mask_ratio: float) -> None:
         super().__init__()
         parts = open_clip('transformer')
         heads, self.mask_ratio = channels // HEAD_CHANNELS, mask_ratio
@@ -45,21 +43,14 @@ class MaskedLanguageHead(BaseModule):
             nn.LayerNorm(channels),
             nn.Linear(channels, VOCABULARY),
         )
-        self._init_linear(channels, num_blocks)
-
-    def _init_linear(self, channels: int, num_blocks: int) -> None:
-        """CLIP's initialization of transformers, also for the cross-attention."""
-        inner, outer = channels**-0.5, (2 * num_blocks * channels) ** -0.5
-        attentions = [block.attn for block in self.cross_blocks.resblocks]
-        for attention in (self.cross_attention, *attentions):
-            nn.init.normal_(attention.in_proj_weight, std=inner)
-            nn.init.normal_(attention.out_proj.weight, std=outer)
-        for block in self.cross_blocks.resblocks:
-            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * channels) ** -0.5)
-            nn.init.normal_(block.mlp.c_proj.weight, std=outer)
-        for layer in (self.mlm_head[0], self.mlm_head[-1]):
-            nn.init.normal_(layer.weight, std=inner)
-            nn.init.zeros_(layer.bias)
+        # CLIP's initialization
+        wide, narrow = (2 * channels) ** -0.5, (2 * num_blocks * channels) ** -0.5
+        stds = dict(in_proj_weight=channels**-0.5, out_proj=narrow, c_fc=wide)
+        stds |= dict(c_proj=narrow) | {'mlm_head.0': wide, 'mlm_head.3': narrow}
+        for name, weight in self.named_parameters():
+            for part, std in stds.items():
+                if name.removesuffix('.weight').endswith(part):
+                    nn.init.normal_(weight, std=std)
 
     def forward(self, text: Tensor, image: Tensor, where: Tensor) -> Tensor:
         """Logits [K, vocabulary] of the K tokens ``where`` is true.
@@ -74,13 +65,7 @@ class MaskedLanguageHead(BaseModule):
         return self.mlm_head(self.norm(self.cross_blocks(x))[where])
 
     def loss(self, text: CLIPText, tokens: Tensor, image: Tensor) -> Tensor:
-        """Mean cross entropy of the hidden tokens.
-
-        Args:
-            text: Encodes the captions with hidden tokens.
-            tokens: [B, 77] of whole captions.
-            image: [B, N, C].
-        """
+        """Mean cross entropy of hidden ``tokens`` [B, 77], given ``image`` [B, N, C]."""
         seen, hidden = hide_tokens(tokens, self.mask_ratio)
         logits = self(text(seen)[0], image, hidden)
         # Without a hidden token, a sum of nothing is 0, but a mean is not a number.

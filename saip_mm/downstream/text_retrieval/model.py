@@ -30,7 +30,6 @@ class TextRetriever(BaseModel):
         temperature: Of similarities.
         mlm: :class:`MaskedLanguageHead` without ``channels``; None for no hidden words.
         data_preprocessor: Normalizes images.
-        init_cfg: Unused; backbone and text encoder have their own.
     """
 
     def __init__(
@@ -38,12 +37,11 @@ class TextRetriever(BaseModel):
         backbone: dict,
         text: dict,
         num_classes: int,
-        temperature: float = 0.02,
+        temperature: float,
         mlm: dict | None = None,
         data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
+        super().__init__(data_preprocessor)
         self.backbone = MODELS.build(backbone)
         self.text = MODELS.build(text)
         self.temperature = temperature

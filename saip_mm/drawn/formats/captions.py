@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..captions import Describer
+from ..captions import describe
 from .writer import FormatWriter
 
 IMAGES = 4  # of a person
@@ -22,27 +22,23 @@ class Captioned(FormatWriter):
 
     usual_size = (256, 128)
     file: ClassVar[str]
+    pattern: ClassVar[str]  # of paths below `imgs`
     first_id: ClassVar[int]
     details: ClassVar[tuple[float, ...]]  # share of them in each caption of an image
 
     def draw(self, split: str, number: int) -> dict:
         identity, index = divmod(number, IMAGES)
         portrait = self.portrait(split, identity, index)
-        seed = self.seed_of(split), identity, index, CAPTION
-        describer = Describer(portrait.people[0], np.random.default_rng(seed))
-        person = self.first_id + self.before(split, IMAGES) + identity
-        path = self.path(split, person, index, portrait.camera)
+        (person, *_), place = portrait.people, PLACES[portrait.camera]
+        rng = np.random.default_rng((self.seed_of(split), identity, index, CAPTION))
+        captions = [describe(person, share, rng) for share in self.details]
+        identity += self.first_id + self.before(split, IMAGES)
+        path = self.pattern.format(split=split, id=identity, n=index, place=place)
         self.save_image(f'imgs/{path}', portrait.image)
-        captions = [describer.caption(share) for share in self.details]
-        return dict(split=split, captions=captions, file_path=path, id=person)
-
-    def path(self, split: str, person: int, index: int, camera: int) -> str:
-        """Path of an image below ``imgs``."""
-        raise NotImplementedError
+        return dict(split=split, captions=captions, file_path=path, id=identity)
 
     def annotate(self, records: dict[str, list]) -> None:
-        entries = [entry for chosen in records.values() for entry in chosen]
-        self.save_text(self.file, json.dumps(entries, indent=1) + '\n')
+        self.save_text(self.file, json.dumps(sum(records.values(), []), indent=1))
 
 
 class CuhkPedes(Captioned):
@@ -51,11 +47,9 @@ class CuhkPedes(Captioned):
     name = 'cuhk-pedes'
     splits = ('train', 'val', 'test')
     file = 'reid_raw.json'
+    pattern = '{place}/{id:04}_{n}.jpg'
     first_id = 1
     details = (0.6, 0.6)
-
-    def path(self, split: str, person: int, index: int, camera: int) -> str:
-        return f'{PLACES[camera]}/{person:04}_{index}.jpg'
 
 
 class IcfgPedes(Captioned):
@@ -64,8 +58,6 @@ class IcfgPedes(Captioned):
     name = 'icfg-pedes'
     splits = ('train', 'test')
     file = 'ICFG-PEDES.json'
+    pattern = '{split}/{id:04}/{id:04}_{n:03}.jpg'
     first_id = 0
     details = (0.9,)
-
-    def path(self, split: str, person: int, index: int, camera: int) -> str:
-        return f'{split}/{person:04}/{person:04}_{index:03}_{camera + 1:02}.jpg'
