@@ -113,7 +113,7 @@ def spoil(folder, what: str) -> None:
         ('split', 'entry 2: file_path is .* and split 5; give an image below imgs'),
         ('file_path', 'entry 2: file_path is 5 and split'),
         ('no captions', 'entry 2: .*jpg has no captions; add one, or remove'),
-        ('empty', "entry 2: caption ' ' of .*jpg is no sentence; correct or"),
+        ('empty', "entry 2: caption ' ' of .*jpg is no sentence; correct it"),
         ('number', 'entry 2: caption 7 of .*jpg is no sentence'),
         ('test', "no entry has the split 'test'"),
     ],

@@ -93,9 +93,7 @@ class CaptionedPeople(SplitDataset):
             return f'{name} has no captions; add one, or remove the entry'
         for text in captions:
             if not isinstance(text, str) or not text.strip():
-                return (
-                    f'caption {text!r} of {name} is no sentence; correct or remove it'
-                )
+                return f'caption {text!r} of {name} is no sentence; correct it'
         return None
 
 

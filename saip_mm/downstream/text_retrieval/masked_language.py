@@ -65,7 +65,7 @@ class MaskedLanguageHead(BaseModule):
         return self.mlm_head(self.norm(self.cross_blocks(x))[where])
 
     def loss(self, text: CLIPText, tokens: Tensor, image: Tensor) -> Tensor:
-        """Mean cross entropy of hidden ``tokens`` [B, 77], given ``image`` [B, N, C]."""
+        """Mean cross entropy of hidden ``tokens`` [B, 77]; ``image`` is [B, N, C]."""
         seen, hidden = hide_tokens(tokens, self.mask_ratio)
         logits = self(text(seen)[0], image, hidden)
         # Without a hidden token, a sum of nothing is 0, but a mean is not a number.
