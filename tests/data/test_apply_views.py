@@ -68,11 +68,6 @@ def test_blur_matches_torchvision(sigma):
         torch.testing.assert_close(ours, other, atol=1e-5, rtol=0)
 
 
-def test_wide_blur_of_a_tiny_image():
-    image = torch.full((3, 4, 2), 0.5)
-    torch.testing.assert_close(blur(image, 5.0), image)
-
-
 @pytest.mark.parametrize(
     ('shape', 'crop', 'size'),
     [
@@ -157,30 +152,6 @@ def test_samples_match_a_plain_pipeline():
         assert (results['image'] == picture(300, 150, seed=1)).all()  # not modified
         assert (results['scene'] == picture(200, 320, seed=2)).all()
     assert solarized > 0
-
-
-@pytest.mark.parametrize(
-    ('image', 'sizes', 'num_locals'),
-    [
-        ((150, 300), ((64, 128), (32, 96), (64, 224)), 2),
-        ((16, 8), ((64, 64), (32, 32), (32, 64)), 1),
-    ],
-)
-def test_shapes(image, sizes, num_locals):
-    names = ('global_size', 'local_size', 'scene_size')
-    options = dict(zip(names, sizes, strict=True), num_locals=num_locals)
-    _, inputs = sample((0, 0, 0), image=image, **options)
-    (h, w), local, (scene_h, scene_w) = sizes
-    uint8 = torch.uint8
-    assert {key: (tuple(t.shape), t.dtype) for key, t in inputs.items()} == dict(
-        globals=((2, 3, h, w), uint8),
-        locals=((num_locals, 3, *local), uint8),
-        roi=((3, *local), uint8),
-        inst=((3, *local), uint8),
-        scene=((3, scene_h, scene_w), uint8),
-        scene_masks=((2, scene_h // 16, scene_w // 16), torch.bool),
-        csr_noise=((h // 16, w // 16), torch.float32),
-    )
 
 
 class Samples(Dataset):

@@ -18,6 +18,7 @@ from saip_mm.data.draw_views import (
 )
 
 NUM_RECORDS = 1500
+CROP = dict(area=(0.2, 1), aspect=(0.4, 0.6))
 
 
 def draw(key, image=(300, 150), scene=(200, 320), **options):
@@ -64,7 +65,7 @@ def test_default_views(records, kind, size, area, aspect, blur, solarize):
     height, width = (200, 320) if kind == 'scene' else (300, 150)
     for view in views:
         crop = view.crop
-        assert view.size == size
+        assert view.size == size and view.solarize in (None, 128)
         assert 0 <= crop.top <= crop.top + crop.height <= height
         assert 0 <= crop.left <= crop.left + crop.width <= width
         # Whole pixels may miss a range by one pixel's share.
@@ -73,7 +74,6 @@ def test_default_views(records, kind, size, area, aspect, blur, solarize):
         assert area[0] * (1 - slack) <= share <= area[1] * (1 + slack)
         ratio = crop.width / crop.height
         assert aspect[0] * (1 - slack) <= ratio <= aspect[1] * (1 + slack)
-        assert view.solarize in (None, 128)
     assert_share((view.blur is not None for view in views), blur)
     sigmas = np.array([view.blur for view in views if view.blur is not None])
     assert (sigmas >= 0.1).all() and (sigmas <= 2).all()
@@ -188,10 +188,7 @@ def test_masks_match_painted_pixels(size, scene_size, patch):
             assert mask[i, j] == (token.mean() > 0.5)
 
 
-def test_masks_and_noise_of_records(records):
-    for record in records[:20]:
-        masks = [paste_mask(p, (128, 64), (224, 224), 16) for p in record.places]
-        np.testing.assert_array_equal(record.scene_masks, masks)
+def test_noise_of_records(records):
     noise = np.stack([record.csr_noise for record in records])
     assert noise.shape == (NUM_RECORDS, 16, 8) and noise.dtype == np.float32
     assert noise.min() >= 0 and noise.max() < 1
@@ -207,26 +204,6 @@ def test_records_are_small_functions_of_the_key(records):
     assert len({pickle.dumps(draw(key)) for key in keys}) == 4
 
 
-@pytest.mark.parametrize('image', [(16, 8), (1, 1), (2000, 20), (20, 2000)])
-def test_crops_lie_in_images_of_any_size(image):
-    for index in range(20):
-        record = draw((0, 0, index), image=image, scene=image)
-        for view in (*record.globals, *record.locals, record.roi, record.scene):
-            crop = view.crop
-            assert crop.height > 0 and crop.top + crop.height <= image[0]
-            assert crop.width > 0 and crop.left + crop.width <= image[1]
-
-
-def test_strengths_of_zero():
-    colors = dict(jitter=1, brightness=0, contrast=0, saturation=0, hue=0, gray=0)
-    jitter = dict(draw((0, 0, 0), colors=colors).roi.colors.jitter)
-    assert jitter == dict(brightness=1, contrast=1, saturation=1, hue=0)
-
-
-def crop(area=(0.2, 1), aspect=(0.4, 0.6), **more):
-    return dict(area=area, aspect=aspect, **more)
-
-
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
@@ -234,13 +211,11 @@ def crop(area=(0.2, 1), aspect=(0.4, 0.6), **more):
         (dict(local_size=(128, 0)), r'local_size=\(128, 0\) .*positive multiples'),
         (dict(num_locals=0), 'num_locals=0'),
         (dict(scene_size=(112, 224)), r'side by side.*at least \(128, 128\)'),
-        (dict(local=crop((0.8, 0.05))), r'local\.area=\(0\.8, 0\.05\) .* \(low, hi'),
-        (dict(global_0=crop(aspect=(0, 0.6))), r'global_0\.aspect=\(0, 0\.6\)'),
-        (dict(global_1=crop(blur=2)), r'global_1\.blur=2 should be in \[0, 1\]'),
+        (dict(local=CROP | dict(area=(0.8, 0.1))), r'local\.area=\(0\.8, 0\.1\) .*low'),
+        (dict(global_1=CROP | dict(blur=2)), r'global_1\.blur=2 should be in \[0, 1\]'),
         (dict(flip=-0.5), r'flip=-0\.5 should be in \[0, 1\]'),
-        (dict(solarize_threshold=300), 'solarize_threshold=300'),
         (dict(colors=COLORS | dict(hue=1)), r'colors\.hue=1 should be in \[0, 0\.5\]'),
-        (dict(scene=crop(solarise=0.5)), 'solarise'),
+        (dict(scene=CROP | dict(solarise=0.5)), 'solarise'),
     ],
 )
 def test_invalid_options(options, message):

@@ -39,66 +39,49 @@ def test_bad_photographs_are_skipped(run, photos, tmp_path):
     ann = annotate(photos, ['a.png', 'sub/a.jpg', 'absent.png'], BOXES)
     status, text = run(photos, tmp_path / 'out', '--ann', ann)
     assert status == 0
-    for part in (
-        'Skipped: ',
-        'a.png: cannot be read',
-        'absent.png: no such file',
-        '2 crops written',
-        '2 unusable photographs',
-    ):
-        assert part in text
+    assert 'a.png: cannot be read' in text and 'absent.png: no such file' in text
+    assert '2 crops written' in text and '2 unusable photographs' in text
 
 
 def test_errors(run, photos, tmp_path):
     Image.new('RGB', (200, 200)).save(tmp_path / 'x.png')
     (tmp_path / 'file').write_text('')
+    out = tmp_path / 'out'
 
-    def error(names, *options, folder=photos, out=tmp_path / 'out'):
-        ann = annotate(photos, names, BOXES)
-        status, text = run(folder, out, '--ann', ann, *options)
-        assert 'Photographs' not in text or options  # nothing was begun
+    def error(names, folder=photos, out=out):
+        status, text = run(folder, out, '--ann', annotate(tmp_path, names, BOXES))
+        assert 'Photographs' not in text  # nothing was begun
         return status
 
-    message = error(['a.png'], '--min-size', 500, 500)
-    assert 'no crops; lower --min-size' in message
     assert 'boxes.json: ../x.png is not below' in error(['../x.png'])
-    for out in (tmp_path / 'file', tmp_path / 'file/out'):
-        assert f'{tmp_path}/file' in error(['a.png'], out=out)
-    ann = photos / 'boxes.json'
+    for target in (tmp_path / 'file', tmp_path / 'file/out'):
+        assert f'{tmp_path}/file' in error(['a.png'], out=target)
+    for folder in ('photos', 'typo'):
+        message = error(['x.png', 'y.png'], folder=tmp_path / folder)
+        assert f'{folder}: has none of the photographs of {tmp_path}/boxes' in message
+        assert 'the first of which is x.png; correct IMG_DIR' in message
+    assert not out.exists()
+    ann = annotate(photos, ['a.png'], BOXES)
+    status, _ = run(photos, out, '--ann', ann, '--min-size', 500, 500)
+    assert 'no crops; lower --min-size' in status
     ann.write_text('[]')
-    status, _ = run(photos, tmp_path / 'out', '--ann', ann)
+    status, _ = run(photos, out, '--ann', ann)
     assert f'error: {ann}: has no list of "images"' in status
 
 
-@pytest.mark.parametrize('folder', ['photos', 'typo'])
-def test_photographs_that_are_elsewhere(run, photos, tmp_path, folder):
-    ann = annotate(tmp_path, ['x.png', 'y.png'], BOXES)
-    status, _ = run(tmp_path / folder, tmp_path / 'out', '--ann', ann)
-    assert f'{folder}: has none of the photographs of {ann}' in status
-    assert 'the first of which is x.png; correct IMG_DIR' in status
-    assert not (tmp_path / 'out').exists()
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ([], 'one of the arguments --ann --det-config is required'),
-        (['--det-config', 'a.py'], '--det-config and --det-checkpoint go together'),
-        (['--ann', 'a.json', '--margin', '-1'], '--margin should be at least 0'),
-    ],
-)
-def test_invalid_arguments(run, arguments, message):
-    status, text = run('photos', 'out', *arguments)
-    assert status == 2
-    assert message in text
-
-
-def test_crops_and_photographs_are_kept_apart(run, photos, tmp_path):
+def test_invalid_arguments(run, photos, tmp_path):
     ann, before = annotate(photos, ['a.png'], BOXES), files_in(tmp_path)
-    for out in (photos, photos / 'sub' / 'out', tmp_path):
-        status, text = run(photos, out, '--ann', ann)
-        assert status == 2
-        assert 'IMG_DIR and OUT_DIR must not contain each other' in text
+    inside = 'IMG_DIR and OUT_DIR must not contain each other'
+    for out, options, message in (
+        ('out', [], 'one of the arguments --ann --det-config is required'),
+        ('out', ['--det-config', 'a.py'], '--det-config and --det-checkpoint go'),
+        ('out', ['--ann', ann, '--margin', '-1'], '--margin should be at least 0'),
+        (photos, ['--ann', ann], inside),
+        (photos / 'sub/out', ['--ann', ann], inside),
+        (tmp_path, ['--ann', ann], inside),
+    ):
+        status, text = run(photos, out, *options)
+        assert status == 2 and message in text
     assert files_in(tmp_path) == before
 
 
@@ -157,18 +140,14 @@ def test_finished_photographs_are_skipped(run, photos, tmp_path, tool, monkeypat
     status, _ = run(photos, out, '--ann', ann)
     assert 'No space left' in status
     assert 'written so far are kept; rerun the command to continue' in status
-    # Unfinished crops are not images.
     assert (out / 'sub' / 'a.jpg.0.tmp').exists()
-    assert len(PersonImages(str(out))) == 3
+    assert len(PersonImages(str(out))) == 3  # unfinished crops are not images
     monkeypatch.setattr(tool.os, 'replace', replace)
     first = (out / 'a.png.0.jpg').stat().st_mtime_ns
     status, text = run(photos, out, '--ann', ann)
-    assert status == 0
-    assert '2 crops written' in text
-    assert '1 that were finished before' in text
+    assert '2 crops written' in text and '1 that were finished before' in text
     assert (out / 'a.png.0.jpg').stat().st_mtime_ns == first
     assert len(files_in(out)) == 4
-    assert run(photos, out, '--ann', ann)[0] == 0
 
 
 def test_interrupt(run, photos, tmp_path):
