@@ -367,12 +367,26 @@ def test_configs_train_and_test(name, config, tmp_path, capfd):
     options = options_for(WRITERS[name](tmp_path / 'data'))
     config, work_dir = CONFIGS / config, tmp_path / 'run'
     call('tools/train.py', config, '--work-dir', work_dir, *options)
+    options.remove('model.text.init_cfg=None')  # the file need not exist for a test
     call('tools/test.py', config, work_dir, '--work-dir', tmp_path / 'test', *options)
     out = capfd.readouterr()
     assert 'loss_mlm' in out.out + out.err
     assert 'Epoch(test)' in out.out + out.err
     assert 'text_retrieval/mINP' in out.out + out.err
     assert bool(list(work_dir.glob('best_*'))) == (name != 'ICFGPEDES')
+
+
+def test_the_small_config_trains_and_tests(tmp_path, capfd):
+    config, work_dir = ROOT / 'configs/transfer/text_retrieval_saip-small.py', tmp_path
+    options = ['--cfg-options', 'model.num_classes=2', 'train_cfg.max_iters=2']
+    for loader in ('train_dataloader', 'test_dataloader'):
+        options.append(f'{loader}.dataset.data_root={root("cuhk-pedes")}')
+        options += [f'{loader}.num_workers=0', f'{loader}.persistent_workers=False']
+    options.append('train_dataloader.batch_size=4')
+    call('tools/train.py', config, '--work-dir', work_dir, *options)
+    call('tools/test.py', config, work_dir, '--work-dir', tmp_path / 'test', *options)
+    out = capfd.readouterr()
+    assert 'text_retrieval/rank1' in out.out + out.err
 
 
 def test_two_processes_of_half_the_batch_train_the_same(tmp_path):
