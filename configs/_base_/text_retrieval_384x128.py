@@ -5,8 +5,8 @@ of 128 captions with their images, 60 epochs of Adam with a large epsilon, 5 of 
 warm-up, then cosine decay to 0. CLIP's text encoder is trained, too. Differences: norms
 are not decayed, and batches of several processes are matched as one.
 
-    data/CLIP/ViT-B-16.pt    OpenAI's model (github.com/openai/CLIP); state dicts of it
-                             and OpenCLIP's models ViT-B-16-quickgelu work as well
+    data/CLIP/ViT-B-16.pt    OpenAI's model (github.com/openai/CLIP), or OpenCLIP's
+                             ViT-B-16 with `model.text.quick_gelu=False`
 
 Without it, the text encoder starts from random weights: `model.text.init_cfg=None`.
 """

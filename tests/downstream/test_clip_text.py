@@ -71,14 +71,14 @@ def test_tokens_of_1000_captions():
         assert row == expected + [0] * (77 - len(expected)), caption
 
 
-def small_clip(custom: bool = False) -> torch.nn.Module:
+def small_clip(custom: bool = False, quick_gelu: bool = True) -> torch.nn.Module:
     torch.manual_seed(0)
     kind = open_clip.model.CustomTextCLIP if custom else open_clip.model.CLIP
     image = open_clip.model.CLIPVisionCfg(
         layers=1, width=64, patch_size=16, image_size=32
     )
     text = open_clip.model.CLIPTextCfg(width=64, heads=1, layers=2)
-    return kind(32, image, text, quick_gelu=True).eval()
+    return kind(32, image, text, quick_gelu=quick_gelu).eval()
 
 
 def save(model: torch.nn.Module, path, how: str) -> None:
@@ -106,19 +106,19 @@ def build(path, **text) -> torch.nn.Module:
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    'how, custom',
+    'how, custom, quick_gelu',
     [
-        ('archive', False),
-        ('state dict', False),
-        ('training', False),
-        ('training', True),
+        ('archive', False, True),
+        ('state dict', False, True),
+        ('training', False, False),
+        ('training', True, True),
     ],
 )
-def test_features_are_those_of_open_clip(how, custom, tmp_path):
-    model, path = small_clip(custom), tmp_path / 'clip.pt'
+def test_features_are_those_of_open_clip(how, custom, quick_gelu, tmp_path):
+    model, path = small_clip(custom, quick_gelu), tmp_path / 'clip.pt'
     save(model, path, how)
     tokens = open_clip.tokenizer.tokenize(['a man in a red coat', 'a bag ' * 60])
-    features, ends = build(path)(tokens)
+    features, ends = build(path, quick_gelu=quick_gelu)(tokens)
     torch.testing.assert_close(ends, model.encode_text(tokens))
     assert features.shape == (2, 77, 32)
     torch.testing.assert_close(features[1, 76], ends[1])

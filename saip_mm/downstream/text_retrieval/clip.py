@@ -59,6 +59,8 @@ class CLIPText(BaseModule):
         width: Channels of the tokens, a multiple of 64.
         num_layers: Transformer blocks.
         out_channels: Channels C after the projection.
+        quick_gelu: Whether the activation is QuickGELU, as in OpenAI's models, or GELU,
+            as in most of OpenCLIP's; a checkpoint does not tell.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a model of
             OpenAI (TorchScript archive or state dict) or OpenCLIP, whose image encoder
             is ignored. None starts from random weights.
@@ -69,6 +71,7 @@ class CLIPText(BaseModule):
         width: int,
         num_layers: int,
         out_channels: int,
+        quick_gelu: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -81,7 +84,7 @@ class CLIPText(BaseModule):
             heads=width // HEAD_CHANNELS,
             layers=num_layers,
             output_dim=out_channels,
-            act_layer=transformer.QuickGELU,
+            act_layer=transformer.QuickGELU if quick_gelu else torch.nn.GELU,
             pool_type='none',
         )
 
