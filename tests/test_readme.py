@@ -52,6 +52,7 @@ EXEMPT = {
     'python tools/train.py configs/pretrain/hap': 'needs keypoints; likewise',
     'python tools/compare.py': 'trains for an hour; a smaller one has its own tests',
     'python tools/transfer.py': 'likewise',
+    'python tools/train.py configs/transfer': 'takes minutes; the tests train less',
     'python tools/predict.py': 'needs a model; has its own tests',
     'python tools/export_model.py': 'needs a model; has its own tests',
     'python tools/time_to_quality.py': 'reads the logs of make demo; has its own tests',
