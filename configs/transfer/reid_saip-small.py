@@ -5,8 +5,15 @@
         train_dataloader.dataset.data_root=data/reid \\
         test_dataloader.dataset.data_root=data/reid model.head.num_classes=743
 
-`data/reid` has the layout of Market-1501, `num_classes` is the number of people in its
-`bounding_box_train`.
+`num_classes` is the number of people in the training set, each with two images or more.
+`data/reid` has the layout of Market-1501: `bounding_box_train`, `query` and
+`bounding_box_test`, with names such as 0002_c1_17.jpg for person 2 in camera 1, where
+person 0 is a distractor in tests. Or `data/reid/labels.csv` has the columns path, split
+(train, query or gallery), identity and, optionally, camera: set
+`train_dataloader.dataset.type=ReIDCSV test_dataloader.dataset.type=ReIDCSV`. A query is
+compared with images of other cameras. To test a checkpoint:
+
+    python tools/test.py CONFIG CHECKPOINT
 """
 
 _base_ = ['../_base_/reid_256x128.py', '../_base_/fine_tuning.py']

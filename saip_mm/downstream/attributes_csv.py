@@ -1,4 +1,4 @@
-"""Images with attributes in a CSV file."""
+"""Labels of images in CSV files."""
 
 import csv
 from pathlib import Path
@@ -30,16 +30,16 @@ class AttributeImages(NamedTuple):
         )
 
 
-def read_attributes(file: Path) -> dict[str, AttributeImages]:
-    """Read the images of the splits ``'train'`` and ``'test'``.
+def read_rows(file: Path, needed: set[str]) -> list[dict[str, str]]:
+    """Read the rows of a CSV file whose column ``path`` names images beside it.
 
     Args:
-        file: CSV file with the columns ``path`` (below its folder), ``split`` (train or
-            test), maybe ``identity``, and one of 0 and 1 per attribute.
+        file: CSV file with a header.
+        needed: Columns that the file should have.
 
     Raises:
-        OSError: If a file is missing.
-        ValueError: If the file is malformed or a split is empty.
+        OSError: If the file or an image is missing.
+        ValueError: If the file is malformed, or a column is missing.
     """
     try:
         with open(file, newline='', encoding='utf-8') as text:
@@ -47,12 +47,38 @@ def read_attributes(file: Path) -> dict[str, AttributeImages]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f'{file}: is not a CSV file in UTF-8: {error}') from error
     columns = list(rows[0]) if rows else []
-    names = [each for each in columns if each not in ('path', 'identity', 'split')]
-    if not {'path', 'split'} < set(columns) or not names:
+    if not needed <= set(columns):
         raise ValueError(
-            f'{file}: needs the columns path and split and one per attribute, and has '
+            f'{file}: needs the columns {", ".join(sorted(needed))}, and has '
             f'{", ".join(map(str, columns)) or "no rows"}'
         )
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ValueError(f'{file}, line {line}: should have {len(columns)} values')
+    require_files(
+        file,
+        str(file.parent),
+        [row['path'] for row in rows],
+        'paths are relative to the folder of the CSV file',
+    )
+    return rows
+
+
+def read_attributes(file: Path) -> dict[str, AttributeImages]:
+    """Read the images of the splits ``'train'`` and ``'test'``.
+
+    Args:
+        file: CSV file with the columns ``path`` (below its folder), ``split`` (train or
+            test), optionally ``identity``, and one of 0 and 1 per attribute.
+
+    Raises:
+        OSError: If a file is missing.
+        ValueError: If the file is malformed or a split is empty.
+    """
+    rows = read_rows(file, {'path', 'split'})
+    names = [each for each in rows[0] if each not in ('path', 'identity', 'split')]
+    if not names:
+        raise ValueError(f'{file}: needs a column per attribute, of 0 and 1')
     splits = {'train': [], 'test': []}
     for line, row in enumerate(rows, 2):
         if row['split'] not in splits:
@@ -66,12 +92,6 @@ def read_attributes(file: Path) -> dict[str, AttributeImages]:
         splits[row['split']].append(row)
     if empty := [split for split, found in splits.items() if not found]:
         raise ValueError(f'{file}: no row has the split {empty[0]}')
-    require_files(
-        file,
-        str(file.parent),
-        [row['path'] for row in rows],
-        'paths are relative to the folder of the CSV file',
-    )
     return {
         split: AttributeImages(
             [str(file.parent / row['path']) for row in found],

@@ -37,6 +37,42 @@ def test_market1501(tmp_path):
     assert not any(e['pid'] == -1 for e in test)
 
 
+@pytest.mark.parametrize('cameras', [True, False])
+def test_csv_file(cameras, tmp_path):
+    """The images of a folder in Market-1501's layout, listed in a file."""
+    write_market1501(tmp_path)
+    market = [build('Market1501', tmp_path, split) for split in ('train', 'test')]
+    lines = ['path,split,identity,camera' if cameras else 'path,split,identity']
+    for entry in [e for dataset in market for e in entries(dataset) if e['pid'] > 0]:
+        split = 'train' if 'gt_label' in entry else 'gallery'
+        split = 'query' if entry.get('is_query') else split
+        path = entry['img_path'].removeprefix(f'{tmp_path}/')
+        values = [path, split, f'person {entry["pid"]}', f'cam {entry["camid"]}']
+        lines.append(','.join(values if cameras else values[:3]))
+    (tmp_path / 'labels.csv').write_text('\n'.join(lines))
+    train, test = (build('ReIDCSV', tmp_path, split) for split in ('train', 'test'))
+    assert [e['gt_label'] for e in entries(train)] == [
+        i for i in range(4) for _ in '1234'
+    ]
+    expected = [e for e in entries(market[1]) if e['pid'] > 0]
+    found = entries(test)
+    for name in ('img_path', 'is_query'):
+        assert [e[name] for e in found] == [e[name] for e in expected]
+    for name, wanted in dict(
+        pid='pid', camid='camid' if cameras else 'is_query'
+    ).items():
+        pairs = {(e[name], f[wanted]) for e, f in zip(found, expected, strict=True)}
+        assert (
+            len(pairs) == len({e for e, _ in pairs}) == len({f for _, f in pairs}) > 1
+        )
+    (tmp_path / 'labels.csv').write_text('path,split,identity\n1.jpg,test,a')
+    with pytest.raises(FileNotFoundError, match=r'1\.jpg'):
+        build('ReIDCSV', tmp_path, 'test')
+    (tmp_path / '1.jpg').touch()
+    with pytest.raises(ValueError, match="line 2: split is 'test': write train, query"):
+        build('ReIDCSV', tmp_path, 'test')
+
+
 FIRST, SECOND = ('train', 'test'), ('mask_train_v2', 'mask_test_v2')
 
 

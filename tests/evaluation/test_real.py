@@ -152,7 +152,7 @@ def test_attributes_of_a_csv_file(tmp_path):
 @pytest.mark.parametrize(
     'old, new, message',
     [
-        ('path', 'file', 'needs the columns path and split.* and has file, identity'),
+        ('path', 'file', 'needs the columns path, split.* and has file, identity'),
         ('red', 'split', 'line 2: split is'),
         ('train5,train,0', 'train5,val,0', "split is 'val': write train or test"),
         ('train5,train,0', 'train5,train,2', "line 12: red is '2': write 0 or 1"),

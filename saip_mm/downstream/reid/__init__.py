@@ -1,6 +1,6 @@
 """Person re-identification for MMPretrain."""
 
-from .datasets import MSMT17, Market1501, ReIDDataset
+from .datasets import MSMT17, Market1501, ReIDCSV, ReIDDataset
 from .head import BatchHardTripletLoss, ReIDHead
 from .metric import ReIDMetric
 from .sampler import PKSampler
@@ -10,6 +10,7 @@ __all__ = [
     'BatchHardTripletLoss',
     'Market1501',
     'PKSampler',
+    'ReIDCSV',
     'ReIDDataset',
     'ReIDHead',
     'ReIDMetric',

@@ -2,9 +2,11 @@
 
 import os
 from collections import Counter
+from pathlib import Path
 
 from mmpretrain.registry import DATASETS
 
+from ..attributes_csv import read_rows
 from ..datasets import SplitDataset, check_images, check_layout, numbered_lines
 from ..market1501 import DISTRACTOR, JUNK, ReIDImage, read_folder
 
@@ -55,6 +57,45 @@ class Market1501(ReIDDataset):
 
 
 @DATASETS.register_module()
+class ReIDCSV(ReIDDataset):
+    """Images listed in `labels.csv`.
+
+    It has the columns path (below its folder), split (train, query or gallery),
+    identity, and optionally camera, of any text. A query is compared with the images of
+    other cameras; without the column, with all of the gallery. Arguments are those of
+    :class:`SplitDataset`.
+    """
+
+    PARTS = ('train', 'query', 'gallery')
+
+    def read(self, part: str) -> list[ReIDImage]:
+        file = Path(self.data_root, 'labels.csv')
+        rows = read_rows(file, {'path', 'split', 'identity'})
+        for line, row in enumerate(rows, 2):
+            if row['split'] not in self.PARTS:
+                raise ValueError(
+                    f'{file}, line {line}: split is {row["split"]!r}: write '
+                    f'{", ".join(self.PARTS)}'
+                )
+        identities = sorted({row['identity'] for row in rows})
+        pids = {name: pid for pid, name in enumerate(identities, DISTRACTOR + 1)}
+        # Without cameras, a query has one that no image of the gallery has.
+        cameras = sorted({row.get('camera', row['split']) for row in rows})
+        images = [
+            ReIDImage(
+                str(file.parent / row['path']),
+                pids[row['identity']],
+                cameras.index(row.get('camera', row['split'])),
+            )
+            for row in rows
+            if row['split'] == part
+        ]
+        if not images:
+            raise ValueError(f'{file}: no row has the split {part}')
+        return images
+
+
+@DATASETS.register_module()
 class MSMT17(ReIDDataset):
     """MSMT17 (Wei et al., CVPR 2018); `list_val` is part of the training set.
 
@@ -101,8 +142,9 @@ def _check_matches(
     ):
         raise ValueError(
             f'{folder}: none of {len(query)} queries has an image of the same identity '
-            f'from another camera among the {len(gallery)} of the gallery: are query '
-            'and gallery of the same data set?'
+            f'from another camera among the {len(gallery)} of the gallery: images of '
+            "the query's own camera do not count, and query and gallery should be of "
+            'one data set'
         )
 
 
