@@ -66,7 +66,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--equal',
         choices=['images', 'flops'],
-        help='what all trainings have in common with the first one',
+        help='budget that every run shares with the first config',
     )
     parser.add_argument(
         '--max-minutes',

@@ -1,4 +1,4 @@
-"""Show what a fine-tuned model says about images.
+"""Run a fine-tuned model on images.
 
     python tools/predict.py configs/transfer/attributes_saip-small.py \\
         work_dirs/attributes_saip-small photos --out predictions
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         help='image or folder of images; for text-to-image retrieval, a sentence',
     )
     parser.add_argument('--out', type=Path, required=True, help='folder of results')
-    parser.add_argument('--gallery', help='folder of images to find people in')
+    parser.add_argument('--gallery', help='folder of images to rank for each query')
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'

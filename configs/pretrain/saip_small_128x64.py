@@ -94,7 +94,7 @@ optim_wrapper = dict(
 default_hooks = dict(
     saip=dict(momentum=0.99, end_momentum=0.998, base_batch_size=None),
     logger=dict(interval=20),
-    checkpoint=dict(max_keep_ckpts=1, interval=1000),
+    checkpoint=dict(max_keep_ckpts=1),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=2, convert_to_iter_based=True),

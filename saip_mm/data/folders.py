@@ -87,7 +87,7 @@ def require_files(
 ) -> None:
     """Raise FileNotFoundError unless all files in a folder (or ``''``) exist.
 
-    The message names the ``source`` of the names, maybe with ``lines``, their numbers
+    The message names the ``source`` of the names, and ``lines``, their numbers
     there, and the ``remedy``.
     """
     if missing := find_missing(folder, names):

@@ -58,7 +58,7 @@ def read_people(ann_file: str) -> tuple[Photographs, People]:
     """Read a COCO-style annotation file.
 
     This is JSON with ``images`` (``id``, ``file_name``, and preferably ``height`` and
-    ``width``) and ``annotations`` (``image_id``, ``bbox``, and maybe ``keypoints``: x,
+    ``width``) and ``annotations`` (``image_id``, ``bbox``, perhaps ``keypoints``: x,
     y in pixels and v > 0 where labeled). If there are categories, only those named
     "person" count. Crowds (``iscrowd``) are ignored.
 

@@ -57,7 +57,7 @@ def add_people_options(parser: argparse.ArgumentParser) -> None:
         '--attributes', metavar='CSV', help='columns path, split, and 0 or 1 for each'
     )
     group.add_argument(
-        '--parts', metavar='DIR', help='{train,test}/{images,labels} in it'
+        '--parts', metavar='DIR', help='folder with {train,test}/{images,labels}'
     )
     group.add_argument(
         '--unlabeled', metavar='DIR', help='images for measures without labels'

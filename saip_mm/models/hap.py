@@ -45,8 +45,8 @@ class HAPDataPreprocessor(BaseDataPreprocessor):
 class HAP(BaseSelfSupervisor):
     """Masked image modeling with a part prior and alignment (arXiv 2310.20695).
 
-    Two masks of one image, drawn by ``DrawMaskedView``, are each filled in, and their
-    class tokens are to recognize each other among those of all images of the step.
+    Two masked copies of an image, drawn by ``DrawMaskedView``, are reconstructed, and a
+    contrastive loss matches their class tokens among those of all images of the step.
 
     Args:
         backbone: A ``SAIPViT`` whose ``middle_block`` is its last one, and with

@@ -157,8 +157,8 @@ class SAIP(BaseSelfSupervisor):
         if self.search:
             found = self.find([anchor, roi.middle_tokens], inputs['scene'])
             loss = self.search.loss(found, inputs['scene_masks'])
-            inst, roi = weights['search'] * loss
-            losses |= dict(loss_css_inst=inst, loss_css_roi=roi)
+            loss_inst, loss_roi = weights['search'] * loss
+            losses |= dict(loss_css_inst=loss_inst, loss_css_roi=loss_roi)
         return losses
 
     def _learn_from_teachers(

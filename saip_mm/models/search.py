@@ -101,8 +101,16 @@ class CrossScaleSearchHead(BaseModule):
         return class_token(self.query_blocks[-1], tokens)[0]
 
     def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Binary cross entropy in nats [Q], for [B, Q, h, w] logits and masks that are
-        1 where the person is."""
+        """Binary cross entropy in nats, averaged over images and places.
+
+        Args:
+            logits: [B, Q, h, w]
+            masks: [B, Q, h, w], 1 where the pasted person of the query covers more
+                than half of a patch; drawn by ``DrawViews``.
+
+        Returns:
+            Tensor: [Q]
+        """
         dtype = self.kernel.weight.dtype
         loss = binary_cross_entropy_with_logits(
             logits.to(dtype), masks.to(dtype), reduction='none'

@@ -147,7 +147,10 @@ class SAIPTinyViT(PooledBackbone, BaseBackbone):
         arch = TinyViT.arch_settings[arch] if isinstance(arch, str) else arch
         channels, heads = arch['channels'], arch['num_heads']
         if {len(each) for each in (*arch.values(), window_size)} != {STAGES}:
-            raise ValueError(f'arch={arch}, window_size={window_size}: give {STAGES}')
+            raise ValueError(
+                f'arch={arch} and window_size={window_size} should have {STAGES} '
+                'entries, one per stage'
+            )
         if not set(out_indices) <= set(range(STAGES + 1)) or neck_stride not in (
             16,
             32,

@@ -118,7 +118,7 @@ class FiniteGuard(Hook):
 
 @HOOKS.register_module()
 class CollapseWatch(Hook):
-    """Warns when representations, of a teacher if any, collapse; losses show it later.
+    """Warns when representations (of the teacher, if any) collapse, before losses do.
 
     Watches what SAIP logs; other algorithms log neither quantity, and are not watched.
 

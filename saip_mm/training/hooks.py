@@ -106,7 +106,7 @@ class SAIPHook(Hook):
         if share > HIGH_SHARE:
             runner.logger.warning(
                 f"at the end of training, {share:.0%} of the teacher's initial "
-                'weights will be left in it, and the teacher is what is exported: '
+                'weights will be left in it, and the teacher is the exported model: '
                 f'{share_remedy(self.schedule)}'
             )
 

@@ -71,7 +71,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         for what, each in zip(values, zip(*found, strict=True), strict=True):
             if len(set(each)) > 1:
                 raise ValueError(
-                    f'processes have {", ".join(map(str, each))} as their {what}'
+                    f'processes differ ({", ".join(map(str, each))}) in their {what}'
                 )
 
     def _compare_with_checkpoint(self) -> None:
@@ -108,7 +108,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         Args:
             idx: Not used; counts batches since the epoch began or was resumed.
             data_batch: ``inputs``, tensors [B, …] in a dict or a list or alone, and
-                maybe a list of ``data_samples``; everything else, added by hooks, is
+                perhaps a list of ``data_samples``; everything else, added by hooks, is
                 passed to all micro-batches.
         """
         runner = self.runner
@@ -161,7 +161,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
 
 def _chunk(values: dict | list | Tensor, count: int) -> list:
-    """Split tensors [B, …], maybe nested, and lists of B data samples."""
+    """Split tensors [B, …], possibly nested, and lists of B data samples."""
     if isinstance(values, Tensor):
         return values.chunk(count)
     if isinstance(values, dict):
