@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from saip_mm.data import PeopleDataset
+from saip_mm.data import ConcatPeople, PeopleDataset
 from saip_mm.data.images import ImageError
 from saip_mm.data.processes import forked_pool
 from saip_mm.errors import one_line_errors, stoppable
@@ -28,7 +28,7 @@ from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'
 MIN_RANGE = 8  # between the lowest and the highest value of a channel, 0–255
-images: PeopleDataset  # also in the forked worker processes
+images: PeopleDataset  # and scenes, also in the forked worker processes
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,31 +47,23 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def locate(position: int) -> tuple[str, PeopleDataset, int]:
-    """Return kind, source and index of an image; scenes follow training images."""
-    if position < len(images):
-        return 'index', images, position
-    return 'scene', images.scenes, position - len(images)
-
-
 def reason(position: int) -> str | None:
     """Return why an image should not be used, or None."""
-    _, source, index = locate(position)
-    info = source.get_data_info(index)
+    info = images.get_data_info(position)
     try:
-        image = source.load_image(info)
+        image = images.load_image(info)
     except ImageError as error:
         return str(error)
     highest, lowest = image.max(0).max(0), image.min(0).min(0)
     if (highest - lowest).max() < MIN_RANGE:
         color = ', '.join(map(str, image[0, 0]))
-        return f'{source.source(info)}: {FLAT}, ({color}); remove it'
+        return f'{images.source(info)}: {FLAT}, ({color}); remove it'
     return None
 
 
-def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
-    """Check all images and write the list of bad ones; return reasons by position."""
-    bad = {}
+def list_bad(out: Path, number: int, processes: int) -> dict[int, str]:
+    """Check ``number`` images, then scenes; return reasons by position of bad ones."""
+    bad, total = {}, len(images)
     partial = out.with_name(f'{out.name}.partial')
     partial.parent.mkdir(parents=True, exist_ok=True)
     kept = f'{partial} lists what was found so far; rerun the command to check all'
@@ -80,8 +72,10 @@ def list_bad(out: Path, total: int, processes: int) -> dict[int, str]:
         for position, why in enumerate(track(found, 'Images', total)):
             if why:
                 bad[position] = why
-                kind, _, index = locate(position)
-                file.write(f'{json.dumps({kind: index, "reason": why})}\n')
+                entry = dict(index=position)
+                if position >= number:
+                    entry = dict(scene=position - number)
+                file.write(f'{json.dumps(entry | dict(reason=why))}\n')
                 file.flush()
     os.replace(partial, out)
     return bad
@@ -99,11 +93,12 @@ def main() -> int:
     global images
     args = parse_args()
     images = training_images(args.source, args.cfg_options)
-    total = len(images) + (0 if images.scenes is None else len(images.scenes))
-    names = names_of(images) if args.good else []
+    names, number = names_of(images) if args.good else [], len(images)
+    if images.scenes is not None:
+        images = ConcatPeople([images, images.scenes])
     for path in filter(None, (args.out, args.good)):
         check_writable(path)
-    bad = list_bad(args.out, total, args.processes)
+    bad = list_bad(args.out, number, args.processes)
     if args.good:
         good = [name for i, name in enumerate(names) if i not in bad]
         # Names need not be UTF-8: PersonImages decodes them the same way.
@@ -111,7 +106,8 @@ def main() -> int:
             partial.write_bytes(b''.join(os.fsencode(f'{name}\n') for name in good))
     flat = sum(FLAT in why for why in bad.values())
     flat_too = f', and {flat} are of a single color' if flat else ''
-    print(f'{len(bad) - flat} of {total} images cannot be used{flat_too}: {args.out}')
+    unusable = f'{len(bad) - flat} of {len(images)} images cannot be used'
+    print(f'{unusable}{flat_too}: {args.out}')
     return 1 if bad else 0
 
 
