@@ -24,8 +24,9 @@ from .models.weights import load_weights
 from .report.answers import draw_attributes, draw_neighbors, write_sentence
 from .training.config import load_config
 
-# Steps of pipelines that need labels.
-LABELS = ('LoadAnnotations', 'CheckLabels', 'TokenizeCaptions')
+# Steps of pipelines that read the image, or need labels.
+OMITTED = ('LoadImageFromFile', 'LoadImage')
+OMITTED += ('LoadAnnotations', 'CheckLabels', 'TokenizeCaptions')
 SEARCHES = ('reid', 'text_retrieval')  # tasks that need a gallery
 TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
 
@@ -37,7 +38,9 @@ class Prediction(NamedTuple):
     answer: dict | list
     """Plain data, see :func:`predict`."""
     sample: object
-    """The library's data sample: one per image, a list of them for keypoints."""
+    """The library's data sample."""
+    image: np.ndarray | None = None
+    """RGB, uint8 [h, w, 3]; None for a sentence."""
 
 
 def predict(
@@ -106,7 +109,7 @@ class Predictor:
         steps = [
             step
             for step in self.cfg.test_dataloader.dataset.pipeline
-            if step['type'].rpartition('.')[2] not in LABELS
+            if step['type'].rpartition('.')[2] not in OMITTED
         ]
         with DefaultScope.overwrite_default_scope(self.scope):
             self.model = MODELS.build(self.cfg.model)
@@ -130,7 +133,7 @@ class Predictor:
             needed = 'does not use' if images else 'needs'
             raise ValueError(f'a model of {self.task} {needed} a gallery')
         if images:
-            features = [sample.feature for _, sample in self._samples(images, 32)]
+            features = [sample.feature for *_, sample in self._samples(images, 32)]
             self.gallery = list(images), normalize(torch.stack(features).float(), dim=1)
 
     def __call__(
@@ -138,41 +141,38 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Yield a prediction for each image file or sentence."""
         read = self._sentences if self.task == 'text_retrieval' else self._samples
-        for path, sample in read(images, batch_size):
-            yield Prediction(path, getattr(self, f'_{self.task}')(sample), sample)
+        for path, image, sample in read(images, batch_size):
+            answer = getattr(self, f'_{self.task}')(sample)
+            yield Prediction(path, answer, sample, image)
 
     @torch.no_grad()
     def _sentences(
         self, sentences: Iterable[str], batch_size: int
-    ) -> Iterator[tuple[str, DataSample]]:
+    ) -> Iterator[tuple[str, None, DataSample]]:
         """Yield sentences with their features."""
         for sentence in sentences:
             if not sentence.strip():
-                raise ValueError(
-                    "a query is empty; give a sentence, as in 'a red coat'"
-                )
+                raise ValueError("a query is empty; give one such as 'a red coat'")
             (feature,) = self.model.embed_sentences([sentence])
-            yield sentence, DataSample(feature=feature)
+            yield sentence, None, DataSample(feature=feature)
 
     @torch.no_grad()
     def _samples(
         self, images: Iterable[str], batch_size: int
-    ) -> Iterator[tuple[str, object]]:
-        """Yield image files with their data samples."""
+    ) -> Iterator[tuple[str, np.ndarray, object]]:
+        """Yield image files, RGB images, and data samples."""
         images = iter(images)
         with DefaultScope.overwrite_default_scope(self.scope):
             while paths := list(islice(images, batch_size)):
-                batch = [self.pipeline(self._input(path)) for path in paths]
-                samples = self.model.test_step(pseudo_collate(batch))
-                yield from zip(paths, samples, strict=True)
+                pixels = [read_image(path) for path in paths]
+                batch = pseudo_collate([*map(self.prepare, pixels, paths)])
+                samples = self.model.test_step(batch)
+                yield from zip(paths, pixels, samples, strict=True)
 
-    def _input(self, path: str) -> dict:
-        height, width = read_image(path).shape[:2]  # an error names the file
-        given = dict(img_path=path, img_id=0, seg_fields=[], reduce_zero_label=False)
-        if self.task == 'pose':
-            given['bbox'] = np.array([[0, 0, width, height]], np.float32)
-            given |= dict(bbox_score=np.ones(1, np.float32), **self.meta)
-        return given
+    def prepare(self, image: np.ndarray, path: str) -> dict:
+        """What the model takes of an RGB image, uint8 [h, w, 3]."""
+        meta = self.meta if self.task == 'pose' else {}
+        return self.pipeline(whole_image(image, path, meta))
 
     def _attributes(self, sample: object) -> dict:
         scores = sample.pred_score.tolist()
@@ -196,8 +196,8 @@ class Predictor:
         return [
             dict(
                 keypoints={
-                    names[i]: [*map(_rounded, point), _rounded(score)]
-                    for i, (point, score) in enumerate(zip(points, scores, strict=True))
+                    names[i]: [*map(_rounded, each)]
+                    for i, each in enumerate(np.c_[points, scores])
                 }
             )
             for points, scores in found
@@ -212,10 +212,7 @@ class Predictor:
                 bbox=[*map(_rounded, box)],
             )
             for label, score, box in zip(
-                found.labels.tolist(),
-                found.scores.tolist(),
-                found.bboxes.tolist(),
-                strict=True,
+                found.labels, found.scores, found.bboxes, strict=True
             )
         ]
 
@@ -230,7 +227,7 @@ class Predictor:
         if self.task == 'text_retrieval':
             query = write_sentence(prediction.path)
             return draw_neighbors(query, prediction.answer).save(out)
-        image = read_image(prediction.path)
+        image = prediction.image
         if self.task == 'attributes':
             return draw_attributes(image, prediction.answer).save(out)
         if self.task == 'reid':
@@ -251,6 +248,26 @@ class Predictor:
         else:
             visualizer.dataset_meta = self.meta
         return visualizer
+
+
+def whole_image(image: np.ndarray, path: str, meta: dict) -> dict:
+    """What the pipelines of all libraries take of an image of one person.
+
+    The image is RGB, uint8 [h, w, 3]. MMPose's pipelines need the data set's ``meta``.
+    """
+    height, width = image.shape[:2]
+    return dict(
+        meta,
+        img=np.ascontiguousarray(image[..., ::-1]),  # as read by OpenCV
+        img_path=path,
+        img_id=0,
+        img_shape=(height, width),
+        ori_shape=(height, width),
+        bbox=np.array([[0, 0, width, height]], np.float32),
+        bbox_score=np.ones(1, np.float32),
+        seg_fields=[],
+        reduce_zero_label=False,
+    )
 
 
 def _classifier_task(cfg: Config) -> str:

@@ -75,7 +75,7 @@ def test_the_gallery_is_ranked_by_similarity(images, checkpoint, tmp_path):
     predictor = Predictor(config, checkpoint(config))
     predictor.index(images)
     found = list(predictor(images[1:2]))
-    features = [sample.feature for _, sample in predictor._samples(images, 2)]
+    features = [sample.feature for *_, sample in predictor._samples(images, 2)]
     cosine = torch.nn.functional.cosine_similarity
     expected = {
         image: cosine(feature, features[1], dim=0).item()

@@ -18,6 +18,7 @@ from saip_mm.drawn import KEYPOINTS
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, write_text
 from saip_mm.models.weights import load_weights
+from saip_mm.predictions import whole_image
 
 
 def load_model(config: str, checkpoint: str) -> nn.Module:
@@ -41,11 +42,8 @@ def estimate(model: nn.Module, images: list[np.ndarray]) -> list[np.ndarray]:
     """Keypoints [17, 3] (x, y, score) of RGB images, uint8 [H, W, 3], of a person."""
     from mmengine.dataset import Compose, pseudo_collate
 
-    prepare, batch = Compose(model.cfg.test_dataloader.dataset.pipeline), []
-    for image in images:
-        bgr = np.ascontiguousarray(image[..., ::-1])  # MMPose reads images as BGR
-        box = dict(bbox=np.float32([[0, 0, *bgr.shape[1::-1]]]), bbox_score=np.ones(1))
-        batch.append(prepare(dict(img=bgr, **box, **model.dataset_meta)))
+    prepare = Compose(model.cfg.test_dataloader.dataset.pipeline)
+    batch = [prepare(whole_image(image, '', model.dataset_meta)) for image in images]
     with no_grad():
         found = model.test_step(pseudo_collate(batch)) if batch else []
     people = [each.pred_instances for each in found]

@@ -14,6 +14,7 @@ from mmengine.utils import import_modules_from_strings
 from people_files import person
 
 from saip_mm.checkpoints.files import write_checkpoint
+from saip_mm.data.images import read_image
 from saip_mm.deployment import decode_heatmaps
 from saip_mm.predictions import Predictor
 from saip_mm.training.config import load_config
@@ -53,7 +54,7 @@ def test_onnxruntime_agrees_with_the_library(task, tmp_path):
     for number, file in enumerate(files):
         person(number, 0).resize((width, height)).save(file)
     with DefaultScope.overwrite_default_scope(predictor.scope):
-        batch = [predictor.pipeline(predictor._input(str(file))) for file in files]
+        batch = [predictor.prepare(read_image(file), str(file)) for file in files]
         with torch.no_grad():
             if task == 'pose':
                 predictor.model.test_cfg['flip_test'] = False
