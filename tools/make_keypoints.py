@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import track
 from torch import cuda, nn, no_grad
 
-from saip_mm.checkpoints.files import read_checkpoint, state_dict_of
+from saip_mm.checkpoints.files import open_checkpoint, state_dict_of
 from saip_mm.data import PersonImages
 from saip_mm.data.images import ImageError
 from saip_mm.drawn import KEYPOINTS
@@ -27,9 +27,9 @@ def load_model(config: str, checkpoint: str) -> nn.Module:
     except ImportError as error:
         remedy = 'run `tools/install.sh complete`'
         raise ModuleNotFoundError(f'MMPose is missing ({error}); {remedy}') from error
-    content = read_checkpoint(checkpoint)
-    model = init_model(config, device='cuda' if cuda.is_available() else 'cpu')
-    load_weights(model, state_dict_of(content))
+    with open_checkpoint(checkpoint) as (_, content):
+        model = init_model(config, device='cuda' if cuda.is_available() else 'cpu')
+        load_weights(model, state_dict_of(content))
     model.dataset_meta |= content.get('meta', {}).get('dataset_meta', {})
     names = tuple(model.dataset_meta['keypoint_id2name'].values())[: len(KEYPOINTS)]
     if names != KEYPOINTS:
