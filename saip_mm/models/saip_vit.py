@@ -110,43 +110,6 @@ class SAIPViT(PretrainedStart, VisionTransformer):
                 # MMPretrain's NumPy numbers break graphs of torch.compile.
                 module.drop_prob = float(module.drop_prob)
 
-    @staticmethod
-    def config_of(tensors: Mapping[str, Tensor], num_heads: int | None) -> dict:
-        """Arguments of the ViT with these tensors.
-
-        Args:
-            tensors: Weights by name.
-            num_heads: Tensors do not show it: None means that of MMPretrain's
-                architecture of the same sizes.
-
-        Raises:
-            ValueError: If they are not those of a plain ViT, or the number of heads is
-                unknown.
-        """
-        if others := other_functions(tensors):
-            raise ValueError(f'is not a plain ViT: it has {others}')
-        for name, ndim in _TELLING.items():
-            if name not in tensors or tensors[name].ndim != ndim:
-                raise ValueError(f'is not a ViT with a class token: it lacks {name}')
-        layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
-        if layers != set(range(len(layers))):
-            raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
-        arch = dict(
-            embed_dims=tensors['cls_token'].shape[-1],
-            num_layers=len(layers),
-            feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
-        )
-        for known in VisionTransformer.arch_zoo.values():
-            if num_heads is None and arch.items() <= known.items():
-                num_heads = known['num_heads']
-        if num_heads is None:
-            raise ValueError(
-                f'does not state its number of attention heads, and {arch} is not a '
-                'known ViT: give --num-heads'
-            )
-        patch_size = tensors['patch_embed.projection.weight'].shape[-1]
-        return dict(arch=dict(arch, num_heads=num_heads), patch_size=patch_size)
-
     def _init_from_scratch(self, init_cfg: list[dict]) -> None:
         super()._init_from_scratch(init_cfg)
         trunc_normal_(self.cls_token, std=0.02)
@@ -253,6 +216,43 @@ class SAIPViT(PretrainedStart, VisionTransformer):
                 f'patch grid of {by(grid)} (h×w): give the grid of its training'
             )
         return tuple(grid)
+
+    @staticmethod
+    def config_of(tensors: Mapping[str, Tensor], num_heads: int | None) -> dict:
+        """Arguments of the ViT with these tensors.
+
+        Args:
+            tensors: Weights by name.
+            num_heads: Tensors do not show it: None means that of MMPretrain's
+                architecture of the same sizes.
+
+        Raises:
+            ValueError: If they are not those of a plain ViT, or the number of heads is
+                unknown.
+        """
+        if others := other_functions(tensors):
+            raise ValueError(f'is not a plain ViT: it has {others}')
+        for name, ndim in _TELLING.items():
+            if name not in tensors or tensors[name].ndim != ndim:
+                raise ValueError(f'is not a ViT with a class token: it lacks {name}')
+        layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
+        if layers != set(range(len(layers))):
+            raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
+        arch = dict(
+            embed_dims=tensors['cls_token'].shape[-1],
+            num_layers=len(layers),
+            feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
+        )
+        for known in VisionTransformer.arch_zoo.values():
+            if num_heads is None and arch.items() <= known.items():
+                num_heads = known['num_heads']
+        if num_heads is None:
+            raise ValueError(
+                f'does not state its number of attention heads, and {arch} is not a '
+                'known ViT: give --num-heads'
+            )
+        patch_size = tensors['patch_embed.projection.weight'].shape[-1]
+        return dict(arch=dict(arch, num_heads=num_heads), patch_size=patch_size)
 
 
 @torch.no_grad()

@@ -184,6 +184,23 @@ class SAIPTinyViT(PooledBackbone, BaseBackbone):
             LayerNorm2d(neck_channels, eps=1e-6),
         )
 
+    def steps(self) -> list[nn.Module]:
+        parts = [part for stage in self.stages for part in stage]
+        return [self.patch_embed, *parts, self.neck]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Maps of ``out_indices`` [B, C, h, w] for images [B, 3, H, W]."""
+        x, maps = self.patch_embed(images), []
+        for stage in self.stages:
+            x = stage.blocks(x)
+            maps.append(x)
+            if 'downsample' in stage._modules:
+                x = stage.downsample(x)
+        if self.out_indices and max(self.out_indices) == STAGES:
+            pooled = max_pool2d(x, 2, ceil_mode=True) if self.neck_stride == 32 else x
+            maps.append(self.neck(pooled))
+        return tuple(maps[i] for i in self.out_indices)
+
     @staticmethod
     def config_of(tensors: Mapping[str, Tensor], num_heads: None = None) -> dict:
         """Arguments of the TinyViT with these tensors.
@@ -221,20 +238,3 @@ class SAIPTinyViT(PooledBackbone, BaseBackbone):
         first, second, _, fourth = config['arch']['channels']
         neck = config['neck_channels']
         return {4: (0, first), 8: (1, second), 16: (3, fourth), 32: (4, neck)}
-
-    def steps(self) -> list[nn.Module]:
-        parts = [part for stage in self.stages for part in stage]
-        return [self.patch_embed, *parts, self.neck]
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Maps of ``out_indices`` [B, C, h, w] for images [B, 3, H, W]."""
-        x, maps = self.patch_embed(images), []
-        for stage in self.stages:
-            x = stage.blocks(x)
-            maps.append(x)
-            if 'downsample' in stage._modules:
-                x = stage.downsample(x)
-        if self.out_indices and max(self.out_indices) == STAGES:
-            pooled = max_pool2d(x, 2, ceil_mode=True) if self.neck_stride == 32 else x
-            maps.append(self.neck(pooled))
-        return tuple(maps[i] for i in self.out_indices)
