@@ -12,8 +12,8 @@ proportion, so that all trainings cost as much as the first, to the nearest epoc
 `--equal images`, so that they see as many images.
 
 Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
-skipped, and several processes may share a work directory. `--table` prints the results
-so far, even during runs. `--max-minutes` stops the command, to be rerun.
+skipped. `--table` prints the results so far, even during runs. `--max-minutes` stops
+the command, to be rerun.
 """
 
 import argparse
@@ -21,30 +21,33 @@ import json
 import math
 import os
 import signal
-import statistics
 import sys
 import time
-from dataclasses import asdict, replace
-from datetime import timedelta
+from dataclasses import asdict
 from pathlib import Path
+
+from mmengine.config import Config
 
 from saip_mm.errors import one_line_errors
 from saip_mm.evaluation import add_people_options, people_of
-from saip_mm.evaluation.composite import composite_table
-from saip_mm.evaluation.compute import cost_of, epochs_for, lengthened
-from saip_mm.evaluation.radar import write_radar
-from saip_mm.evaluation.rows import (
-    BASELINES,
+from saip_mm.evaluation.compute import cost_of, lengthened
+from saip_mm.evaluation.features import BASELINES
+from saip_mm.evaluation.runs import (
     PROBED,
-    RANDOM,
-    Locked,
-    Row,
+    OutOfTime,
     Run,
-    find_rows,
+    RunFailed,
+    complete,
     untrained,
 )
-from saip_mm.evaluation.running import OutOfTime, RunFailed, complete
-from saip_mm.evaluation.table import markdown, summarize
+from saip_mm.evaluation.table import (
+    UNTRAINED,
+    composite_table,
+    markdown,
+    read_result,
+    summarize,
+    write_radar,
+)
 from saip_mm.files import write_text
 from saip_mm.training.config import add_options, load_config
 
@@ -53,9 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        'rows', nargs='*', help=f'config files, {RANDOM}, {", ".join(BASELINES)}'
-    )
+    parser.add_argument('rows', nargs='*', help=f'config files, {", ".join(UNTRAINED)}')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--work-dir', type=Path, default='work_dirs/compare')
     parser.add_argument(
@@ -93,104 +94,74 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def rows_of(args: argparse.Namespace) -> list[Row]:
-    """The rows named on the command line.
+def configs_of(args: argparse.Namespace) -> dict[str, Config]:
+    """Configs of the rows named on the command line.
 
     Raises:
         ValueError: If two have the same name, or `random` has no config.
     """
-    words = (RANDOM, *BASELINES)
-    model = args.random_of or next((row for row in args.rows if row not in words), None)
+    trained = [row for row in args.rows if row not in UNTRAINED]
+    model = args.random_of or next(iter(trained), None)
     people = people_of(args)
-    rows = []
+    configs = {}
     for source in args.rows:
         name = Path(source).stem
-        if source in words:
-            if model is None:
-                raise ValueError(f'{source}: name its config with --random-of')
-            config = load_config(model, args.cfg_options)
-        elif name in words:
-            raise ValueError(f'{source}: rename it, {name} is another row')
-        else:
-            config = load_config(source, args.cfg_options)
-        if any(row.name == name for row in rows):
+        if name in configs or (source in trained and name in UNTRAINED):
             raise ValueError(f'two rows are called {name}: rename one of the configs')
+        if source not in trained and model is None:
+            raise ValueError(f'{source}: name its config with --random-of')
+        config = load_config(source if source in trained else model, args.cfg_options)
         if people:
             config[PROBED] = asdict(people)
-        rows.append(
-            Row(args.work_dir / name, untrained(config) if source in words else config)
-        )
-    return rows
+        configs[name] = config if source in trained else untrained(config)
+    return configs
 
 
-def equalized(rows: list[Row], unit: str) -> list[Row]:
-    """The rows, with trainings of as many images or FLOPs as the first."""
-    trained = [row for row in rows if row.is_trained]
-    costs = {row: cost_of(row.config) for row in trained}
+def equalize(configs: dict[str, Config], unit: str) -> None:
+    """Change all trainings to as many images or FLOPs as the first, in whole epochs."""
     budget = None
-    found = []
-    for row in rows:
-        if row in costs:
-            cost, epochs = costs[row], row.config.train_cfg.max_epochs
-            if budget is None:
-                budget = epochs * cost.images * (cost.flops if unit == 'flops' else 1)
-            epochs = epochs_for(budget, cost, unit)
-            images = epochs * cost.images
-            print(
-                f'{row.name}: {epochs} epochs, {images:,} images, '
-                f'{images * cost.flops:.2e} FLOPs ({cost.flops:.2e} per image)',
-                flush=True,
-            )
-            row = replace(row, config=lengthened(row.config, epochs))
-        found.append(row)
-    return found
+    for name, config in configs.items():
+        if name in UNTRAINED:
+            continue
+        cost, epochs = cost_of(config), config.train_cfg.max_epochs
+        per_epoch = cost.images * (cost.flops if unit == 'flops' else 1)
+        budget = budget or epochs * per_epoch
+        epochs = max(1, round(budget / per_epoch))
+        configs[name] = lengthened(config, epochs)
+        images = epochs * cost.images
+        print(
+            f'{name}: {epochs} epochs, {images:,} images, {images * cost.flops:.2e} '
+            f'FLOPs ({cost.flops:.2e} per image)',
+            flush=True,
+        )
 
 
-def work(runs: list[Run], deadline: float) -> list[str]:
-    """Complete the runs that have no result yet; returns the errors.
+def work(runs: list[Run], deadline: float) -> bool:
+    """Complete the runs that have no result yet; returns whether any failed.
 
     Raises:
         OutOfTime: If the deadline passes.
     """
-    failures = []
-    trainer = Path(__file__).resolve().with_name('train.py')
+    failed = False
     for number, run in enumerate(runs, 1):
-        if run.result():
+        if read_result(run.folder):
             continue
         if time.monotonic() > deadline:
-            raise OutOfTime(f'{run}: not started')
-        print(f'[{number}/{len(runs)}] {run}{time_left(runs)}', flush=True)
+            raise OutOfTime(f'{run} was not started')
+        print(f'[{number}/{len(runs)}] {run}, log: {run.log}', flush=True)
         try:
-            with run.locked() as lock:
-                if run.result() is None:
-                    complete(run, trainer, lock, deadline)
-        except Locked as error:
-            print(f'    {error}; skipped', flush=True)
+            complete(run, deadline)
         except RunFailed as error:
             print(f'    error: {error}', file=sys.stderr, flush=True)
-            failures.append(str(error))
-    return failures
+            failed = True
+    return failed
 
 
-def time_left(runs: list[Run]) -> str:
-    """Estimated time for the remaining runs, from the finished ones."""
-    finished = [run for run in runs if run.row.is_trained and run.result()]
-    if not finished:
-        return ''
-    left = 0.0
-    for run in runs:
-        if run.row.is_trained and not run.result():
-            alike = [done for done in finished if done.row == run.row] or finished
-            expected = statistics.fmean(done.training()['seconds'] for done in alike)
-            left += max(0.0, expected - run.training()['seconds'])
-    return f' (about {timedelta(seconds=round(left))} left for all runs)'
-
-
-def report(args: argparse.Namespace, rows: list[Row]) -> None:
+def report(args: argparse.Namespace) -> None:
     """Print the table, and write it unless nothing is run; draw the radar chart."""
-    names = {row.name for row in rows}
-    others = [row for row in find_rows(args.work_dir) if row.name not in names]
-    summary = summarize(rows, args.seeds) + summarize(others, [])
+    named = [args.work_dir / Path(row).stem for row in args.rows]
+    others = {file.parent for file in args.work_dir.glob('*/config.py')} - {*named}
+    summary = summarize([*named, *sorted(others)])
     text = '\n'.join([markdown(summary), composite_table(summary)])
     print(text)
     if not args.table:
@@ -202,25 +173,30 @@ def report(args: argparse.Namespace, rows: list[Row]) -> None:
 
 def main() -> int:
     args = parse_args()
+    if args.table:
+        report(args)
+        return 0
     deadline = time.monotonic() + 60 * args.max_minutes
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rows, failures, status = rows_of(args), [], 0
+    configs = configs_of(args)
     if args.equal:
-        rows = equalized(rows, args.equal)
-    if not args.table:
-        for row in rows:
-            row.freeze()
-        # Seed by seed, so that an interrupted comparison has all rows.
-        runs = [run for seed in args.seeds for row in rows for run in row.runs([seed])]
-        try:
-            failures = work(list(dict.fromkeys(runs)), deadline)
-        except OutOfTime as error:
-            print(f'{args.max_minutes:g} minutes are over ({error}); rerun to continue')
-            status = os.EX_TEMPFAIL
-    report(args, rows)
-    for failure in failures:
-        print(f'failed: {failure}', file=sys.stderr)
-    return 1 if failures else status
+        equalize(configs, args.equal)
+    # Seed by seed, so that an interrupted comparison has all rows. Baselines are
+    # deterministic, and skipped when they have a result.
+    runs = [
+        Run(args.work_dir / name, config, 0 if name in BASELINES else seed)
+        for seed in args.seeds
+        for name, config in configs.items()
+    ]
+    for run in runs:
+        run.prepare()
+    try:
+        status = int(work(runs, deadline))
+    except OutOfTime as error:
+        print(f'{args.max_minutes:g} minutes are over ({error}); rerun to continue')
+        status = os.EX_TEMPFAIL
+    report(args)
+    return status
 
 
 if __name__ == '__main__':

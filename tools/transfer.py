@@ -8,14 +8,13 @@ checkpoint with tools/test.py, and prints a table per config. All runs of a conf
 as many steps. A share of the labels is drawn by the seed, of whole people in
 re-identification, and is the same for all initial weights.
 
-Rerun the command to resume: finished runs are skipped, and several processes may share
-a work directory. `--table` prints the results so far.
+Rerun the command to resume: finished runs are skipped. `--table` prints the results so
+far.
 """
 
 import argparse
 import json
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -25,13 +24,17 @@ from mmengine.utils import import_modules_from_strings
 
 from saip_mm.checkpoints.files import resolve_checkpoint
 from saip_mm.errors import one_line_errors
-from saip_mm.evaluation.rows import RANDOM, Locked, Row, Run
-from saip_mm.evaluation.running import RunFailed, facts, train
-from saip_mm.evaluation.table import markdown, summarize
-from saip_mm.files import write_text
+from saip_mm.evaluation.runs import (
+    Run,
+    RunFailed,
+    facts,
+    run_tool,
+    save,
+    train,
+)
+from saip_mm.evaluation.subject import RANDOM
+from saip_mm.evaluation.table import markdown, read_result, summarize
 from saip_mm.training.config import add_options, load_config
-
-TOOLS = Path(__file__).resolve().parent
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,8 +64,8 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def rows_of(config: Path, args: argparse.Namespace) -> dict[Row, float]:
-    """Rows of a config, with the share of its labels."""
+def rows_of(config: Path, args: argparse.Namespace) -> dict[Path, tuple[Config, float]]:
+    """Folders of a config's rows, with their configs and shares of the labels."""
     rows = {}
     for share in args.shares:
         for weights in args.weights:
@@ -73,7 +76,7 @@ def rows_of(config: Path, args: argparse.Namespace) -> dict[Row, float]:
                 resolve_checkpoint(weights)  # raises an error if there is none
                 cfg.model.backbone.init_cfg.checkpoint = weights
             name = f'{Path(weights).stem}_{100 * share:g}'
-            rows[Row(args.work_dir / config.stem / name, cfg)] = share
+            rows[args.work_dir / config.stem / name] = cfg, share
     return rows
 
 
@@ -94,53 +97,42 @@ def draw_labels(config: Config, share: float, seed: int) -> list[int]:
 
 def complete(run: Run, share: float) -> None:
     """Train, test and write the result."""
-    with run.locked() as lock:
-        if run.result():
-            return
-        if not run.training()['finished']:
-            options = {}
-            if share < 1:
-                drawn = draw_labels(run.row.config, share, run.seed)
-                options['train_dataloader.dataset.indices'] = drawn
-            train(run, TOOLS / 'train.py', lock, options)
-        command = [sys.executable, str(TOOLS / 'test.py'), str(run.row.config_file)]
-        command += [str(run.folder), '--work-dir', str(run.folder / 'test')]
-        with open(run.log, 'ab') as log:
-            if subprocess.run(command, stdout=log, stderr=log).returncode:
-                raise RunFailed(f'{run}: testing failed; see {run.log}')
-        newest = max((run.folder / 'test').glob('*/*.json'))
-        metrics = json.loads(newest.read_text())
-        for name in ('time', 'data_time'):
-            metrics.pop(name, None)
-        result = facts(run) | dict(probes=metrics)
-        write_text(run.result_file, json.dumps(result, indent=2) + '\n')
+    options = {}
+    if share < 1:
+        drawn = draw_labels(run.config, share, run.seed)
+        options['train_dataloader.dataset.indices'] = drawn
+    train(run, options)
+    tested = run.folder / 'test'
+    run_tool('test', run, [run.row / 'config.py', run.folder, '--work-dir', tested])
+    metrics = json.loads(max(tested.glob('*/*.json')).read_text())
+    for name in ('time', 'data_time'):
+        metrics.pop(name, None)
+    save(run, facts(run), metrics)
 
 
 def main() -> int:
     args = parse_args()
     tables = {config: rows_of(config, args) for config in args.configs}
     todo = [
-        (run, share)
+        (Run(row, config, seed), share)
         for seed in args.seeds
         for rows in tables.values()
-        for row, share in rows.items()
-        for run in row.runs([seed])
+        for row, (config, share) in rows.items()
     ]
-    failures = []
+    status = 0
     for number, (run, share) in enumerate([] if args.table else todo, 1):
-        place = f'{run.folder.relative_to(args.work_dir)}'
-        print(f'[{number}/{len(todo)}] {place}', flush=True)
-        run.row.freeze()
+        run.prepare()
+        if read_result(run.folder):
+            continue
+        print(f'[{number}/{len(todo)}] {run}, log: {run.log}', flush=True)
         try:
             complete(run, share)
-        except Locked as error:
-            print(f'    {error}; skipped', flush=True)
         except RunFailed as error:
             print(f'    error: {error}', file=sys.stderr, flush=True)
-            failures.append(error)
+            status = 1
     for config, rows in tables.items():
-        print(f'{config.stem}\n\n{markdown(summarize(rows, args.seeds))}')
-    return 1 if failures else 0
+        print(f'{config.stem}\n\n{markdown(summarize(rows))}')
+    return status
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..models import SAIP
 from ..training.loaders import build_loader
-from .stock import build_model
+from .subject import build_model
 
 IMAGES, STEPS = 8, 4  # images per step, and steps, to count
 
@@ -70,9 +70,3 @@ def lengthened(config: Config, epochs: int) -> Config:
                 shortest = 0 if name == 'begin' else 1
                 each[name] = float(value) if exact else max(shortest, round(value))
     return config
-
-
-def epochs_for(budget: float, cost: Cost, unit: str) -> int:
-    """Number of epochs closest to a budget of ``'images'`` or ``'flops'``."""
-    per_epoch = cost.images * (cost.flops if unit == 'flops' else 1)
-    return max(1, round(budget / per_epoch))

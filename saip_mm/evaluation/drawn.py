@@ -1,7 +1,9 @@
 """Probes on drawn people that no model was trained on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,27 +39,23 @@ class ProbeSizes:
     views: int = 128
 
 
-@dataclass(frozen=True)
-class LabeledPeople:
-    """N labeled images of one person each; coordinates in pixels.
-
-    Attributes:
-        images: RGB, uint8 numpy [N, h, w, 3].
-        pids: int64 [N], from 1.
-        camids: int64 [N].
-        attributes: bool [N, A].
-        parts: uint8 [N, h, w], indices of LIP labels.
-        keypoints: float32 [N, K, 3]: x, y, and v as in COCO.
-        boxes: float32 [N, 4]: x1, y1, x2, y2 of the whole person.
-    """
+class LabeledPeople(NamedTuple):
+    """N labeled images of one person each; coordinates in pixels."""
 
     images: np.ndarray
+    """RGB, uint8 [N, h, w, 3]."""
     pids: Tensor
+    """int64 [N], from 1."""
     camids: Tensor
+    """int64 [N]."""
     attributes: Tensor
+    """bool [N, A]."""
     parts: Tensor
+    """uint8 [N, h, w], indices of LIP labels."""
     keypoints: Tensor
+    """float32 [N, K, 3]: x, y, and v as in COCO."""
     boxes: Tensor
+    """float32 [N, 4]: x1, y1, x2, y2 of the whole person."""
 
 
 @lru_cache(maxsize=4)
@@ -70,21 +68,19 @@ def draw_people(
     bar = track(infos, 'Drawing people', transient=True)
     drawn = [people.load_labeled(info) for info in bar]
     persons = [image.people[0] for image in drawn]
-    stacked = {
-        name: torch.from_numpy(np.stack(arrays))
-        for name, arrays in dict(
-            attributes=[person.attributes for person in persons],
-            parts=[image.parts for image in drawn],
-            keypoints=[person.keypoints for person in persons],
-            boxes=[person.full_box for person in persons],
-        ).items()
-    }
     return LabeledPeople(
         images=np.stack([image.image for image in drawn]),
         pids=torch.tensor([info['identity'] for info in infos]) + 1,
         camids=torch.tensor([info['camera'] for info in infos]),
-        **stacked,
+        attributes=_stack(person.attributes for person in persons),
+        parts=_stack(image.parts for image in drawn),
+        keypoints=_stack(person.keypoints for person in persons),
+        boxes=_stack(person.full_box for person in persons),
     )
+
+
+def _stack(arrays: Iterable[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(list(arrays)))
 
 
 def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, float]:
@@ -95,52 +91,40 @@ def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, 
         sizes: Numbers of people.
 
     Returns:
-        Scores by name. Probes that do not apply are omitted, with a log message.
+        Scores by name. Probes that do not apply are omitted.
     """
     log(
         f'drawn people: {sizes.identities} for testing, {sizes.train_identities} '
         'others for fitting'
     )
     features = subject.features
-    people = [
-        draw_people(
-            sizes.train_identities, sizes.train_images, TRAIN_SEED, features.size
-        ),
-        draw_people(sizes.identities, sizes.images, TEST_SEED, features.size),
-    ]
-    (train, train_features), (test, test_features) = (
-        (each, subject.embed(each.images, features.has_patches)) for each in people
+    train = draw_people(
+        sizes.train_identities, sizes.train_images, TRAIN_SEED, features.size
     )
-    gallery = LabeledFeatures(test_features.image, test.pids, test.camids)
+    test = draw_people(sizes.identities, sizes.images, TEST_SEED, features.size)
+    fitted, tested = (
+        subject.embed(each.images, features.has_patches) for each in (train, test)
+    )
+    gallery = LabeledFeatures(tested.image, test.pids, test.camids)
     found = evaluate_retrieval(gallery, gallery)
     report_left_out(found)
     scores = {
         'reid/mAP': found.mean_average_precision,
         'reid/rank1': found.rank1,
         'attributes/mA': attribute_accuracy(
-            train_features.image, train.attributes, test_features.image, test.attributes
+            fitted.image, train.attributes, tested.image, test.attributes
         ),
     }
     if features.has_patches:
-        maps, test_maps = train_features.patches, test_features.patches
+        maps, test_maps = fitted.patches, tested.patches
         scores['parts/mIoU'] = part_iou(maps, train.parts, test_maps, test.parts)
         scores['keypoints/PCK'] = keypoint_pck(
             maps, train.keypoints, test_maps, test.keypoints, test.boxes, features.size
         )
     else:
         log('parts and keypoints omitted: no features of patches')
-    return scores | _probe_heads(subject, sizes.views)
-
-
-def _probe_heads(subject: Subject, num_people: int) -> dict[str, float]:
     if subject.model is None:
         log(f'search and reconstruction omitted: {subject.no_heads}')
-        return {}
-    heads = [
-        name for name in ('search', 'reconstruction') if getattr(subject.model, name)
-    ]
-    for name in {'search', 'reconstruction'} - set(heads):
-        log(f'{name} omitted: the model lacks this head')
-    if not heads:
-        return {}
-    return probe_objectives(subject.model, subject.views(num_people))
+    elif subject.model.search or subject.model.reconstruction:
+        scores |= probe_objectives(subject.model, subject.views(sizes.views))
+    return scores

@@ -1,21 +1,26 @@
-"""Features of images: of a backbone, or of baselines without a network."""
+"""Features of images: of a backbone, or of baselines without a network.
 
-import os
-from collections import defaultdict
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+Features embed RGB images, uint8 [B, 3, h, w], of their ``size`` (h, w). Images are
+compared by the cosine. For baselines, cosine and Euclidean distance, with and without
+centering, were compared on drawn people; each uses the best of them.
+"""
 
-import numpy as np
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import torch
+from mmengine.utils import to_2tuple
+from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..data.images import normalize, read_batches
+from ..data.images import normalize
 from ..data.views import Size
 
 BINS = 4  # of the histogram, per color
 PIXELS = (8, 4)  # (h, w)
 STRIPES = 6
+DEFAULT_SIZE = (256, 128)  # (h, w) of images, where nothing states another one
 
 
 class Embedded(NamedTuple):
@@ -33,27 +38,12 @@ class Embedded(NamedTuple):
         return self.tokens['image']
 
 
-class Features(Protocol):
-    """Features to probe. Images are compared by the cosine of their features.
-
-    For baselines, cosine and Euclidean distance, with and without centering, were
-    compared on drawn people; each uses the best of them.
-    """
-
-    size: Size
-    """(h, w) of input images in pixels."""
-    has_patches: bool
-
-    def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
-        """Embed RGB images, uint8 [B, 3, h, w]."""
-
-
 class BackboneFeatures:
     """Features of a backbone.
 
-    The features of an image are its token at the end, its middle token, and the mean of
-    its last map, which is the first again if there is no class token. The feature of a
-    patch concatenates the middle map and the last one.
+    The tokens of an image are that at the end, the middle one, and the mean of the last
+    map (the first again if there is no class token). Features of patches are those of
+    the middle map and the last one, concatenated.
 
     Args:
         backbone: A backbone for SAIP, such as ``SAIPViT``.
@@ -84,17 +74,54 @@ class BackboneFeatures:
         return Embedded(found, torch.cat([encoded.middle_map, last], dim=1))
 
 
-class BaselineFeatures:
-    """Features without a network.
+class StockFeatures:
+    """Features of any backbone: its last map and the mean over it, or its last token.
 
     Args:
-        name: One of ``BASELINES``.
-        size: (h, w) of the images in pixels.
+        model: An algorithm of MMPretrain.
+        dataset: Config of its training images. The size of their crops is that of the
+            images to probe, unless the backbone states one.
     """
+
+    def __init__(self, model: BaseSelfSupervisor, dataset: dict) -> None:
+        self.model = model
+        self.mean, self.std = model.data_preprocessor.mean, model.data_preprocessor.std
+        stated = getattr(model.backbone, 'img_size', None)
+        self.size: Size = to_2tuple(stated or next(_crops(dataset), DEFAULT_SIZE))
+        with torch.no_grad():
+            blank = torch.zeros(1, 3, *self.size, device=self.mean.device)
+            self.has_patches = self._last(blank).ndim == 4
+
+    def _last(self, images: Tensor) -> Tensor:
+        """[B, C, h, w] or [B, C] for uint8 or float RGB images [B, 3, H, W]."""
+        found = self.model.extract_feat(normalize(images, self.mean, self.std))
+        while isinstance(found, list | tuple):
+            found = found[-1]
+        return found[:, 0] if found.ndim == 3 else found
+
+    def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
+        last = self._last(images)
+        image = last.mean(dim=(2, 3)) if last.ndim == 4 else last
+        return Embedded(dict(image=image), last if patches else None)
+
+
+def _crops(setting: object) -> Iterator[int | tuple[int, int]]:
+    """Sizes of random crops in the config of a data set."""
+    if isinstance(setting, dict):
+        if str(setting.get('type')).endswith('RandomResizedCrop'):
+            yield setting['scale']
+        setting = list(setting.values())
+    if isinstance(setting, list | tuple):
+        for each in setting:
+            yield from _crops(each)
+
+
+class BaselineFeatures:
+    """Features without a network: one of ``BASELINES``."""
 
     has_patches = False
 
-    def __init__(self, name: str, size: Size) -> None:
+    def __init__(self, name: str, size: Size = DEFAULT_SIZE) -> None:
         self.function = BASELINES[name]
         self.size = size
 
@@ -141,29 +168,3 @@ BASELINES = {
     'stripes': striped_histogram,
     'pixels': small_pixels,
 }
-
-
-@torch.no_grad()
-def embed(
-    features: Features,
-    images: Iterable[str | os.PathLike | np.ndarray],
-    patches: bool = False,
-    device: torch.device | str = 'cpu',
-) -> Embedded:
-    """Embed any number of images; results are on the CPU.
-
-    Args:
-        features: Features to compute.
-        images: Files, or RGB images, uint8 [h, w, 3]; resized to ``features.size``.
-        patches: Whether to return features of patches as well.
-        device: Device of ``features``.
-    """
-    tokens, maps = defaultdict(list), []
-    for batch in read_batches(images, features.size):
-        found = features(batch.to(device), patches)
-        for name, token in found.tokens.items():
-            tokens[name].append(token.cpu())
-        if patches:
-            maps.append(found.patches.cpu())
-    joined = {name: torch.cat(parts) for name, parts in tokens.items()}
-    return Embedded(joined, torch.cat(maps) if patches else None)

@@ -55,7 +55,6 @@ class ProbeHook(Hook):
     @master_only
     def probe(self, runner: Runner) -> None:
         """Probe now; errors are logged."""
-        runner.logger.info(f'probing the teacher after {runner.iter} steps')
         began = time.monotonic()
         try:
             if self.subject is None:

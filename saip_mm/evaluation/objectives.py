@@ -1,8 +1,5 @@
 """Search and reconstruction with the right person's token and with a stranger's."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from rich.progress import track
@@ -28,20 +25,17 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
     """
     if num_people < 2:
         raise ValueError(f'views={num_people}: give at least 2, for strangers')
-    plain = SyntheticPeople(num_people, 1, VIEWS_SEED, pipeline=dataset['pipeline'])
-    drawing = next(s for s in plain.pipeline.transforms if isinstance(s, DrawViews))
+    built = SyntheticPeople(num_people, 1, VIEWS_SEED, pipeline=dataset['pipeline'])
+    steps = built.pipeline.transforms
+    drawing = next(step for step in steps if isinstance(step, DrawViews))
+    scenes = dict(type='SyntheticScenes', num_scenes=num_people, seed=VIEWS_SEED)
     people = SyntheticPeople(
         num_people,
         1,
         VIEWS_SEED,
         drawing.global_size,
-        pipeline=plain.pipeline.transforms,
-        scenes=dict(
-            type='SyntheticScenes',
-            num_scenes=num_people,
-            seed=VIEWS_SEED,
-            size=drawing.scene_size,
-        ),
+        pipeline=steps,
+        scenes=dict(scenes, size=drawing.scene_size),
     )
     keys = track(range(num_people), 'Drawing views', transient=True)
     views = [people[VIEWS_SEED, 0, i]['inputs'] for i in keys]
@@ -59,40 +53,34 @@ def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str,
         model: Not changed.
         batches: From :func:`draw_batches`.
     """
-    values = {}
-    with frozen(model):
-        for step, batch in enumerate(batches):
-            scales = model.data_preprocessor.draw_scales(VIEWS_SEED, step)
-            data = dict(inputs=batch, scales=scales)
-            inputs = model.data_preprocessor(data)['inputs']
-            anchor = model.teacher['encoder'](inputs['globals'][:, 0], until='middle')
-            scores = {}
-            if model.search:
-                scores |= _search(model, anchor.middle_tokens, inputs)
-            if model.reconstruction:
-                scores |= _reconstruct(model, anchor.middle_token, inputs)
-            for name, score in scores.items():
-                values.setdefault(name, []).append(score.double().cpu())
-    means = {name: torch.cat(scores).mean().item() for name, scores in values.items()}
-    if model.search:
-        means['search/gain'] = means['search/IoU'] - means['search/IoU_stranger']
-    if model.reconstruction:
-        means['reconstruction/gain'] = (
-            means['reconstruction/loss_stranger'] - means['reconstruction/loss']
-        )
+    training = model.training
+    model.eval()
+    try:
+        found = [_scores(model, batch, step) for step, batch in enumerate(batches)]
+    finally:
+        model.train(training)
+    means = {}
+    for name in found[0]:
+        values = torch.cat([scores[name].double().cpu() for scores in found])
+        means[name] = values.mean().item()
+    for head, measure, sign in ('search', 'IoU', 1), ('reconstruction', 'loss', -1):
+        if f'{head}/{measure}' in means:
+            right, stranger = (means[f'{head}/{measure}{x}'] for x in ('', '_stranger'))
+            means[f'{head}/gain'] = sign * (right - stranger)
     return means
 
 
-@contextmanager
-def frozen(model: SAIP) -> Iterator[None]:
-    """Context in evaluation mode; restores the modes of all modules."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+def _scores(model: SAIP, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+    """Scores of every image of a batch."""
+    scales = model.data_preprocessor.draw_scales(VIEWS_SEED, step)
+    inputs = model.data_preprocessor(dict(inputs=batch, scales=scales))['inputs']
+    anchor = model.teacher['encoder'](inputs['globals'][:, 0], until='middle')
+    scores = {}
+    if model.search:
+        scores |= _search(model, anchor.middle_tokens, inputs)
+    if model.reconstruction:
+        scores |= _reconstruct(model, anchor.middle_token, inputs)
+    return scores
 
 
 def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
@@ -100,12 +88,9 @@ def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
 
     Only for scenes in which this place covers at least one token.
     """
-    queries = [anchor, anchor.roll(1, dims=0)]
-    logits = model.find(queries, inputs['scene'])
-    found = logits > 0
+    found = model.find([anchor, anchor.roll(1, dims=0)], inputs['scene']) > 0
     place = inputs['scene_masks'][:, :1].bool()
-    both = (found & place).sum(dim=(2, 3))
-    iou = both / (found | place).sum(dim=(2, 3))
+    iou = (found & place).sum(dim=(2, 3)) / (found | place).sum(dim=(2, 3))
     iou, stranger = iou[place.any(dim=(2, 3))[:, 0]].unbind(1)
     return {'search/IoU': iou, 'search/IoU_stranger': stranger}
 

@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from rich.progress import track
 from torch import Tensor
 
 from ..data.folders import find_images, require_files
 from ..data.images import BACKGROUND
 from ..data.person_boxes import (
     PersonBox,
+    crop_corner,
     crop_person,
     large_enough,
     read_person_keypoints,
     read_photograph,
 )
 from ..data.views import Size
-from .features import embed
 from .readout import keypoint_pck, part_iou
 from .subject import Subject, log
 
@@ -46,75 +45,32 @@ def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, f
         ValueError: If annotations are malformed, or of too few people.
     """
     _require_patches(subject, 'keypoints')
-    people = [_read_people(*sets[i : i + 2]) for i in range(0, len(sets), 2)]
-    if len(people) == 1:
-        names = sorted({person.img_path for person, _ in people[0]})
+    train = test = _read_people(*sets[:2])
+    if len(sets) == 2:
+        names = sorted({person.img_path for person, _ in train})
         to_fit = set(names[::2])
-        people = [
-            [each for each in people[0] if (each[0].img_path in to_fit) == fit]
-            for fit in (True, False)
-        ]
-    if min(map(len, people)) < MIN_PEOPLE:
+        train = [each for each in test if each[0].img_path in to_fit]
+        test = [each for each in test if each[0].img_path not in to_fit]
+    else:
+        test = _read_people(*sets[2:])
+    if min(len(train), len(test)) < MIN_PEOPLE:
         raise ValueError(
-            f'{sets[1]}: {len(people[0])} people for fitting and {len(people[1])} for '
-            f'testing of at least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w) with '
-            f'keypoints; at least {MIN_PEOPLE} each are needed'
+            f'{sets[1]}: {len(train)} people for fitting and {len(test)} for testing '
+            f'of at least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w) with keypoints; '
+            f'at least {MIN_PEOPLE} each are needed'
         )
-    people = [each[:MAX_PEOPLE] for each in people]
-    log(f'coco: {len(people[1])} people for testing, {len(people[0])} for fitting')
-    fitted, tested = (len(each[0][1]) for each in people)
+    train, test = train[:MAX_PEOPLE], test[:MAX_PEOPLE]
+    log(f'coco: {len(test)} people for testing, {len(train)} for fitting')
+    fitted, tested = len(train[0][1]), len(test[0][1])
     if fitted != tested:
         raise ValueError(
             f'{sets[-1]}: has {tested} keypoints per person, {sets[1]} has {fitted}'
         )
-    folders = [str(sets[0]), str(sets[-2])]
-    train, test = (
-        _crops(subject, folder, each)
-        for folder, each in zip(folders, people, strict=True)
-    )
-    pck = keypoint_pck(*train[:2], *test, subject.features.size)
-    return {'coco/PCK': pck}
-
-
-def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
-    """Parts of people in photographs with label maps.
-
-    Args:
-        subject: Subject of the probe, with features of patches.
-        folder: Folder with ``train`` and ``test``, each with ``images`` and, under the
-            same names with the extension .png, ``labels`` of the same sizes.
-
-    Raises:
-        OSError: If a file is missing or cannot be read.
-        ValueError: If a label map has another size than its image or no labels.
-    """
-    _require_patches(subject, 'parts')
-    folder = Path(folder)
-    images = {
-        part: find_images(str(folder / part / 'images')) for part in ('train', 'test')
+    patches, keypoints, _ = _embed_people(subject, sets[0], train)
+    tested = _embed_people(subject, sets[-2], test)
+    return {
+        'coco/PCK': keypoint_pck(patches, keypoints, *tested, subject.features.size)
     }
-    for part, names in images.items():
-        labels = [str(Path(name).with_suffix('.png')) for name in names]
-        below = str(folder / part / 'labels')
-        require_files(f'{folder / part}/images', below, labels, 'add the label maps')
-    name = folder.resolve().name
-    log(
-        f'{name}: {len(images["test"])} images for testing, {len(images["train"])} '
-        'others for fitting'
-    )
-    # All label maps are checked before the images are embedded, which takes minutes.
-    labels = {
-        part: [
-            _read_labels(folder / part, each, subject.features.size) for each in names
-        ]
-        for part, names in images.items()
-    }
-    found = []
-    for part, names in images.items():
-        paths = [str(folder / part / 'images' / each) for each in names]
-        patches = subject.embed(paths, patches=True).patches
-        found += [patches, torch.from_numpy(np.stack(labels[part]))]
-    return {f'{name}/mIoU': part_iou(*found)}
 
 
 def _require_patches(subject: Subject, probe: str) -> None:
@@ -135,11 +91,93 @@ def _read_people(img_dir: str | Path, ann_file: str | Path) -> list[Person]:
     return people
 
 
-def _read_labels(folder: Path, name: str, size: Size) -> np.ndarray:
+def _embed_people(
+    subject: Subject, img_dir: str | Path, people: list[Person]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of patches [N, C, h, w], keypoints [N, K, 3], boxes [N, 4] of crops."""
+    labels = []
+
+    def crops() -> Iterator[np.ndarray]:
+        for person, keypoints in people:
+            path = os.path.join(img_dir, person.img_path)
+            photograph = read_photograph(path, person.size)
+            crop, corner, scale = _square_up(photograph, person, subject.features.size)
+            x, y, w, h = person.box
+            box = (np.array([[x, y], [x + w, y + h]]) - corner) * scale
+            keypoints = keypoints.copy()
+            keypoints[:, :2] = (keypoints[:, :2] - corner) * scale
+            labels.append((keypoints, box.astype(np.float32).ravel()))
+            yield crop
+
+    patches = subject.embed(crops(), patches=True).patches
+    keypoints, boxes = (
+        torch.from_numpy(np.stack(x)) for x in zip(*labels, strict=True)
+    )
+    return patches, keypoints, boxes
+
+
+def _square_up(
+    photograph: np.ndarray, person: PersonBox, size: Size
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """A person's crop, padded with gray to the aspect of ``size``.
+
+    Returns:
+        uint8 [h, w, 3]; (x, y) of its corner in the photograph; and the magnification
+        that leads to ``size``.
+    """
+    crop = crop_person(photograph, person.box, MARGIN)
+    height, width = crop.shape[:2]
+    scale = min(size[0] / height, size[1] / width)
+    full_height = max(height, round(size[0] / scale))
+    full_width = max(width, round(size[1] / scale))
+    top, left = (full_height - height) // 2, (full_width - width) // 2
+    canvas = np.full((full_height, full_width, 3), BACKGROUND, np.uint8)
+    canvas[top : top + height, left : left + width] = crop
+    return canvas, np.subtract(crop_corner(person.box, MARGIN), (left, top)), scale
+
+
+def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
+    """Parts of people in photographs with label maps.
+
+    Args:
+        subject: Subject of the probe, with features of patches.
+        folder: Folder with ``train`` and ``test``, each with ``images`` and, under the
+            same names with the extension .png, ``labels`` of the same sizes.
+
+    Raises:
+        OSError: If a file is missing or cannot be read.
+        ValueError: If a label map has another size than its image or no labels.
+    """
+    _require_patches(subject, 'parts')
+    folder = Path(folder)
+    # All label maps are checked before the images are embedded, which takes minutes.
+    train, labels = _read_parts(folder / 'train', subject.features.size)
+    test, test_labels = _read_parts(folder / 'test', subject.features.size)
+    name = folder.resolve().name
+    log(f'{name}: {len(test)} images for testing, {len(train)} others for fitting')
+    maps, test_maps = (subject.embed(x, patches=True).patches for x in (train, test))
+    return {f'{name}/mIoU': part_iou(maps, labels, test_maps, test_labels)}
+
+
+def _read_parts(folder: Path, size: Size) -> tuple[list[Path], Tensor]:
+    """Images of a folder, and their label maps, uint8 [N, *size]."""
+    names = find_images(str(folder / 'images'))
+    files = [str(Path(name).with_suffix('.png')) for name in names]
+    require_files(
+        folder / 'images', str(folder / 'labels'), files, 'add the label maps'
+    )
+    images = [folder / 'images' / name for name in names]
+    labels = [
+        _read_labels(folder / 'labels' / file, image, size)
+        for file, image in zip(files, images, strict=True)
+    ]
+    return images, torch.from_numpy(np.stack(labels))
+
+
+def _read_labels(path: Path, image_path: Path, size: Size) -> np.ndarray:
     """Label map of an image, uint8 [*size]; nearest neighbors."""
-    path = folder / 'labels' / Path(name).with_suffix('.png')
     try:
-        with Image.open(path) as labels, Image.open(folder / 'images' / name) as image:
+        with Image.open(path) as labels, Image.open(image_path) as image:
             if labels.mode not in ('L', 'P'):
                 raise ValueError(
                     f'{path}: has mode {labels.mode}; 8 bits per pixel, each a label, '
@@ -153,51 +191,3 @@ def _read_labels(folder: Path, name: str, size: Size) -> np.ndarray:
             return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
     except UnidentifiedImageError as error:
         raise ValueError(f'{path}: is not an image') from error
-
-
-def _crops(
-    subject: Subject, img_dir: str, people: list[Person]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Features of patches [N, C, h, w], keypoints [N, K, 3], boxes [N, 4] of crops."""
-    size = subject.features.size
-    labels = []
-
-    def crops() -> Iterator[np.ndarray]:
-        for person, keypoints in track(people, 'Embedding people', transient=True):
-            path = os.path.join(img_dir, person.img_path)
-            crop, origin, scale = _square_up(
-                read_photograph(path, person.size), person, size
-            )
-            keypoints = keypoints.copy()
-            keypoints[:, :2] = (keypoints[:, :2] - origin) * scale
-            x, y, w, h = person.box
-            box = (np.array([[x, y], [x + w, y + h]]) - origin) * scale
-            labels.append((keypoints, box.astype(np.float32).ravel()))
-            yield crop
-
-    embedded = embed(subject.features, crops(), patches=True, device=subject.device)
-    keypoints, boxes = zip(*labels, strict=True)
-    stacked = (torch.from_numpy(np.stack(each)) for each in (keypoints, boxes))
-    return embedded.patches, *stacked
-
-
-def _square_up(
-    photograph: np.ndarray, person: PersonBox, size: Size
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """A person's crop, padded with gray to the aspect of ``size``.
-
-    Returns:
-        uint8 [h, w, 3]; (x, y) of its corner in the photograph; and the magnification
-        that leads to ``size``.
-    """
-    x, y, w, h = person.box
-    crop = crop_person(photograph, person.box, MARGIN)
-    corner = np.floor([x - MARGIN * w, y - MARGIN * h]).clip(0)
-    height, width = crop.shape[:2]
-    scale = min(size[0] / height, size[1] / width)
-    full_height = max(height, round(size[0] / scale))
-    full_width = max(width, round(size[1] / scale))
-    top, left = (full_height - height) // 2, (full_width - width) // 2
-    canvas = np.full((full_height, full_width, 3), BACKGROUND, np.uint8)
-    canvas[top : top + height, left : left + width] = crop
-    return canvas, corner - (left, top), scale

@@ -1,15 +1,17 @@
-"""Linear probes of attributes, parts and keypoints."""
+"""Linear maps of features, and what they read: attributes, parts, keypoints."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate, one_hot, pad
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, one_hot, unfold
 
 PCK_RADIUS = 0.1  # of the longer side of a person's box
 HEATMAP_SIGMA = 1.0  # in patches
 CHUNK = 32  # images at a time in full resolution
 STRENGTH = 1e-2  # of ridge regression
+COMPONENTS = 64  # of whitening
+SHRINKAGE = 0.1  # of whitening
 
 
 class LinearMap(NamedTuple):
@@ -83,6 +85,22 @@ def fit_discriminant(
     return LinearMap(mean, scale, weight, prior - (centers.T * weight).sum(dim=0) / 2)
 
 
+def fit_whitening(features: Tensor) -> LinearMap:
+    """Principal components of features [N, D], divided by their standard deviations.
+
+    Keeps at most ``COMPONENTS``. ``SHRINKAGE`` times the mean variance is added to all
+    variances, so that directions without signal are not amplified.
+    """
+    features = features.double()
+    mean = features.mean(dim=0)
+    _, singular, directions = torch.linalg.svd(features - mean, full_matrices=False)
+    variance = singular**2 / len(features)
+    scale = (variance + SHRINKAGE * variance.mean()).clamp_min(1e-12).sqrt()
+    kept = min(COMPONENTS, len(scale))
+    one, zero = torch.ones(1), torch.zeros(1)
+    return LinearMap(mean, one, directions[:kept].T / scale[:kept], zero)
+
+
 def _standardize(design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Features with mean 0 and variance 1, unless constant; means; deviations."""
     if not design.isfinite().all():
@@ -146,11 +164,8 @@ def part_iou(train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tenso
         scores = interpolate(scores, parts.shape[1:], mode='bilinear')
         pairs = parts.long() * count + scores.argmax(dim=1)
         confusion += pairs.flatten().bincount(minlength=count**2).view(count, count)
-    true, predicted, both = (
-        confusion.sum(1),
-        confusion.sum(0),
-        confusion.diagonal(),
-    )
+    true, predicted = confusion.sum(1), confusion.sum(0)
+    both = confusion.diagonal()
     iou = both / (true + predicted - both)
     return iou[true > 0].mean().item()
 
@@ -226,17 +241,14 @@ def _peaks(scores: Tensor) -> Tensor:
     Coordinates count from the edge of the image: the first patch's center is at 0.5.
     Negative scores have no weight.
     """
-    width = scores.shape[-1]
     highest = scores.flatten(2).argmax(dim=-1)
-    row, column = highest // width, highest % width
-    padded = pad(scores.clamp_min(0), (1, 1, 1, 1))
-    offsets = torch.tensor([-1, 0, 1])
-    rows = row[..., None, None] + 1 + offsets[:, None]
-    columns = column[..., None, None] + 1 + offsets
-    index = rows * (width + 2) + columns
-    weights = padded.flatten(2).gather(2, index.flatten(2)).unflatten(2, (3, 3))
+    row, column = highest // scores.shape[-1], highest % scores.shape[-1]
+    around = unfold(scores.clamp_min(0).flatten(0, 1)[:, None], 3, padding=1)
+    weights = around.gather(2, highest.view(-1, 1, 1).expand(-1, 9, 1))
+    weights = weights.view(*highest.shape, 3, 3)
     weights[..., 1, 1] += 1e-12  # all scores may be negative
     total = weights.sum(dim=(-2, -1))
+    offsets = torch.tensor([-1, 0, 1])
     x = column + 0.5 + (weights * offsets).sum(dim=(-2, -1)) / total
     y = row + 0.5 + (weights * offsets[:, None]).sum(dim=(-2, -1)) / total
     return torch.stack([x, y], dim=-1)

@@ -1,20 +1,12 @@
 """Probes on photographs of people with labels."""
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
-from ..data.folders import find_images
-from ..models.saip import token_spread
-from .attributes import probe_attributes
 from .photographs import probe_keypoints, probe_parts
-from .reid import probe_reid
-from .subject import Subject, log
-from .tokens import rank_me
-
-MAX_IMAGES = 2000  # of a folder without labels
+from .subject import Subject
+from .tokens import probe_attributes, probe_reid, probe_unlabeled
 
 
 @dataclass(frozen=True)
@@ -49,27 +41,14 @@ class RealPeople:
 
 def add_people_options(parser: argparse.ArgumentParser) -> None:
     """Options for :class:`RealPeople`; read them with :func:`people_of`."""
-    group = parser.add_argument_group('photographs to probe on')
-    group.add_argument(
-        '--reid', nargs='+', default=[], metavar='DIR', help='like Market-1501'
-    )
-    group.add_argument(
-        '--attributes', metavar='CSV', help='columns path, split, and 0 or 1 for each'
-    )
-    group.add_argument(
-        '--parts', metavar='DIR', help='folder with {train,test}/{images,labels}'
-    )
-    group.add_argument(
-        '--unlabeled', metavar='DIR', help='images for measures without labels'
-    )
-    group.add_argument(
-        '--coco',
-        nargs='+',
-        default=[],
-        metavar='PATH',
-        help='IMAGES ANN with keypoints; or IMAGES ANN for fitting, IMAGES ANN for '
-        'testing',
-    )
+    add = parser.add_argument_group('photographs to probe on').add_argument
+    several = dict(nargs='+', default=[])
+    add('--reid', metavar='DIR', help='like Market-1501', **several)
+    add('--attributes', metavar='CSV', help='columns path, split, 0 or 1 for each')
+    add('--parts', metavar='DIR', help='folder with {train,test}/{images,labels}')
+    add('--unlabeled', metavar='DIR', help='images for measures without labels')
+    coco = 'IMAGES ANN with keypoints; or IMAGES ANN for fitting, then for testing'
+    add('--coco', metavar='PATH', help=coco, **several)
 
 
 def people_of(args: argparse.Namespace) -> RealPeople:
@@ -99,23 +78,3 @@ def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float
         yield probe_keypoints(subject, people.coco)
     if people.unlabeled:
         yield probe_unlabeled(subject, people.unlabeled)
-
-
-def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
-    """Measures of image tokens that need no labels, of at most ``MAX_IMAGES`` images.
-
-    ``RankMe`` is their effective rank, ``spread`` the root of the summed variances of
-    unit tokens (0: all images alike, 1: in all directions). They show a collapse; high
-    values are no evidence of useful features.
-
-    Raises:
-        OSError: If the folder has no images, or one cannot be read.
-    """
-    names = find_images(str(folder))
-    step = -(-len(names) // MAX_IMAGES)
-    paths = [os.path.join(folder, name) for name in names[::step]]
-    name = Path(folder).resolve().name
-    log(f'{name}: {len(paths)} unlabeled images')
-    tokens = subject.embed(paths).image
-    spread = token_spread(tokens).item()
-    return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': spread}

@@ -2,8 +2,9 @@
 
 import copy
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
+from mmengine.utils import to_2tuple
+from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
 from rich.progress import track
 from torch import Tensor
@@ -18,22 +22,22 @@ from torch import Tensor
 from ..checkpoints.backbone import PREFIXES, choose_backbone
 from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..checkpoints.kept_config import check_buildable, parse_config
+from ..data.images import read_batches
 from ..models import SAIP
 from ..models.weights import load_weights
 from ..training.config import load_config
 from .features import (
     BASELINES,
+    DEFAULT_SIZE,
     BackboneFeatures,
     BaselineFeatures,
     Embedded,
-    Features,
-    embed,
+    StockFeatures,
 )
 from .objectives import draw_batches
-from .stock import StockFeatures, stock_model, stock_vit
 
 RANDOM = 'random'
-DEFAULT_SIZE = (256, 128)
+Device = torch.device | str
 
 
 @dataclass
@@ -49,11 +53,11 @@ class Subject:
         no_heads: Why search and reconstruction cannot be probed.
     """
 
-    features: Features
+    features: BackboneFeatures | StockFeatures | BaselineFeatures
     model: SAIP | None = None
     dataset: dict | None = None
-    device: torch.device | str = 'cpu'
-    no_heads: str = ''
+    device: Device = 'cpu'
+    no_heads: str = 'no heads'
     _views: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict, repr=False)
 
     def views(self, num_people: int) -> list[dict[str, Tensor]]:
@@ -62,17 +66,60 @@ class Subject:
             self._views[num_people] = draw_batches(self.dataset, num_people)
         return self._views[num_people]
 
+    @torch.no_grad()
     def embed(
-        self, images: Sequence[str | os.PathLike | np.ndarray], patches: bool = False
+        self, images: Iterable[str | os.PathLike | np.ndarray], patches: bool = False
     ) -> Embedded:
-        """Features of files or RGB images, uint8 [h, w, 3]; see :func:`embed`."""
+        """Features of files or RGB images, uint8 [h, w, 3]; on the CPU."""
+        tokens, maps = defaultdict(list), []
         images = track(images, 'Embedding images', transient=True)
-        return embed(self.features, images, patches, self.device)
+        for batch in read_batches(images, self.features.size):
+            found = self.features(batch.to(self.device), patches)
+            for name, token in found.tokens.items():
+                tokens[name].append(token.cpu())
+            if patches:
+                maps.append(found.patches.cpu())
+        joined = {name: torch.cat(parts) for name, parts in tokens.items()}
+        return Embedded(joined, torch.cat(maps) if patches else None)
 
 
 def log(text: str) -> None:
     """Log a line about a probe, or print it where nothing logs."""
     print_log(text, logger='current')
+
+
+def load_subject(
+    source: str,
+    config: str | Path | Config | None = None,
+    device: Device = 'cpu',
+    role: str | None = None,
+) -> Subject:
+    """Load the subject of probes.
+
+    Args:
+        source: A training checkpoint, a work directory, an exported backbone;
+            ``'random'`` for the initialization of ``config``; or one of ``BASELINES``.
+        config: Config of the training; a file is executed, as configs are. By default
+            the one in the checkpoint, which is read as data without executing it.
+        device: Device to probe on.
+        role: ``'teacher'`` (default) or ``'student'`` of a training checkpoint.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If a file cannot be read safely or contains no model.
+    """
+    if config is not None and not isinstance(config, Config):
+        config = load_config(str(config))
+    if source in BASELINES:
+        stated = config.model.backbone.get('img_size') if config else None
+        features = BaselineFeatures(source, to_2tuple(stated or DEFAULT_SIZE))
+        return Subject(features, no_heads=f'{source} is not a network')
+    if source == RANDOM:
+        if config is None:
+            raise ValueError(f'{RANDOM}: give the config of the model, --config CONFIG')
+        return _subject(_initialized(config), config, device, role)
+    with open_checkpoint(source) as (_, checkpoint):
+        return _from_checkpoint(checkpoint, config, device, role)
 
 
 def subject_of(model: SAIP, dataset: dict, role: str | None = None) -> Subject:
@@ -90,140 +137,104 @@ def subject_of(model: SAIP, dataset: dict, role: str | None = None) -> Subject:
     return Subject(features, model, dataset, preprocessor.mean.device)
 
 
-def load_subject(
-    source: str,
-    config: str | Path | Config | None = None,
-    device: torch.device | str = 'cpu',
-    role: str | None = None,
-) -> Subject:
-    """Load the subject of probes.
-
-    Args:
-        source: A training checkpoint, a work directory, an exported backbone;
-            ``'random'`` for the initialization of ``config``; or one of ``BASELINES``.
-        config: Config of the training; a file is executed, as configs are. By default
-            the one in the checkpoint, which is read as data without executing it.
-        device: Device to probe on.
-        role: ``'teacher'`` (default) or ``'student'`` of a training checkpoint.
+def build_model(cfg: Config) -> BaseSelfSupervisor:
+    """The model of a pretraining config, without initial weights.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If a file cannot be read safely or contains no model.
+        ValueError: If it is another config, or the model cannot be built.
     """
-    if source in BASELINES:
-        return _baseline(source, config)
-    if source == RANDOM:
-        if config is None:
-            raise ValueError(f'{RANDOM}: give the config of the model, --config CONFIG')
-        cfg = _read_config(config)
-        return subject_of(_build(cfg).to(device), cfg.train_dataloader.dataset)
-    with open_checkpoint(source) as (_, checkpoint):
-        return _from_checkpoint(checkpoint, config, device, role)
-
-
-def _baseline(name: str, config: str | Path | Config | None) -> Subject:
-    size = DEFAULT_SIZE
-    if config is not None:
-        size = tuple(_read_config(config).model.backbone.img_size)
-    return Subject(BaselineFeatures(name, size), no_heads=f'{name} is not a network')
-
-
-def _read_config(config: str | Path | Config) -> Config:
-    cfg = config if isinstance(config, Config) else load_config(str(config), {})
-    if cfg.get('model', {}).get('type') != 'SAIP' or 'train_dataloader' not in cfg:
+    name = cfg.filename or 'the config'
+    settings = copy.deepcopy(cfg.get('model') or {})
+    if 'backbone' not in settings or 'train_dataloader' not in cfg:
         raise ValueError(
-            f'{cfg.filename or "the config"}: is not a pretraining config, with a '
-            'model of type SAIP and a train_dataloader'
+            f'{name}: is not a pretraining config, with a self-supervised model and a '
+            'train_dataloader'
         )
-    return cfg
-
-
-def _build(cfg: Config) -> SAIP:
-    """Model of a config, initialized as in training with its seed (default 0)."""
+    settings.backbone.pop('init_cfg', None)
+    # Configs of MMPretrain have it outside the model.
+    settings.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     init_default_scope('mmpretrain')
-    model_cfg = copy.deepcopy(cfg.model)
-    model_cfg.backbone.pop('init_cfg', None)
+    try:
+        return MODELS.build(settings)
+    except (AttributeError, KeyError, TypeError) as error:  # e.g. of another version
+        raise ValueError(f'the model of {name} cannot be built: {error}') from error
+
+
+def _initialized(cfg: Config) -> BaseSelfSupervisor:
+    """The model of a config as at the start of a training with its seed (default 0)."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('WARNING')  # otherwise a line per parameter
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(cfg.get('randomness', {}).get('seed') or 0)
-            model = MODELS.build(model_cfg)
-            model.init_weights()
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-    ) as error:  # for example of another version
-        raise ValueError(
-            f'the model of {cfg.filename or "its config"} cannot be built: {error}'
-        ) from error
-    finally:
-        logger.setLevel(level)
-    return model.eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(cfg.get('randomness', {}).get('seed') or 0)
+        model = build_model(cfg)
+        model.init_weights()
+    logger.setLevel(level)
+    return model
 
 
 def _from_checkpoint(
-    checkpoint: dict,
-    config: str | Path | Config | None,
-    device: torch.device | str,
-    role: str | None,
+    checkpoint: Mapping, cfg: Config | None, device: Device, role: str | None
 ) -> Subject:
     tensors = state_dict_of(checkpoint)
     checkpoint = dict(state_dict=tensors, meta=checkpoint.get('meta', {}))
-    no_heads, backbone = 'no heads', None
-    if any(name.startswith(PREFIXES['teacher']) for name in tensors):
+    no_heads = 'no heads'
+    if not any(name.startswith(PREFIXES['teacher']) for name in tensors):
+        if cfg and cfg.get('model', {}).get('type') == 'SAIP':
+            cfg = None  # of the training of an exported backbone
+    elif cfg is None:
         try:
-            cfg = _config_within(checkpoint) if config is None else config
-            cfg = _read_config(cfg)
+            cfg = _config_within(checkpoint)
         except ValueError as error:
-            if config is not None:
-                raise
             no_heads = f'{error}: give --config'
-        else:
-            return _with_heads(tensors, cfg, device, role)
-    elif (cfg := _stock_config(config)) is not None:
-        model = stock_model(cfg, tensors)
-        backbone = stock_vit(model, checkpoint)
-        if backbone is None:
-            features = StockFeatures(model.to(device), cfg.train_dataloader.dataset)
-            return Subject(features, device=device, no_heads=no_heads)
-    backbone = backbone or choose_backbone(checkpoint, role)
-    module = backbone.build()[0].to(device).eval()
+    if cfg is not None:
+        model = build_model(cfg)
+        try:
+            load_weights(model, tensors)
+        except ValueError as error:
+            name = cfg.filename or 'its config'
+            raise ValueError(f'does not fit the model of {name}: {error}') from error
+        return _subject(model, cfg, device, role)
+    backbone = choose_backbone(checkpoint, role)
     mean, std = (torch.tensor(x, device=device) for x in (backbone.mean, backbone.std))
-    features = BackboneFeatures(module, mean, std)
+    features = BackboneFeatures(backbone.build()[0].to(device).eval(), mean, std)
     return Subject(features, device=device, no_heads=no_heads)
 
 
-def _stock_config(config: str | Path | Config | None) -> Config | None:
-    """The config, if it is that of another algorithm than SAIP."""
-    if config is None:
-        return None
-    cfg = config if isinstance(config, Config) else load_config(str(config))
-    return None if cfg.get('model', {}).get('type') == 'SAIP' else cfg
-
-
-def _config_within(checkpoint: dict) -> Config:
+def _config_within(checkpoint: Mapping) -> Config:
     """The config stored in a checkpoint as text.
 
     Raises:
         ValueError: If there is none, or it cannot be read as data.
     """
-    text = checkpoint.get('meta', {}).get('cfg')
+    text = checkpoint['meta'].get('cfg')
     if not isinstance(text, str):
         raise ValueError('the checkpoint does not contain its config')
     name = 'the config in the checkpoint'
     return check_buildable(parse_config(text, name), name)
 
 
-def _with_heads(
-    tensors: dict, cfg: Config, device: torch.device | str, role: str | None
+def _subject(
+    model: BaseSelfSupervisor, cfg: Config, device: Device, role: str | None
 ) -> Subject:
-    model = _build(cfg)
+    model, dataset = model.to(device).eval(), cfg.train_dataloader.dataset
+    if isinstance(model, SAIP):
+        return subject_of(model, dataset, role)
+    return Subject(_vit_features(model) or StockFeatures(model, dataset), device=device)
+
+
+def _vit_features(model: BaseSelfSupervisor) -> BackboneFeatures | None:
+    """Features of a ViT of MMPretrain that SAIPViT can compute; None of others."""
+    vit, preprocessor = model.backbone, model.data_preprocessor
+    if not isinstance(vit, VisionTransformer) or vit.cls_token is None:
+        return None
+    heads, grid = vit.arch_settings['num_heads'], tuple(vit.patch_resolution)
     try:
-        load_weights(model, tensors)
-    except ValueError as error:
-        name = cfg.filename or 'its config'
-        raise ValueError(f'does not fit the model of {name}: {error}') from error
-    return subject_of(model.to(device), cfg.train_dataloader.dataset, role)
+        found = choose_backbone(dict(state_dict=model.state_dict()))
+        backbone = replace(found, num_heads=heads, grid=grid).build()[0]
+    except ValueError:  # for example, relative positions
+        return None
+    device = preprocessor.mean.device
+    return BackboneFeatures(
+        backbone.to(device).eval(), preprocessor.mean, preprocessor.std
+    )

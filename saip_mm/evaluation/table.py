@@ -1,63 +1,76 @@
-"""The table of a comparison: mean ± standard deviation over seeds."""
+"""Tables and a radar chart of a comparison."""
 
+import json
+import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
 
-from .rows import Row
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-# First columns; other probes follow by name.
-PROBES = (
-    'reid/mAP',
-    'reid/rank1',
-    'attributes/mA',
-    'parts/mIoU',
-    'keypoints/PCK',
-    'search/IoU',
-    'search/IoU_stranger',
-    'search/gain',
-    'reconstruction/loss',
-    'reconstruction/loss_stranger',
-    'reconstruction/gain',
-)
+from .features import BASELINES
+from .subject import RANDOM
+
 ABSENT = '–'
+UNTRAINED = (RANDOM, *BASELINES)  # names of rows
+# Objectives of SAIP, which other rows lack, and measures that are no scores.
+_NO_SCORES = ('search/', 'reconstruction/')
+_MEASURES = ('/RankMe', '/spread')
+MIN_AXES = 3
+INNER = -0.2  # radius of the center, so that the worst baseline is a visible polygon
 
 
-def summarize(rows: Iterable[Row], seeds: list[int]) -> list[dict]:
+def summarize(rows: Iterable[Path]) -> list[dict]:
     """Results of every row so far.
 
     Args:
-        rows: In the order of the table.
-        seeds: Requested seeds; others that have a folder are included.
+        rows: Folders of rows, with a folder per seed.
 
     Returns:
         A dict per row: ``row``, ``n`` results ``of`` so many runs, and for
         ``images_seen``, ``flops``, ``minutes`` and every probe in ``probes`` a dict of
         ``mean``, ``std`` (of the sample, hence None for one value), ``n`` and
         ``values``.
+
+    Raises:
+        ValueError: If a result is damaged.
     """
     summary = []
     for row in rows:
-        runs = row.runs(sorted({*seeds, *row.saved_seeds()}))
-        results = [result for run in runs if (result := run.result())]
-        names = {name for result in results for name in result['probes']}
-        probes = {
-            name: _statistics(r['probes'][name] for r in results if name in r['probes'])
-            for name in sorted(names, key=_order)
-        }
+        seeds = sorted(row.glob('seed*'), key=lambda seed: (len(seed.name), seed.name))
+        results = [found for seed in seeds if (found := read_result(seed))]
+        names = dict.fromkeys(name for result in results for name in result['probes'])
+        probes = [result['probes'] for result in results]
         summary.append(
             dict(
                 row=row.name,
                 n=len(results),
-                of=len(runs),
+                of=len(seeds),
                 revisions=sorted({str(r['environment']['revision']) for r in results}),
                 images_seen=_statistics(r['images_seen'] for r in results),
-                # Results of older versions have no FLOPs.
+                # Fine-tuning has no FLOPs.
                 flops=_statistics(r['flops'] for r in results if 'flops' in r),
                 minutes=_statistics(r['seconds'] / 60 for r in results),
-                probes=probes,
+                probes={
+                    name: _statistics(each[name] for each in probes if name in each)
+                    for name in names
+                },
             )
         )
     return summary
+
+
+def read_result(folder: Path) -> dict | None:
+    """The result in the folder of a run, or None if there is none yet."""
+    file = folder / 'result.json'
+    try:
+        return json.loads(file.read_text()) if file.exists() else None
+    except ValueError as error:
+        raise ValueError(
+            f'{file} is not a result ({error}): delete it to probe again'
+        ) from error
 
 
 def _statistics(values: Iterable[float]) -> dict | None:
@@ -71,21 +84,19 @@ def _statistics(values: Iterable[float]) -> dict | None:
 
 def markdown(summary: list[dict]) -> str:
     """The summary as a Markdown table; missing values are dashes."""
-    probes = sorted({name for row in summary for name in row['probes']}, key=_order)
-    counted = any(row.get('flops') for row in summary)
-    costs = ['images seen', *(['FLOPs'] if counted else []), 'minutes']
+    probes = list(dict.fromkeys(name for row in summary for name in row['probes']))
+    costs = {'images seen': ('images_seen', ',.0f')}
+    if any(row.get('flops') for row in summary):
+        costs['FLOPs'] = 'flops', '.1e'
+    costs['minutes'] = 'minutes', '.1f'
     header = ['row', 'n', *probes, *costs]
     lines = [header, ['---', *(['---:'] * (len(header) - 1))]]
     for row in summary:
-        n = row['n']
-        cells = [_cell(row['probes'].get(name), n) for name in probes]
-        cells.append(f'{row["images_seen"]["mean"]:,.0f}' if n else ABSENT)
-        if counted:
-            flops = row.get('flops')
-            cells.append(f'{flops["mean"]:.1e}' if flops else ABSENT)
-        cells.append(f'{row["minutes"]["mean"]:.1f}' if n else ABSENT)
-        of = '' if n == row['of'] else f' of {row["of"]}'
-        lines.append([row['row'], f'{n}{of}', *cells])
+        n = row['n'] if row['n'] == row['of'] else f'{row["n"]} of {row["of"]}'
+        cells = [_cell(row['probes'].get(name), row['n']) for name in probes]
+        for key, style in costs.values():
+            cells.append(format(row[key]['mean'], style) if row.get(key) else ABSENT)
+        lines.append([row['row'], str(n), *cells])
     table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
     revisions = sorted({revision for row in summary for revision in row['revisions']})
     note = ''
@@ -102,5 +113,127 @@ def _cell(found: dict | None, n: int) -> str:
     return f'{found["mean"]:.3f}{std}{fewer}'
 
 
-def _order(name: str) -> tuple:
-    return PROBES.index(name) if name in PROBES else len(PROBES), name
+class Scale(NamedTuple):
+    """Scale of a probe: from ``zero`` to the best row."""
+
+    zero: float
+    best: float
+
+    def __call__(self, score: float) -> float:
+        return (score - self.zero) / (self.best - self.zero)
+
+
+def scores_of(summary: list[dict]) -> dict[str, dict[str, float]]:
+    """Mean scores by probe and row, of the probes that compare features."""
+    scores = {}
+    for row in summary:
+        for name, found in row['probes'].items():
+            if not name.startswith(_NO_SCORES) and not name.endswith(_MEASURES):
+                scores.setdefault(name, {})[row['row']] = found['mean']
+    return scores
+
+
+def scales_of(summary: list[dict], pick: Callable = max) -> dict[str, Scale]:
+    """Scale of each probe, from the best (or worst) untrained row to the best row.
+
+    Probes are left out if no row exceeds it.
+
+    Args:
+        summary: From :func:`summarize`.
+        pick: ``max`` or ``min`` of the untrained rows.
+    """
+    scales = {}
+    for name, rows in scores_of(summary).items():
+        untrained = [rows[row] for row in UNTRAINED if row in rows]
+        scale = Scale(pick(untrained or rows.values()), max(rows.values()))
+        if scale.zero < scale.best:
+            scales[name] = scale
+    return scales
+
+
+def composite_table(summary: list[dict]) -> str:
+    """Mean of all scaled scores, and places, of all rows as a Markdown table."""
+    scores, scales = scores_of(summary), scales_of(summary)
+    if not scales:
+        return ''
+    lines = ['| row | composite | first or second |', '| --- | ---: | ---: |']
+    for name in (row['row'] for row in summary):
+        composite = ABSENT
+        if all(name in scores[probe] for probe in scales):
+            scaled = (scale(scores[probe][name]) for probe, scale in scales.items())
+            composite = f'{statistics.fmean(scaled):.2f}'
+        leading = sum(
+            name in rows and sum(other > rows[name] for other in rows.values()) < 2
+            for rows in scores.values()
+        )
+        lines.append(f'| {name} | {composite} | {leading} of {len(scores)} |')
+    text = (
+        f'Composite: mean over {len(scales)} probes of (score − zero) / (best − zero). '
+        'Zero is the best row without training, best the best row.'
+    )
+    if beaten := sorted(scores.keys() - scales.keys()):
+        text += f' Left out, because nothing exceeds zero: {", ".join(beaten)}.'
+    return '\n'.join(lines) + f'\n\n{text}\n'
+
+
+def write_radar(path: Path, summary: list[dict]) -> None:
+    """Draw a closed line per row; one axis per probe.
+
+    Raises:
+        ValueError: If fewer than three probes differ between rows.
+    """
+    scales = scales_of(summary, min)
+    if len(scales) < MIN_AXES:
+        raise ValueError(
+            f'a radar chart needs {MIN_AXES} probes, the results have {len(scales)}: '
+            'give photographs to probe on'
+        )
+    figure = Figure(figsize=(10, 7), layout='constrained')
+    axes = figure.add_subplot(projection='polar')
+    axes.set_theta_offset(math.pi / 2)
+    axes.set_theta_direction(-1)
+    angles = [2 * math.pi * i / len(scales) for i in range(len(scales))]
+    markers = iter('s^vDXP*')
+    for row in summary:
+        if row['n']:
+            marker = next(markers) if row['row'] in UNTRAINED else None
+            _draw_row(axes, angles, scales, row, marker)
+    axes.set_ylim(INNER, 1)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], labels=[])
+    labels = [f'{n}\n{s.zero:.3f} – {s.best:.3f}' for n, s in scales.items()]
+    axes.set_xticks(angles, labels=labels)
+    axes.tick_params(axis='x', pad=10)
+    for angle, label in zip(angles, axes.get_xticklabels(), strict=True):
+        side = round(math.sin(angle), 1)
+        label.set_horizontalalignment(
+            'left' if side > 0 else 'right' if side < 0 else 'center'
+        )
+    figure.legend(loc='outside right upper', frameon=False)
+    figure.supxlabel(
+        'Each axis from the worst baseline (inner ring) to the best row (rim); means '
+        'over seeds',
+        fontsize='small',
+    )
+    figure.savefig(path, dpi=120, bbox_inches='tight')
+
+
+def _draw_row(
+    axes: Axes,
+    angles: list[float],
+    scales: dict[str, Scale],
+    row: dict,
+    marker: str | None,
+) -> None:
+    """Draw a row; those without training are gray and dashed, with a marker."""
+    found = [row['probes'].get(name) for name in scales]
+    radii = [
+        max(INNER, scale(each['mean'])) if each else math.nan
+        for scale, each in zip(scales.values(), found, strict=True)
+    ]
+    style = dict(marker='o', markersize=4, linewidth=2)
+    if marker:
+        style = dict(marker=marker, markersize=6, linewidth=1, ls='--', color='gray')
+    closed = [*angles, angles[0]], [*radii, radii[0]]
+    (line,) = axes.plot(*closed, label=row['row'], clip_on=False, **style)
+    if not marker:
+        axes.fill(angles, radii, color=line.get_color(), alpha=0.06)

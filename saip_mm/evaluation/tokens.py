@@ -1,58 +1,42 @@
-"""Readouts: which features of an image are compared, chosen on training people."""
+"""Probes of images' tokens: re-identification, attributes, measures without labels.
 
+Which token of an image is compared, and whether it is whitened, is chosen on training
+people.
+"""
+
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-COMPONENTS = 64  # of whitening
-SHRINKAGE = 0.1
+from ..data.folders import find_images
+from ..downstream.attributes_csv import AttributeImages, read_attributes
+from ..downstream.market1501 import DISTRACTOR, ReIDImage, read_folder
+from ..downstream.retrieval import (
+    LabeledFeatures,
+    Retrieval,
+    evaluate_retrieval,
+    report_left_out,
+)
+from ..models.saip import token_spread
+from .readout import LinearMap, attribute_accuracy, fit_whitening
+from .subject import Subject, log
 
-
-class Whitening(NamedTuple):
-    """Principal components of features, divided by their standard deviations."""
-
-    mean: Tensor
-    """[D]"""
-    weight: Tensor
-    """[D, K]"""
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """[N, D] → [N, K], in double precision."""
-        return (features.double() - self.mean) @ self.weight
-
-
-def fit_whitening(features: Tensor) -> Whitening:
-    """Fit to unlabeled features [N, D]; keeps at most ``COMPONENTS`` directions.
-
-    ``SHRINKAGE`` times the mean variance is added to every variance, so that directions
-    without signal are not amplified.
-    """
-    features = features.double()
-    mean = features.mean(dim=0)
-    _, singular, directions = torch.linalg.svd(features - mean, full_matrices=False)
-    variance = singular**2 / len(features)
-    scale = (variance + SHRINKAGE * variance.mean()).clamp_min(1e-12).sqrt()
-    kept = min(COMPONENTS, len(scale))
-    return Whitening(mean, directions[:kept].T / scale[:kept])
-
-
-def rank_me(features: Tensor) -> float:
-    """Effective rank of features [N, D]: RankMe (Garrido et al., arXiv 2210.02885).
-
-    The exponential of the entropy of the normalized singular values. It needs no labels
-    and compares trainings of one method only: more is not better between methods.
-    """
-    singular = torch.linalg.svdvals(features.double())
-    return torch.special.entr(singular / singular.sum()).sum().exp().item()
+QUERY, GALLERY, TRAIN = 'query', 'bounding_box_test', 'bounding_box_train'
+MAX_TRAIN = 2000  # images of half of the training people
+MAX_LABELED = 4000  # images of a split with attributes
+MAX_UNLABELED = 2000
 
 
 class Readout(NamedTuple):
     """The features by which images are compared."""
 
     token: str = 'image'
-    whitening: Whitening | None = None
+    whitening: LinearMap | None = None
 
     def __call__(self, tokens: dict[str, Tensor]) -> Tensor:
         """Tokens [N, D] by name → features [N, K]."""
@@ -68,12 +52,9 @@ def choose_readout(
     score: Callable[[Readout], float],
     whiten: bool = True,
 ) -> Readout:
-    """The readout with the best score; the first one of equals.
+    """The readout with the best score on other people; the first one of equals.
 
-    Args:
-        fitted: Tokens [N, D] by name that whitening is fitted to, without labels.
-        score: Score of a readout on other people.
-        whiten: Whether to try every token whitened as well.
+    Tokens [N, D] are tried by name and, if ``whiten``, whitened as fitted to them.
     """
     choices = []
     for token, features in fitted.items():
@@ -81,3 +62,156 @@ def choose_readout(
         if whiten:
             choices.append(Readout(token, fit_whitening(features)))
     return max(choices, key=score)
+
+
+class LabeledTokens(NamedTuple):
+    """Tokens of images whose identity and camera are known."""
+
+    tokens: dict[str, Tensor]
+    pids: Tensor
+    camids: Tensor
+
+
+def probe_reid(subject: Subject, folder: str | Path) -> dict[str, float]:
+    """Re-identification in a folder like Market-1501, by cosine similarity.
+
+    The readout that is best for other people, those of ``bounding_box_train``, is used;
+    without that folder, it is the image token.
+
+    Args:
+        subject: Subject of the probe.
+        folder: Folder with ``query`` and ``bounding_box_test``, whose file names
+            contain identity and camera: ``0002_c1s1_000451_03.jpg``. Identity -1 is
+            ignored, 0000 is a distractor.
+
+    Raises:
+        OSError: If a folder has no images, or an image cannot be read.
+        ValueError: If a name lacks an identity, or no query has a match.
+    """
+    # All names are checked first: embedding the images takes minutes.
+    query, gallery = (read_folder(os.path.join(folder, x)) for x in (QUERY, GALLERY))
+    people = {image.pid for image in gallery if image.pid > DISTRACTOR}
+    name = Path(folder).resolve().name
+    log(
+        f'{name}: {len(query)} queries; a gallery of {len(gallery)} images, of '
+        f'{len(people)} people'
+    )
+    readout = Readout()
+    if os.path.isdir(train := os.path.join(folder, TRAIN)):
+        readout = _choose_for_people(subject, train)
+    log(f'{name}: readout: {readout}')
+    found = _retrieve(readout, _embed(subject, query), _embed(subject, gallery), folder)
+    report_left_out(found)
+    return {f'{name}/mAP': found.mean_average_precision, f'{name}/rank1': found.rank1}
+
+
+def _choose_for_people(subject: Subject, folder: str) -> Readout:
+    """The best readout for one half of the people in a folder.
+
+    Whitening is fitted to the other half.
+    """
+    images = [image for image in read_folder(folder) if image.pid > DISTRACTOR]
+    pids = sorted({image.pid for image in images})
+    if len(pids) < 2:
+        raise ValueError(f'{folder}: has {len(pids)} identities, at least 2 are needed')
+    fitted, selected = (
+        _embed(subject, [image for image in images if image.pid in half][:MAX_TRAIN])
+        for half in (set(pids[::2]), set(pids[1::2]))
+    )
+
+    def score(readout: Readout) -> float:
+        return _retrieve(readout, selected, selected, folder).mean_average_precision
+
+    return choose_readout(fitted.tokens, score)
+
+
+def _embed(subject: Subject, images: list[ReIDImage]) -> LabeledTokens:
+    paths, pids, camids = zip(*images, strict=True)
+    tokens = subject.embed(paths).tokens
+    return LabeledTokens(tokens, torch.tensor(pids), torch.tensor(camids))
+
+
+def _retrieve(
+    readout: Readout, query: LabeledTokens, gallery: LabeledTokens, folder: str | Path
+) -> Retrieval:
+    found = (LabeledFeatures(readout(x.tokens), *x[1:]) for x in (query, gallery))
+    try:
+        return evaluate_retrieval(*found)
+    except ValueError as error:
+        raise ValueError(f'{folder}: {error}') from error
+
+
+def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
+    """Attributes by ridge regression, from the token that is best for training people.
+
+    Args:
+        subject: Subject of the probe.
+        file: CSV file; see :func:`read_attributes`. At most ``MAX_LABELED`` images of
+            each split are used, at equal distances.
+
+    Raises:
+        OSError: If a file is missing or cannot be read.
+        ValueError: If the file is malformed, or no attribute varies.
+    """
+    file = Path(file)
+    name = file.resolve().parent.name
+    train, test = map(_thinned, read_attributes(file).values())
+    log(
+        f'{name}: {len(test.paths)} images for testing, {len(train.paths)} others for '
+        f'fitting; {train.labels.shape[1]} attributes'
+    )
+    tokens = subject.embed(train.paths).tokens
+    half = torch.from_numpy(np.unique(train.pids, return_inverse=True)[1] % 2 == 0)
+    labels, test_labels = (torch.from_numpy(x.labels) for x in (train, test))
+
+    def score(readout: Readout) -> float:
+        features = readout(tokens)
+        return attribute_accuracy(
+            features[half], labels[half], features[~half], labels[~half]
+        )
+
+    try:
+        readout = choose_readout(tokens, score, whiten=False)
+        log(f'{name}: readout: {readout}')
+        tested = readout(subject.embed(test.paths).tokens)
+        accuracy = attribute_accuracy(readout(tokens), labels, tested, test_labels)
+    except ValueError as error:
+        raise ValueError(f'{file}: {error}') from error
+    return {f'{name}/mA': accuracy}
+
+
+def _thinned(images: AttributeImages) -> AttributeImages:
+    """At most ``MAX_LABELED`` images, at equal distances."""
+    count = len(images.paths)
+    kept = np.linspace(0, count - 1, min(count, MAX_LABELED)).round().astype(int)
+    return images.every(kept)
+
+
+def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
+    """Measures that need no labels, of at most ``MAX_UNLABELED`` images.
+
+    ``RankMe`` is the effective rank of image tokens, ``spread`` the root of the summed
+    variances of unit tokens (0: all alike, 1: in all directions). They show a collapse;
+    high values are no evidence of useful features.
+
+    Raises:
+        OSError: If the folder has no images, or one cannot be read.
+    """
+    names = find_images(str(folder))
+    step = -(-len(names) // MAX_UNLABELED)
+    paths = [os.path.join(folder, name) for name in names[::step]]
+    name = Path(folder).resolve().name
+    log(f'{name}: {len(paths)} unlabeled images')
+    tokens = subject.embed(paths).image
+    spread = token_spread(tokens).item()
+    return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': spread}
+
+
+def rank_me(features: Tensor) -> float:
+    """Effective rank of features [N, D]: RankMe (Garrido et al., arXiv 2210.02885).
+
+    The exponential of the entropy of the normalized singular values. It compares
+    trainings of one method only: more is not better between methods.
+    """
+    singular = torch.linalg.svdvals(features.double())
+    return torch.special.entr(singular / singular.sum()).sum().exp().item()

@@ -6,7 +6,8 @@ import torch
 
 from saip_mm.data import SyntheticPeople
 from saip_mm.downstream.retrieval import LabeledFeatures, evaluate_retrieval
-from saip_mm.evaluation.features import BASELINES, BaselineFeatures, embed
+from saip_mm.evaluation import Subject
+from saip_mm.evaluation.features import BASELINES, BaselineFeatures
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +27,7 @@ def mean_average_precision(features, people):
 @pytest.mark.parametrize('name', BASELINES)
 def test_colors_do_not_tell_people_apart(people, name):
     images = [labeled.image for labeled in people[0]]
-    features = embed(BaselineFeatures(name, (256, 128)), images).image
+    features = Subject(BaselineFeatures(name)).embed(images).image
     assert 0.01 < mean_average_precision(features, people) < 0.25
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
+from saip_mm.evaluation import Subject
 from saip_mm.evaluation.features import (
     BackboneFeatures,
     BaselineFeatures,
     color_histogram,
-    embed,
     small_pixels,
     striped_histogram,
 )
@@ -48,7 +48,7 @@ def test_pixels_are_opencvs(images):
 
 def test_embedding_keeps_order_over_batches(images):
     features = BaselineFeatures('mean-color', (64, 32))
-    embedded = embed(features, iter(images))
+    embedded = Subject(features).embed(iter(images))
     np.testing.assert_allclose(embedded.image, images.mean(axis=(1, 2)), rtol=1e-6)
     assert embedded.patches is None
 
@@ -60,7 +60,7 @@ def test_a_backbone_gives_its_tokens_for_normalized_images(images):
     mean, std = torch.tensor([120.0, 110, 100]), torch.tensor([50.0, 60, 70])
     features = BackboneFeatures(vit.eval(), mean, std)
     assert features.size == (64, 32)
-    embedded = embed(features, images, patches=True)
+    embedded = Subject(features).embed(images, patches=True)
     assert embedded.patches.shape == (70, 48, 4, 2)
     normalized = (batch(images[-1:]) - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     with torch.no_grad():

@@ -7,14 +7,9 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from saip_mm.evaluation import RealPeople, Subject, probe_real
-from saip_mm.evaluation.attributes import probe_attributes
 from saip_mm.evaluation.features import BaselineFeatures, Embedded
-from saip_mm.evaluation.reid import probe_reid
-from saip_mm.evaluation.tokens import (
-    COMPONENTS,
-    fit_whitening,
-    rank_me,
-)
+from saip_mm.evaluation.readout import COMPONENTS, fit_whitening
+from saip_mm.evaluation.tokens import probe_attributes, probe_reid, rank_me
 
 COLORS = Subject(BaselineFeatures('mean-color', (64, 32)))
 
@@ -63,7 +58,7 @@ def test_market_folders_that_cannot_be_used(tmp_path):
 
 
 def test_whitening_is_that_of_scikit_learn(monkeypatch):
-    monkeypatch.setattr('saip_mm.evaluation.tokens.SHRINKAGE', 0)
+    monkeypatch.setattr('saip_mm.evaluation.readout.SHRINKAGE', 0)
     rng = torch.Generator().manual_seed(0)
     features = torch.randn(300, 80, generator=rng) @ torch.randn(80, 80, generator=rng)
     found = fit_whitening(features)(features)

@@ -7,13 +7,7 @@ import pytest
 from launch import ROOT
 from matplotlib.image import imread
 
-from saip_mm.evaluation.composite import (
-    composite,
-    composite_table,
-    places,
-    scales_of,
-)
-from saip_mm.evaluation.radar import radar_scales, write_radar
+from saip_mm.evaluation.table import composite_table, scales_of, write_radar
 
 
 def row(name: str, **scores: list[float]) -> dict:
@@ -35,19 +29,13 @@ SUMMARY = [
 
 
 def test_composite_by_hand():
-    scales = scales_of(SUMMARY)
-    assert scales['attributes/mA'] is None  # nothing exceeds pixels
-    used = {name: scale for name, scale in scales.items() if scale}
-    assert used == {'reid/mAP': (0.2, 0.4), 'parts/mIoU': (0.2, 0.6)}
-    by_name = {each['row']: each for each in SUMMARY}
-    first = [(0.1 / 0.2 + 0.1 / 0.4) / 2, (0.3 / 0.2 + 0.3 / 0.4) / 2]
-    assert composite(by_name['a'], used) == pytest.approx(first)
-    assert composite(by_name['histogram'], used) == []  # without parts
-    assert places(SUMMARY) == dict(histogram=0, pixels=1, random=0, a=2, b=3, c=0)
+    # Nothing exceeds pixels in attributes.
+    assert scales_of(SUMMARY) == {'reid/mAP': (0.2, 0.4), 'parts/mIoU': (0.2, 0.6)}
     table = composite_table(SUMMARY)
-    assert (
-        f'| a | {np.mean(first):.2f} ± {np.std(first, ddof=1):.2f} | 2 of 3 |' in table
-    )
+    composite = (0.2 / 0.2 + 0.2 / 0.4) / 2
+    assert f'| a | {composite:.2f} | 2 of 3 |' in table
+    assert '| histogram | – | 0 of 3 |' in table  # without parts
+    assert '| pixels | – | 1 of 3 |' in table and '| b | 0.75 | 3 of 3 |' in table
     assert 'nothing exceeds zero: attributes/mA.' in table
 
 
@@ -60,7 +48,7 @@ def test_radar_of_the_documented_results(tmp_path):
     write_radar(tmp_path / 'radar.png', results)
     picture = imread(tmp_path / 'radar.png')
     assert min(picture.shape[:2]) > 500 and picture.std() > 0.05
-    scale = radar_scales(results)['reid/mAP']
+    scale = scales_of(results, min)['reid/mAP']
     means = {each['row']: each['probes']['reid/mAP']['mean'] for each in results}
     assert scale == (means['random'], means['histogram'])
     with pytest.raises(ValueError, match='needs 3 probes, the results have 2'):

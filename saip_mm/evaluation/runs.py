@@ -1,0 +1,246 @@
+"""Runs of a comparison: training in a subprocess, probes, result."""
+
+import difflib
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger, print_log
+
+from ..checkpoints.files import read_checkpoint, resolve_checkpoint
+from ..files import write_text
+from .compute import cost_of
+from .drawn import run_probes
+from .real import RealPeople, probe_real
+from .subject import load_subject
+from .table import UNTRAINED
+
+# Key of the photographs to probe on, in the config of a row.
+PROBED = 'probed_people'
+# Settings that matter to rows without training.
+_WITHOUT_TRAINING = (
+    'custom_imports',
+    'data_preprocessor',
+    'default_scope',
+    'model',
+    PROBED,
+)
+
+
+class RunFailed(RuntimeError):
+    """A run failed; the message names its log."""
+
+
+class OutOfTime(RuntimeError):
+    """The time of the comparison is over; the training was saved."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of a comparison, with a seed.
+
+    The folder of a row contains its resolved config and a folder per seed. All runs of
+    a row use that config, so that edits in between cannot mix two experiments.
+
+    Attributes:
+        row: Folder of the row, of the same name.
+        config: The resolved config of the row; its seed has no effect.
+        seed: Seed of the run.
+    """
+
+    row: Path
+    config: Config
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        return self.row / f'seed{self.seed}'
+
+    @property
+    def result_file(self) -> Path:
+        return self.folder / 'result.json'
+
+    @property
+    def log(self) -> Path:
+        return self.folder / 'run.log'
+
+    @property
+    def is_trained(self) -> bool:
+        return self.row.name not in UNTRAINED
+
+    def __str__(self) -> str:
+        return f'{self.row.name} seed {self.seed}'
+
+    def prepare(self) -> None:
+        """Create the folders, and save the config or compare it with the saved one.
+
+        Raises:
+            ValueError: If the row was started with another config.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file, config = self.row / 'config.py', self.config.pretty_text
+        if not file.exists():
+            write_text(file, config)
+        if (saved := file.read_text(encoding='utf-8')) == config:
+            return
+        changes = difflib.unified_diff(saved.splitlines(), config.splitlines(), n=0)
+        lines = [line for line in changes if not line.startswith(('@@', '---', '+++'))]
+        raise ValueError(
+            f'{self.row} was started with another config. Choose another --work-dir, '
+            'or move the folder away. Since then changed:\n' + '\n'.join(lines[:20])
+        )
+
+    def seconds(self) -> float:
+        """Time of the training: from the start to the last line of each log."""
+        starts = {
+            file: datetime.strptime(file.stem, '%Y%m%d_%H%M%S').timestamp()
+            for file in self.folder.glob('2*/2*.log')
+        }
+        return sum(file.stat().st_mtime - start for file, start in starts.items())
+
+
+def untrained(config: Config) -> Config:
+    """The settings of a config that matter to rows without training."""
+    kept = {key: config[key] for key in _WITHOUT_TRAINING if key in config}
+    dataset = config.train_dataloader.dataset
+    return Config(dict(kept, train_dataloader=dict(dataset=dataset)))
+
+
+def complete(run: Run, deadline: float = math.inf) -> None:
+    """Bring a run from its current state to its result; see :func:`train`."""
+    if run.is_trained:
+        train(run, deadline=deadline)
+    # Otherwise MMEngine logs to the terminal.
+    MMLogger.get_instance(str(run.folder), log_file=str(run.log), file_mode='a')
+    try:
+        scores = probe(run)
+        result = facts(run) | dict(flops=0)
+        if run.is_trained:
+            result['flops'] = cost_of(run.config).flops * result['images_seen']
+    except Exception as error:
+        with open(run.log, 'a') as log:
+            traceback.print_exc(file=log)
+        raise RunFailed(f'{run}: probing failed ({error}); see {run.log}') from error
+    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
+    if omitted := sorted(scores.keys() - finite.keys()):
+        print_log(f'omitted, not finite: {", ".join(omitted)}', logger='current')
+    save(run, result, finite)
+
+
+def save(run: Run, result: dict, scores: dict[str, float]) -> None:
+    """Write the result of a run."""
+    text = json.dumps(result | dict(probes=scores), indent=2)
+    write_text(run.result_file, text + '\n')
+
+
+def train(
+    run: Run, options: dict[str, object] | None = None, deadline: float = math.inf
+) -> None:
+    """Train with tools/train.py, or resume, and wait for the end.
+
+    Args:
+        run: The run.
+        options: Settings besides the seed that differ from those of the row.
+        deadline: In seconds of ``time.monotonic``.
+
+    Raises:
+        RunFailed: If the trainer fails.
+        OutOfTime: If the deadline passes; the trainer saves its state first.
+    """
+    changed = {'randomness.seed': run.seed} | (options or {})
+    arguments = [run.row / 'config.py', '--work-dir', run.folder, '--resume']
+    arguments += ['--launcher', 'none', '--cfg-options']
+    arguments += [f'{name}={value}' for name, value in changed.items()]
+    try:
+        run_tool('train', run, arguments, deadline)
+    except subprocess.TimeoutExpired:
+        raise OutOfTime(f'{run} was saved') from None
+
+
+def run_tool(
+    name: str, run: Run, arguments: list[object], deadline: float = math.inf
+) -> None:
+    """Run a script of tools/ with its output in the log of a run.
+
+    Raises:
+        RunFailed: If it fails.
+        TimeoutExpired: If the deadline passes; it is told to stop first.
+    """
+    script = Path(__file__).parents[2] / f'tools/{name}.py'
+    command = [sys.executable, str(script), *map(str, arguments)]
+    left = None if deadline == math.inf else max(0, deadline - time.monotonic())
+    with open(run.log, 'ab') as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        status = process.wait(left)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if status:
+        last = run.log.read_text(errors='replace').strip().splitlines()[-1:]
+        raise RunFailed(
+            f'{run}: {name}.py failed with status {status} ({"".join(last)[:300]}); '
+            f'see {run.log}'
+        )
+
+
+def probe(run: Run) -> dict[str, float]:
+    """Scores of a trained or initialized model, or of a baseline.
+
+    Baselines have no features of patches, hence no scores of keypoints and parts.
+    """
+    source = str(run.folder) if run.is_trained else run.row.name
+    config = Config(dict(run.config, randomness=dict(seed=run.seed)))
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    subject = load_subject(source, config, device)
+    people = RealPeople(**run.config.get(PROBED, {}))
+    if not subject.features.has_patches:
+        people = replace(people, parts=None, coco=())
+    scores = run_probes(subject)
+    for found in probe_real(subject, people):
+        scores |= found
+    return scores
+
+
+def facts(run: Run) -> dict:
+    """Contents of a result besides its scores; nothing depends on the date."""
+    images_seen = 0
+    if run.is_trained:
+        steps = read_checkpoint(resolve_checkpoint(run.folder))['meta']['iter']
+        images_seen = steps * run.config.train_dataloader.batch_size
+    cuda = torch.cuda.is_available()
+    cpu = f'{platform.machine()} with {os.cpu_count()} cores'
+    return dict(
+        seed=run.seed,
+        images_seen=images_seen,
+        seconds=round(run.seconds(), 1),
+        environment=dict(
+            revision=_revision(),
+            python=platform.python_version(),
+            torch=torch.__version__,
+            device=torch.cuda.get_device_name() if cuda else cpu,
+            threads=torch.get_num_threads(),
+        ),
+    )
+
+
+def _revision() -> str | None:
+    """The commit of this clone, with '+' if modified; None outside a clone."""
+    command = ['git', '-C', str(Path(__file__).parents[2]), 'describe', '--always']
+    command += ['--exclude=*', '--abbrev=12', '--dirty=+']
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
