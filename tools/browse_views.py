@@ -16,8 +16,7 @@ from rich.progress import track
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, whole_file
-from saip_mm.report.overview import draw_row, stack
-from saip_mm.report.pictures import masked_row, view_row
+from saip_mm.report.pictures import draw_row, masked_row, stack, view_row
 from saip_mm.training.config import add_options, load_config
 
 

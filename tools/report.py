@@ -11,10 +11,7 @@ import sys
 from mmengine.logging import MMLogger
 
 from saip_mm.errors import one_line_errors
-from saip_mm.report.overview import write_overview
-from saip_mm.report.report import Report, write_report
-from saip_mm.report.work_dir import WorkDir
-from saip_mm.training.config import load_config
+from saip_mm.report.report import Report
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,14 +40,13 @@ def main() -> None:
     sys.stdout.reconfigure(errors='backslashreplace')  # names that are not UTF-8
     # MMEngine would print a line per initialized parameter.
     MMLogger.get_current_instance().setLevel('WARNING')
+    report = Report(args.work_dir, args.images, args.config)
     if args.overview:
-        config = load_config(args.config, {}) if args.config else None
-        report = Report(WorkDir(args.work_dir), args.images, config)
-        write_overview(report, args.overview)
+        report.write_overview(args.overview)
         print(f'wrote {args.overview}')
         return
-    out, gaps = write_report(args.work_dir, args.out, args.images, args.config)
-    for gap in gaps:
+    out = report.write(args.out)
+    for gap in report.gaps:
         print(f'omitted: {gap}')
     print(f'wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser')
 

@@ -27,29 +27,23 @@ _STYLE = dict.fromkeys([*_INKED.split(), 'xtick.color', 'ytick.color'], _INK) | 
         color=['#3f8fe0', '#e0701a', '#2f9e57', '#a865d8'], linestyle=['-', '--'] * 2
     ),
 }
-# Title, unit, and names of logged scalars by label.
-_LOSSES = [
-    ('Total loss', 'sum', {'loss': 'loss'}),
-    (
-        'Matching (CSM)',
-        'nats',
-        {
-            'loss': 'loss_csm',
-            'entropy': 'teacher_entropy',
-            'KL divergence': 'matching_kl',
-        },
+# Title and unit of charts, and names of logged scalars by label.
+_CSM, _CSR = 'Matching (CSM)', 'Reconstruction (CSR)'
+_LOSSES = {
+    ('Total loss', 'sum'): dict(loss='loss'),
+    (_CSM, 'nats'): {
+        'loss': 'loss_csm',
+        'entropy': 'teacher_entropy',
+        'KL divergence': 'matching_kl',
+    },
+    ('Attention matching', 'KL divergence, nats'): dict(loss='loss_attn'),
+    (_CSR, 'MSE, normalized patches'): dict(loss='loss_csr'),
+    ('Search (CSS)', 'nats per token'): dict(
+        person='loss_css_inst', part='loss_css_roi'
     ),
-    ('Attention matching', 'KL divergence, nats', {'loss': 'loss_attn'}),
-    ('Reconstruction (CSR)', 'MSE, normalized patches', {'loss': 'loss_csr'}),
-    (
-        'Search (CSS)',
-        'nats per token',
-        {'person': 'loss_css_inst', 'part': 'loss_css_roi'},
-    ),
-    ("Spread of the teacher's tokens", '0: all alike', {'deviation': 'feature_std'}),
-    ('Learning rate', 'first parameter group', {'lr': 'lr'}),
-]
-_GRADIENTS = ('Gradients on shared parameters', 'norm')
+    ("Spread of the teacher's tokens", '0: all alike'): dict(deviation='feature_std'),
+    ('Learning rate', 'first parameter group'): dict(lr='lr'),
+}
 # Measures with a chart of their own, and its unit if it is another.
 _APART = {'gain': '', 'RankMe': 'effective rank'}
 
@@ -78,18 +72,17 @@ def loss_charts(series: Series, prototypes: int | None = None) -> list[Chart]:
         series: Scalars of a work directory.
         prototypes: K of the matching head: ln K is the entropy of a uniform teacher.
     """
-    levels = {'Reconstruction (CSR)': {'predicting zero': 1.0}}
+    levels = {_CSR: {'predicting zero': 1.0}}
     if prototypes:
-        uniform = {f'uniform: ln {prototypes}': math.log(prototypes)}
-        levels['Matching (CSM)'] = uniform
-    known = {name for *_, names in _LOSSES for name in names.values()}
-    others = [
-        (name, 'as logged', {name: name})
+        levels[_CSM] = {f'uniform: ln {prototypes}': math.log(prototypes)}
+    known = {name for names in _LOSSES.values() for name in names.values()}
+    others = {
+        (name, 'as logged'): {name: name}
         for name in series
         if 'loss' in name and '/' not in name and name not in known
-    ]
+    }
     charts = []
-    for title, unit, names in [*_LOSSES, *others]:
+    for (title, unit), names in (_LOSSES | others).items():
         curves = {label: series[key] for label, key in names.items() if key in series}
         if curves:
             charts.append(Chart(title, unit, curves, levels.get(title, {})))
@@ -101,21 +94,23 @@ def probe_charts(series: Series) -> list[Chart]:
 
     Measures that are much smaller or larger than the others have a chart of their own.
     """
-    probes: dict[tuple[str, str], Series] = {}
+    charts: dict[tuple[str, str], Series] = {}
     for name, points in series.items():
         kind, _, rest = name.partition('/')
+        probe, _, measure = rest.partition('/')
         if kind == 'gradient':
-            is_cosine = rest.startswith('cos_')
-            title = ('Gradients: cosines', 'cosine') if is_cosine else _GRADIENTS
-            probes.setdefault(title, {})[rest.removeprefix('cos_')] = points
+            title, label = ('Gradients on shared parameters', 'norm'), rest
+            if rest.startswith('cos_'):
+                title, label = ('Gradients: cosines', 'cosine'), rest[4:]
         elif kind == 'probe':
-            probe, _, measure = rest.partition('/')
             unit = 'loss' if 'reconstruction' in probe else 'from 0 to 1'
+            title, label = (probe, unit), measure.replace('_stranger', ', stranger')
             if measure in _APART:
-                probe, unit = f'{probe}: {measure}', _APART[measure] or unit
-            label = measure.replace('_stranger', ', stranger') or probe
-            probes.setdefault((probe, unit), {})[label] = points
-    return [Chart(*title, curves, {}) for title, curves in probes.items()]
+                title = f'{probe}: {measure}', _APART[measure] or unit
+        else:
+            continue
+        charts.setdefault(title, {})[label or probe] = points
+    return [Chart(*title, curves, {}) for title, curves in charts.items()]
 
 
 def plot(chart: Chart, images_per_step: int | None = None) -> Figure:

@@ -21,14 +21,16 @@ T = TypeVar('T')
 
 
 class Gallery(NamedTuple):
-    """Images to compare, with ids of people and cameras if known."""
+    """Images to compare."""
 
     images: Tensor
     """uint8 [N, 3, h, w]"""
-    pids: np.ndarray | None
+    pids: np.ndarray
+    """int64 [N]; a number of its own for every photograph."""
+    camids: np.ndarray
     """int64 [N]"""
-    camids: np.ndarray | None
-    """int64 [N]"""
+    known: bool
+    """Whether identities are known."""
 
 
 class People:
@@ -57,6 +59,9 @@ class People:
         self.note = _choose(dataset, folder)
         self.dataset: PeopleDataset = DATASETS.build(dataset)
         self.size = tuple(self.dataset.pipeline.transforms[-1].global_size)
+        self.infos = [
+            self.dataset.get_data_info(i) for i in spread(len(self.dataset), GALLERY)
+        ]
         self.bad: dict[str, str] = {}
 
     def samples(self, count: int) -> list[dict]:
@@ -67,27 +72,35 @@ class People:
             ``ApplyViews`` as ``inputs``.
         """
         firsts: dict[int, dict] = {}
-        for info in self._infos():
+        for info in self.infos:
             firsts.setdefault(info.get('identity', info['sample_idx']), info)
         infos = list(firsts.values())
-        chosen = spread(len(infos), count)
-        # The others replace images that cannot be read.
-        order = dict.fromkeys([*chosen, *range(len(infos))])
-        return self._usable((infos[i] for i in order), self._sample, count)
+        # After those chosen, the others replace images that cannot be read.
+        order = dict.fromkeys([*spread(len(infos), count), *range(len(infos))])
+
+        def load(info: dict) -> dict:
+            results = self.dataset[info['sample_idx']]
+            return results | self.apply(results)
+
+        return self._usable((infos[i] for i in order), load, count)
 
     def gallery(self) -> Gallery:
         """All drawn people, or up to ``GALLERY`` photographs."""
-        pairs = self._usable(self._infos(), lambda info: (info, self._image(info)))
-        infos, images = zip(*pairs, strict=True)
-        pids, camids = (
-            np.array([info[key] for info in infos]) if key in infos[0] else None
-            for key in ('identity', 'camera')
-        )
-        return Gallery(torch.stack(images), pids, camids)
+
+        def load(info: dict) -> tuple[dict, Tensor]:
+            image = self.dataset.load_image(info)
+            return info, resize(to_tensor(image), self.size)
+
+        infos, images = zip(*self._usable(self.infos, load), strict=True)
+        pids = [info.get('identity', number) for number, info in enumerate(infos)]
+        camids = [info.get('camera', 0) for info in infos]
+        known = 'identity' in infos[0]
+        return Gallery(torch.stack(images), np.array(pids), np.array(camids), known)
 
     def _usable(
         self, infos: Iterable[dict], load: Callable[[dict], T], count: int = GALLERY
     ) -> list[T]:
+        """Up to ``count`` loaded images; others are listed in ``bad``."""
         loaded: list[T] = []
         for info in infos:
             if len(loaded) == count:
@@ -99,18 +112,6 @@ class People:
         if not loaded:
             raise OSError(next(iter(self.bad.values())))
         return loaded
-
-    def _infos(self) -> list[dict]:
-        return [
-            self.dataset.get_data_info(i) for i in spread(len(self.dataset), GALLERY)
-        ]
-
-    def _sample(self, info: dict) -> dict:
-        results = self.dataset[info['sample_idx']]
-        return results | self.apply(results)
-
-    def _image(self, info: dict) -> Tensor:
-        return resize(to_tensor(self.dataset.load_image(info)), self.size)
 
 
 def spread(total: int, count: int) -> list[int]:

@@ -1,6 +1,6 @@
-"""The sections of the page that show pictures."""
+"""Pictures of samples, in rows with captions."""
 
-from itertools import chain
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import matplotlib
@@ -12,18 +12,9 @@ from torch.nn.functional import interpolate
 
 from ..data.masked_view import PARTS
 from ..data.views import Crop
-from ..models import SAIP
-from .people import Gallery, spread
-from .visualizations import (
-    attention,
-    nearest,
-    prepare,
-    reconstruct,
-    search,
-)
-from .work_dir import Unavailable
 
 INST, ROI = (0, 200, 80), (240, 40, 40)  # colors of the whole person and of a part
+GAP, TEXT = 8, 18  # pixels
 
 
 class Picture(NamedTuple):
@@ -63,12 +54,6 @@ def heat(image: Tensor, values: Tensor, low: float, high: float) -> Image.Image:
     return Image.fromarray((0.6 * colors + 0.4 * gray).round().astype(np.uint8))
 
 
-def show_views(samples: list[dict]) -> dict:
-    """The views of some samples."""
-    rows = map(view_row, samples)
-    return dict(groups=[(title, [row]) for title, row in rows])
-
-
 def view_row(sample: dict) -> tuple[str, list[Picture]]:
     """Augmentations of a sample's anchor, and all its views.
 
@@ -83,8 +68,7 @@ def view_row(sample: dict) -> tuple[str, list[Picture]]:
     source = source.resize((max(1, height * source.width // source.height), height))
     scene, tokens = to_image(inputs['scene']), inputs['scene'].clone()
     side = tokens.shape[-1] // inputs['scene_masks'].shape[-1]
-    masks = inputs['scene_masks'].bool().repeat_interleave(side, 1)
-    masks = masks.repeat_interleave(side, 2)
+    masks = _enlarge(inputs['scene_masks'].bool(), side)
     for mask, place, color in zip(masks, views.places, (INST, ROI), strict=True):
         half = torch.tensor(color, dtype=torch.uint8)[:, None] // 2
         tokens[:, mask] = tokens[:, mask] // 2 + half
@@ -120,112 +104,17 @@ def masked_row(sample: dict) -> tuple[str, list[Picture]]:
             line = ends[:, :2].ravel().tolist()
             ImageDraw.Draw(limbs).line(line, fill=INST, width=max(2, side // 8))
     row = [Picture(to_image(image), 'view'), Picture(limbs, 'limbs')]
-    for number, mask in enumerate(view.masks):
-        removed = torch.from_numpy(mask.repeat(side, 0).repeat(side, 1))
-        kept = to_image(image.masked_fill(removed, 128))
-        row.append(Picture(kept, f'mask {number}: {mask.mean():.0%}'))
+    removed = _enlarge(torch.from_numpy(view.masks), side)
+    for number, mask in enumerate(removed):
+        kept = to_image(image.masked_fill(mask, 128))
+        share = view.masks[number].mean()
+        row.append(Picture(kept, f'mask {number}: {share:.0%}'))
     return sample['source'], row
 
 
-def show_reconstruction(model: SAIP, samples: list[dict]) -> dict:
-    """Anchor, masked view, reconstruction and original."""
-    if model.reconstruction is None:
-        raise Unavailable('This model has no reconstruction head.')
-    anchors = [sample['inputs']['globals'][0] for sample in samples]
-    shown = dict(anchor=anchors) | reconstruct(model, prepare(model, samples))
-    groups = []
-    for row in zip(*shown.values(), strict=True):
-        named = zip(row, shown, strict=True)
-        groups.append(('', [[Picture(to_image(image), name) for image, name in named]]))
-    return dict(groups=groups)
-
-
-def show_search(model: SAIP, samples: list[dict]) -> dict:
-    """Heat maps in a scene for its own query and for a stranger's."""
-    if model.search is None:
-        raise Unavailable('This model has no search head.')
-    if len(samples) < 2:
-        raise Unavailable('There is only one person, hence no stranger.')
-    right, wrong = search(model, prepare(model, samples))
-    strangers = samples[1:] + samples[:1]
-    rows = []
-    for sample, other, *maps in zip(samples, strangers, right, wrong, strict=True):
-        inputs, views = sample['inputs'], sample['views']
-        place = Crop(*views.places[0], *views.roi.size)
-        inside, high = (
-            inputs['scene_masks'][0].bool(),
-            max(m.max().item() for m in maps),
-        )
-        scene = to_image(inputs['scene'])
-        outline(scene, place, INST)
-        row = [Picture(scene, 'scene')]
-        for name, person, values in zip(
-            ('query', 'stranger'), (sample, other), maps, strict=True
-        ):
-            found = heat(inputs['scene'], values, 0, high)
-            outline(found, place, INST)
-            means = f'{values[inside].mean():.2f} in, {values[~inside].mean():.2f} out'
-            row.append(Picture(to_image(person['inputs']['globals'][0]), name))
-            row.append(Picture(found, f'{name}: {means}'))
-        rows.append(row)
-    return dict(groups=[('', rows)])
-
-
-def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> dict:
-    """Attention of the class token: mean of the heads, then each head."""
-    images = gallery.images[spread(len(gallery.images), count)]
-    maps = attention(model, images)
-    if maps is None:
-        raise Unavailable('This backbone has no attention.')
-    groups = []
-    for image, heads in zip(images, maps, strict=True):
-        row = [Picture(to_image(image), 'image')]
-        names = ['mean', *(f'head {i + 1}' for i in range(min(6, len(heads))))]
-        for name, values in zip(names, [heads.mean(dim=0), *heads], strict=False):
-            low, high = values.min().item(), values.max().item()
-            caption = f'{name} {100 * low:.1f}–{100 * high:.1f}%'
-            row.append(Picture(heat(image, values, low, high), caption))
-        groups.append(('', [row]))
-    return dict(groups=groups)
-
-
-def show_neighbors(tokens: dict[str, Tensor], gallery: Gallery, count: int = 6) -> dict:
-    """Queries and their nearest neighbors by two models' image tokens [N, C]."""
-    if len(gallery.images) < 2:
-        raise Unavailable('There is only one image, hence no neighbors.')
-    people, queries = gallery.pids, np.arange(len(gallery.images))
-    if people is not None:
-        _, queries = np.unique(people, return_index=True)
-    queries = queries[spread(len(queries), count)]
-    groups, ranked = [], []
-    for name, features in tokens.items():
-        found = nearest(features, gallery, queries)
-        if people is not None:
-            right = (people[found] == people[queries, None]) & (found >= 0)
-            name += f': {right.sum()} of {(found >= 0).sum()} neighbors right'
-        rows = [_neighbors(gallery, *row) for row in zip(queries, found, strict=True)]
-        groups.append((name, rows))
-        ranked.append(found)
-    kept, total = ((ranked[0] == ranked[1]) & (found >= 0)).sum(), (found >= 0).sum()
-    note = f'{kept} of {total} neighbors are the same, rank by rank, before and now.'
-    if kept > 0.9 * total:
-        note += (
-            ' The teacher has hardly changed: train longer, or lower its momentum '
-            '(default_hooks.saip.max_initial_share).'
-        )
-    return dict(groups=groups, note=note)
-
-
-def _neighbors(gallery: Gallery, query: int, neighbors: np.ndarray) -> list[Picture]:
-    row = [Picture(to_image(gallery.images[query]), 'query', 'query')]
-    for rank, index in enumerate(neighbors[neighbors >= 0], 1):
-        caption, kind = f'{rank}', 'unknown'
-        if gallery.pids is not None:
-            same = gallery.pids[index] == gallery.pids[query]
-            caption += ' ✓ same' if same else ' ✗ other'
-            kind = 'right' if same else 'wrong'
-        row.append(Picture(to_image(gallery.images[index]), caption, kind))
-    return row
+def _enlarge(masks: Tensor, side: int) -> Tensor:
+    """Masks of patches [N, h, w] → of pixels [N, h·side, w·side]."""
+    return masks.repeat_interleave(side, 1).repeat_interleave(side, 2)
 
 
 def _grid(images: list[Tensor], rows: int = 2, gap: int = 4) -> Image.Image:
@@ -235,4 +124,32 @@ def _grid(images: list[Tensor], rows: int = 2, gap: int = 4) -> Image.Image:
     canvas = Image.new('RGBA', (columns * width - gap, rows * height - gap))
     for i, image in enumerate(images):
         canvas.paste(to_image(image), (i // rows * width, i % rows * height))
+    return canvas
+
+
+def draw_row(
+    pictures: list[Picture], title: str = '', height: int | None = 160
+) -> Image.Image:
+    """Pictures side by side, resized to a height in pixels, above their captions."""
+    images = [each.image.convert('RGBA') for each in pictures]
+    if height:
+        images = [x.resize((height * x.width // x.height, height)) for x in images]
+    lefts = list(accumulate((each.width + GAP for each in images), initial=0))
+    top = TEXT if title else 0
+    bottom = top + max(each.height for each in images)
+    row = Image.new('RGB', (lefts[-1], bottom + TEXT + GAP), 'white')
+    pen = ImageDraw.Draw(row)
+    pen.text((0, 0), title, fill='black')
+    for picture, image, left in zip(pictures, images, lefts, strict=False):
+        row.paste(image, (left, top), image)
+        pen.text((left, bottom + 3), picture.caption, fill='black')
+    return row
+
+
+def stack(rows: list[Image.Image]) -> Image.Image:
+    """Rows below each other."""
+    tops = list(accumulate((row.height for row in rows), initial=0))
+    canvas = Image.new('RGB', (max(row.width for row in rows), tops[-1]), 'white')
+    for row, top in zip(rows, tops, strict=False):
+        canvas.paste(row, (0, top))
     return canvas

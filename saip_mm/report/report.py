@@ -5,7 +5,8 @@ import io
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import getitem
 from pathlib import Path
 
 import jinja2
@@ -17,12 +18,13 @@ from rich.progress import track
 
 from ..data.folders import find_images
 from ..evaluation.subject import RANDOM, Subject, load_subject
-from ..files import check_writable, write_text
+from ..files import check_writable, whole_file, write_text
 from ..models import SAIP
 from ..training.config import load_config
-from . import pictures
+from . import visualizations
 from .charts import Chart, draw, loss_charts, probe_charts
 from .people import Gallery, People
+from .pictures import draw_row, stack, view_row
 from .work_dir import Unavailable, WorkDir
 
 NUM_SAMPLES = 6
@@ -30,54 +32,35 @@ PACKAGED_MODEL = 'saip-small'
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
-def write_report(
-    path: str | Path,
-    out: str | Path | None = None,
-    images: str | None = None,
-    config: str | Path | None = None,
-) -> tuple[Path, list[str]]:
-    """Write the report of a work directory.
+class Report:
+    """A report of a work directory.
 
     Args:
         path: Work directory.
-        out: HTML file to write; ``report.html`` in the work directory by default.
         images: Folder of images to show instead of the config's data.
         config: Config of the training; this file is executed. By default the one in
             the work directory, which is parsed as data.
 
-    Returns:
-        The file, and messages about what could not be shown.
-
-    Raises:
-        OSError: If ``path`` is not a work directory, ``out`` cannot be written, or no
-            image of ``images`` can be read.
-        ValueError: If ``config`` cannot be used.
-    """
-    out = Path(out) if out else Path(path) / 'report.html'
-    work_dir = WorkDir(path)
-    check_writable(out)
-    report = Report(work_dir, images, load_config(str(config), {}) if config else None)
-    write_text(out, report.html())
-    return out, report.gaps
-
-
-class Report:
-    """The content of the page; see :func:`write_report` for the arguments.
-
     Attributes:
         gaps: Messages about what could not be shown, after the page is made.
+
+    Raises:
+        OSError: If ``path`` is not a work directory.
+        ValueError: If ``config`` cannot be used.
     """
 
     def __init__(
-        self, work_dir: WorkDir, images: str | None, config: Config | None
+        self, path: str | Path, images: str | None = None, config: str | None = None
     ) -> None:
-        self.work_dir, self.images, self.named_config = work_dir, images, config
+        self.work_dir, self.images = WorkDir(path), images
         self.gaps: list[str] = []
         init_default_scope('mmpretrain')
+        if config:
+            self.config = load_config(config)
 
     @cached_property
     def config(self) -> Config:
-        return self.named_config or self.work_dir.config()
+        return self.work_dir.config()
 
     @cached_property
     def people(self) -> People:
@@ -108,25 +91,50 @@ class Report:
     def model(self) -> SAIP:
         return self.latest[0].model
 
-    def html(self) -> str:
-        """The page.
+    def write(self, out: str | Path | None = None) -> Path:
+        """Write the page, by default to ``report.html`` in the work directory.
 
         Raises:
-            OSError: If no image of the given folder can be read.
+            OSError: If it cannot be written, or no image of ``images`` can be read.
         """
+        out = Path(out) if out else self.work_dir.path / 'report.html'
+        check_writable(out)
+        write_text(out, self.html())
+        return out
+
+    def write_overview(self, path: str | Path) -> None:
+        """Write an image of views, a reconstruction and a search, as PNG or WebP.
+
+        Raises:
+            Unavailable: If there is no checkpoint, or the model lacks a head.
+        """
+        model, samples = self.model, self.samples[:2]
+        _, views = view_row(samples[0])
+        (_, (reconstruction,)), *_ = visualizations.show_reconstruction(model, samples)
+        ((_, (search, *_)),) = visualizations.show_search(model, samples)
+        found = search[2]._replace(caption='found place')
+        rows = [draw_row(views), draw_row([*reconstruction[1:], *search[:2], found])]
+        with whole_file(path) as partial:
+            stack(rows).save(partial, Path(path).suffix[1:].upper())
+
+    def html(self) -> str:
+        """The page."""
         if self.images is not None:
             find_images(self.images)
             with suppress(Unavailable):  # without a config, as reported by the sections
                 self.samples, self.gallery  # noqa: B018
+        show = visualizations
         makers = {
             'Losses': self._losses,
             'Probes': lambda: self._charts(probe_charts(self.work_dir.series())),
-            'Training samples': lambda: pictures.show_views(self.samples[:3]),
-            'Reconstruction': lambda: pictures.show_reconstruction(
-                self.model, self.samples
+            'Training samples': self._views,
+            'Reconstruction': lambda: dict(
+                groups=show.show_reconstruction(self.model, self.samples)
             ),
-            'Search': lambda: pictures.show_search(self.model, self.samples),
-            'Attention': lambda: pictures.show_attention(self.model, self.gallery),
+            'Search': lambda: dict(groups=show.show_search(self.model, self.samples)),
+            'Attention': lambda: dict(
+                groups=show.show_attention(self.model, self.gallery)
+            ),
             'Nearest neighbors': self._neighbors,
             'Config': self._config,
         }
@@ -145,7 +153,7 @@ class Report:
         return html.encode(errors='replace').decode()
 
     def _section(self, title: str, make: Callable[[], dict]) -> dict:
-        """Input of the template: ``note``, ``charts``, ``groups``, ``details``."""
+        """Charts, groups of rows of pictures, texts, and a note."""
         section = dict(note='', charts={}, groups=[], details={})
         try:
             return section | make()
@@ -178,13 +186,9 @@ class Report:
 
     def _setting(self, *keys: str) -> int | None:
         """A number of the config; None if unknown."""
-        try:
-            value = self.config
-            for key in keys:
-                value = value[key]
-        except (Unavailable, KeyError, TypeError):
-            return None
-        return value
+        with suppress(Unavailable, KeyError, TypeError):
+            return reduce(getitem, keys, self.config)
+        return None
 
     def _images_per_step(self) -> int | None:
         batch = self._setting('train_dataloader', 'batch_size')
@@ -200,14 +204,22 @@ class Report:
         images = self._images_per_step()
         return dict(charts={str(chart): draw(chart, images) for chart in charts})
 
+    def _views(self) -> dict:
+        rows = map(view_row, self.samples[:3])
+        return dict(groups=[(title, [row]) for title, row in rows])
+
     def _neighbors(self) -> dict:
-        before = load_subject(RANDOM, self.config, DEVICE)
-        subjects = {'Before, random weights': before, 'Now': self.latest[0]}
-        longer = load_subject(PACKAGED_MODEL, None, DEVICE)
-        subjects[f'For comparison, the packaged {PACKAGED_MODEL}'] = longer
+        subjects = {
+            'Before, random weights': load_subject(RANDOM, self.config, DEVICE),
+            'Now': self.latest[0],
+            f'For comparison, the packaged {PACKAGED_MODEL}': load_subject(
+                PACKAGED_MODEL, device=DEVICE
+            ),
+        }
         images = self.gallery.images.permute(0, 2, 3, 1).numpy()
         tokens = {name: each.embed(images).image for name, each in subjects.items()}
-        return pictures.show_neighbors(tokens, self.gallery)
+        groups, note = visualizations.show_neighbors(tokens, self.gallery)
+        return dict(groups=groups, note=note)
 
     def _config(self) -> dict:
         file = self.work_dir.config_file()

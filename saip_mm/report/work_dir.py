@@ -119,28 +119,29 @@ class WorkDir:
 
     def progress(self, max_epochs: int | None) -> Progress:
         """How far the training is, out of ``max_epochs`` if known."""
-        log, logs = (self.logs or [''])[-1], '\n'.join(self.logs)
-        logged = [tuple(map(int, found)) for found in _STEP.findall(logs)]
-        epoch, iteration, length = logged[-1] if logged else (1, 0, 0)
-        saved = max(map(epoch_and_step, self.checkpoints), default=(0, 0))
+        log = self.logs[-1] if self.logs else ''
+        logged = _STEP.findall('\n'.join(self.logs))
+        epoch, iteration, length = map(int, logged[-1]) if logged else (1, 0, 0)
+        saved = max(map(epoch_and_step, self.checkpoints), default=(0, 0))[0]
         steps = [points[-1][0] for points in self.series().values() if points]
-        times = [f.stat().st_mtime for run in self.runs[-1:] for f in run.rglob('*')]
-        traceback = log[log.find(_TRACEBACK) :].strip() if _TRACEBACK in log else None
+        written = [f.stat().st_mtime for run in self.runs[-1:] for f in run.rglob('*')]
+        _, found, traceback = log.partition(_TRACEBACK)
+        crashed = found and not traceback.strip().endswith('KeyboardInterrupt')
         state = 'interrupted'
-        if traceback and not traceback.endswith('KeyboardInterrupt'):
+        if crashed:
             state = 'crashed'
-        elif max_epochs and saved[0] >= max_epochs:
+        elif max_epochs and saved >= max_epochs:
             state = 'finished'
-        elif times and not traceback:
+        elif written and not found:
             quiet = max(_QUIET, 5 * _seconds(log, last=2))
-            state = 'running' if time.time() - max(times) < quiet else state
+            state = 'running' if time.time() - max(written) < quiet else state
         return Progress(
             state=state,
-            step=max(saved[0] * length, (epoch - 1) * length + iteration, *steps, 0),
+            step=max(saved * length, (epoch - 1) * length + iteration, *steps, 0),
             steps=length * max_epochs if length and max_epochs else None,
             seconds=sum(map(_seconds, self.logs)),
-            last_logged=datetime.fromtimestamp(max(times)) if times else None,
-            traceback=traceback if state == 'crashed' else None,
+            last_logged=datetime.fromtimestamp(max(written)) if written else None,
+            traceback=(found + traceback).strip() if crashed else None,
         )
 
 
