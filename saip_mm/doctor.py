@@ -3,7 +3,7 @@
     python -m saip_mm.doctor [CONFIG, or a folder, list or shards of images]
 
 Prints one finding per line (ok, warn or fail) with a remedy; the exit status is 1 if
-anything fails.
+anything fails. Problems that a training itself reports at its start are not repeated.
 """
 
 import argparse
@@ -11,13 +11,12 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
-
 GIB = 2**30
 
 
@@ -29,24 +28,20 @@ class Finding(NamedTuple):
     remedy: str = ''
 
 
-def judge(good: bool, text: str, remedy: str, level: str = WARN) -> Finding:
-    """A finding that is ok, or else of ``level`` with a remedy."""
-    return Finding(OK, text) if good else Finding(level, text, remedy)
-
-
 def packages() -> Iterator[Finding]:
     """Installed libraries, and MMCV's operators, which MMDetection and MMPose need."""
     import mmengine
     import mmpretrain
     import torch
 
-    found = ', '.join(f'{m.__name__} {m.__version__}' for m in (torch, mmengine))
-    yield Finding(OK, f'{found}, mmpretrain {mmpretrain.__version__}')
-    good = find_spec('mmcv') is not None and find_spec('mmcv._ext') is not None
-    text = 'MMCV has its compiled operators'
-    if not good:
-        text = 'MMCV has no compiled operators (pretraining does not need them)'
-    yield judge(good, text, 'tools/install.sh complete, for MMDetection and MMPose')
+    modules = torch, mmengine, mmpretrain
+    yield Finding(OK, ', '.join(f'{m.__name__} {m.__version__}' for m in modules))
+    if find_spec('mmcv') is None or find_spec('mmcv._ext') is None:
+        yield Finding(
+            WARN,
+            'MMCV has no compiled operators (pretraining does not need them)',
+            'tools/install.sh complete, for MMDetection and MMPose',
+        )
 
 
 def devices() -> Iterator[Finding]:
@@ -63,46 +58,35 @@ def devices() -> Iterator[Finding]:
     for index in range(torch.cuda.device_count()):
         name = torch.cuda.get_device_name(index)
         memory = torch.cuda.get_device_properties(index).total_memory / GIB
-        good = torch.cuda.is_bf16_supported(including_emulation=False)
-        yield judge(
-            good,
-            f'GPU {index}: {name}, {memory:.0f} GiB, with{"" if good else "out"} '
-            'bfloat16',
-            "set optim_wrapper.type='AmpOptimWrapper' (float16)",
-        )
+        yield Finding(OK, f'GPU {index}: {name}, {memory:.0f} GiB')
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            remedy = "set optim_wrapper.type='AmpOptimWrapper' (float16)"
+            yield Finding(WARN, f'GPU {index}: without bfloat16', remedy)
 
 
 def storage(work_dir: Path) -> Iterator[Finding]:
     """Free space for checkpoints and in shared memory."""
-    if work_dir.exists() and not work_dir.is_dir():
-        yield Finding(FAIL, f'{work_dir} is a file', 'choose another --work-dir')
     folder = next(each for each in (work_dir, *work_dir.parents) if each.is_dir())
-    if not os.access(folder, os.W_OK):
-        yield Finding(FAIL, f'{folder} cannot be written', 'choose another --work-dir')
     free = shutil.disk_usage(folder).free / GIB
-    yield judge(
-        free > 20,
+    yield Finding(
+        OK if free > 20 else WARN if free > 5 else FAIL,
         f'{free:.0f} GiB free for {work_dir}',
-        'a checkpoint of ViT-Tiny takes 1 GiB; make room',
-        WARN if free > 5 else FAIL,
+        '' if free > 20 else 'a checkpoint of ViT-Tiny takes 1 GiB; make room',
     )
-    shared = Path('/dev/shm')
-    if shared.is_dir():
+    if (shared := Path('/dev/shm')).is_dir():
         free = shutil.disk_usage(shared).free / GIB
-        yield judge(
-            free > 2,
+        yield Finding(
+            OK if free > 2 else WARN,
             f'{free:.1f} GiB of shared memory for data-loader workers',
-            'use docker run --shm-size=16g, or fewer workers',
+            '' if free > 2 else 'use docker run --shm-size=16g, or fewer workers',
         )
 
 
 def config(path: str, options: list[str]) -> Iterator[Finding]:
-    """A config's model, data, batch size, and teacher momentum."""
-    import torch
-    from mmengine.registry import DATASETS, HOOKS, MODELS, init_default_scope
+    """The model and the data of a config."""
+    from mmengine.registry import DATASETS, MODELS, init_default_scope
 
     from .training.config import load_config, parse_option
-    from .training.teacher import HIGH_SHARE, share_remedy
 
     cfg = load_config(path, [parse_option(each) for each in options])
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
@@ -110,42 +94,17 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
     model.init_weights()
     count = sum(each.numel() for each in model.parameters()) / 1e6
     yield Finding(OK, f'{path}: {type(model).__name__} of {count:.1f} M parameters')
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    yield from samples(dataset)
-    batch = cfg.train_dataloader.batch_size
-    workers = cfg.train_dataloader.num_workers
-    processes = max(1, torch.cuda.device_count())
-    yield judge(
-        workers * processes <= (os.cpu_count() or 1),
-        f'{workers} data-loader workers for each of {processes} processes on '
-        f'{os.cpu_count()} cores',
-        'lower train_dataloader.num_workers',
-    )
-    if len(dataset) < batch * processes:
-        yield Finding(
-            FAIL,
-            f'{len(dataset)} images do not fill {processes} batches of {batch}',
-            'lower train_dataloader.batch_size',
-        )
-    elif hook := dict(cfg.get('default_hooks') or {}).get('saip'):
-        steps = len(dataset) // processes // batch * cfg.train_cfg.max_epochs
-        momentum = HOOKS.build(hook).momentum(batch * processes, steps)
-        share = momentum.initial_share()
-        yield judge(
-            share <= HIGH_SHARE,
-            f'{momentum}; {share:.1%} of its initial weights are left at the end',
-            share_remedy(momentum),
-        )
+    yield from _samples(DATASETS.build(cfg.train_dataloader.dataset))
 
 
 def images(path: str) -> Iterator[Finding]:
     """Images of a folder, a list or shards."""
     from .training.config import training_images
 
-    yield from samples(training_images(path))
+    yield from _samples(training_images(path))
 
 
-def samples(dataset: Sequence) -> Iterator[Finding]:
+def _samples(dataset: Sequence) -> Iterator[Finding]:
     """The number of images, and three of them."""
     from .data.images import ImageError
 
@@ -160,18 +119,6 @@ def samples(dataset: Sequence) -> Iterator[Finding]:
             yield Finding(OK, f'image {index} is usable')
 
 
-def examine(check: Callable, *arguments: object) -> Iterator[Finding]:
-    """Run a check; an exception is a finding as well."""
-    try:
-        yield from check(*arguments)
-    except Exception as error:  # whatever it is, run the other checks
-        reason = str(error).strip() or type(error).__name__
-        remedy = 'tools/install.sh pretrain'
-        if check in (config, images):
-            remedy = f'correct {arguments[0]}, or the files it names'
-        yield Finding(FAIL, f'{check.__name__.replace("_", " ")}: {reason}', remedy)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog='python -m saip_mm.doctor',
@@ -181,7 +128,7 @@ def main() -> int:
     parser.add_argument(
         'source', nargs='?', help='config; or folder or list of images, or shards'
     )
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs').absolute())
+    parser.add_argument('--work-dir', type=Path, default='work_dirs')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], help='as for tools/train.py'
     )
@@ -191,14 +138,26 @@ def main() -> int:
         checks.append((config, args.source, args.cfg_options))
     elif args.source:
         checks.append((images, args.source))
-    worst = 0
-    for check in checks:
-        for finding in examine(*check):
-            print(f'{finding.level:4}  {finding.text}')
-            if finding.remedy:
-                print(f'      → {finding.remedy}')
-            worst |= finding.level == FAIL
-    return worst
+    failed = False
+    for check, *arguments in checks:
+        try:
+            for finding in check(*arguments):
+                failed |= finding.level == FAIL
+                _print(finding)
+        except Exception as error:  # whatever it is, run the other checks
+            failed = True
+            remedy = 'tools/install.sh pretrain'
+            if check in (config, images):
+                remedy = f'correct {args.source}, or the files it names'
+            reason = str(error).strip() or type(error).__name__
+            _print(Finding(FAIL, f'{check.__name__}: {reason}', remedy))
+    return int(failed)
+
+
+def _print(finding: Finding) -> None:
+    print(f'{finding.level:4}  {finding.text}')
+    if finding.remedy:
+        print(f'      → {finding.remedy}')
 
 
 if __name__ == '__main__':

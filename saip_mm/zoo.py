@@ -29,8 +29,7 @@ HEADER = '# Written by tools/model_zoo.py; other lines are edited by hand.\n'
 def read_models(root: Path) -> list[dict]:
     """Entries of all metafiles, in the order of ``model-index.yml``."""
     index = _read(root / 'model-index.yml')
-    files = [_read(root / path) for path in index['Import']]
-    return [model for file in files for model in file['Models']]
+    return [model for path in index['Import'] for model in _read(root / path)['Models']]
 
 
 def update(root: Path, config: Path, metadata: dict) -> None:
@@ -99,14 +98,12 @@ def count_multiply_adds(model: nn.Module, inputs: list) -> int:
 
 def write_page(root: Path) -> None:
     """Update the table of trained models."""
-    text = (root / PAGE).read_text('utf-8')
-    before, begin, rest = text.partition(BEGIN)
+    before, begin, rest = (root / PAGE).read_text('utf-8').partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f'{PAGE} lacks the markers {BEGIN.strip()}, {END.strip()}')
-    write_text(
-        root / PAGE, f'{before}{BEGIN}\n{table(read_models(root))}\n{END}{after}'
-    )
+    text = f'{before}{BEGIN}\n{table(read_models(root))}\n{END}{after}'
+    write_text(root / PAGE, text)
 
 
 def table(models: list[dict]) -> str:
@@ -114,25 +111,24 @@ def table(models: list[dict]) -> str:
     rows = [_row(model) for model in models if model.get('Results')]
     if not rows:
         return 'No results yet.\n'
-    header = ['config', 'data', 'input, h×w', 'parameters, M', 'multiply-adds, G']
-    header += ['latency, ms', 'result, %', 'weights']
-    lines = [header, ['---'] * len(header), *rows]
+    lines = [rows[0].keys(), ['---'] * len(rows[0]), *(row.values() for row in rows)]
     return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
 
 
-def _row(model: dict) -> list[str]:
+def _row(model: dict) -> dict[str, str]:
     (result,), metadata = model['Results'], model['Metadata']
     (speed,) = metadata['inference time (ms/im)']
-    return [
-        f'[`{model["Name"]}`](../{model["Config"]})',
-        result['Dataset'],
-        speed['resolution'].strip('()').replace(', ', '×'),
-        f'{metadata["Parameters"] / 1e6:.2f}',
-        f'{metadata["FLOPs"] / 1e9:.2f}',
-        f'{speed["value"]:.0f}',
-        ', '.join(f'{name} {value:.1f}' for name, value in result['Metrics'].items()),
-        f'[file]({model["Weights"]})' if 'Weights' in model else '–',
-    ]
+    metrics = (f'{name} {value:.1f}' for name, value in result['Metrics'].items())
+    return {
+        'config': f'[`{model["Name"]}`](../{model["Config"]})',
+        'data': result['Dataset'],
+        'input, h×w': speed['resolution'].strip('()').replace(', ', '×'),
+        'parameters, M': f'{metadata["Parameters"] / 1e6:.2f}',
+        'multiply-adds, G': f'{metadata["FLOPs"] / 1e9:.2f}',
+        'latency, ms': f'{speed["value"]:.0f}',
+        'result, %': ', '.join(metrics),
+        'weights': f'[file]({model["Weights"]})' if 'Weights' in model else '–',
+    }
 
 
 def _read(path: Path) -> dict:
