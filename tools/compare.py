@@ -38,7 +38,6 @@ from saip_mm.evaluation.runs import (
     Run,
     RunFailed,
     complete,
-    untrained,
 )
 from saip_mm.evaluation.table import (
     UNTRAINED,
@@ -108,12 +107,13 @@ def configs_of(args: argparse.Namespace) -> dict[str, Config]:
         name = Path(source).stem
         if name in configs or (source in trained and name in UNTRAINED):
             raise ValueError(f'two rows are called {name}: rename one of the configs')
-        if source not in trained and model is None:
+        file = source if source in trained else model
+        if file is None:
             raise ValueError(f'{source}: name its config with --random-of')
-        config = load_config(source if source in trained else model, args.cfg_options)
+        config = load_config(file, args.cfg_options)
         if people:
             config[PROBED] = asdict(people)
-        configs[name] = config if source in trained else untrained(config)
+        configs[name] = config
     return configs
 
 

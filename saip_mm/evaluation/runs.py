@@ -27,14 +27,6 @@ from .table import UNTRAINED
 
 # Key of the photographs to probe on, in the config of a row.
 PROBED = 'probed_people'
-# Settings that matter to rows without training.
-_WITHOUT_TRAINING = (
-    'custom_imports',
-    'data_preprocessor',
-    'default_scope',
-    'model',
-    PROBED,
-)
 
 
 class RunFailed(RuntimeError):
@@ -107,13 +99,6 @@ class Run:
             for file in self.folder.glob('2*/2*.log')
         }
         return sum(file.stat().st_mtime - start for file, start in starts.items())
-
-
-def untrained(config: Config) -> Config:
-    """The settings of a config that matter to rows without training."""
-    kept = {key: config[key] for key in _WITHOUT_TRAINING if key in config}
-    dataset = config.train_dataloader.dataset
-    return Config(dict(kept, train_dataloader=dict(dataset=dataset)))
 
 
 def complete(run: Run, deadline: float = math.inf) -> None:
@@ -227,7 +212,6 @@ def facts(run: Run) -> dict:
         seconds=round(run.seconds(), 1),
         environment=dict(
             revision=_revision(),
-            python=platform.python_version(),
             torch=torch.__version__,
             device=torch.cuda.get_device_name() if cuda else cpu,
             threads=torch.get_num_threads(),

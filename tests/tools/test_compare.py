@@ -146,11 +146,6 @@ def test_a_changed_config_is_rejected(tmp_path, trained):
         with pytest.raises(ValueError, match=changed):
             call(*arguments, *more, '--cfg-options', option)
     assert trained == ['tiny seed 0']
-    # What is not trained depends on the model only.
-    more = ['random', '--random-of', TINY, '--work-dir', tmp_path, '--cfg-options']
-    assert call(TOOL, *more, option) == 0
-    with pytest.raises(ValueError, match='random was started with another config'):
-        call(TOOL, *more, 'model.backbone.middle_block=2')
 
 
 @pytest.mark.parametrize(
