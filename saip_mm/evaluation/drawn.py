@@ -84,15 +84,7 @@ def _stack(arrays: Iterable[np.ndarray]) -> Tensor:
 
 
 def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, float]:
-    """Probe features and heads.
-
-    Args:
-        subject: Subject of the probes; not changed.
-        sizes: Numbers of people.
-
-    Returns:
-        Scores by name. Probes that do not apply are omitted.
-    """
+    """Scores of features and heads by name; probes that do not apply are omitted."""
     log(
         f'drawn people: {sizes.identities} for testing, {sizes.train_identities} '
         'others for fitting'

@@ -35,10 +35,10 @@ def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, f
 
     Args:
         subject: Subject of the probe, with features of patches.
-        sets: Folder of photographs and annotations with keypoints, any number of them
-            per person: every second photograph, by name, is used for fitting, the
-            others for testing. Or folder and annotations for fitting, and those for
-            testing. At most ``MAX_PEOPLE`` people are used of each.
+        sets: Folder and annotations, with any number of keypoints per person: every
+            second photograph, by name, is used for fitting, the others for testing. Or
+            folder and annotations for fitting, and those for testing. At most
+            ``MAX_PEOPLE`` people are used of each.
 
     Raises:
         OSError: If a photograph is missing or cannot be read.
@@ -139,10 +139,8 @@ def _square_up(
 def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
     """Parts of people in photographs with label maps.
 
-    Args:
-        subject: Subject of the probe, with features of patches.
-        folder: Folder with ``train`` and ``test``, each with ``images`` and, under the
-            same names with the extension .png, ``labels`` of the same sizes.
+    The folder has ``train`` and ``test``, each with ``images`` and, of the same names
+    and sizes with the extension .png, ``labels``.
 
     Raises:
         OSError: If a file is missing or cannot be read.

@@ -32,19 +32,11 @@ class LinearMap(NamedTuple):
 
 
 def fit_ridge(design: Tensor, targets: Tensor, strength: float = STRENGTH) -> LinearMap:
-    """Fit targets linearly to standardized features.
+    """Fit targets [N, T] linearly to standardized features [N, D].
 
     Minimizes the mean over the rows of the squared error, plus ``strength`` times the
     squared norm of the weights, without the bias. With features of variance 1, the same
     strength suits any network and any number of rows.
-
-    Args:
-        design: [N, D] features; constant ones have no effect.
-        targets: [N, T].
-        strength: Above 0.
-
-    Raises:
-        ValueError: If a feature is not finite.
     """
     design, mean, scale = _standardize(design)
     targets = targets.double()
@@ -58,7 +50,7 @@ def fit_ridge(design: Tensor, targets: Tensor, strength: float = STRENGTH) -> Li
 def fit_discriminant(
     design: Tensor, shares: Tensor, strength: float = STRENGTH
 ) -> LinearMap:
-    """Fit linear discriminant analysis of classes to standardized features.
+    """Fit linear discriminant analysis of classes to standardized features [N, D].
 
     Scores are the logarithms of the classes' probabilities, plus a constant, for normal
     features with one covariance for all classes. Unlike regression to indicators, it
@@ -66,12 +58,9 @@ def fit_discriminant(
     Statistical Learning*, section 4.3).
 
     Args:
-        design: [N, D] features; constant ones have no effect.
+        design: Features.
         shares: [N, T] of every class in a row, which sum to 1.
-        strength: Added to the variances within classes; above 0.
-
-    Raises:
-        ValueError: If a feature is not finite.
+        strength: Added to the variances within classes.
     """
     design, mean, scale = _standardize(design)
     shares = shares.double()
@@ -102,7 +91,11 @@ def fit_whitening(features: Tensor) -> LinearMap:
 
 
 def _standardize(design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Features with mean 0 and variance 1, unless constant; means; deviations."""
+    """Features [N, D] with mean 0 and variance 1, unless constant; means; deviations.
+
+    Raises:
+        ValueError: If a feature is not finite.
+    """
     if not design.isfinite().all():
         raise ValueError('features are not finite: the network cannot be probed')
     design = design.double()
@@ -118,15 +111,12 @@ def attribute_accuracy(
     """Mean accuracy mA: the mean over attributes of (TPR + TNR) / 2.
 
     An attribute is predicted where its score exceeds the midpoint between the mean
-    scores of training images with and without it, so that rare ones are not ignored.
-    Attributes that all or none of the images have are excluded.
+    scores of training images with and without it, so that rare ones are found. Those
+    that all or none of the images have are excluded; it is a ValueError if all are.
 
     Args:
         train, test: [N, D] and [M, D] features of images.
         train_labels, test_labels: bool [N, A] and [M, A].
-
-    Raises:
-        ValueError: If no attribute varies.
     """
     varying = [labels.any(0) & ~labels.all(0) for labels in (train_labels, test_labels)]
     varying = varying[0] & varying[1]
@@ -142,11 +132,10 @@ def attribute_accuracy(
 
 
 def part_iou(train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tensor):
-    """Mean IoU of parts over the pixels of the test images.
+    """Mean IoU of parts over the pixels of the test images, of labels that they have.
 
     Linear discriminant analysis of the shares of labels in each patch; scores are
     enlarged bilinearly.
-    Labels that no test image has are excluded.
 
     Args:
         train, test: [N, C, h, w] and [M, C, h, w] features of patches.
@@ -188,9 +177,6 @@ def keypoint_pck(
         train_keypoints, test_keypoints: [N, K, 3] and [M, K, 3]: x, y in pixels, v.
         boxes: [M, 4]: x1, y1, x2, y2 of the people tested.
         size: (H, W) of the images in pixels.
-
-    Raises:
-        ValueError: If no keypoint of the test images is labeled.
     """
     grid = train.shape[2:]
     patch = torch.tensor([size[1] / grid[1], size[0] / grid[0]])  # (x, y)

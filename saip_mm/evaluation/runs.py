@@ -41,8 +41,8 @@ class OutOfTime(RuntimeError):
 class Run:
     """A row of a comparison, with a seed.
 
-    The folder of a row contains its resolved config and a folder per seed. All runs of
-    a row use that config, so that edits in between cannot mix two experiments.
+    All runs of a row use the config in its folder, so that edits in between cannot mix
+    two experiments.
 
     Attributes:
         row: Folder of the row, of the same name.
@@ -136,11 +136,11 @@ def train(
     Args:
         run: The run.
         options: Settings besides the seed that differ from those of the row.
-        deadline: In seconds of ``time.monotonic``.
+        deadline: In seconds of ``time.monotonic``; the trainer then saves its state.
 
     Raises:
         RunFailed: If the trainer fails.
-        OutOfTime: If the deadline passes; the trainer saves its state first.
+        OutOfTime: If the deadline passes.
     """
     changed = {'randomness.seed': run.seed} | (options or {})
     arguments = [run.row / 'config.py', '--work-dir', run.folder, '--resume']

@@ -108,8 +108,16 @@ def load_subject(
         FileNotFoundError: If the file does not exist.
         ValueError: If a file cannot be read safely or contains no model.
     """
-    if config is not None and not isinstance(config, Config):
-        config = load_config(str(config))
+    if config is not None:
+        config = config if isinstance(config, Config) else load_config(str(config))
+        if (
+            'backbone' not in config.get('model', {})
+            or 'train_dataloader' not in config
+        ):
+            raise ValueError(
+                f'{config.filename}: is not a pretraining config, with a backbone in '
+                'its model and a train_dataloader'
+            )
     if source in BASELINES:
         stated = config.model.backbone.get('img_size') if config else None
         features = BaselineFeatures(source, to_2tuple(stated or DEFAULT_SIZE))
@@ -141,15 +149,9 @@ def build_model(cfg: Config) -> BaseSelfSupervisor:
     """The model of a pretraining config, without initial weights.
 
     Raises:
-        ValueError: If it is another config, or the model cannot be built.
+        ValueError: If the model cannot be built.
     """
-    name = cfg.filename or 'the config'
-    settings = copy.deepcopy(cfg.get('model') or {})
-    if 'backbone' not in settings or 'train_dataloader' not in cfg:
-        raise ValueError(
-            f'{name}: is not a pretraining config, with a self-supervised model and a '
-            'train_dataloader'
-        )
+    settings = copy.deepcopy(cfg.model)
     settings.backbone.pop('init_cfg', None)
     # Configs of MMPretrain have it outside the model.
     settings.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
@@ -157,6 +159,7 @@ def build_model(cfg: Config) -> BaseSelfSupervisor:
     try:
         return MODELS.build(settings)
     except (AttributeError, KeyError, TypeError) as error:  # e.g. of another version
+        name = cfg.filename or 'the config'
         raise ValueError(f'the model of {name} cannot be built: {error}') from error
 
 

@@ -75,14 +75,9 @@ class LabeledTokens(NamedTuple):
 def probe_reid(subject: Subject, folder: str | Path) -> dict[str, float]:
     """Re-identification in a folder like Market-1501, by cosine similarity.
 
-    The readout that is best for other people, those of ``bounding_box_train``, is used;
-    without that folder, it is the image token.
-
-    Args:
-        subject: Subject of the probe.
-        folder: Folder with ``query`` and ``bounding_box_test``, whose file names
-            contain identity and camera: ``0002_c1s1_000451_03.jpg``. Identity -1 is
-            ignored, 0000 is a distractor.
+    Files in ``query`` and ``bounding_box_test`` are named by identity (-1 is ignored,
+    0000 a distractor) and camera: ``0002_c1s1_000451_03.jpg``. The readout is the best
+    for people of ``bounding_box_train``; without that folder, it is the image token.
 
     Raises:
         OSError: If a folder has no images, or an image cannot be read.
@@ -106,10 +101,7 @@ def probe_reid(subject: Subject, folder: str | Path) -> dict[str, float]:
 
 
 def _choose_for_people(subject: Subject, folder: str) -> Readout:
-    """The best readout for one half of the people in a folder.
-
-    Whitening is fitted to the other half.
-    """
+    """The best readout for half of a folder's people; whitening is fitted to others."""
     images = [image for image in read_folder(folder) if image.pid > DISTRACTOR]
     pids = sorted({image.pid for image in images})
     if len(pids) < 2:
@@ -146,12 +138,8 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
 
     Args:
         subject: Subject of the probe.
-        file: CSV file; see :func:`read_attributes`. At most ``MAX_LABELED`` images of
-            each split are used, at equal distances.
-
-    Raises:
-        OSError: If a file is missing or cannot be read.
-        ValueError: If the file is malformed, or no attribute varies.
+        file: CSV file; see :func:`read_attributes`, also for errors. At most
+            ``MAX_LABELED`` images of each split are used, at equal distances.
     """
     file = Path(file)
     name = file.resolve().parent.name
@@ -188,14 +176,11 @@ def _thinned(images: AttributeImages) -> AttributeImages:
 
 
 def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
-    """Measures that need no labels, of at most ``MAX_UNLABELED`` images.
+    """Measures that need no labels, of at most ``MAX_UNLABELED`` images of a folder.
 
     ``RankMe`` is the effective rank of image tokens, ``spread`` the root of the summed
     variances of unit tokens (0: all alike, 1: in all directions). They show a collapse;
     high values are no evidence of useful features.
-
-    Raises:
-        OSError: If the folder has no images, or one cannot be read.
     """
     names = find_images(str(folder))
     step = -(-len(names) // MAX_UNLABELED)

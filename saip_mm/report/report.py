@@ -21,10 +21,15 @@ from ..evaluation.subject import RANDOM, Subject, load_subject
 from ..files import check_writable, whole_file, write_text
 from ..models import SAIP
 from ..training.config import load_config
-from . import visualizations
 from .charts import Chart, draw, loss_charts, probe_charts
 from .people import Gallery, People
 from .pictures import draw_row, stack, view_row
+from .visualizations import (
+    show_attention,
+    show_neighbors,
+    show_reconstruction,
+    show_search,
+)
 from .work_dir import Unavailable, WorkDir
 
 NUM_SAMPLES = 6
@@ -110,8 +115,8 @@ class Report:
         """
         model, samples = self.model, self.samples[:2]
         _, views = view_row(samples[0])
-        (_, (reconstruction,)), *_ = visualizations.show_reconstruction(model, samples)
-        ((_, (search, *_)),) = visualizations.show_search(model, samples)
+        (_, (reconstruction,)), *_ = show_reconstruction(model, samples)
+        ((_, (search, *_)),) = show_search(model, samples)
         found = search[2]._replace(caption='found place')
         rows = [draw_row(views), draw_row([*reconstruction[1:], *search[:2], found])]
         with whole_file(path) as partial:
@@ -123,18 +128,15 @@ class Report:
             find_images(self.images)
             with suppress(Unavailable):  # without a config, as reported by the sections
                 self.samples, self.gallery  # noqa: B018
-        show = visualizations
         makers = {
             'Losses': self._losses,
             'Probes': lambda: self._charts(probe_charts(self.work_dir.series())),
             'Training samples': self._views,
             'Reconstruction': lambda: dict(
-                groups=show.show_reconstruction(self.model, self.samples)
+                groups=show_reconstruction(self.model, self.samples)
             ),
-            'Search': lambda: dict(groups=show.show_search(self.model, self.samples)),
-            'Attention': lambda: dict(
-                groups=show.show_attention(self.model, self.gallery)
-            ),
+            'Search': lambda: dict(groups=show_search(self.model, self.samples)),
+            'Attention': lambda: dict(groups=show_attention(self.model, self.gallery)),
             'Nearest neighbors': self._neighbors,
             'Config': self._config,
         }
@@ -218,7 +220,7 @@ class Report:
         }
         images = self.gallery.images.permute(0, 2, 3, 1).numpy()
         tokens = {name: each.embed(images).image for name, each in subjects.items()}
-        groups, note = visualizations.show_neighbors(tokens, self.gallery)
+        groups, note = show_neighbors(tokens, self.gallery)
         return dict(groups=groups, note=note)
 
     def _config(self) -> dict:

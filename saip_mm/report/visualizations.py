@@ -50,10 +50,7 @@ def fill_in(
 
 @torch.inference_mode()
 def reconstruct(model: SAIP, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Mask and reconstruct with the teacher.
-
-    Args:
-        inputs: As for :meth:`SAIP.loss`.
+    """Mask and reconstruct with the teacher, for inputs of :meth:`SAIP.loss`.
 
     Returns:
         uint8 [B, 3, h, w] by name: ``visible``, with removed patches in gray,
@@ -89,11 +86,8 @@ def show_reconstruction(model: SAIP, samples: list[dict]) -> Groups:
 def search(model: SAIP, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Search each scene for its own anchor, and for that of the next sample.
 
-    Args:
-        inputs: As for :meth:`SAIP.loss`, of different people.
-
     Returns:
-        Probabilities [B, h, w] of both places.
+        Probabilities [B, h, w] of both places, for inputs of :meth:`SAIP.loss`.
     """
     teacher = model.teacher['encoder']
     anchors = teacher(inputs['globals'][:, 0], until='middle').middle_tokens
@@ -133,11 +127,9 @@ def show_search(model: SAIP, samples: list[dict]) -> Groups:
 def attention(model: SAIP, images: Tensor) -> Tensor | None:
     """Attention of the teacher's class token in the last block.
 
-    Args:
-        images: uint8 [B, 3, h·p, w·p].
-
     Returns:
-        Shares of the patches [B, heads, h, w]; None for a backbone without attention.
+        Shares of the patches [B, heads, h, w] of uint8 images [B, 3, h·p, w·p]; None
+        for a backbone without attention.
     """
     preprocessor = model.data_preprocessor
     images = normalize(images, preprocessor.mean, preprocessor.std)
@@ -169,7 +161,7 @@ def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> Groups:
 def nearest(
     features: Tensor, gallery: Gallery, queries: np.ndarray, count: int = 5
 ) -> np.ndarray:
-    """The most similar images of a gallery, by cosine.
+    """The most similar images of a gallery [Q, count], by cosine; -1 if fewer.
 
     As in re-identification, images of the same person by the same camera are excluded.
 
@@ -177,10 +169,7 @@ def nearest(
         features: [N, C] of the gallery.
         gallery: N images.
         queries: Indices [Q].
-        count: Number of neighbors k.
-
-    Returns:
-        Indices [Q, k], nearest first; -1 if there are not enough.
+        count: Number of neighbors.
     """
     features = torch.nn.functional.normalize(features.double(), dim=1)
     similarity = (features[queries] @ features.T).numpy()
