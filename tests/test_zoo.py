@@ -143,15 +143,9 @@ def test_results_appear_in_the_table(clone):
     assert '| mAP 25.0, PCK 50.0 | [file](https://example.org/demo.pth) |' in row[0]
 
 
-@pytest.mark.parametrize(
-    'name, text, arguments, message',
-    [
-        (PAGE, '', ['configs/pretrain/other.py'], 'does not name .*other.py'),
-        (PAGE, '# no marks', [], 'model_zoo.md lacks the markers'),
-        (MARKET.parent / 'metafile.yml', 'Models: [', [], 'metafile.yml cannot be'),
-    ],
-)
-def test_bad_files(name, text, arguments, message, clone):
-    (clone / name).write_text(text)
-    with pytest.raises(ValueError, match=message):
-        call(ZOO, *arguments, cwd=clone)
+def test_bad_files(clone):
+    with pytest.raises(ValueError, match='does not name .*other.py'):
+        call(ZOO, 'configs/pretrain/other.py', cwd=clone)
+    (clone / PAGE).write_text('# no marks')
+    with pytest.raises(ValueError, match='model_zoo.md lacks the markers'):
+        call(ZOO, cwd=clone)

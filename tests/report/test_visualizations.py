@@ -1,5 +1,7 @@
 """What is shown of a model, against plain loops."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,10 @@ from saip_mm.report.visualizations import (
     prepare,
     reconstruct,
     search,
+    show_reconstruction,
+    show_search,
 )
+from saip_mm.report.work_dir import Unavailable
 
 
 @pytest.fixture(scope='module')
@@ -108,6 +113,15 @@ def test_neighbors_against_a_plain_loop():
                 allowed.append(((a @ b / a.norm() / b.norm()).item(), i))
         expected = [i for _, i in sorted(allowed, reverse=True)[:28]]
         assert found.tolist() == expected + [-1] * (28 - len(expected))
+
+
+def test_missing_heads(cfg, samples):
+    cfg = copy.deepcopy(cfg)
+    cfg.model.update(search=None, reconstruction=None)
+    model = load_subject('random', cfg).model
+    for show in (show_search, show_reconstruction):
+        with pytest.raises(Unavailable, match='has no .* head'):
+            show(model, samples)
 
 
 def test_held_out_people_are_others(cfg):

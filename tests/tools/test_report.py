@@ -106,20 +106,18 @@ def test_probes_and_a_truncated_checkpoint(work_dir):
 
 
 @pytest.mark.parametrize(
-    'suffix, message, titles',
+    'suffix, message, title',
     [
-        ('pth', 'There is no checkpoint yet.', TITLES[3:7]),
-        ('py', 'has no config', ['Training samples', 'Search', 'Config']),
+        ('pth', 'There is no checkpoint yet.', 'Search'),
+        ('py', 'has no config', 'Config'),
     ],
 )
-def test_missing_files(work_dir, suffix, message, titles):
+def test_missing_files(work_dir, suffix, message, title):
     for file in work_dir.rglob(f'*.{suffix}'):
         file.unlink()
     page = report(work_dir)
-    assert page.pictures['Losses'] == 7
+    assert page.pictures['Losses'] == 7 and message in page.text[title]
     assert page.pictures.get('Training samples') == (21 if suffix == 'pth' else None)
-    for title in titles:
-        assert message in page.text[title]
 
 
 def test_checkpoints_without_logs(work_dir):
@@ -128,14 +126,8 @@ def test_checkpoints_without_logs(work_dir):
     path = work_dir / 'epoch_2.pth'
     checkpoint = torch.load(path, weights_only=False)
     checkpoint['meta']['cfg'] = checkpoint['meta']['config'] = 'raise SystemExit(9)'
-    generator = torch.Generator().manual_seed(1)
-    for name, weight in checkpoint['state_dict'].items():
-        if name.startswith('teacher.encoder.backbone.layers') and weight.ndim == 2:
-            weight.normal_(generator=generator)
     torch.save(checkpoint, path)
     page = report(work_dir)
-    neighbors = page.text['Nearest neighbors']
-    assert 'neighbors are the same' in neighbors and 'hardly changed' not in neighbors
     assert 'Nothing has been logged' in page.text['Losses']
     assert page.pictures['Search'] == 30
 
@@ -148,22 +140,15 @@ def test_a_named_config(work_dir):
     assert report(work_dir, '--config', TINY).pictures['Search'] == 30
 
 
-def test_missing_heads(tmp_path):
-    options = ['model.search=None', 'model.reconstruction=None']
-    call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
-    page = report(tmp_path)
-    assert 'no reconstruction head' in page.text['Reconstruction']
-    assert 'no search head' in page.text['Search']
-    assert page.pictures['Attention'] == 30 and page.pictures['Losses'] == 5
-
-
-def test_the_error_that_stopped_a_training_is_shown(tmp_path):
-    options = ['optim_wrapper.optimizer.lr=1e30', 'default_hooks.finite.max_in_row=2']
-    with pytest.raises(FloatingPointError):
-        call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
-    page = report(tmp_path)
+def test_the_error_that_stopped_a_training_is_shown(work_dir):
+    (log,) = work_dir.glob('*/*.log')
+    with open(log, 'a') as file:
+        file.write(
+            'Traceback (most recent call last):\nFloatingPointError: no <luck>\n'
+        )
+    page = report(work_dir)
     assert 'Stopped by an error' in page.text['']
-    assert 'FloatingPointError: 2 steps in a row' in page.text['']
+    assert 'FloatingPointError: no <luck>' in page.text['']
 
 
 def test_images_of_a_folder(work_dir, tmp_path, capsys):
