@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..data.images import read_image
+from .pictures import Picture, draw_row
 
 HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
 
@@ -36,18 +37,11 @@ def draw_neighbors(
     query: Image.Image, neighbors: list[dict], count: int = 6
 ) -> Image.Image:
     """A query and the images most similar to it, with similarities."""
-    found = neighbors[:count]
-    texts = ['query', *(f'{each["similarity"]:.2f}' for each in found)]
-    pictures = [Image.fromarray(read_image(each['image'])) for each in found]
-    pictures = [*map(_scaled, (query, *pictures))]
-    width = sum(each.width + 8 for each in pictures) - 8
-    canvas = Image.new('RGB', (width, HEIGHT + LINE), 'white')
-    draw, font, left = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7), 0
-    for picture, text in zip(pictures, texts, strict=True):
-        canvas.paste(picture, (left, 0))
-        draw.text((left + 4, HEIGHT + 2), text, 'black', font)
-        left += picture.width + 8
-    return canvas
+    row = [Picture(query, 'query')]
+    for each in neighbors[:count]:
+        image = Image.fromarray(read_image(each['image']))
+        row.append(Picture(image, f'{each["similarity"]:.2f}'))
+    return draw_row(row, height=HEIGHT)
 
 
 def _scaled(picture: Image.Image) -> Image.Image:
