@@ -141,7 +141,7 @@ def test_a_changed_config_is_rejected(tmp_path, trained):
     arguments = [TOOL, 'random', TINY, '--work-dir', tmp_path]
     assert call(*arguments) == 0
     option = 'train_dataloader.batch_size=4'
-    changed = r'(?s)tiny was started with another config.*-.*batch_size=8.*\+.*=4'
+    changed = r'(?s)random was started with another config.*-.*batch_size=8.*\+.*=4'
     for more in ([], ['--seeds', 1]):
         with pytest.raises(ValueError, match=changed):
             call(*arguments, *more, '--cfg-options', option)
