@@ -104,9 +104,11 @@ class ApplyMaskedView(BaseTransform):
         the patches that it keeps.
         """
         view = results['view']
-        image = cut(to_tensor(results['image']), view.crop, view.size, view.flip)
+        image = cut(results['image'], view.crop, view.size, view.flip)
         visible = np.stack([np.flatnonzero(~mask) for mask in view.masks])
-        return dict(inputs=dict(image=image, visible=torch.from_numpy(visible)))
+        return dict(
+            inputs=dict(image=to_tensor(image), visible=torch.from_numpy(visible))
+        )
 
 
 def move_keypoints(

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
-from ..data.apply_views import shift_hue
 from ..data.images import resize
 from ..data.pack_views import JITTER, UNCHANGED, PackedView
 from ..data.views import Size
@@ -147,6 +146,36 @@ def _recolor(images: Tensor, view: PackedView) -> Tensor:
             images = (images * factor + other * (1 - factor)).clamp_(0, 1)
     gray = tvf.rgb_to_grayscale(images)
     return torch.where(view.gray[..., None, None] > 0, gray, images)
+
+
+def shift_hue(images: Tensor, turns: float) -> Tensor:
+    """Shift hues like torchvision's ``adjust_hue``.
+
+    Avoids branches per pixel: with hue H in sixths of a turn, V = max and C = max - min
+    of a pixel, its values are V - C * clamp(|H - n| - 1, 0, 1), where n = 0, 2, 4 for
+    red, green, blue and |.| is the distance on the circle: the HSV hexcone (Smith 1978)
+    as one formula.
+
+    Args:
+        images: float32 [..., 3, h, w] in [0, 1].
+        turns: Shift in [-0.5, 0.5] turns.
+    """
+    red, green, blue = images.unbind(-3)
+    # Sort the values and record the swaps: H = |swaps + (middle - low) / C|.
+    swapped = (blue - green).gt_(0)
+    upper, lower = torch.maximum(green, blue), torch.minimum(green, blue)
+    low = torch.minimum(lower, red)
+    high, middle = torch.maximum(upper, red), torch.minimum(upper, red)
+    offset = swapped.mul(12).sub_(2).mul_((upper - red).gt_(0)).sub_(swapped, alpha=6)
+    chroma = high - low
+    hue = (middle - lower).div_(chroma.clamp_min(1e-9)).add_(offset).abs_()
+    hue = hue.add_(6 * turns).unsqueeze(-3)  # in [-3, 9]
+    # Created on the device: a copy from the host would synchronize.
+    centers = torch.arange(0, 6, 2, device=hue.device, dtype=hue.dtype).view(3, 1, 1)
+    # ||x - 3| - 3| is the distance x, up to 9, on a circle of 6.
+    distance = (hue - centers).abs_().sub_(3).abs_().sub_(3).abs_().clamp_(1, 2)
+    chroma, high = chroma.unsqueeze(-3), high.unsqueeze(-3)
+    return distance.mul_(chroma).neg_().add_(high + chroma).clamp_(0, 1)
 
 
 def _paste(scenes: Tensor, people: Tensor, places: Tensor, opacity: Tensor) -> None:
