@@ -13,12 +13,15 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
+from torch.nn.functional import interpolate
 
-from .images import resize, to_tensor
+from .images import to_tensor
 from .views import Colors, Crop, Size, View
 
 LEVEL = 257  # in uint16, of one level in uint8
-GRAY = np.array([0.2989, 0.587, 0.114])  # of red, green and blue, as in torchvision
+# Matrices of colors. OpenCV is slow for diagonal ones, hence 2e-7 elsewhere.
+SAME = np.eye(3, 4) + 2e-7
+GRAY = np.tile([0.2989, 0.587, 0.114, 0.0], (3, 1))  # torchvision's
 
 
 def cut(image: np.ndarray, crop: Crop, size: Size, flip: bool) -> np.ndarray:
@@ -26,12 +29,15 @@ def cut(image: np.ndarray, crop: Crop, size: Size, flip: bool) -> np.ndarray:
     rows = slice(crop.top, crop.top + crop.height)
     view = image[rows, crop.left : crop.left + crop.width]
     view = shrink(view, size)
-    return view[:, ::-1] if flip else view
+    return cv2.flip(view, 1) if flip else view
 
 
 def shrink(image: np.ndarray, size: Size) -> np.ndarray:
-    """Resize like :func:`~saip_mm.data.pixels.resize`: [h, w, 3] -> [*size, 3]"""
-    return resize(to_tensor(image), size).permute(1, 2, 0).numpy()
+    """Resize like :func:`~saip_mm.data.images.resize`: [h, w, 3] -> [*size, 3]"""
+    # Without torchvision's checks, which take as long for small images.
+    images = to_tensor(image)[None]
+    images = interpolate(images, size, mode='bicubic', antialias=True)
+    return images[0].permute(1, 2, 0).numpy()
 
 
 def recolor(image: np.ndarray, colors: Colors) -> np.ndarray:
@@ -40,20 +46,18 @@ def recolor(image: np.ndarray, colors: Colors) -> np.ndarray:
     Args:
         image: uint16 [h, w, 3], in 1 / LEVEL.
     """
-    gray = np.tile(GRAY, (3, 1))
     for name, value in colors.jitter:
         if name == 'hue':
             image = shift_hue(image, value)
             continue
-        mix = np.zeros((3, 4))
         # Blend with black, with the mean gray or with the grayscale image.
-        mix[:, :3] = value * np.eye(3)
+        mix = value * SAME
         if name == 'contrast':
-            mix[:, 3] = (1 - value) * GRAY @ cv2.mean(image)[:3]
+            mix[:, 3] = (1 - value) * GRAY[0, :3] @ cv2.mean(image)[:3]
         elif name == 'saturation':
-            mix[:, :3] += (1 - value) * gray
+            mix += (1 - value) * GRAY
         image = cv2.transform(image, mix)
-    return cv2.transform(image, gray) if colors.gray else image
+    return cv2.transform(image, GRAY) if colors.gray else image
 
 
 def shift_hue(image: np.ndarray, turns: float) -> np.ndarray:
@@ -134,7 +138,7 @@ class ApplyViews(BaseTransform):
 def make_view(image: np.ndarray, view: View) -> np.ndarray:
     """Make a view of an image: uint8 [height, width, 3] -> uint8 [h, w, 3]"""
     pixels = cut(image, view.crop, view.size, view.flip)
-    values = np.multiply(pixels, LEVEL, dtype=np.uint16, order='C')
+    values = np.multiply(pixels, np.uint16(LEVEL), dtype=np.uint16)
     values = recolor(values, view.colors)
     if view.blur is not None:
         values = blur(values.astype(np.float32), view.blur)
