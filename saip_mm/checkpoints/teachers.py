@@ -126,19 +126,19 @@ class DistillationTeacher:
 
         Args:
             student: An algorithm, for its normalization and patch size.
-            views: [B, 3, H, W], normalized for the student; whole patches of it.
+            views: [B, 3, H, W], normalized for the student.
             attention: Whether to return attention maps.
 
         Raises:
-            FileNotFoundError: If its checkpoint does not exist.
+            FileNotFoundError: If the checkpoint does not exist.
             ValueError: If the checkpoint does not fit the model, the model has no class
-                token or no attention, or views are not a whole number of patches.
+                token or attention, or views are not whole patches of the student.
         """
         patch, size = student.backbone.patch_size, tuple(views.shape[2:])
         if any(side % patch for side in size):
             raise ValueError(
-                f'views of {by(size)} pixels (h×w) are not a whole number of patches '
-                f'of {patch}, as the teacher needs: change the sizes in DrawViews'
+                f'views of {by(size)} pixels (h×w) are not whole patches of {patch}: '
+                'change the sizes in DrawViews'
             )
         grid = tuple(side // patch for side in size)
         network, own = self.network.to(views.device), student.data_preprocessor
@@ -147,18 +147,24 @@ class DistillationTeacher:
             _LastAttention() as last,
         ):
             tokens = network(views * own.std + own.mean, grid, self.dtype).to(views)
-        prefix = network.prefix
-        patch_map = tokens[:, prefix:].mT.unflatten(2, grid)
+        patches, prefix = tokens[:, network.prefix :], network.prefix
+        if patches.shape[1] != grid[0] * grid[1]:
+            raise ValueError(
+                f'{self.checkpoint} does not make a token per patch: it cannot teach'
+            )
         maps = None
         if attention:
-            if not last.qkv:
-                raise ValueError('the teacher has no attention: set attention_weight=0')
+            if not last.qkv or last.qkv[0].shape[2] != tokens.shape[1]:
+                raise ValueError(
+                    f'{self.checkpoint} has no attention over the whole image in its '
+                    'last block: set attention_weight=0'
+                )
             kept = (
                 torch.cat([each[:, :, :1], each[:, :, prefix:]], dim=2).to(views)
                 for each in last.qkv
             )
             maps = attention_maps(*kept)
-        return Taught(tokens[:, 0], patch_map, maps)
+        return Taught(tokens[:, 0], patches.mT.unflatten(2, grid), maps)
 
 
 def source_of_teacher(model: nn.Module) -> dict[str, str] | None:

@@ -1,6 +1,6 @@
 """DPAL: dynamic pattern alignment of a light student with a frozen teacher."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,17 +18,6 @@ from .saip import token_spread
 from .search import CrossAttentionBlock
 
 PATTERNS = ('global', 'local', 'relation')
-
-
-class Adapted(NamedTuple):
-    """Outputs of a :class:`PatternAdapter` for B images."""
-
-    tokens: Tensor
-    """[B, N, D]"""
-    gate: Tensor
-    """[B, 3] logits of the patterns."""
-    norm: Tensor
-    """Squared Frobenius norm of an image's matrix, mean over images."""
 
 
 @MODELS.register_module()
@@ -73,8 +62,13 @@ class PatternAdapter(BaseModule):
         trunc_normal_(self.gate_token, std=0.02)
         trunc_normal_(self.expert_tokens, std=0.02)
 
-    def forward(self, tokens: Tensor) -> Adapted:
-        """[B, N, d] tokens of one pattern → :class:`Adapted`."""
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map tokens [B, N, d] of one pattern.
+
+        Returns:
+            Tokens [B, N, D], logits of the patterns [B, 3], and the squared Frobenius
+            norm of the matrices, mean over images.
+        """
         batch = len(tokens)
         query = self.gate_block(self.gate_token.expand(batch, -1, -1), tokens)
         gate = self.gate(query)[:, 0]
@@ -85,8 +79,9 @@ class PatternAdapter(BaseModule):
         mixed = (gate.softmax(-1)[:, None] @ hidden)[:, 0]
         matrix = self.matrix(mixed).unflatten(1, (self.in_channels, -1)) / self.divisor
         adapted = self.norm(F.gelu(tokens @ matrix))
-        norm = matrix.to(self.norm.weight.dtype).square().sum((1, 2)).mean()
-        return Adapted(adapted, gate, norm)
+        dtype = self.norm.weight.dtype
+        norm = matrix.to(dtype).square().sum((1, 2)).mean()
+        return adapted, gate.to(dtype), norm
 
 
 @MODELS.register_module()
@@ -167,10 +162,10 @@ class DPAL(BaseSelfSupervisor):
             whole.last_map.flatten(2).mT,
             scenes.flatten(2).mT,
         )
-        adapted = [self.adapter(each) for each in features]
+        mapped, gates, norms = zip(*map(self.adapter, features), strict=True)
         target = patch_targets(taught, whole.last_map)
         with torch.autocast(person.device.type, enabled=False):
-            tokens, patches, related = (each.tokens.to(target) for each in adapted)
+            tokens, patches, related = (each.to(target) for each in mapped)
             classes = tokens.unflatten(0, (-1, len(person)))[:, :, 0]
             mask = person_mask(target, whole.last_map.shape[2:])
             loss_local = (mask[..., None] * (patches - target).square()).mean()
@@ -183,14 +178,13 @@ class DPAL(BaseSelfSupervisor):
             loss_global=(classes - taught.image_token).square().mean(),
             loss_local=loss_local,
             loss_relation=loss_relation,
-            loss_gate=gate_weight
-            * gate_loss([each.gate.to(target) for each in adapted]),
-            loss_norm=self.norm_weight * sum(each.norm for each in adapted) / 3,
+            loss_gate=gate_weight * gate_loss(gates),
+            loss_norm=self.norm_weight * sum(norms) / len(norms),
             feature_std=token_spread(whole.image_token.detach()),
         )
 
 
-def gate_loss(gates: list[Tensor]) -> Tensor:
+def gate_loss(gates: Sequence[Tensor]) -> Tensor:
     """Cross entropy of logits [N, 3] for each of ``PATTERNS``, mean over patterns."""
     losses = [
         F.cross_entropy(gate, gate.new_full((len(gate),), i, dtype=torch.long))
@@ -212,9 +206,9 @@ def relation_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     """How much patches belong to a person: their first principal component.
 
-    Over all patches of the batch, scaled to [0, 1], with the sign for which the middle
-    of the images has more of it than their border. On the device alone: the covariance
-    is squared ten times, which is a power iteration of 1,024 steps.
+    Over all patches of the micro-batch, scaled to [0, 1], with the sign for which the
+    middle of the images has more of it than their border. On the device alone: the
+    covariance is squared ten times, which is a power iteration of 1,024 steps.
 
     Args:
         patches: [B, h·w, D] tokens of the teacher.

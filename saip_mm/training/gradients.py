@@ -17,6 +17,7 @@ LOSSES = dict(
     matching=('loss_csm', 'loss_attn'),
     reconstruction=('loss_csr',),
     search=('loss_css_inst', 'loss_css_roi'),
+    distillation=('loss_distill_class', 'loss_distill_patch', 'loss_distill_attn'),
 )
 
 

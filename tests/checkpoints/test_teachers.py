@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 import timm
 import torch
+from launch import ROOT
+from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
@@ -145,3 +147,15 @@ def test_unsuitable_teachers(model, weights, text, images, tmp_path):
 def test_views_in_whole_patches(images):
     with pytest.raises(ValueError, match='128×63 pixels .* of 8'):
         look(DistillationTeacher('saip-small'), images[..., :63], patch_size=8)
+
+
+@pytest.mark.parametrize(
+    'config, text',
+    [('cspnext', 'not make a token per patch'), ('tinyvit', 'attention_weight=0')],
+)
+def test_teachers_without_a_class_token(config, text, images, tmp_path):
+    cfg = Config.fromfile(ROOT / f'tests/configs/tiny_{config}.py').model
+    path = tmp_path / 'weights.pth'
+    torch.save(MODELS.build(cfg.backbone).state_dict(), path)
+    with pytest.raises(ValueError, match=f'weights.pth .*{text}'):
+        look(DistillationTeacher(path), images)

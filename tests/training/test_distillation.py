@@ -62,13 +62,13 @@ def test_a_missing_teacher(tmp_path):
 
 @pytest.mark.parametrize('config', SMALL, ids=lambda path: path.stem)
 def test_packaged_weights_teach(config, tmp_path):
-    """Without a download."""
+    """Without a download, in mixed precision."""
     for number in range(2):
         pixels = np.random.default_rng(number).integers(256, size=(128, 64, 3))
         cv2.imwrite(str(tmp_path / f'{number}.png'), pixels)
     options = [f'train_dataloader.{each}' for each in SHORT]
     options += [f'train_dataloader.dataset.data_root={tmp_path}']
-    options += ['train_cfg.max_epochs=1', 'optim_wrapper.type=OptimWrapper']
+    options += ['train_cfg.max_epochs=1']
     run = tmp_path / 'run'
     call('tools/train.py', config, '--work-dir', run, '--cfg-options', *options)
     meta = read_checkpoint(resolve_checkpoint(run))['meta']
