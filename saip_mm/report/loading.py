@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -35,6 +36,7 @@ def measure_samples(
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     steps = {side: lambda s=sample: load(s) for side, sample in sides.items()}
     found = take_turns('samples', steps, rounds)
     torch.set_num_threads(threads)
