@@ -58,6 +58,7 @@ SHARDS = ('litdata>=0.2.70,<0.3',)
 DEV = (
     *ONNX,
     *SHARDS,
+    'fashionpedia>=1.1,<2',
     'pytest>=8,<10',
     'pytest-xdist>=3.6,<4',
     'hypothesis>=6.100,<7',

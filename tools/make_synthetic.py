@@ -3,8 +3,8 @@
     python tools/make_synthetic.py coco data/coco --num 2000 --seed 0
 
 Formats: coco, coco-wholebody, crowdhuman, lip, cihp, market1501, msmt17, pa100k, peta,
-cuhk-pedes, icfg-pedes; docs/synthetic.md describes them. Annotations are written last;
-rerun an interrupted command to continue.
+cuhk-pedes, icfg-pedes, fashionpedia; docs/synthetic.md describes them. Annotations are
+written last; rerun an interrupted command to continue.
 """
 
 import argparse

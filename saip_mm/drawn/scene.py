@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from .body import Body, Pose
@@ -29,6 +30,7 @@ class Drawing(NamedTuple):
     people: tuple[Person, ...] = ()
     parts: np.ndarray | None = None  # indices into ``PARTS``, uint8 [h, w]
     instances: np.ndarray | None = None  # uint8 [h, w]; i + 1 where people[i] is seen
+    limbs: np.ndarray | None = None  # values of ``Limb``, uint8 [h, w]
 
 
 def camera_of(identity: int, index: int) -> int:
@@ -140,8 +142,9 @@ def _label(image, camera, canvas, figures):
     if canvas.labels is None:
         return Drawing(image, camera)
     people = tuple(Person(figure, canvas.labels) for figure in figures)
-    parts, instances = canvas.labels[..., 0].copy(), canvas.labels[..., 1].copy()
-    return Drawing(image, camera, people, parts, instances)
+    return Drawing(
+        image, camera, people, *(each.copy() for each in cv2.split(canvas.labels))
+    )
 
 
 # The last number of a seed is never 0: numpy's seeds (1, 2) and (1, 2, 0) are the same.

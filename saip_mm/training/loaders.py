@@ -81,6 +81,9 @@ def build_checked_loader(
         TypeError,
         ValueError,
     ) as error:
+        named = any(p.is_file() and str(p) in str(error) for p in places(config))
+        if named and isinstance(error, ValueError):
+            raise
         check_records(config)
         raise ValueError(
             f'the data set {", ".join(map(str, places(config)))} cannot be loaded '

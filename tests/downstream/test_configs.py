@@ -13,6 +13,7 @@ from saip_mm.zoo import read_models
 CONFIGS = sorted((ROOT / 'configs' / 'downstream').rglob('*.py'))
 METADATA = {model['Config']: model['Metadata'] for model in read_models(ROOT)}
 LIBRARIES = dict(detection='mmdet', parsing='mmseg', pose='mmpose')
+LIBRARIES['part_attributes'] = 'mmdet'
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
@@ -37,7 +38,7 @@ def test_builds(path, monkeypatch):
     (speed,) = entry['inference time (ms/im)']
     assert speed['resolution'] == str(tuple(cfg.model.backbone.img_size))
     maps = model.backbone(torch.zeros(1, 3, 128, 64))
-    if path.parent.name in ('detection', 'parsing'):
+    if path.parent.name in ('detection', 'parsing', 'part_attributes'):
         if model.with_neck:
             maps = model.neck(maps)
         sizes = [each.shape[-2:] for each in maps][:4]
@@ -56,6 +57,7 @@ PROTOCOL = {
     'attributes/peta-zs': ('AdamW', 1e-4, None, None, 22, None),
     'text_retrieval/cuhk-pedes': ('Adam', 1e-4, 4e-5, None, 60, None),
     'text_retrieval/icfg-pedes': ('Adam', 1e-4, 4e-5, None, 60, None),
+    'part_attributes/fashionpedia_ke-rcnn': ('AdamW', 1e-4, 0.05, None, 32, [26, 30]),
 }
 
 

@@ -60,7 +60,17 @@ CROWD_SIZES = (
     'test_evaluator.num_ji_process=1',
 )
 BOX_SIZES = scale('(224,160)', train=2, val=1, test=1)
-POSE, WHOLE_BODY, DETECTION, CROWD, PARSING, CIHP = CASES = [
+PART_SIZES = (
+    *scale('(96,128)', train=3, val=1, test=1),
+    'model.train_cfg.rpn_proposal.max_per_img=20',
+    'model.train_cfg.rcnn.sampler.num=16',
+    'model.roi_head.max_parts=2',
+    'model.test_cfg.rpn.max_per_img=20',
+    'model.test_cfg.rcnn.score_thr=0.0',
+    'model.test_cfg.rcnn.max_per_img=4',
+    'train_dataloader.batch_size=4',
+)
+POSE, WHOLE_BODY, DETECTION, CROWD, PARSING, CIHP, PARTS, SIMPLE = CASES = [
     Case(*case)
     for case in (
         ('mmpose', 'pose/coco_saip-vit-tiny_256x192', 'coco', 'coco', 'coco/AP', FEW),
@@ -74,6 +84,11 @@ POSE, WHOLE_BODY, DETECTION, CROWD, PARSING, CIHP = CASES = [
          'LIP', 'mIoU', parsing('(96,64)', '(64,96)')),
         ('mmseg', 'parsing/cihp_saip-vit-tiny_512x512', 'cihp',
          'CIHP', 'mIoU', parsing('(96,96)', '(128,96)')),
+        ('mmdet', 'part_attributes/fashionpedia_ke-rcnn_saip-vit-tiny',
+         'fashionpedia', 'fashionpedia', 'fashionpedia/segm_AP_IoU_F1', PART_SIZES),
+        ('mmdet',
+         'part_attributes/fashionpedia_attribute-mask-rcnn_saip-vit-tiny',
+         'fashionpedia', 'fashionpedia', 'fashionpedia/segm_AP_IoU_F1', PART_SIZES),
     )
 ]  # fmt: skip
 
@@ -114,7 +129,7 @@ def test_train_and_test(case, backbone, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    'case', [POSE, DETECTION, PARSING], ids=lambda case: case.library
+    'case', [POSE, DETECTION, PARSING, PARTS], ids=lambda case: case.path.stem
 )
 def test_launchers_of_the_libraries(case, backbone, tmp_path):
     more = options(case, backbone, tmp_path)

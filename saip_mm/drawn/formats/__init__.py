@@ -4,6 +4,7 @@ from .attributes import Pa100k, Peta
 from .captions import CuhkPedes, IcfgPedes
 from .coco import Coco, CocoWholeBody
 from .crowdhuman import CrowdHuman
+from .fashionpedia import Fashionpedia
 from .parsing import Cihp, Lip
 from .reid import Market1501, Msmt17
 from .writer import FormatWriter
@@ -20,6 +21,7 @@ LAYOUTS = (
     Peta,
     CuhkPedes,
     IcfgPedes,
+    Fashionpedia,
 )
 WRITERS: dict[str, type[FormatWriter]] = {layout.name: layout for layout in LAYOUTS}
 

@@ -76,7 +76,7 @@ class Coco(FormatWriter):
 
     def annotate_person(self, person: Person, mask: np.ndarray) -> dict:
         """Return the keys of an annotation; mask: bool [h, w], not empty."""
-        polygons, area = _outline(mask)
+        polygons, area = outline(mask)
         return dict(
             category_id=1,
             bbox=as_xywh(person.visible_box),
@@ -138,7 +138,7 @@ def _flat(keypoints):
     return [number for x, y, v in rows for number in (x, y, int(v))]
 
 
-def _outline(mask):
+def outline(mask):
     """Return polygons around a mask (bool [h, w]) and their area; holes are filled.
 
     The polygons run a quarter of a pixel inside the border of the pixels: filled by

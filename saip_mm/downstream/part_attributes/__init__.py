@@ -1,0 +1,23 @@
+"""Part-level attribute parsing: Fashionpedia, on MMDetection.
+
+Boxes, masks and attributes of garments and their parts.
+"""
+
+from .annotations import PartAnnotations, knowledge_matrix
+from .datasets import AppendHuman, Fashionpedia, LoadPartAnnotations, PackPartInputs
+from .heads import AttributeHead, KnowledgeAttributeHead
+from .metric import PartAttributeMetric
+from .roi_head import PartAttributeRoIHead
+
+__all__ = [
+    'AppendHuman',
+    'AttributeHead',
+    'Fashionpedia',
+    'KnowledgeAttributeHead',
+    'LoadPartAnnotations',
+    'PackPartInputs',
+    'PartAnnotations',
+    'PartAttributeMetric',
+    'PartAttributeRoIHead',
+    'knowledge_matrix',
+]
