@@ -90,7 +90,9 @@ class PartAttributeMetric(BaseMetric):
             self.results.append((sample['img_id'], entry))
 
     def compute_metrics(self, results: list[tuple[int, Found]]) -> dict[str, float]:
-        annotations, found = PartAnnotations(self.ann_file), dict(results)
+        annotations = PartAnnotations(self.ann_file)
+        # MMEngine makes plain tuples of them.
+        found = {image: Found(*each) for image, each in results}
         return {
             f'{iou_type}_{name}': value
             for iou_type in self.iou_types
