@@ -6,7 +6,8 @@
 Uses the GPU, if there is one. Both sides of a comparison take turns, after a warm-up;
 results are medians with the lowest and the highest value. Steps see random pixels at
 the middle scales of the config; loaders see drawn people, as JPEG files of the size of
-a global view. Other parts in the file OUT are kept, as is text above the results.
+a global view. The plain implementation is that of a ViT: other backbones are measured
+alone. Other parts in the file OUT are kept, as is text above the results.
 """
 
 import argparse
@@ -51,22 +52,22 @@ def make_step(side: str, cfg: Config, precision: str, batch: int) -> Step:
     return lambda: steps.our_step(model, wrapper, inputs)
 
 
-def kinds(args: argparse.Namespace) -> Iterator[dict]:
+def kinds(cfg: Config, args: argparse.Namespace) -> Iterator[dict]:
     """What steps are measured for."""
     for batch, precision in product(args.batch_size, args.precision):
-        for side in ('plain', 'ours'):
+        for side in steps.sides(cfg):
             yield dict(side=side, precision=precision, batch=batch)
 
 
 def step_times(cfg: Config, args: argparse.Namespace) -> list[dict]:
-    turns = {tuple(each.values()): make_step(cfg=cfg, **each) for each in kinds(args)}
+    turns = {tuple(k.values()): make_step(cfg=cfg, **k) for k in kinds(cfg, args)}
     found = take_turns('steps', turns, args.rounds)
-    return [dict(each, seconds=found[tuple(each.values())]) for each in kinds(args)]
+    return [dict(k, seconds=found[tuple(k.values())]) for k in kinds(cfg, args)]
 
 
 def memory(cfg: Config, args: argparse.Namespace) -> list[dict]:
     """Peaks of steps, in processes of their own, without the memory of the imports."""
-    return [dict(each, peak_bytes=peak_memory(args, **each)) for each in kinds(args)]
+    return [dict(k, peak_bytes=peak_memory(args, **k)) for k in kinds(cfg, args)]
 
 
 def peak_memory(args: argparse.Namespace, side: str, precision: str, batch: int) -> int:
@@ -91,8 +92,8 @@ def parts(cfg: Config, args: argparse.Namespace) -> list[dict]:
 
 
 def flop_per_image(cfg: Config, args: argparse.Namespace) -> dict[str, float]:
-    """Floating-point operations of the plain path, as PyTorch counts them."""
-    step, phases, counted = make_step('plain', cfg, 'fp32', 2), {}, 0
+    """Floating-point operations, of the plain path if any, as PyTorch counts them."""
+    step, phases, counted = make_step(steps.sides(cfg)[0], cfg, 'fp32', 2), {}, 0
     with FlopCounterMode(display=False) as counter:
         for phase in step():
             phases[phase] = (counter.get_total_flops() - counted) / 2

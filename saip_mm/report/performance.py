@@ -90,23 +90,31 @@ def _steps(result: dict) -> list[str]:
         side, precision, batch = _kind(row)
         seconds = total[side, precision, batch][0]
         share = flop * batch / seconds / result['matmul_flop_per_s'][precision]
-        single = total.get(('plain', 'fp32', batch))
+        same, single = (
+            total.get(('plain', each, batch)) for each in (precision, 'fp32')
+        )
         lines.append(
             [
                 *(side, precision, batch, _range(row['seconds']['total'])),
                 *(f'{row["seconds"][phase][0]:.3f}' for phase in phases),
-                f'{total["plain", precision, batch][0] / seconds:.2f}',
-                f'{single[0] / seconds:.2f}' if single else '–',
+                *(
+                    f'{each[0] / seconds:.2f}' if each else '–'
+                    for each in (same, single)
+                ),
                 f'{100 * share:.0f}',
             ]
         )
     peaks = result['matmul_flop_per_s'].items()
     peaks = ', '.join(f'{name} {peak / 1e9:,.0f} GFLOP/s' for name, peak in peaks)
     note = (
-        f'A step of the plain path costs {flop / 1e9:.2f} GFLOP per image; matrix '
-        f'products run at up to {peaks}.'
+        f'A step{" of the plain path" * any(k[0] == "plain" for k in total)} costs '
+        f'{flop / 1e9:.2f} GFLOP per image; matrix products run at up to {peaks}.'
     )
     return [*_table(head, *lines), '', note]
+
+
+def _ratio(value: float, plain: float | None) -> str:
+    return f'{value / plain:.2f}' if plain else '–'
 
 
 def _kind(row: dict) -> tuple[str, str, int]:
@@ -116,7 +124,7 @@ def _kind(row: dict) -> tuple[str, str, int]:
 def _memory(result: dict) -> list[str]:
     peaks = {_kind(row): row['peak_bytes'] for row in result['memory']}
     rows = [
-        [*kind, f'{peak / 2**30:.2f}', f'{peak / peaks[("plain", *kind[1:])]:.2f}']
+        [*kind, f'{peak / 2**30:.2f}', _ratio(peak, peaks.get(('plain', *kind[1:])))]
         for kind, peak in peaks.items()
     ]
     head = ['side', 'precision', 'batch', 'peak memory of a step, GiB', 'plain = 1']

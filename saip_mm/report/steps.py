@@ -13,7 +13,7 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from ..data import DrawViews
-from ..models import SAIP, SAIPViT
+from ..models import SAIP
 from .performance import WARM_UP, Spread, Step, now, spread, timed
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -25,13 +25,18 @@ def build_model(cfg: Config) -> SAIP:
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     heads = [getattr(model, h, None) for h in ('matching', 'reconstruction', 'search')]
-    if not isinstance(getattr(model, 'backbone', None), SAIPViT) or None in heads:
+    if None in heads:
         raise ValueError(
-            f'{cfg.filename}: the plain implementation is a SAIP with a ViT and its '
-            'three heads; choose such a config'
+            f'{cfg.filename}: steps are measured of a SAIP with its three heads; '
+            'choose such a config'
         )
     model.init_weights()
     return model.to(DEVICE).train()
+
+
+def sides(cfg: Config) -> list[str]:
+    """What can be measured; the plain implementation is that of a ViT."""
+    return ['plain', 'ours'] if cfg.model.backbone.type == 'SAIPViT' else ['ours']
 
 
 def drawing(cfg: Config) -> DrawViews:

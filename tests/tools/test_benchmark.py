@@ -13,6 +13,7 @@ from saip_mm.data import DrawViews, PersonImages
 from saip_mm.report.loading import draw_files
 
 TOOL = 'tools/benchmark.py'
+TINYVIT = ROOT / 'tests/configs/tiny_tinyvit.py'
 PHASES = {'forward', 'backward', 'optimizer', 'teacher', 'total'}
 
 
@@ -130,6 +131,16 @@ def test_the_plain_pipeline_makes_the_same_views(tmp_path):
             assert difference.mean() < 2, name
 
 
+def test_another_backbone_is_measured_alone(run, tmp_path):
+    out, page = tmp_path / 'out.json', tmp_path / 'page.md'
+    parts = ['flop_per_image', 'matmul_flop_per_s', 'steps']
+    options = ['--parts', *parts, '--rounds', '1', '--precision', 'fp32']
+    assert run(TINYVIT, '--out', out, *options)[0] == 0
+    assert run('--render', page, out)[0] == 0
+    (row,) = (x for x in page.read_text().splitlines() if x.startswith('| ours'))
+    assert row.split(' | ')[-3:-1] == ['–', '–']
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [
@@ -138,7 +149,7 @@ def test_the_plain_pipeline_makes_the_same_views(tmp_path):
         (['missing.py', '--out', 'OUT'], 'missing.py: no such config file'),
         (
             [TINY, '--out', 'OUT', '--cfg-options', 'model.matching=None'],
-            'tiny.py: the plain implementation is a SAIP with a ViT and its three',
+            'tiny.py: steps are measured of a SAIP with its three heads',
         ),
         (['--render', 'OUT', 'missing.json'], 'missing.json'),
     ],
