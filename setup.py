@@ -43,6 +43,7 @@ DOWNSTREAM = (
     'json-tricks>=3.17,<4',
     'munkres>=1.1,<4',
     'open_clip_torch>=3.2,<4',
+    'pycocotools>=2.0.7,<3',
     'scipy>=1.13,<1.16',
     'cython>=3.0,<4',
     'ninja>=1.11,<2',

@@ -40,6 +40,8 @@ EXEMPT = {
     'make demo': 'takes minutes; its steps have their own tests',
     'make test': 'is what runs this test',
     'python tools/probe.py': 'takes minutes; tests/tools/test_probe.py runs it',
+    'python tools/train.py configs/pretrain/saip_vit-tiny_1gpu.py --cfg-options      '
+    'default_hooks.probe': 'probes for minutes; tests/evaluation/test_hook.py does',
     'python tools/make_synthetic.py': 'tests/downstream/test_training.py does the same',
     'python tools/train.py configs/downstream': 'likewise',
     'python tools/test.py': 'likewise',
