@@ -1,4 +1,4 @@
-"""The packaged small ViT, and a short schedule, for configs in transfer/."""
+"""The packaged small ViT, and a short training, for configs in transfer/."""
 
 small_vit = dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384)
 max_iters = 300
@@ -8,3 +8,12 @@ short_schedule = [
         type='CosineAnnealingLR', by_epoch=False, begin=max_iters // 10, end=max_iters
     ),
 ]
+short_optimizer = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    clip_grad=dict(max_norm=3.0),
+)
+short_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=max_iters, max_keep_ckpts=1),
+    logger=dict(interval=20),
+)

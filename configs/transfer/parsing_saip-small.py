@@ -98,8 +98,5 @@ train_cfg = dict(
     max_iters=max_iters,
     val_interval=max_iters,
 )
-default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=max_iters, max_keep_ckpts=1),
-    logger=dict(interval=20),
-)
+default_hooks = _base_.short_hooks
 log_processor = dict(by_epoch=False)

@@ -63,12 +63,7 @@ val_dataloader = val_cfg = val_evaluator = None
 test_evaluator = dict(_delete_=True, type='PCKAccuracy', thr=0.2)
 
 max_iters = _base_.max_iters
-optim_wrapper = dict(
-    _delete_=True,
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    clip_grad=dict(max_norm=3.0),
-)
+optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
 train_cfg = dict(
     _delete_=True,
@@ -77,9 +72,7 @@ train_cfg = dict(
     val_interval=max_iters,
 )
 default_hooks = dict(
-    checkpoint=dict(
-        by_epoch=False, interval=max_iters, max_keep_ckpts=1, save_best=None
-    ),
-    logger=dict(interval=20),
+    _base_.short_hooks,
+    checkpoint=dict(_base_.short_hooks.checkpoint, save_best=None),
 )
 log_processor = dict(by_epoch=False)

@@ -57,16 +57,8 @@ test_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline)
 val_dataloader = val_cfg = val_evaluator = None
 
 max_iters = _base_.max_iters
-optim_wrapper = dict(
-    _delete_=True,
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    clip_grad=dict(max_norm=3.0),
-)
+optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
-default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=max_iters, max_keep_ckpts=1),
-    logger=dict(interval=20),
-)
+default_hooks = _base_.short_hooks
 log_processor = dict(by_epoch=False)

@@ -11,7 +11,11 @@ The paper also has a folder of scenes (`train_dataloader.dataset.scenes`). This 
 has not run the full recipe.
 """
 
-_base_ = ['../../_base_/saip_vit-tiny.py', '../../_base_/default_runtime.py']
+_base_ = [
+    '../../_base_/saip_vit-tiny.py',
+    '../../_base_/default_runtime.py',
+    '../../_base_/distilled_vit-tiny.py',
+]
 
 global_size = (256, 128)  # (h, w) in pixels
 local_size = (128, 96)
@@ -27,16 +31,7 @@ model = dict(
         scales=(1.0,),
         csr_scale=1.0,
     ),
-    backbone=dict(
-        type='SAIPViT',
-        arch=dict(
-            embed_dims=192,
-            num_layers=12,
-            num_heads=(3, 6),  # as in saip-star_vit-tiny.py
-            feedforward_channels=768,
-        ),
-        img_size=global_size,
-    ),
+    backbone=dict(type='SAIPViT', arch=_base_.distilled_arch, img_size=global_size),
     teacher=dict(
         type='DistillationTeacher',
         checkpoint='work_dirs/saip_vit-small',

@@ -9,18 +9,10 @@ The recipe of saip_vit-tiny_1gpu.py. Download the weights once, for example
 measured.
 """
 
-_base_ = '../saip_vit-tiny_1gpu.py'
+_base_ = ['../saip_vit-tiny_1gpu.py', '../../_base_/distilled_vit-tiny.py']
 
 model = dict(
-    backbone=dict(
-        arch=dict(
-            _delete_=True,
-            embed_dims=192,
-            num_layers=12,
-            num_heads=(3, 6),  # the last block has as many as the teacher's
-            feedforward_channels=768,
-        ),
-    ),
+    backbone=dict(arch=dict(_base_.distilled_arch, _delete_=True)),
     distillation=dict(
         type='DistillationHead',
         teacher=dict(

@@ -8,18 +8,10 @@ what was inferred is in `DistillationHead`, other teachers in docs/distillation.
 project has not run the full recipe.
 """
 
-_base_ = '../saip_vit-tiny.py'
+_base_ = ['../saip_vit-tiny.py', '../../_base_/distilled_vit-tiny.py']
 
 model = dict(
-    backbone=dict(
-        arch=dict(
-            _delete_=True,
-            embed_dims=192,
-            num_layers=12,
-            num_heads=(3, 6),  # the last block has as many as the teacher's
-            feedforward_channels=768,
-        ),
-    ),
+    backbone=dict(arch=dict(_base_.distilled_arch, _delete_=True)),
     distillation=dict(
         type='DistillationHead',
         teacher=dict(
