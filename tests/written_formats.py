@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,3 +55,22 @@ def quietly(function, *arguments):
     """Return what a function returns, without what it prints."""
     with contextlib.redirect_stdout(io.StringIO()):
         return function(*arguments)
+
+
+def write_rstpreid(out):
+    """The layout of RSTPReid, with the people of CUHK-PEDES and gaps between them."""
+    write('cuhk-pedes', out)
+    entries = json.loads((out / 'reid_raw.json').read_text())
+    for entry in entries:
+        entry['img_path'] = entry.pop('file_path')
+        entry['id'] = 7 * entry['id'] + 3
+    (out / 'reid_raw.json').unlink()
+    (out / 'data_captions.json').write_text(json.dumps(entries))
+    return out
+
+
+CAPTIONED = dict(
+    CUHKPEDES=lambda out: write('cuhk-pedes', out),
+    ICFGPEDES=lambda out: write('icfg-pedes', out),
+    RSTPReid=write_rstpreid,
+)

@@ -1,23 +1,19 @@
-"""Text-to-image retrieval: data sets, losses, metric, and configs from end to end."""
+"""Text-to-image retrieval: losses, metric, and configs from end to end."""
 
-import json
 import math
-import shutil
-from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from launch import ROOT, call, run_two
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from people_files import small
-from written_formats import root, write
+from written_formats import CAPTIONED, root
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.downstream.text_retrieval import (
     TextRetrievalMetric,
-    datasets,
     masked_language,
 )
 from saip_mm.downstream.text_retrieval.masked_language import MASK, hide_tokens
@@ -26,116 +22,6 @@ from saip_mm.downstream.text_retrieval.model import match_distributions
 pytest.importorskip('open_clip')
 CONFIGS = ROOT / 'configs/downstream/text_retrieval'
 TINY = ROOT / 'tests/configs/tiny_text.py'
-
-
-def write_rstpreid(out):
-    """The layout of RSTPReid, with the people of CUHK-PEDES and gaps between them."""
-    write('cuhk-pedes', out)
-    entries = json.loads((out / 'reid_raw.json').read_text())
-    for entry in entries:
-        entry['img_path'] = entry.pop('file_path')
-        entry['id'] = 7 * entry['id'] + 3
-    (out / 'reid_raw.json').unlink()
-    (out / 'data_captions.json').write_text(json.dumps(entries))
-    return out
-
-
-WRITERS = dict(
-    CUHKPEDES=lambda out: write('cuhk-pedes', out),
-    ICFGPEDES=lambda out: write('icfg-pedes', out),
-    RSTPReid=write_rstpreid,
-)
-
-
-def read(name: str, folder, split: str) -> list[dict]:
-    dataset = DATASETS.build(dict(type=name, data_root=str(folder), split=split))
-    return [dataset.get_data_info(i) for i in range(len(dataset))]
-
-
-@pytest.mark.parametrize('name', WRITERS)
-def test_data_sets_are_read_as_written(name, tmp_path):
-    (path,) = WRITERS[name](tmp_path).glob('[!s]*.json')
-    if name != 'RSTPReid':  # the other name of the file
-        other = dict(CUHKPEDES='caption_all.json', ICFGPEDES='ICFG_PEDES.json')[name]
-        path = path.rename(path.with_name(other))
-    written = json.loads(path.read_text())
-    for split in {entry['split'] for entry in written}:
-        expected = [entry for entry in written if entry['split'] == split]
-        found = read(name, tmp_path, split)
-        key = 'img_path' if name == 'RSTPReid' else 'file_path'
-        pairs = [
-            (str(tmp_path / 'imgs' / entry[key]), caption)
-            for entry in expected
-            for caption in entry['captions']
-        ]
-        assert pairs == [(e['img_path'], c) for e in found for c in e['captions']]
-        assert (split == 'train') == (len(found) == len(pairs)) or name == 'ICFGPEDES'
-        people = Counter(entry['id'] for entry in expected)
-        assert {e['gt_label'] for e in found} == set(range(len(people)))
-    with pytest.raises(ValueError, match="split='validation' is not one of"):
-        read(name, tmp_path, 'validation')
-
-
-def spoil(folder, what: str) -> None:
-    path = folder / 'reid_raw.json'
-    entries = json.loads(path.read_text())
-    if what == 'images':
-        shutil.rmtree(folder / 'imgs' / 'cam_a')
-        (folder / 'imgs' / entries[1]['file_path']).unlink()
-    elif what == 'annotations':
-        path.rename(folder / 'captions.json')
-    elif what in ('split', 'id', 'file_path'):
-        entries[2] |= {what: 5}
-        entries[2].pop(*(['id'] if what == 'id' else ['none', None]))
-    elif what == 'no captions':
-        entries[2]['captions'] = []
-    elif what == 'empty':
-        entries[2]['captions'][1] = ' '
-    elif what == 'number':
-        entries[2]['captions'][0] = 7
-    elif what == 'test':
-        entries = [entry for entry in entries if entry['split'] != 'test']
-    if what != 'annotations':
-        text = json.dumps(entries)
-        path.write_text(text[:-9] if what == 'half' else text)
-
-
-@pytest.mark.parametrize(
-    'what, message',
-    [
-        (
-            'images',
-            r'of 12 images are missing: . of . in imgs/cam_a, 1 of .* in imgs/ca',
-        ),
-        ('annotations', 'reid_raw.json not found; it contains captions.json, imgs'),
-        ('half', 'reid_raw.json is incomplete or no JSON .*download it again'),
-        ('id', 'entry 2: not a record with id, split, captions, file_path; use'),
-        ('split', 'entry 2: file_path is .* and split 5; give an image below imgs'),
-        ('file_path', 'entry 2: file_path is 5 and split'),
-        ('no captions', 'entry 2: .*jpg has no captions; add one, or remove'),
-        ('empty', "entry 2: caption ' ' of .*jpg is no sentence; correct it"),
-        ('number', 'entry 2: caption 7 of .*jpg is no sentence'),
-        ('test', "no entry has the split 'test'"),
-    ],
-)
-def test_invalid_data_sets(what, message, tmp_path):
-    write('cuhk-pedes', tmp_path)
-    spoil(tmp_path, what)
-    with pytest.raises((OSError, ValueError), match=message):
-        read('CUHKPEDES', tmp_path, 'test')
-
-
-def test_long_captions_are_counted(tmp_path, monkeypatch):
-    path = write('cuhk-pedes', tmp_path) / 'reid_raw.json'
-    entries = json.loads(path.read_text())
-    entries[3]['captions'][1] = 'very ' * 500
-    path.write_text(json.dumps(entries))
-    logged = []
-    monkeypatch.setattr(datasets, 'print_log', lambda text, **_: logged.append(text))
-    read('CUHKPEDES', tmp_path, 'train')
-    assert '8 images of 2 people in train, 16 captions of up to 500 words' in logged[0]
-    assert '(of at least 1 only the beginning' in logged[0]
-    assert '12 images in all, 40206 in the complete data set' in logged[0]
 
 
 @pytest.mark.parametrize('temperature', [0.02, 1.0])
@@ -364,7 +250,7 @@ def options_for(folder) -> list[str]:
 def test_configs_train_and_test(name, config, tmp_path, capfd):
     if 'cspnext' in config:
         pytest.importorskip('mmdet')
-    options = options_for(WRITERS[name](tmp_path / 'data'))
+    options = options_for(CAPTIONED[name](tmp_path / 'data'))
     config, work_dir = CONFIGS / config, tmp_path / 'run'
     call('tools/train.py', config, '--work-dir', work_dir, *options)
     options.remove('model.text.init_cfg=None')  # the file need not exist for a test
