@@ -8,6 +8,7 @@ import mmengine.dataset
 import numpy as np
 from mmpretrain.registry import DATASETS
 
+from .images import Reduction, unreduced
 from .people import Key, PeopleDataset
 
 
@@ -48,9 +49,11 @@ class ConcatPeople(PeopleDataset):
         found = self.get_data_info(index)
         return found['dataset'].sample(found['info']['sample_idx'], key)
 
-    def load(self, index: int, key: Key) -> np.ndarray:
+    def load(
+        self, index: int, key: Key, max_reduction: Reduction = unreduced
+    ) -> np.ndarray:
         found = self.get_data_info(index)
-        return found['dataset'].load(found['info']['sample_idx'], key)
+        return found['dataset'].load(found['info']['sample_idx'], key, max_reduction)
 
     def load_image(self, data_info: dict) -> np.ndarray:
         return data_info['dataset'].load_image(data_info['info'])

@@ -53,6 +53,15 @@ def draw_crop(
     return Crop(top, left, height, width)
 
 
+def smallest_crop(shape: Size, area: Range, aspect: Range) -> tuple[float, float]:
+    """Return the least height and the least width of :func:`draw_crop`'s rectangles."""
+    height, width = shape
+    pixels = height * width * area[0]
+    least_height = min(height, width / aspect[0], math.sqrt(pixels / aspect[1]))
+    least_width = min(width, height * aspect[1], math.sqrt(pixels * aspect[0]))
+    return least_height, least_width
+
+
 def draw_colors(rng: np.random.Generator, options: ColorOptions) -> Colors:
     """Draw color jitter like torchvision's ``ColorJitter``, and grayscale."""
     steps = []
@@ -167,6 +176,23 @@ class DrawViews(BaseTransform):
                 f'into scene_size={self.scene_size}: use a scene of at least '
                 f'{(height, 2 * width)} or a smaller local_size'
             )
+
+    def max_reduction(self, shape: Size) -> float:
+        """Return how much an image or scene can be reduced before the smallest crop
+        that may be drawn has fewer rows or columns than its view."""
+        kinds = (
+            (self.global_0, self.global_size),
+            (self.global_1, self.global_size),
+            (self.local, self.local_size),
+            (self.scene, self.scene_size),
+        )
+        return min(
+            least / wanted
+            for options, size in kinds
+            for least, wanted in zip(
+                smallest_crop(shape, options.area, options.aspect), size, strict=True
+            )
+        )
 
     def transform(self, results: dict) -> dict:
         """Draw ``results['views']``, a :class:`Views`."""

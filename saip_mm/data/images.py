@@ -2,8 +2,9 @@
 
 import errno
 import io
+import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from .metadata import drop_metadata, exif_orientation
 
 MAX_PIXELS = 50_000_000  # larger images take seconds and hundreds of megabytes
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
+Reduction = Callable[[tuple[int, int]], float]  # of an image, by its (h, w)
 
 # Failures of the machine or its storage, which say nothing about the image.
 _OUTAGES = {
@@ -46,7 +48,13 @@ def raise_if_outage(error: Exception, name: str | os.PathLike) -> None:
         ) from error
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def unreduced(shape: tuple[int, int]) -> float:
+    return 1
+
+
+def read_image(
+    path: str | os.PathLike, max_reduction: Reduction = unreduced
+) -> np.ndarray:
     """Read an image file as RGB, uint8 ``[H, W, 3]``.
 
     - The EXIF orientation is applied and parsed as OpenCV does it, so that boxes match
@@ -59,19 +67,26 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
       inverted, as all programs write them.
     - Only the first image of an animation or multi-page file is read.
 
+    Args:
+        path: The file.
+        max_reduction: Called with the (h, w) of the upright image. JPEGs are decoded at
+            1/2, 1/4 or 1/8 of their size if they are not reduced by more than that.
+
     Raises:
         ImageError: The file is missing, damaged, too large or not an image, or its
             values have no defined range.
         OSError: The machine or its storage failed.
     """
     with _naming(path):
-        return _decode(Path(path).read_bytes())
+        return _decode(Path(path).read_bytes(), max_reduction)
 
 
-def decode_image(content: bytes, name: str) -> np.ndarray:
+def decode_image(
+    content: bytes, name: str, max_reduction: Reduction = unreduced
+) -> np.ndarray:
     """Like :func:`read_image`, for the content of a file called ``name``."""
     with _naming(name):
-        return _decode(content)
+        return _decode(content, max_reduction)
 
 
 def read_batches(
@@ -165,7 +180,7 @@ def _naming(name: str | os.PathLike) -> Iterator[None]:
         raise ImageError(f'{name}: {reason}') from error
 
 
-def _decode(content: bytes) -> np.ndarray:
+def _decode(content: bytes, max_reduction: Reduction) -> np.ndarray:
     content, orientation = drop_metadata(content)
     with Image.open(io.BytesIO(content)) as image:
         width, height = image.size
@@ -174,6 +189,9 @@ def _decode(content: bytes) -> np.ndarray:
                 f'{width}×{height} pixels exceed the limit of {MAX_PIXELS:,}; shrink '
                 'the image or remove it'
             )
+        transposed = orientation in (5, 6, 7, 8)
+        factor = max_reduction((width, height) if transposed else (height, width))
+        image.draft(None, (math.ceil(width / factor), math.ceil(height / factor)))
         image.info.pop('xmp', None)
         if image.format == 'TIFF':  # Pillow applies its orientation when loading
             exif = image.getexif()

@@ -12,8 +12,9 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
-from .images import encode_image
+from .images import Reduction, encode_image, unreduced
 from .quarantine import Quarantine
+from .views import Size
 
 Key = tuple[int, int, int]  # seed, epoch, index
 T = TypeVar('T')
@@ -64,7 +65,11 @@ class PeopleDataset(BaseDataset, ABC):
 
     @abstractmethod
     def load_image(self, data_info: dict) -> np.ndarray:
-        """Return the image of an entry of the data list: RGB, uint8 ``[H, W, 3]``."""
+        """Return the image of an entry of the data list: RGB, uint8 ``[H, W, 3]``.
+
+        Entries of samples also have ``max_reduction``, see
+        :func:`~saip_mm.data.images.read_image`; it can be ignored.
+        """
 
     def load_posed(self, data_info: dict) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the image of an entry and its person's keypoints, None if unknown.
@@ -97,7 +102,10 @@ class PeopleDataset(BaseDataset, ABC):
         attribute ``needs_scene = False``.
         """
         rng = np.random.default_rng(key)
-        image, keypoints = self._load(self.load_posed, index, key)
+        reduction = dict(max_reduction=self.max_reduction)
+        image, keypoints = self._load(
+            lambda info: self.load_posed(info | reduction), index, key
+        )
         results = dict(
             image=image,
             keypoints=keypoints,
@@ -111,16 +119,25 @@ class PeopleDataset(BaseDataset, ABC):
                 other += other >= index
             else:
                 other = int(rng.integers(len(scenes)))
-            results['scene'] = scenes.load(other, key)
+            results['scene'] = scenes.load(other, key, self.max_reduction)
         return self.pipeline(results)
+
+    def max_reduction(self, shape: Size) -> float:
+        """Return how much the pipeline lets an image or scene of a shape be reduced."""
+        steps = self.pipeline.transforms
+        found = [step.max_reduction for step in steps if hasattr(step, 'max_reduction')]
+        return max((reduction(shape) for reduction in found), default=1)
 
     def parts(self) -> list['PeopleDataset']:
         """Return the data sets that load the images: this one, or those it joins."""
         return [self]
 
-    def load(self, index: int, key: Key) -> np.ndarray:
+    def load(
+        self, index: int, key: Key, max_reduction: Reduction = unreduced
+    ) -> np.ndarray:
         """Return the image with an index, or its replacement in the sample of a key."""
-        return self._load(self.load_image, index, key)
+        reduction = dict(max_reduction=max_reduction)
+        return self._load(lambda info: self.load_image(info | reduction), index, key)
 
     def _load(self, load: Callable[[dict], T], index: int, key: Key) -> T:
         if self.quarantine is None:

@@ -10,7 +10,7 @@ from mmpretrain.registry import DATASETS
 
 from ..files import read_text
 from .folders import find_images, path_of, require_files
-from .images import ImageError
+from .images import ImageError, read_image, unreduced
 from .keypoints import add_keypoints
 from .people import PeopleDataset
 from .person_boxes import (
@@ -151,7 +151,14 @@ class PersonImages(PeopleDataset):
 
     def load_image(self, data_info: dict) -> np.ndarray:
         path = path_of(self.folder, data_info['img_path'])
-        image = read_photograph(path, data_info.get('size'))
+        if 'size' in data_info:  # boxes and keypoints are in pixels of the whole image
+            image = read_photograph(path, data_info['size'])
+        else:
+            allowed = data_info.get('max_reduction', unreduced)
+            image = read_image(
+                path,
+                lambda shape: min(allowed(shape), *np.divide(shape, self.min_size)),
+            )
         if 'box' in data_info:
             image = crop_person(image, data_info['box'], self.margin)
         height, width = image.shape[:2]

@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
-from .images import ImageError, decode_image, raise_if_outage
+from .images import ImageError, decode_image, raise_if_outage, unreduced
 from .people import PeopleDataset
 
 INDEX = 'index.json'
@@ -83,7 +83,9 @@ class ShardedImages(PeopleDataset):
         return dict(sample_idx=idx, shard=bisect_right(self.ends, idx))
 
     def load_image(self, data_info: dict) -> np.ndarray:
-        return decode_image(self.load_file(data_info), self.source(data_info))
+        reduction = data_info.get('max_reduction', unreduced)
+        file, name = self.load_file(data_info), self.source(data_info)
+        return decode_image(file, name, reduction)
 
     def load_file(self, data_info: dict) -> bytes:
         """Return the file that was packed.

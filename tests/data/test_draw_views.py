@@ -117,6 +117,21 @@ def test_flip_and_colors_shared_by_views(records):
         assert_share(equal, 0.2**2 * (0.2**2 + 0.8**2))
 
 
+@pytest.mark.parametrize('shape', [(900, 450), (500, 900), (2000, 300), (700, 700)])
+@pytest.mark.parametrize('scene_size', [(128, 128), (512, 512)])
+def test_crops_of_an_image_reduced_as_allowed_are_not_smaller_than_views(
+    shape, scene_size
+):
+    allowed = DrawViews(scene_size=scene_size).max_reduction(shape)
+    drawn = []
+    for index in range(150):
+        views = draw((0, 0, index), shape, shape, scene_size=scene_size)
+        for view in (*views.globals, *views.locals, views.roi, views.scene):
+            crop, (height, width) = view.crop, view.size
+            drawn += [(crop.height + 0.5) / height, (crop.width + 0.5) / width]
+    assert allowed <= min(drawn) < 1.3 * allowed
+
+
 @pytest.mark.parametrize(
     ('shape', 'area', 'aspect'),
     [

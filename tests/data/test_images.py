@@ -156,6 +156,27 @@ def test_exif_orientations(tmp_path, kind, orientation):
         assert np.abs(by_opencv(path) - image).mean() < 2
 
 
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
+@pytest.mark.parametrize(
+    ('allowed', 'factor'), [(0.3, 1), (1.9, 1), (2.1, 2), (7, 4), (99, 8)]
+)
+def test_jpegs_are_decoded_at_a_fraction_of_their_size(tmp_path, mode, allowed, factor):
+    """A scaled DCT is close to the mean of the pixels that become one."""
+    smooth = cv2.resize(PHOTO, (203, 301), interpolation=cv2.INTER_CUBIC)
+    image = cmyk_of(smooth) if mode == 'CMYK' else Image.fromarray(smooth).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotated
+    path, shapes = saved(tmp_path / 'a.jpg', image, exif=exif), []
+    reduced = read_image(path, lambda shape: shapes.append(shape) or allowed)
+    assert shapes == [(203, 301)]
+    file = Image.fromarray(np.rot90(read_image(path)))
+    expected = np.rot90(np.array(file.reduce(factor), int), -1)
+    assert reduced.shape == expected.shape
+    assert np.abs(reduced - expected).mean() <= (factor > 1)
+    image.convert('RGB').save(tmp_path / 'a.png')
+    assert read_image(tmp_path / 'a.png', lambda shape: allowed).shape == (301, 203, 3)
+
+
 def test_first_image_of_an_animation(tmp_path):
     frames = [Image.fromarray(np.full((4, 4), v, np.uint8)) for v in (10, 200)]
     path = saved(tmp_path / 'a.gif', frames[0], save_all=True, append_images=frames[1:])

@@ -11,6 +11,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,7 @@ from packing import pack
 from PIL import Image
 
 from saip_mm.checkpoints.files import read_checkpoint
-from saip_mm.data import PersonImages, ShardedImages
+from saip_mm.data import ConcatPeople, DrawViews, PersonImages, ShardedImages
 from saip_mm.data.images import ImageError
 from saip_mm.data.quarantine import Quarantine
 from saip_mm.training import SafeRunner
@@ -210,3 +211,41 @@ def test_settings_in_the_docs(shards, tmp_path, monkeypatch):
     loader = SafeRunner.build_dataloader(cfg.train_dataloader, seed=0)
     assert len(loader.dataset) == 12
     assert next(iter(loader))['inputs']['globals'].shape == (8, 2, 3, 256, 128)
+
+
+class Whole(PersonImages):
+    def max_reduction(self, shape):
+        return 1
+
+
+def test_samples_of_large_jpegs(folder, tmp_path):
+    """Files and shards are reduced alike, and samples of small images unchanged."""
+    (folder / '12.jpg').unlink()
+    large = cv2.resize(cv2.imread(str(folder / '00.jpg')), (1000, 2000))
+    for index in range(2):
+        cv2.imwrite(str(folder / f'large{index}.jpg'), large)
+    pack(folder, tmp_path / 'shards')
+    options = dict(pipeline=[DrawViews(), lambda results: results])
+    files, whole = PersonImages(str(folder), **options), Whole(str(folder), **options)
+    shards = ShardedImages(str(tmp_path / 'shards'), **options)
+    for index in range(len(whole)):
+        full = whole[index]
+        for sample in (files[index], shards[index], ConcatPeople([files])[index]):
+            for key in ('image', 'scene'):
+                if full[key].shape == large.shape:
+                    assert sample[key].shape == (1000, 500, 3)
+                else:
+                    np.testing.assert_array_equal(sample[key], full[key])
+    info = files.get_data_info(13)
+    assert files.load_image(info).shape == large.shape  # what tools read
+    strict = PersonImages(str(folder), min_size=(1001, 100))
+    info |= dict(max_reduction=files.max_reduction)
+    assert strict.load_image(info).shape == large.shape
+    assert files.load_image(info).shape == (1000, 500, 3)
+    content = dict(
+        images=[dict(id=1, file_name='large0.jpg')],
+        annotations=[dict(image_id=1, bbox=[100, 0, 800, 1999])],
+    )
+    (tmp_path / 'boxes.json').write_text(json.dumps(content))
+    boxes = PersonImages(str(folder), '../boxes.json', margin=0, **options)
+    assert boxes[0]['image'].shape == (1999, 800, 3)
