@@ -32,7 +32,7 @@ def load_pretrained(
     """Load a backbone from a file and log matches.
 
     Args:
-        module: A SAIPViT.
+        module: A backbone for SAIP.
         checkpoint: A ``.pth`` or ``.safetensors`` file, with our names or timm's, or a
             work directory, for its latest checkpoint.
         prefix: Prefix of the backbone in the file; see
@@ -46,20 +46,20 @@ def load_pretrained(
     try:
         with open_checkpoint(checkpoint) as (file, content):
             backbone = find_backbone(content, prefix)
-            grid = backbone.grid or source_grid
-            if source_grid is not None and tuple(source_grid) != grid:
+            given = None if source_grid is None else tuple(source_grid)
+            if given and backbone.grid and given != backbone.grid:
                 raise ValueError(
-                    f'states that its patch grid is {by(grid)} (h×w), not '
-                    f'source_grid={tuple(source_grid)}'
+                    f'states that its patch grid is {by(backbone.grid)} (h×w), not '
+                    f'source_grid={given}'
                 )
-            if grid is None and 'pos_embed' in backbone.tensors:
+            backbone.grid = backbone.grid or given
+            if backbone.grid is None and 'pos_embed' in backbone.tensors:
                 raise ValueError(
                     'does not state the patch grid of pos_embed, of shape '
                     f'{by(backbone.tensors["pos_embed"].shape)}: give '
                     'source_grid=(h, w), or convert it with '
                     'tools/convert_checkpoint.py --grid'
                 )
-            backbone.grid = grid
             report = load_weights(module, backbone.state_dict(prefix=''))
     except FileNotFoundError as error:
         raise FileNotFoundError(

@@ -113,8 +113,9 @@ def test_the_grid_is_required_and_not_overridden(tmp_path):
     with pytest.raises(ValueError, match=r'bare.pth: .* the patch grid of '):
         load_pretrained(vit(), tmp_path / 'bare.pth')
     target = vit((32, 64))
-    report = load_pretrained(target, tmp_path / 'bare.pth', source_grid=(4, 2))
-    assert 'resized: pos_embed from 4×2 to 2×4' in str(report)
+    for grid in ((4, 2), [4, 2]):
+        report = load_pretrained(target, tmp_path / 'bare.pth', source_grid=grid)
+        assert 'resized: pos_embed from 4×2 to 2×4' in str(report)
     assert not torch.equal(target.pos_embed, source.pos_embed)
     torch.save(source.state_dict(), tmp_path / 'knows.pth')
     with pytest.raises(ValueError, match=r'grid is 4×2 .* not source_grid=\(2, 4\)'):
