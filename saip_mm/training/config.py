@@ -23,9 +23,12 @@ from .processes import add_launcher, set_launcher
 
 # Settings that are not arguments of MMEngine's runner.
 ALSO_READ = (
-    'custom_imports',
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
     'find_unused_parameters',
     'model_wrapper_cfg',
+    'sync_bn',
     'tta_model',
     'tta_pipeline',
 )

@@ -63,6 +63,8 @@ def test_text_is_unchanged(text, small):
         ('train_dataloader.names=[\'a, b\', "(", 1]', ['a, b', '(', 1]),
         ('train_dataloader.dataset.scenes={"type": "A"}', {'type': 'A'}),
         ('train_dataloader.dataset.scenes.type=My Scenes', 'My Scenes'),
+        ('sync_bn=torch', 'torch'),
+        ('compile=true', True),
     ],
 )
 def test_other_values_are_read_as_by_python_or_mmengine(text, value, small):
@@ -88,6 +90,12 @@ def test_an_option_changes_nothing_else(small, tmp_path):
 def test_places_that_do_not_exist(text, message, small):
     with pytest.raises(ValueError, match=f'--cfg-options train_dataloader.*{message}'):
         option(small, text)
+
+
+def test_imports_precede_options(small):
+    small.write_text("custom_imports = dict(imports=['saip_mm'])")
+    with pytest.raises(KeyError, match='nothing would change'):
+        option(small, 'custom_imports.imports=[none]')
 
 
 def test_bad_options(capsys):
