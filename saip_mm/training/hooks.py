@@ -203,13 +203,14 @@ def _compare_lengths(runner: Runner) -> None:
     """Warn if the learning rate is scheduled for another number of epochs."""
     steps = len(runner.train_dataloader)
     for each in runner.param_schedulers or ():
-        end = each.end * steps if each.by_epoch else each.end
-        if isinstance(each, CosineAnnealingLR) and end != runner.max_iters:
-            runner.logger.warning(
-                f'the learning rate reaches its minimum after {end:,} steps, but the '
-                f'training has {runner.max_iters:,}: set the end of that '
-                'param_scheduler to train_cfg.max_epochs, or omit it'
-            )
+        if isinstance(each, CosineAnnealingLR):
+            end = (each.begin + each.T_max) * (steps if each.by_epoch else 1)
+            if end != runner.max_iters:
+                runner.logger.warning(
+                    f'the learning rate reaches its minimum after {end:,} steps, but '
+                    f'the training has {runner.max_iters:,}: set the end (or T_max) of '
+                    'that param_scheduler to train_cfg.max_epochs, or omit it'
+                )
 
 
 def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:

@@ -2,15 +2,18 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from launch import ROOT, TINY, call
 from mmengine.config import Config
+from mmengine.optim import CosineAnnealingLR
 from mmpretrain.registry import HOOKS, MODELS
 
 from saip_mm.training import SAIPHook
 from saip_mm.training.config import load_config
+from saip_mm.training.hooks import _compare_lengths
 from saip_mm.training.teacher import TeacherMomentum
 
 
@@ -77,6 +80,30 @@ def test_the_center_averages_over_the_same_number_of_images():
     for _ in range(2):
         head.update_center(logits, batch_ratio=0.5)
     torch.testing.assert_close(head.center[0], 0.1 * logits)
+
+
+@pytest.mark.parametrize(
+    'options', [dict(T_max=12), dict(begin=4, T_max=8), dict(begin=4), dict(T_max=20)]
+)
+def test_a_schedule_of_another_length_is_reported(options):
+    weight, warnings = torch.zeros(1, requires_grad=True), []
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    schedule = CosineAnnealingLR(optimizer, by_epoch=False, **dict(end=20) | options)
+    runner = SimpleNamespace(
+        train_dataloader=range(4),
+        param_schedulers=[schedule],
+        max_iters=20,
+        logger=SimpleNamespace(warning=warnings.append),
+    )
+    _compare_lengths(runner)
+    rates = []
+    for _ in range(20):
+        optimizer.step()
+        schedule.step()
+        rates.append(optimizer.param_groups[0]['lr'])
+    lowest = 1 + rates.index(min(rates))
+    assert len(warnings) == (lowest < 19)  # `end` itself is not a step
+    assert all(f'after {lowest} steps' in text for text in warnings)
 
 
 @pytest.fixture(scope='module')
