@@ -46,6 +46,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             )
 
     def run(self) -> nn.Module:
+        self._check_micro_batches()
         self._compare_processes()
         self._compare_with_checkpoint()
         self._compare_teachers()
@@ -56,6 +57,17 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             self.runner.model, self.iter * count, self.max_iters * count
         )
         return super().run()
+
+    def _check_micro_batches(self) -> None:
+        loader, count = self.dataloader, self._micro_batches
+        size = loader.batch_size
+        last = 0 if loader.drop_last else len(loader.sampler) % size
+        if size % count or last % count:
+            raise ValueError(
+                f'train_dataloader.batch_size={size} cannot be split into '
+                f'optim_wrapper.accumulative_counts={count} equal micro-batches'
+                f'{f"; the last batch of {last}: set drop_last=True" if last else ""}'
+            )
 
     def _compare_processes(self) -> None:
         values = {
@@ -143,12 +155,6 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         count = self._micro_batches
         if count == 1:
             return [data_batch]
-        size = self.dataloader.batch_size
-        if size % count:
-            raise ValueError(
-                f'train_dataloader.batch_size={size} cannot be split into '
-                f'optim_wrapper.accumulative_counts={count} equal micro-batches'
-            )
         parts = {
             name: _chunk(data_batch[name], count)
             for name in ('inputs', 'data_samples')

@@ -20,6 +20,11 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ('train_dataloader.batch_size=25', '24 images do not fill a batch of 25'),
         ('model.backbone.init_cfg.checkpoint=none.pth', 'init_cfg needs it'),
         ('optim_wrapper.accumulative_counts=3', 'batch_size=8 cannot be split'),
+        (
+            'optim_wrapper.accumulative_counts=5 train_dataloader.batch_size=10 '
+            'train_dataloader.drop_last=False',
+            'the last batch of 4: set drop_last=True',
+        ),
         ('load_from=OTHER', 'tensors matched'),
         ('train_dataloader.dataset.pipeline.0.patch_size=8', '8 in train_dataloader'),
         ('model.backbone.patch_size=8', 'it is 8 in model.backbone, 16 in model'),
@@ -31,7 +36,7 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 def test_mistakes_in_options(option, message, tmp_path):
     model = SAIPViT(dict(SMALL, embed_dims=48), img_size=(64, 32), middle_block=1)
     torch.save(model.state_dict(), tmp_path / 'other.pth')
-    options = [option.replace('OTHER', str(tmp_path / 'other.pth'))]
+    options = option.replace('OTHER', str(tmp_path / 'other.pth')).split()
     if 'init_cfg' in option:
         options.append('model.backbone.init_cfg.type=Pretrained')
     with pytest.raises(Exception) as error:  # noqa: B017  (any type, if it says why)
