@@ -3,7 +3,6 @@
 from itertools import combinations
 
 import torch
-from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -33,8 +32,9 @@ class ObjectiveGradients(Hook):
     norms see a batch once more.
 
     Args:
-        interval: In steps; each time costs about another step of the main process,
-            of its first micro-batch.
+        interval: In steps; each time costs about another step, of the first
+            micro-batch. Logged are the gradients of the main process; the others
+            compute theirs because synchronized batch norms need all processes.
     """
 
     def __init__(self, interval: int = 100) -> None:
@@ -42,7 +42,6 @@ class ObjectiveGradients(Hook):
             raise ValueError(f'interval={interval}: give at least 1 step')
         self.interval = interval
 
-    @master_only
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
