@@ -100,7 +100,10 @@ class FiniteGuard(Hook):
         if not torch.isfinite(norm):
             self.reasons.append('gradients')
         if self.agreement.any(bool(self.reasons)):
-            raise StepRefused
+            raise StepRefused(
+                f'not finite: {"; ".join(self.reasons) or "in another process"}. Only '
+                'AccumulatingTrainLoop skips such steps: set it in train_cfg'
+            )
 
     def _save(self, runner: Runner, step: int, data_batch: dict) -> None:
         folder = Path(runner.work_dir)
@@ -120,7 +123,8 @@ class FiniteGuard(Hook):
 class CollapseWatch(Hook):
     """Warns when representations (of the teacher, if any) collapse, before losses do.
 
-    Watches what SAIP logs; other algorithms log neither quantity, and are not watched.
+    Watches ``feature_std`` and ``teacher_entropy`` of ``SAIP``, and the former of
+    ``DPAL`` and ``HAP``; MMPretrain's algorithms log neither.
 
     Args:
         patience: Number of consecutive steps before each warning.

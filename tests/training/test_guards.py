@@ -8,7 +8,8 @@ from launch import TINY, call, run_two
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.training import SAIPHook
-from saip_mm.training.guards import CollapseWatch
+from saip_mm.training.guards import CollapseWatch, FiniteGuard, StepRefused
+from saip_mm.training.processes import Agreement
 
 KEPT = [
     'default_hooks.checkpoint.max_keep_ckpts=9',
@@ -72,6 +73,15 @@ def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path):
         for optimizer in [state(tmp_path, name)['optimizer']]
     ]
     assert 0 < moments[1] < 20 * moments[0]
+
+
+def test_another_loop_is_named_by_the_refused_step():
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.full((1,), float('nan'))
+    guard = FiniteGuard()
+    guard.reasons, guard.agreement = [], Agreement()
+    with pytest.raises(StepRefused, match='gradients. Only AccumulatingTrainLoop'):
+        guard._check_gradients(torch.optim.SGD([weight], lr=1.0))
 
 
 @pytest.mark.parametrize('wrapper', ['OptimWrapper', 'Scaled'])
