@@ -25,8 +25,9 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
     keys = {'no_decay', 'custom_keys'}
 
     def _validate_cfg(self) -> None:
-        name, given = type(self).__name__, set(self.paramwise_cfg)
-        if given | {'custom_keys'} != self.keys:
+        name = type(self).__name__
+        self.paramwise_cfg.pop('_delete_', None)  # of a config without a base
+        if {*self.paramwise_cfg, 'custom_keys'} != self.keys:
             raise ValueError(
                 f'{name} takes paramwise_cfg={self.example}, not '
                 f'{dict(self.paramwise_cfg)}'

@@ -115,7 +115,7 @@ def test_custom_keys_of_weight_decay_groups_are_those_of_mmengine(classifier):
 
 def test_few_groups_and_no_frozen_parameters(classifier):
     classifier.backbone.pos_embed.requires_grad_(False)
-    found = groups(classifier, 'mmpretrain.LayerDecay', **DECAY)
+    found = groups(classifier, 'mmpretrain.LayerDecay', _delete_=True, **DECAY)
     assert len(found) == 2 * 6
     trained = [p for p in classifier.parameters() if p.requires_grad]
     assert sum(len(group['params']) for group in found) == len(trained)
