@@ -64,6 +64,9 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
             f'--launcher slurm is for tasks started by {how}; this is a shell or a '
             'batch script of a job with several tasks'
         )
+    if cfg.launcher == 'slurm':  # MMEngine's own port is the same for all jobs
+        port = 20_000 + int(os.environ['SLURM_JOB_ID']) % 10_000
+        os.environ.setdefault('MASTER_PORT', str(port))
     if torch.cuda.is_available():
         return
     if cfg.launcher != 'pytorch':

@@ -1,5 +1,6 @@
 """Launchers of several processes, and their common exit."""
 
+import os
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -27,9 +28,10 @@ PTY = dict(TASK, SLURM_PTY_PORT='40000', SLURM_PROCID='0')
 @pytest.fixture
 def launcher(monkeypatch):
     """The launcher of a config, by arguments and an environment."""
-    names = {*TORCHRUN, *MPI, *TASK, *PTY, 'MASTER_ADDR'}
+    names = {*TORCHRUN, *MPI, *TASK, *PTY, 'MASTER_ADDR', 'MASTER_PORT'}
     for name in names:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, '')  # so that it is restored
+        monkeypatch.delenv(name)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
 
     def launcher(environment: dict, *arguments: str) -> str:
@@ -83,6 +85,17 @@ def test_the_rank_of_torch_distributed_launch(option, launcher):
 def test_another_launcher_is_rejected(name, environment, message, launcher):
     with pytest.raises(ValueError, match=f'--launcher {name} is for .*{message}'):
         launcher(environment, '--launcher', name)
+
+
+def test_slurm_jobs_of_one_machine_have_different_ports(launcher, monkeypatch):
+    ports = []
+    for job in ('7', '123456'):
+        launcher(dict(TASK, SLURM_JOB_ID=job))
+        ports.append(os.environ['MASTER_PORT'])
+        monkeypatch.delenv('MASTER_PORT')
+    assert ports[0] != ports[1] and all(1024 < int(port) < 32768 for port in ports)
+    launcher(dict(TASK, MASTER_PORT='29501'))
+    assert os.environ['MASTER_PORT'] == '29501'
 
 
 def test_slurm_and_mpi_need_a_gpu(launcher, monkeypatch):
