@@ -71,7 +71,7 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         source_sha256=sha256(path),
         saip_mm=__version__,
     )
-    if teacher := checkpoint.get('meta', {}).get(DISTILLED_FROM):
+    if teacher := (checkpoint.get('meta') or {}).get(DISTILLED_FROM):
         meta[DISTILLED_FROM] = teacher
         print(f'it learned from {teacher["name"]}: see the license of these weights')
     if args.out.suffix == '.onnx':

@@ -129,7 +129,7 @@ class SafeRunner(Runner):
             model = model.module
         with open_checkpoint(filename) as (path, checkpoint):
             # MMEngine would execute the config as Python code.
-            checkpoint.get('meta', {}).pop('config', None)
+            (checkpoint.get('meta') or {}).pop('config', None)
             self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
             report = self._load(model, state_dict_of(checkpoint))
         self.logger.info(f'{path}: {report}')

@@ -45,7 +45,8 @@ def test_a_part_of_a_saip_is_rejected(part, message, tmp_path):
 
 def test_a_part_of_another_model_is_loaded(tmp_path):
     path, weight = tmp_path / 'part.pth', torch.randn(2, 3)
-    torch.save({'module.weight': weight, 'module.bias': torch.ones(5)}, path)
+    weights = {'module.weight': weight, 'module.bias': torch.ones(5)}
+    torch.save(dict(state_dict=weights, meta=None), path)
     runner = runner_of(nn.Linear(3, 2))
     runner.load_checkpoint(path)
     torch.testing.assert_close(runner.model.weight.data, weight)
