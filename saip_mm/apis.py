@@ -25,7 +25,8 @@ class ImageFeatures(NamedTuple):
     """[B, C] of whole images: the class token after the final norm, or the mean of the
     last map."""
     patches: Tensor
-    """[B, C, h, w] of their patches: the last map, of stride 16, or 32 of a CSPNeXt."""
+    """[B, C, h, w] of their patches: the last map, of stride ``patch_size``, or 32 of a
+    CSPNeXt."""
 
 
 class PretrainedBackbone(nn.Module):

@@ -18,7 +18,7 @@ from ..data.images import normalize, resize
 from ..files import sha256
 from ..models.class_token import attention_maps
 from ..models.distillation import Taught
-from ..models.weights import Grid, by, compare_weights
+from ..models.weights import Grid, by, load_weights
 from .backbone import choose_backbone, find_backbone
 from .files import open_checkpoint, read_checkpoint, resolve_checkpoint, state_dict_of
 
@@ -200,8 +200,7 @@ def _of_mmpretrain(path: Path, model: str) -> _Network:
     if vit.cls_token is None:
         raise ValueError('it has no class token')
     tensors = find_backbone(read_checkpoint(path)).tensors
-    compare_weights(vit, tensors)
-    vit.load_state_dict(tensors, strict=False)
+    load_weights(vit, tensors)
     own = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     mean, std = (own.get(name) for name in ('mean', 'std'))
     if mean is None or std is None:

@@ -148,7 +148,7 @@ def _recolor(images: Tensor, view: PackedView) -> Tensor:
     return torch.where(view.gray[..., None, None] > 0, gray, images)
 
 
-def shift_hue(images: Tensor, turns: float) -> Tensor:
+def shift_hue(images: Tensor, turns: float | Tensor) -> Tensor:
     """Shift hues like torchvision's ``adjust_hue``.
 
     Avoids branches per pixel: with hue H in sixths of a turn, V = max and C = max - min

@@ -170,10 +170,6 @@ class CrossScaleMatchingHead(BaseModule):
             teacher_mean=teacher.mean(dim=(0, 1)),
         )
 
-    def attention_loss(self, student: AttentionMaps, teacher: AttentionMaps) -> Tensor:
-        """See :func:`attention_divergence`."""
-        return attention_divergence(student, teacher, self.center.dtype)
-
     @torch.no_grad()
     def update_center(self, teacher_mean: Tensor, batch_ratio: float = 1.0) -> None:
         """Move the center towards the mean of the teacher's logits.

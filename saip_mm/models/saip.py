@@ -12,6 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .attention import use_attend
 from .encoder import Encoded, Encoder, MaskColor, channels_of
+from .matching import attention_divergence
 
 
 @MODELS.register_module()
@@ -193,7 +194,9 @@ class SAIP(BaseSelfSupervisor):
         losses['loss_csm'] = weight * losses['loss_csm']
         losses['feature_std'] = token_spread(expert.image_token)
         if self.matching.attention and globals_.attention is not None:
-            loss = self.matching.attention_loss(globals_.attention, expert.attention)
+            loss = attention_divergence(
+                globals_.attention, expert.attention, self.matching.center.dtype
+            )
             losses['loss_attn'] = weight * loss
         return losses
 

@@ -133,20 +133,13 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             attention: Whether to return the last block's attention maps; not with
                 ``until='middle'``.
         """
-        patches, grid = self.patch_embed(images)
-        token, patches = self._add_positions(patches, grid)
-        if visible is not None:
-            index = visible[..., None].expand(-1, -1, self.embed_dims)
-            patches = patches.gather(1, index)
-        tokens = torch.cat([token.expand(images.shape[0], -1, -1), patches], dim=1)
-        tokens = self.pre_norm(self.drop_after_pos(tokens))
-
+        tokens, grid = self._embed(images, visible)
         for layer in self.layers[: self.middle_block + 1]:
             tokens = layer(tokens)
         middle_token, middle = tokens[:, 0], tokens[:, 1:]
         if visible is not None:
             hidden = middle.new_zeros(len(images), grid[0] * grid[1], self.embed_dims)
-            middle = hidden.scatter(1, index, middle)
+            middle = hidden.scatter(1, visible[..., None].expand_as(middle), middle)
         middle_map = middle.transpose(1, 2).unflatten(2, grid)
         if until == 'middle':
             return Encoded(None, middle_token, middle_map, None)
@@ -167,12 +160,20 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         token, maps = class_token(self.layers[-1], tokens, attention)
         return Encoded(self.ln1(token), middle_token, middle_map, maps)
 
-    def _add_positions(self, patches: Tensor, grid: tuple) -> tuple[Tensor, Tensor]:
-        """Class token [1, 1, C] and patches [B, h·w, C], both with positions."""
+    def _embed(
+        self, images: Tensor, visible: Tensor | None = None
+    ) -> tuple[Tensor, Grid]:
+        """Tokens [B, 1 + h·w or 1 + K, C] with positions, and the grid (h, w)."""
+        patches, grid = self.patch_embed(images)
         positions = resize_pos_embed(
             self.pos_embed, self.patch_resolution, grid, self.interpolate_mode
         )
-        return self.cls_token + positions[:, :1], patches + positions[:, 1:]
+        token, patches = self.cls_token + positions[:, :1], patches + positions[:, 1:]
+        if visible is not None:
+            index = visible[..., None].expand(-1, -1, self.embed_dims)
+            patches = patches.gather(1, index)
+        tokens = torch.cat([token.expand(len(images), -1, -1), patches], dim=1)
+        return self.pre_norm(self.drop_after_pos(tokens)), grid
 
     def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

@@ -47,10 +47,7 @@ class SAIPWindowedViT(SAIPViT):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Maps, or what else ``out_type`` says, of the blocks in ``out_indices``."""
-        patches, grid = self.patch_embed(images)
-        cls_token, patches = self._add_positions(patches, grid)
-        tokens = torch.cat([cls_token.expand(len(images), -1, -1), patches], dim=1)
-        tokens = self.pre_norm(self.drop_after_pos(tokens))
+        tokens, grid = self._embed(images)
         outputs = []
         for index, layer in enumerate(self.layers):
             if index in self.global_blocks:
