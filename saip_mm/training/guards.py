@@ -64,7 +64,7 @@ class FiniteGuard(Hook):
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         # A loss scaler skips steps by itself, as it should while losses are finite.
-        if self.stepped or (outputs and not self.agreement.any(bool(self.reasons))):
+        if self.stepped or not self.agreement.any(bool(self.reasons)):
             self.in_row = 0
             return
         self.in_row += 1
@@ -97,12 +97,14 @@ class FiniteGuard(Hook):
         ]
         # A single number, because reading each one waits for the GPU.
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        if not torch.isfinite(norm):
+        finite = bool(torch.isfinite(norm))
+        # Loss scalers leave overflows to fused optimizers, which call hooks regardless.
+        if not finite and not hasattr(optimizer, 'found_inf'):
             self.reasons.append('gradients')
-        if self.agreement.any(bool(self.reasons)):
+        if self.agreement.any(bool(self.reasons) or not finite):
             raise StepRefused(
-                f'not finite: {"; ".join(self.reasons) or "in another process"}. Only '
-                'AccumulatingTrainLoop skips such steps: set it in train_cfg'
+                f'a step is not finite ({"; ".join(self.reasons) or "gradients"}), and '
+                'only AccumulatingTrainLoop skips such steps: set it in train_cfg'
             )
 
     def _save(self, runner: Runner, step: int, data_batch: dict) -> None:
