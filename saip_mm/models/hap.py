@@ -107,8 +107,9 @@ class HAP(BaseSelfSupervisor):
         images = inputs['image'].repeat(2, 1, 1, 1)
         visible = inputs['visible'].transpose(0, 1).flatten(0, 1)  # mask by mask
         encoded = self.encoder(images, visible, until='middle')
-        mask = images.new_ones(len(images), self.decoder.grid[0] * self.decoder.grid[1])
-        mask = mask.scatter(1, visible, 0).unflatten(1, self.decoder.grid)
+        grid = encoded.middle_map.shape[2:]
+        mask = images.new_ones(len(images), grid.numel())
+        mask = mask.scatter(1, visible, 0).unflatten(1, grid)
         prediction = self.decoder(None, encoded.middle_token, encoded.middle_map, mask)
         first, second = encoded.middle_token.chunk(2)
         return dict(

@@ -1,5 +1,6 @@
 """HAP against the plain method, with one forward pass per image and mask."""
 
+import copy
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from launch import ROOT
 from mmengine.config import Config
+from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from plain_saip import blocks, linear, norm, tokens
 
@@ -83,6 +85,17 @@ def test_losses_and_gradients_equal_the_plain_method(model, inputs):
     gradients = torch.autograd.grad(losses['loss_rec'] + losses['loss_align'], trained)
     torch.testing.assert_close(gradients, torch.autograd.grad(sum(expected), trained))
     assert len(parameters) - len(trained) == 2  # positions
+
+
+def test_images_of_another_size(model, inputs):
+    """Positions of the decoder are resized, also for a grid of as many patches."""
+    wide = copy.deepcopy(model)
+    wide.decoder.grid = GRID[::-1]
+    resized = resize_pos_embed(model.decoder.pos_embed, GRID, GRID[::-1])
+    wide.decoder.pos_embed.data = resized
+    inputs['image'] = inputs['image'].mT
+    loss, expected = (each.loss(inputs)['loss_rec'] for each in (model, wide))
+    torch.testing.assert_close(loss, expected)
 
 
 def test_keys_come_from_all_processes(model, monkeypatch):
