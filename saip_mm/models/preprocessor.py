@@ -27,7 +27,6 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         patch_size: Sides of rescaled views are whole numbers of patches.
         view_sizes: (h, w) in pixels of ``globals``, ``locals`` and ``scene``, if the
             pipeline ends with ``PackViews`` and views are made on the model's device.
-        non_blocking: Copy to the device asynchronously.
     """
 
     def __init__(
@@ -38,9 +37,8 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         csr_scale: float = 1.25,
         patch_size: int = 16,
         view_sizes: dict | None = None,
-        non_blocking: bool = True,
     ) -> None:
-        super().__init__(non_blocking=non_blocking)
+        super().__init__(non_blocking=True)
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1))
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1))
         self.scales = scales
