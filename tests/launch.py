@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.registry import init_default_scope
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.visualization import Visualizer
+from yapf.yapflib import yapf_api
 
 from saip_mm.training.saving import STOP_SIGNALS
 
@@ -26,6 +29,19 @@ TINY = ROOT / 'tests/configs/tiny.py'
 # that has imported the package and has done nothing else.
 FORKS = multiprocessing.get_context('forkserver')
 FORKS.set_forkserver_preload(['saip_mm.evaluation', 'mmpretrain.models'])
+
+
+_formatted, _format = {}, yapf_api.FormatCode
+
+
+def _format_once(text: str, **style: object) -> tuple[str, bool]:
+    if text not in _formatted:
+        _formatted[text] = _format(text, **style)
+    return _formatted[text]
+
+
+# MMEngine formats a config five times or more per training, longer than the steps take.
+yapf_api.FormatCode = _format_once
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -191,10 +207,10 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
     Returns:
         Exit status; its errors are raised.
     """
-    # MMEngine names loggers by the second and would reuse the last runner's.
-    runner = Path(script).name in ('train.py', 'test.py', 'compare.py')
-    if runner and int(time.time()) == int(call.ended):
-        time.sleep(1 - time.time() % 1)
+    # MMEngine names these by the second, and would reuse the last runner's.
+    for manager in (MMLogger, MessageHub, Visualizer, DefaultScope):
+        for name in manager._instance_dict.keys() - {'mmengine'}:
+            del manager._instance_dict[name]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         patch.chdir(cwd)
@@ -213,8 +229,4 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             init_default_scope('mmpretrain')  # else another library's stays
-            call.ended = time.time() if runner else call.ended
     return None
-
-
-call.ended = 0.0

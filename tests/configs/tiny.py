@@ -37,7 +37,8 @@ train_dataloader = dict(
         num_identities=3,
         images_per_identity=8,
         size=(64, 32),
-        scenes=dict(type='SyntheticScenes', num_scenes=8, size=scene_size),
+        keep=True,
+        scenes=dict(type='SyntheticScenes', num_scenes=8, size=scene_size, keep=True),
         pipeline=[
             dict(
                 type='DrawViews',

@@ -37,6 +37,7 @@ train_dataloader = dict(
         num_identities=3,
         images_per_identity=8,
         size=(64, 32),
+        keep=True,
         keypoints=True,
         pipeline=[
             dict(type='DrawMaskedView', size=global_size, patch_size=8),
