@@ -9,13 +9,14 @@ import argparse
 from itertools import islice
 from pathlib import Path
 
-from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from rich.progress import track
 
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, whole_file
+from saip_mm.report.people import pop_apply
 from saip_mm.report.pictures import draw_row, masked_row, stack, view_row
 from saip_mm.training.config import add_options, load_config
 
@@ -41,17 +42,20 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset_cfg = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
+    no_views = (
+        f'{args.config}: has no train_dataloader.dataset.pipeline of views; use a '
+        'config of SAIP or HAP'
+    )
     if not dataset_cfg.get('pipeline'):
-        raise ValueError(
-            f'{args.config}: has no train_dataloader.dataset.pipeline of views; use a '
-            'pretraining config'
-        )
-    apply = TRANSFORMS.build(dataset_cfg.pipeline.pop())
+        raise ValueError(no_views)
+    apply = pop_apply(dataset_cfg.pipeline)
     dataset = DATASETS.build(dataset_cfg)
     rows = []
     keys = list(islice(StatelessSampler(dataset, args.seed), args.num))
     for key in track(keys, 'Drawing samples', transient=True):
         results = dataset[key]
+        if not results.keys() & {'view', 'views'}:
+            raise ValueError(no_views)
         shown = masked_row if 'view' in results else view_row
         title, pictures = shown(results | apply(results))
         rows.append(draw_row(pictures, title, height=None))

@@ -6,11 +6,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config, ConfigDict
 from mmpretrain.registry import DATASETS, TRANSFORMS
 from torch import Tensor
 
-from ..data import PeopleDataset
+from ..data import ApplyViews, PeopleDataset
 from ..data.images import ImageError, resize, to_tensor
 from .work_dir import Unavailable
 
@@ -55,7 +56,7 @@ class People:
         dataset = copy.deepcopy(cfg.train_dataloader.dataset)
         if not dataset.get('pipeline'):
             raise Unavailable('The config has no pipeline that makes views of images.')
-        self.apply = TRANSFORMS.build(dataset.pipeline.pop())
+        self.apply = pop_apply(dataset.pipeline)
         self.note = _choose(dataset, folder)
         self.dataset: PeopleDataset = DATASETS.build(dataset)
         self.size = tuple(self.dataset.pipeline.transforms[-1].global_size)
@@ -112,6 +113,14 @@ class People:
         if not loaded:
             raise OSError(next(iter(self.bad.values())))
         return loaded
+
+
+def pop_apply(pipeline: list[dict]) -> BaseTransform:
+    """Remove the step of a pipeline that makes the views, and return a transform that
+    makes them, also if the step leaves this to the model (``PackViews``)."""
+    step = pipeline.pop()
+    packs = str(step['type']).endswith('PackViews')
+    return ApplyViews() if packs else TRANSFORMS.build(step)
 
 
 def spread(total: int, count: int) -> list[int]:

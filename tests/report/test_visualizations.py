@@ -124,6 +124,13 @@ def test_missing_heads(cfg, samples):
             show(model, samples)
 
 
+def test_views_that_the_model_would_make(cfg, samples):
+    cfg = copy.deepcopy(cfg)
+    cfg.train_dataloader.dataset.pipeline[-1] = dict(type='PackViews', canvas=(64, 64))
+    for ours, expected in zip(People(cfg).samples(3), samples, strict=True):
+        torch.testing.assert_close(ours['inputs'], expected['inputs'], rtol=0, atol=0)
+
+
 def test_held_out_people_are_others(cfg):
     people, training = People(cfg), cfg.train_dataloader.dataset
     assert people.dataset.seed != training.get('seed', 0)

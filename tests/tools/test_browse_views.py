@@ -1,4 +1,7 @@
+import re
+
 import numpy as np
+import pytest
 from launch import ROOT, call
 from mmpretrain.registry import DATASETS
 from PIL import Image
@@ -13,7 +16,7 @@ default_scope = 'mmpretrain'
 train_dataloader = dict(
     dataset=dict(
         type='ColorfulRectangles',
-        pipeline=[dict(type='DrawViews', num_locals=5), dict(type='ApplyViews')],
+        pipeline=[dict(type='DrawViews', num_locals=5), dict(type={!r})],
     )
 )
 """
@@ -29,9 +32,10 @@ class ColorfulRectangles(PeopleDataset):
         return rng.integers(0, 256, (*data_info['size'], 3), np.uint8)
 
 
-def test_picture(tmp_path, capsys):
+@pytest.mark.parametrize('last', ['ApplyViews', 'mmpretrain.PackViews'])
+def test_picture(tmp_path, capsys, last):
     config, out = tmp_path / 'config.py', tmp_path / 'views.png'
-    config.write_text(CONFIG)
+    config.write_text(CONFIG.format(last))
     call('tools/browse_views.py', config, '--num', 2, '--out', out)
     assert f'{out}: 2 of 3 samples' in capsys.readouterr().out
     with Image.open(out) as image:
@@ -49,3 +53,11 @@ def test_masks_of_hap(tmp_path):
     gray = (pixels == 128).all(-1).sum()
     assert abs(gray - 2 * 64 * 32 / 2) < 50  # half of two views of 64x32
     assert (pixels == INST).all(-1).any()  # limbs
+
+
+def test_a_pipeline_without_views(tmp_path):
+    config = tmp_path / 'config.py'
+    pipeline = "pipeline=[dict(type='LoadPersonImage'), dict(type='PackInputs')]"
+    config.write_text(re.sub(r'pipeline=.*(?=,)', pipeline, CONFIG))
+    with pytest.raises(ValueError, match='config.py: has no .* of views'):
+        call('tools/browse_views.py', config, '--out', tmp_path / 'views.png')
