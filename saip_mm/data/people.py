@@ -101,17 +101,13 @@ class PeopleDataset(BaseDataset, ABC):
         ``source`` (the image's name). ``scene`` is omitted if a transform has the
         attribute ``needs_scene = False``.
         """
-        rng = np.random.default_rng(key)
-        reduction = dict(max_reduction=self.max_reduction)
-        image, keypoints = self._load(
-            lambda info: self.load_posed(info | reduction), index, key
-        )
-        results = dict(
-            image=image,
-            keypoints=keypoints,
-            rng=rng,
-            source=self.source(self.get_data_info(index)),
-        )
+
+        def load(info: dict) -> dict:
+            image, keypoints = self.load_posed(info)
+            return dict(image=image, keypoints=keypoints, source=self.source(info))
+
+        results = self._load(load, index, key, self.max_reduction)
+        results['rng'] = rng = np.random.default_rng(key)
         if all(getattr(step, 'needs_scene', True) for step in self.pipeline.transforms):
             scenes = self if self.scenes is None else self.scenes
             if scenes is self and len(self) > 1:  # another image
@@ -136,13 +132,17 @@ class PeopleDataset(BaseDataset, ABC):
         self, index: int, key: Key, max_reduction: Reduction = unreduced
     ) -> np.ndarray:
         """Return the image with an index, or its replacement in the sample of a key."""
-        reduction = dict(max_reduction=max_reduction)
-        return self._load(lambda info: self.load_image(info | reduction), index, key)
+        return self._load(self.load_image, index, key, max_reduction)
 
-    def _load(self, load: Callable[[dict], T], index: int, key: Key) -> T:
+    def _load(
+        self, load: Callable[[dict], T], index: int, key: Key, max_reduction: Reduction
+    ) -> T:
+        def load_index(index: int) -> T:
+            return load(self.get_data_info(index) | dict(max_reduction=max_reduction))
+
         if self.quarantine is None:
-            return load(self.get_data_info(index))
-        return self.quarantine.load(index, lambda i: load(self.get_data_info(i)), key)
+            return load_index(index)
+        return self.quarantine.load(index, load_index, key)
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Pack the data list in a third of MMEngine's time and memory.

@@ -14,6 +14,7 @@ from spoiled import listed
 from saip_mm import doctor
 from saip_mm.data.images import ImageError
 from saip_mm.data.people import PeopleDataset
+from saip_mm.data.quarantine import Quarantine
 
 
 class Shades(PeopleDataset):
@@ -113,6 +114,14 @@ def test_images_that_do_not_exist_or_cannot_be_used():
             Shades(5)[key]
     with pytest.raises(ImageError, match='image 2 is broken'):  # without quarantine
         Shades(3, broken=2)[2]
+
+
+def test_sources_are_those_of_the_images(tmp_path):
+    dataset = Shades(9, broken=2, pipeline=[lambda results: results])
+    dataset.quarantine = Quarantine(tmp_path / 'bad.jsonl', 9, 0.5)
+    for epoch, index in product(range(3), range(9)):
+        sample = dataset[0, epoch, index]
+        assert sample['source'] == f'Shades image {sample["image"][0, 0, 0]}'
 
 
 def concat(*datasets, **options) -> PeopleDataset:
