@@ -33,8 +33,10 @@ def check_places(dataset: dict) -> None:
 
 def places(config: dict) -> Iterator[Path]:
     """Yield the files and folders named by the config of a data set."""
-    root = Path(config.get('data_root') or '')
-    below = [config.get('ann_file'), *(config.get('data_prefix') or {}).values()]
+    root, prefix = Path(config.get('data_root') or ''), config.get('data_prefix') or {}
+    # A str in data sets of MMPretrain.
+    prefixes = prefix.values() if isinstance(prefix, dict) else [prefix]
+    below = [config.get('ann_file'), *prefixes]
     yield from (root / path for path in below if isinstance(path, str | PathLike))
     if config.get('bbox_file'):
         yield Path(config['bbox_file'])
@@ -57,10 +59,13 @@ def check_images(dataset: object) -> None:
     Data sets that are not MMEngine's are ignored.
     """
     for each in _built(dataset):
-        entries = [each.get_data_info(index) for index in range(len(each))]
-        for key in ('img_path', 'seg_map_path'):
-            paths = dict.fromkeys(entry[key] for entry in entries if entry.get(key))
-            require_files(each.ann_file or each.data_root, '', list(paths), REMEDY)
+        paths = dict.fromkeys(
+            path
+            for index in range(len(each))
+            for path in map(each.get_data_info(index).get, ('img_path', 'seg_map_path'))
+            if path
+        )
+        require_files(each.ann_file or each.data_root, '', list(paths), REMEDY)
 
 
 def name_files_in_errors(dataset: object) -> None:

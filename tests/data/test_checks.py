@@ -21,7 +21,11 @@ def coco(root) -> dict:
 def test_another_layout(tmp_path):
     write('coco', tmp_path / 'coco')
     check_places(coco(tmp_path / 'coco'))
+    of_mmpretrain = dict(data_root=str(tmp_path / 'coco'), data_prefix='train2017')
+    check_places(of_mmpretrain)
     (tmp_path / 'coco/train2017').rename(tmp_path / 'coco/train')
+    with pytest.raises(FileNotFoundError, match='coco/train2017: no such file'):
+        check_places(of_mmpretrain)
     with pytest.raises(
         FileNotFoundError, match='coco/train2017: no such .*holds annot.*set data_r'
     ):
