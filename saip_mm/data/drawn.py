@@ -1,7 +1,6 @@
 """Data sets of drawn people and places: no files, no downloads."""
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from mmpretrain.registry import DATASETS
@@ -26,7 +25,7 @@ class SyntheticPeople(PeopleDataset):
         size: (h, w) of the images in pixels.
         pipeline: As in PeopleDataset.
         scenes: As in PeopleDataset, for instance `dict(type='SyntheticScenes')`.
-        keep: Draw every image once and keep it in memory: 3·h·w bytes each (5·h·w with
+        keep: Draw every image once and keep it in memory: 3·h·w bytes each (6·h·w with
             keypoints), in every data loader worker. For small data sets that are seen
             for many epochs.
         keypoints: Label the people's keypoints, as HAP needs them.
@@ -49,9 +48,9 @@ class SyntheticPeople(PeopleDataset):
         self.num_identities = num_identities
         self.images_per_identity = images_per_identity
         _check(self, 'num_identities', 'images_per_identity')
-        draw_person(seed, 0, 0, size)  # an impossible size or seed fails here
+        draw_person(seed, num_identities - 1, 0, size)  # impossible values fail here
         self.seed, self.size, self.keypoints = seed, tuple(size), keypoints
-        self._draw = cache(draw_person) if keep else draw_person
+        self._kept = {} if keep else None
         super().__init__(pipeline, scenes)
 
     def load_data_list(self) -> list[dict]:
@@ -66,7 +65,8 @@ class SyntheticPeople(PeopleDataset):
 
     def load_posed(self, data_info: dict) -> tuple[np.ndarray, np.ndarray | None]:
         who = data_info['identity'], data_info['image']
-        drawing = self._draw(self.seed, *who, self.size, self.keypoints)
+        arguments = self.seed, *who, self.size, self.keypoints
+        drawing = _draw(self._kept, draw_person, *arguments)
         return drawing.image, drawing.people[0].keypoints if self.keypoints else None
 
     def load_labeled(self, data_info: dict) -> Drawing:
@@ -105,17 +105,26 @@ class SyntheticScenes(PeopleDataset):
         _check(self, 'num_scenes')
         self.seed, self.settings = seed, (tuple(size), max_people, min_people)
         draw_scene(seed, 0, size, max_people, min_people)  # as above
-        self._draw = cache(draw_scene) if keep else draw_scene
+        self._kept = {} if keep else None
         super().__init__()
 
     def load_data_list(self) -> list[dict]:
         return [dict(image=image) for image in range(self.num_scenes)]
 
     def load_image(self, data_info: dict) -> np.ndarray:
-        return self._draw(self.seed, data_info['image'], *self.settings).image
+        arguments = self.seed, data_info['image'], *self.settings
+        return _draw(self._kept, draw_scene, *arguments).image
 
     def source(self, data_info: dict) -> str:
         return f'SyntheticScenes(seed={self.seed}) image {data_info["image"]}'
+
+
+def _draw(kept: dict | None, draw: Callable[..., Drawing], *key: object) -> Drawing:
+    if kept is None:
+        return draw(*key)
+    if key not in kept:
+        kept[key] = draw(*key)
+    return kept[key]
 
 
 def _check(dataset: PeopleDataset, *names: str) -> None:

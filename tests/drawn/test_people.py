@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -74,6 +75,7 @@ def test_data_sets_contain_people_and_scenes():
 
 def test_kept_images_are_drawn_once_and_stay_as_they_are():
     fresh, kept = data_set(), data_set(keep=True)
+    kept = pickle.loads(pickle.dumps(kept))  # as for spawned workers
     info = kept.get_data_info(1)
     first = kept.load_image(info)
     for epoch, index in np.ndindex(2, 4):
@@ -88,6 +90,7 @@ def test_kept_images_are_drawn_once_and_stay_as_they_are():
     ('kind', 'arguments', 'message'),
     [
         (SyntheticPeople, dict(num_identities=0), 'num_identities is 0'),
+        (SyntheticPeople, dict(num_identities=2**20 + 1), 'identity is 1048576; give'),
         (SyntheticPeople, dict(images_per_identity=0), 'images_per_identity is 0'),
         (SyntheticPeople, dict(size=(8, 128)), r'size is \(8, 128\)'),
         (SyntheticPeople, dict(size=256), 'size is 256'),
