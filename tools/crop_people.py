@@ -64,8 +64,8 @@ def parse_args() -> argparse.Namespace:
         help='skip smaller boxes (pixels)',
     )
     args = parser.parse_args()
-    if args.margin < 0:
-        parser.error('--margin should be at least 0')
+    if args.margin < 0 or min(args.min_size) < 1:
+        parser.error('--margin should be at least 0, --min-size at least 1')
     if bool(args.det_config) != bool(args.det_checkpoint):
         parser.error('--det-config and --det-checkpoint go together')
     img_dir, out_dir = Path(args.img_dir).resolve(), Path(args.out_dir).resolve()

@@ -81,6 +81,8 @@ class PersonImages(PeopleDataset):
             raise ValueError('PersonImages: give data_root, the folder of the images')
         if margin < 0:
             raise ValueError(f'PersonImages: margin should be at least 0, not {margin}')
+        if min_size and min(min_size) < 1:
+            raise ValueError(f'PersonImages: min_size={min_size} should be at least 1')
         self.margin = margin
         self.keypoints = keypoints and os.path.join(data_root, keypoints)
         annotated = ann_file.endswith('.json')

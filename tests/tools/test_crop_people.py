@@ -76,6 +76,7 @@ def test_invalid_arguments(run, photos, tmp_path):
         ('out', [], 'one of the arguments --ann --det-config is required'),
         ('out', ['--det-config', 'a.py'], '--det-config and --det-checkpoint go'),
         ('out', ['--ann', ann, '--margin', '-1'], '--margin should be at least 0'),
+        ('out', ['--ann', ann, '--min-size', 0, 9], '--min-size at least 1'),
         (photos, ['--ann', ann], inside),
         (photos / 'sub/out', ['--ann', ann], inside),
         (tmp_path, ['--ann', ann], inside),
