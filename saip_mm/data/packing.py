@@ -71,8 +71,9 @@ def _begin(images_per_shard: int) -> None:
         name = _dataset.source(_dataset.get_data_info(index))
         digest.update(os.fsencode(name) + b'\n')
     plan = {
-        name: value
-        for name, value in vars(_dataset).items()
+        f'{name}_{number}' if number else name: value
+        for number, part in enumerate(_dataset.parts())
+        for name, value in vars(part).items()
         if isinstance(value, bool | int | float | str | tuple)
         and not name.startswith('_')
         and name not in ('data_root', 'ann_file')  # covered by the names

@@ -78,6 +78,17 @@ def test_other_settings_are_rejected(tmp_path):
     (shards / 'packed_from.json').write_text('{')
     with pytest.raises(ValueError, match='packed_from.json is damaged'):
         pack(TINY, shards)
+    two, config = tmp_path / 'two', tmp_path / 'two.py'
+    text = (
+        'people = dict(type="SyntheticPeople", num_identities=1, size=(64, 32))\n'
+        'train_dataloader = dict(dataset=dict(type="ConcatDataset",\n'
+        '    datasets=[people, dict(people, seed=1, size=(80, 40))]))\n'
+    )
+    config.write_text(text)
+    pack(config, two)
+    config.write_text(text.replace('64, 32', '72, 36'))
+    with pytest.raises(ValueError, match=r'other images or settings \(size in '):
+        pack(config, two)
 
 
 def test_workers_exit_with_a_killed_parent(tmp_path):
