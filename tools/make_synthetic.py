@@ -8,43 +8,38 @@ written last; rerun an interrupted command to continue.
 """
 
 import argparse
-import sys
 
 from rich.progress import track
 
 from saip_mm.drawn import WRITERS
+from saip_mm.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('format', metavar='FORMAT', help='one of the formats above')
-    parser.add_argument('out', metavar='OUT', help='new or empty folder')
-    parser.add_argument(
+    add = parser.add_argument
+    add('format', metavar='FORMAT', choices=WRITERS, help='one of the formats above')
+    add('out', metavar='OUT', help='new or empty folder')
+    add(
         '--num',
         type=int,
         required=True,
         help='training images; validation and test have a quarter as many each',
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the people')
-    parser.add_argument(
-        '--size', type=int, nargs=2, metavar=('H', 'W'), help='image size in pixels'
-    )
+    add('--seed', type=int, default=0, help='seed of the people')
+    add('--size', type=int, nargs=2, metavar=('H', 'W'), help='image size in pixels')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    if args.format not in WRITERS:
-        sys.exit(f'error: FORMAT is {args.format}; give one of {", ".join(WRITERS)}')
-    try:
-        writer = WRITERS[args.format](args.out, args.num, args.seed, args.size)
-        count = writer.write(progress=lambda images: track(images, 'Images'))
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    writer = WRITERS[args.format](args.out, args.num, args.seed, args.size)
+    count = writer.write(progress=lambda images: track(images, 'Images'))
     print(f'{count} images and their labels written to {args.out}')
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors():
+        main()
