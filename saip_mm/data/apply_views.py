@@ -116,10 +116,8 @@ class ApplyViews(BaseTransform):
         image = results['image']
         globals_ = [make_view(image, view) for view in views.globals]
         locals_ = [make_view(image, view) for view in views.locals]
-        roi, scene = (
-            make_view(image, views.roi),
-            make_view(results['scene'], views.scene),
-        )
+        roi = make_view(image, views.roi)
+        scene = make_view(results['scene'], views.scene)
         inst = shrink(globals_[0], views.roi.size)
         for person, place in zip((inst, roi), views.places, strict=True):
             paste(scene, person, place, views.opacity)

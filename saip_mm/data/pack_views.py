@@ -1,5 +1,6 @@
 """Packing of images and drawn views as tensors, to make the views on the device."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,23 +46,24 @@ class PackedView(NamedTuple):
 WIDTHS = PackedView(4, 1, 4, 4, 1, 1, 1)
 
 
-def pack_view(view: View) -> np.ndarray:
-    """Return a view as float32 [16], see :class:`PackedView`."""
+def pack(views: Sequence[View]) -> Tensor:
+    """Return views as float32 [n, 16], see :class:`PackedView`."""
+    return torch.tensor([_numbers(view) for view in views], dtype=torch.float32)
+
+
+def _numbers(view: View) -> list[float]:
     crop, jitter = view.crop, view.colors.jitter
     drawn = [JITTER.index(name) for name, _ in jitter]
     factors = dict(zip(JITTER, UNCHANGED, strict=True)) | dict(jitter)
-    return np.array(
-        [
-            *(crop.top, crop.left, crop.height, crop.width),
-            view.flip,
-            *(drawn or range(len(JITTER))),
-            *factors.values(),
-            view.colors.gray,
-            0 if view.blur is None else view.blur,
-            NEVER if view.solarize is None else view.solarize,
-        ],
-        dtype=np.float32,
-    )
+    return [
+        *(crop.top, crop.left, crop.height, crop.width),
+        view.flip,
+        *(drawn or range(len(JITTER))),
+        *factors.values(),
+        view.colors.gray,
+        0 if view.blur is None else view.blur,
+        NEVER if view.solarize is None else view.solarize,
+    ]
 
 
 @TRANSFORMS.register_module()
@@ -91,12 +93,10 @@ class PackViews(BaseTransform):
             ``opacity`` float32; ``scene_masks`` and ``csr_noise`` as of ``ApplyViews``.
         """
         views = results['views']
-        numbers = dict(
-            view_globals=views.globals,
-            view_locals=(*views.locals, views.roi),
-            view_scene=(views.scene,),
-        )
         inputs = dict(
+            view_globals=pack(views.globals),
+            view_locals=pack((*views.locals, views.roi)),
+            view_scene=pack((views.scene,)),
             image=self._pad(results['image'], results['source']),
             scene_image=self._pad(results['scene'], f'scene of {results["source"]}'),
             places=torch.tensor(views.places),
@@ -104,8 +104,6 @@ class PackViews(BaseTransform):
             scene_masks=torch.from_numpy(views.scene_masks),
             csr_noise=torch.from_numpy(views.csr_noise),
         )
-        for name, group in numbers.items():
-            inputs[name] = torch.from_numpy(np.stack([pack_view(v) for v in group]))
         return dict(inputs=inputs)
 
     def _pad(self, image: np.ndarray, source: str) -> Tensor:
