@@ -5,6 +5,7 @@ Writes FOLDER/keypoints.json in COCO's format. Each image is the box of one pers
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,8 @@ def annotate(model: nn.Module, people: PersonImages, args) -> dict:
             try:
                 pixels[index] = people.load_image(infos[index])
             except ImageError as error:
-                print(f'no keypoints: {error}')
+                # Names need not be UTF-8, which only stderr can print.
+                print(f'no keypoints: {error}', file=sys.stderr)
         found = estimate(model, [*pixels.values()])
         for (index, image), rows in zip(pixels.items(), found, strict=True):
             h, w = image.shape[:2]
@@ -78,7 +80,7 @@ def main() -> None:
     parser.add_argument('img_dir', help='folder of person images')
     parser.add_argument('config', help='config of a top-down MMPose model')
     parser.add_argument('checkpoint', help='its weights')
-    parser.add_argument('--list', default='', help='list of images (.txt)')
+    parser.add_argument('--list', default='', help='list of images (.txt) in FOLDER')
     parser.add_argument('--score-thr', type=float, default=0.0, help='minimum score')
     parser.add_argument('--batch-size', type=int, default=64)
     args = parser.parse_args()
