@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmengine.dataset import BaseDataset, Compose
 
-from .folders import require_files
-from .person_boxes import read_person_boxes
+from .folders import path_of, require_files
+from .person_boxes import NoPersonCategory, read_person_boxes
 
 REMEDY = 'unpack all of the data, or remove these from the annotations'
 
@@ -33,11 +33,12 @@ def check_places(dataset: dict) -> None:
 
 def places(config: dict) -> Iterator[Path]:
     """Yield the files and folders named by the config of a data set."""
-    root, prefix = Path(config.get('data_root') or ''), config.get('data_prefix') or {}
-    # A str in data sets of MMPretrain.
+    root, prefix = config.get('data_root') or '', config.get('data_prefix') or {}
+    # MMPretrain's data sets take one prefix, and paths below ~.
     prefixes = prefix.values() if isinstance(prefix, dict) else [prefix]
-    below = [config.get('ann_file'), *prefixes]
-    yield from (root / path for path in below if isinstance(path, str | PathLike))
+    for path in (config.get('ann_file'), *prefixes):
+        if isinstance(path, str | PathLike):
+            yield Path(path_of(root, path))
     if config.get('bbox_file'):
         yield Path(config['bbox_file'])
     for each in [config.get('dataset'), *(config.get('datasets') or ())]:
@@ -46,10 +47,10 @@ def places(config: dict) -> Iterator[Path]:
 
 
 def check_records(dataset: dict) -> None:
-    """Raise ValueError, which names a malformed record of COCO-style annotations."""
+    """Raise ValueError, which names a malformed record of people, as in COCO."""
     for path in places(dataset):
         if path.suffix == '.json' and path.is_file():
-            with suppress(OSError):
+            with suppress(OSError, NoPersonCategory):
                 read_person_boxes(str(path))
 
 

@@ -20,6 +20,10 @@ Box = tuple[float, float, float, float]
 T = TypeVar('T')
 
 
+class NoPersonCategory(ValueError):
+    """Annotations of other things than people."""
+
+
 class PersonBox(NamedTuple):
     """One person in a photograph."""
 
@@ -149,7 +153,7 @@ def _person_ids(ann_file: str, content: dict) -> set[str]:
     names = dict(_parse(ann_file, content, 'categories', parse))
     ids = {key for key, name in names.items() if name.lower() == 'person'}
     if names and not ids:
-        raise ValueError(
+        raise NoPersonCategory(
             f'{ann_file}: no category is named "person", only '
             f'{", ".join(names.values())}; rename the category of people'
         )

@@ -64,7 +64,7 @@ class ShardedImages(PeopleDataset):
             raise ValueError(f'{data_root}: give cache_dir, a folder for its index')
         self.cache_dir = cache_dir
         self._reader = (None, None)
-        super().__init__(pipeline, scenes, data_root)
+        super().__init__(pipeline, scenes, os.path.expanduser(data_root))
 
     def full_init(self) -> None:
         """Read the index of the shards instead of a data list."""

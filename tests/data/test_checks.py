@@ -18,10 +18,11 @@ def coco(root) -> dict:
     return dict(data_root=str(root), ann_file=ANN, data_prefix=dict(img='train2017/'))
 
 
-def test_another_layout(tmp_path):
+def test_another_layout(tmp_path, monkeypatch):
     write('coco', tmp_path / 'coco')
     check_places(coco(tmp_path / 'coco'))
-    of_mmpretrain = dict(data_root=str(tmp_path / 'coco'), data_prefix='train2017')
+    monkeypatch.setenv('HOME', str(tmp_path / 'coco'))
+    of_mmpretrain = dict(data_root='elsewhere', data_prefix='~/train2017')
     check_places(of_mmpretrain)
     (tmp_path / 'coco/train2017').rename(tmp_path / 'coco/train')
     with pytest.raises(FileNotFoundError, match='coco/train2017: no such file'):
@@ -54,6 +55,9 @@ def test_missing_images_and_annotations(tmp_path):
     whole['annotations'][1]['bbox'] = None
     path.write_text(json.dumps(whole))
     with pytest.raises(ValueError, match=r'train2017.json: annotations\[1\] .id '):
+        SafeRunner.build_dataloader(loader)
+    path.write_text(json.dumps(whole | dict(categories=[dict(id=1, name='hat')])))
+    with pytest.raises(ValueError, match='cannot be loaded .TypeError'):
         SafeRunner.build_dataloader(loader)
     path.write_text(json.dumps(dict(images=[dict(id=1)])))
     with pytest.raises(ValueError, match='train2017.json: has no list of'):

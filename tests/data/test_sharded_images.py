@@ -36,8 +36,9 @@ def images(dataset) -> list[np.ndarray]:
     ]
 
 
-def test_images_and_order_match_the_folder(folder, shards):
-    packed, original = ShardedImages(str(shards)), PersonImages(str(folder))
+def test_images_and_order_match_the_folder(folder, shards, monkeypatch):
+    monkeypatch.setenv('HOME', str(shards.parent))
+    packed, original = ShardedImages('~/shards'), PersonImages(str(folder))
     assert len(packed) == 12
     for index, image in enumerate(images(packed)):
         expected = original.load_image(original.get_data_info(index))
