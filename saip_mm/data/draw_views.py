@@ -195,7 +195,6 @@ class DrawViews(BaseTransform):
         )
 
     def transform(self, results: dict) -> dict:
-        """Draw ``results['views']``, a :class:`Views`."""
         rng = results['rng']
         shape, scene_shape = results['image'].shape[:2], results['scene'].shape[:2]
         look = self._draw_look(rng)

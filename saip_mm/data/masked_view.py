@@ -77,7 +77,6 @@ class DrawMaskedView(BaseTransform):
             raise ValueError(f'mask_ratio={self.mask_ratio} is not between 0 and 1')
 
     def transform(self, results: dict) -> dict:
-        """Draw ``results['view']``."""
         rng = results['rng']
         crop = draw_crop(rng, results['image'].shape[:2], self.area, self.aspect)
         flip = bool(rng.random() < self.flip)

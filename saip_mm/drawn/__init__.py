@@ -1,20 +1,17 @@
 """People drawn from a seed, and the layouts of data sets that they are written in."""
 
-from .attributes import ATTRIBUTES, PETA_ATTRIBUTES
+from .attributes import ATTRIBUTES
 from .formats import WRITERS, FormatWriter
 from .labels import KEYPOINTS, PARTS
-from .person import Person
 from .scene import Drawing, camera_of, draw_person, draw_scene
 
 __all__ = [
     'ATTRIBUTES',
     'KEYPOINTS',
     'PARTS',
-    'PETA_ATTRIBUTES',
     'WRITERS',
     'Drawing',
     'FormatWriter',
-    'Person',
     'camera_of',
     'draw_person',
     'draw_scene',
