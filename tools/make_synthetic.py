@@ -9,8 +9,6 @@ written last; rerun an interrupted command to continue.
 
 import argparse
 
-from rich.progress import track
-
 from saip_mm.drawn import WRITERS
 from saip_mm.errors import one_line_errors
 
@@ -35,8 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    writer = WRITERS[args.format](args.out, args.num, args.seed, args.size)
-    count = writer.write(progress=lambda images: track(images, 'Images'))
+    count = WRITERS[args.format](args.out, args.num, args.seed, args.size).write()
     print(f'{count} images and their labels written to {args.out}')
 
 

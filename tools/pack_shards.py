@@ -18,8 +18,6 @@ import argparse
 import os
 from pathlib import Path
 
-from rich.progress import track
-
 from saip_mm.data.packing import BAD, pack_shards
 from saip_mm.errors import one_line_errors, stoppable
 from saip_mm.training.config import add_options, training_images
@@ -53,7 +51,6 @@ def main() -> None:
         args.out,
         args.images_per_shard,
         args.processes,
-        lambda parts, total: track(parts, 'Shards', total),
     )
     print(f'{packed} images packed into {args.out}')
     if bad:

@@ -89,7 +89,6 @@ class SyntheticScenes(PeopleDataset):
         num_scenes: Number of images.
         max_people: Largest number of people in each, at most 250.
         seed, size, keep: As in SyntheticPeople.
-        min_people: Smallest number of people in each.
     """
 
     def __init__(
@@ -98,13 +97,12 @@ class SyntheticScenes(PeopleDataset):
         max_people: int = 3,
         seed: int = 0,
         size: Size = (224, 224),
-        min_people: int = 0,
         keep: bool = False,
     ) -> None:
         self.num_scenes = num_scenes
         _check(self, 'num_scenes')
-        self.seed, self.settings = seed, (tuple(size), max_people, min_people)
-        draw_scene(seed, 0, size, max_people, min_people)  # as above
+        self.seed, self.settings = seed, (tuple(size), max_people)
+        draw_scene(seed, 0, size, max_people)  # as above
         self._kept = {} if keep else None
         super().__init__()
 

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+
+from rich.progress import track
 
 from ..files import whole_file, write_text
 from .images import ImageError
@@ -24,7 +26,6 @@ def pack_shards(
     out: str | os.PathLike,
     images_per_shard: int,
     processes: int,
-    track: Callable[[Iterable, int], Iterable],
 ) -> tuple[int, int]:
     """Pack images into shards for ShardedImages, in the same order.
 
@@ -37,7 +38,6 @@ def pack_shards(
         out: Folder for the shards.
         images_per_shard: Images per shard, including bad ones.
         processes: Number of shards that are written at the same time.
-        track: Shows the progress of an iterable of known length.
 
     Returns:
         Numbers of packed and of skipped images.
@@ -52,7 +52,7 @@ def pack_shards(
     shards = [whole[i : i + images_per_shard] for i in whole[::images_per_shard]]
     with forked_pool(processes) as pool:
         done = pool.map(_pack_part, *zip(*enumerate(shards), strict=True))
-        parts = list(track(done, len(shards)))
+        parts = list(track(done, 'Shards', len(shards)))
     bad = [json.dumps(entry) + '\n' for part in parts for entry in part['bad']]
     packed = [part for part in parts if part['shard']]
     if not packed:

@@ -94,7 +94,7 @@ def shards(folder, tmp_path_factory):
     names = folder / 'four.txt'
     names.write_text('0.jpg\n1.jpg\n2.jpg\n3.jpg\n')
     people = PersonImages(str(folder), str(names))
-    pack_shards(people, out, 2, 1, lambda parts, total: parts)
+    pack_shards(people, out, 2, 1)
     return out
 
 

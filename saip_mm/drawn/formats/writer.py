@@ -4,13 +4,14 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
+from rich.progress import track
 
 from ...files import whole_file, write_text
 from ..scene import Drawing, check, draw_person, draw_scene
@@ -48,13 +49,10 @@ class FormatWriter(ABC):
         check(self.size, seed=seed)
         self.counts = dict.fromkeys(self.splits, max(num // 4, 1)) | dict(train=num)
 
-    def write(self, progress: Callable[[list], Iterable] = iter) -> int:
+    def write(self) -> int:
         """Write the data set and return its number of images.
 
         Images of an interrupted run are kept.
-
-        Args:
-            progress: Wraps the list of images, for instance in a progress bar.
 
         Raises:
             ValueError: If the folder contains anything else.
@@ -62,7 +60,7 @@ class FormatWriter(ABC):
         self._begin()
         images = [(split, i) for split, n in self.counts.items() for i in range(n)]
         records = {split: [] for split in self.counts}
-        for split, number in progress(images):
+        for split, number in track(images, 'Images'):
             records[split].append(self.draw(split, number))
         self.annotate(records)
         return len(images)
