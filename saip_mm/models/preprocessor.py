@@ -68,16 +68,23 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
 
         Raises:
             KeyError: If the batch has no ``scales`` and there is more than one to draw.
+            ValueError: If ``view_sizes`` are missing for ``PackViews``.
         """
         if len(self.scales) == 1:
             data = dict(data, scales=2 * tuple(self.scales))
         if 'scales' not in data:
             raise KeyError(
                 'the batch has no scales of this step: add '
-                "default_hooks=dict(saip=dict(type='SAIPHook')) to the config"
+                "default_hooks=dict(saip=dict(type='SAIPHook')) to the config, or set "
+                'data_preprocessor.scales=(1.0,) for DPAL'
             )
         views = dict(self.cast_data(data['inputs']))
         if 'image' in views:
+            if self.view_sizes is None:
+                raise ValueError(
+                    'PackViews leaves views to the model: set data_preprocessor.'
+                    'view_sizes=dict(globals=(h, w), locals=(h, w), scene=(h, w))'
+                )
             views = make_views(views, self.view_sizes)
         scale_roi, scale_inst = data['scales']
         views['csr'] = self._rescale(views['globals'][:, 1], self.csr_scale)
@@ -88,10 +95,6 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         return dict(inputs=views, data_samples=None)
 
     def _rescale(self, images: Tensor, scale: float) -> Tensor:
-        size = scaled_size(images.shape[-2:], scale, self.patch_size)
-        return resize(images, size)
-
-
-def scaled_size(size: Sequence[int], scale: float, patch_size: int) -> tuple[int, int]:
-    """(h, w) after rescaling: each side a whole number of patches, at least one."""
-    return tuple(patch_size * max(1, round(scale * s / patch_size)) for s in size)
+        """Rescale, each side to a whole number of patches, at least one."""
+        patch, size = self.patch_size, images.shape[-2:]
+        return resize(images, [patch * max(1, round(scale * s / patch)) for s in size])
