@@ -17,7 +17,10 @@ from ..models import SAIP
 from .loops import AccumulatingTrainLoop
 from .processes import unwrapped
 from .resuming import put_aside
-from .teacher import HIGH_SHARE, TeacherMomentum, share_remedy
+from .teacher import TeacherMomentum
+
+HIGH_SHARE = 0.1  # of initial weights in the final teacher: worth a warning
+GOOD_SHARE = 0.001  # what the warning recommends
 
 
 @HOOKS.register_module()
@@ -99,15 +102,18 @@ class SAIPHook(Hook):
 
     def _report_share(self, runner: Runner) -> None:
         """Log the share of initial weights that will be left at the end."""
-        share = self.schedule.initial_share()
+        (start, end, steps), share = self.schedule, self.schedule.initial_share()
         runner.logger.info(
-            f'{self.schedule}; {share:.1%} of its initial weights are left at the end'
+            f'teacher momentum {start:.6g} → {end:.6g} over {steps:,} steps; '
+            f'{share:.1%} of its initial weights are left at the end'
         )
         if share > HIGH_SHARE:
+            lower = self.schedule.limited(GOOD_SHARE).start
             runner.logger.warning(
                 f"at the end of training, {share:.0%} of the teacher's initial "
                 'weights will be left in it, and the teacher is the exported model: '
-                f'{share_remedy(self.schedule)}'
+                f'set default_hooks.saip.max_initial_share={GOOD_SHARE} (the momentum '
+                f'then starts at {lower:.4g}), or train for longer'
             )
 
     def before_train_iter(

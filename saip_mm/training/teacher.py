@@ -5,9 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-HIGH_SHARE = 0.1  # at the end of training: worth a warning
-GOOD_SHARE = 0.001  # what the warning recommends
-
 
 class TeacherMomentum(NamedTuple):
     """Momentum of the teacher during training: half a cosine.
@@ -44,16 +41,3 @@ class TeacherMomentum(NamedTuple):
             else:
                 high = middle
         return self._replace(start=low)
-
-    def __str__(self) -> str:
-        momenta = f'{self.start:.6g} → {self.end:.6g}'
-        return f'teacher momentum {momenta} over {self.steps:,} steps'
-
-
-def share_remedy(momentum: TeacherMomentum) -> str:
-    """How to reduce the share of initial weights."""
-    start = momentum.limited(GOOD_SHARE).start
-    return (
-        f'set default_hooks.saip.max_initial_share={GOOD_SHARE} (the momentum then '
-        f'starts at {start:.4g}), or train for longer'
-    )
