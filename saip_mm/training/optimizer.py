@@ -41,12 +41,13 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
         """Append the groups of ``module`` to ``params``."""
-        groups = {}
+        groups, no_decay = {}, self.paramwise_cfg['no_decay']
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
             mults = self._custom_key(name)
-            decay = mults.get('decay_mult', float(not self._is_exempt(name, parameter)))
+            exempt = parameter.ndim == 1 or name.rsplit('.', 1)[-1] in no_decay
+            decay = mults.get('decay_mult', float(not exempt))
             layer, mult = self._below_head(module, name), mults.get('lr_mult', 1.0)
             groups.setdefault((layer, not decay, mult, decay), []).append(parameter)
         rate = self.paramwise_cfg.get('decay_rate', 1.0)
@@ -55,10 +56,6 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
             if decay != 1:
                 group['weight_decay'] = (self.base_wd or 0.0) * decay
             params.append(group)
-
-    def _is_exempt(self, name: str, parameter: nn.Parameter) -> bool:
-        last = name.rsplit('.', 1)[-1]
-        return parameter.ndim == 1 or last in self.paramwise_cfg['no_decay']
 
     def _custom_key(self, name: str) -> dict:
         """The entry of ``custom_keys`` for a parameter."""
