@@ -66,7 +66,7 @@ OPTIONS = [
     'model.backbone.arch=deit-tiny',
     'model.matching.out_channels=64',
     'model.reconstruction.num_blocks=1',
-    'train_dataloader.batch_size=8',
+    'train_dataloader.batch_size=2',
     'train_dataloader.num_workers=0',
     'train_dataloader.dataset.pipeline.0.num_locals=2',
     'train_cfg.max_epochs=1',
@@ -90,7 +90,7 @@ def workplace(tmp_path_factory) -> Path:
     for name in ('configs', 'tools', 'tests', 'saip_mm'):
         (place / name).symlink_to(ROOT / name)
     drawn = place / 'drawn'
-    call('tools/make_synthetic.py', 'coco', drawn, '--num', 8, '--seed', 0)
+    call('tools/make_synthetic.py', 'coco', drawn, '--num', 3, '--seed', 0)
     photos = (drawn / 'train2017').rename(place / 'photos')
     boxes = drawn / 'annotations/person_keypoints_train2017.json'
     shutil.copy(boxes, photos / 'boxes.json')

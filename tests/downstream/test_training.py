@@ -57,6 +57,7 @@ FEW = ('train_dataloader.batch_size=4',)
 CROWD_SIZES = (
     *scale('(224,160)', val=1, test=1),
     'model.data_preprocessor.batch_augments.0.scale=(224,160)',
+    'val_evaluator.num_ji_process=1',
     'test_evaluator.num_ji_process=1',
 )
 BOX_SIZES = scale('(224,160)', train=2, val=1, test=1)
@@ -70,7 +71,7 @@ PART_SIZES = (
     'model.test_cfg.rcnn.max_per_img=4',
     'train_dataloader.batch_size=4',
 )
-POSE, WHOLE_BODY, DETECTION, CROWD, PARSING, CIHP, PARTS, SIMPLE = CASES = [
+POSE, _, _, _, PARSING, _, PARTS, _ = CASES = [
     Case(*case)
     for case in (
         ('mmpose', 'pose/coco_saip-vit-tiny_256x192', 'coco', 'coco', 'coco/AP', FEW),
@@ -95,7 +96,7 @@ POSE, WHOLE_BODY, DETECTION, CROWD, PARSING, CIHP, PARTS, SIMPLE = CASES = [
 
 def options(case: Case, backbone: Path, folder: Path) -> list[str]:
     """Write the data of a case; returns options for a short training."""
-    write(case.data, folder / 'data' / case.folder)
+    write(case.data, folder / 'data' / case.folder, num=4)
     short = [
         f'model.backbone.init_cfg.checkpoint={backbone}',
         'train_cfg.max_epochs=1',
@@ -129,7 +130,7 @@ def test_train_and_test(case, backbone, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    'case', [POSE, DETECTION, PARSING, PARTS], ids=lambda case: case.path.stem
+    'case', [POSE, PARSING, PARTS], ids=lambda case: case.path.stem
 )
 def test_launchers_of_the_libraries(case, backbone, tmp_path):
     more = options(case, backbone, tmp_path)
@@ -151,16 +152,9 @@ def test_launchers_of_the_libraries(case, backbone, tmp_path):
     checkpoint = run_dir / 'epoch_1.pth'
     arguments = [tools / 'test.py', case.path, checkpoint, '--work-dir', test_dir]
     call(*arguments, *more, cwd=tmp_path)
-    assert case.metric in metrics(test_dir)
-
-
-def test_two_processes_measure_the_same_as_one(backbone, tmp_path):
-    more = options(POSE, backbone, tmp_path)
-    run_dir, one, two = (tmp_path / name for name in ('run', 'one', 'two'))
-    arguments = [POSE.path, '--work-dir', run_dir, *more]
-    run_two(ROOT / 'tools/train.py', *arguments, cwd=tmp_path)
-    arguments = [POSE.path, run_dir, 2, '--work-dir', two, *more]
-    run(ROOT / 'tools/dist_test.sh', *arguments, cwd=tmp_path, CUDA_VISIBLE_DEVICES='')
-    arguments = ['tools/test.py', POSE.path, run_dir, '--work-dir', one]
-    call(*arguments, *more, cwd=tmp_path)
-    assert metrics(one)[POSE.metric] == metrics(two)[POSE.metric]
+    one = metrics(test_dir)[case.metric]
+    if case is POSE:  # two processes of ours measure the same
+        arguments = [case.path, checkpoint, 2, '--work-dir', tmp_path / 'two', *more]
+        env = dict(CUDA_VISIBLE_DEVICES='')
+        run(ROOT / 'tools/dist_test.sh', *arguments, cwd=tmp_path, **env)
+        assert metrics(tmp_path / 'two')[case.metric] == one

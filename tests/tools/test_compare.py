@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -163,7 +164,20 @@ def test_trainings_of_equal_cost(unit, expected, tmp_path, trained, monkeypatch)
     assert configs[1].param_scheduler[1].end == 6 * expected / 2
 
 
-def test_a_comparison_out_of_time_saves_and_can_be_rerun(tmp_path, capsys):
+def test_a_comparison_out_of_time_saves_and_can_be_rerun(tmp_path, capsys, monkeypatch):
+    class Impatient(subprocess.Popen):
+        """Its time is over once the training has begun."""
+
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout is None:
+                return super().wait()
+            assert 0 < timeout <= 0.3 * 60
+            while not list(tmp_path.glob('tiny/seed0/*/vis_data/scalars.json')):
+                assert self.poll() is None
+                time.sleep(0.01)
+            raise subprocess.TimeoutExpired(self.args, timeout)
+
+    monkeypatch.setattr(runs.subprocess, 'Popen', Impatient)
     arguments = [TOOL, 'random', TINY, '--work-dir', tmp_path]
     options = ['--cfg-options', 'train_cfg.max_epochs=1000']
     status = call(*arguments, '--max-minutes', 0.3, *options)
