@@ -34,8 +34,7 @@ class PretrainedBackbone(nn.Module):
 
     Args:
         backbone: A backbone for SAIP, such as ``SAIPViT``.
-        mean: Per color (R, G, B), in 0–255.
-        std: Per color (R, G, B), in 0–255.
+        mean, std: Per color (R, G, B), in 0–255.
 
     Attributes:
         img_size: (h, w) in pixels of the position embeddings, or of the training

@@ -106,7 +106,6 @@ class DPAL(BaseSelfSupervisor):
         gate_epochs: Number of epochs.
         norm_weight: Factor of the squared norm of the adapter's matrices.
         data_preprocessor: A ``SAIPDataPreprocessor`` with ``scales=(1.0,)``.
-        init_cfg: Initialization, see :class:`mmengine.model.BaseModule`.
     """
 
     def __init__(

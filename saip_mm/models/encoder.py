@@ -49,9 +49,6 @@ class MaskColor(nn.Module):
 
     For backbones that compute all patches. Hidden pixels are replaced before the first
     layer: neither an overlapping convolution nor a batch statistic can read them.
-
-    Args:
-        patch_size: Side of a patch in pixels.
     """
 
     def __init__(self, patch_size: int) -> None:
@@ -105,14 +102,10 @@ class Encoder(BaseModule):
         until: Literal['middle', 'end', 'maps'] = 'end',
         attention: bool = False,
     ) -> Encoded:
-        """Encode images and normalize their middle tokens.
+        """Encode images [B, 3, H, W] and normalize their middle tokens.
 
-        Args:
-            images: [B, 3, H, W], normalized.
-            visible: [B, K] indices into the row-major patch grid; the other patches
-                are hidden. None shows all.
-            until: Last part of the backbone to compute.
-            attention: Whether to return the last block's attention maps.
+        Arguments are those of :meth:`~saip_mm.models.saip_vit.SAIPViT.encode`; patches
+        that are not ``visible`` are hidden.
         """
         if visible is None or self.mask_color is None:
             encoded = self.backbone.encode(images, visible, until, attention)

@@ -21,8 +21,7 @@ class HAPDataPreprocessor(BaseDataPreprocessor):
     """Normalizes images.
 
     Args:
-        mean: Per color (R, G, B), in 0–255.
-        std: Per color (R, G, B), in 0–255.
+        mean, std: Per color (R, G, B), in 0–255.
     """
 
     def __init__(
@@ -56,7 +55,6 @@ class HAP(BaseSelfSupervisor):
         align_weight: Factor of the alignment loss.
         temperature: Softmax temperature of the alignment loss.
         data_preprocessor: A ``HAPDataPreprocessor``.
-        init_cfg: Initialization, see :class:`mmengine.model.BaseModule`.
     """
 
     def __init__(

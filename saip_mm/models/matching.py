@@ -13,13 +13,9 @@ from .encoder import AttentionMaps
 
 
 class Projector(BaseModule):
-    """Image token → MLP → unit sphere → cosine with each of many prototypes.
+    """Image token → MLP of two hidden layers → unit sphere → cosine with prototypes.
 
-    Args:
-        in_channels: Channels of the image token.
-        hidden_channels: Channels of the two hidden layers.
-        bottleneck_channels: Channels on the unit sphere.
-        out_channels: Number of prototypes.
+    Arguments are those of :class:`CrossScaleMatchingHead`.
     """
 
     def __init__(
@@ -110,7 +106,7 @@ class CrossScaleMatchingHead(BaseModule):
 
     Args:
         in_channels: Channels of the image token.
-        hidden_channels: Width of the projector.
+        hidden_channels: Width of the projector's hidden layers.
         bottleneck_channels: Channels on the unit sphere.
         out_channels: Number of prototypes.
         student_temperature: Softmax temperature of the student.

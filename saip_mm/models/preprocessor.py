@@ -20,8 +20,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
     seed and step: they are the same in all processes and micro-batches of a step.
 
     Args:
-        mean: Per color (R, G, B), in 0–255.
-        std: Per color (R, G, B), in 0–255.
+        mean, std: Per color (R, G, B), in 0–255.
         scales: Scales from which ``roi`` and ``inst`` each draw one per step.
         csr_scale: Scale of the view to be reconstructed, relative to the globals.
         patch_size: Sides of rescaled views are whole numbers of patches.

@@ -41,7 +41,6 @@ class SAIP(BaseSelfSupervisor):
         loss_weights: Factors of the losses of ``matching``, ``reconstruction`` and
             ``search``, 1 by default. Weighted losses are logged.
         data_preprocessor: A ``SAIPDataPreprocessor``.
-        init_cfg: Initialization, see :class:`mmengine.model.BaseModule`.
     """
 
     def __init__(

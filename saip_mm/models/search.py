@@ -12,12 +12,7 @@ from .class_token import class_token
 
 
 class CrossAttentionBlock(BaseModule):
-    """Pre-norm cross attention and MLP, both residual.
-
-    Args:
-        embed_dims: Channels.
-        num_heads: Attention heads.
-    """
+    """Pre-norm cross attention and MLP, both residual."""
 
     def __init__(self, embed_dims: int, num_heads: int) -> None:
         super().__init__()

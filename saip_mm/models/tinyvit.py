@@ -46,12 +46,6 @@ class WindowBlock(BaseModule):
     """MMPretrain's ``TinyViTBlock`` for maps of any size.
 
     Maps are padded with zeros to whole windows, on the right and below, as in TinyViT.
-
-    Args:
-        channels: Channels of the map.
-        num_heads: Attention heads.
-        window_size: Side of a window.
-        mlp_ratio: Hidden channels of the MLP, relative to ``channels``.
     """
 
     def __init__(
@@ -91,13 +85,7 @@ class WindowBlock(BaseModule):
 
 
 class Merging(PatchMerging):
-    """MMPretrain's ``PatchMerging``, from map to map.
-
-    Args:
-        in_channels: Channels of the map.
-        out_channels: Channels of the new map.
-        stride: 2, or 1 to keep the resolution.
-    """
+    """MMPretrain's ``PatchMerging``, from map to map; stride 1 keeps the resolution."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__((0, 0), in_channels, out_channels)
