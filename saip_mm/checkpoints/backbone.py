@@ -161,7 +161,7 @@ class Backbone:
                 ``img_size`` is not a whole number of patches.
         """
         config = dict(self.config)
-        kind, patch = config.pop('type'), self.patch_size
+        kind, patch = config.pop('type'), config.get('patch_size', 16)
         if self.grid is None and kind == 'SAIPViT':
             raise ValueError(
                 'does not state the patch grid of its positions: convert it with '
