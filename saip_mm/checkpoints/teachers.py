@@ -203,8 +203,10 @@ def _of_mmpretrain(path: Path, model: str) -> _Network:
     load_weights(vit, tensors)
     own = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     mean, std = (own.get(name) for name in ('mean', 'std'))
-    if mean is None or std is None:
-        raise ValueError('its config has no data_preprocessor with mean and std')
+    if mean is None or std is None or not own.get('to_rgb'):
+        raise ValueError(
+            'its config has no data_preprocessor with mean, std and to_rgb=True'
+        )
     side = vit.patch_embed.projection.kernel_size[0]
     return _Network(
         vit, lambda images: vit(images)[-1], vit.num_extra_tokens, side, mean, std

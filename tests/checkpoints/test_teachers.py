@@ -101,6 +101,9 @@ def test_features_are_those_of_mmpretrain(images, tmp_path):
     value = values[0].unflatten(2, (3, 8)).transpose(1, 2)
     expected = (value @ value.mT / 8**0.5).softmax(-1)
     torch.testing.assert_close(found.attention.value_value, expected)
+    config.write_text(MM_CONFIG.replace('to_rgb=True', 'to_rgb=False'))
+    with pytest.raises(ValueError, match='weights.pth .*to_rgb=True'):
+        look(DistillationTeacher(tmp_path / 'weights.pth', str(config)), images)
 
 
 @pytest.mark.parametrize('dtype, atol', [('float32', 1e-5), ('bfloat16', 0.2)])
