@@ -1,11 +1,13 @@
 """tools/benchmark.py on a small model; counts against independent ones."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import plain_views
 import pytest
 from launch import ROOT, TINY
+from launch import run as run_script
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
@@ -32,6 +34,8 @@ def results(tool, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', str(ROOT))
         patch.setattr('sys.argv', [TOOL, str(TINY), '--out', str(path), *options])
+        forking = SimpleNamespace(PIPE=None, run=lambda x, **_: run_script(*x[1:]))
+        patch.setattr(tool, 'subprocess', forking)
         tool.main()
     return path
 
