@@ -1,12 +1,14 @@
 """Labels of images in CSV files."""
 
 import csv
+import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..data.folders import require_files
+from ..files import read_text
 
 
 class AttributeImages(NamedTuple):
@@ -41,11 +43,11 @@ def read_rows(file: Path, needed: set[str]) -> list[dict[str, str]]:
         OSError: If the file or an image is missing.
         ValueError: If the file is malformed, or a column is missing.
     """
+    text = io.StringIO(read_text(file), newline='')
     try:
-        with open(file, newline='', encoding='utf-8') as text:
-            rows = list(csv.DictReader(text, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f'{file}: is not a CSV file in UTF-8: {error}') from error
+        rows = list(csv.DictReader(text, strict=True))
+    except csv.Error as error:
+        raise ValueError(f'{file}: is not a CSV file: {error}') from error
     columns = list(rows[0]) if rows else []
     if not needed <= set(columns):
         raise ValueError(

@@ -49,7 +49,8 @@ def test_csv_file(cameras, tmp_path):
         path = entry['img_path'].removeprefix(f'{tmp_path}/')
         values = [path, split, f'person {entry["pid"]}', f'cam {entry["camid"]}']
         lines.append(','.join(values if cameras else values[:3]))
-    (tmp_path / 'labels.csv').write_text('\n'.join(lines))
+    encoding = 'utf-8-sig' if cameras else 'utf-8'  # of spreadsheets, and of others
+    (tmp_path / 'labels.csv').write_text('\n'.join(lines), encoding)
     train, test = (build('ReIDCSV', tmp_path, split) for split in ('train', 'test'))
     assert [e['gt_label'] for e in entries(train)] == [
         i for i in range(4) for _ in '1234'
