@@ -69,4 +69,6 @@ def lengthened(config: Config, epochs: int) -> Config:
                 exact = each.get('convert_to_iter_based') and value.denominator > 1
                 shortest = 0 if name == 'begin' else 1
                 each[name] = float(value) if exact else max(shortest, round(value))
+        if 'milestones' in each:
+            each['milestones'] = [round(x * ratio) for x in each['milestones']]
     return config

@@ -61,3 +61,6 @@ def test_schedules_keep_their_shape(name, epochs):
     assert cosine.end == epochs and isinstance(cosine.end, int)
     if 'T_max' in cosine:
         assert cosine.T_max == pytest.approx(0.9 * epochs)
+    cfg.param_scheduler = [dict(type='MultiStepLR', milestones=[2, 4])]
+    (steps,) = lengthened(cfg, epochs).param_scheduler
+    assert steps['milestones'] == [round(0.4 * epochs), round(0.8 * epochs)]
