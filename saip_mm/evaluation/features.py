@@ -87,7 +87,8 @@ class StockFeatures:
         self.model = model
         self.mean, self.std = model.data_preprocessor.mean, model.data_preprocessor.std
         stated = getattr(model.backbone, 'img_size', None)
-        self.size: Size = to_2tuple(stated or next(_crops(dataset), DEFAULT_SIZE))
+        size = to_2tuple(stated or next(_crops(dataset), DEFAULT_SIZE))
+        self.size: Size = tuple(size)  # configs may have lists
         with torch.no_grad():
             blank = torch.zeros(1, 3, *self.size, device=self.mean.device)
             self.has_patches = self._last(blank).ndim == 4

@@ -120,7 +120,8 @@ def load_subject(
             )
     if source in BASELINES:
         stated = config.model.backbone.get('img_size') if config else None
-        features = BaselineFeatures(source, to_2tuple(stated or DEFAULT_SIZE))
+        size = tuple(to_2tuple(stated or DEFAULT_SIZE))  # configs may have lists
+        features = BaselineFeatures(source, size)
         return Subject(features, no_heads=f'{source} is not a network')
     if source == RANDOM:
         if config is None:

@@ -84,7 +84,11 @@ def test_drawn_people_only_where_asked(probe, tmp_path):
     write_pair(tmp_path)
     own = {f'{tmp_path.name}/mAP': 1.0, f'{tmp_path.name}/rank1': 1.0}
     assert probe('pixels', '--reid', tmp_path) == own
-    both = probe('pixels', '--reid', tmp_path, '--drawn')
+    config = tmp_path / 'config.py'
+    config.write_text(
+        'train_dataloader = {}\nmodel = dict(backbone=dict(img_size=[64, 32]))'
+    )
+    both = probe('pixels', '--reid', tmp_path, '--drawn', '--config', config)
     assert both.keys() == own.keys() | FEATURES
 
 
