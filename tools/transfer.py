@@ -15,6 +15,7 @@ far.
 import argparse
 import json
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from saip_mm.evaluation.runs import (
 )
 from saip_mm.evaluation.subject import RANDOM
 from saip_mm.evaluation.table import markdown, read_result, summarize
+from saip_mm.files import write_text
 from saip_mm.training.config import add_options, load_config
 
 
@@ -65,7 +67,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def rows_of(config: Path, args: argparse.Namespace) -> dict[Path, tuple[Config, float]]:
-    """Folders of a config's rows, with their configs and shares of the labels."""
+    """Folders of a config's rows, with their configs and shares of the labels.
+
+    Raises:
+        ValueError: If two have the same name.
+    """
     rows = {}
     for share in args.shares:
         for weights in args.weights:
@@ -76,7 +82,9 @@ def rows_of(config: Path, args: argparse.Namespace) -> dict[Path, tuple[Config, 
                 resolve_checkpoint(weights)  # raises an error if there is none
                 cfg.model.backbone.init_cfg.checkpoint = weights
             name = f'{Path(weights).stem}_{100 * share:g}'
-            rows[args.work_dir / config.stem / name] = cfg, share
+            if (row := args.work_dir / config.stem / name) in rows:
+                raise ValueError(f'two rows are called {name}: rename {weights}')
+            rows[row] = cfg, share
     return rows
 
 
@@ -97,11 +105,14 @@ def draw_labels(config: Config, share: float, seed: int) -> list[int]:
 
 def complete(run: Run, share: float) -> None:
     """Train, test and write the result."""
-    options = {}
+    config = None
     if share < 1:
-        drawn = draw_labels(run.config, share, run.seed)
-        options['train_dataloader.dataset.indices'] = drawn
-    train(run, options)
+        drawn = dict(indices=draw_labels(run.config, share, run.seed))
+        # In a file, because a command line is too short for many.
+        config = run.row / f'labels{run.seed}.py'
+        changed = f'train_dataloader = dict(dataset={drawn})\n'
+        write_text(config, f"_base_ = 'config.py'\n{changed}")
+    train(run, config)
     tested = run.folder / 'test'
     run_tool('test', run, [run.row / 'config.py', run.folder, '--work-dir', tested])
     metrics = json.loads(max(tested.glob('*/*.json')).read_text())
@@ -112,6 +123,7 @@ def complete(run: Run, share: float) -> None:
 
 def main() -> int:
     args = parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     tables = {config: rows_of(config, args) for config in args.configs}
     todo = [
         (Run(row, config, seed), share)

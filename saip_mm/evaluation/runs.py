@@ -59,10 +59,6 @@ class Run:
         return self.row / f'seed{self.seed}'
 
     @property
-    def result_file(self) -> Path:
-        return self.folder / 'result.json'
-
-    @property
     def log(self) -> Path:
         return self.folder / 'run.log'
 
@@ -125,27 +121,24 @@ def complete(run: Run, deadline: float = math.inf) -> None:
 def save(run: Run, result: dict, scores: dict[str, float]) -> None:
     """Write the result of a run."""
     text = json.dumps(result | dict(probes=scores), indent=2)
-    write_text(run.result_file, text + '\n')
+    write_text(run.folder / 'result.json', text + '\n')
 
 
-def train(
-    run: Run, options: dict[str, object] | None = None, deadline: float = math.inf
-) -> None:
+def train(run: Run, config: Path | None = None, deadline: float = math.inf) -> None:
     """Train with tools/train.py, or resume, and wait for the end.
 
     Args:
         run: The run.
-        options: Settings besides the seed that differ from those of the row.
+        config: A config for it, if not that of the row; its seed has no effect.
         deadline: In seconds of ``time.monotonic``; the trainer then saves its state.
 
     Raises:
         RunFailed: If the trainer fails.
         OutOfTime: If the deadline passes.
     """
-    changed = {'randomness.seed': run.seed} | (options or {})
-    arguments = [run.row / 'config.py', '--work-dir', run.folder, '--resume']
-    arguments += ['--launcher', 'none', '--cfg-options']
-    arguments += [f'{name}={value}' for name, value in changed.items()]
+    config = config or run.row / 'config.py'
+    arguments = [config, '--work-dir', run.folder, '--resume', '--launcher', 'none']
+    arguments += ['--cfg-options', f'randomness.seed={run.seed}']
     try:
         run_tool('train', run, arguments, deadline)
     except subprocess.TimeoutExpired:

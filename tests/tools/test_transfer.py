@@ -78,6 +78,9 @@ def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):
     found = json.loads(result.read_text())
     assert found['seed'] == 3 and found['images_seen'] == 10
     assert 0 <= found['probes']['attributes/mA'] <= 1
+    # A command line would be too short for the numbers of many images.
+    drawn = load_config(str(result.parent / 'labels3.py')).train_dataloader.dataset
+    assert len(set(drawn.indices) & set(range(10))) == 5
     log = (result.parent / 'run.log').read_text()
     assert '78 of 78 tensors matched' in log and '    seed: 3\n' in log
     changed = result.stat().st_mtime_ns
@@ -91,6 +94,9 @@ def test_bad_options(run):
         assert run(REID, '--shares', shares)[0] == 2
     status, printed = run(REID, '--weights', 'saip-large', '--table')
     assert status != 0 and 'saip-large' in f'{status}{printed}'
+    file = ROOT / 'saip_mm/weights/saip-small.safetensors'
+    status, _ = run(REID, '--weights', 'saip-small', file, '--table')
+    assert 'two rows are called saip-small_100' in status
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
