@@ -32,7 +32,10 @@ def parse_args() -> argparse.Namespace:
         help='write one image of views, reconstruction and search (.png, .webp) '
         'instead of the page',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.overview and not args.overview.endswith(('.png', '.webp')):
+        parser.error(f'--overview {args.overview} does not end in .png or .webp')
+    return args
 
 
 def main() -> None:

@@ -54,8 +54,9 @@ class People:
 
     def __init__(self, cfg: Config, folder: str | None = None) -> None:
         dataset = copy.deepcopy(cfg.train_dataloader.dataset)
-        if not dataset.get('pipeline'):
-            raise Unavailable('The config has no pipeline that makes views of images.')
+        steps = dataset.get('pipeline') or ()
+        if not any(step['type'].endswith('DrawViews') for step in steps):
+            raise Unavailable('The config has no pipeline of views.')
         self.apply = pop_apply(dataset.pipeline)
         self.note = _choose(dataset, folder)
         self.dataset: PeopleDataset = DATASETS.build(dataset)

@@ -94,7 +94,9 @@ class Report:
 
     @property
     def model(self) -> SAIP:
-        return self.latest[0].model
+        if (model := self.latest[0].model) is None:
+            raise Unavailable('Only trainings of SAIP have this.')
+        return model
 
     def write(self, out: str | Path | None = None) -> Path:
         """Write the page, by default to ``report.html`` in the work directory.

@@ -8,10 +8,13 @@ import shutil
 
 import pytest
 import torch
-from launch import TINY, call
+from launch import ROOT, TINY, call
 from PIL import Image
 
+from saip_mm.evaluation import load_subject
 from saip_mm.report import people, visualizations
+from saip_mm.report.report import Report
+from saip_mm.report.work_dir import Unavailable
 
 TITLES = ['Losses', 'Probes', 'Training samples', 'Reconstruction', 'Search']
 TITLES += ['Attention', 'Nearest neighbors', 'Config']
@@ -140,6 +143,15 @@ def test_a_named_config(work_dir):
     assert report(work_dir, '--config', TINY).pictures['Search'] == 30
 
 
+def test_sections_for_saip_say_so(work_dir):
+    config = ROOT / 'configs/pretrain/baselines/mocov3_small.py'
+    report = Report(work_dir, config=str(config))
+    report.latest = load_subject('pixels'), ''
+    for name in ('model', 'people'):
+        with pytest.raises(Unavailable, match='of SAIP|of views'):
+            getattr(report, name)
+
+
 def test_the_error_that_stopped_a_training_is_shown(work_dir):
     (log,) = work_dir.glob('*/*.log')
     with open(log, 'a') as file:
@@ -188,3 +200,4 @@ def test_an_overview_is_one_picture(work_dir, tmp_path):
         assert picture.width > picture.height > 2 * 160 and len(colors) > 1000
     with pytest.raises(OSError, match='none'):
         call('tools/report.py', tmp_path / 'none', '--overview', out)
+    assert call('tools/report.py', work_dir, '--overview', 'overview.jpg') == 2
