@@ -70,7 +70,7 @@ def measure(cfg: Config, seconds: float = 10.0) -> dict:
         latency = 1000 * timer.blocked_autorange(min_run_time=seconds).median
     speed = {
         'value': round(latency, 2),
-        'hardware': f'one thread of {_processor()}',
+        'hardware': f'one thread of {processor()}',
         'backend': f'PyTorch {torch.__version__.partition("+")[0]}',
         'batch size': 1,
         'mode': 'FP32',
@@ -138,7 +138,7 @@ def _read(path: Path) -> dict:
         raise ValueError(f'{path} cannot be read: {error}') from error
 
 
-def _processor() -> str:
+def processor() -> str:
     """Name of the processor on Linux, its architecture elsewhere."""
     known = Path('/proc/cpuinfo')
     text = known.read_text() if known.exists() else ''

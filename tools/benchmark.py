@@ -39,6 +39,7 @@ from saip_mm.report import loading, steps
 from saip_mm.report.performance import Step, render, take_turns, timed
 from saip_mm.training.config import add_options, load_config, training_images
 from saip_mm.training.loaders import build_loader
+from saip_mm.zoo import processor
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
 
@@ -186,16 +187,10 @@ PARTS = dict(
 
 def machine() -> str:
     """Processor or GPU, and versions."""
-    name = platform.machine()
-    if steps.DEVICE == 'cuda':
-        name = torch.cuda.get_device_name()
-    elif (info := Path('/proc/cpuinfo')).exists():
-        lines = info.read_text().splitlines()
-        name = next(
-            (x.split(': ')[1] for x in lines if x.startswith('model name')), name
-        )
+    gpu = steps.DEVICE == 'cuda'
     return (
-        f'{name}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, '
+        f'{torch.cuda.get_device_name() if gpu else processor()}, '
+        f'{torch.get_num_threads()} threads, PyTorch {torch.__version__}, '
         f'Python {platform.python_version()}, saip_mm {__version__}'
     )
 
