@@ -52,7 +52,6 @@ class PartAttributeMetric(BaseMetric):
 
     Args:
         ann_file: Annotations; see :class:`PartAnnotations`.
-        iou_types: ``'segm'`` for masks, ``'bbox'`` for boxes.
         threshold: Attributes above this probability count as predicted.
         with_attributes: Ids of the categories whose attributes count; in others,
             AP_IoU_F1 needs the overlap only.
@@ -64,15 +63,12 @@ class PartAttributeMetric(BaseMetric):
     def __init__(
         self,
         ann_file: str,
-        iou_types: Sequence[str] = ('segm', 'bbox'),
         threshold: float = 0.3,
         with_attributes: Sequence[int] = WITH_ATTRIBUTES,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        if unknown := set(iou_types) - {'segm', 'bbox'}:
-            raise ValueError(f'iou_types: {unknown.pop()!r} is neither segm nor bbox')
-        self.ann_file, self.iou_types = ann_file, iou_types
+        self.ann_file = ann_file
         self.threshold, self.with_attributes = threshold, with_attributes
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -95,7 +91,7 @@ class PartAttributeMetric(BaseMetric):
         found = {image: Found(*each) for image, each in results}
         return {
             f'{iou_type}_{name}': value
-            for iou_type in self.iou_types
+            for iou_type in ('segm', 'bbox')
             for name, value in evaluate_parts(
                 annotations, found, iou_type, self.with_attributes
             ).items()
