@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def minutes_until(series: Series, step: int) -> float:
-    """Time of the steps up to ``step``; logged times are means since the last log."""
+    """Time of the steps up to ``step``; those since a log take as long as it says."""
     points = [(0, 0.0), *series.get('time', [])]
     return (
         sum((b - a) * seconds for (a, _), (b, seconds) in pairwise(points) if b <= step)

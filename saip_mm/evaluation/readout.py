@@ -131,7 +131,9 @@ def attribute_accuracy(
     return (accuracy / 2).mean().item()
 
 
-def part_iou(train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tensor):
+def part_iou(
+    train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tensor
+) -> float:
     """Mean IoU of parts over the pixels of the test images, of labels that they have.
 
     Linear discriminant analysis of the shares of labels in each patch; scores are
