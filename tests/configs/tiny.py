@@ -1,6 +1,6 @@
 """A SAIP of a few thousand parameters, of everything one; for tests."""
 
-_base_ = '../../configs/pretrain/saip_vit-tiny.py'
+_base_ = ['../../configs/pretrain/saip_vit-tiny.py', 'parts.py']
 
 global_size = (64, 32)
 local_size = (32, 16)
@@ -8,13 +8,7 @@ scene_size = (64, 48)
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            _delete_=True,
-            embed_dims=24,
-            num_layers=4,
-            num_heads=3,
-            feedforward_channels=96,
-        ),
+        arch=dict(_base_.tiny_vit, _delete_=True, num_layers=4),
         img_size=global_size,
         middle_block=1,
     ),
@@ -28,16 +22,10 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    pin_memory=False,
+    **_base_.in_process,
     dataset=dict(
+        **_base_.tiny_people,
         _delete_=True,
-        type='SyntheticPeople',
-        num_identities=3,
-        images_per_identity=8,
-        size=(64, 32),
-        keep=True,
         scenes=dict(type='SyntheticScenes', num_scenes=8, size=scene_size, keep=True),
         pipeline=[
             dict(
@@ -51,11 +39,8 @@ train_dataloader = dict(
         ],
     ),
 )
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=2e-2))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, by_epoch=False, begin=0, end=2),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=2, end=6),
-]
+optim_wrapper = _base_.tiny_optimizer
+param_scheduler = _base_.tiny_schedule
 train_cfg = dict(max_epochs=2)
 default_hooks = dict(
     saip=dict(base_batch_size=None),

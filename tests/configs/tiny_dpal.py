@@ -3,13 +3,11 @@
 Set `model.teacher.checkpoint` to a SAIP of 48 channels.
 """
 
-_base_ = '../../configs/pretrain/distillation/dpal_vit-tiny.py'
+_base_ = ['../../configs/pretrain/distillation/dpal_vit-tiny.py', 'parts.py']
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            embed_dims=24, num_layers=3, num_heads=(3, 6), feedforward_channels=96
-        ),
+        arch=dict(_base_.tiny_vit, num_heads=(3, 6)),
         img_size=(64, 32),
     ),
     teacher=dict(_delete_=True, type='DistillationTeacher', checkpoint='teacher.pth'),
@@ -17,16 +15,10 @@ model = dict(
 )
 train_dataloader = dict(
     batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    pin_memory=False,
+    **_base_.in_process,
     dataset=dict(
+        **_base_.tiny_people,
         _delete_=True,
-        type='SyntheticPeople',
-        num_identities=3,
-        images_per_identity=8,
-        size=(64, 32),
-        keep=True,
         scenes=dict(type='SyntheticScenes', num_scenes=8, size=(64, 64), keep=True),
         pipeline=[
             dict(
@@ -40,10 +32,7 @@ train_dataloader = dict(
         ],
     ),
 )
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=2e-2))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-4, by_epoch=False, begin=0, end=2),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=2, end=6),
-]
+optim_wrapper = _base_.tiny_optimizer
+param_scheduler = _base_.tiny_schedule
 train_cfg = dict(max_epochs=2)
 default_hooks = dict(logger=dict(interval=1))

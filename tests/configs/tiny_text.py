@@ -1,16 +1,13 @@
 """Text retrieval of few parameters, with nothing random but the order."""
 
-_base_ = '../../configs/downstream/text_retrieval/cuhk-pedes_saip-vit-tiny_384x128.py'
+_base_ = [
+    '../../configs/downstream/text_retrieval/cuhk-pedes_saip-vit-tiny_384x128.py',
+    'parts.py',
+]
 
 model = dict(
     backbone=dict(
-        arch=dict(
-            _delete_=True,
-            embed_dims=24,
-            num_layers=3,
-            num_heads=3,
-            feedforward_channels=96,
-        ),
+        arch=dict(_base_.tiny_vit, _delete_=True),
         img_size=(64, 32),
         init_cfg=None,
     ),
@@ -23,9 +20,10 @@ pipeline = [
     dict(type='Resize', scale=(32, 64)),
     *_base_.test_pipeline[2:],
 ]
-loader = dict(num_workers=0, persistent_workers=False, pin_memory=False)
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=pipeline), **loader)
-val_dataloader = dict(dataset=dict(pipeline=pipeline), **loader)
+train_dataloader = dict(
+    batch_size=4, dataset=dict(pipeline=pipeline), **_base_.in_process
+)
+val_dataloader = dict(dataset=dict(pipeline=pipeline), **_base_.in_process)
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=1)
 default_hooks = dict(logger=dict(interval=1))
