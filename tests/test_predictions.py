@@ -13,7 +13,9 @@ from people_files import person
 from PIL import Image
 
 from saip_mm.checkpoints.files import write_checkpoint
+from saip_mm.evaluation.subject import load_subject
 from saip_mm.predictions import Predictor, predict
+from saip_mm.predictions.scenes import locate
 from saip_mm.training.config import load_config
 
 TRANSFER = ROOT / 'configs/transfer'
@@ -136,7 +138,8 @@ def test_keypoints_are_those_of_mmpose(images, checkpoint, tmp_path):
         np.testing.assert_allclose(points[:, 2], expected.keypoint_scores[0], atol=1e-3)
         assert list(answer['keypoints'])[:2] == ['nose', 'left_eye']
     predictor.draw(found[0], tmp_path / 'pose.png')
-    assert Image.open(tmp_path / 'pose.png').size == Image.open(images[0]).size
+    width, height = Image.open(images[0]).size
+    assert Image.open(tmp_path / 'pose.png').size == (3 * width, 3 * height)
 
 
 def test_label_maps_are_those_of_mmseg(images, checkpoint, tmp_path):
@@ -158,7 +161,7 @@ def test_label_maps_are_those_of_mmseg(images, checkpoint, tmp_path):
         }
         assert prediction.answer == pytest.approx(expected, abs=1e-4)
     predictor.draw(found[0], tmp_path / 'map.png')
-    assert Image.open(tmp_path / 'map.png').size == Image.open(images[0]).size
+    assert Image.open(tmp_path / 'map.png').height == 320
 
 
 def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
@@ -176,6 +179,82 @@ def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
     assert Image.open(tmp_path / 'boxes.png').size == Image.open(images[0]).size
 
 
+def test_attributes_of_parts_are_named(images, checkpoint, tmp_path):
+    apis = pytest.importorskip('mmdet.apis')
+    folder, config = ROOT / 'configs/downstream/part_attributes', tmp_path / 'small.py'
+    config.write_text(
+        f"_base_ = '{folder}/fashionpedia_attribute-mask-rcnn_saip-vit-tiny.py'\n"
+        "small = dict(type='Resize', scale=(128, 128), keep_ratio=True)\n"
+        'pipeline = [small if s["type"] == "Resize" else s for s in '
+        '_base_.test_pipeline]\n'
+        'test_dataloader = dict(dataset=dict(pipeline=pipeline))\n'
+    )
+    names = [f'attribute {number}' for number in range(294)]
+    meta = dict(classes=[f'part {number}' for number in range(47)], attributes=names)
+    predictor = Predictor(config, checkpoint(config, **meta))
+    (found,) = predictor(images[:1])
+    predictor.model.cfg = predictor.cfg
+    init_default_scope('mmdet')
+    expected = apis.inference_detector(predictor.model, images[0]).pred_instances
+    for part, scores in zip(found.answer, expected.attributes, strict=True):
+        likely = {n: x.item() for n, x in zip(names, scores, strict=True) if x > 0.3}
+        assert part['attributes'] == pytest.approx(likely, abs=1e-3)
+    assert any(part['attributes'] for part in found.answer)
+    predictor.draw(found, tmp_path / 'parts.png')
+    assert Image.open(tmp_path / 'parts.png').width > 480
+
+
+def test_scenes_are_searched_as_in_training(images, checkpoint, tmp_path, capsys):
+    config = ROOT / 'configs/pretrain/saip_demo.py'
+    path, scene = checkpoint(config), tmp_path / 'scene.png'
+    Image.open(images[0]).convert('RGB').resize((250, 120)).save(scene)
+    (answer,) = predict(config, path, images[:1], [str(scene)])
+    model = load_subject(str(path), str(config)).model
+    mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def inputs(file: str | Path, width: int, height: int) -> torch.Tensor:
+        resized = Image.open(file).convert('RGB').resize((width, height), Image.BICUBIC)
+        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+        return ((pixels - mean) / std)[None]
+
+    tokens = model.teacher['encoder'](inputs(images[0], 64, 128)).middle_tokens
+    # 112 × 112 pixels at 250:120 are 161.7 × 77.6, in patches of 16.
+    found = model.find([tokens], inputs(scene, 160, 80)).sigmoid()
+    assert answer[0]['image'] == str(scene)
+    assert answer[0]['score'] == pytest.approx(found.max().item(), abs=0.01)
+    (tmp_path / 'gallery').mkdir()
+    scene.rename(tmp_path / 'gallery/scene.png')
+    (tmp_path / 'gallery/broken.png').write_text('no image')
+    options = '--gallery', tmp_path / 'gallery', '--out', tmp_path
+    status = call('tools/predict.py', config, path, images[0], *options)
+    assert status == '1 unreadable images were left out'
+    assert 'broken.png: not an image' in capsys.readouterr().err
+    assert Image.open(tmp_path / '0.png.png').height > 320
+    with pytest.raises(ValueError, match='needs a gallery of scenes'):
+        predict(config, path, images)
+    exported = tmp_path / 'backbone.pth'
+    call('tools/export_backbone.py', path, '--out', exported)
+    with pytest.raises(ValueError, match='backbone.pth: has no search head'):
+        predict(config, exported, images, images)
+
+
+def test_boxes_enclose_patches_connected_with_the_best():
+    rng, scale = np.random.default_rng(0), (20, 10, 20, 10)
+    for _ in range(50):
+        values = rng.random((6, 5)) ** 2
+        score, box = locate(values, (60, 100))
+        region, old = values == values.max(), None
+        while old is None or (region != old).any():  # flood fill, 8 neighbors
+            old, padded = region, np.pad(region, 1)
+            near = [padded[i : i + 6, j : j + 5] for i in range(3) for j in range(3)]
+            region = np.any(near, axis=0) & (values > 0.5)
+        rows, columns = np.nonzero(region)
+        limits = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        assert box == [side * each for side, each in zip(limits, scale, strict=True)]
+        assert score == pytest.approx(values.max(), abs=1e-4)
+    assert locate(np.full((6, 5), 0.5), (60, 100)) == (0.5, None)
+
+
 def test_bad_input(images, checkpoint, tmp_path):
     reid, attributes = (
         TRANSFER / f'{task}_saip-small.py' for task in ('reid', 'attributes')
@@ -186,7 +265,7 @@ def test_bad_input(images, checkpoint, tmp_path):
     with pytest.raises(ValueError, match='needs a gallery'):
         predict(reid, path, images)
     with pytest.raises(ValueError, match='gives no answer'):
-        predict(ROOT / 'configs/pretrain/saip_demo.py', path, images)
+        predict(ROOT / 'configs/pretrain/hap_vit-tiny.py', path, images)
     (tmp_path / 'text.png').write_text('no image')
     with pytest.raises(OSError, match='text.png'):
         predict(reid, path, [str(tmp_path / 'text.png')], images)

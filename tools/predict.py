@@ -1,4 +1,4 @@
-"""Run a fine-tuned model on images.
+"""Run a model on images.
 
     python tools/predict.py configs/transfer/attributes_saip-small.py \\
         work_dirs/attributes_saip-small photos --out predictions
@@ -9,20 +9,29 @@ in predictions.json. A model of text-to-image retrieval searches for a sentence:
 
     python tools/predict.py CONFIG CHECKPOINT 'a man in a red coat' --gallery photos \\
         --out predictions
+
+A pretrained SAIP searches photographs of scenes for the person of each image:
+
+    python tools/predict.py configs/pretrain/saip_demo.py work_dirs/demo people \\
+        --gallery scenes --out predictions
+
+Unreadable images are listed and left out; the exit status is then 1.
 """
 
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import torch
 from rich.progress import track
 
 from saip_mm.data.folders import find_images
+from saip_mm.data.images import ImageError, read_image
 from saip_mm.errors import one_line_errors
 from saip_mm.files import write_text
-from saip_mm.predictions import Predictor
+from saip_mm.predictions import load_predictor
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,16 +63,33 @@ def files(place: str) -> dict[str, str]:
     return {name: os.path.join(place, name) for name in find_images(place)}
 
 
+def readable(images: dict[str, str]) -> dict[str, str]:
+    """Those that can be read; the others are printed."""
+    found = {}
+    for name, path in track(images.items(), 'Checking images', transient=True):
+        try:
+            read_image(path)
+        except ImageError as error:
+            print(f'left out: {error}', file=sys.stderr)
+        else:
+            found[name] = path
+    return found
+
+
 def main() -> None:
     args = parse_args()
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    gallery = list(files(args.gallery).values()) if args.gallery else []
-    predictor = Predictor(args.config, args.checkpoint, args.device)
-    predictor.index(gallery)
+    given = files(args.gallery) if args.gallery else {}
+    gallery = readable(given)
+    left_out = len(given) - len(gallery)
+    predictor = load_predictor(args.config, args.checkpoint, args.device)
+    predictor.index(list(gallery.values()))
     if predictor.task == 'text_retrieval':
         images = {args.images[:80]: args.images}
     else:
-        images = files(args.images)
+        given = files(args.images)
+        images = readable(given)
+        left_out += len(given) - len(images)
     args.out.mkdir(parents=True, exist_ok=True)
     answers, names = {}, iter(images)
     found = predictor(images.values(), args.batch_size)
@@ -74,6 +100,8 @@ def main() -> None:
         predictor.draw(prediction, picture)
     write_text(args.out / 'predictions.json', json.dumps(answers, indent=1) + '\n')
     print(f'{len(answers)} pictures and predictions.json in {args.out}')
+    if left_out:
+        sys.exit(f'{left_out} unreadable images were left out')
 
 
 if __name__ == '__main__':

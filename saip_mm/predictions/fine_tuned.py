@@ -1,10 +1,9 @@
-"""Answers of fine-tuned models for images, as data and as pictures."""
+"""Answers of fine-tuned models for images."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,11 +17,19 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_of
-from .data.images import read_image
-from .models.weights import load_weights
-from .report.answers import draw_attributes, draw_neighbors, write_sentence
-from .training.config import load_config
+from ..checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_of
+from ..data.images import read_image
+from ..models.weights import load_weights
+from ..report.answers import (
+    HEIGHT,
+    draw_attributes,
+    draw_neighbors,
+    draw_parsing,
+    write_beside,
+    write_sentence,
+)
+from ..training.config import load_config
+from .prediction import Prediction
 
 # Steps of pipelines that read the image, or need labels.
 OMITTED = ('LoadImageFromFile', 'LoadImage')
@@ -31,60 +38,10 @@ SEARCHES = ('reid', 'text_retrieval')  # tasks that need a gallery
 TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
 
 
-class Prediction(NamedTuple):
-    """The answer for an image, or for a sentence, which takes the place of the path."""
-
-    path: str
-    answer: dict | list
-    """Plain data, see :func:`predict`."""
-    sample: object
-    """The library's data sample."""
-    image: np.ndarray | None = None
-    """RGB, uint8 [h, w, 3]; None for a sentence."""
-
-
-def predict(
-    config: str | os.PathLike,
-    checkpoint: str | os.PathLike,
-    images: Sequence[str],
-    gallery: Sequence[str] = (),
-    device: torch.device | str = 'cpu',
-) -> list[dict | list]:
-    """Answers of a fine-tuned model for image files, or for sentences.
-
-    Args:
-        config: Config of a downstream training; this file is executed.
-        checkpoint: Its checkpoint or work directory.
-        images: Image files; for text-to-image retrieval, sentences such as 'a man in a
-            red coat'.
-        gallery: Image files to search for the person of each image or sentence, for
-            models of re-identification and text-to-image retrieval.
-        device: Device of the model.
-
-    Returns:
-        For each image:
-
-        - attributes: their scores in [0, 1] by name, highest first;
-        - re-identification and text-to-image retrieval: the images of the gallery, most
-          similar first, each as ``image`` and ``similarity`` (cosine);
-        - keypoints: a list of people, each with ``keypoints`` by name as x, y in pixels
-          and a score; the whole image is taken for one person;
-        - detection: a list of boxes with ``label``, ``score`` and ``bbox``, x1, y1, x2,
-          y2 in pixels;
-        - parsing: shares of the image by name of the label, largest first.
-
-    Raises:
-        OSError: If a file does not exist or cannot be read.
-        ValueError: If config and checkpoint do not belong together, or the model is of
-            another kind.
-    """
-    predictor = Predictor(config, checkpoint, device)
-    predictor.index(gallery)
-    return [prediction.answer for prediction in predictor(images)]
-
-
 class Predictor:
-    """A fine-tuned model that answers for image files; see :func:`predict`.
+    """A fine-tuned model that answers for image files.
+
+    See :func:`~saip_mm.predictions.predict`.
 
     Attributes:
         task: ``'attributes'``, ``'reid'``, ``'text_retrieval'``, ``'pose'``,
@@ -205,7 +162,7 @@ class Predictor:
 
     def _detection(self, sample: object) -> list:
         found = sample.pred_instances
-        return [
+        answer = [
             dict(
                 label=self.meta['classes'][label],
                 score=_rounded(score),
@@ -215,6 +172,12 @@ class Predictor:
                 found.labels, found.scores, found.bboxes, strict=True
             )
         ]
+        if 'attributes' in found:
+            names, least = self.meta['attributes'], self.cfg.test_evaluator.threshold
+            for part, scores in zip(answer, found.attributes.tolist(), strict=True):
+                named = zip(names, scores, strict=True)
+                part['attributes'] = _sorted({n: x for n, x in named if x > least})
+        return answer
 
     def _parsing(self, sample: object) -> dict:
         labels = sample.pred_sem_seg.data
@@ -224,18 +187,24 @@ class Predictor:
 
     def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
         """Write a picture of an answer."""
+        image, answer, sample = prediction.image, prediction.answer, prediction.sample
         if self.task == 'text_retrieval':
-            query = write_sentence(prediction.path)
-            return draw_neighbors(query, prediction.answer).save(out)
-        image = prediction.image
-        if self.task == 'attributes':
-            return draw_attributes(image, prediction.answer).save(out)
-        if self.task == 'reid':
-            query = Image.fromarray(image)
-            return draw_neighbors(query, prediction.answer).save(out)
-        self._visualizer.add_datasample(
-            'answer', image, prediction.sample, draw_gt=False, out_file=str(out)
-        )
+            picture = draw_neighbors(write_sentence(prediction.path), answer)
+        elif self.task == 'attributes':
+            picture = draw_attributes(image, answer)
+        elif self.task == 'reid':
+            picture = draw_neighbors(Image.fromarray(image), answer)
+        elif self.task == 'parsing':
+            labels = sample.pred_sem_seg.data[0].cpu().numpy()
+            picture = draw_parsing(image, labels, self.meta['classes'], answer)
+        else:
+            if self.task == 'pose':
+                image, sample = _enlarged(image, sample)
+            self._visualizer.add_datasample('answer', image, sample, draw_gt=False)
+            picture = Image.fromarray(self._visualizer.get_image())
+            if self.task == 'detection' and 'attributes' in sample.pred_instances:
+                picture = write_beside(picture, _described(answer))
+        picture.save(out)
 
     @cached_property
     def _visualizer(self) -> Visualizer:
@@ -268,6 +237,26 @@ def whole_image(image: np.ndarray, path: str, meta: dict) -> dict:
         seg_fields=[],
         reduce_zero_label=False,
     )
+
+
+def _enlarged(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
+    """A small image and its keypoints, large enough to draw on."""
+    factor = max(1, -(-HEIGHT // len(image)))
+    sample = sample.clone()
+    for name in ('keypoints', 'bboxes'):
+        sample.pred_instances[name] = sample.pred_instances[name] * factor
+    height, width = image.shape[:2]
+    large = Image.fromarray(image).resize((factor * width, factor * height))
+    return np.array(large), sample
+
+
+def _described(answer: list[dict], least: float = 0.3) -> list[str]:
+    """Lines about the parts with a score of at least ``least``, as they are drawn."""
+    return [
+        f'{part["score"]:.2f}  {part["label"]}: {", ".join(part["attributes"]) or "–"}'
+        for part in answer
+        if part['score'] >= least
+    ]
 
 
 def _classifier_task(cfg: Config) -> str:

@@ -1,0 +1,130 @@
+"""Search of people in scenes by a pretrained SAIP."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmpretrain.registry import TRANSFORMS
+from rich.progress import track
+from torch import Tensor
+
+from ..data.images import normalize, read_image, resize, to_tensor
+from ..evaluation.subject import load_subject
+from ..report.answers import draw_scenes
+from .prediction import Prediction
+
+
+class SceneSearch:
+    """A pretrained SAIP that finds the person of a photograph in scenes.
+
+    Queries are resized to global views of the training; scenes to about as many pixels
+    as its scenes, in their own aspect ratio. Trained on people pasted into scenes, it
+    expects them to be about as large there as ``DrawViews`` pastes them: in the recipe,
+    somewhat more than half as high as the scene.
+
+    The answer is a list of scenes, likeliest first: ``image``; ``score``, the highest
+    probability of a patch; and ``bbox``, x1, y1, x2, y2 in pixels around the patches
+    above 0.5 that are connected with it, None if there are none.
+
+    Args:
+        config: Config of the pretraining; this file is executed.
+        checkpoint: Its training checkpoint or work directory.
+        device: Device of the model.
+
+    Raises:
+        OSError: If a file does not exist or cannot be read.
+        ValueError: If the checkpoint has no search head, or does not fit the config.
+    """
+
+    task = 'search'
+
+    def __init__(
+        self,
+        config: str | os.PathLike,
+        checkpoint: str | os.PathLike,
+        device: torch.device | str = 'cpu',
+    ) -> None:
+        subject = load_subject(str(checkpoint), str(config), device)
+        self.model = subject.model
+        if self.model is None or self.model.search is None:
+            raise ValueError(
+                f'{checkpoint}: has no search head; give a training checkpoint or work '
+                'directory of SAIP with all objectives'
+            )
+        steps = [x for x in subject.dataset['pipeline'] if x['type'] == 'DrawViews']
+        self.views = TRANSFORMS.build(steps[0])
+        self.gallery: list[tuple[str, tuple[int, int], Tensor]] = []
+
+    @torch.no_grad()
+    def index(self, images: Sequence[str]) -> None:
+        """Encode the scenes to search.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if not images:
+            raise ValueError('a search for people needs a gallery of scenes')
+        self.gallery = []
+        for path in track(images, 'Encoding scenes', transient=True):
+            scene = read_image(path)
+            shape = scene.shape[:2]
+            encoded = self._encode(scene, self._scene_size(shape))
+            self.gallery.append((path, shape, encoded.middle_map))
+
+    @torch.no_grad()
+    def __call__(
+        self, images: Iterable[str], batch_size: int = 16
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each image file, one by one."""
+        for path in images:
+            image = read_image(path)
+            query = self._encode(image, self.views.global_size).middle_tokens
+            heat, answer = {}, []
+            for scene, shape, encoded in self.gallery:
+                found = self.model.search([query], encoded)[0, 0].sigmoid().cpu()
+                heat[scene] = found
+                best, box = locate(found.numpy(), shape)
+                answer.append(dict(image=scene, score=best, bbox=box))
+            answer.sort(key=lambda each: each['score'], reverse=True)
+            yield Prediction(path, answer, heat, image)
+
+    def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
+        """Write a picture of an answer: the query, and the likeliest scenes."""
+        draw_scenes(prediction.image, prediction.answer, prediction.sample).save(out)
+
+    def _encode(self, image: np.ndarray, size: Sequence[int]) -> object:
+        own = self.model.data_preprocessor
+        pixels = resize(to_tensor(image), size).to(own.mean.device)
+        inputs = normalize(pixels[None], own.mean, own.std)
+        return self.model.teacher['encoder'](inputs, until='middle')
+
+    def _scene_size(self, shape: tuple[int, int]) -> list[int]:
+        area, patch = np.prod(self.views.scene_size), self.views.patch_size
+        scale = (area / np.prod(shape)) ** 0.5
+        return [patch * max(1, round(side * scale / patch)) for side in shape]
+
+
+def locate(
+    values: np.ndarray, shape: tuple[int, int]
+) -> tuple[float, list[float] | None]:
+    """Highest probability of patches, and the box of those connected with it.
+
+    Args:
+        values: Probabilities [h, w] of the patches.
+        shape: (H, W) of the scene in pixels.
+
+    Returns:
+        The probability, and x1, y1, x2, y2 in pixels; None if it is at most 0.5.
+    """
+    best = np.unravel_index(values.argmax(), values.shape)
+    score = round(float(values[best]), 4)
+    if values[best] <= 0.5:
+        return score, None
+    likely = (values > 0.5).astype(np.uint8)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(likely)
+    left, top, width, height = boxes[labels[best], :4]
+    corners = np.array([[left, top], [left + width, top + height]])
+    corners = corners * shape[::-1] / values.shape[::-1]
+    return score, [round(float(x), 1) for x in corners.ravel()]
