@@ -32,13 +32,7 @@ from saip_mm.errors import one_line_errors
 from saip_mm.evaluation import add_people_options, people_of
 from saip_mm.evaluation.compute import cost_of, lengthened
 from saip_mm.evaluation.features import BASELINES
-from saip_mm.evaluation.runs import (
-    PROBED,
-    OutOfTime,
-    Run,
-    RunFailed,
-    complete,
-)
+from saip_mm.evaluation.runs import PROBED, OutOfTime, Run, RunFailed, complete
 from saip_mm.evaluation.table import (
     UNTRAINED,
     composite_table,

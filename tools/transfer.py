@@ -25,14 +25,7 @@ from mmengine.utils import import_modules_from_strings
 
 from saip_mm.checkpoints.files import resolve_checkpoint
 from saip_mm.errors import one_line_errors
-from saip_mm.evaluation.runs import (
-    Run,
-    RunFailed,
-    facts,
-    run_tool,
-    save,
-    train,
-)
+from saip_mm.evaluation.runs import Run, RunFailed, facts, run_tool, save, train
 from saip_mm.evaluation.subject import RANDOM
 from saip_mm.evaluation.table import markdown, read_result, summarize
 from saip_mm.files import write_text

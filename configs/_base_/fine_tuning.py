@@ -13,7 +13,10 @@ short_optimizer = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=3.0),
 )
+short_training = dict(type='IterBasedTrainLoop', max_iters=max_iters)
 short_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=max_iters, max_keep_ckpts=1),
+    checkpoint=dict(
+        by_epoch=False, interval=max_iters, max_keep_ckpts=1, save_best=None
+    ),
     logger=dict(interval=20),
 )

@@ -87,16 +87,10 @@ test_dataloader = dict(
 )
 val_dataloader = val_cfg = val_evaluator = None
 
-max_iters = _base_.max_iters
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3, weight_decay=0.05), clip_grad=dict(max_norm=3.0)
 )
 param_scheduler = _base_.short_schedule
-train_cfg = dict(
-    _delete_=True,
-    type='IterBasedTrainLoop',
-    max_iters=max_iters,
-    val_interval=max_iters,
-)
+train_cfg = dict(_base_.short_training, _delete_=True)
 default_hooks = _base_.short_hooks
 log_processor = dict(by_epoch=False)

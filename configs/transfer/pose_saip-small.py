@@ -62,17 +62,8 @@ test_dataloader = dict(
 val_dataloader = val_cfg = val_evaluator = None
 test_evaluator = dict(_delete_=True, type='PCKAccuracy', thr=0.2)
 
-max_iters = _base_.max_iters
 optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
-train_cfg = dict(
-    _delete_=True,
-    type='IterBasedTrainLoop',
-    max_iters=max_iters,
-    val_interval=max_iters,
-)
-default_hooks = dict(
-    _base_.short_hooks,
-    checkpoint=dict(_base_.short_hooks.checkpoint, save_best=None),
-)
+train_cfg = dict(_base_.short_training, _delete_=True)
+default_hooks = _base_.short_hooks
 log_processor = dict(by_epoch=False)

@@ -56,9 +56,8 @@ train_dataloader = dict(
 test_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
 val_dataloader = val_cfg = val_evaluator = None
 
-max_iters = _base_.max_iters
 optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
+train_cfg = dict(_base_.short_training, _delete_=True)
 default_hooks = _base_.short_hooks
 log_processor = dict(by_epoch=False)

@@ -106,17 +106,15 @@ def show_search(model: SAIP, samples: list[dict]) -> Groups:
     for sample, stranger, found in zip(samples, strangers, maps, strict=True):
         scene, views = sample['inputs']['scene'], sample['views']
         inside = sample['inputs']['scene_masks'][0].bool()
-        place, high = (
-            Crop(*views.places[0], *views.roi.size),
-            max(map(torch.max, found)),
-        )
+        place = Crop(*views.places[0], *views.roi.size)
+        high = max(values.max().item() for values in found)
         row = [Picture(to_image(scene), 'scene')]
         for name, query, values in zip(
             ('query', 'stranger'), (sample, stranger), found, strict=True
         ):
             means = f'{values[inside].mean():.2f} in, {values[~inside].mean():.2f} out'
             row.append(Picture(to_image(query['inputs']['globals'][0]), name))
-            row.append(Picture(heat(scene, values, 0, high.item()), f'{name}: {means}'))
+            row.append(Picture(heat(scene, values, 0, high), f'{name}: {means}'))
         for picture in row[::2]:
             outline(picture.image, place, INST)
         rows.append(row)

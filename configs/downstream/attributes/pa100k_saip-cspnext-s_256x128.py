@@ -11,11 +11,7 @@ custom_imports = dict(
 )
 
 model = dict(
-    backbone=dict(
-        _base_.cspnext_s,
-        _delete_=True,
-        img_size=(256, 128),
-    ),
+    backbone=dict(_base_.cspnext_s, _delete_=True, img_size=(256, 128)),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(in_channels=512),
 )

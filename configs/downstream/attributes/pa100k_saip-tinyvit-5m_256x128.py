@@ -7,11 +7,7 @@ the authors' figures (arXiv 2503.08201); not measured by this project.
 _base_ = ['pa100k_saip-vit-tiny_256x128.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
-    backbone=dict(
-        _base_.tinyvit_5m,
-        _delete_=True,
-        img_size=(256, 128),
-    ),
+    backbone=dict(_base_.tinyvit_5m, _delete_=True, img_size=(256, 128)),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(in_channels=256),
 )

@@ -14,7 +14,7 @@ _base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 custom_imports = dict(imports=['saip_mm', 'saip_mm.downstream.pyramid'])
 
-channels = [48, 96, 192, 192]
+fpn = dict(type='FPN', out_channels=256, num_outs=5)
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -24,7 +24,7 @@ model = dict(
     ),
     neck=[
         dict(type='mmpretrain.ViTPyramid', in_channels=192),
-        dict(type='FPN', in_channels=channels, out_channels=256, num_outs=5),
+        dict(fpn, in_channels=[48, 96, 192, 192]),
     ],
     roi_head=dict(bbox_head=dict(num_classes=1)),
 )

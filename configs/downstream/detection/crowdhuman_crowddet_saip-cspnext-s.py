@@ -17,13 +17,5 @@ model = dict(
         out_indices=(1, 2, 3, 4),
         img_size=(832, 1408),
     ),
-    neck=[
-        dict(
-            type='FPN',
-            in_channels=[64, 128, 256, 512],
-            out_channels=256,
-            num_outs=5,
-            upsample_cfg=dict(mode='bilinear', align_corners=False),
-        ),
-    ],
+    neck=[dict(_base_.fpn, in_channels=[64, 128, 256, 512])],
 )

@@ -14,13 +14,5 @@ model = dict(
         neck_stride=32,
         img_size=(832, 1408),
     ),
-    neck=[
-        dict(
-            type='FPN',
-            in_channels=[64, 128, 320, 256],
-            out_channels=256,
-            num_outs=5,
-            upsample_cfg=dict(mode='bilinear', align_corners=False),
-        ),
-    ],
+    neck=[dict(_base_.fpn, in_channels=[64, 128, 320, 256])],
 )

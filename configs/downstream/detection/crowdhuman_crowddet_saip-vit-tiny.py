@@ -18,7 +18,12 @@ custom_imports = dict(
     imports=['saip_mm', 'saip_mm.downstream.detection', 'saip_mm.downstream.pyramid']
 )
 
-channels = [48, 96, 192, 192]
+fpn = dict(
+    type='FPN',
+    out_channels=256,
+    num_outs=5,
+    upsample_cfg=dict(mode='bilinear', align_corners=False),
+)
 model = dict(
     data_preprocessor=dict(
         mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
@@ -31,13 +36,7 @@ model = dict(
     ),
     neck=[
         dict(type='mmpretrain.ViTPyramid', in_channels=192),
-        dict(
-            type='FPN',
-            in_channels=channels,
-            out_channels=256,
-            num_outs=5,
-            upsample_cfg=dict(mode='bilinear', align_corners=False),
-        ),
+        dict(fpn, in_channels=[48, 96, 192, 192]),
     ],
 )
 train_pipeline = [

@@ -4,7 +4,7 @@ See fashionpedia_ke-rcnn_saip-vit-tiny.py. Expected result: AP(IoU+F1) 37.9 ("Ou
 as read off the authors' figures (arXiv 2503.08201); not measured by this project.
 """
 
-_base_ = 'fashionpedia_ke-rcnn_saip-vit-tiny.py'
+_base_ = ['fashionpedia_ke-rcnn_saip-vit-tiny.py', '../../_base_/cspnext-s.py']
 
 custom_imports = dict(
     imports=[
@@ -16,13 +16,10 @@ custom_imports = dict(
 
 model = dict(
     backbone=dict(
+        _base_.cspnext_s,
         _delete_=True,
-        type='mmpretrain.SAIPCSPNeXt',
-        deepen_factor=0.33,
-        widen_factor=0.5,
         out_indices=(1, 2, 3, 4),
         img_size=(1024, 1024),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=[
         dict(type='FPN', in_channels=[64, 128, 256, 512], out_channels=256, num_outs=5)

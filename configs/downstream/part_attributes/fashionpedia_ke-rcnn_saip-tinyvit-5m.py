@@ -4,16 +4,15 @@ See fashionpedia_ke-rcnn_saip-vit-tiny.py. Expected result: AP(IoU+F1) 41.3 ("Ou
 as read off the authors' figures (arXiv 2503.08201); not measured by this project.
 """
 
-_base_ = 'fashionpedia_ke-rcnn_saip-vit-tiny.py'
+_base_ = ['fashionpedia_ke-rcnn_saip-vit-tiny.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
     backbone=dict(
+        _base_.tinyvit_5m,
         _delete_=True,
-        type='mmpretrain.SAIPTinyViT',
         out_indices=(0, 1, 3, 4),
         neck_stride=32,
         img_size=(1024, 1024),
-        init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
     ),
     neck=[
         dict(type='FPN', in_channels=[64, 128, 320, 256], out_channels=256, num_outs=5)

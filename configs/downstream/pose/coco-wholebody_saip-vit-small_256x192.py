@@ -6,7 +6,4 @@ project, and not reported by the authors.
 
 _base_ = 'coco-wholebody_saip-vit-tiny_256x192.py'
 
-model = dict(
-    backbone=dict(arch='deit-small'),
-    head=dict(in_channels=384),
-)
+model = dict(backbone=dict(arch='deit-small'), head=dict(in_channels=384))

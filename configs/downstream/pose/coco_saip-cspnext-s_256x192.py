@@ -10,11 +10,7 @@ _base_ = ['coco_saip-vit-tiny_256x192.py', '../../_base_/cspnext-s.py']
 custom_imports = dict(_delete_=True, imports=['saip_mm', 'saip_mm.models.cspnext'])
 
 model = dict(
-    backbone=dict(
-        _base_.cspnext_s,
-        _delete_=True,
-        img_size=(256, 192),
-    ),
+    backbone=dict(_base_.cspnext_s, _delete_=True, img_size=(256, 192)),
     head=dict(
         in_channels=512,
         deconv_out_channels=(256, 256, 256),

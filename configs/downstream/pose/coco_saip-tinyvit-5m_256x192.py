@@ -8,11 +8,7 @@ batches of 128 are the authors'.
 _base_ = ['coco_saip-vit-tiny_256x192.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
-    backbone=dict(
-        _base_.tinyvit_5m,
-        _delete_=True,
-        img_size=(256, 192),
-    ),
+    backbone=dict(_base_.tinyvit_5m, _delete_=True, img_size=(256, 192)),
     head=dict(in_channels=256),
 )
 train_dataloader = dict(batch_size=128)

@@ -8,11 +8,7 @@ learning rate of 8e-4 is the authors'.
 _base_ = ['market1501_saip-vit-tiny_256x128.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
-    backbone=dict(
-        _base_.tinyvit_5m,
-        _delete_=True,
-        img_size=(256, 128),
-    ),
+    backbone=dict(_base_.tinyvit_5m, _delete_=True, img_size=(256, 128)),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(in_channels=256),
 )

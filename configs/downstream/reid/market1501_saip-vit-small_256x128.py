@@ -6,7 +6,4 @@ and not reported by the authors.
 
 _base_ = 'market1501_saip-vit-tiny_256x128.py'
 
-model = dict(
-    backbone=dict(arch='deit-small'),
-    head=dict(in_channels=384),
-)
+model = dict(backbone=dict(arch='deit-small'), head=dict(in_channels=384))
