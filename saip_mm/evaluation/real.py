@@ -29,6 +29,8 @@ class RealPeople:
     coco: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.reid, str):
+            raise ValueError(f'reid={self.reid!r}: give a list of folders')
         if len(self.coco) not in (0, 2, 4):
             raise ValueError(
                 f'coco={list(self.coco)}: give IMAGES ANN, or IMAGES ANN for fitting '

@@ -77,6 +77,8 @@ def test_keypoints_of_other_photographs(tmp_path):
         probe(coco=sets)
     with pytest.raises(ValueError, match='give IMAGES ANN'):
         RealPeople(coco=sets[:3])
+    with pytest.raises(ValueError, match='reid=.*: give a list of folders'):
+        RealPeople(reid='people')
 
 
 def label_maps(folder, count):
