@@ -92,7 +92,8 @@ def draw_labels(config: Config, share: float, seed: int) -> list[int]:
         groups.setdefault(dataset.get_data_info(index).get('pid', index), []).append(
             index
         )
-    drawn = random.Random(seed).sample(list(groups), round(share * len(groups)))
+    count = max(1, round(share * len(groups)))
+    drawn = random.Random(seed).sample(list(groups), count)
     return sorted(index for group in drawn for index in groups[group])
 
 

@@ -57,6 +57,7 @@ def test_a_share_of_the_people_is_drawn_by_the_seed(tool, people):
     assert sorted(Counter(names[i][:4] for i in drawn).values()) == [4, 4]
     others = [tool.draw_labels(config, 0.5, seed) for seed in range(8)]
     assert drawn == others[0] and len(set(map(tuple, others))) > 2
+    assert len({names[i][:4] for i in tool.draw_labels(config, 0.01, seed=0)}) == 1
 
 
 def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):
