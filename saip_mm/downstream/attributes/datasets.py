@@ -54,8 +54,7 @@ class PA100K(AttributeDataset):
     """PA-100K (Liu et al., ICCV 2017): 26 attributes of 100,000 images.
 
     `annotation.mat` contains image names and labels of each split. Images are in `data`
-    or, as unpacked, in `release_data/release_data`. Arguments are those of
-    :class:`SplitDataset`.
+    or, as unpacked, in `release_data/release_data`.
     """
 
     FOLDERS = ('data', 'release_data/release_data', 'release_data')
@@ -89,8 +88,7 @@ class PA100K(AttributeDataset):
 class AttributesCSV(AttributeDataset):
     """Attributes of your own, in ``labels.csv``: see :func:`read_attributes`.
 
-    Splits are `'train'` (default) and `'test'`. Arguments are those of
-    :class:`SplitDataset`.
+    Splits are `'train'` (default) and `'test'`.
     """
 
     SPLITS = dict(train=('train',), test=('test',))

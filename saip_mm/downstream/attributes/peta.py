@@ -20,8 +20,7 @@ class PETA(AttributeDataset):
     The first 35 of 105 attributes are evaluated, as introduced by "Rethinking of
     Pedestrian Attribute Recognition" (Jia et al., arXiv 2107.03576). Images are
     `images/00001.png` to `images/19000.png` with labels in `PETA.mat`, from
-    github.com/dangweili/pedestrian-attribute-recognition-pytorch. Arguments are those
-    of :class:`SplitDataset`.
+    github.com/dangweili/pedestrian-attribute-recognition-pytorch.
 
     Lines of `zero_shot.txt` contain an image and its part, such as `00001.png train`.
     Published results use the split of Jia et al., `data/PETA/dataset_zs_run0.pkl` of

@@ -42,8 +42,7 @@ class Market1501(ReIDDataset):
     """Market-1501 (Zheng et al., ICCV 2015), or a folder with its layout.
 
     Names of images start with identity and camera: `0002_c1s1_000451_03.jpg`. Identity
-    -1 is junk, which is left out; 0 is a distractor. Arguments are those of
-    :class:`SplitDataset`.
+    -1 is junk, which is left out; 0 is a distractor.
     """
 
     FOLDERS = dict(
@@ -62,8 +61,7 @@ class ReIDCSV(ReIDDataset):
 
     It has the columns path (below its folder), split (train, query or gallery),
     identity, and optionally camera, of any text. A query is compared with the images of
-    other cameras; without the column, with all of the gallery. Arguments are those of
-    :class:`SplitDataset`.
+    other cameras; without the column, with all of the gallery.
     """
 
     PARTS = ('train', 'query', 'gallery')
@@ -102,7 +100,7 @@ class MSMT17(ReIDDataset):
     Lines of `list_*.txt` such as `0000/0000_000_01_0303morning_0015_0.jpg 0` contain an
     image below `train` or `test` and its identity. The third number of the name is the
     camera. In the second release, with blurred faces, the folders are `mask_train_v2`
-    and `mask_test_v2`. Arguments are those of :class:`SplitDataset`.
+    and `mask_test_v2`.
     """
 
     LISTS = dict(

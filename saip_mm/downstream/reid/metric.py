@@ -37,9 +37,8 @@ class ReIDMetric(BaseMetric):
         query, gallery = (_stack(results, is_query) for is_query in (True, False))
         found = evaluate_retrieval(query, gallery)
         report_left_out(found)
-        names = dict(mAP='mean_average_precision', rank1='rank1')
-        names |= dict(rank5='rank5', rank10='rank10')
-        return {name: getattr(found, field) for name, field in names.items()}
+        ranks = dict(rank1=found.rank1, rank5=found.rank5, rank10=found.rank10)
+        return dict(mAP=found.mean_average_precision, **ranks)
 
 
 def _stack(results: list[tuple], is_query: bool) -> LabeledFeatures:
