@@ -172,7 +172,8 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         if visible is not None:
             index = visible[..., None].expand(-1, -1, self.embed_dims)
             patches = patches.gather(1, index)
-        tokens = torch.cat([token.expand(len(images), -1, -1), patches], dim=1)
+        token = token.expand(images.shape[0], -1, -1)  # len() would fix it in ONNX
+        tokens = torch.cat([token, patches], dim=1)
         return self.pre_norm(self.drop_after_pos(tokens)), grid
 
     def _save_to_state_dict(self, destination, prefix: str, keep_vars: bool) -> None:
