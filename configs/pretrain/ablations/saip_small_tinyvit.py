@@ -1,6 +1,6 @@
 """saip_small.py with a small TinyViT (0.5 M parameters)."""
 
-_base_ = './saip_small.py'
+_base_ = ['../saip_small.py']
 
 model = dict(
     backbone=dict(

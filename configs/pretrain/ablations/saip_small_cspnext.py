@@ -1,6 +1,6 @@
 """saip_small.py with a small CSPNeXt (0.7 M parameters), which needs MMDetection."""
 
-_base_ = './saip_small.py'
+_base_ = ['../saip_small.py']
 
 custom_imports = dict(imports=['saip_mm', 'saip_mm.models.cspnext'])
 
