@@ -236,6 +236,12 @@ def test_scenes_are_searched_as_in_training(images, checkpoint, tmp_path, capsys
     call('tools/export_backbone.py', path, '--out', exported)
     with pytest.raises(ValueError, match='backbone.pth: has no search head'):
         predict(config, exported, images, images)
+    headless = tmp_path / 'headless.py'
+    headless.write_text(f"_base_ = '{config}'\nmodel = dict(search=None)\n")
+    with pytest.raises(ValueError, match='headless.py: its model has no search head'):
+        predict(headless, path, images, images)
+    with pytest.raises(FileNotFoundError, match='no checkpoint random'):
+        predict(config, 'random', images, images)
 
 
 def test_boxes_enclose_patches_connected_with_the_best():

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 import torch
 
 from ..training.config import load_config
-from .fine_tuned import Predictor
+from .fine_tuned import Predictor, whole_image
 from .prediction import Prediction
 from .scenes import SceneSearch
 
-__all__ = ['Prediction', 'Predictor', 'SceneSearch', 'load_predictor', 'predict']
+__all__ = [
+    'Prediction',
+    'Predictor',
+    'SceneSearch',
+    'load_predictor',
+    'predict',
+    'whole_image',
+]
 
 
 def predict(

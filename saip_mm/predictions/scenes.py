@@ -10,9 +10,11 @@ from mmpretrain.registry import TRANSFORMS
 from rich.progress import track
 from torch import Tensor
 
+from ..checkpoints.files import resolve_checkpoint
 from ..data.images import normalize, read_image, resize, to_tensor
 from ..evaluation.subject import load_subject
 from ..report.answers import draw_scenes
+from ..training.config import load_config
 from .prediction import Prediction
 
 
@@ -35,7 +37,8 @@ class SceneSearch:
 
     Raises:
         OSError: If a file does not exist or cannot be read.
-        ValueError: If the checkpoint has no search head, or does not fit the config.
+        ValueError: If the config or the checkpoint has no search head, or they do not
+            belong together.
     """
 
     task = 'search'
@@ -46,14 +49,22 @@ class SceneSearch:
         checkpoint: str | os.PathLike,
         device: torch.device | str = 'cpu',
     ) -> None:
-        subject = load_subject(str(checkpoint), str(config), device)
-        self.model = subject.model
-        if self.model is None or self.model.search is None:
+        cfg = load_config(str(config))
+        if not cfg.model.get('search'):
             raise ValueError(
-                f'{checkpoint}: has no search head; give a training checkpoint or work '
+                f'{config}: its model has no search head; use a config with '
+                'model.search, such as configs/pretrain/saip_small.py'
+            )
+        file = resolve_checkpoint(checkpoint)
+        subject = load_subject(str(file), cfg, device)
+        self.model = subject.model
+        if self.model is None:
+            raise ValueError(
+                f'{file}: has no search head; give a training checkpoint or work '
                 'directory of SAIP with all objectives'
             )
-        steps = [x for x in subject.dataset['pipeline'] if x['type'] == 'DrawViews']
+        steps = subject.dataset['pipeline']
+        steps = [x for x in steps if x['type'].rpartition('.')[2] == 'DrawViews']
         self.views = TRANSFORMS.build(steps[0])
         self.gallery: list[tuple[str, tuple[int, int], Tensor]] = []
 
