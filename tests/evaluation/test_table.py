@@ -50,6 +50,6 @@ def test_radar_of_the_documented_results(tmp_path):
     assert min(picture.shape[:2]) > 500 and picture.std() > 0.05
     scale = scales_of(results, min)['reid/mAP']
     means = {each['row']: each['probes']['reid/mAP']['mean'] for each in results}
-    assert scale == (means['random'], means['histogram'])
+    assert scale == (means['random'], means['stripes'])
     with pytest.raises(ValueError, match='needs 3 probes, the results have 2'):
         write_radar(tmp_path / 'radar.png', SUMMARY[:2])
