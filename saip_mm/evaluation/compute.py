@@ -35,6 +35,9 @@ def cost_of(config: Config) -> Cost:
 
     Args:
         config: Config of a pretraining.
+
+    Raises:
+        ValueError: If there are fewer images than in a batch.
     """
     model = build_model(config).train()
     # MMPretrain's target networks read the length of the training.
@@ -43,6 +46,8 @@ def cost_of(config: Config) -> Cost:
     size = min(IMAGES, loading.batch_size)
     counted = dict(loading, batch_size=size, num_workers=0, drop_last=True)
     loader = build_loader(counted, seed=0)
+    if not len(loader):
+        raise ValueError(f'the training data have fewer than {size} images: add some')
     # Other attention kernels are not counted on a CPU.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         for step, batch in enumerate(islice(loader, STEPS)):

@@ -140,7 +140,8 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
     """Parts of people in photographs with label maps.
 
     The folder has ``train`` and ``test``, each with ``images`` and, of the same names
-    and sizes with the extension .png, ``labels``.
+    and sizes with the extension .png, ``labels``; 255 means unlabeled, as in
+    MMSegmentation.
 
     Raises:
         OSError: If a file is missing or cannot be read.

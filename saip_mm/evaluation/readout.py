@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate, one_hot, unfold
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, unfold
 
 PCK_RADIUS = 0.1  # of the longer side of a person's box
 HEATMAP_SIGMA = 1.0  # in patches
+UNLABELED = 255
 CHUNK = 32  # images at a time in full resolution
 STRENGTH = 1e-2  # of ridge regression
 COMPONENTS = 64  # of whitening
@@ -59,18 +60,18 @@ def fit_discriminant(
 
     Args:
         design: Features.
-        shares: [N, T] of every class in a row, which sum to 1.
+        shares: [N, T] of every class in a row; their sum is the weight of the row.
         strength: Added to the variances within classes.
     """
     design, mean, scale = _standardize(design)
     shares = shares.double()
-    counts = shares.sum(dim=0)
+    counts, weights = shares.sum(dim=0), shares.sum(dim=1, keepdim=True)
     centers = (shares.T @ design) / counts.clamp_min(1e-9)[:, None]
-    within = design.T @ design - (centers.T * counts) @ centers
-    within = within / len(design)
+    within = design.T @ (weights * design) - (centers.T * counts) @ centers
+    within = within / weights.sum()
     within.diagonal().add_(strength)
     weight = torch.linalg.solve(within, centers.T)
-    prior = (counts / len(design)).log().clamp_min(-1e3)  # of absent classes
+    prior = (counts / weights.sum()).log().clamp_min(-1e3)  # of absent classes
     return LinearMap(mean, scale, weight, prior - (centers.T * weight).sum(dim=0) / 2)
 
 
@@ -141,9 +142,11 @@ def part_iou(
 
     Args:
         train, test: [N, C, h, w] and [M, C, h, w] features of patches.
-        train_parts, test_parts: uint8 [N, H, W] and [M, H, W] labels.
+        train_parts, test_parts: uint8 [N, H, W] and [M, H, W] labels; ``UNLABELED``
+            pixels are left out.
     """
-    count = 1 + int(max(train_parts.max(), test_parts.max()))
+    known = [parts[parts != UNLABELED] for parts in (train_parts, test_parts)]
+    count = 1 + int(torch.cat(known).max())
     shares = [
         adaptive_avg_pool2d(_indicators(parts, count), train.shape[2:])
         for parts in train_parts.split(CHUNK)
@@ -154,7 +157,8 @@ def part_iou(
         scores = _maps(fitted(_rows(maps)), maps).float()
         scores = interpolate(scores, parts.shape[1:], mode='bilinear')
         pairs = parts.long() * count + scores.argmax(dim=1)
-        confusion += pairs.flatten().bincount(minlength=count**2).view(count, count)
+        pairs = pairs[parts != UNLABELED]
+        confusion += pairs.bincount(minlength=count**2).view(count, count)
     true, predicted = confusion.sum(1), confusion.sum(0)
     both = confusion.diagonal()
     iou = both / (true + predicted - both)
@@ -209,8 +213,8 @@ def _maps(rows: Tensor, like: Tensor) -> Tensor:
 
 
 def _indicators(labels: Tensor, count: int) -> Tensor:
-    """Labels [N, H, W] → float [N, count, H, W] that is 1 at the label."""
-    return one_hot(labels.long(), count).permute(0, 3, 1, 2).float()
+    """Labels [N, H, W] → float [N, count, H, W], 1 at labels below ``count``."""
+    return (labels[:, None] == torch.arange(count)[:, None, None]).float()
 
 
 def _heatmaps(keypoints: Tensor, grid: tuple[int, int], patch: Tensor) -> Tensor:
