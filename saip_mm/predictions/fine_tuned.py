@@ -250,11 +250,11 @@ def _enlarged(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
     return np.array(large), sample
 
 
-def _described(answer: list[dict], least: float = 0.3) -> list[str]:
-    """Lines about the parts with a score of at least ``least``, as they are drawn."""
+def _described(answer: list[dict], least: float = 0.3, count: int = 16) -> list[str]:
+    """Lines about the first parts with a score of at least ``least``."""
     return [
-        f'{part["score"]:.2f}  {part["label"]}: {", ".join(part["attributes"]) or "–"}'
-        for part in answer
+        f'{part["score"]:.2f}  {part["label"]}: {", ".join(part["attributes"])}'
+        for part in answer[:count]
         if part['score'] >= least
     ]
 
