@@ -42,7 +42,7 @@ model = dict(
     ),
     search=dict(in_channels=embed_dims, embed_dims=128, num_heads=4),
     # Otherwise the shared blocks follow matching alone in so short a training.
-    loss_weights=dict(matching=0.1),
+    loss_weights=dict(matching=0.03),
 )
 
 train_dataloader = dict(
@@ -103,7 +103,7 @@ default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(max_keep_ckpts=2),
     # Probes the teacher on held-out drawn people.
-    probe=dict(type='ProbeHook', interval=4),
+    probe=dict(type='ProbeHook', interval=5),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=1, convert_to_iter_based=True),
