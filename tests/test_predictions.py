@@ -14,7 +14,7 @@ from PIL import Image
 
 from saip_mm.checkpoints.files import write_checkpoint
 from saip_mm.evaluation.subject import load_subject
-from saip_mm.predictions import Predictor, predict
+from saip_mm.predictions import load_predictor, predict
 from saip_mm.predictions.scenes import locate
 from saip_mm.training.config import load_config
 
@@ -51,7 +51,7 @@ def test_attributes_are_named(images, checkpoint, tmp_path):
     names = [f'attribute {number}' for number in range(35)]
     path = checkpoint(config, classes=names)
     answers = predict(config, path, images)
-    model = Predictor(config, path).model
+    model = load_predictor(config, path).model
     mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
     for image, answer in zip(images, answers, strict=True):
         resized = Image.open(image).convert('RGB').resize((64, 128), Image.BICUBIC)
@@ -74,10 +74,10 @@ IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 def test_the_gallery_is_ranked_by_similarity(images, checkpoint, tmp_path):
     config = TRANSFER / 'reid_saip-small.py'
-    predictor = Predictor(config, checkpoint(config))
+    predictor = load_predictor(config, checkpoint(config))
     predictor.index(images)
     found = list(predictor(images[1:2]))
-    features = [sample.feature for *_, sample in predictor._samples(images, 2)]
+    features = [sample.feature for *_, sample in predictor._samples(images, 2, None)]
     cosine = torch.nn.functional.cosine_similarity
     expected = {
         image: cosine(feature, features[1], dim=0).item()
@@ -97,7 +97,7 @@ def test_sentences_find_images(images, checkpoint, tmp_path):
     config, sentence = ROOT / 'tests/configs/tiny_text.py', 'a man in a red coat / hat'
     path = checkpoint(config)
     (answer,) = predict(config, path, [sentence], images)
-    model = Predictor(config, path).model
+    model = load_predictor(config, path).model
     (text,) = model.text(tokenize([sentence]))[1]
     mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
     expected = {}
@@ -127,7 +127,7 @@ def test_keypoints_are_those_of_mmpose(images, checkpoint, tmp_path):
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
     meta = parse_pose_metainfo(dict(from_file='configs/_base_/datasets/coco.py'))
-    predictor = Predictor(config, checkpoint(config, **meta))
+    predictor = load_predictor(config, checkpoint(config, **meta))
     found = list(predictor(images))
     predictor.model.cfg, predictor.model.dataset_meta = predictor.cfg, predictor.meta
     for image, prediction in zip(images, found, strict=True):
@@ -147,7 +147,9 @@ def test_label_maps_are_those_of_mmseg(images, checkpoint, tmp_path):
     config = TRANSFER / 'parsing_saip-small.py'
     names = load_config(str(config)).train_dataloader.dataset.metainfo.classes
     colors = [[4 * number, 0, 200] for number in range(len(names))]
-    predictor = Predictor(config, checkpoint(config, classes=names, palette=colors))
+    predictor = load_predictor(
+        config, checkpoint(config, classes=names, palette=colors)
+    )
     found = list(predictor(images))
     predictor.model.cfg = predictor.cfg
     checked = predictor.cfg.test_pipeline
@@ -166,7 +168,7 @@ def test_label_maps_are_those_of_mmseg(images, checkpoint, tmp_path):
 
 def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
     apis = pytest.importorskip('mmdet.apis')
-    predictor = Predictor(COCO, checkpoint(COCO, classes=('person',)))
+    predictor = load_predictor(COCO, checkpoint(COCO, classes=('person',)))
     (found,) = predictor(images[:1])
     predictor.model.cfg = predictor.cfg
     init_default_scope('mmdet')
@@ -191,7 +193,7 @@ def test_attributes_of_parts_are_named(images, checkpoint, tmp_path):
     )
     names = [f'attribute {number}' for number in range(294)]
     meta = dict(classes=[f'part {number}' for number in range(47)], attributes=names)
-    predictor = Predictor(config, checkpoint(config, **meta))
+    predictor = load_predictor(config, checkpoint(config, **meta))
     (found,) = predictor(images[:1])
     predictor.model.cfg = predictor.cfg
     init_default_scope('mmdet')

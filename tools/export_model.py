@@ -25,6 +25,7 @@ from saip_mm.deployment import OUTPUTS, Deployed, deploy
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable
 from saip_mm.predictions import Predictor
+from saip_mm.training.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,7 +75,7 @@ def compare(path: Path, network: Deployed) -> str:
 def main() -> None:
     args = parse_args()
     check_writable(args.out)
-    predictor = Predictor(args.config, args.checkpoint)
+    predictor = Predictor(load_config(args.config), args.checkpoint)
     network = deploy(predictor.task, predictor.model, predictor.cfg).eval()
     normalized = 'normalized by mean and std' if network.task == 'reid' else '0-255'
     names = predictor.meta.get('classes') or predictor.meta.get('keypoint_id2name', {})

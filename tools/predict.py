@@ -28,7 +28,6 @@ import torch
 from rich.progress import track
 
 from saip_mm.data.folders import find_images
-from saip_mm.data.images import ImageError, read_image
 from saip_mm.errors import one_line_errors
 from saip_mm.files import write_text
 from saip_mm.predictions import load_predictor
@@ -63,45 +62,31 @@ def files(place: str) -> dict[str, str]:
     return {name: os.path.join(place, name) for name in find_images(place)}
 
 
-def readable(images: dict[str, str]) -> dict[str, str]:
-    """Those that can be read; the others are printed."""
-    found = {}
-    for name, path in track(images.items(), 'Checking images', transient=True):
-        try:
-            read_image(path)
-        except ImageError as error:
-            print(f'left out: {error}', file=sys.stderr)
-        else:
-            found[name] = path
-    return found
-
-
 def main() -> None:
     args = parse_args()
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
-    given = files(args.gallery) if args.gallery else {}
-    gallery = readable(given)
-    left_out = len(given) - len(gallery)
+    gallery = files(args.gallery) if args.gallery else {}
     predictor = load_predictor(args.config, args.checkpoint, args.device)
-    predictor.index(list(gallery.values()))
+    left_out = []
+    predictor.index(list(gallery.values()), left_out)
     if predictor.task == 'text_retrieval':
-        images = {args.images[:80]: args.images}
+        names = {args.images: args.images[:80]}
     else:
-        given = files(args.images)
-        images = readable(given)
-        left_out += len(given) - len(images)
+        names = {path: name for name, path in files(args.images).items()}
     args.out.mkdir(parents=True, exist_ok=True)
-    answers, names = {}, iter(images)
-    found = predictor(images.values(), args.batch_size)
-    for prediction in track(found, 'Predicting', total=len(images), transient=True):
-        name = next(names)
+    answers = {}
+    found = predictor(names, args.batch_size, left_out)
+    for prediction in track(found, 'Predicting', total=len(names), transient=True):
+        name = names[prediction.path]
         answers[name] = prediction.answer
         picture = args.out / f'{name.replace(os.sep, "_")}.png'
         predictor.draw(prediction, picture)
     write_text(args.out / 'predictions.json', json.dumps(answers, indent=1) + '\n')
     print(f'{len(answers)} pictures and predictions.json in {args.out}')
     if left_out:
-        sys.exit(f'{left_out} unreadable images were left out')
+        for error in left_out:
+            print(f'left out: {error}', file=sys.stderr)
+        sys.exit(f'{len(left_out)} unreadable images were left out')
 
 
 if __name__ == '__main__':

@@ -86,5 +86,7 @@ optim_wrapper = dict(
     type='BFloat16OptimWrapper',
     optimizer=dict(type='AdamW', lr=2.5e-4, betas=(0.9, 0.95), weight_decay=0.05),
     constructor='WeightDecayGroups',
-    paramwise_cfg=dict(no_decay=['cls_token', 'mask_token', 'pos_embed']),
+    paramwise_cfg=dict(
+        no_decay=['cls_token', 'mask_token', 'pos_embed', 'attention_biases']
+    ),
 )

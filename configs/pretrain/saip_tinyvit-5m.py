@@ -16,9 +16,4 @@ model = dict(
     reconstruction=dict(in_channels=320),
     search=dict(in_channels=320),
 )
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        no_decay=['cls_token', 'mask_token', 'pos_embed', 'attention_biases']
-    )
-)
 sync_bn = 'torch'  # on several GPUs, batch statistics of the global batch

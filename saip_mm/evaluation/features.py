@@ -5,7 +5,7 @@ compared by the cosine. For baselines, cosine and Euclidean distance, with and w
 centering, were compared on drawn people; each uses the best of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,7 +20,7 @@ from ..data.views import Size
 BINS = 4  # of the histogram, per color
 PIXELS = (8, 4)  # (h, w)
 STRIPES = 6
-DEFAULT_SIZE = (256, 128)  # (h, w) of images, where nothing states another one
+DEFAULT_SIZE = (256, 128)  # (h, w)
 
 
 class Embedded(NamedTuple):
@@ -87,8 +87,7 @@ class StockFeatures:
         self.model = model
         self.mean, self.std = model.data_preprocessor.mean, model.data_preprocessor.std
         stated = getattr(model.backbone, 'img_size', None)
-        size = to_2tuple(stated or next(_crops(dataset), DEFAULT_SIZE))
-        self.size: Size = tuple(size)  # configs may have lists
+        self.size = stated_size(stated or next(_crops(dataset), None))
         with torch.no_grad():
             blank = torch.zeros(1, 3, *self.size, device=self.mean.device)
             self.has_patches = self._last(blank).ndim == 4
@@ -104,6 +103,11 @@ class StockFeatures:
         last = self._last(images)
         image = last.mean(dim=(2, 3)) if last.ndim == 4 else last
         return Embedded(dict(image=image), last if patches else None)
+
+
+def stated_size(stated: int | Sequence[int] | None) -> Size:
+    """(h, w) of images as a config states it, by default 256×128."""
+    return tuple(to_2tuple(stated or DEFAULT_SIZE))
 
 
 def _crops(setting: object) -> Iterator[int | tuple[int, int]]:

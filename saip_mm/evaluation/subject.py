@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
-from mmengine.utils import to_2tuple
 from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.registry import MODELS
@@ -28,11 +27,11 @@ from ..models.weights import load_weights
 from ..training.config import load_config
 from .features import (
     BASELINES,
-    DEFAULT_SIZE,
     BackboneFeatures,
     BaselineFeatures,
     Embedded,
     StockFeatures,
+    stated_size,
 )
 from .objectives import draw_batches
 
@@ -119,8 +118,7 @@ def load_subject(
                 'its model and a train_dataloader'
             )
     if source in BASELINES:
-        stated = config.model.backbone.get('img_size') if config else None
-        size = tuple(to_2tuple(stated or DEFAULT_SIZE))  # configs may have lists
+        size = stated_size(config.model.backbone.get('img_size') if config else None)
         features = BaselineFeatures(source, size)
         return Subject(features, no_heads=f'{source} is not a network')
     if source == RANDOM:

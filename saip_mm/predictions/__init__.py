@@ -70,5 +70,6 @@ def load_predictor(
     device: torch.device | str = 'cpu',
 ) -> Predictor | SceneSearch:
     """Load a model that answers; arguments are those of :func:`predict`."""
-    searches = load_config(str(config)).get('model', {}).get('type') == 'SAIP'
-    return (SceneSearch if searches else Predictor)(config, checkpoint, device)
+    cfg = load_config(str(config))
+    searches = cfg.get('model', {}).get('type') == 'SAIP'
+    return (SceneSearch if searches else Predictor)(cfg, checkpoint, device)

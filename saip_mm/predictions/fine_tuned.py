@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_of
-from ..data.images import read_image
+from ..data.images import ImageError
 from ..models.weights import load_weights
 from ..report.answers import (
     HEIGHT,
@@ -28,8 +27,7 @@ from ..report.answers import (
     write_beside,
     write_sentence,
 )
-from ..training.config import load_config
-from .prediction import Prediction
+from .prediction import Prediction, read_batches
 
 # Steps of pipelines that read the image, or need labels.
 OMITTED = ('LoadImageFromFile', 'LoadImage')
@@ -43,6 +41,11 @@ class Predictor:
 
     See :func:`~saip_mm.predictions.predict`.
 
+    Args:
+        config: Config of a downstream training.
+        checkpoint: Its checkpoint or work directory.
+        device: Device of the model.
+
     Attributes:
         task: ``'attributes'``, ``'reid'``, ``'text_retrieval'``, ``'pose'``,
             ``'detection'``, ``'parsing'``.
@@ -51,11 +54,11 @@ class Predictor:
 
     def __init__(
         self,
-        config: str | os.PathLike,
+        config: Config,
         checkpoint: str | os.PathLike,
         device: torch.device | str = 'cpu',
     ) -> None:
-        self.cfg = load_config(str(config))
+        self.cfg = config
         import_modules_from_strings(**self.cfg.custom_imports)
         self.scope = self.cfg.get('default_scope', 'mmpretrain')
         self.task = TASKS.get(self.scope) or _classifier_task(self.cfg)
@@ -75,36 +78,58 @@ class Predictor:
             load_weights(self.model, state_dict_of(content))
         except ValueError as error:
             raise ValueError(
-                f'{path}: {error}. Are {config} and the checkpoint of one training?'
+                f'{path}: {error}. Are {config.filename} and the checkpoint of one '
+                'training?'
             ) from error
         self.model.to(device).eval()
         self.gallery: tuple[list[str], Tensor] = ([], torch.empty(0, 0))
 
-    def index(self, images: Sequence[str]) -> None:
+    def index(
+        self, images: Sequence[str], left_out: list[ImageError] | None = None
+    ) -> None:
         """Embed the gallery to search.
 
+        Args:
+            images: Image files.
+            left_out: Errors of images that cannot be read are appended to it, and the
+                images left out; None raises them.
+
         Raises:
+            OSError: If an image cannot be read.
             ValueError: If there is none, or the model needs none.
         """
         if bool(images) != (self.task in SEARCHES):
             needed = 'does not use' if images else 'needs'
             raise ValueError(f'a model of {self.task} {needed} a gallery')
         if images:
-            features = [sample.feature for *_, sample in self._samples(images, 32)]
-            self.gallery = list(images), normalize(torch.stack(features).float(), dim=1)
+            found = [*self._samples(images, 32, left_out)]
+            if not found:
+                raise ValueError('no image of the gallery can be read')
+            features = torch.stack([sample.feature for *_, sample in found])
+            paths = [path for path, *_ in found]
+            self.gallery = paths, normalize(features.float(), dim=1)
 
     def __call__(
-        self, images: Iterable[str], batch_size: int = 16
+        self,
+        images: Iterable[str],
+        batch_size: int = 16,
+        left_out: list[ImageError] | None = None,
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each image file or sentence."""
-        read = self._sentences if self.task == 'text_retrieval' else self._samples
-        for path, image, sample in read(images, batch_size):
+        """Yield a prediction for each image file or sentence.
+
+        ``left_out`` is that of :meth:`index`.
+        """
+        if self.task == 'text_retrieval':
+            found = self._sentences(images)
+        else:
+            found = self._samples(images, batch_size, left_out)
+        for path, image, sample in found:
             answer = getattr(self, f'_{self.task}')(sample)
             yield Prediction(path, answer, sample, image)
 
     @torch.no_grad()
     def _sentences(
-        self, sentences: Iterable[str], batch_size: int
+        self, sentences: Iterable[str]
     ) -> Iterator[tuple[str, None, DataSample]]:
         """Yield sentences with their features."""
         for sentence in sentences:
@@ -115,13 +140,11 @@ class Predictor:
 
     @torch.no_grad()
     def _samples(
-        self, images: Iterable[str], batch_size: int
+        self, images: Iterable[str], batch_size: int, left_out: list[ImageError] | None
     ) -> Iterator[tuple[str, np.ndarray, object]]:
         """Yield image files, RGB images, and data samples."""
-        images = iter(images)
         with DefaultScope.overwrite_default_scope(self.scope):
-            while paths := list(islice(images, batch_size)):
-                pixels = [read_image(path) for path in paths]
+            for paths, pixels in read_batches(images, batch_size, left_out):
                 batch = pseudo_collate([*map(self.prepare, pixels, paths)])
                 samples = self.model.test_step(batch)
                 yield from zip(paths, pixels, samples, strict=True)

@@ -1,8 +1,12 @@
-"""An answer of a model."""
+"""Images of a model, and its answers."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+
+from ..data.images import ImageError, read_image
 
 
 class Prediction(NamedTuple):
@@ -15,3 +19,28 @@ class Prediction(NamedTuple):
     """The library's data sample; heat maps of a search, by scene."""
     image: np.ndarray | None = None
     """RGB, uint8 [h, w, 3]; None for a sentence."""
+
+
+def read_batches(
+    paths: Iterable[str], batch_size: int, left_out: list[ImageError] | None
+) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+    """Yield the paths and RGB images of each batch.
+
+    Images that cannot be read are appended to ``left_out``; None raises their error.
+    """
+    images = _readable(paths, left_out)
+    while batch := list(islice(images, batch_size)):
+        names, pixels = zip(*batch, strict=True)
+        yield list(names), list(pixels)
+
+
+def _readable(
+    paths: Iterable[str], left_out: list[ImageError] | None
+) -> Iterator[tuple[str, np.ndarray]]:
+    for path in paths:
+        try:
+            yield path, read_image(path)
+        except ImageError as error:
+            if left_out is None:
+                raise
+            left_out.append(error)

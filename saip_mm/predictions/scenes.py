@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 import cv2
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmpretrain.registry import TRANSFORMS
 from rich.progress import track
 from torch import Tensor
 
 from ..checkpoints.files import resolve_checkpoint
-from ..data.images import normalize, read_image, resize, to_tensor
+from ..data.images import ImageError, normalize, resize, to_tensor
 from ..evaluation.subject import load_subject
 from ..report.answers import draw_scenes
-from ..training.config import load_config
-from .prediction import Prediction
+from .prediction import Prediction, read_batches
 
 
 class SceneSearch:
@@ -31,7 +31,7 @@ class SceneSearch:
     above 0.5 that are connected with it, None if there are none.
 
     Args:
-        config: Config of the pretraining; this file is executed.
+        config: Config of the pretraining.
         checkpoint: Its training checkpoint or work directory.
         device: Device of the model.
 
@@ -45,18 +45,17 @@ class SceneSearch:
 
     def __init__(
         self,
-        config: str | os.PathLike,
+        config: Config,
         checkpoint: str | os.PathLike,
         device: torch.device | str = 'cpu',
     ) -> None:
-        cfg = load_config(str(config))
-        if not cfg.model.get('search'):
+        if not config.model.get('search'):
             raise ValueError(
-                f'{config}: its model has no search head; use a config with '
+                f'{config.filename}: its model has no search head; use a config with '
                 'model.search, such as configs/pretrain/saip_small.py'
             )
         file = resolve_checkpoint(checkpoint)
-        subject = load_subject(str(file), cfg, device)
+        subject = load_subject(str(file), config, device)
         self.model = subject.model
         if self.model is None:
             raise ValueError(
@@ -69,46 +68,60 @@ class SceneSearch:
         self.gallery: list[tuple[str, tuple[int, int], Tensor]] = []
 
     @torch.no_grad()
-    def index(self, images: Sequence[str]) -> None:
+    def index(
+        self, images: Sequence[str], left_out: list[ImageError] | None = None
+    ) -> None:
         """Encode the scenes to search.
 
+        Args:
+            images: Image files.
+            left_out: Errors of images that cannot be read are appended to it, and the
+                images left out; None raises them.
+
         Raises:
-            ValueError: If there is none.
+            OSError: If an image cannot be read.
+            ValueError: If there is no scene.
         """
-        if not images:
-            raise ValueError('a search for people needs a gallery of scenes')
         self.gallery = []
-        for path in track(images, 'Encoding scenes', transient=True):
-            scene = read_image(path)
+        images = track(images, 'Encoding scenes', transient=True)
+        for (path,), (scene,) in read_batches(images, 1, left_out):
             shape = scene.shape[:2]
-            encoded = self._encode(scene, self._scene_size(shape))
+            encoded = self._encode([scene], self._scene_size(shape))
             self.gallery.append((path, shape, encoded.middle_map))
+        if not self.gallery:
+            raise ValueError('a search for people needs a gallery of scenes')
 
     @torch.no_grad()
     def __call__(
-        self, images: Iterable[str], batch_size: int = 16
+        self,
+        images: Iterable[str],
+        batch_size: int = 16,
+        left_out: list[ImageError] | None = None,
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each image file, one by one."""
-        for path in images:
-            image = read_image(path)
-            query = self._encode(image, self.views.global_size).middle_tokens
-            heat, answer = {}, []
-            for scene, shape, encoded in self.gallery:
-                found = self.model.search([query], encoded)[0, 0].sigmoid().cpu()
-                heat[scene] = found
-                best, box = locate(found.numpy(), shape)
-                answer.append(dict(image=scene, score=best, bbox=box))
-            answer.sort(key=lambda each: each['score'], reverse=True)
-            yield Prediction(path, answer, heat, image)
+        """Yield a prediction for each image file; ``left_out`` as in :meth:`index`."""
+        for paths, pixels in read_batches(images, batch_size, left_out):
+            queries = self._encode(pixels, self.views.global_size).middle_tokens
+            heats = [
+                self.model.search(queries.split(1), scene)[0].sigmoid().cpu()
+                for *_, scene in self.gallery
+            ]
+            for i, (path, image) in enumerate(zip(paths, pixels, strict=True)):
+                heat, answer = {}, []
+                for (scene, shape, _), found in zip(self.gallery, heats, strict=True):
+                    heat[scene] = found[i]
+                    best, box = locate(found[i].numpy(), shape)
+                    answer.append(dict(image=scene, score=best, bbox=box))
+                answer.sort(key=lambda each: each['score'], reverse=True)
+                yield Prediction(path, answer, heat, image)
 
     def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
         """Write a picture of an answer: the query, and the likeliest scenes."""
         draw_scenes(prediction.image, prediction.answer, prediction.sample).save(out)
 
-    def _encode(self, image: np.ndarray, size: Sequence[int]) -> object:
+    def _encode(self, images: list[np.ndarray], size: Sequence[int]) -> object:
         own = self.model.data_preprocessor
-        pixels = resize(to_tensor(image), size).to(own.mean.device)
-        inputs = normalize(pixels[None], own.mean, own.std)
+        pixels = torch.stack([resize(to_tensor(image), size) for image in images])
+        inputs = normalize(pixels.to(own.mean.device), own.mean, own.std)
         return self.model.teacher['encoder'](inputs, until='middle')
 
     def _scene_size(self, shape: tuple[int, int]) -> list[int]:

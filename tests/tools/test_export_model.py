@@ -16,7 +16,7 @@ from people_files import person
 from saip_mm.checkpoints.files import write_checkpoint
 from saip_mm.data.images import read_image
 from saip_mm.deployment import decode_heatmaps
-from saip_mm.predictions import Predictor
+from saip_mm.predictions import load_predictor
 from saip_mm.training.config import load_config
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -48,7 +48,7 @@ def test_onnxruntime_agrees_with_the_library(task, tmp_path):
     out = tmp_path / 'model.onnx'
     assert not call('tools/export_model.py', config, checkpoint, '--out', out)
 
-    predictor = Predictor(config, checkpoint)
+    predictor = load_predictor(config, checkpoint)
     height, width = predictor.cfg.model.backbone.img_size
     files = [tmp_path / f'{number}.png' for number in range(3)]
     for number, file in enumerate(files):

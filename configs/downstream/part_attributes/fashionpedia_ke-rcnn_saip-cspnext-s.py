@@ -21,7 +21,5 @@ model = dict(
         out_indices=(1, 2, 3, 4),
         img_size=(1024, 1024),
     ),
-    neck=[
-        dict(type='FPN', in_channels=[64, 128, 256, 512], out_channels=256, num_outs=5)
-    ],
+    neck=[dict(_base_.fpn, in_channels=[64, 128, 256, 512])],
 )

@@ -14,7 +14,5 @@ model = dict(
         neck_stride=32,
         img_size=(1024, 1024),
     ),
-    neck=[
-        dict(type='FPN', in_channels=[64, 128, 320, 256], out_channels=256, num_outs=5)
-    ],
+    neck=[dict(_base_.fpn, in_channels=[64, 128, 320, 256])],
 )

@@ -10,6 +10,6 @@ model = dict(
     backbone=dict(arch='deit-small'),
     neck=[
         dict(type='mmpretrain.ViTPyramid', in_channels=384),
-        dict(type='FPN', in_channels=[96, 192, 384, 384], out_channels=256, num_outs=5),
+        dict(_base_.fpn, in_channels=[96, 192, 384, 384]),
     ],
 )

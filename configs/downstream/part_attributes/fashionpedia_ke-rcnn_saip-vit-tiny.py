@@ -27,6 +27,7 @@ train_file = 'instances_attributes_train2020.json'
 val_file = 'instances_attributes_val2020.json'
 # 46 garments and parts, and the human around them.
 num_classes = 47
+fpn = dict(type='FPN', out_channels=256, num_outs=5)
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -36,7 +37,7 @@ model = dict(
     ),
     neck=[
         dict(type='mmpretrain.ViTPyramid', in_channels=192),
-        dict(type='FPN', in_channels=[48, 96, 192, 192], out_channels=256, num_outs=5),
+        dict(fpn, in_channels=[48, 96, 192, 192]),
     ],
     roi_head=dict(
         type='PartAttributeRoIHead',

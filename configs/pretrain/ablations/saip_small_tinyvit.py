@@ -17,8 +17,3 @@ model = dict(
     reconstruction=dict(in_channels=128),
     search=dict(in_channels=128),
 )
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        no_decay=['cls_token', 'mask_token', 'pos_embed', 'attention_biases']
-    )
-)
