@@ -205,9 +205,10 @@ def relation_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     """How much patches belong to a person: their first principal component.
 
-    Over all patches of the micro-batch, scaled to [0, 1], with the sign for which the
-    middle of the images has more of it than their border. On the device alone: the
-    covariance is squared ten times, which is a power iteration of 1,024 steps.
+    Over all patches of the micro-batch of a process, scaled to [0, 1], with the sign
+    for which the middle of the images has more of it than their border. On the device
+    alone: the covariance is squared ten times, which is a power iteration of 1,024
+    steps.
 
     Args:
         patches: [B, h·w, D] tokens of the teacher.

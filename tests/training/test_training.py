@@ -6,6 +6,7 @@ import pytest
 import torch
 from launch import TINY, run, run_two
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_teacher import write_teacher
 
 from saip_mm.checkpoints.files import read_checkpoint
 
@@ -43,6 +44,24 @@ def assert_same(ours: dict, reference: dict) -> None:
 def test_two_processes_of_half_the_batch_train_the_same(one_process, tmp_path):
     train_two(tmp_path)
     assert_same(state_after(tmp_path), state_after(one_process))
+
+
+@pytest.mark.parametrize('name', ['hap', 'star'])
+def test_two_processes_train_the_same_with_other_losses(name, tmp_path):
+    config, options = tmp_path / 'float64.py', ['train_cfg.max_epochs=1']
+    config.write_text(
+        f"_base_ = '{TINY.with_name(f'tiny_{name}.py')}'\n"
+        "custom_imports = dict(imports=['saip_mm', 'float64'])\n"
+    )
+    if name == 'star':
+        teacher = write_teacher(tmp_path / 'teacher.pth')
+        options.append(f'model.distillation.teacher.checkpoint={teacher}')
+    for folder, start, batch_size in (('one', run, 8), ('two', run_two, 4)):
+        options.append(f'train_dataloader.batch_size={batch_size}')
+        work_dir = tmp_path / folder
+        arguments = [config, '--work-dir', work_dir, '--cfg-options', *options]
+        start('tools/train.py', *arguments)
+    assert_same(state_after(tmp_path / 'two'), state_after(tmp_path / 'one'))
 
 
 def test_two_processes_resume_a_run_of_one(one_process, tmp_path):
