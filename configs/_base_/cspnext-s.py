@@ -7,3 +7,5 @@ cspnext_s = dict(
     out_indices=(4,),
     init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
 )
+# Four maps of strides 4 to 32.
+cspnext_s_pyramid = dict(cspnext_s, out_indices=(1, 2, 3, 4))

@@ -4,3 +4,5 @@ tinyvit_5m = dict(
     type='mmpretrain.SAIPTinyViT',
     init_cfg=dict(type='Pretrained', checkpoint='backbone.pth'),
 )
+# Four maps of strides 4 to 32.
+tinyvit_5m_pyramid = dict(tinyvit_5m, out_indices=(0, 1, 3, 4), neck_stride=32)

@@ -9,12 +9,7 @@ _base_ = ['coco-person_faster-rcnn_saip-vit-tiny.py', '../../_base_/cspnext-s.py
 custom_imports = dict(imports=['saip_mm', 'saip_mm.models.cspnext'])
 
 model = dict(
-    backbone=dict(
-        _base_.cspnext_s,
-        _delete_=True,
-        out_indices=(1, 2, 3, 4),
-        img_size=(800, 1344),
-    ),
+    backbone=dict(_base_.cspnext_s_pyramid, _delete_=True, img_size=(800, 1344)),
     neck=[dict(_base_.fpn, in_channels=[64, 128, 256, 512])],
 )
 optim_wrapper = dict(

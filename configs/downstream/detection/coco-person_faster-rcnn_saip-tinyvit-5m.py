@@ -7,13 +7,7 @@ project, and not reported by the authors. Layer decay, which is for ViTs, is omi
 _base_ = ['coco-person_faster-rcnn_saip-vit-tiny.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
-    backbone=dict(
-        _base_.tinyvit_5m,
-        _delete_=True,
-        out_indices=(0, 1, 3, 4),
-        neck_stride=32,
-        img_size=(800, 1344),
-    ),
+    backbone=dict(_base_.tinyvit_5m_pyramid, _delete_=True, img_size=(800, 1344)),
     neck=[dict(_base_.fpn, in_channels=[64, 128, 320, 256])],
 )
 optim_wrapper = dict(

@@ -11,12 +11,7 @@ custom_imports = dict(
 )
 
 model = dict(
-    backbone=dict(
-        _base_.cspnext_s,
-        _delete_=True,
-        out_indices=(1, 2, 3, 4),
-        img_size=(512, 512),
-    ),
+    backbone=dict(_base_.cspnext_s_pyramid, _delete_=True, img_size=(512, 512)),
     neck=None,
     decode_head=dict(in_channels=[64, 128, 256, 512]),
     auxiliary_head=dict(in_channels=256),

@@ -7,13 +7,7 @@ Expected result: mIoU 53.4 ("Ours*"), as read off the authors' figures (arXiv
 _base_ = ['cihp_saip-vit-tiny_512x512.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
-    backbone=dict(
-        _base_.tinyvit_5m,
-        _delete_=True,
-        out_indices=(0, 1, 3, 4),
-        neck_stride=32,
-        img_size=(512, 512),
-    ),
+    backbone=dict(_base_.tinyvit_5m_pyramid, _delete_=True, img_size=(512, 512)),
     neck=None,
     decode_head=dict(in_channels=[64, 128, 320, 256]),
     auxiliary_head=dict(in_channels=320),

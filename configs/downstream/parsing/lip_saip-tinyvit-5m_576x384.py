@@ -7,13 +7,7 @@ Expected result: mIoU 57.0 ("Ours*"), as read off the authors' figures (arXiv
 _base_ = ['lip_saip-vit-tiny_576x384.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
-    backbone=dict(
-        _base_.tinyvit_5m,
-        _delete_=True,
-        out_indices=(0, 1, 3, 4),
-        neck_stride=32,
-        img_size=(576, 384),
-    ),
+    backbone=dict(_base_.tinyvit_5m_pyramid, _delete_=True, img_size=(576, 384)),
     neck=None,
     decode_head=dict(in_channels=[64, 128, 320, 256]),
     auxiliary_head=dict(in_channels=320),

@@ -15,11 +15,6 @@ custom_imports = dict(
 )
 
 model = dict(
-    backbone=dict(
-        _base_.cspnext_s,
-        _delete_=True,
-        out_indices=(1, 2, 3, 4),
-        img_size=(1024, 1024),
-    ),
+    backbone=dict(_base_.cspnext_s_pyramid, _delete_=True, img_size=(1024, 1024)),
     neck=[dict(_base_.fpn, in_channels=[64, 128, 256, 512])],
 )

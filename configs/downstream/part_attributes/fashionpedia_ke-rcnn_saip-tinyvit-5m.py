@@ -7,12 +7,6 @@ as read off the authors' figures (arXiv 2503.08201); not measured by this projec
 _base_ = ['fashionpedia_ke-rcnn_saip-vit-tiny.py', '../../_base_/tinyvit-5m.py']
 
 model = dict(
-    backbone=dict(
-        _base_.tinyvit_5m,
-        _delete_=True,
-        out_indices=(0, 1, 3, 4),
-        neck_stride=32,
-        img_size=(1024, 1024),
-    ),
+    backbone=dict(_base_.tinyvit_5m_pyramid, _delete_=True, img_size=(1024, 1024)),
     neck=[dict(_base_.fpn, in_channels=[64, 128, 320, 256])],
 )
