@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModule, initialize
 from mmengine.model.weight_init import trunc_normal_
@@ -205,10 +206,10 @@ def relation_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     """How much patches belong to a person: their first principal component.
 
-    Over all patches of the micro-batch of a process, scaled to [0, 1], with the sign
-    for which the middle of the images has more of it than their border. On the device
-    alone: the covariance is squared ten times, which is a power iteration of 1,024
-    steps.
+    Over all patches of the micro-batches of all processes, scaled to [0, 1], with the
+    sign for which the middle of the images has more of it than their border. On the
+    device alone: the covariance is squared ten times, which is a power iteration of
+    1,024 steps.
 
     Args:
         patches: [B, h·w, D] tokens of the teacher.
@@ -218,8 +219,8 @@ def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
         [B, h·w]
     """
     centered = patches.flatten(0, 1)
-    centered = centered - centered.mean(0)
-    power = centered.T @ centered
+    centered = centered - _all_processes(centered.mean(0), 'mean')
+    power = _all_processes(centered.T @ centered, 'sum')
     for _ in range(10):
         power = power / power.norm()
         power = power @ power
@@ -228,6 +229,11 @@ def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     score = (centered @ power.index_select(1, longest)).view(-1, *grid)
     top, left = (side // 4 for side in grid)
     middle = score[:, top : grid[0] - top, left : grid[1] - left].mean()
-    score = torch.where(middle < 0, -score, score)
-    low, high = score.aminmax()
+    score = torch.where(_all_processes(middle, 'mean') < 0, -score, score)
+    low, high = _all_processes(score.min(), 'min'), _all_processes(score.max(), 'max')
     return ((score - low) / (high - low)).flatten(1)
+
+
+def _all_processes(value: Tensor, operation: str) -> Tensor:
+    all_reduce(value, operation)
+    return value

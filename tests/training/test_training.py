@@ -11,6 +11,7 @@ from tiny_teacher import write_teacher
 from saip_mm.checkpoints.files import read_checkpoint
 
 EVERY_STEP = ('minutes=1e-9', 'max_keep_ckpts=9')
+TEACHERS = dict(star='model.distillation.teacher', dpal='model.teacher')
 FLOAT64 = TINY.with_name('tiny_float64.py')
 
 
@@ -46,16 +47,16 @@ def test_two_processes_of_half_the_batch_train_the_same(one_process, tmp_path):
     assert_same(state_after(tmp_path), state_after(one_process))
 
 
-@pytest.mark.parametrize('name', ['hap', 'star'])
+@pytest.mark.parametrize('name', ['hap', 'star', 'dpal'])
 def test_two_processes_train_the_same_with_other_losses(name, tmp_path):
     config, options = tmp_path / 'float64.py', ['train_cfg.max_epochs=1']
     config.write_text(
         f"_base_ = '{TINY.with_name(f'tiny_{name}.py')}'\n"
         "custom_imports = dict(imports=['saip_mm', 'float64'])\n"
     )
-    if name == 'star':
+    if name in TEACHERS:
         teacher = write_teacher(tmp_path / 'teacher.pth')
-        options.append(f'model.distillation.teacher.checkpoint={teacher}')
+        options.append(f'{TEACHERS[name]}.checkpoint={teacher}')
     for folder, start, batch_size in (('one', run, 8), ('two', run_two, 4)):
         options.append(f'train_dataloader.batch_size={batch_size}')
         work_dir = tmp_path / folder
