@@ -242,5 +242,5 @@ def test_bad_arguments(arguments, message, tmp_path):
 
 def test_the_documented_table_matches_the_saved_results():
     results = json.loads((ROOT / 'docs/comparison.json').read_text())
-    assert len(results) == 5
+    assert len(results) == 7
     assert markdown(results).strip() in (ROOT / 'docs/comparison.md').read_text()
