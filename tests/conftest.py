@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from image_files import folder, photographs, photos, shards  # noqa: F401
 from launch import TINY, call
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -21,9 +22,10 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _scope() -> None:
-    """Reset the default scope to MMPretrain's."""
+def _same_start() -> None:
+    """Reset the default scope to MMPretrain's, and random numbers."""
     init_default_scope('mmpretrain')
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -35,10 +37,9 @@ def _fast_collection() -> None:
 @pytest.fixture(scope='session')
 def test_data() -> Path:
     """Folder of real images (`real/`) and reference numbers (`reference/`)."""
-    folder = os.environ.get('SAIP_TEST_DATA')
-    if folder is None:
+    if 'SAIP_TEST_DATA' not in os.environ:
         pytest.skip('SAIP_TEST_DATA names no folder with real/ and reference/')
-    return Path(folder)
+    return Path(os.environ['SAIP_TEST_DATA'])
 
 
 @pytest.fixture(scope='session')

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -143,38 +142,21 @@ def moment(work_dir: Path) -> str:
     return f'while writing {what}'
 
 
-def flatten(state: object, name: str) -> Iterator[tuple[str, object]]:
-    """Names and values in nested dicts and lists."""
-    items = state.items() if isinstance(state, dict) else enumerate(state)
-    for key, value in items:
-        if isinstance(value, dict | list):
-            yield from flatten(value, f'{name}.{key}')
-        else:
-            yield f'{name}.{key}', value
-
-
-def differences(ours: object, other: object, name: str) -> list[str]:
-    """Names of values that are not equal bit for bit."""
-    ours, other = dict(flatten(ours, name)), dict(flatten(other, name))
-    return [key for key in ours | other if not same(ours.get(key), other.get(key))]
-
-
 def compare(disturbed: Path, undisturbed: Path) -> list[str]:
-    """Differences between the results of two trainings."""
-    found = []
-    states = [
+    """What is not equal bit for bit in the results of two trainings."""
+    ours, other = (
         torch.load(newest_valid(folder), weights_only=True)
         for folder in (disturbed, undisturbed)
-    ]
-    for part in ('state_dict', 'optimizer', 'param_schedulers'):
-        found += differences(states[0][part], states[1][part], part)
+    )
+    parts = ('state_dict', 'optimizer', 'param_schedulers')
+    found = [part for part in parts if not same(ours[part], other[part])]
     steps = read_steps(disturbed)
     expected = {step: line for step, (line,) in read_steps(undisturbed).items()}
     for step in sorted(steps.keys() | expected.keys()):
         if step not in steps:
             found.append(f'step {step} is missing')
-        for line in steps.get(step, ()):
-            found += differences(line, expected.get(step, {}), f'step {step}')
+        elif not all(same(line, expected.get(step)) for line in steps[step]):
+            found.append(f'step {step}')
     return found
 
 

@@ -9,12 +9,27 @@ from launch import ROOT, TINY, Script, call, environment
 from saip_mm.checkpoints.files import read_checkpoint
 
 KEPT = ['default_hooks.checkpoint.max_keep_ckpts=9']
+EVERY_STEP = 'default_hooks.checkpoint.minutes=1e-9'
 
 
-def train(work_dir: Path, *options: str, resume: bool = False) -> None:
-    arguments = ['--resume'] if resume else []
+def train(
+    work_dir: Path, *options: str, config: Path = TINY, resume: bool | Path = False
+) -> None:
+    """Train here; ``resume`` from the newest checkpoint, or from a file."""
+    arguments = ['--resume', resume] if isinstance(resume, Path) else []
+    arguments += ['--resume'] * (resume is True)
     options = ['--cfg-options', *KEPT, *options]
-    call('tools/train.py', TINY, '--work-dir', work_dir, *arguments, *options)
+    call('tools/train.py', config, '--work-dir', work_dir, *arguments, *options)
+
+
+def on_data(path: Path, dataset: str) -> Path:
+    """Write a config of the tiny SAIP on another data set, given in Python."""
+    path.write_text(
+        f'_base_ = {str(TINY)!r}\n'
+        f'train_dataloader = dict(dataset=dict(_delete_=True, {dataset},\n'
+        '    pipeline={{_base_.train_dataloader.dataset.pipeline}}))\n'
+    )
+    return path
 
 
 def started(

@@ -4,43 +4,24 @@ import numpy as np
 import pytest
 import torch
 from launch import call
-from mmengine.runner import save_checkpoint
 from mmpretrain.models.backbones import VisionTransformer
-from mmpretrain.registry import MODELS
 from PIL import Image
+from random_models import ARCH, MEAN, STD, write_saip
 
 import saip_mm
 from saip_mm.data.images import ImageError
 
-ARCH = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 SIZE = (64, 32)
-MEAN, STD = (120.0, 110.0, 100.0), (50.0, 60.0, 70.0)
 
 
 @pytest.fixture(scope='module')
-def model():
-    torch.manual_seed(0)
-    saip = MODELS.build(
-        dict(
-            type='SAIP',
-            backbone=dict(type='SAIPViT', arch=ARCH, img_size=SIZE),
-            search=dict(
-                type='CrossScaleSearchHead', in_channels=24, embed_dims=32, num_heads=4
-            ),
-            data_preprocessor=dict(type='SAIPDataPreprocessor', mean=MEAN, std=STD),
-        )
-    )
-    for parameter in saip.parameters():
-        torch.nn.init.normal_(parameter.data, std=0.3)
-    return saip
+def work_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp('work_dir')
 
 
-@pytest.fixture(scope='module')
-def work_dir(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('work_dir')
-    save_checkpoint(dict(state_dict=model.state_dict()), str(folder / 'epoch_1.pth'))
-    (folder / 'last_checkpoint').write_text(str(folder / 'epoch_1.pth'))
-    return folder
+@pytest.fixture(scope='module', autouse=True)
+def model(work_dir):
+    return write_saip(work_dir, 0.3, arch=ARCH, img_size=SIZE)
 
 
 @pytest.fixture(scope='module')
@@ -93,7 +74,7 @@ def test_features_are_those_of_the_plain_vit(model, work_dir, photos):
 
 def test_the_student(model, work_dir, photos):
     image, _ = expected(model.backbone, photos[1])
-    backbone = saip_mm.load_backbone(work_dir / 'epoch_1.pth', role='student')
+    backbone = saip_mm.load_backbone(work_dir / 'iter_1.pth', role='student')
     same(saip_mm.embed(backbone, photos[1]), image)
 
 

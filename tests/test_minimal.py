@@ -43,6 +43,5 @@ def test_its_losses_are_those_of_the_plain_method(program):
     )
     embed = torch.randn(1, 1 + 8 * 4, 6)
     torch.testing.assert_close(
-        program['positions'](embed, (4, 3)),
-        plain_saip.positions(embed, (8, 4), (4, 3)),
+        program['positions'](embed, (4, 3)), plain_saip.positions(embed, (8, 4), (4, 3))
     )

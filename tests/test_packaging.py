@@ -54,12 +54,12 @@ def test_import_from_another_folder(installed: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_configs_and_tools_are_inside_the_package(
-    installed: Path, source: Path
-) -> None:
+def test_configs_and_tools_are_inside_the_package(installed, source):
+    """And only there: the source is unchanged."""
     mim = installed / 'saip_mm' / '.mim'
     assert files(mim / 'configs') == files(source / 'configs')
     assert files(mim / 'tools') == files(source / 'tools') - {Path('install.sh')}
+    assert not (source / 'saip_mm' / '.mim').exists()
 
 
 def test_the_model_index_is_inside_the_package(installed: Path) -> None:
@@ -69,26 +69,15 @@ def test_the_model_index_is_inside_the_package(installed: Path) -> None:
     assert (installed / 'saip_mm/.mim' / found['Config']).is_file()
 
 
-def test_the_source_is_unchanged(installed: Path, source: Path) -> None:
-    assert not (source / 'saip_mm' / '.mim').exists()
-
-
 def test_extras_give_ranges_and_the_base_requires_no_framework(installed: Path) -> None:
     (package,) = distributions(name='saip_mm', path=[str(installed)])
     requirements = [Requirement(line) for line in package.requires]
-    assert set(package.metadata.get_all('Provides-Extra')) == {
-        'pretrain',
-        'downstream',
-        'shards',
-        'timm',
-        'onnx',
-        'dev',
-    }
-    assert all(each.marker for each in requirements)
+    extras = ['pretrain', 'downstream', 'shards', 'timm', 'onnx', 'dev']
+    assert set(package.metadata.get_all('Provides-Extra')) == set(extras)
     for requirement in requirements:
-        if requirement.marker:
-            operators = {each.operator for each in requirement.specifier}
-            assert operators == {'>=', '<'}, requirement
+        assert requirement.marker, requirement
+        operators = {each.operator for each in requirement.specifier}
+        assert operators == {'>=', '<'}, requirement
     lines = (ROOT / 'constraints.txt').read_text()
     exact = dict(re.findall(r'^([\w-]+)==([\w.]+)', lines, re.M))
     for requirement in requirements:

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 from launch import ROOT, call
-from mmengine.registry import MODELS, DefaultScope, init_default_scope
-from mmengine.utils import import_modules_from_strings
+from mmengine.registry import init_default_scope
 from people_files import person
 from PIL import Image
+from random_models import write_model
 
-from saip_mm.checkpoints.files import write_checkpoint
 from saip_mm.evaluation.subject import load_subject
 from saip_mm.predictions import load_predictor, predict
 from saip_mm.predictions.scenes import locate
@@ -20,6 +19,9 @@ from saip_mm.training.config import load_config
 
 TRANSFER = ROOT / 'configs/transfer'
 COCO = ROOT / 'tests/configs/real_detection.py'
+# Means and standard deviations.
+IMAGENET = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+CLIP = (122.77, 116.75, 104.09), (68.5, 66.63, 70.32)
 
 
 @pytest.fixture(scope='module')
@@ -33,17 +35,18 @@ def images(tmp_path_factory):
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     def write(config: Path, **meta) -> Path:
-        """A random model of a config, as a training saves it."""
-        cfg = load_config(str(config), {'model.backbone.init_cfg': None})
-        import_modules_from_strings(**cfg.custom_imports)
-        torch.manual_seed(0)
-        with DefaultScope.overwrite_default_scope(cfg.default_scope):
-            model = MODELS.build(cfg.model)
-        path = tmp_path_factory.mktemp('model') / 'iter_1.pth'
-        write_checkpoint(path, model.state_dict(), dict(dataset_meta=meta))
-        return path
+        return write_model(
+            tmp_path_factory.mktemp('model') / 'iter_1.pth', config, **meta
+        )
 
     return write
+
+
+def read(file: str | Path, size: tuple, normalization: tuple, how=Image.BICUBIC):
+    """An image, resized to ``size`` (width, height) and normalized."""
+    resized = np.asarray(Image.open(file).convert('RGB').resize(size, how), np.float32)
+    mean, std = (np.array(values, np.float32) for values in normalization)
+    return torch.from_numpy((resized - mean) / std).permute(2, 0, 1)[None]
 
 
 def test_attributes_are_named(images, checkpoint, tmp_path):
@@ -52,11 +55,8 @@ def test_attributes_are_named(images, checkpoint, tmp_path):
     path = checkpoint(config, classes=names)
     answers = predict(config, path, images)
     model = load_predictor(config, path).model
-    mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
     for image, answer in zip(images, answers, strict=True):
-        resized = Image.open(image).convert('RGB').resize((64, 128), Image.BICUBIC)
-        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
-        scores = model.head.fc(model.backbone(((pixels - mean) / std)[None])[0])
+        scores = model.head.fc(model.backbone(read(image, (64, 128), IMAGENET))[0])
         expected = scores[0].sigmoid().tolist()
         assert answer == pytest.approx(
             dict(zip(names, expected, strict=True)), abs=0.02
@@ -69,22 +69,22 @@ def test_attributes_are_named(images, checkpoint, tmp_path):
     assert Image.open(tmp_path / '0.png.png').height > 100
 
 
-IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-
-
 def test_the_gallery_is_ranked_by_similarity(images, checkpoint, tmp_path):
     config = TRANSFER / 'reid_saip-small.py'
     predictor = load_predictor(config, checkpoint(config))
     predictor.index(images)
     found = list(predictor(images[1:2]))
-    features = [sample.feature for *_, sample in predictor._samples(images, 2, None)]
-    cosine = torch.nn.functional.cosine_similarity
+    model = predictor.model
+    features = [
+        model.head.norm(model.backbone(read(image, (64, 128), IMAGENET))[0])
+        for image in images
+    ]
     expected = {
-        image: cosine(feature, features[1], dim=0).item()
+        image: torch.cosine_similarity(feature, features[1]).item()
         for image, feature in zip(images, features, strict=True)
     }
     answer = {each['image']: each['similarity'] for each in found[0].answer}
-    assert answer == pytest.approx(expected, abs=1e-3)
+    assert answer == pytest.approx(expected, abs=0.02)
     assert next(iter(answer)) == images[1]
     predictor.draw(found[0], tmp_path / 'neighbors.png')
     assert Image.open(tmp_path / 'neighbors.png').width > 500
@@ -99,12 +99,10 @@ def test_sentences_find_images(images, checkpoint, tmp_path):
     (answer,) = predict(config, path, [sentence], images)
     model = load_predictor(config, path).model
     (text,) = model.text(tokenize([sentence]))[1]
-    mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
     expected = {}
     for image in images:
-        resized = Image.open(image).convert('RGB').resize((32, 64), Image.BILINEAR)
-        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
-        feature = model.embed_images(((pixels - mean) / std)[None])[0, 0]
+        pixels = read(image, (32, 64), CLIP, Image.BILINEAR)
+        feature = model.embed_images(pixels)[0, 0]
         expected[image] = torch.cosine_similarity(feature, text, dim=0).item()
     found = {each['image']: each['similarity'] for each in answer}
     assert found == pytest.approx(expected, abs=0.03)
@@ -116,9 +114,6 @@ def test_sentences_find_images(images, checkpoint, tmp_path):
     assert Image.open(tmp_path / 'a man in a red coat _ hat.png').width > 600
     with pytest.raises(ValueError, match='a query is empty'):
         predict(config, path, [' '], images)
-
-
-CLIP_MEAN, CLIP_STD = (122.77, 116.75, 104.09), (68.5, 66.63, 70.32)
 
 
 def test_keypoints_are_those_of_mmpose(images, checkpoint, tmp_path):
@@ -166,13 +161,19 @@ def test_label_maps_are_those_of_mmseg(images, checkpoint, tmp_path):
     assert Image.open(tmp_path / 'map.png').height == 320
 
 
-def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
-    apis = pytest.importorskip('mmdet.apis')
-    predictor = load_predictor(COCO, checkpoint(COCO, classes=('person',)))
-    (found,) = predictor(images[:1])
+def detect(predictor, image):
+    """What MMDetection finds."""
     predictor.model.cfg = predictor.cfg
     init_default_scope('mmdet')
-    expected = apis.inference_detector(predictor.model, images[0]).pred_instances
+    inference = pytest.importorskip('mmdet.apis').inference_detector
+    return inference(predictor.model, image).pred_instances
+
+
+def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
+    pytest.importorskip('mmdet')
+    predictor = load_predictor(COCO, checkpoint(COCO, classes=('person',)))
+    (found,) = predictor(images[:1])
+    expected = detect(predictor, images[0])
     boxes = np.array([each['bbox'] for each in found.answer]).reshape(-1, 4)
     np.testing.assert_allclose(boxes, expected.bboxes.numpy(), atol=1e-2)
     scores = [each['score'] for each in found.answer]
@@ -182,7 +183,7 @@ def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
 
 
 def test_attributes_of_parts_are_named(images, checkpoint, tmp_path):
-    apis = pytest.importorskip('mmdet.apis')
+    pytest.importorskip('mmdet')
     folder, config = ROOT / 'configs/downstream/part_attributes', tmp_path / 'small.py'
     config.write_text(
         f"_base_ = '{folder}/fashionpedia_attribute-mask-rcnn_saip-vit-tiny.py'\n"
@@ -195,9 +196,7 @@ def test_attributes_of_parts_are_named(images, checkpoint, tmp_path):
     meta = dict(classes=[f'part {number}' for number in range(47)], attributes=names)
     predictor = load_predictor(config, checkpoint(config, **meta))
     (found,) = predictor(images[:1])
-    predictor.model.cfg = predictor.cfg
-    init_default_scope('mmdet')
-    expected = apis.inference_detector(predictor.model, images[0]).pred_instances
+    expected = detect(predictor, images[0])
     for part, scores in zip(found.answer, expected.attributes, strict=True):
         likely = {n: x.item() for n, x in zip(names, scores, strict=True) if x > 0.3}
         assert part['attributes'] == pytest.approx(likely, abs=1e-3)
@@ -212,16 +211,10 @@ def test_scenes_are_searched_as_in_training(images, checkpoint, tmp_path, capsys
     Image.open(images[0]).convert('RGB').resize((250, 120)).save(scene)
     (answer,) = predict(config, path, images[:1], [str(scene)])
     model = load_subject(str(path), str(config)).model
-    mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
-
-    def inputs(file: str | Path, width: int, height: int) -> torch.Tensor:
-        resized = Image.open(file).convert('RGB').resize((width, height), Image.BICUBIC)
-        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
-        return ((pixels - mean) / std)[None]
-
-    tokens = model.teacher['encoder'](inputs(images[0], 64, 128)).middle_tokens
+    encoder = model.teacher['encoder']
+    tokens = encoder(read(images[0], (64, 128), IMAGENET)).middle_tokens
     # 112 × 112 pixels at 250:120 are 161.7 × 77.6, in patches of 16.
-    found = model.find([tokens], inputs(scene, 160, 80)).sigmoid()
+    found = model.find([tokens], read(scene, (160, 80), IMAGENET)).sigmoid()
     assert answer[0]['image'] == str(scene)
     assert answer[0]['score'] == pytest.approx(found.max().item(), abs=0.01)
     (tmp_path / 'gallery').mkdir()

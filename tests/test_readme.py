@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.utils import get_installed_path
 from PIL import Image
+from random_models import write_backbone
 
 from saip_mm.models import SAIPViT
 from saip_mm.report import people
@@ -153,12 +154,7 @@ def test_a_config_snippet_builds_and_loads_the_weights(library, tmp_path, caplog
     cfg = Config.fromfile(tmp_path / 'config.py')
     init_default_scope(library)
     importlib.import_module(f'{library}.models')
-    source = MODELS.build(dict(type='mmpretrain.SAIPViT'))
-    source.init_weights()
-    weights = source.state_dict()
-    state = {f'backbone.{name}': tensor for name, tensor in weights.items()}
-    meta = dict(grid=(16, 8), num_heads=3)
-    torch.save(dict(state_dict=state, meta=meta), tmp_path / 'backbone.pth')
+    weights = write_backbone(tmp_path / 'backbone.pth')
     cfg.model.backbone.init_cfg.checkpoint = str(tmp_path / 'backbone.pth')
     model = MODELS.build(cfg.model)
     model.init_weights()

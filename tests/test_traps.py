@@ -11,6 +11,7 @@ import pytest
 import torch
 from launch import ROOT, TINY, call
 from mmengine.config import Config
+from trap import Trap
 
 import saip_mm.evaluation
 from saip_mm.evaluation import ProbeSizes
@@ -56,16 +57,6 @@ IN_WORK_DIR = ('resume_newest', 'report', 'report_with_config')
 OF_ANOTHER_MODEL = dict(
     resume_downstream='none of', test_downstream='none of', detect='classes'
 )
-
-
-class Trap:
-    """Creates a folder when it is unpickled."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.marker),)
 
 
 def trapped_config(marker: Path, tiny_run: Path) -> str:
@@ -129,7 +120,10 @@ def enter(tmp_path, pa100k, monkeypatch, capfd):
 def test_a_pickle_is_not_executed(name, tmp_path, tiny_run, enter):
     shutil.copy(tiny_run / 'tiny.py', tmp_path)
     state = torch.load(tiny_run / 'epoch_2.pth', weights_only=False)
-    torch.save(state | dict(trap=Trap(tmp_path / 'marker')), tmp_path / 'trap.pth')
+    torch.save(
+        state | dict(trap=Trap(os.mkdir, str(tmp_path / 'marker'))),
+        tmp_path / 'trap.pth',
+    )
     _, said = enter(name)
     assert not (tmp_path / 'marker').exists()
     assert 'refused for safety' in said or 'weights_only' in said
@@ -169,7 +163,7 @@ def test_saved_configs_are_not_executed(tmp_path, tiny_run):
 
 
 def test_the_traps_work(tmp_path, tiny_run):
-    pickle.loads(pickle.dumps(Trap(tmp_path / 'marker')))
+    pickle.loads(pickle.dumps(Trap(os.mkdir, str(tmp_path / 'marker'))))
     assert (tmp_path / 'marker').exists()
     config = tmp_path / 'config.py'
     config.write_text(trapped_config(tmp_path / 'other', tiny_run))

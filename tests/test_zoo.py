@@ -127,7 +127,7 @@ def test_measuring_again_gives_the_same_counts(clone):
     found = measure(cfg, seconds=0.01)
     assert (found['Parameters'], found['FLOPs']) == counts('saip_demo')
     (speed,) = found['inference time (ms/im)']
-    assert 0 < speed['value'] < 1000 and speed['resolution'] == '(128, 64)'
+    assert speed['value'] > 0 and speed['resolution'] == '(128, 64)'
 
 
 def test_results_appear_in_the_table(clone):

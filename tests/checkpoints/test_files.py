@@ -1,7 +1,7 @@
 """External files: nothing in them is executed, and unusable ones are named."""
 
 import argparse
-import builtins
+import os
 import pickle
 import zipfile
 from functools import partial
@@ -13,6 +13,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import save_checkpoint
 from safetensors.torch import save_file
 from torch import nn
+from trap import Trap
 
 from saip_mm.checkpoints.files import (
     read_checkpoint,
@@ -20,16 +21,6 @@ from saip_mm.checkpoints.files import (
     write_checkpoint,
 )
 from saip_mm.checkpoints.loading import load_pretrained
-
-
-class Trap:
-    """Pickles as a call that writes a file."""
-
-    def __init__(self, marker, function=exec):
-        self.call = function, (f"open({str(marker)!r}, 'w').close()",)
-
-    def __reduce__(self):
-        return self.call
 
 
 @pytest.mark.parametrize('zipped', [True, False])
@@ -43,20 +34,18 @@ class Trap:
 )
 def test_nothing_in_a_file_is_executed(tmp_path, wrap, zipped):
     marker, path = tmp_path / 'marker', tmp_path / 'trap.pth'
-    torch.save(wrap(Trap(marker)), path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match='trap.pth was refused for safety.* exec'):
+    trap = Trap(os.mkdir, str(marker))
+    torch.save(wrap(trap), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match='trap.pth was refused for safety.*mkdir'):
         read_checkpoint(path)
     assert not marker.exists()
-    pickle.loads(pickle.dumps(Trap(marker)))
+    pickle.loads(pickle.dumps(trap))
     assert marker.exists(), 'the trap itself does not work'
 
 
 def test_getattr_in_a_file_reaches_nothing(tmp_path):
-    class Reach:
-        def __reduce__(self):
-            return builtins.getattr, (HistoryBuffer, '__init__')
-
-    torch.save(dict(reached=Reach()), tmp_path / 'a.pth')
+    reached = Trap(getattr, HistoryBuffer, '__init__')
+    torch.save(dict(reached=reached), tmp_path / 'a.pth')
     assert read_checkpoint(tmp_path / 'a.pth')['reached'] == '__init__'
 
 
@@ -124,11 +113,7 @@ TENSORS = dict(w=torch.ones(1))
     [
         ('a.jpg', b'\xff\xd8\xff', '(3 bytes) is damaged, incomplete or not a check'),
         ('a.pth', b'<!DOCTYPE html>\n<html>', '(22 bytes) is damaged, incomplete or n'),
-        (
-            'a.safetensors',
-            b'version https://git',
-            'damaged, incomplete or not a checkp',
-        ),
+        ('a.safetensors', b'version https://git', 'damaged, incomplete or not'),
         ('a.bin', partial(save_file, TENSORS), 'rename it to end in .safetensors'),
         ('a.safetensors', partial(torch.save, TENSORS), 'rename it to end in .pth'),
     ],

@@ -80,31 +80,21 @@ def test_reports_and_errors():
     assert torch.equal(target.weight, source.weight)
 
 
-def test_init_cfg_may_be_a_list_as_in_mmengine(tmp_path):
-    source = vit()
-    path = backbone_file(tmp_path / 'a.pth', source)
-    weights = dict(type='Pretrained', checkpoint=str(path))
-    constant = dict(type='Constant', layer='Linear', val=3.0)
-    initialized = vit(init_cfg=[weights, constant])
-    torch.testing.assert_close(
-        dict(initialized.state_dict()), dict(source.state_dict())
-    )
-    for only in (constant, [constant]):
-        assert (vit(init_cfg=only).layers[0].attn.qkv.weight == 3).all()
-
-
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 def test_backbone_from_init_cfg(tmp_path, suffix):
+    """Which may be a list, as in MMEngine."""
     source = vit()
     path = backbone_file(tmp_path / f'a{suffix}', source)
-    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
-    torch.testing.assert_close(
-        dict(vit(init_cfg=init_cfg).state_dict()), dict(source.state_dict())
-    )
-    init_cfg['checkpoint'] = str(tmp_path / 'other.pth')
-    backbone_file(tmp_path / 'other.pth', source, 'neck.')
+    weights = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+    constant = dict(type='Constant', layer='Linear', val=3.0)
+    for init_cfg in (weights, [weights, constant]):
+        found = dict(vit(init_cfg=init_cfg).state_dict())
+        torch.testing.assert_close(found, dict(source.state_dict()))
+    for only in (constant, [constant]):
+        assert (vit(init_cfg=only).layers[0].attn.qkv.weight == 3).all()
+    other = backbone_file(tmp_path / 'other.pth', source, 'neck.')
     with pytest.raises(ValueError, match="no weights under 'backbone.'.* with neck"):
-        vit(init_cfg=init_cfg)
+        vit(init_cfg=dict(weights, checkpoint=str(other)))
 
 
 def test_the_grid_is_required_and_not_overridden(tmp_path):

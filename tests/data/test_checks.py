@@ -27,9 +27,7 @@ def test_another_layout(tmp_path, monkeypatch):
     (tmp_path / 'coco/train2017').rename(tmp_path / 'coco/train')
     with pytest.raises(FileNotFoundError, match='coco/train2017: no such file'):
         check_places(of_mmpretrain)
-    with pytest.raises(
-        FileNotFoundError, match='coco/train2017: no such .*holds annot.*set data_r'
-    ):
+    with pytest.raises(FileNotFoundError, match='coco/train2017: .*set data_r'):
         check_places(dict(type='RepeatDataset', dataset=coco(tmp_path / 'coco')))
     with pytest.raises(FileNotFoundError, match='none/annotations/.*holds coco'):
         check_places(dict(datasets=[coco(tmp_path / 'none')]))
@@ -42,9 +40,8 @@ def test_missing_images_and_annotations(tmp_path):
     check_images(dataset)
     lost = tmp_path / 'train2017/000000000003.jpg'
     lost.unlink()
-    with pytest.raises(
-        FileNotFoundError, match=rf'keypoints_train2017.json: 1 of \d files .*{lost}; '
-    ):
+    message = rf'keypoints_train2017.json: 1 of \d files .*{lost}; '
+    with pytest.raises(FileNotFoundError, match=message):
         check_images(ConcatDataset([dataset]))
     path = tmp_path / ANN
     whole = json.loads(path.read_text())

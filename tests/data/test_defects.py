@@ -6,8 +6,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from image_files import listed
 from PIL import Image
-from spoiled import listed
 from torch.utils.data import DataLoader, Dataset
 
 from saip_mm.data import PersonImages

@@ -47,10 +47,7 @@ def test_annotations(folder, content, seed):
         path.write_bytes(text)
         attempt(lambda: read_person_boxes(str(path)), path)
         attempt(lambda: read_person_keypoints(str(path)), path)
-        attempt(
-            lambda: PersonImages(str(folder), path.name).load_image(info),
-            path,
-        )
+        attempt(lambda: PersonImages(str(folder), path.name).load_image(info), path)
 
 
 @fuzzed()

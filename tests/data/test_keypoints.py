@@ -90,6 +90,11 @@ def rescale(content, factor):
         each['keypoints'] = scaled.ravel().tolist()
 
 
+def double_sizes(content):
+    for each in content['images']:
+        each.update(height=160, width=80)
+
+
 @pytest.mark.parametrize(
     'change, message',
     [
@@ -101,14 +106,8 @@ def rescale(content, factor):
         ),
         (annotation(keypoints=[1, 1, 2] * 16), 'have 16 and 17 keypoints'),
         (annotation(keypoints=[float('nan')] * 51), '"keypoints" are not finite'),
-        (
-            lambda c: rescale(c, 1 / 100),
-            r'4 of 4 people have no keypoint inside their image; \./a/0\.png has 80x40',
-        ),
-        (
-            lambda c: [each.update(height=160, width=80) for each in c['images']],
-            'has 80x40 pixels .* but its annotations are for 160x80',
-        ),
+        (lambda c: rescale(c, 1 / 100), r'4 of 4 people .* \./a/0\.png has 80x40'),
+        (double_sizes, 'has 80x40 pixels .* but its annotations are for 160x80'),
     ],
 )
 def test_a_wrong_file_is_refused_before_training(folder, change, message):

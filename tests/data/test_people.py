@@ -6,10 +6,10 @@ import mmengine.dataset
 import numpy as np
 import pytest
 import torch
-from launch import TINY, call
+from image_files import listed
+from launch import call
 from mmpretrain.registry import DATASETS
-from short_runs import assert_same_end, copy_state
-from spoiled import listed
+from short_runs import EVERY_STEP, assert_same_end, copy_state, on_data, train
 
 from saip_mm import doctor
 from saip_mm.data.images import ImageError
@@ -168,30 +168,24 @@ def test_other_data_sets_are_joined_by_mmengine():
 @pytest.fixture
 def config(photographs, tmp_path):
     """A folder with two bad images, twice, and drawn people."""
-    path = tmp_path / 'config.py'
-    path.write_text(
-        f'_base_ = {str(TINY)!r}\n'
-        f'people = dict(type="PersonImages", data_root={str(photographs)!r})\n'
-        'drawn = dict(type="SyntheticPeople", num_identities=2,\n'
-        '    images_per_identity=5, size=(64, 32),\n'
-        '    scenes=dict(type="SyntheticScenes", size=(64, 48)))\n'
-        'train_dataloader = dict(dataset=dict(_delete_=True, type="ConcatDataset",\n'
-        '    datasets=[people, people, drawn],\n'
-        '    pipeline={{_base_.train_dataloader.dataset.pipeline}}))\n'
-        'default_hooks = dict(checkpoint=dict(max_keep_ckpts=9, minutes=1e-9))\n'
+    people = f'dict(type="PersonImages", data_root={str(photographs)!r})'
+    drawn = (
+        'dict(type="SyntheticPeople", num_identities=2, images_per_identity=5,\n'
+        '    size=(64, 32), scenes=dict(type="SyntheticScenes", size=(64, 48)))'
     )
-    return path
+    data = f'type="ConcatDataset", datasets=[{people}, {people}, {drawn}]'
+    return on_data(tmp_path / 'config.py', data)
 
 
 def test_resumed_training_on_a_concatenation_is_exact(config, tmp_path):
     whole, resumed = tmp_path / 'whole', tmp_path / 'resumed'
-    call('tools/train.py', config, '--work-dir', whole)
+    train(whole, EVERY_STEP, config=config)
     bad = listed(whole / 'bad_images_0.jsonl')
     assert {entry['index'] for entry in bad} == {3, 5}
     assert not (whole / 'bad_images_1.jsonl').exists()
     copy_state(whole / 'epoch_1_iter_5.pth', resumed)
-    options = ['--cfg-options', 'train_dataloader.num_workers=2']
-    call('tools/train.py', config, '--work-dir', resumed, '--resume', *options)
+    options = EVERY_STEP, 'train_dataloader.num_workers=2'
+    train(resumed, *options, config=config, resume=True)
     assert_same_end(resumed, whole, step=8)
 
 

@@ -4,8 +4,8 @@ import multiprocessing
 
 import numpy as np
 import pytest
-from launch import TINY, call
-from spoiled import listed
+from image_files import listed
+from short_runs import on_data, train
 
 from saip_mm.data.images import ImageError
 from saip_mm.data.quarantine import Quarantine, TooManyBadImages
@@ -82,25 +82,19 @@ def test_processes_share_the_list(tmp_path):
 def test_training_skips_bad_images(photographs, tmp_path):
     work_dir = tmp_path / 'run'
     options = ['train_dataloader.num_workers=2', 'train_dataloader.batch_size=6']
-    config = tmp_path / 'config.py'
-    config.write_text(
-        f'_base_ = {str(TINY)!r}\n'
-        'train_dataloader = dict(dataset=dict(_delete_=True, type="PersonImages",\n'
-        f'    data_root={str(photographs)!r},\n'
-        '    pipeline={{_base_.train_dataloader.dataset.pipeline}}))\n'
-    )
-    arguments = [config, '--work-dir', work_dir, '--cfg-options', *options]
-    call('tools/train.py', *arguments)
+    data = f'type="PersonImages", data_root={str(photographs)!r}'
+    config = on_data(tmp_path / 'config.py', data)
+    train(work_dir, *options, config=config)
     bad = listed(work_dir / 'bad_images.jsonl')
     assert {entry['index'] for entry in bad} == {3, 5}
     reasons = ' '.join(entry['reason'] for entry in bad)
     assert '03.jpg' in reasons and '2x50000 pixels' in reasons
-    call('tools/train.py', *arguments)  # starts over
+    train(work_dir, *options, config=config)  # starts over
     (aside,) = work_dir.glob('superseded_*/bad_images.jsonl')
     assert listed(aside) == bad
     again = listed(work_dir / 'bad_images.jsonl')
     assert {entry['index'] for entry in again} == {3, 5}
     # Each of two workers may have found one bad image.
     with pytest.raises(RuntimeError, match='[12] of 12 images cannot be used, and at'):
-        arguments.append('default_hooks.quarantine.max_few=0')
-        call('tools/train.py', *[*arguments[:2], tmp_path / 'strict', *arguments[3:]])
+        options.append('default_hooks.quarantine.max_few=0')
+        train(tmp_path / 'strict', *options, config=config)

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 import pytest
+import short_runs
 import torch
-from launch import ROOT, TINY, call
-from packing import pack
+from image_files import pack
+from launch import ROOT
 from PIL import Image
+from short_runs import on_data
+from trap import Trap
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.data import ConcatPeople, DrawViews, PersonImages, ShardedImages
@@ -134,28 +137,18 @@ def test_failures_of_the_machine_are_not_bad_images(folder, shards, tmp_path, ki
     np.testing.assert_array_equal(dataset.load(0, (0, 0, 0)), first)
 
 
-def trap(marker):
-    class Trap:
-        def __reduce__(self):
-            return os.mkdir, (str(marker),)
-
-    return Trap()
-
-
 def test_pickles_in_shards_are_not_loaded(tmp_path):
     from litdata.streaming.writer import BinaryWriter
 
     marker, out = tmp_path / 'ran', tmp_path / 'trapped'
     writer = BinaryWriter(str(out), chunk_size=9)
-    writer.add_item(0, [b'name', trap(marker), 0])
+    writer.add_item(0, [b'name', Trap(os.mkdir, str(marker)), 0])
     writer.done()
     writer.merge()
     litdata.StreamingDataset(str(out))[0]
     assert marker.exists(), 'the trap works'
     marker.rmdir()
-    with pytest.raises(
-        ValueError, match='not an index written by tools/pack_shards.py'
-    ):
+    with pytest.raises(ValueError, match='not an index written by tools/pack_shards'):
         ShardedImages(str(out))
     assert not marker.exists()
 
@@ -171,14 +164,9 @@ def test_url(shards, tmp_path):
 
 def train(work_dir, dataset: str, *options: str) -> dict:
     """Train on a data set and return the final weights."""
-    config = work_dir.with_suffix('.py')
-    config.write_text(
-        f'_base_ = {str(TINY)!r}\n'
-        f'train_dataloader = dict(dataset=dict(_delete_=True, {dataset},\n'
-        '    pipeline={{_base_.train_dataloader.dataset.pipeline}}))\n'
-    )
-    options = ['train_dataloader.batch_size=6', *options]
-    call('tools/train.py', config, '--work-dir', work_dir, '--cfg-options', *options)
+    config = on_data(work_dir.with_suffix('.py'), dataset)
+    options = 'train_dataloader.batch_size=6', *options
+    short_runs.train(work_dir, *options, config=config)
     return read_checkpoint(work_dir / 'epoch_2.pth')['state_dict']
 
 

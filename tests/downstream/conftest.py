@@ -1,15 +1,12 @@
 """Fixtures for downstream tasks."""
 
 import pytest
-
-from saip_mm.checkpoints.files import write_checkpoint
-from saip_mm.models import SAIPViT
+from random_models import write_backbone
 
 
 @pytest.fixture(scope='session')
 def backbone(tmp_path_factory):
     """A backbone as written by tools/export_backbone.py."""
-    state = {f'backbone.{k}': v for k, v in SAIPViT().state_dict().items()}
     path = tmp_path_factory.mktemp('backbone') / 'backbone.pth'
-    write_checkpoint(path, state, dict(grid=(16, 8)))
+    write_backbone(path)
     return path

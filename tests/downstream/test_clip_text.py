@@ -2,6 +2,7 @@
 
 import gzip
 import html
+import os
 import pickle
 import re
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import MODELS, TRANSFORMS
+from trap import Trap
 
 from saip_mm.checkpoints.torchscript import read_torchscript
 from saip_mm.downstream.text_retrieval import clip
@@ -126,20 +128,13 @@ def test_features_are_those_of_open_clip(how, custom, quick_gelu, tmp_path):
 
 def test_archives_are_not_run(tmp_path):
     """Unlike by ``torch.jit.load``; other objects than tensors are dropped."""
-    command = f'touch {tmp_path}/was_run'
-
-    class Attack:
-        def __reduce__(self):
-            import os
-
-            return os.system, (command,)
-
-    path = tmp_path / 'clip.pt'
+    path, marker = tmp_path / 'clip.pt', tmp_path / 'was_run'
+    trap = Trap(os.mkdir, str(marker))
     with zipfile.ZipFile(path, 'w') as archive:
-        archive.writestr('clip/data.pkl', pickle.dumps(Attack(), 2))
+        archive.writestr('clip/data.pkl', pickle.dumps(trap, 2))
         archive.writestr('clip/constants.pkl', b'')
     assert read_torchscript(path) == {}
-    assert not (tmp_path / 'was_run').exists()
+    assert not marker.exists()
     with pytest.raises(ValueError, match='clip.pt .*Give a CLIP model of OpenAI'):
         build(path)
 
@@ -150,9 +145,7 @@ def test_files_that_are_not_clip(tmp_path):
         build(path)
     save(small_clip(), path, 'archive')
     whole = path.read_bytes()
-    with pytest.raises(
-        ValueError, match='transformer.resblocks.*set width, num_layers'
-    ):
+    with pytest.raises(ValueError, match='transformer.resblocks.*set width'):
         build(path, num_layers=3)
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match='clip.pt .*damaged, incomplete or not'):

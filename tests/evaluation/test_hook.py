@@ -3,10 +3,8 @@
 import json
 import re
 
-import pytest
-from launch import TINY, call
 from people_files import write_pair
-from short_runs import assert_same_end
+from short_runs import assert_same_end, train
 
 from saip_mm.evaluation import hook as hook_module
 
@@ -14,22 +12,12 @@ NAMES = {'probe/reid/mAP', 'probe/reid/rank1', 'probe/attributes/mA'}
 NAMES |= {'probe/parts/mIoU', 'probe/keypoints/PCK'}
 NAMES |= {f'probe/search/{name}' for name in ('IoU', 'IoU_stranger', 'gain')}
 NAMES |= {f'probe/reconstruction/{name}' for name in ('loss', 'loss_stranger', 'gain')}
-PROBED = f"""
-_base_ = {str(TINY)!r}
-sizes = dict(identities=6, images=8, train_identities=8, train_images=2, views=4)
-default_hooks = dict(probe=dict(type='ProbeHook', interval=1, sizes=sizes))
-"""
+SIZES = dict(identities=6, images=8, train_identities=8, train_images=2, views=4)
+PROBES = f'default_hooks.probe={dict(type="ProbeHook", interval=1, sizes=SIZES)}'
 
 
-@pytest.fixture(scope='module')
-def config(tmp_path_factory):
-    path = tmp_path_factory.mktemp('config') / 'probed.py'
-    path.write_text(PROBED)
-    return path
-
-
-def test_training_is_the_same_to_the_bit(config, tiny_run, tmp_path):
-    call('tools/train.py', config, '--work-dir', tmp_path)
+def test_training_is_the_same_to_the_bit(tiny_run, tmp_path):
+    train(tmp_path, PROBES)
     assert_same_end(tmp_path, tiny_run)
     (file,) = tmp_path.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -46,13 +34,9 @@ def test_training_is_the_same_to_the_bit(config, tiny_run, tmp_path):
 
 def test_photographs_instead_of_drawn_people(tiny_run, tmp_path):
     own = write_pair(tmp_path / 'own')
-    config, work_dir = tmp_path / 'config.py', tmp_path / 'run'
-    real = dict(reid=[str(own)])
-    config.write_text(
-        f'_base_ = {str(TINY)!r}\n'
-        f"default_hooks = dict(probe=dict(type='ProbeHook', interval=2, real={real}))"
-    )
-    call('tools/train.py', config, '--work-dir', work_dir)
+    work_dir = tmp_path / 'run'
+    probe = dict(type='ProbeHook', interval=2, real=dict(reid=[str(own)]))
+    train(work_dir, f'default_hooks.probe={probe}')
     assert_same_end(work_dir, tiny_run)
     (file,) = work_dir.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -63,7 +47,7 @@ def test_photographs_instead_of_drawn_people(tiny_run, tmp_path):
     assert 'probes on photographs after 6 steps' in log
 
 
-def test_a_probe_that_fails_is_a_warning(config, tiny_run, tmp_path, monkeypatch):
+def test_a_probe_that_fails_is_a_warning(tiny_run, tmp_path, monkeypatch):
     saved = []
 
     def fail(subject, sizes):
@@ -71,7 +55,7 @@ def test_a_probe_that_fails_is_a_warning(config, tiny_run, tmp_path, monkeypatch
         raise RuntimeError('no such luck')
 
     monkeypatch.setattr(hook_module, 'run_probes', fail)
-    call('tools/train.py', config, '--work-dir', tmp_path)
+    train(tmp_path, PROBES)
     assert_same_end(tmp_path, tiny_run)
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert 'the probes failed after 3 steps; training continues' in log

@@ -6,11 +6,7 @@ from launch import TINY
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from saip_mm.evaluation.objectives import (
-    VIEWS_SEED,
-    draw_batches,
-    probe_objectives,
-)
+from saip_mm.evaluation.objectives import VIEWS_SEED, draw_batches, probe_objectives
 
 
 @pytest.fixture(scope='module')

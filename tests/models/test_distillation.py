@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from launch import ROOT
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
-from tiny_teacher import write_teacher
+from random_models import write_teacher
 from tiny_views import tiny_views
 from torch import nn
 
@@ -99,13 +99,8 @@ def test_without_the_head_it_is_saip(tmp_path):
         n.split('.')[0] for n, p in model.named_parameters() if p.grad is not None
     }
     model.distillation = distillation
-    assert reached == {
-        'backbone',
-        'middle_norm',
-        'matching',
-        'reconstruction',
-        'search',
-    }
+    heads = {'matching', 'reconstruction', 'search'}
+    assert reached == {'backbone', 'middle_norm'} | heads
     assert all(p.grad is not None for p in distillation.parameters())
     network = distillation.teacher.network
     assert all(p.grad is None and not p.requires_grad for p in network.parameters())

@@ -5,10 +5,7 @@ import sys
 from types import ModuleType
 
 import pytest
-from cropping import photos  # noqa: F401
 from launch import ROOT
-from packing import folder, shards  # noqa: F401
-from spoiled import photographs  # noqa: F401
 
 
 @pytest.fixture(scope='module')

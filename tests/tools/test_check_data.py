@@ -5,9 +5,9 @@ import signal
 
 import numpy as np
 import pytest
+from image_files import listed
 from launch import call, stop
 from PIL import Image
-from spoiled import listed
 
 from saip_mm.data import PersonImages
 

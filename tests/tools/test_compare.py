@@ -67,7 +67,7 @@ def test_a_killed_training_is_resumed(tmp_path, probed, capsys):
     assert read_checkpoint(run / 'epoch_2.pth')['meta']['seed'] == 3
     found = result(tmp_path, 'tiny/seed3')
     assert found['images_seen'] == 6 * 8 and found['seed'] == 3
-    assert 0 < found['seconds'] < 60 and found['probes']['reid/mAP'] == 0.125
+    assert found['seconds'] > 0 and found['probes']['reid/mAP'] == 0.125
     assert probed == ['tiny seed 3']
     assert '| tiny | 1 | 0.125 | 0.062 | 48 | 4.8e+03 |' in capsys.readouterr().out
 

@@ -7,7 +7,7 @@ import signal
 import cv2
 import numpy as np
 import pytest
-from cropping import BOXES, annotate
+from image_files import BOXES, annotate
 from launch import run as run_script
 from launch import stop
 from PIL import Image

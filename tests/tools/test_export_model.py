@@ -9,15 +9,13 @@ import pytest
 import torch
 from launch import ROOT, call
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import MODELS, DefaultScope
-from mmengine.utils import import_modules_from_strings
+from mmengine.registry import DefaultScope
 from people_files import person
+from random_models import write_model
 
-from saip_mm.checkpoints.files import write_checkpoint
 from saip_mm.data.images import read_image
 from saip_mm.deployment import decode_heatmaps
 from saip_mm.predictions import load_predictor
-from saip_mm.training.config import load_config
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 LIBRARY = dict(pose='mmpose', parsing='mmseg')
@@ -35,16 +33,10 @@ def test_onnxruntime_agrees_with_the_library(task, tmp_path):
     if task in LIBRARY:
         pytest.importorskip(LIBRARY[task])
     config = ROOT / f'configs/transfer/{task}_saip-small.py'
-    cfg = load_config(str(config), {'model.backbone.init_cfg': None})
-    import_modules_from_strings(**cfg.custom_imports)
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = MODELS.build(cfg.model)
     meta = dict(classes=['a', 'b']) if task != 'pose' else dict(
         keypoint_id2name={0: 'a', 1: 'b'}, num_keypoints=17, flip_indices=[*range(17)]
     )  # fmt: skip
-    checkpoint = tmp_path / 'model.pth'
-    write_checkpoint(checkpoint, model.state_dict(), dict(dataset_meta=meta))
+    checkpoint = write_model(tmp_path / 'model.pth', config, **meta)
     out = tmp_path / 'model.onnx'
     assert not call('tools/export_model.py', config, checkpoint, '--out', out)
 
@@ -107,17 +99,7 @@ def test_heatmaps_are_decoded_as_in_mmpose(size):
 def test_other_models_are_refused(tmp_path):
     pytest.importorskip('mmdet')
     config = ROOT / 'tests/configs/real_detection.py'
-    cfg = load_config(str(config), {'model.backbone.init_cfg': None})
-    import_modules_from_strings(**cfg.custom_imports)
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(cfg.model)
-    write_checkpoint(tmp_path / 'model.pth', model.state_dict(), {})
+    out, checkpoint = tmp_path / 'a.onnx', write_model(tmp_path / 'model.pth', config)
     with pytest.raises(ValueError, match='models of detection cannot be exported'):
-        call(
-            'tools/export_model.py',
-            config,
-            tmp_path / 'model.pth',
-            '--out',
-            tmp_path / 'a.onnx',
-        )
-    assert not (tmp_path / 'a.onnx').exists()
+        call('tools/export_model.py', config, checkpoint, '--out', out)
+    assert not out.exists()

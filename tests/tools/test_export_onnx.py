@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 import torch
 from launch import call
+from random_models import ARCH, MEAN, STD
 
 import saip_mm
 from saip_mm.checkpoints.backbone import Backbone
 from saip_mm.models import SAIPViT
 
 TOOL = 'tools/export_backbone.py'
-ARCH = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +26,7 @@ def backbone(tmp_path_factory):
     for parameter in vit.parameters():
         torch.nn.init.normal_(parameter.data, std=0.3)
     state_dict = Backbone(vit.state_dict(), (4, 2), 3).state_dict()
-    meta = dict(mean=[120.0, 110.0, 100.0], std=[50.0, 60.0, 70.0], role='teacher')
+    meta = dict(mean=[*MEAN], std=[*STD], role='teacher')
     path = tmp_path_factory.mktemp('backbone') / 'backbone.pth'
     torch.save(dict(state_dict=state_dict, meta=meta), path)
     return path
@@ -61,7 +61,7 @@ def test_metadata(backbone, tmp_path):
     out = tmp_path / 'a.onnx'
     assert not call(TOOL, backbone, '--out', out)
     found = {p.key: json.loads(p.value) for p in onnx.load(out).metadata_props}
-    assert found['mean'] == [120, 110, 100] and found['std'] == [50, 60, 70]
+    assert found['mean'] == [*MEAN] and found['std'] == [*STD]
     assert found['img_size'] == [64, 32] and found['patch_size'] == 16
     assert found['input'] == 'RGB, 0-255' and found['role'] == 'teacher'
     assert found['source'] == 'backbone.pth'

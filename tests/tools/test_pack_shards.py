@@ -6,8 +6,8 @@ import signal
 import time
 
 import pytest
+from image_files import pack
 from launch import TINY, Script, call, stop
-from packing import pack
 
 from saip_mm.data import ShardedImages
 
@@ -99,4 +99,4 @@ def test_workers_exit_with_a_killed_parent(tmp_path):
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
-    process.communicate(30)  # until no worker has the output open
+    process.communicate()  # until no worker has the output open

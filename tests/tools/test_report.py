@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import torch
-from launch import ROOT, TINY, call
+from launch import ROOT, call
 from PIL import Image
 
 from saip_mm.evaluation import load_subject
@@ -133,14 +133,6 @@ def test_checkpoints_without_logs(work_dir):
     page = report(work_dir)
     assert 'Nothing has been logged' in page.text['Losses']
     assert page.pictures['Search'] == 30
-
-
-def test_a_named_config(work_dir):
-    for file in work_dir.rglob('*.py'):
-        file.write_text('import os')
-    text = report(work_dir).text['Search']
-    assert 'more than plain values (line 1)' in text and '--config' in text
-    assert report(work_dir, '--config', TINY).pictures['Search'] == 30
 
 
 def test_sections_for_saip_say_so(work_dir):

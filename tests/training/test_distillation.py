@@ -6,14 +6,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import short_runs
 import timm
 import torch
 from launch import ROOT, call
 from mmpretrain.registry import MODELS
+from random_models import write_teacher
 from safetensors import safe_open
 from safetensors.torch import load_file
-from short_runs import KEPT, assert_same_end, copy_state
-from tiny_teacher import write_teacher
+from short_runs import EVERY_STEP, assert_same_end, copy_state
 
 from saip_mm import load_backbone
 from saip_mm.checkpoints.files import read_checkpoint, resolve_checkpoint
@@ -25,14 +26,10 @@ SMALL = sorted((ROOT / 'configs/pretrain/distillation').glob('*_small.py'))
 SHORT = ['batch_size=2', 'num_workers=0', 'persistent_workers=False']
 
 
-def train(name: str, work_dir: Path, teacher: Path, *arguments: str) -> None:
-    options = [*KEPT, 'default_hooks.checkpoint.minutes=1e-9']
-    options += [f'{CONFIGS[name]}.checkpoint={teacher}']
+def train(name: str, work_dir: Path, teacher: Path, resume: bool = False) -> None:
     config = ROOT / f'tests/configs/tiny_{name}.py'
-    call(
-        *('tools/train.py', config, '--work-dir', work_dir, *arguments),
-        *('--cfg-options', *options),
-    )
+    options = EVERY_STEP, f'{CONFIGS[name]}.checkpoint={teacher}'
+    short_runs.train(work_dir, *options, config=config, resume=resume)
 
 
 @pytest.fixture(scope='module', params=CONFIGS)
@@ -48,10 +45,10 @@ def test_any_step_can_be_resumed_with_the_same_teacher_only(trained, tmp_path):
     copy_state(trained / 'epoch_1_iter_4.pth', tmp_path / 'run')
     other = write_teacher(tmp_path / 'other.pth', seed=1)
     with pytest.raises(ValueError, match='teacher_of_6.*resume with the same teacher'):
-        train(trained.name, tmp_path / 'run', other, '--resume')
+        train(trained.name, tmp_path / 'run', other, resume=True)
     renamed = tmp_path / 'renamed.safetensors'
     shutil.copy(trained / 'teacher_of_6.safetensors', renamed)
-    train(trained.name, tmp_path / 'run', renamed, '--resume')
+    train(trained.name, tmp_path / 'run', renamed, resume=True)
     assert_same_end(tmp_path / 'run', trained)
 
 

@@ -4,15 +4,12 @@ import json
 
 import pytest
 import torch
-from launch import TINY, call
+from launch import TINY
 from mmengine.config import Config
 from mmengine.runner import Runner
-from short_runs import assert_same_end
+from short_runs import assert_same_end, train
 
-from saip_mm.training.gradients import (
-    compare_gradients,
-    shared_gradients,
-)
+from saip_mm.training.gradients import compare_gradients, shared_gradients
 
 
 @pytest.fixture(scope='module')
@@ -65,12 +62,8 @@ def test_gradients_are_those_of_each_loss_by_itself(setting):
 
 
 def test_training_is_the_same_to_the_bit(tiny_run, tmp_path):
-    config = tmp_path / 'config.py'
-    config.write_text(
-        f'_base_ = {str(TINY)!r}\n'
-        "custom_hooks = [dict(type='ObjectiveGradients', interval=2)]"
-    )
-    call('tools/train.py', config, '--work-dir', tmp_path / 'logged')
+    hook = dict(type='ObjectiveGradients', interval=2)
+    train(tmp_path / 'logged', f'custom_hooks=[{hook}]')
     assert_same_end(tmp_path / 'logged', tiny_run)
     (scalars,) = (tmp_path / 'logged').glob('*/vis_data/scalars.json')
     lines = map(json.loads, scalars.read_text().splitlines())

@@ -4,17 +4,13 @@ import math
 
 import pytest
 import torch
-from launch import TINY, call, run_two
+from launch import TINY, run_two
+from short_runs import EVERY_STEP, KEPT, train
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.training import SAIPHook
 from saip_mm.training.guards import CollapseWatch, FiniteGuard, StepRefused
 from saip_mm.training.processes import Agreement
-
-KEPT = [
-    'default_hooks.checkpoint.max_keep_ckpts=9',
-    'default_hooks.checkpoint.minutes=1e-9',
-]
 
 
 def config(path, hook, wrapper='OptimWrapper', **arguments):
@@ -27,10 +23,6 @@ def config(path, hook, wrapper='OptimWrapper', **arguments):
         f'optim_wrapper = dict(type={wrapper!r})\n'
     )
     return path
-
-
-def train(folder, cfg, *options):
-    call('tools/train.py', cfg, '--work-dir', folder, '--cfg-options', *KEPT, *options)
 
 
 def state(folder, name) -> dict:
@@ -52,7 +44,8 @@ def assert_untouched(folder, *names: str) -> None:
     [('Poison', 'OptimWrapper'), ('Poison', 'Scaled'), ('PoisonLoss', 'Scaled')],
 )
 def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path):
-    train(tmp_path, config(tmp_path / 'config.py', hook, wrapper, steps=(2, 5)))
+    cfg = config(tmp_path / 'config.py', hook, wrapper, steps=(2, 5))
+    train(tmp_path, EVERY_STEP, config=cfg)
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     assert_untouched(tmp_path, 'epoch_1_iter_4', 'epoch_1_iter_5')
     after = state(tmp_path, 'epoch_0_iter_3')['state_dict']
@@ -88,7 +81,7 @@ def test_another_loop_is_named_by_the_refused_step():
 def test_too_many_in_a_row_stop_the_training(wrapper, tmp_path):
     cfg = config(tmp_path / 'config.py', 'Poison', wrapper, steps=(2, 3, 4, 5))
     with pytest.raises(FloatingPointError, match='3 steps in a row .* the last one 4'):
-        train(tmp_path, cfg, 'default_hooks.finite.max_in_row=3')
+        train(tmp_path, 'default_hooks.finite.max_in_row=3', config=cfg)
 
 
 @pytest.mark.parametrize('fused', [False, True])
@@ -97,8 +90,8 @@ def test_a_step_skipped_by_a_loss_scaler_leaves_teacher_and_center_alone(
 ):
     """Gradients overflow while losses are finite, which is not an error."""
     cfg = config(tmp_path / 'config.py', 'Overflow', 'Scaled', steps=(2,))
-    options = [f'optim_wrapper.optimizer.fused={fused}']
-    train(tmp_path, cfg, 'default_hooks.finite.max_in_row=1', *options)
+    options = EVERY_STEP, f'optim_wrapper.optimizer.fused={fused}'
+    train(tmp_path, 'default_hooks.finite.max_in_row=1', *options, config=cfg)
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     steps = [state(tmp_path, f'epoch_0_iter_{step}') for step in (1, 2)]
     steps.append(state(tmp_path, 'epoch_1'))
@@ -113,7 +106,7 @@ def test_a_step_skipped_by_a_loss_scaler_leaves_teacher_and_center_alone(
 
 def test_one_process_of_two_makes_both_skip(tmp_path):
     cfg = config(tmp_path / 'config.py', 'Poison', steps=(2,), rank=1)
-    options = ['--cfg-options', *KEPT, 'train_dataloader.batch_size=4']
+    options = ['--cfg-options', *KEPT, EVERY_STEP, 'train_dataloader.batch_size=4']
     run_two('tools/train.py', cfg, '--work-dir', tmp_path, *options)
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     assert (tmp_path / 'refused_step_2_rank_1.pth').exists()
@@ -160,7 +153,7 @@ def test_a_training_without_centering_collapses(tmp_path, center_momentum):
     options += ['model.reconstruction=None', 'model.search=None']
     options += ['default_hooks.saip.momentum=0.5', 'default_hooks.collapse.patience=5']
     options += ['param_scheduler.1.end=1000', 'train_cfg.max_epochs=15']
-    call('tools/train.py', TINY, '--work-dir', tmp_path, '--cfg-options', *options)
+    train(tmp_path, *options)
     (log,) = tmp_path.glob('*/*.log')
     warned = '5 steps in a row: teacher_entropy is 0.' in log.read_text()
     assert warned == (center_momentum == 1.0)

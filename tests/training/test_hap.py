@@ -7,30 +7,24 @@ import torch
 from launch import ROOT, call
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
-from short_runs import KEPT, assert_same_end, copy_state
+from short_runs import EVERY_STEP, assert_same_end, copy_state, train
 
 from saip_mm import load_backbone
 from saip_mm.checkpoints.files import read_checkpoint
 
 TINY_HAP = ROOT / 'tests/configs/tiny_hap.py'
-OPTIONS = [*KEPT, 'default_hooks.checkpoint.minutes=1e-9']
-
-
-def train(work_dir: Path, *arguments: object) -> None:
-    options = ['--cfg-options', *OPTIONS]
-    call('tools/train.py', TINY_HAP, '--work-dir', work_dir, *arguments, *options)
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory) -> Path:
     work_dir = tmp_path_factory.mktemp('hap')
-    train(work_dir)
+    train(work_dir, EVERY_STEP, config=TINY_HAP)
     return work_dir
 
 
 def test_any_step_can_be_resumed(trained, tmp_path):
     copy_state(trained / 'epoch_1_iter_4.pth', tmp_path / 'run')
-    train(tmp_path / 'run', '--resume')
+    train(tmp_path / 'run', EVERY_STEP, config=TINY_HAP, resume=True)
     assert_same_end(tmp_path / 'run', trained)
 
 

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from launch import ROOT, TINY, call
+from launch import ROOT, TINY
 from mmengine.config import Config
 from mmengine.optim import CosineAnnealingLR
 from mmpretrain.registry import HOOKS, MODELS
+from short_runs import train
 
 from saip_mm.training import SAIPHook
 from saip_mm.training.config import load_config
@@ -106,26 +107,15 @@ def test_a_schedule_of_another_length_is_reported(options):
     assert all(f'after {lowest} steps' in text for text in warnings)
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    """A tiny SAIP trained with half of its batch size, and the log."""
-    work_dir = tmp_path_factory.mktemp('trained')
+def test_a_training_logs_the_share(tmp_path):
+    """With half of the batch size."""
     options = ['train_dataloader.batch_size=4', 'default_hooks.saip.base_batch_size=8']
     options += ['default_hooks.saip.momentum=0.81', 'train_cfg.max_epochs=3']
-    call('tools/train.py', TINY, '--work-dir', work_dir, '--cfg-options', *options)
-    (log,) = work_dir.glob('*/*.log')
-    return work_dir, log.read_text()
-
-
-def logged_momenta(work_dir) -> list[float]:
-    (file,) = work_dir.glob('*/vis_data/scalars.json')
-    lines = map(json.loads, file.read_text().splitlines())
-    return [line['teacher_momentum'] for line in lines if 'teacher_momentum' in line]
-
-
-def test_a_training_logs_the_share(trained):
-    work_dir, out = trained
-    momenta = logged_momenta(work_dir)
+    train(tmp_path, *options)
+    (log,), (scalars,) = (tmp_path.glob(p) for p in ('*/*.log', '*/*/scalars.json'))
+    out, lines = log.read_text(), map(json.loads, scalars.read_text().splitlines())
+    key = 'teacher_momentum'
+    momenta = [line[key] for line in lines if key in line]
     assert len(momenta) == 18
     assert momenta[0] == pytest.approx(0.9)
     left = math.prod(momenta)
