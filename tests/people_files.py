@@ -106,31 +106,3 @@ def write_peta(root: Path, images: int = 16) -> np.ndarray:
     lines = [f'{i:05}.png {part}' for i, part in enumerate(parts, 1)]
     (root / 'zero_shot.txt').write_text('\n'.join(lines) + '\n')
     return labels
-
-
-def small(data_root: Path, crop: int) -> list[str]:
-    """Return options that make a downstream config train briefly on a tiny data set.
-
-    Args:
-        data_root: Folder of the data set.
-        crop: Index of the cropping step of the training pipeline.
-    """
-    options = [
-        f'{loader}.{key}={value}'
-        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')
-        for key, value in {
-            'dataset.data_root': data_root,
-            'dataset.pipeline.1.scale': '(32,64)',
-            'batch_size': 4,
-            'num_workers': 0,
-            'persistent_workers': False,
-            'pin_memory': False,
-        }.items()
-    ]
-    return options + [
-        f'train_dataloader.dataset.pipeline.{crop}.crop_size=(64,32)',
-        'model.backbone.img_size=(64,32)',
-        'train_cfg.max_epochs=1',
-        'train_cfg.val_interval=1',
-        'default_hooks.logger.interval=1',
-    ]

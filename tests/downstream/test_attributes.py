@@ -1,4 +1,4 @@
-"""Attributes: data sets, loss, metric, and configs from end to end."""
+"""Attributes: data sets, loss and metric."""
 
 import math
 from types import SimpleNamespace
@@ -6,9 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from launch import call
 from mmpretrain.registry import DATASETS, MODELS
-from people_files import pa100k_content, small, write_pa100k, write_peta
+from people_files import pa100k_content, write_pa100k, write_peta
 from scipy.io import savemat
 from sklearn.metrics import jaccard_score, precision_score, recall_score
 
@@ -17,9 +16,6 @@ from saip_mm.downstream.attributes import (
     PositiveRatioHook,
     RatioWeightedBCELoss,
 )
-
-PA100K = 'configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py'
-PETA = 'configs/downstream/attributes/peta-zs_saip-vit-tiny_256x128.py'
 
 
 def build(name: str, root, split: str):
@@ -177,16 +173,3 @@ def test_metric_agrees_with_scikit_learn(seed):
     )
     expected = {f'attributes/{name}': value for name, value in expected.items()}
     assert found == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize('config, write', [(PA100K, write_pa100k), (PETA, write_peta)])
-def test_configs_train_and_test(config, write, tmp_path, capfd):
-    write(tmp_path / 'data')
-    work_dir = tmp_path / 'run'
-    options = ['--cfg-options', *small(tmp_path / 'data', crop=2)]
-    options += ['model.backbone.init_cfg=None', 'train_dataloader.batch_size=6']
-    call('tools/train.py', config, '--work-dir', work_dir, *options)
-    call('tools/test.py', config, work_dir, '--work-dir', tmp_path / 'test', *options)
-    out = capfd.readouterr()
-    assert 'Epoch(test)' in out.out + out.err
-    assert 'attributes/F1' in out.out + out.err

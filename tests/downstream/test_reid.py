@@ -1,21 +1,16 @@
-"""Re-identification: data sets, losses, and configs from end to end."""
+"""Re-identification: data sets and losses."""
 
 import math
 from collections import Counter
 
-import mmpretrain
 import numpy as np
 import pytest
 import torch
-from launch import call, run
 from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.structures import DataSample
-from people_files import SIZE, save_person, small, write_market1501, write_msmt17
+from people_files import SIZE, save_person, write_market1501, write_msmt17
 
 from saip_mm.downstream.reid import BatchHardTripletLoss, ReIDHead
-
-MARKET = 'configs/downstream/reid/market1501_saip-vit-tiny_256x128.py'
-MSMT = 'configs/downstream/reid/msmt17_saip-vit-tiny_256x128.py'
 
 
 def build(name: str, root, split: str):
@@ -199,40 +194,3 @@ def test_a_backbone_without_class_token_is_pooled():
     )
     (sample,) = MODELS.build(model).eval()(torch.rand(1, 3, *SIZE), mode='predict')
     assert sample.feature.shape == (512,)
-
-
-def options_for(root, backbone) -> list[str]:
-    return [
-        *small(root, crop=3),
-        f'model.backbone.init_cfg.checkpoint={backbone}',
-        'train_dataloader.batch_size=4',
-        'train_dataloader.sampler.num_identities=2',
-        'train_dataloader.sampler.num_images=2',
-        'model.head.num_classes=4',
-    ]
-
-
-@pytest.mark.parametrize(
-    'config, write', [(MARKET, write_market1501), (MSMT, write_msmt17)]
-)
-def test_configs_train_and_test(config, write, backbone, tmp_path, capfd):
-    write(tmp_path / 'data')
-    work_dir = tmp_path / 'run'
-    options = ['--cfg-options', *options_for(tmp_path / 'data', backbone)]
-    call('tools/train.py', config, '--work-dir', work_dir, *options)
-    out = capfd.readouterr()
-    assert 'loss_triplet' in out.out + out.err
-    call('tools/test.py', config, work_dir, '--work-dir', tmp_path / 'test', *options)
-    out = capfd.readouterr()
-    assert 'reid/rank10' in out.out + out.err
-
-
-def test_mmpretrains_own_launcher(backbone, tmp_path):
-    write_market1501(tmp_path / 'data')
-    script = f'{mmpretrain.__path__[0]}/.mim/tools/train.py'
-    done = run(
-        *(script, MARKET, '--work-dir', tmp_path / 'run', '--no-persistent-workers'),
-        *('--no-pin-memory', '--cfg-options'),
-        *options_for(tmp_path / 'data', backbone),
-    )
-    assert 'reid/mAP' in done.stdout
