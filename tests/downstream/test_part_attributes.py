@@ -181,10 +181,8 @@ RUNS = dict(counts=[5], size=[2, 3])
 def test_bad_annotations_are_named(changes, message, tmp_path):
     content = content_of()
     content['annotations'][3] |= changes
-    number = content['annotations'][3]['id']
-    with pytest.raises(
-        ValueError, match=f'annotations.json: annotation {number}: .*{message}'
-    ):
+    named = f'annotations.json: annotation {content["annotations"][3]["id"]}: '
+    with pytest.raises(ValueError, match=f'{named}.*{message}'):
         read(content, tmp_path)
 
 

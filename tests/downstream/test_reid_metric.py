@@ -3,34 +3,22 @@
 import numpy as np
 import pytest
 import torch
+from plain_retrieval import plain_scores
 
 from saip_mm.downstream.reid import ReIDMetric
 from saip_mm.downstream.retrieval import LabeledFeatures, evaluate_retrieval
 
 
-def plain_scores(distances, query, gallery):
-    """Market-1501's evaluation of lists of (pid, camid), one image at a time.
-
-    Returns mAP, mINP, rank-1, -5 and -10, and the numbers of queries with and without
-    a match.
-    """
-    precisions, penalties, firsts = [], [], []
-    for row, (pid, camid) in zip(distances, query, strict=True):
-        ranking = []
-        for distance, (other, other_camid) in zip(row, gallery, strict=True):
-            if other != -1 and (other, other_camid) != (pid, camid):
-                ranking.append((distance, other == pid and pid != 0))
-        ranking.sort()  # False precedes True at equal distances
-        ranks = [rank for rank, (_, right) in enumerate(ranking, 1) if right]
-        if ranks:
-            firsts.append(ranks[0])
-            found = [n / rank for n, rank in enumerate(ranks, 1)]
-            precisions.append(sum(found) / len(ranks))
-            penalties.append(len(ranks) / ranks[-1])
-    count = len(firsts)
-    hits = [sum(first <= k for first in firsts) / count for k in (1, 5, 10)]
-    means = [sum(each) / count for each in (precisions, penalties)]
-    return [*means, *hits, count, len(query) - count]
+def plain_rankings(distances, query, gallery):
+    """Market-1501's rules for lists of (pid, camid): what a query is compared with."""
+    return [
+        [
+            (distance, other == pid and pid != 0)
+            for distance, (other, other_camid) in zip(row, gallery, strict=True)
+            if other != -1 and (other, other_camid) != (pid, camid)
+        ]
+        for row, (pid, camid) in zip(distances, query, strict=True)
+    ]
 
 
 def evaluate(metric: ReIDMetric, features, people, num_queries: int) -> list[float]:
@@ -56,7 +44,8 @@ def test_agrees_with_plain_loops(seed):
     unit = (features / features.norm(dim=1, keepdim=True)).double()
     distances = (1 - unit[:70] @ unit[70:].T).mul(1e6).round().tolist()
     people = list(zip(pids.tolist(), camids.tolist(), strict=True))
-    expected = plain_scores(distances, people[:70], people[70:])
+    expected = plain_scores(plain_rankings(distances, people[:70], people[70:]))
+    expected.append(70 - expected[-1])
     scores = evaluate(ReIDMetric(), features, people, 70)
     assert scores == pytest.approx([expected[0], *expected[2:5]], abs=1e-6)
     everyone = LabeledFeatures(features, torch.tensor(pids), torch.tensor(camids))
