@@ -269,18 +269,21 @@ def test_a_backbone_without_the_contract(backbone, message):
         channels_of(backbone)
 
 
-def test_heads_for_another_backbone():
-    cfg = Config.fromfile(ROOT / 'tests/configs/tiny_tinyvit.py').model
-    cfg.search.in_channels = 12
-    with pytest.raises(ValueError, match='search.in_channels=12, .* have 24 channels'):
-        MODELS.build(cfg)
-
-
-def test_batch_norms_that_would_never_see_a_whole_image():
-    cfg = Config.fromfile(ROOT / 'tests/configs/tiny_tinyvit.py').model
-    cfg.matching, cfg.search, cfg.reconstruction.anchor = None, None, False
-    with pytest.raises(ValueError, match='running statistics of SAIPTinyViT need'):
-        MODELS.build(cfg)
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(search=dict(in_channels=12)), 'search.in_channels=12, .* have 24 chann'),
+        (  # batch norms would never see a whole image
+            dict(matching=None, search=None, reconstruction=dict(anchor=False)),
+            'running statistics of SAIPTinyViT need',
+        ),
+    ],
+)
+def test_heads_that_do_not_suit(changes, message):
+    cfg = Config.fromfile(ROOT / 'tests/configs/tiny_tinyvit.py')
+    cfg.merge_from_dict(dict(model=changes))
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(cfg.model)
 
 
 def test_weights_of_another_architecture():
