@@ -11,15 +11,8 @@ POINTS = [(10, 5.5), (20, 6.25), (30, 0.001), (70, -3.0)]
 
 
 def test_every_loss_has_a_chart_and_nothing_else():
-    names = ['loss', 'loss_csm', 'teacher_entropy', 'matching_kl', 'loss_attn']
-    names += [
-        'loss_csr',
-        'loss_css_inst',
-        'loss_css_roi',
-        'lr',
-        'loss_new',
-        'data_time',
-    ]
+    names = 'loss loss_csm teacher_entropy matching_kl loss_attn loss_csr loss_css_inst'
+    names = [*names.split(), 'loss_css_roi', 'lr', 'loss_new', 'data_time']
     charts = loss_charts({name: POINTS for name in names}, prototypes=64)
     assert sum(len(chart.curves) for chart in charts) == len(names) - 1
     levels = [level for chart in charts for level in chart.levels.values()]
