@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from launch import TINY, run, run_two
+from random_models import write_teacher
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_teacher import write_teacher
 
 from saip_mm.checkpoints.files import read_checkpoint
 
