@@ -189,6 +189,9 @@ def _decode(content: bytes, max_reduction: Reduction) -> np.ndarray:
                 f'{width}×{height} pixels exceed the limit of {MAX_PIXELS:,}; shrink '
                 'the image or remove it'
             )
+        if orientation is None:  # formats whose metadata Pillow parses safely
+            exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
+            orientation = exif_orientation(exif)
         transposed = orientation in (5, 6, 7, 8)
         factor = max_reduction((width, height) if transposed else (height, width))
         image.draft(None, (math.ceil(width / factor), math.ceil(height / factor)))
@@ -198,9 +201,6 @@ def _decode(content: bytes, max_reduction: Reduction) -> np.ndarray:
             for directory in ExifTags.IFD:
                 exif.pop(directory, None)
         image.load()
-        if orientation is None:  # formats whose metadata Pillow parses safely
-            exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
-            orientation = exif_orientation(exif)
         return _apply_orientation(np.array(_to_rgb(image)), orientation)
 
 
@@ -216,9 +216,8 @@ def _apply_orientation(image: np.ndarray, orientation: int | None) -> np.ndarray
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    # Pillow returns 16-bit PGM, and before version 11 also PNG, as 32-bit values.
-    is_16_bit_in_32 = image.mode == 'I' and image.format in ('PNG', 'PPM')
-    if image.mode.startswith('I;16') or is_16_bit_in_32:
+    # Pillow returns 16-bit PGM as 32-bit values.
+    if image.mode.startswith('I;16') or (image.mode, image.format) == ('I', 'PPM'):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ('I', 'F'):
         raise ImageError(

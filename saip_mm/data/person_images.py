@@ -20,6 +20,7 @@ from .person_boxes import (
     read_person_boxes,
     read_photograph,
 )
+from .views import Size
 
 MIN_BOX, MIN_IMAGE = (64, 32), (16, 8)  # (h, w) in pixels
 REMEDY = 'correct the entries, data_root or data_prefix'
@@ -153,24 +154,24 @@ class PersonImages(PeopleDataset):
 
     def load_image(self, data_info: dict) -> np.ndarray:
         path = path_of(self.folder, data_info['img_path'])
-        if 'size' in data_info:  # boxes and keypoints are in pixels of the whole image
-            image = read_photograph(path, data_info['size'])
-        else:
+        if 'size' not in data_info:
             allowed = data_info.get('max_reduction', unreduced)
-            image = read_image(
-                path,
-                lambda shape: min(allowed(shape), *np.divide(shape, self.min_size)),
-            )
+            return read_image(path, lambda shape: self._check(shape) or allowed(shape))
+        # Boxes and keypoints are in pixels of the whole image.
+        image = read_photograph(path, data_info['size'])
         if 'box' in data_info:
             image = crop_person(image, data_info['box'], self.margin)
-        height, width = image.shape[:2]
-        if height < self.min_size[0] or width < self.min_size[1]:
-            raise ImageError(
-                f'{self.source(data_info)}: {height}x{width} pixels (h x w) are less '
-                f'than min_size, {self.min_size[0]}x{self.min_size[1]}; remove the '
-                'image or lower min_size'
-            )
+        self._check(image.shape[:2], f'{self.source(data_info)}: ')
         return image
+
+    def _check(self, shape: Size, prefix: str = '') -> None:
+        """Raise ImageError if an image, before any reduction, is below ``min_size``."""
+        (height, width), (min_height, min_width) = shape, self.min_size
+        if height < min_height or width < min_width:
+            raise ImageError(
+                f'{prefix}{height}x{width} pixels (h x w) are less than min_size, '
+                f'{min_height}x{min_width}; remove the image or lower min_size'
+            )
 
     def load_posed(self, data_info: dict) -> tuple[np.ndarray, np.ndarray | None]:
         image, keypoints = self.load_image(data_info), data_info.get('keypoints')

@@ -227,10 +227,12 @@ def test_samples_of_large_jpegs(folder, tmp_path):
                     np.testing.assert_array_equal(sample[key], full[key])
     info = files.get_data_info(13)
     assert files.load_image(info).shape == large.shape  # what tools read
-    strict = PersonImages(str(folder), min_size=(1001, 100))
+    strict = PersonImages(str(folder), min_size=(2000, 1000))
     info |= dict(max_reduction=files.max_reduction)
-    assert strict.load_image(info).shape == large.shape
-    assert files.load_image(info).shape == (1000, 500, 3)
+    for dataset in (files, strict):
+        assert dataset.load_image(info).shape == (1000, 500, 3)
+    with pytest.raises(ImageError, match=r'large1\.jpg: 2000x1000 pixels .*2001x1000'):
+        PersonImages(str(folder), min_size=(2001, 1000)).load_image(info)
     content = dict(
         images=[dict(id=1, file_name='large0.jpg')],
         annotations=[dict(image_id=1, bbox=[100, 0, 800, 1999])],
