@@ -86,7 +86,11 @@ def names_of(images: PeopleDataset) -> list[str]:
     infos = [images.get_data_info(i) for i in range(len(images))]
     if 'img_path' not in infos[0] or 'box' in infos[0]:
         raise ValueError('--good: a list can only name images that are files')
-    return [info['img_path'] for info in infos]
+    names = [info['img_path'] for info in infos]
+    if broken := [name for name in names if '\n' in name or '\r' in name]:
+        raise ValueError(f'--good: a list cannot name {broken[0]!r}; rename this file')
+    # Readers strip spaces and ignore lines that start with #.
+    return [f'./{n}' if n[0] == '#' or n[0].isspace() else n for n in names]
 
 
 def main() -> int:

@@ -22,18 +22,23 @@ def test_bad_and_good_images_are_listed(photographs, tmp_path, capsys):
     for name, pixels in flat.items():
         Image.fromarray(pixels).save(photographs / name)
     dark = rng.integers(0, 20, (80, 40, 3), np.uint8)
-    Image.fromarray(dark).save(photographs / '23.png')
+    for name in ('23.png', '#24.png', ' 25.png'):  # a list needs care with the last two
+        Image.fromarray(dark).save(photographs / name)
     out, good = tmp_path / 'bad.jsonl', tmp_path / 'good.txt'
     arguments = [photographs, '--out', out, '--good', good, '--processes', 2]
     assert call('tools/check_data.py', *arguments) == 1
     text = capsys.readouterr().out
-    assert f'2 of 16 images cannot be used, and 3 are of a single color: {out}' in text
+    assert f'2 of 18 images cannot be used, and 3 are of a single color: {out}' in text
     reasons = {entry['index']: entry['reason'] for entry in listed(out)}
-    assert list(reasons) == [3, 5, 12, 13, 14]
-    assert '21.png: all pixels have nearly the same color, (9, 200, 30)' in reasons[13]
+    assert list(reasons) == [5, 7, 14, 15, 16]
+    assert '21.png: all pixels have nearly the same color, (9, 200, 30)' in reasons[15]
     assert not flat.keys() & set(good.read_text().split())
-    assert len(PersonImages(data_root=str(photographs), ann_file=str(good))) == 11
-    PersonImages(data_root=str(photographs))[12]  # training uses flat images
+    assert len(PersonImages(data_root=str(photographs), ann_file=str(good))) == 13
+    everything = PersonImages(data_root=str(photographs))
+    everything.load_image(everything.get_data_info(14))  # training uses flat images
+    (photographs / '23.png').rename(photographs / '23\n.png')
+    with pytest.raises(ValueError, match=r"cannot name '23\\n\.png'; rename"):
+        call('tools/check_data.py', *arguments)
 
 
 def test_outputs_are_checked_first(photographs, tmp_path, capsys):
