@@ -1,16 +1,15 @@
 """Keypoints and parts of people in photographs, by linear maps."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from ..data.folders import find_images, require_files
-from ..data.images import BACKGROUND
+from ..data.folders import find_images, path_of, require_files
+from ..data.images import BACKGROUND, read_image
 from ..data.person_boxes import (
     PersonBox,
     crop_corner,
@@ -99,7 +98,7 @@ def _embed_people(
 
     def crops() -> Iterator[np.ndarray]:
         for person, keypoints in people:
-            path = os.path.join(img_dir, person.img_path)
+            path = path_of(str(img_dir), person.img_path)
             photograph = read_photograph(path, person.size)
             crop, corner, scale = _square_up(photograph, person, subject.features.size)
             x, y, w, h = person.box
@@ -173,20 +172,23 @@ def _read_parts(folder: Path, size: Size) -> tuple[list[Path], Tensor]:
     return images, torch.from_numpy(np.stack(labels))
 
 
-def _read_labels(path: Path, image_path: Path, size: Size) -> np.ndarray:
+def _read_labels(path: Path, image: Path, size: Size) -> np.ndarray:
     """Label map of an image, uint8 [*size]; nearest neighbors."""
+    shapes = []  # (h, w) of the upright image
+    read_image(image, lambda shape: shapes.append(shape) or 8)
+    ((height, width),) = shapes
     try:
-        with Image.open(path) as labels, Image.open(image_path) as image:
+        with Image.open(path) as labels:
             if labels.mode not in ('L', 'P'):
                 raise ValueError(
                     f'{path}: has mode {labels.mode}; 8 bits per pixel, each a label, '
                     'are needed'
                 )
-            if labels.size != image.size:
+            if labels.size != (width, height):
                 raise ValueError(
                     f'{path}: has {labels.height}x{labels.width} pixels (h x w), its '
-                    f'image {image.height}x{image.width}'
+                    f'image, upright, {height}x{width}'
                 )
             return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
-    except UnidentifiedImageError as error:
-        raise ValueError(f'{path}: is not an image') from error
+    except OSError as error:
+        raise ValueError(f'{path}: is not an image, or damaged ({error})') from error

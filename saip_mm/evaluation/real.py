@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from .photographs import probe_keypoints, probe_parts
 from .subject import Subject
@@ -31,6 +32,11 @@ class RealPeople:
     def __post_init__(self) -> None:
         if isinstance(self.reid, str):
             raise ValueError(f'reid={self.reid!r}: give a list of folders')
+        if len({Path(folder).resolve().name for folder in self.reid}) < len(self.reid):
+            raise ValueError(
+                f'reid={[*map(str, self.reid)]}: two folders have the same name, after '
+                'which scores are named; rename one'
+            )
         if len(self.coco) not in (0, 2, 4):
             raise ValueError(
                 f'coco={list(self.coco)}: give IMAGES ANN, or IMAGES ANN for fitting '

@@ -79,18 +79,22 @@ def test_keypoints_of_other_photographs(tmp_path):
         RealPeople(coco=sets[:3])
     with pytest.raises(ValueError, match='reid=.*: give a list of folders'):
         RealPeople(reid='people')
+    with pytest.raises(ValueError, match='two folders have the same name'):
+        RealPeople(reid=['a/market', tmp_path / 'market'])
 
 
 def label_maps(folder, count):
-    """Images of gray blocks whose labels are how bright they are."""
+    """Images of gray blocks whose labels are how bright they are; stored rotated."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
     rng = np.random.default_rng(0)
     for part in ('train', 'test'):
         for kind in ('images', 'labels'):
             (folder / part / kind).mkdir(parents=True)
         for i in range(count):
             blocks = rng.integers(0, 3, (4, 2), np.uint8).repeat(32, 0).repeat(32, 1)
-            shown = np.repeat(blocks[..., None] * 100, 3, axis=2)
-            Image.fromarray(shown).save(folder / part / f'images/{i}.bmp')
+            shown = Image.fromarray(np.rot90(blocks) * 100)
+            shown.save(folder / part / f'images/{i}.jpg', exif=exif)
             Image.fromarray(blocks).save(folder / part / f'labels/{i}.png')
     return folder
 
@@ -104,7 +108,11 @@ def test_label_maps_that_cannot_be_used(tmp_path):
     label_maps(tmp_path, 2)
     path = tmp_path / 'train/labels/1.png'
     Image.new('L', (9, 9)).save(path)
-    with pytest.raises(ValueError, match=r'1.png: has 9x9 pixels .*image 128x64'):
+    with pytest.raises(ValueError, match=r'1.png: has 9x9 .*image, upright, 128x64'):
+        probe(parts=tmp_path)
+    content = (path.with_name('0.png')).read_bytes()
+    path.write_bytes(content[:-30])
+    with pytest.raises(ValueError, match='1.png: is not an image, or damaged'):
         probe(parts=tmp_path)
     path.write_bytes(b'no image')
     with pytest.raises(ValueError, match='1.png: is not an image'):
