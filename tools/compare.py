@@ -12,8 +12,9 @@ proportion, so that all trainings cost as much as the first, to the nearest epoc
 `--equal images`, so that they see as many images.
 
 Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
-skipped. `--table` prints the results so far, even during runs. `--max-minutes` stops
-the command, to be rerun.
+skipped. Commands for different seeds or rows can run at the same time in one folder.
+`--table` prints the results so far, even during runs. `--max-minutes` stops the
+command, to be rerun.
 """
 
 import argparse
@@ -151,16 +152,26 @@ def work(runs: list[Run], deadline: float) -> bool:
     return failed
 
 
-def report(args: argparse.Namespace) -> None:
-    """Print the table, and write it unless nothing is run; draw the radar chart."""
+def results(args: argparse.Namespace) -> list[dict]:
+    """Results so far, first of the rows named on the command line."""
     named = [args.work_dir / Path(row).stem for row in args.rows]
     others = {file.parent for file in args.work_dir.glob('*/config.py')} - {*named}
-    summary = summarize([*named, *sorted(others)])
-    text = '\n'.join([markdown(summary), composite_table(summary)])
-    print(text)
-    if not args.table:
-        write_text(args.work_dir / 'results.json', json.dumps(summary, indent=2))
-        write_text(args.work_dir / 'table.md', text)
+    return summarize([*named, *sorted(others)])
+
+
+def table(summary: list[dict]) -> str:
+    return '\n'.join([markdown(summary), composite_table(summary)])
+
+
+def report(args: argparse.Namespace) -> None:
+    """Print the table, and write it unless nothing is run; draw the radar chart."""
+    summary, written = results(args), None
+    print(table(summary))
+    # Until they stay the same: another command may have finished a run meanwhile.
+    while not args.table and written != (text := json.dumps(summary, indent=2)):
+        write_text(args.work_dir / 'results.json', text)
+        write_text(args.work_dir / 'table.md', table(summary))
+        summary, written = results(args), text
     if args.radar:
         write_radar(args.radar, summary)
 

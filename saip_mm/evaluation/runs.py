@@ -154,7 +154,9 @@ def run_tool(
         RunFailed: If it fails.
         TimeoutExpired: If the deadline passes; it is told to stop first.
     """
-    script = Path(__file__).parents[2] / f'tools/{name}.py'
+    package = Path(__file__).parents[1]
+    installed, cloned = package / '.mim/tools', package.parent / 'tools'
+    script = (installed if installed.is_dir() else cloned) / f'{name}.py'
     command = [sys.executable, str(script), *map(str, arguments)]
     left = None if deadline == math.inf else max(0, deadline - time.monotonic())
     with open(run.log, 'ab') as log:

@@ -17,6 +17,7 @@ from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import compute, runs
 from saip_mm.evaluation.compute import Cost
 from saip_mm.evaluation.table import markdown
+from saip_mm.files import write_text
 
 TOOL = 'tools/compare.py'
 PROBE, TRAIN = runs.probe, runs.train
@@ -116,6 +117,24 @@ def test_every_seed_of_every_row_is_run_once(tmp_path, trained, probed):
     assert trained == ['tiny seed 0', 'tiny seed 1']
     assert call(TOOL, *arguments, 2) == 0
     assert probed == [*expected, 'random seed 2', 'tiny seed 2']
+
+
+def test_another_command_finishes_a_run_meanwhile(tmp_path, monkeypatch):
+    arguments = ['--random-of', TINY, '--work-dir', tmp_path]
+    assert call(TOOL, 'pixels', 'histogram', *arguments) == 0
+    finished = tmp_path / 'histogram/seed0/result.json'
+    content = finished.read_text()
+    finished.unlink()
+
+    def write_late(path, text):
+        finished.write_text(content)
+        write_text(path, text)
+
+    monkeypatch.setattr('saip_mm.files.write_text', write_late)
+    assert call(TOOL, 'pixels', *arguments) == 0
+    rows = json.loads((tmp_path / 'results.json').read_text())
+    assert {row['row']: row['n'] for row in rows} == {'pixels': 1, 'histogram': 1}
+    assert '| histogram | 1 |' in (tmp_path / 'table.md').read_text()
 
 
 def test_photographs_are_probed_and_part_of_the_config(tmp_path, monkeypatch):
@@ -224,6 +243,17 @@ def test_the_table_agrees_with_numpy(tmp_path, trained, capsys):
     (tmp_path / 'tiny/seed0/result.json').write_text('{"probes"')
     with pytest.raises(ValueError, match='seed0/result.json is not a result'):
         call(TOOL, '--table', '--work-dir', tmp_path)
+
+
+def test_scripts_of_an_installed_package(tmp_path, monkeypatch):
+    tools = tmp_path / 'saip_mm/.mim/tools'
+    tools.mkdir(parents=True)
+    (tools / 'greet.py').write_text('print("hello")')
+    monkeypatch.setattr(runs, '__file__', str(tmp_path / 'saip_mm/evaluation/runs.py'))
+    run = runs.Run(tmp_path / 'row', Config(), seed=0)
+    run.prepare()
+    runs.run_tool('greet', run, [])
+    assert run.log.read_text() == 'hello\n'
 
 
 @pytest.mark.parametrize(
