@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from mmengine.logging import print_log
@@ -40,7 +41,7 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
             f'{missing[0]}, but for example {next(iter(sizes))}; {REMEDY}'
         )
     found = defaultdict(list)
-    for person, keypoints in sorted(people, key=_area):
+    for person, keypoints in sorted(people, key=lambda each: prod(each[0].box[2:])):
         found[os.path.normpath(person.img_path)].append((person.box, keypoints))
     for entry, name in zip(entries, names, strict=True):
         own = [each for box, each in found[name] if box == entry.get('box', box)]
@@ -52,10 +53,6 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
         f'({len(names) - count}), without a person in this file, do not know any parts',
         'current',
     )
-
-
-def _area(person: tuple[PersonBox, np.ndarray]) -> float:
-    return person[0].box[2] * person[0].box[3]
 
 
 def _check(path: str, people: People) -> None:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
 from ..labels import Limb, Part
 from ..scene import Drawing
 from ..wardrobe import Outfit
 from .coco import outline
-from .writer import FormatWriter, as_xywh
+from .writer import FormatWriter
 
 GROUPS = {
     'upperbody': 'shirt, blouse|top, t-shirt, sweatshirt|sweater|cardigan|jacket|vest',
@@ -127,7 +128,8 @@ def _pieces(portrait: Drawing) -> Iterator[tuple[str, list[str], np.ndarray]]:
         inner = parts == Part.UPPER_CLOTHES
         yield TOPS['shirt'], ['plain (pattern)', 'no opening'], inner
     if outfit.upper in ('shirt', 'coat'):
-        yield LOWER[outfit.lower], _lower(outfit), parts == outfit.lower_part
+        attributes = ['plain (pattern)', 'normal waist', _length(outfit)]
+        yield LOWER[outfit.lower], attributes, parts == outfit.lower_part
     length = 'wrist-length' if outfit.sleeve > 0.5 else 'short (length)'
     for limb in (Limb.LEFT_ARM, Limb.RIGHT_ARM):
         yield 'sleeve', ['set-in sleeve', length], top & (limbs == limb)
@@ -147,10 +149,6 @@ def _top(outfit: Outfit) -> list[str]:
     return [*attributes, 'no waistline', 'hip (length)', opening]
 
 
-def _lower(outfit: Outfit) -> list[str]:
-    return ['plain (pattern)', 'normal waist', _length(outfit)]
-
-
 def _length(outfit: Outfit) -> str:
     """Length by the covered part of the leg; the knee is in the middle."""
     if outfit.bottom_length == 1:
@@ -163,8 +161,6 @@ def _length(outfit: Outfit) -> str:
 
 def _shape(mask: np.ndarray) -> dict:
     """Return bbox, area and segmentation of a mask, bool [h, w], not empty."""
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
-    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
     segmentation, area = outline(mask)
     if area != mask.sum():
         area, flat = int(mask.sum()), mask.T.ravel()  # COCO counts down the columns
@@ -172,4 +168,5 @@ def _shape(mask: np.ndarray) -> dict:
         counts = np.diff(ends, prepend=0).tolist()
         counts = [0, *counts] if flat[0] else counts  # the first run is of zeros
         segmentation = dict(counts=counts, size=list(mask.shape))
-    return dict(bbox=as_xywh(box), area=area, segmentation=segmentation)
+    box = list(cv2.boundingRect(mask.astype(np.uint8)))
+    return dict(bbox=box, area=area, segmentation=segmentation)
