@@ -13,10 +13,10 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from rich.progress import track
 
+from saip_mm.data.pack_views import pop_apply
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, whole_file
-from saip_mm.report.people import pop_apply
 from saip_mm.report.pictures import draw_row, masked_row, stack, view_row
 from saip_mm.training.config import add_options, load_config
 

@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
+from .apply_views import ApplyViews
 from .views import Size, View
 
 JITTER = ('brightness', 'contrast', 'saturation', 'hue')
@@ -117,3 +118,11 @@ class PackViews(BaseTransform):
         padded = torch.zeros(3, *self.canvas, dtype=torch.uint8)
         padded[:, :height, :width] = torch.from_numpy(image).permute(2, 0, 1)
         return padded
+
+
+def pop_apply(pipeline: list[dict]) -> BaseTransform:
+    """Remove the step of a pipeline that makes the views, and return a transform that
+    makes them, also if the step leaves this to the model (``PackViews``)."""
+    step = pipeline.pop()
+    packs = str(step['type']).endswith('PackViews')
+    return ApplyViews() if packs else TRANSFORMS.build(step)

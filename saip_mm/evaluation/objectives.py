@@ -2,11 +2,13 @@
 
 import numpy as np
 import torch
+from mmpretrain.registry import TRANSFORMS
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import default_collate
 
 from ..data import DrawViews, SyntheticPeople
+from ..data.pack_views import pop_apply
 from ..models import SAIP
 
 BATCH = 32
@@ -21,12 +23,13 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
         num_people: At least 2, as each is the stranger of another.
 
     Returns:
-        Stacked views of the pipeline, in batches.
+        Stacked views, as of ``ApplyViews``, in batches.
     """
     if num_people < 2:
         raise ValueError(f'views={num_people}: give at least 2, for strangers')
-    built = SyntheticPeople(num_people, 1, VIEWS_SEED, pipeline=dataset['pipeline'])
-    steps = built.pipeline.transforms
+    pipeline = [*dataset['pipeline']]
+    apply = pop_apply(pipeline)  # these images may not fit into a canvas of PackViews
+    steps = [*map(TRANSFORMS.build, pipeline), apply]
     drawing = next(step for step in steps if isinstance(step, DrawViews))
     scenes = dict(type='SyntheticScenes', num_scenes=num_people, seed=VIEWS_SEED)
     people = SyntheticPeople(

@@ -6,13 +6,13 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from mmengine.config import Config, ConfigDict
-from mmpretrain.registry import DATASETS, TRANSFORMS
+from mmpretrain.registry import DATASETS
 from torch import Tensor
 
-from ..data import ApplyViews, PeopleDataset
+from ..data import PeopleDataset
 from ..data.images import ImageError, resize, to_tensor
+from ..data.pack_views import pop_apply
 from .work_dir import Unavailable
 
 HELD_OUT = 1_000_000  # added to the seeds of drawn people and scenes
@@ -114,14 +114,6 @@ class People:
         if not loaded:
             raise OSError(next(iter(self.bad.values())))
         return loaded
-
-
-def pop_apply(pipeline: list[dict]) -> BaseTransform:
-    """Remove the step of a pipeline that makes the views, and return a transform that
-    makes them, also if the step leaves this to the model (``PackViews``)."""
-    step = pipeline.pop()
-    packs = str(step['type']).endswith('PackViews')
-    return ApplyViews() if packs else TRANSFORMS.build(step)
 
 
 def spread(total: int, count: int) -> list[int]:

@@ -28,8 +28,12 @@ def model(cfg):
     return model
 
 
-def test_everybody_is_drawn_once_and_nobody_is_alone(batches):
+def test_everybody_is_drawn_once_and_nobody_is_alone(cfg, batches):
     assert [len(batch['globals']) for batch in batches] == [18, 17]
+    draw, _ = cfg.train_dataloader.dataset.pipeline
+    pipeline = [draw, dict(type='PackViews', canvas=(8, 8))]  # of training images
+    (batch,) = draw_batches(dict(pipeline=pipeline), 2)
+    assert batch['globals'].shape[1:] == batches[0]['globals'].shape[1:]
     anchors = torch.cat([batch['globals'][:, 0] for batch in batches]).flatten(1)
     assert len(anchors.unique(dim=0)) == 35
 
