@@ -52,9 +52,9 @@ DOWNSTREAM = (
 )
 # torch's exporter imports onnxscript.
 ONNX = ('onnx>=1.18,<1.24', 'onnxruntime>=1.20,<1.24', 'onnxscript>=0.5.4,<0.8')
-# Millions of images in few large files.
 # Teachers of distillation that timm builds.
 TIMM = ('timm>=1.0.20,<1.1',)
+# Millions of images in few large files.
 SHARDS = ('litdata>=0.2.70,<0.3',)
 DEV = (
     *ONNX,
