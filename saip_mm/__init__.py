@@ -4,6 +4,8 @@ Importing this package registers everything that pretraining needs in MMPretrain
 registries. It never imports MMDetection, MMSegmentation or MMPose.
 """
 
+import contextlib
+import io
 import logging
 import warnings
 
@@ -20,10 +22,13 @@ __all__ = [
 
 _disabled = logging.root.manager.disable
 try:
-    # MMCV warns about operators that pretraining does not need.
+    # MMCV warns about operators, and MMPretrain prints which data set it cannot import;
+    # pretraining needs neither.
     logging.disable(logging.WARNING)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
+        import mmpretrain.datasets  # noqa: F401
+
         from . import data, evaluation, models, training
         from .apis import embed, load_backbone
 except Exception as error:  # for example, AssertionError for an incompatible MMCV
