@@ -261,7 +261,7 @@ def test_bad_input(images, checkpoint, tmp_path):
         TRANSFER / f'{task}_saip-small.py' for task in ('reid', 'attributes')
     )
     path = checkpoint(reid)
-    with pytest.raises(ValueError, match='of one training'):
+    with pytest.raises(ValueError, match='in its work directory'):
         predict(attributes, path, images)
     with pytest.raises(ValueError, match='needs a gallery'):
         predict(reid, path, images)

@@ -3,9 +3,10 @@
     python tools/predict.py configs/transfer/attributes_saip-small.py \\
         work_dirs/attributes_saip-small photos --out predictions
 
-Attributes with scores, nearest images of a gallery (--gallery, re-identification),
-keypoints (images of one person each), boxes, or parsing maps: pictures, and all answers
-in predictions.json. A model of text-to-image retrieval searches for a sentence:
+Attributes with scores, the nearest 100 images of a gallery (--gallery,
+re-identification), keypoints (images of one person each), boxes, or parsing maps:
+pictures, and all answers in predictions.json. A model of text-to-image retrieval
+searches for a sentence:
 
     python tools/predict.py CONFIG CHECKPOINT 'a man in a red coat' --gallery photos \\
         --out predictions
@@ -31,6 +32,8 @@ from saip_mm.data.folders import find_images
 from saip_mm.errors import one_line_errors
 from saip_mm.files import write_text
 from saip_mm.predictions import load_predictor
+
+NEAREST = 100  # images of the gallery to list per query
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,7 +81,8 @@ def main() -> None:
     found = predictor(names, args.batch_size, left_out)
     for prediction in track(found, 'Predicting', total=len(names), transient=True):
         name = names[prediction.path]
-        answers[name] = prediction.answer
+        answer = prediction.answer
+        answers[name] = answer[:NEAREST] if gallery else answer
         picture = args.out / f'{name.replace(os.sep, "_")}.png'
         predictor.draw(prediction, picture)
     write_text(args.out / 'predictions.json', json.dumps(answers, indent=1) + '\n')

@@ -13,6 +13,7 @@ from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
 from mmpretrain.structures import DataSample
 from PIL import Image
+from rich.progress import track
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -78,8 +79,8 @@ class Predictor:
             load_weights(self.model, state_dict_of(content))
         except ValueError as error:
             raise ValueError(
-                f'{path}: {error}. Are {config.filename} and the checkpoint of one '
-                'training?'
+                f'{path}: {error}. If {config.filename} is not the config of this '
+                'training, use the one in its work directory'
             ) from error
         self.model.to(device).eval()
         self.gallery: tuple[list[str], Tensor] = ([], torch.empty(0, 0))
@@ -102,7 +103,9 @@ class Predictor:
             needed = 'does not use' if images else 'needs'
             raise ValueError(f'a model of {self.task} {needed} a gallery')
         if images:
-            found = [*self._samples(images, 32, left_out)]
+            samples = self._samples(images, 32, left_out)
+            bar = track(samples, 'Embedding the gallery', len(images), transient=True)
+            found = list(bar)
             if not found:
                 raise ValueError('no image of the gallery can be read')
             features = torch.stack([sample.feature for *_, sample in found])

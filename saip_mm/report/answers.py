@@ -51,7 +51,8 @@ def draw_parsing(
     canvas.paste(Image.blend(picture, areas, 0.7), (picture.width, 0))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7)
     left = 2 * picture.width + 8
-    for row, (name, share) in enumerate(list(shares.items())[: HEIGHT // LINE]):
+    shown = [(name, share) for name, share in shares.items() if share >= 0.005]
+    for row, (name, share) in enumerate(shown[: HEIGHT // LINE]):
         top = row * LINE
         draw.rectangle((left, top + 3, left + 14, top + 17), tuple(colors[name]))
         draw.text((left + 20, top + 2), f'{share:.0%}  {name}', 'black', font)
