@@ -97,5 +97,5 @@ def test_long_captions_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, 'print_log', lambda text, **_: logged.append(text))
     read('CUHKPEDES', tmp_path, 'train')
     assert '8 images of 2 people in train, 16 captions of up to 500 words' in logged[0]
-    assert '(of at least 1 only the beginning' in logged[0]
+    assert '(at least 1 are too long' in logged[0]
     assert '12 images in all, 40206 in the complete data set' in logged[0]

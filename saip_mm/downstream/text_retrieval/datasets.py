@@ -43,8 +43,8 @@ class CaptionedPeople(SplitDataset):
             raise ValueError(f'{source}: no entry has the split {self.split!r}')
         print_log(
             f'{source}: {len(chosen)} images of {len(people)} people in {self.split}, '
-            f'{len(words)} captions of up to {max(words)} words (of at least '
-            f'{sum(n > WORDS for n in words)} only the beginning is read); '
+            f'{len(words)} captions of up to {max(words)} words (at least '
+            f'{sum(n > WORDS for n in words)} are too long and will be cut); '
             f'{len(everyone)} images in all, {self.COMPLETE} in the complete data set',
             logger='current',
         )
