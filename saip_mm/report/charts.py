@@ -42,7 +42,7 @@ _LOSSES = {
         person='loss_css_inst', part='loss_css_roi'
     ),
     ("Spread of the teacher's tokens", '0: all alike'): dict(deviation='feature_std'),
-    ('Learning rate', 'first parameter group'): dict(lr='lr'),
+    ('Learning rate', 'as logged'): {'base_lr': 'base_lr', 'lr, first group': 'lr'},
 }
 # Measures with a chart of their own, and its unit if it is another.
 _APART = {'gain': '', 'RankMe': 'effective rank'}

@@ -132,7 +132,10 @@ class Report:
                 self.samples, self.gallery  # noqa: B018
         makers = {
             'Losses': self._losses,
-            'Probes': lambda: self._charts(probe_charts(self.work_dir.series())),
+            'Probes': lambda: self._charts(
+                probe_charts(self.work_dir.series()),
+                ': set default_hooks.probe.type=ProbeHook',
+            ),
             'Training samples': self._views,
             'Reconstruction': lambda: dict(
                 groups=show_reconstruction(self.model, self.samples)
@@ -202,9 +205,9 @@ class Report:
         prototypes = self._setting('model', 'matching', 'out_channels')
         return self._charts(loss_charts(self.work_dir.series(), prototypes))
 
-    def _charts(self, charts: list[Chart]) -> dict:
+    def _charts(self, charts: list[Chart], remedy: str = '') -> dict:
         if not charts:
-            raise Unavailable('Nothing has been logged.')
+            raise Unavailable(f'Nothing has been logged{remedy}.')
         images = self._images_per_step()
         return dict(charts={str(chart): draw(chart, images) for chart in charts})
 
