@@ -18,6 +18,7 @@ from .processes import Agreement, unwrapped
 # prototype for all images) and log K (no preference), relative to log K.
 MIN_FEATURE_STD, ENTROPY_MARGIN = 0.02, 0.001
 MAX_SAVED = 3  # skipped steps per work directory: each is as large as a checkpoint
+MAX_OVERFLOWS = 50  # in a row: halving brings any sensible loss scale below 1
 
 
 class StepRefused(ArithmeticError):
@@ -34,6 +35,9 @@ class FiniteGuard(Hook):
     keeps the state before a skipped step and ``refused_step_700_rank_0.pth`` the batch
     of process 0: only for the first of consecutive ones, and at most three times.
 
+    Steps that a loss scaler skips while losses are finite do not count, but 50 in a row
+    end the training as well.
+
     Args:
         max_in_row: Number of consecutive skipped steps that ends the training.
     """
@@ -44,7 +48,7 @@ class FiniteGuard(Hook):
         if max_in_row < 1:
             raise ValueError(f'max_in_row={max_in_row} should be at least 1')
         self.max_in_row = max_in_row
-        self.in_row = 0
+        self.in_row = self.overflows = 0
 
     def before_train(self, runner: Runner) -> None:
         self.agreement = Agreement()
@@ -63,9 +67,20 @@ class FiniteGuard(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        # A loss scaler skips steps by itself, as it should while losses are finite.
-        if self.stepped or not self.agreement.any(bool(self.reasons)):
+        if self.stepped:
+            self.in_row = self.overflows = 0
+            return
+        if not self.agreement.any(bool(self.reasons)):
+            # Skipped by a loss scaler, which lowers its scale until gradients fit.
             self.in_row = 0
+            self.overflows += 1
+            if self.overflows == MAX_OVERFLOWS:
+                raise FloatingPointError(
+                    f'gradients were not finite in {MAX_OVERFLOWS} steps in a row, in '
+                    'spite of finite losses and the loss scaler. Lower the learning '
+                    'rate or a fixed loss_scale, or train in bfloat16 '
+                    "(optim_wrapper.type='BFloat16OptimWrapper')"
+                )
             return
         self.in_row += 1
         step = runner.iter + 1
@@ -89,19 +104,12 @@ class FiniteGuard(Hook):
                 self.reasons.append(name)
 
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
-        gradients = [
-            parameter.grad
-            for group in optimizer.param_groups
-            for parameter in group['params']
-            if parameter.grad is not None
-        ]
-        # A single number, because reading each one waits for the GPU.
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        finite = bool(torch.isfinite(norm))
-        # Loss scalers leave overflows to fused optimizers, which call hooks regardless.
-        if not finite and not hasattr(optimizer, 'found_inf'):
+        # From a loss scaler that leaves overflows to a fused optimizer, which calls
+        # hooks regardless. Gradients are still scaled: their norm may be infinite.
+        overflow = getattr(optimizer, 'found_inf', None)
+        if overflow is None and not _are_finite(optimizer):
             self.reasons.append('gradients')
-        if self.agreement.any(bool(self.reasons) or not finite):
+        if self.agreement.any(bool(self.reasons) or bool(overflow)):
             raise StepRefused(
                 f'a step is not finite ({"; ".join(self.reasons) or "gradients"}), and '
                 'only AccumulatingTrainLoop skips such steps: set it in train_cfg'
@@ -119,6 +127,19 @@ class FiniteGuard(Hook):
             runner.save_checkpoint(str(folder), f'{name}.pth', meta=meta)
         except OSError as error:
             print_log(f'{name} was not saved: {error}', 'current', ERROR)
+
+
+def _are_finite(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether all gradients are."""
+    gradients = [
+        parameter.grad
+        for group in optimizer.param_groups
+        for parameter in group['params']
+        if parameter.grad is not None
+    ]
+    # A single number, because reading each one waits for the GPU.
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return bool(torch.isfinite(norm))
 
 
 @HOOKS.register_module()

@@ -104,6 +104,30 @@ def test_a_step_skipped_by_a_loss_scaler_leaves_teacher_and_center_alone(
     assert not list(tmp_path.glob('refused_step_*'))
 
 
+@pytest.mark.parametrize('fused', [False, True])
+def test_gradients_that_overflow_at_any_scale_stop_the_training(
+    fused, tmp_path, monkeypatch
+):
+    monkeypatch.setattr('saip_mm.training.guards.MAX_OVERFLOWS', 3)
+    steps = (2, 4, 5, 6)
+    cfg = config(tmp_path / 'config.py', 'Overflow', 'Scaled', steps=steps)
+    with pytest.raises(FloatingPointError, match='gradients .* in 3 steps in a row'):
+        train(tmp_path, cfg, f'optim_wrapper.optimizer.fused={fused}')
+    assert (tmp_path / 'epoch_1_iter_5.pth').exists()
+
+
+def test_scaled_gradients_of_infinite_norm_are_no_overflow():
+    weight = torch.nn.Parameter(torch.zeros(3))
+    optimizer = torch.optim.AdamW([weight], fused=True)
+    scaler = torch.amp.GradScaler('cpu', init_scale=2.0**70)
+    guard = FiniteGuard()
+    guard.reasons, guard.agreement = [], Agreement()
+    optimizer.register_step_pre_hook(guard._check_gradients)
+    scaler.scale(weight.sum()).backward()
+    scaler.step(optimizer)
+    assert (weight < 0).all()
+
+
 def test_one_process_of_two_makes_both_skip(tmp_path):
     cfg = config(tmp_path / 'config.py', 'Poison', steps=(2,), rank=1)
     options = ['--cfg-options', *KEPT, EVERY_STEP, 'train_dataloader.batch_size=4']
