@@ -14,6 +14,8 @@ from .guards import StepRefused
 from .processes import on_main_process, unwrapped
 from .resuming import SAME_DATA, continue_epoch, done_in_epoch
 
+KEPT_LOGS = 10_000  # latest values of each quantity, at least those of an epoch
+
 
 @LOOPS.register_module()
 class AccumulatingTrainLoop(EpochBasedTrainLoop):
@@ -57,6 +59,13 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             self.runner.model, self.iter * count, self.max_iters * count
         )
         return super().run()
+
+    def run_epoch(self) -> None:
+        super().run_epoch()
+        # MMEngine copies a quantity's whole history whenever it appends a value, and
+        # keeps it in checkpoints.
+        for history in self.runner.message_hub.log_scalars.values():
+            history.max_length = max(KEPT_LOGS, len(self.dataloader))
 
     def _check_micro_batches(self) -> None:
         loader, count = self.dataloader, self._micro_batches
