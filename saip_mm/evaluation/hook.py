@@ -2,12 +2,12 @@
 
 import time
 
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from ..training.processes import unwrapped
+from ..training.processes import Agreement, unwrapped
 from .drawn import ProbeSizes, run_probes
 from .real import RealPeople, probe_real
 from .subject import subject_of
@@ -40,6 +40,7 @@ class ProbeHook(Hook):
         self.subject = None
 
     def before_train(self, runner: Runner) -> None:
+        self.agreement = Agreement()
         if runner.iter == 0 and self.interval:
             runner.logger.info(
                 'probing the initial teacher before the first step; this may take '
@@ -52,9 +53,13 @@ class ProbeHook(Hook):
         if last or self.every_n_epochs(runner, self.interval):
             self.probe(runner)
 
-    @master_only
     def probe(self, runner: Runner) -> None:
-        """Probe now; errors are logged."""
+        """Probe now, in the main process; errors are logged."""
+        if is_main_process():
+            self._probe(runner)
+        self.agreement.any(False)  # the others wait
+
+    def _probe(self, runner: Runner) -> None:
         began = time.monotonic()
         try:
             if self.subject is None:

@@ -125,16 +125,21 @@ def _batch_statistics(backbone: nn.Module) -> Iterator[None]:
     """Normalize by the statistics of the batch, without changing the running ones.
 
     Masked images have other statistics than whole ones, which the running ones are for.
+    Norms stay in their mode: in training mode, synchronized ones wait for all
+    processes, but only one probes a model.
     """
     norms = [each for each in backbone.modules() if isinstance(each, _BatchNorm)]
-    modes = [(norm.training, norm.track_running_stats) for norm in norms]
+    names = ('track_running_stats', 'running_mean', 'running_var')
+    kept = [{name: getattr(norm, name) for name in names} for norm in norms]
     for norm in norms:
-        norm.training, norm.track_running_stats = True, False
+        norm.track_running_stats = False
+        norm.running_mean = norm.running_var = None
     try:
         yield
     finally:
-        for norm, mode in zip(norms, modes, strict=True):
-            norm.training, norm.track_running_stats = mode
+        for norm, values in zip(norms, kept, strict=True):
+            for name, value in values.items():
+                setattr(norm, name, value)
 
 
 @torch.no_grad()

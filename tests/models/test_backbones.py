@@ -190,6 +190,17 @@ def test_hidden_pixels_leak_nowhere(name, mode):
     assert not torch.allclose(found[0], changed)
 
 
+def test_evaluation_waits_for_no_other_process(monkeypatch):
+    """Probes run in one of several; on a CPU, synchronizing is an error."""
+    model, views = build('tinyvit').eval(), tiny_views()
+    anchor = torch.randn(2, model.reconstruction.in_channels)
+    expected, _ = model.reconstruct(model.student, anchor, views)
+    model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    found, _ = model.reconstruct(model.student, anchor, views)
+    assert torch.equal(found, expected)
+
+
 @BACKBONES
 @pytest.mark.parametrize('size', [(16, 48), (112, 64), (320, 160), (144, 80)])
 def test_any_rectangle(name, size):
