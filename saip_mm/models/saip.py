@@ -27,8 +27,9 @@ class SAIP(BaseSelfSupervisor):
     a training checkpoint therefore selects the student, while
     ``tools/export_backbone.py`` exports the teacher by default.
 
-    A head that is omitted omits its objective. (Without matching, no loss reaches the
-    last blocks, so distributed training needs ``find_unused_parameters=True``.)
+    A head that is omitted omits its objective. (Without matching, no loss may reach the
+    last blocks, and without reconstruction and search the norm of middle tokens:
+    distributed training then needs ``find_unused_parameters=True`` in the config.)
 
     Args:
         backbone: A backbone with the ``encode`` method of ``SAIPViT``: ``SAIPViT``,

@@ -1,5 +1,6 @@
 """MAE and DINO, as configs of SAIP, against MMPretrain's MAE and a plain DINO."""
 
+import pytest
 import torch
 from launch import ROOT
 from mmpretrain.registry import MODELS
@@ -114,3 +115,34 @@ def test_dino_is_plain_dino():
     seen = [student(model.student(crop).image_token) for crop in crops]
     expected = matching(taught, seen, model.matching.center)
     torch.testing.assert_close(found['loss_csm'], expected)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *('ablations/saip_small_csm', 'ablations/saip_small_csr'),
+        *('ablations/saip_small_css', 'ablations/saip_small_csm_csr'),
+        *('baselines/dino_small', 'baselines/mae_small', 'distillation/cosine_small'),
+    ],
+)
+def test_parameters_without_gradient_are_announced(name):
+    """Otherwise, distributed training fails in its second step."""
+    cfg = load_config(str(BASELINES.parent / f'{name}.py'))
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    patch, pixels = model.backbone.patch_size, torch.randn(2, 4, 3, 160, 112)
+    inputs = dict(
+        globals=pixels[:, :2, :, :128, :64],
+        locals=pixels[..., :64, :32],
+        roi=pixels[:, 0, :, :48, :32],
+        inst=pixels[:, 0, :, :80, :48],
+        csr=pixels[:, 0, :, :, :80],
+        csr_noise=torch.rand(2, 8, 4),
+        scene=pixels[:, 0, :, :112],
+        scene_masks=torch.ones(2, 2, 112 // patch, 112 // patch),
+    )
+    losses = model.train().loss(inputs)
+    sum(loss for name, loss in losses.items() if 'loss' in name).backward()
+    trained = [each for each in model.parameters() if each.requires_grad]
+    unused = any(each.grad is None for each in trained)
+    assert unused == cfg.get('find_unused_parameters', False)

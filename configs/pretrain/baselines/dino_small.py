@@ -8,3 +8,4 @@ model = dict(
     reconstruction=None,
     search=None,
 )
+find_unused_parameters = True  # the norm of middle tokens gets no gradient

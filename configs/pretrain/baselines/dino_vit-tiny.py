@@ -12,3 +12,4 @@ model = dict(
     reconstruction=None,
     search=None,
 )
+find_unused_parameters = True  # the norm of middle tokens gets no gradient
