@@ -6,6 +6,7 @@ import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -67,6 +68,8 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
     if cfg.launcher == 'slurm':  # MMEngine's own port is the same for all jobs
         port = 20_000 + int(os.environ['SLURM_JOB_ID']) % 10_000
         os.environ.setdefault('MASTER_PORT', str(port))
+        if torch.cuda.device_count() == 1:  # Slurm may show each task its own GPU only
+            os.environ['SLURM_LOCALID'] = '0'
     if torch.cuda.is_available():
         return
     if cfg.launcher != 'pytorch':
@@ -102,6 +105,7 @@ def use_cpu_processes(cfg: Config) -> None:
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
     # MMEngine keeps an initialized process group; its own initialization needs a GPU.
     torch.distributed.init_process_group(backend='gloo')
+    cfg.sync_bn = None  # PyTorch's needs a GPU
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel',
         device_ids=None,
@@ -118,13 +122,16 @@ def unwrapped(model: nn.Module) -> nn.Module:
 class Agreement:
     """Tells all processes whether a condition is true in any of them.
 
-    Communicates between CPUs, so that no process waits for its GPU.
+    Communicates between CPUs, so that no process waits for its GPU. Waits for up to a
+    day: NCCL would end a training of which one process is busy for ten minutes.
     """
 
     def __init__(self) -> None:
-        self.group = (
-            torch.distributed.new_group(backend='gloo') if is_distributed() else None
-        )
+        self.group = None
+        if is_distributed():
+            self.group = torch.distributed.new_group(
+                backend='gloo', timeout=timedelta(days=1)
+            )
 
     def any(self, value: bool) -> bool:
         """Whether ``value`` is true in any process; must be called by all."""

@@ -99,6 +99,13 @@ def test_slurm_jobs_of_one_machine_have_different_ports(launcher, monkeypatch):
     assert os.environ['MASTER_PORT'] == '29501'
 
 
+@pytest.mark.parametrize('count, expected', [(8, '5'), (1, '0')])
+def test_a_slurm_task_may_see_its_own_gpu_only(count, expected, launcher, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    launcher(dict(TASK, SLURM_LOCALID='5'))
+    assert os.environ['SLURM_LOCALID'] == expected
+
+
 def test_slurm_and_mpi_need_a_gpu(launcher, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match='slurm needs a GPU .*torchrun'):

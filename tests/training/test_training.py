@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch import TINY, run, run_two
+from launch import TINY, call, run, run_two
 from random_models import write_teacher
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -97,6 +97,17 @@ def test_logs_show_progress_losses_entropy_rate_and_momentum(one_process):
     assert len(events.Scalars('loss_csm')) == 6
 
 
+def test_checkpoints_hold_the_latest_logs(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr('saip_mm.training.loops.KEPT_LOGS', 2)
+    call('tools/train.py', TINY, '--work-dir', tmp_path)
+    latest, whole = (
+        read_checkpoint(folder / 'epoch_2.pth')['message_hub']['log_scalars']
+        for folder in (tmp_path, tiny_run)
+    )
+    assert latest.keys() == whole.keys() and len(whole['train/loss'][0]) == 6
+    assert torch.equal(latest['train/loss'][0], whole['train/loss'][0][-3:])
+
+
 @pytest.mark.parametrize('backbone', ['tinyvit', 'cspnext'])
 def test_backbones_with_batch_norm_train_in_two_processes(backbone, tmp_path):
     """Without unused parameters, which would be an error."""
@@ -104,6 +115,7 @@ def test_backbones_with_batch_norm_train_in_two_processes(backbone, tmp_path):
         pytest.importorskip('mmdet')
     config = TINY.with_name(f'tiny_{backbone}.py')
     options = ['train_dataloader.batch_size=4', 'train_cfg.max_epochs=1']
+    options += ['sync_bn=torch']  # as in the recipes, has no effect on a CPU
     options += [f'default_hooks.checkpoint.{each}' for each in EVERY_STEP]
     run_two('tools/train.py', config, '--work-dir', tmp_path, '--cfg-options', *options)
     first, last = (
