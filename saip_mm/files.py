@@ -1,6 +1,7 @@
 """Reading users' text files; atomic writing; digests."""
 
 import codecs
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -55,6 +56,9 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot sync folders
+            raise
     finally:
         os.close(descriptor)
 

@@ -1,8 +1,10 @@
 """External files: nothing in them is executed, and unusable ones are named."""
 
 import argparse
+import errno
 import os
 import pickle
+import stat
 import zipfile
 from functools import partial
 
@@ -162,3 +164,16 @@ def test_a_work_dir_means_its_latest_checkpoint(tmp_path, tiny_run):
     assert resolve_checkpoint(tmp_path) == tmp_path / 'epoch_10.pth'
     last.write_text('/moved/away/epoch_9.pth')
     assert resolve_checkpoint(tmp_path) == tmp_path / 'epoch_9.pth'
+
+
+def test_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, 'Invalid argument')  # see fsync(2)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    write_checkpoint(tmp_path / 'a.pth', dict(w=torch.ones(1)), {})
+    assert read_checkpoint(tmp_path / 'a.pth')['state_dict'] == dict(w=torch.ones(1))
