@@ -59,7 +59,9 @@ def devices() -> Iterator[Finding]:
         name = torch.cuda.get_device_name(index)
         memory = torch.cuda.get_device_properties(index).total_memory / GIB
         yield Finding(OK, f'GPU {index}: {name}, {memory:.0f} GiB')
-        if not torch.cuda.is_bf16_supported(including_emulation=False):
+        with torch.cuda.device(index):
+            has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        if not has_bfloat16:
             remedy = "set optim_wrapper.type='AmpOptimWrapper' (float16)"
             yield Finding(WARN, f'GPU {index}: without bfloat16', remedy)
 
