@@ -78,7 +78,7 @@ def test_the_student(model, work_dir, photos):
     same(saip_mm.embed(backbone, photos[1]), image)
 
 
-def test_any_size_of_whole_patches(model, work_dir, photos, tmp_path):
+def test_any_size_of_whole_patches(work_dir, photos, tmp_path):
     backbone = saip_mm.load_backbone(work_dir)
     out = tmp_path / 'large.pth'
     options = ['--out', out, '--img-size', 96, 80]

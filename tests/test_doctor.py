@@ -36,7 +36,7 @@ def report(monkeypatch, capsys):
     return report
 
 
-def test_configs(report, tmp_path):
+def test_configs(report):
     status, out = report(TINY)
     assert status == 0
     assert 'ok    24 training images' in out and 'tiny.py: SAIP of' in out

@@ -140,7 +140,7 @@ def test_the_config_of_several_sources(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('library', ['mmpose', 'mmdet', 'mmseg'])
-def test_a_config_snippet_builds_and_loads_the_weights(library, tmp_path, caplog):
+def test_a_config_snippet_builds_and_loads_the_weights(library, tmp_path):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f'{library} is not installed; `make test` installs it')
     base = dict(mmpose='mmpose::', mmdet='mmdet::', mmseg='fcn_r50')[library]

@@ -122,7 +122,7 @@ def clone(tmp_path):
     return tmp_path
 
 
-def test_measuring_again_gives_the_same_counts(clone):
+def test_measuring_again_gives_the_same_counts():
     cfg = load_config(str(ROOT / DEMO), {})
     found = measure(cfg, seconds=0.01)
     assert (found['Parameters'], found['FLOPs']) == counts('saip_demo')

@@ -95,6 +95,6 @@ def test_training_skips_bad_images(photographs, tmp_path):
     again = listed(work_dir / 'bad_images.jsonl')
     assert {entry['index'] for entry in again} == {3, 5}
     # Each of two workers may have found one bad image.
+    options.append('default_hooks.quarantine.max_few=0')
     with pytest.raises(RuntimeError, match='[12] of 12 images cannot be used, and at'):
-        options.append('default_hooks.quarantine.max_few=0')
         train(tmp_path / 'strict', *options, config=config)

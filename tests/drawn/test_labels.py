@@ -116,7 +116,7 @@ def test_faces_are_visible_from_the_front_only(portraits):
     seen = 0
     for portrait in portraits:
         nose, *eyes = portrait.people[0].keypoints[:3, 2] == 2
-        assert nose or not all(eyes) or (portrait.instances != 1).any()
+        assert nose or not all(eyes) or (portrait.instances > 1).any()
         seen += all(eyes)
     assert 0.2 < seen / len(portraits) < 0.7
 

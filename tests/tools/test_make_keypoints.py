@@ -54,7 +54,7 @@ def pose_model(tmp_path):
         yield make
 
 
-def test_keypoints_are_those_of_mmpose(photographs, pose_model, run, tmp_path):
+def test_keypoints_are_those_of_mmpose(photographs, pose_model, run):
     from mmpose.apis import inference_topdown, init_model
 
     config, weights = pose_model('coco_wholebody', 133)

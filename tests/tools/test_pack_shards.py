@@ -22,7 +22,7 @@ def digests(folder) -> dict[str, str]:
     }
 
 
-def test_interrupt(folder, shards, tmp_path):
+def test_interrupt(folder, tmp_path):
     for i in range(1000):  # enough for some seconds
         os.link(folder / '01.png', folder / f'z{i}.png')
     out = tmp_path / 'out'

@@ -28,7 +28,7 @@ def test_any_step_can_be_resumed(trained, tmp_path):
     assert_same_end(tmp_path / 'run', trained)
 
 
-def test_an_exported_backbone_gives_the_same_tokens(trained, tmp_path, capsys):
+def test_an_exported_backbone_gives_the_same_tokens(trained, tmp_path):
     call('tools/export_backbone.py', trained, '--out', tmp_path / 'backbone.pth')
     model = MODELS.build(Config.fromfile(TINY_HAP).model).eval()
     model.load_state_dict(read_checkpoint(trained / 'epoch_2.pth')['state_dict'])
