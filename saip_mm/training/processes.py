@@ -122,15 +122,15 @@ def unwrapped(model: nn.Module) -> nn.Module:
 class Agreement:
     """Tells all processes whether a condition is true in any of them.
 
-    Communicates between CPUs, so that no process waits for its GPU. Waits for up to a
-    day: NCCL would end a training of which one process is busy for ten minutes.
+    Communicates between CPUs, so that no process waits for its GPU. Waits for up to two
+    hours: NCCL would end a training of which one process is busy for ten minutes.
     """
 
     def __init__(self) -> None:
         self.group = None
         if is_distributed():
             self.group = torch.distributed.new_group(
-                backend='gloo', timeout=timedelta(days=1)
+                backend='gloo', timeout=timedelta(hours=2)
             )
 
     def any(self, value: bool) -> bool:
