@@ -166,6 +166,8 @@ def table(summary: list[dict]) -> str:
 def report(args: argparse.Namespace) -> None:
     """Print the table, and write it unless nothing is run; draw the radar chart."""
     summary, written = results(args), None
+    if not summary:
+        raise FileNotFoundError(f'{args.work_dir}: has no runs; correct --work-dir')
     print(table(summary))
     # Until they stay the same: another command may have finished a run meanwhile.
     while not args.table and written != (text := json.dumps(summary, indent=2)):

@@ -30,8 +30,9 @@ def cost_of(config: Config) -> Cost:
     """Count the FLOPs of a few training steps on the CPU.
 
     PyTorch counts multiplications and additions of matrix products and convolutions;
-    the optimizer and averages of weights are not counted. The number is the mean over
-    steps, because the sizes of SAIP's views change.
+    views, wherever they are made, the optimizer and averages of weights are not
+    counted. The number is the mean over steps, because the sizes of SAIP's views
+    change.
 
     Args:
         config: Config of a pretraining.
@@ -48,17 +49,20 @@ def cost_of(config: Config) -> Cost:
     loader = build_loader(counted, seed=0)
     if not len(loader):
         raise ValueError(f'the training data have fewer than {size} images: add some')
-    # Other attention kernels are not counted on a CPU.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        for step, batch in enumerate(islice(loader, STEPS)):
-            if isinstance(model, SAIP):
-                batch['scales'] = model.data_preprocessor.draw_scales(0, step)
-            losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    flops = images = 0
+    for step, batch in enumerate(islice(loader, STEPS)):
+        if isinstance(model, SAIP):
+            batch['scales'] = model.data_preprocessor.draw_scales(0, step)
+        prepared = model.data_preprocessor(batch, True)
+        # Other attention kernels are not counted on a CPU.
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            losses = model(**prepared, mode='loss')
             model.parse_losses(losses)[0].backward()
-    flops = counter.get_total_flops() / (size * (step + 1))
+        flops += counter.get_total_flops()
+        images += size
     total = len(loader.dataset)
     left_out = total % loading.batch_size if loading.get('drop_last') else 0
-    return Cost(flops, total - left_out)
+    return Cost(flops / images, total - left_out)
 
 
 def lengthened(config: Config, epochs: int) -> Config:

@@ -25,7 +25,12 @@ def test_flops_of_mae_by_hand():
     decoder = 2 * 9 * 24 * 32 + 2 * block(9, 32) + 2 * 8 * 32 * 768
     patches = 2 * 8 * 768 * 24
     # The backward pass costs twice the forward pass; images need no gradient.
-    assert cost_of(cfg) == (3 * (encoder + decoder) + 2 * patches, 24)
+    expected = 3 * (encoder + decoder) + 2 * patches, 24
+    assert cost_of(cfg) == expected
+    cfg.train_dataloader.dataset.pipeline[-1] = dict(type='PackViews', canvas=(64, 48))
+    sizes = dict(globals=(64, 32), locals=(32, 16), scene=(64, 48))
+    cfg.model.data_preprocessor.view_sizes = sizes
+    assert cost_of(cfg) == expected
 
 
 def test_flops_of_an_algorithm_of_mmpretrain_by_hand():

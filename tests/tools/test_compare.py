@@ -260,6 +260,7 @@ def test_scripts_of_an_installed_package(tmp_path, monkeypatch):
     'arguments, message',
     [
         (['random'], 'name its config with --random-of'),
+        (['--table'], 'has no runs; correct --work-dir'),
         ([TINY, TINY], 'two rows are called tiny'),
         (['none.py'], 'none.py'),
         ([TINY, '--cfg-options', 'modle=1'], "unknown setting 'modle'"),
