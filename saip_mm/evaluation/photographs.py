@@ -11,6 +11,7 @@ from torch import Tensor
 from ..data.folders import find_images, path_of, require_files
 from ..data.images import BACKGROUND, read_image
 from ..data.person_boxes import (
+    People,
     PersonBox,
     crop_corner,
     crop_person,
@@ -19,14 +20,12 @@ from ..data.person_boxes import (
     read_photograph,
 )
 from ..data.views import Size
-from .readout import keypoint_pck, part_iou
+from .readout import UNLABELED, keypoint_pck, part_iou
 from .subject import Subject, log
 
 MARGIN = 0.1  # around a person's box, on each side
 MIN_SIZE = (64, 32)  # (h, w) of a person in pixels
 MIN_PEOPLE, MAX_PEOPLE = 3, 1000  # of each half
-
-Person = tuple[PersonBox, np.ndarray]  # and keypoints [K, 3]
 
 
 def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, float]:
@@ -38,10 +37,6 @@ def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, f
             second photograph, by name, is used for fitting, the others for testing. Or
             folder and annotations for fitting, and those for testing. At most
             ``MAX_PEOPLE`` people are used of each.
-
-    Raises:
-        OSError: If a photograph is missing or cannot be read.
-        ValueError: If annotations are malformed, or of too few people.
     """
     _require_patches(subject, 'keypoints')
     train = test = _read_people(*sets[:2])
@@ -77,7 +72,7 @@ def _require_patches(subject: Subject, probe: str) -> None:
         raise ValueError(f'{probe} need features of patches, which only networks have')
 
 
-def _read_people(img_dir: str | Path, ann_file: str | Path) -> list[Person]:
+def _read_people(img_dir: str | Path, ann_file: str | Path) -> People:
     """People that are large enough, with keypoints, in photographs that exist."""
     people = [
         (person, keypoints)
@@ -91,7 +86,7 @@ def _read_people(img_dir: str | Path, ann_file: str | Path) -> list[Person]:
 
 
 def _embed_people(
-    subject: Subject, img_dir: str | Path, people: list[Person]
+    subject: Subject, img_dir: str | Path, people: People
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features of patches [N, C, h, w], keypoints [N, K, 3], boxes [N, 4] of crops."""
     labels = []
@@ -141,10 +136,6 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
     The folder has ``train`` and ``test``, each with ``images`` and, of the same names
     and sizes with the extension .png, ``labels``; 255 means unlabeled, as in
     MMSegmentation.
-
-    Raises:
-        OSError: If a file is missing or cannot be read.
-        ValueError: If a label map has another size than its image or no labels.
     """
     _require_patches(subject, 'parts')
     folder = Path(folder)
@@ -169,7 +160,13 @@ def _read_parts(folder: Path, size: Size) -> tuple[list[Path], Tensor]:
         _read_labels(folder / 'labels' / file, image, size)
         for file, image in zip(files, images, strict=True)
     ]
-    return images, torch.from_numpy(np.stack(labels))
+    labels = torch.from_numpy(np.stack(labels))
+    if len(labels[labels != UNLABELED].unique()) < 2:
+        raise ValueError(
+            f'{folder / "labels"}: has fewer than two labels besides {UNLABELED} '
+            '(unlabeled); number the labels from 0'
+        )
+    return images, labels
 
 
 def _read_labels(path: Path, image: Path, size: Size) -> np.ndarray:

@@ -74,7 +74,8 @@ def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float
 
     Raises:
         OSError: If a file is missing or cannot be read.
-        ValueError: If labels are malformed, or of too few people.
+        ValueError: If labels, or names of files, are malformed or too few, or label
+            maps have other sizes than their images.
     """
     for folder in people.reid:
         yield probe_reid(subject, folder)

@@ -78,10 +78,6 @@ def probe_reid(subject: Subject, folder: str | Path) -> dict[str, float]:
     Files in ``query`` and ``bounding_box_test`` are named by identity (-1 is ignored,
     0000 a distractor) and camera: ``0002_c1s1_000451_03.jpg``. The readout is the best
     for people of ``bounding_box_train``; without that folder, it is the image token.
-
-    Raises:
-        OSError: If a folder has no images, or an image cannot be read.
-        ValueError: If a name lacks an identity, or no query has a match.
     """
     # All names are checked first: embedding the images takes minutes.
     query, gallery = (read_folder(os.path.join(folder, x)) for x in (QUERY, GALLERY))

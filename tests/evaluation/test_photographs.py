@@ -117,6 +117,11 @@ def test_label_maps_that_cannot_be_used(tmp_path):
     path.write_bytes(b'no image')
     with pytest.raises(ValueError, match='1.png: is not an image'):
         probe(parts=tmp_path)
+    mask = np.uint8([0, 255]).repeat(64)[:, None].repeat(64, 1)  # of people
+    for name in ('0.png', '1.png'):
+        Image.fromarray(mask).save(path.with_name(name))
+    with pytest.raises(ValueError, match='labels: has fewer than two labels besides'):
+        probe(parts=tmp_path)
     path.unlink()
     with pytest.raises(FileNotFoundError, match='1 of 2 files .*1.png; add the label'):
         probe(parts=tmp_path)
