@@ -46,12 +46,7 @@ def minutes_until(series: Series, step: int) -> float:
 
 
 def rows(path: str, reach: list[tuple[str, float]]) -> list[str]:
-    """Rows of the table for a work directory.
-
-    Raises:
-        FileNotFoundError: If it is not a work directory.
-        ValueError: If a score was not probed.
-    """
+    """Rows of the table for a work directory."""
     work_dir = WorkDir(path)
     series = work_dir.series()
     file = work_dir.config_file()

@@ -23,8 +23,7 @@ class SyntheticPeople(PeopleDataset):
         images_per_identity: Number of images of each.
         seed: Seed of all images.
         size: (h, w) of the images in pixels.
-        pipeline: As in PeopleDataset.
-        scenes: As in PeopleDataset, for instance `dict(type='SyntheticScenes')`.
+        pipeline, scenes: As in PeopleDataset.
         keep: Draw every image once and keep it in memory: 3·h·w bytes each (6·h·w with
             keypoints), in every data loader worker. For small data sets that are seen
             for many epochs.
