@@ -80,7 +80,7 @@ def storage(work_dir: Path) -> Iterator[Finding]:
         yield Finding(
             OK if free > 2 else WARN,
             f'{free:.1f} GiB of shared memory for data-loader workers',
-            '' if free > 2 else 'use docker run --shm-size=16g, or fewer workers',
+            '' if free > 2 else 'use docker run --shm-size=32g, or fewer workers',
         )
 
 
