@@ -111,8 +111,9 @@ def test_gradients_that_overflow_at_any_scale_stop_the_training(
     monkeypatch.setattr('saip_mm.training.guards.MAX_OVERFLOWS', 3)
     steps = (2, 4, 5, 6)
     cfg = config(tmp_path / 'config.py', 'Overflow', 'Scaled', steps=steps)
+    options = [EVERY_STEP, f'optim_wrapper.optimizer.fused={fused}']
     with pytest.raises(FloatingPointError, match='gradients .* in 3 steps in a row'):
-        train(tmp_path, cfg, f'optim_wrapper.optimizer.fused={fused}')
+        train(tmp_path, *options, config=cfg)
     assert (tmp_path / 'epoch_1_iter_5.pth').exists()
 
 
