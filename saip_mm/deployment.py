@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import torch
 from mmengine.config import Config
+from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, normalize, pad
 
@@ -63,7 +64,11 @@ class Deployed(nn.Module):
         if self.task == 'parsing':
             meta = dict(img_shape=self.img_size, pad_shape=self.img_size)
             logits = self.model.encode_decode(images, [meta])
-            return logits.argmax(dim=1).to(torch.uint8)
+            if logits.shape[1] == 1:  # of the second of two classes
+                labels = logits[:, 0].sigmoid() > self.model.decode_head.threshold
+            else:
+                labels = logits.argmax(dim=1)
+            return labels.to(torch.uint8)
         heatmaps = self.model(images, None, mode='tensor')
         return decode_heatmaps(
             heatmaps, self.model.head.decoder.blur_kernel_size, self.img_size
@@ -86,13 +91,19 @@ def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
             f'{cfg.filename}: models of {task} cannot be exported, only of '
             f'{", ".join(OUTPUTS)}'
         )
-    preprocessor = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
+    preprocessor = cfg.model.get('data_preprocessor') or {}
     img_size = cfg.model.backbone.get('img_size')
     if not (preprocessor.get('to_rgb') or preprocessor.get('bgr_to_rgb')):
         raise ValueError(f'{cfg.filename}: the model does not take RGB images')
     if img_size is None:
         raise ValueError(
             f'{cfg.filename}: model.backbone has no img_size; use a backbone of saip_mm'
+        )
+    if task == 'parsing' and model.test_cfg.get('mode') == 'slide':
+        raise ValueError(
+            f'{cfg.filename}: model.test_cfg averages over sliding windows; to export '
+            'the network of one window, inherit the config with model=dict(test_cfg='
+            "dict(_delete_=True, mode='whole'))"
         )
     if task == 'pose':
         decoder = getattr(model.head, 'decoder', None)
@@ -101,7 +112,8 @@ def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
                 f'{cfg.filename}: keypoints are exported for the codec UDPHeatmap with '
                 f'Gaussian heatmaps, not for {type(decoder).__name__}'
             )
-    return Deployed(task, model, img_size, preprocessor.mean, preprocessor.std)
+    size = to_2tuple(img_size)
+    return Deployed(task, model, size, preprocessor.mean, preprocessor.std)
 
 
 def decode_heatmaps(

@@ -1,6 +1,7 @@
 """Models as ONNX in onnxruntime, against the libraries' own inference."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ from people_files import person
 from random_models import write_model
 
 from saip_mm.data.images import read_image
-from saip_mm.deployment import decode_heatmaps
+from saip_mm.deployment import decode_heatmaps, deploy
 from saip_mm.predictions import load_predictor
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -74,6 +75,31 @@ def test_onnxruntime_agrees_with_the_library(task, tmp_path):
     known = {p.key: json.loads(p.value) for p in onnx.load(out).metadata_props}
     assert known['task'] == task and known['names'] == ['a', 'b']
     assert known['img_size'] == [height, width] and known['mean'][0] == MEAN[0]
+
+
+def test_two_classes_in_one_channel(tmp_path):
+    mmseg = pytest.importorskip('mmseg.structures')
+    config = tmp_path / 'two.py'
+    config.write_text(
+        f"_base_ = '{ROOT}/configs/transfer/parsing_saip-small.py'\n"
+        'model = dict(decode_head=dict(num_classes=2, out_channels=1))\n'
+    )
+    predictor = load_predictor(config, write_model(tmp_path / 'model.pth', config))
+    model, cfg = predictor.model, predictor.cfg
+    images = torch.rand(2, 3, 160, 112, generator=torch.manual_seed(0)) * 255
+    size = dict(img_shape=(160, 112), ori_shape=(160, 112), pad_shape=(160, 112))
+    samples = [mmseg.SegDataSample(metainfo=size) for _ in images]
+    batch = dict(inputs=[*images.flip(1)], data_samples=samples)  # to BGR
+    with torch.no_grad():
+        logits = model.encode_decode(images, [size])
+        model.decode_head.threshold = logits.sigmoid().median().item()
+        expected = [each.pred_sem_seg.data[0] for each in model.test_step(batch)]
+        found = deploy('parsing', model, cfg)(images)
+    assert (found == torch.stack(expected)).float().mean() > 0.999
+    assert 0.1 < found.float().mean() < 0.9
+    sliding = SimpleNamespace(test_cfg=dict(mode='slide'))
+    with pytest.raises(ValueError, match="two.py: .*sliding windows; .*mode='whole'"):
+        deploy('parsing', sliding, cfg)
 
 
 @pytest.mark.parametrize('size', [(16, 12), (64, 48)])
