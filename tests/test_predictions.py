@@ -67,6 +67,10 @@ def test_attributes_are_named(images, checkpoint, tmp_path):
         json.loads((tmp_path / 'predictions.json').read_text())['0.png'] == answers[0]
     )
     assert Image.open(tmp_path / '0.png.png').height > 100
+    cfg = load_config(str(config))
+    cfg.data_preprocessor = cfg.model.pop('data_preprocessor')  # where MMEngine has it
+    cfg.dump(tmp_path / 'top.py')
+    assert predict(tmp_path / 'top.py', path, images) == answers
 
 
 def test_the_gallery_is_ranked_by_similarity(images, checkpoint, tmp_path):
@@ -132,14 +136,27 @@ def test_keypoints_are_those_of_mmpose(images, checkpoint, tmp_path):
         np.testing.assert_allclose(points[:, :2], expected.keypoints[0], atol=1e-2)
         np.testing.assert_allclose(points[:, 2], expected.keypoint_scores[0], atol=1e-3)
         assert list(answer['keypoints'])[:2] == ['nose', 'left_eye']
-    predictor.draw(found[0], tmp_path / 'pose.png')
+    for name in ('pose.png', 'again.png'):
+        predictor.draw(found[0], tmp_path / name)
+    assert Image.open(tmp_path / 'pose.png') == Image.open(tmp_path / 'again.png')
     width, height = Image.open(images[0]).size
     assert Image.open(tmp_path / 'pose.png').size == (3 * width, 3 * height)
 
 
-def test_label_maps_are_those_of_mmseg(images, checkpoint, tmp_path):
+@pytest.mark.parametrize('keep_ratio', [False, True])
+def test_label_maps_are_those_of_mmseg(keep_ratio, images, checkpoint, tmp_path):
     apis = pytest.importorskip('mmseg.apis')
-    config = TRANSFER / 'parsing_saip-small.py'
+    config = tmp_path / 'parsing.py'
+    config.write_text(f"_base_ = '{TRANSFER}/parsing_saip-small.py'\n")
+    if keep_ratio:  # images of several sizes, which are tested one by one
+        config.write_text(
+            f'{config.read_text()}test_pipeline = _base_.test_pipeline\n'
+            'test_pipeline[1].update(keep_ratio=True)\n'
+            'padding = dict(size_divisor=8)\n'
+            'model = dict(data_preprocessor=dict(test_cfg=padding))\n'
+            'dataset = dict(pipeline=test_pipeline)\n'
+            'test_dataloader = dict(batch_size=1, dataset=dataset)\n'
+        )
     names = load_config(str(config)).train_dataloader.dataset.metainfo.classes
     colors = [[4 * number, 0, 200] for number in range(len(names))]
     predictor = load_predictor(
@@ -179,7 +196,8 @@ def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
     scores = [each['score'] for each in found.answer]
     np.testing.assert_allclose(scores, expected.scores.numpy(), atol=1e-3)
     predictor.draw(found, tmp_path / 'boxes.png')
-    assert Image.open(tmp_path / 'boxes.png').size == Image.open(images[0]).size
+    width, height = Image.open(images[0]).size
+    assert Image.open(tmp_path / 'boxes.png').size == (3 * width, 3 * height)
 
 
 def test_attributes_of_parts_are_named(images, checkpoint, tmp_path):

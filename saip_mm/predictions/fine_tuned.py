@@ -66,7 +66,8 @@ class Predictor:
         path = resolve_checkpoint(checkpoint)
         content = read_checkpoint(path)
         self.meta = content.get('meta', {}).get('dataset_meta') or {}
-        self.cfg.model.backbone.init_cfg = None
+        if 'data_preprocessor' in self.cfg:  # as in MMEngine's runner
+            self.cfg.model.setdefault('data_preprocessor', self.cfg.data_preprocessor)
         steps = [
             step
             for step in self.cfg.test_dataloader.dataset.pipeline
@@ -120,7 +121,8 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Yield a prediction for each image file or sentence.
 
-        ``left_out`` is that of :meth:`index`.
+        Batches are at most as large as those of the config's tests. ``left_out`` is
+        that of :meth:`index`.
         """
         if self.task == 'text_retrieval':
             found = self._sentences(images)
@@ -146,6 +148,9 @@ class Predictor:
         self, images: Iterable[str], batch_size: int, left_out: list[ImageError] | None
     ) -> Iterator[tuple[str, np.ndarray, object]]:
         """Yield image files, RGB images, and data samples."""
+        # Images of several sizes cannot be batched by MMSegmentation, and are padded by
+        # MMDetection, which changes the answers of ViTs.
+        batch_size = min(batch_size, self.cfg.test_dataloader.batch_size)
         with DefaultScope.overwrite_default_scope(self.scope):
             for paths, pixels in read_batches(images, batch_size, left_out):
                 batch = pseudo_collate([*map(self.prepare, pixels, paths)])
@@ -224,11 +229,13 @@ class Predictor:
             labels = sample.pred_sem_seg.data[0].cpu().numpy()
             picture = draw_parsing(image, labels, self.meta['classes'], answer)
         else:
-            if self.task == 'pose':
-                image, sample = _enlarged(image, sample)
+            image, sample = _enlarged(image, sample)
+            found = sample.pred_instances
+            if 'attributes' in found:  # numbers refer to the text
+                found.label_names = [str(i) for i in range(1, len(answer) + 1)]
             self._visualizer.add_datasample('answer', image, sample, draw_gt=False)
             picture = Image.fromarray(self._visualizer.get_image())
-            if self.task == 'detection' and 'attributes' in sample.pred_instances:
+            if 'attributes' in found:
                 picture = write_beside(picture, _described(answer))
         picture.save(out)
 
@@ -266,23 +273,32 @@ def whole_image(image: np.ndarray, path: str, meta: dict) -> dict:
 
 
 def _enlarged(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
-    """A small image and its keypoints, large enough to draw on."""
-    factor = max(1, -(-HEIGHT // len(image)))
-    sample = sample.clone()
-    for name in ('keypoints', 'bboxes'):
-        sample.pred_instances[name] = sample.pred_instances[name] * factor
+    """A small image and what was found in it, large enough to draw on."""
     height, width = image.shape[:2]
+    factor = max(1, -(-HEIGHT // max(height, width)))
+    sample = sample.clone()  # which has the same instances
+    found = sample.pred_instances = sample.pred_instances.clone()
+    for name in {'keypoints', 'bboxes'} & {*found.keys()}:
+        found[name] = found[name] * factor
+    if 'masks' in found:
+        found.masks = found.masks.repeat_interleave(factor, 1)
+        found.masks = found.masks.repeat_interleave(factor, 2)
     large = Image.fromarray(image).resize((factor * width, factor * height))
     return np.array(large), sample
 
 
-def _described(answer: list[dict], least: float = 0.3, count: int = 16) -> list[str]:
+def _described(
+    answer: list[dict], least: float = 0.3, count: int = 16, names: int = 8
+) -> list[str]:
     """Lines about the first parts with a score of at least ``least``."""
-    return [
-        f'{part["score"]:.2f}  {part["label"]}: {", ".join(part["attributes"])}'
-        for part in answer[:count]
-        if part['score'] >= least
-    ]
+    lines = []
+    for number, part in enumerate(answer[:count], 1):
+        if part['score'] > least:  # as in MMDetection's pictures
+            words = [*part['attributes']]
+            words[names:] = ['…'] * (len(words) > names)
+            label = f'{number}  {part["label"]} {part["score"]:.2f}'
+            lines.append(': '.join(filter(None, [label, ', '.join(words)])))
+    return lines or [f'no part has a score above {least}']
 
 
 def _classifier_task(cfg: Config) -> str:

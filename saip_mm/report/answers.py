@@ -61,7 +61,8 @@ def draw_parsing(
 
 def write_beside(picture: Image.Image, lines: list[str]) -> Image.Image:
     """A picture with text to its right."""
-    lines = [row for line in lines for row in textwrap.wrap(line, 60)]
+    indent = dict(subsequent_indent='      ')
+    lines = [row for line in lines for row in textwrap.wrap(line, 60, **indent)]
     height = max(picture.height, LINE * len(lines) + 8)
     canvas = Image.new('RGB', (picture.width + 480, height), 'white')
     canvas.paste(picture)
