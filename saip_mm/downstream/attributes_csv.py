@@ -61,7 +61,7 @@ def read_rows(file: Path, needed: set[str]) -> list[dict[str, str]]:
         file,
         str(file.parent),
         [row['path'] for row in rows],
-        'paths are relative to the folder of the CSV file',
+        'paths are relative to the folder of the CSV file, with / between folders',
     )
     return rows
 

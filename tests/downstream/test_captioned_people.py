@@ -72,7 +72,7 @@ def spoil(folder, what: str) -> None:
         ('images', r'of 12 images are missing: . of . in imgs/cam_a, 1 of .* in imgs'),
         ('annotations', 'reid_raw.json not found; it contains captions.json, imgs'),
         ('half', 'reid_raw.json is incomplete or no JSON .*download it again'),
-        ('id', 'entry 2: not a record with id, split, captions, file_path; use'),
+        ('id', 'entry 2: has no id; use the original reid_raw.json'),
         ('split', 'entry 2: file_path is .* and split 5; give an image below imgs'),
         ('file_path', 'entry 2: file_path is 5 and split'),
         ('no captions', 'entry 2: .*jpg has no captions; add one, or remove'),

@@ -8,7 +8,9 @@ Data: PA-100K (Liu et al., ICCV 2017), distributed by its authors at
 github.com/xh-liu/HydraPlus-Net. Unpacked:
 
     data/PA100k/annotation.mat   80,000 / 10,000 / 10,000 images, 26 attributes
-    data/PA100k/data/            000001.jpg to 100000.jpg (or release_data/release_data)
+    data/PA100k/data/            000001.jpg to 100000.jpg
+
+or, as in the archives, annotation/annotation.mat and release_data/release_data/.
 
 Run, with a backbone from tools/export_backbone.py:
 

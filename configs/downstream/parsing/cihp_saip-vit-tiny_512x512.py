@@ -9,7 +9,8 @@ not state settings for CIHP: size is this project's choice, the schedule that of
     tools/dist_train.sh configs/downstream/parsing/cihp_saip-vit-tiny_512x512.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
-Data: data/CIHP with {Training,Validation}/{Images,Category_ids} (sysu-hcp.net/lip).
+Data: data/CIHP with {Training,Validation}/{Images,Category_ids}, the content of
+instance-level_human_parsing in the archive (sysu-hcp.net/lip).
 """
 
 _base_ = 'lip_saip-vit-tiny_576x384.py'
@@ -22,16 +23,13 @@ model = dict(
     backbone=dict(img_size=size),
 )
 
-load_labels = [
-    dict(type='LoadAnnotations'),
-    dict(type='CheckLabels', num_classes=20),
-]
+load_labels = _base_.load_labels
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     *load_labels,
     dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=size, cat_max_ratio=0.9),
-    dict(type='RandomFlip', prob=0.5, swap_seg_labels={{_base_.left_right}}),
+    dict(type='RandomFlip', prob=0.5, swap_seg_labels=_base_.left_right),
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]

@@ -14,7 +14,8 @@ At several scales and with flips, as the authors test:
         work_dirs/lip_saip-vit-tiny_576x384 --tta
 
 Data: data/LIP with TrainVal_images/{train,val}_images and
-TrainVal_parsing_annotations/{train,val}_segmentations (sysu-hcp.net/lip).
+TrainVal_parsing_annotations/{train,val}_segmentations (sysu-hcp.net/lip). Where the
+archives repeat a folder (TrainVal_images/TrainVal_images), move its content up.
 """
 
 # Not 'mmseg::…', which MMEngine resolves for one distribution name only.

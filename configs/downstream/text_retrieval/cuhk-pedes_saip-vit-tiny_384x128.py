@@ -10,7 +10,8 @@ Data: CUHK-PEDES (Li et al., CVPR 2017), sent by its authors on request
 
     data/CUHK-PEDES/imgs/           cam_a/, cam_b/, CUHK01/, CUHK03/, Market/,
                                     train_query/ and test_query/: 40,206 images
-    data/CUHK-PEDES/reid_raw.json   (or caption_all.json): captions of 13,003 people
+    data/CUHK-PEDES/reid_raw.json   (or caption_all.json, if its entries have splits):
+                                    captions of 13,003 people
 
 Run, with a backbone from tools/export_backbone.py:
 

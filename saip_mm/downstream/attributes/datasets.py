@@ -53,14 +53,19 @@ class AttributeDataset(SplitDataset):
 class PA100K(AttributeDataset):
     """PA-100K (Liu et al., ICCV 2017): 26 attributes of 100,000 images.
 
-    `annotation.mat` contains image names and labels of each split. Images are in `data`
-    or, as unpacked, in `release_data/release_data`.
+    `annotation.mat`, or `annotation/annotation.mat`, contains image names and labels of
+    each split. Images are in `data` or, as unpacked, in `release_data/release_data`.
     """
 
-    FOLDERS = ('data', 'release_data/release_data', 'release_data')
+    ANNOTATIONS = ('annotation.mat', 'annotation/annotation.mat')
+    FOLDERS = (
+        *('data', 'release_data/release_data', 'release_data'),
+        *('data/release_data/release_data', 'data/release_data'),
+    )
 
     def read_annotations(self, parts: Sequence[str]) -> Annotations:
-        path = os.path.join(self.data_root, 'annotation.mat')
+        places = [os.path.join(self.data_root, name) for name in self.ANNOTATIONS]
+        path = next(filter(os.path.isfile, places), places[0])
         keys = [f'{part}_{what}' for part in parts for what in ('images_name', 'label')]
         content = read_mat(path, ['attributes', *keys])
         attributes = texts(content['attributes'])
@@ -76,11 +81,11 @@ class PA100K(AttributeDataset):
                 'of labels; download the file again'
             )
         for folder in (os.path.join(self.data_root, name) for name in self.FOLDERS):
-            if os.path.isdir(folder):
+            if os.path.isfile(os.path.join(folder, names[0])):
                 return Annotations(folder, names, labels, attributes)
         raise FileNotFoundError(
-            f'{self.data_root} has none of the folders {", ".join(self.FOLDERS)}: '
-            'unpack the images into the first'
+            f'{self.data_root}: {names[0]} is in none of the folders '
+            f'{", ".join(self.FOLDERS)}; unpack the images into the first'
         )
 
 
@@ -95,8 +100,7 @@ class AttributesCSV(AttributeDataset):
 
     def read_annotations(self, parts: Sequence[str]) -> Annotations:
         found = read_attributes(Path(self.data_root, 'labels.csv'))[parts[0]]
-        names = [os.path.relpath(path, self.data_root) for path in found.paths]
-        return Annotations(self.data_root, names, found.labels, found.attributes)
+        return Annotations('', found.paths, found.labels, found.attributes)
 
 
 def read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:

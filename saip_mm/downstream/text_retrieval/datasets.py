@@ -81,8 +81,10 @@ class CaptionedPeople(SplitDataset):
     def _problem(self, entry: object) -> str | None:
         """What is wrong with an entry and how to correct it, if anything."""
         needed = ('id', 'split', 'captions', self.PATH)
-        if not isinstance(entry, dict) or any(key not in entry for key in needed):
-            return f'not a record with {", ".join(needed)}; use the original file'
+        found = entry if isinstance(entry, dict) else {}
+        if missing := [key for key in needed if key not in found]:
+            original = self.ANNOTATIONS[0]
+            return f'has no {", ".join(missing)}; use the original {original}'
         _, split, captions, name = (entry[key] for key in needed)
         if not isinstance(name, str) or split not in self.SPLITS:
             return (
