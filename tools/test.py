@@ -30,9 +30,6 @@ def configure(args: argparse.Namespace) -> Config:
             f'{args.config} has no test_dataloader, so there is nothing to test on'
         )
     cfg.load_from = str(resolve_checkpoint(args.checkpoint))
-    # The whole model is loaded, so the initial weights need not exist.
-    if 'backbone' in cfg.model:
-        cfg.model.backbone.init_cfg = None
     if args.tta:
         for name in ('tta_model', 'tta_pipeline'):
             if name not in cfg:
