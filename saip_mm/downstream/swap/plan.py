@@ -205,20 +205,16 @@ def _replaced(part: dict, channels: list[int], outputs: list[int]) -> dict:
     raise NotAdaptable(f'in_channels={taken} does not match {channels}')
 
 
-def _hierarchical(stock: Stock, ours: Backbone, own: list) -> dict:
-    backbone = dict(ours.config, _delete_=True, img_size=stock.size)
-    backbone['type'] = f'mmpretrain.{ours.config["type"]}'
-    backbone['out_indices'] = [index for index, _ in own] or [4]
-    if own and not _is_cspnext(ours):
-        backbone['neck_stride'] = 32
-    return backbone
-
-
 def _backbone(
     stock: Stock, ours: Backbone, levels: list, pyramid: dict | None, own: list
 ) -> dict:
     if not ours.is_vit:
-        return _hierarchical(stock, ours, own)
+        backbone = dict(ours.config, _delete_=True, img_size=stock.size)
+        backbone['type'] = f'mmpretrain.{ours.config["type"]}'
+        backbone['out_indices'] = [index for index, _ in own] or [4]
+        if own and not _is_cspnext(ours):
+            backbone['neck_stride'] = 32
+        return backbone
     arch, zoo = ours.config['arch'], VisionTransformer.arch_zoo
     names = [n for n in ('deit-tiny', *zoo) if arch.items() == zoo[n].items()]
     backbone = dict(_delete_=True, type='mmpretrain.SAIPViT', img_size=stock.size)
