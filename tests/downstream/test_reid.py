@@ -67,6 +67,9 @@ def test_csv_file(cameras, tmp_path):
     (tmp_path / '1.jpg').touch()
     with pytest.raises(ValueError, match="line 2: split is 'test': write train, query"):
         build('ReIDCSV', tmp_path, 'test')
+    (tmp_path / 'labels.csv').write_text('path,split,identity\n1.jpg,query, ')
+    with pytest.raises(ValueError, match='line 2: identity is empty'):
+        build('ReIDCSV', tmp_path, 'test')
 
 
 FIRST, SECOND = ('train', 'test'), ('mask_train_v2', 'mask_test_v2')

@@ -75,6 +75,8 @@ class ReIDCSV(ReIDDataset):
                     f'{file}, line {line}: split is {row["split"]!r}: write '
                     f'{", ".join(self.PARTS)}'
                 )
+            if not row['identity'].strip():  # would be one person
+                raise ValueError(f'{file}, line {line}: identity is empty: name one')
         identities = sorted({row['identity'] for row in rows})
         pids = {name: pid for pid, name in enumerate(identities, DISTRACTOR + 1)}
         # Without cameras, a query has one that no image of the gallery has.
