@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 
 from ..training.config import load_config
-from .fine_tuned import Predictor, whole_image
-from .prediction import Prediction
+from .fine_tuned import Predictor
+from .prediction import Prediction, whole_image
 from .scenes import SceneSearch
 
 __all__ = [

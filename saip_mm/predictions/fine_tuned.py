@@ -21,14 +21,15 @@ from ..checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_
 from ..data.images import ImageError
 from ..models.weights import load_weights
 from ..report.answers import (
-    HEIGHT,
+    describe_parts,
     draw_attributes,
     draw_neighbors,
     draw_parsing,
+    enlarge,
     write_beside,
     write_sentence,
 )
-from .prediction import Prediction, read_batches
+from .prediction import Prediction, read_batches, whole_image
 
 # Steps of pipelines that read the image, or need labels.
 OMITTED = ('LoadImageFromFile', 'LoadImage')
@@ -229,14 +230,14 @@ class Predictor:
             labels = sample.pred_sem_seg.data[0].cpu().numpy()
             picture = draw_parsing(image, labels, self.meta['classes'], answer)
         else:
-            image, sample = _enlarged(image, sample)
+            image, sample = enlarge(image, sample)
             found = sample.pred_instances
             if 'attributes' in found:  # numbers refer to the text
                 found.label_names = [str(i) for i in range(1, len(answer) + 1)]
             self._visualizer.add_datasample('answer', image, sample, draw_gt=False)
             picture = Image.fromarray(self._visualizer.get_image())
             if 'attributes' in found:
-                picture = write_beside(picture, _described(answer))
+                picture = write_beside(picture, describe_parts(answer))
         picture.save(out)
 
     @cached_property
@@ -250,55 +251,6 @@ class Predictor:
         else:
             visualizer.dataset_meta = self.meta
         return visualizer
-
-
-def whole_image(image: np.ndarray, path: str, meta: dict) -> dict:
-    """What the pipelines of all libraries take of an image of one person.
-
-    The image is RGB, uint8 [h, w, 3]. MMPose's pipelines need the data set's ``meta``.
-    """
-    height, width = image.shape[:2]
-    return dict(
-        meta,
-        img=np.ascontiguousarray(image[..., ::-1]),  # as read by OpenCV
-        img_path=path,
-        img_id=0,
-        img_shape=(height, width),
-        ori_shape=(height, width),
-        bbox=np.array([[0, 0, width, height]], np.float32),
-        bbox_score=np.ones(1, np.float32),
-        seg_fields=[],
-        reduce_zero_label=False,
-    )
-
-
-def _enlarged(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
-    """A small image and what was found in it, large enough to draw on."""
-    height, width = image.shape[:2]
-    factor = max(1, -(-HEIGHT // max(height, width)))
-    sample = sample.clone()  # which has the same instances
-    found = sample.pred_instances = sample.pred_instances.clone()
-    for name in {'keypoints', 'bboxes'} & {*found.keys()}:
-        found[name] = found[name] * factor
-    if 'masks' in found:
-        found.masks = found.masks.repeat_interleave(factor, 1)
-        found.masks = found.masks.repeat_interleave(factor, 2)
-    large = Image.fromarray(image).resize((factor * width, factor * height))
-    return np.array(large), sample
-
-
-def _described(
-    answer: list[dict], least: float = 0.3, count: int = 16, names: int = 8
-) -> list[str]:
-    """Lines about the first parts with a score of at least ``least``."""
-    lines = []
-    for number, part in enumerate(answer[:count], 1):
-        if part['score'] > least:  # as in MMDetection's pictures
-            words = [*part['attributes']]
-            words[names:] = ['…'] * (len(words) > names)
-            label = f'{number}  {part["label"]} {part["score"]:.2f}'
-            lines.append(': '.join(filter(None, [label, ', '.join(words)])))
-    return lines or [f'no part has a score above {least}']
 
 
 def _classifier_task(cfg: Config) -> str:

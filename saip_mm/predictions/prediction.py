@@ -44,3 +44,23 @@ def _readable(
             if left_out is None:
                 raise
             left_out.append(error)
+
+
+def whole_image(image: np.ndarray, path: str, meta: dict) -> dict:
+    """What the pipelines of all libraries take of an image of one person.
+
+    The image is RGB, uint8 [h, w, 3]. MMPose's pipelines need the data set's ``meta``.
+    """
+    height, width = image.shape[:2]
+    return dict(
+        meta,
+        img=np.ascontiguousarray(image[..., ::-1]),  # as read by OpenCV
+        img_path=path,
+        img_id=0,
+        img_shape=(height, width),
+        ori_shape=(height, width),
+        bbox=np.array([[0, 0, width, height]], np.float32),
+        bbox_score=np.ones(1, np.float32),
+        seg_fields=[],
+        reduce_zero_label=False,
+    )

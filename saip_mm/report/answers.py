@@ -116,3 +116,32 @@ def draw_neighbors(
 def _scaled(picture: Image.Image) -> Image.Image:
     width = max(1, round(picture.width * HEIGHT / picture.height))
     return picture.resize((width, HEIGHT))
+
+
+def enlarge(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
+    """A small image and what was found in it, large enough to draw on."""
+    height, width = image.shape[:2]
+    factor = max(1, -(-HEIGHT // max(height, width)))
+    sample = sample.clone()  # which has the same instances
+    found = sample.pred_instances = sample.pred_instances.clone()
+    for name in {'keypoints', 'bboxes'} & {*found.keys()}:
+        found[name] = found[name] * factor
+    if 'masks' in found:
+        found.masks = found.masks.repeat_interleave(factor, 1)
+        found.masks = found.masks.repeat_interleave(factor, 2)
+    large = Image.fromarray(image).resize((factor * width, factor * height))
+    return np.array(large), sample
+
+
+def describe_parts(
+    answer: list[dict], least: float = 0.3, count: int = 16, names: int = 8
+) -> list[str]:
+    """Lines about the first parts with a score above ``least``."""
+    lines = []
+    for number, part in enumerate(answer[:count], 1):
+        if part['score'] > least:  # as in MMDetection's pictures
+            words = [*part['attributes']]
+            words[names:] = ['…'] * (len(words) > names)
+            label = f'{number}  {part["label"]} {part["score"]:.2f}'
+            lines.append(': '.join(filter(None, [label, ', '.join(words)])))
+    return lines or [f'no part has a score above {least}']
