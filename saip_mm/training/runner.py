@@ -8,6 +8,7 @@ from logging import ERROR, FileHandler
 
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import BaseSelfSupervisor
@@ -33,6 +34,18 @@ class SafeRunner(Runner):
     """A runner that saves atomically, checks data, and executes no code in files."""
 
     build_dataloader = staticmethod(build_checked_loader)
+
+    def scale_lr(
+        self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None
+    ) -> None:
+        """Scale learning rates as MMEngine does, and also the logged ``base_lr``."""
+        base = getattr(optim_wrapper, 'base_param_settings', None)
+        if base is None:
+            return super().scale_lr(optim_wrapper, auto_scale_lr)
+        groups = optim_wrapper.optimizer.param_groups
+        groups.append(base)
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+        groups.pop()
 
     def register_hook(
         self, hook: Hook | dict, priority: int | str | None = None

@@ -107,16 +107,18 @@ def test_a_schedule_of_another_length_is_reported(options):
     assert all(f'after {lowest} steps' in text for text in warnings)
 
 
-def test_a_training_logs_the_share(tmp_path):
+def test_a_training_logs_the_share_and_scaled_learning_rates(tmp_path):
     """With half of the batch size."""
     options = ['train_dataloader.batch_size=4', 'default_hooks.saip.base_batch_size=8']
     options += ['default_hooks.saip.momentum=0.81', 'train_cfg.max_epochs=3']
     train(tmp_path, *options)
     (log,), (scalars,) = (tmp_path.glob(p) for p in ('*/*.log', '*/*/scalars.json'))
     out, lines = log.read_text(), map(json.loads, scalars.read_text().splitlines())
-    key = 'teacher_momentum'
-    momenta = [line[key] for line in lines if key in line]
+    lines = [line for line in lines if 'teacher_momentum' in line]
+    momenta = [line['teacher_momentum'] for line in lines]
     assert len(momenta) == 18
+    for line in lines:  # no lr_mult
+        assert line['base_lr'] == pytest.approx(line['lr'])
     assert momenta[0] == pytest.approx(0.9)
     left = math.prod(momenta)
     assert f'{left:.1%} of its initial weights are left at the end' in out
