@@ -146,7 +146,7 @@ def scales_of(summary: list[dict], pick: Callable = max) -> dict[str, Scale]:
     for name, rows in scores_of(summary).items():
         untrained = [rows[row] for row in UNTRAINED if row in rows]
         scale = Scale(pick(untrained or rows.values()), max(rows.values()))
-        if scale.zero < scale.best:
+        if scale.best - scale.zero > 1e-9:  # means of equal values may differ by 1e-17
             scales[name] = scale
     return scales
 
