@@ -113,7 +113,8 @@ class PackViews(BaseTransform):
         if height > self.canvas[0] or width > self.canvas[1]:
             raise ValueError(
                 f'{source}: {height}x{width} pixels (h x w) do not fit into '
-                f'PackViews(canvas={self.canvas}); enlarge it or shrink the images'
+                f'PackViews(canvas={self.canvas}); shrink the images, or enlarge it '
+                '(train_dataloader.dataset.pipeline.1.canvas=H,W)'
             )
         padded = torch.zeros(3, *self.canvas, dtype=torch.uint8)
         padded[:, :height, :width] = torch.from_numpy(image).permute(2, 0, 1)

@@ -55,7 +55,7 @@ def test_blurring_is_torchvisions():
 
 
 def test_an_image_larger_than_the_canvas_is_refused():
-    with pytest.raises(ValueError, match='96x48 pixels .* do not fit .*enlarge'):
+    with pytest.raises(ValueError, match='96x48 pixels .* do not fit .* enlarge it'):
         batch(PackViews(canvas=(96, 40)))
 
 
