@@ -73,7 +73,7 @@ def main() -> None:
     left_out = []
     predictor.index(list(gallery.values()), left_out)
     if predictor.task == 'text_retrieval':
-        names = {args.images: args.images[:80]}
+        names = {args.images: args.images[:80].replace(os.sep, '_')}
     else:
         names = {path: name for name, path in files(args.images).items()}
     args.out.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,8 @@ def main() -> None:
         name = names[prediction.path]
         answer = prediction.answer
         answers[name] = answer[:NEAREST] if gallery else answer
-        picture = args.out / f'{name.replace(os.sep, "_")}.png'
+        picture = args.out / f'{name}.png'
+        picture.parent.mkdir(parents=True, exist_ok=True)
         predictor.draw(prediction, picture)
     write_text(args.out / 'predictions.json', json.dumps(answers, indent=1) + '\n')
     print(f'{len(answers)} pictures and predictions.json in {args.out}')
