@@ -183,6 +183,8 @@ def _naming(name: str | os.PathLike) -> Iterator[None]:
 def _decode(content: bytes, max_reduction: Reduction) -> np.ndarray:
     content, orientation = drop_metadata(content)
     with Image.open(io.BytesIO(content)) as image:
+        if image.format == 'EPS':  # a program, which Pillow would run by Ghostscript
+            raise ImageError('is PostScript; convert it to PNG or remove it')
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError(

@@ -195,9 +195,11 @@ def test_errors(tmp_path):
     data[len(data) // 2] ^= 255
     (tmp_path / 'broken.png').write_bytes(data)
     (tmp_path / 'text.jpg').write_text('no picture')
+    Image.new('RGB', (20, 10)).save(tmp_path / 'program.jpg', 'EPS')
     for name, message in (
         ('broken.png', r'broken\.png: cannot be read'),
         ('text.jpg', r'text\.jpg: not an image'),
+        ('program.jpg', r'program\.jpg: is PostScript'),
         ('absent.jpg', r'absent\.jpg: no such file'),
         ('', 'IsADirectoryError'),
     ):
