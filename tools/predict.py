@@ -73,7 +73,7 @@ def main() -> None:
     left_out = []
     predictor.index(list(gallery.values()), left_out)
     if predictor.task == 'text_retrieval':
-        names = {args.images: args.images[:80].replace(os.sep, '_')}
+        names = {args.images: args.images[:80]}
     else:
         names = {path: name for name, path in files(args.images).items()}
     args.out.mkdir(parents=True, exist_ok=True)
@@ -83,6 +83,8 @@ def main() -> None:
         name = names[prediction.path]
         answer = prediction.answer
         answers[name] = answer[:NEAREST] if gallery else answer
+        if predictor.task == 'text_retrieval':
+            name = name.replace(os.sep, '_')
         picture = args.out / f'{name}.png'
         picture.parent.mkdir(parents=True, exist_ok=True)
         predictor.draw(prediction, picture)
