@@ -278,7 +278,7 @@ def test_bad_input(images, checkpoint, tmp_path):
     reid, attributes = (
         TRANSFER / f'{task}_saip-small.py' for task in ('reid', 'attributes')
     )
-    path = checkpoint(reid)
+    path, demo = checkpoint(reid), ROOT / 'configs/pretrain/saip_demo.py'
     with pytest.raises(ValueError, match='in its work directory'):
         predict(attributes, path, images)
     with pytest.raises(ValueError, match='needs a gallery'):
@@ -288,3 +288,6 @@ def test_bad_input(images, checkpoint, tmp_path):
     (tmp_path / 'text.png').write_text('no image')
     with pytest.raises(OSError, match='text.png'):
         predict(reid, path, [str(tmp_path / 'text.png')], images)
+    for config, model in ((reid, path), (demo, checkpoint(demo))):
+        with pytest.raises(OSError, match='text.png: not an image'):
+            load_predictor(config, model).index([str(tmp_path / 'text.png')], [])

@@ -98,7 +98,7 @@ class Predictor:
                 images left out; None raises them.
 
         Raises:
-            OSError: If an image cannot be read.
+            OSError: If an image, or with ``left_out`` every image, cannot be read.
             ValueError: If there is none, or the model needs none.
         """
         if bool(images) != (self.task in SEARCHES):
@@ -109,7 +109,7 @@ class Predictor:
             bar = track(samples, 'Embedding the gallery', len(images), transient=True)
             found = list(bar)
             if not found:
-                raise ValueError('no image of the gallery can be read')
+                raise left_out[0]
             features = torch.stack([sample.feature for *_, sample in found])
             paths = [path for path, *_ in found]
             self.gallery = paths, normalize(features.float(), dim=1)

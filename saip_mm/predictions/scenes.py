@@ -79,9 +79,11 @@ class SceneSearch:
                 images left out; None raises them.
 
         Raises:
-            OSError: If an image cannot be read.
+            OSError: If an image, or with ``left_out`` every image, cannot be read.
             ValueError: If there is no scene.
         """
+        if not images:
+            raise ValueError('a search for people needs a gallery of scenes')
         self.gallery = []
         images = track(images, 'Encoding scenes', transient=True)
         for (path,), (scene,) in read_batches(images, 1, left_out):
@@ -89,7 +91,7 @@ class SceneSearch:
             encoded = self._encode([scene], self._scene_size(shape))
             self.gallery.append((path, shape, encoded.middle_map))
         if not self.gallery:
-            raise ValueError('a search for people needs a gallery of scenes')
+            raise left_out[0]
 
     @torch.no_grad()
     def __call__(
