@@ -7,9 +7,9 @@ Rows are configs, `random` (the model of the first config, or of --random-of, wi
 training), or the baselines `mean-color`, `histogram`, `stripes` and `pixels`. All are
 probed on drawn people, and on the photographs that are given.
 
-`--equal flops` changes the number of epochs of the configs, and their schedules in
-proportion, so that all trainings cost as much as the first, to the nearest epoch;
-`--equal images`, so that they see as many images.
+`--epochs N` changes the number of epochs of the configs, and their schedules in
+proportion. `--equal flops` does so too, so that all trainings cost as much as the
+first, to the nearest epoch; `--equal images`, so that they see as many images.
 
 Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
 skipped. Commands for different seeds or rows can run at the same time in one folder.
@@ -59,6 +59,12 @@ def parse_args() -> argparse.Namespace:
         help='config of the model for untrained rows (default: first config)',
     )
     parser.add_argument(
+        '--epochs',
+        type=int,
+        metavar='N',
+        help='train for N epochs instead of those of the configs',
+    )
+    parser.add_argument(
         '--equal',
         choices=['images', 'flops'],
         help='budget that every run shares with the first config',
@@ -83,6 +89,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('name at least one row')
     if min(args.seeds) < 0:
         parser.error('--seeds must not be negative')
+    if args.epochs is not None and args.epochs < 1:
+        parser.error('--epochs must be positive')
     if args.max_minutes <= 0:
         parser.error('--max-minutes must be positive')
     return args
@@ -106,6 +114,8 @@ def configs_of(args: argparse.Namespace) -> dict[str, Config]:
         if file is None:
             raise ValueError(f'{source}: name its config with --random-of')
         config = load_config(file, args.cfg_options)
+        if args.epochs and source in trained:
+            config = lengthened(config, args.epochs)
         if people:
             config[PROBED] = asdict(people)
         configs[name] = config

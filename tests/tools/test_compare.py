@@ -183,6 +183,14 @@ def test_trainings_of_equal_cost(unit, expected, tmp_path, trained, monkeypatch)
     assert configs[1].param_scheduler[1].end == 6 * expected / 2
 
 
+def test_trainings_of_other_lengths(tmp_path, trained):
+    arguments = [TOOL, 'random', TINY, '--work-dir', tmp_path]
+    assert call(*arguments, '--epochs', 6) == 0
+    config = Config.fromfile(tmp_path / 'tiny/config.py')
+    assert config.train_cfg.max_epochs == 6
+    assert config.param_scheduler[1].end == 6 * 6 / 2
+
+
 def test_a_comparison_out_of_time_saves_and_can_be_rerun(tmp_path, capsys, monkeypatch):
     class Impatient(subprocess.Popen):
         """Its time is over once the training has begun."""
