@@ -95,6 +95,8 @@ def _embed_people(
         for person, keypoints in people:
             path = path_of(str(img_dir), person.img_path)
             photograph = read_photograph(path, person.size)
+            if not large_enough(person.box, photograph.shape[:2], MIN_SIZE):
+                continue  # The annotations did not give the size of the photograph.
             crop, corner, scale = _square_up(photograph, person, subject.features.size)
             x, y, w, h = person.box
             box = (np.array([[x, y], [x + w, y + h]]) - corner) * scale

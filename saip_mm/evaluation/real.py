@@ -37,11 +37,25 @@ class RealPeople:
                 f'reid={[*map(str, self.reid)]}: two folders have the same name, after '
                 'which scores are named; rename one'
             )
+        for kind, folder in self._folders():
+            if folder.resolve().name == kind:
+                raise ValueError(
+                    f'{folder}: its scores would have the names of those of drawn '
+                    f'people ({kind}/…): rename the folder'
+                )
         if len(self.coco) not in (0, 2, 4):
             raise ValueError(
                 f'coco={list(self.coco)}: give IMAGES ANN, or IMAGES ANN for fitting '
                 'and IMAGES ANN for testing'
             )
+
+    def _folders(self) -> Iterator[tuple[str, Path]]:
+        """Kinds of probes, and folders that scores are named after."""
+        yield from (('reid', Path(folder)) for folder in self.reid)
+        if self.attributes:
+            yield 'attributes', Path(self.attributes).resolve().parent
+        if self.parts:
+            yield 'parts', Path(self.parts)
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))

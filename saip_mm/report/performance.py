@@ -84,6 +84,12 @@ def _steps(result: dict) -> list[str]:
     head = ['side', 'precision', 'batch', 'seconds per step', *phases]
     head += ['speed, plain = 1', 'speed, plain fp32 = 1', 'of the matrix peak, %']
     total = {_kind(row): row['seconds']['total'] for row in result['steps']}
+    missing = [n for n in ('flop_per_image', 'matmul_flop_per_s') if n not in result]
+    if missing:
+        raise ValueError(
+            f'{result["config"]}: results of steps lack {" and ".join(missing)}; '
+            f'measure with --parts {" ".join(missing)}'
+        )
     flop = result['flop_per_image']['total']
     lines = []
     for row in result['steps']:

@@ -83,6 +83,27 @@ def test_keypoints_of_other_photographs(tmp_path):
         RealPeople(reid=['a/market', tmp_path / 'market'])
 
 
+@pytest.mark.parametrize(
+    'kind, file', [('reid', ''), ('attributes', 'labels.csv'), ('parts', '')]
+)
+def test_folders_named_like_probes_of_drawn_people(kind, file, tmp_path):
+    source = tmp_path / kind / file
+    with pytest.raises(ValueError, match=f'/{kind}: its scores .*: rename'):
+        RealPeople(**{kind: [source] if kind == 'reid' else source})
+
+
+def test_people_outside_a_photograph_of_unknown_size(tmp_path):
+    ann = photographs(tmp_path, 10)
+    content = json.loads(ann.read_text())
+    for image in content['images']:
+        del image['height'], image['width']
+    known = probe(coco=[tmp_path, ann])
+    outside = dict(content['annotations'][0], id=20, bbox=[300, 5, 70, 100])
+    content['annotations'].append(outside)
+    ann.write_text(json.dumps(content))
+    assert probe(coco=[tmp_path, ann]) == known
+
+
 def label_maps(folder, count):
     """Images of gray blocks whose labels are how bright they are; stored rotated."""
     exif = Image.Exif()

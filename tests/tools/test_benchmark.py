@@ -143,6 +143,10 @@ def test_another_backbone_is_measured_alone(run, tmp_path):
     assert run('--render', page, out)[0] == 0
     (row,) = (x for x in page.read_text().splitlines() if x.startswith('| ours'))
     assert row.split(' | ')[-3:-1] == ['–', '–']
+    content = json.loads(out.read_text())
+    del content['flop_per_image']
+    out.write_text(json.dumps(content))
+    assert 'measure with --parts flop_per_image' in run('--render', page, out)[0]
 
 
 @pytest.mark.parametrize(
