@@ -4,9 +4,9 @@
         train_dataloader.dataset.data_root=data/people
 
 The recipe of the weights `saip-small`: 601,600 images, 12 minutes on an H200 beside
-other trainings (docs/model_card.md). Images are at most 128x96 pixels (h x w). Patches
-of 8 pixels give the token grids of saip_vit-tiny.py with a quarter of the pixels. Views
-are made on the model's device.
+other trainings (docs/model_card.md). Larger images are shrunk to 128x96 pixels (h x w).
+Patches of 8 pixels give the token grids of saip_vit-tiny.py with a quarter of the
+pixels. Views are made on the model's device.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']

@@ -10,6 +10,7 @@ from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
 from .apply_views import ApplyViews
+from .images import resize
 from .views import Size, View
 
 JITTER = ('brightness', 'contrast', 'saturation', 'hue')
@@ -47,17 +48,23 @@ class PackedView(NamedTuple):
 WIDTHS = PackedView(4, 1, 4, 4, 1, 1, 1)
 
 
-def pack(views: Sequence[View]) -> Tensor:
-    """Return views as float32 [n, 16], see :class:`PackedView`."""
-    return torch.tensor([_numbers(view) for view in views], dtype=torch.float32)
+def pack(views: Sequence[View], ratio: tuple[float, float]) -> Tensor:
+    """Return views as float32 [n, 16], see :class:`PackedView`.
+
+    Args:
+        views: Views of one image.
+        ratio: Height and width of the packed image, in those of this image.
+    """
+    return torch.tensor([_numbers(view, *ratio) for view in views], dtype=torch.float32)
 
 
-def _numbers(view: View) -> list[float]:
+def _numbers(view: View, rows: float, columns: float) -> list[float]:
     crop, jitter = view.crop, view.colors.jitter
     drawn = [JITTER.index(name) for name, _ in jitter]
     factors = dict(zip(JITTER, UNCHANGED, strict=True)) | dict(jitter)
     return [
-        *(crop.top, crop.left, crop.height, crop.width),
+        *(crop.top * rows, crop.left * columns),
+        *(crop.height * rows, crop.width * columns),
         view.flip,
         *(drawn or range(len(JITTER))),
         *factors.values(),
@@ -75,7 +82,7 @@ class PackViews(BaseTransform):
     the same views up to rounding.
 
     Args:
-        canvas: (h, w) in pixels to which images are padded; none may be larger.
+        canvas: (h, w) in pixels to which images are padded; larger ones are shrunk.
     """
 
     def __init__(self, canvas: Size) -> None:
@@ -94,12 +101,14 @@ class PackViews(BaseTransform):
             ``opacity`` float32; ``scene_masks`` and ``csr_noise`` as of ``ApplyViews``.
         """
         views = results['views']
+        image, ratio = self._fit(results['image'])
+        scene_image, scene_ratio = self._fit(results['scene'])
         inputs = dict(
-            view_globals=pack(views.globals),
-            view_locals=pack((*views.locals, views.roi)),
-            view_scene=pack((views.scene,)),
-            image=self._pad(results['image'], results['source']),
-            scene_image=self._pad(results['scene'], f'scene of {results["source"]}'),
+            view_globals=pack(views.globals, ratio),
+            view_locals=pack((*views.locals, views.roi), ratio),
+            view_scene=pack((views.scene,), scene_ratio),
+            image=image,
+            scene_image=scene_image,
             places=torch.tensor(views.places),
             opacity=torch.tensor(views.opacity, dtype=torch.float32),
             scene_masks=torch.from_numpy(views.scene_masks),
@@ -107,18 +116,21 @@ class PackViews(BaseTransform):
         )
         return dict(inputs=inputs)
 
-    def _pad(self, image: np.ndarray, source: str) -> Tensor:
-        """Pad uint8 [h, w, 3] at the bottom and right to uint8 [3, *canvas]."""
+    def _fit(self, image: np.ndarray) -> tuple[Tensor, tuple[float, float]]:
+        """Shrink uint8 [h, w, 3] if needed, and pad it at the bottom and right.
+
+        Returns:
+            uint8 [3, *canvas], and the ratio of the image in it to ``image``.
+        """
         height, width = image.shape[:2]
-        if height > self.canvas[0] or width > self.canvas[1]:
-            raise ValueError(
-                f'{source}: {height}x{width} pixels (h x w) do not fit into '
-                f'PackViews(canvas={self.canvas}); shrink the images, or enlarge it '
-                '(train_dataloader.dataset.pipeline.1.canvas=H,W)'
-            )
+        scale = min(1.0, self.canvas[0] / height, self.canvas[1] / width)
+        rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+        pixels = torch.from_numpy(image).permute(2, 0, 1)
+        if scale < 1:
+            pixels = resize(pixels, (rows, columns))
         padded = torch.zeros(3, *self.canvas, dtype=torch.uint8)
-        padded[:, :height, :width] = torch.from_numpy(image).permute(2, 0, 1)
-        return padded
+        padded[:, :rows, :columns] = pixels
+        return padded, (rows / height, columns / width)
 
 
 def pop_apply(pipeline: list[dict]) -> BaseTransform:
