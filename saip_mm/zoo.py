@@ -127,8 +127,14 @@ def _row(model: dict) -> dict[str, str]:
         'multiply-adds, G': f'{metadata["FLOPs"] / 1e9:.2f}',
         'latency, ms': f'{speed["value"]:.0f}',
         'result, %': ', '.join(metrics),
-        'weights': f'[file]({model["Weights"]})' if 'Weights' in model else '–',
+        'weights': _weights(model),
     }
+
+
+def _weights(model: dict) -> str:
+    if 'Packaged' in model:
+        return f'`{model["Packaged"]}` in the package'
+    return f'[file]({model["Weights"]})' if 'Weights' in model else '–'
 
 
 def _read(path: Path) -> dict:

@@ -143,6 +143,12 @@ def test_results_appear_in_the_table(clone):
     assert '| mAP 25.0, PCK 50.0 | [file](https://example.org/demo.pth) |' in row[0]
 
 
+def test_packaged_weights_are_in_the_table():
+    packaged = {each['Packaged'] for each in MODELS if 'Packaged' in each}
+    assert packaged == {path.stem for path in (ROOT / 'saip_mm/weights').iterdir()}
+    assert all(f'| `{each}` in the package |' in table(MODELS) for each in packaged)
+
+
 def test_bad_files(clone):
     with pytest.raises(ValueError, match='does not name .*other.py'):
         call(ZOO, 'configs/pretrain/other.py', cwd=clone)
