@@ -31,6 +31,8 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
         ValueError: It is malformed, does not list all images, or its keypoints are not
             COCO's or mostly lie outside the images.
     """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path}: no such file of keypoints; {REMEDY}')
     photographs, people = read_person_keypoints(path)
     _check(path, people)
     sizes = {os.path.normpath(name): size for name, size in photographs.items()}

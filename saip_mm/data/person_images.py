@@ -96,6 +96,11 @@ class PersonImages(PeopleDataset):
 
     def load_data_list(self) -> list[dict]:
         if not self.ann_file:
+            if not os.path.isdir(self.folder):
+                raise FileNotFoundError(
+                    f'{self.folder}: no such folder of images; set data_root (in a '
+                    'config, train_dataloader.dataset.data_root) to that of your images'
+                )
             entries = [dict(img_path=path) for path in find_images(self.folder)]
         elif self.ann_file.endswith('.txt'):
             entries = self._load_list()
@@ -123,7 +128,10 @@ class PersonImages(PeopleDataset):
 
     def _load_list(self) -> list[dict]:
         if not os.path.isfile(self.ann_file):
-            raise FileNotFoundError(f'{self.ann_file}: no such list of images')
+            raise FileNotFoundError(
+                f'{self.ann_file}: no such list of images; correct ann_file, or set it '
+                "to '' for all images of data_root"
+            )
         # File names need not be UTF-8: surrogateescape is what os.fsdecode does.
         text = read_text(self.ann_file, errors='surrogateescape')
         lines = enumerate(map(str.strip, io.StringIO(text, newline=None)), 1)

@@ -95,6 +95,11 @@ def double_sizes(content):
         each.update(height=160, width=80)
 
 
+def test_a_missing_file_is_refused(folder):
+    with pytest.raises(FileNotFoundError, match='absent.json: .*make_keypoints.py'):
+        PersonImages(str(folder), keypoints='absent.json')
+
+
 @pytest.mark.parametrize(
     'change, message',
     [

@@ -86,12 +86,12 @@ def test_errors_of_the_constructor(tmp_path):
     (tmp_path / 'l.txt').write_text('# nothing\n\n')
     for options, message in (
         (dict(), 'give data_root'),
-        (dict(data_root='absent'), 'absent: no such folder'),
+        (dict(data_root='absent'), 'absent: no such folder of images; set data_root'),
         (dict(data_root=str(tmp_path)), r'no images .*\.jpg .*2 other files'),
         (dict(data_prefix=dict(image='x')), 'data_prefix should be'),
         (dict(data_root='.', margin=-1), 'margin should be at least 0'),
         (dict(data_root='.', min_size=(0, 8)), r'min_size=\(0, 8\) should be'),
-        (dict(ann_file='absent.txt'), r'absent\.txt: no such list'),
+        (dict(ann_file='absent.txt'), r'absent\.txt: no such list.*; correct ann'),
         (dict(ann_file=str(tmp_path / 'l.txt')), r'l\.txt: no images in the list'),
         (dict(ann_file='l.csv'), r'l\.csv: .*\.txt\) or .*\.json'),
     ):
