@@ -70,9 +70,8 @@ class WorkDir:
 
     @property
     def name(self) -> str:
-        """Name of the config, else of the folder."""
-        files = sorted(self.path.glob('*.py'))
-        return files[-1].stem if files else self.path.resolve().name
+        """Names of the folder and of the one that contains it."""
+        return '/'.join(self.path.resolve().parts[-2:])
 
     def config_file(self) -> Path:
         """The config that MMEngine dumped in the last run.

@@ -61,8 +61,7 @@ def save_images(folder, count=4):
 
 
 def test_a_finished_run(work_dir, capsys):
-    (config,) = work_dir.glob('*.py')
-    config.rename(work_dir / '<b>&.py')
+    work_dir = work_dir.rename(work_dir.parent / '<b>&')
     page = report(work_dir)
     assert '<b>&' in page.text[''] and '<b>' not in page.html
     assert 'Finished: 6 of 6 optimizer steps, 48 images seen' in page.text['']
