@@ -221,13 +221,15 @@ def _of_timm(path: Path, model: str) -> _Network:
     if not timm.is_model(model):
         raise ValueError('timm has no such model')
     # "Pretrained" by these weights: timm converts their authors' names, and downloads
-    # nothing.
-    weights = dict(state_dict=dict(state_dict_of(read_checkpoint(path))))
+    # nothing. It rejects weights that do not fit only if the number of classes does.
+    tensors = dict(state_dict_of(read_checkpoint(path)))
+    weights = dict(state_dict=tensors)
+    if 'blocks.0.norm1.weight' in tensors:
+        weights['num_classes'] = len(tensors.get('head.weight', ()))
     vit = timm.create_model(
         model,
         pretrained=True,
         pretrained_cfg_overlay=weights,
-        num_classes=0,
         dynamic_img_size=True,
     )
     vit.pretrained_cfg.pop('state_dict')

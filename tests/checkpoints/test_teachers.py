@@ -143,6 +143,20 @@ def test_unsuitable_teachers(model, weights, text, images, tmp_path):
     assert 'weights.pth' in str(raised.value)
 
 
+@pytest.mark.parametrize('classes', [0, 7, None])
+def test_weights_of_timm_with_a_classifier(classes, tmp_path):
+    """timm ignores names that do not fit if the number of classes differs."""
+    options = {} if classes is None else dict(num_classes=classes)
+    model = timm.create_model('vit_tiny_patch16_224', **options)
+    weights = random(model, tmp_path / 'vit.pth').state_dict()
+    found = DistillationTeacher(tmp_path / 'vit.pth', 'vit_tiny_patch16_224').network
+    assert torch.equal(found.module.cls_token, weights['cls_token'])
+    path = tmp_path / 'others.pth'
+    torch.save({f'encoder.{name}': each for name, each in weights.items()}, path)
+    with pytest.raises(ValueError, match='Missing key'):
+        _ = DistillationTeacher(path, 'vit_tiny_patch16_224').network
+
+
 def test_views_in_whole_patches(images):
     with pytest.raises(ValueError, match='128×63 pixels .* of 8'):
         look(DistillationTeacher('saip-small'), images[..., :63], patch_size=8)
