@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..models.weights import Grid
-from .backbone import TIMM_BLOCK, TIMM_TO_VIT, Table, renamed
+from .backbone import PREFIXES, TIMM_BLOCK, TIMM_TO_VIT, Table, renamed
 from .files import holds_tensors, state_dict_of
 
 # the authors' SAIP -> SAIP
@@ -121,7 +121,13 @@ def source_of(checkpoint: Mapping) -> str:
     if any(holds_tensors(checkpoint.get(role)) for role in _ROLES):
         names = [name for tensors in roles_of(checkpoint).values() for name in tensors]
         return 'saip' if any(_OF_SAIP.match(name) for name in names) else 'dino'
-    names = [name.removeprefix('backbone.') for name in state_dict_of(checkpoint)]
+    names = list(state_dict_of(checkpoint))
+    if any(name.startswith(PREFIXES['teacher']) for name in names):
+        raise ValueError(
+            'is a training checkpoint of saip_mm, with two backbones: export one with '
+            'tools/export_backbone.py'
+        )
+    names = [name.removeprefix('backbone.') for name in names]
     for source, telling in dict(
         mae='decoder_embed.weight',
         timm='blocks.0.norm1.weight',

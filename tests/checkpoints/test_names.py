@@ -143,6 +143,15 @@ def test_unfit_weights_are_rejected(tmp_path, without, size, message):
     assert not out.exists()
 
 
+def test_own_training_checkpoints_are_rejected(tmp_path):
+    """Their first backbone is the student's, whatever the role."""
+    prefixes = 'backbone.', 'teacher.encoder.backbone.'
+    names = [f'{prefix}layers.0.ln1.weight' for prefix in prefixes]
+    torch.save(dict.fromkeys(names, torch.ones(1)), tmp_path / 'epoch_1.pth')
+    with pytest.raises(ValueError, match='epoch_1.pth: .*tools/export_backbone.py'):
+        convert(tmp_path / 'epoch_1.pth', tmp_path / 'a.pth')
+
+
 def test_given_grid_is_used(tmp_path):
     torch.save(timm_vit((64, 32)).state_dict(), tmp_path / 'timm.pth')
     options = '--num-heads', 2, '--grid', 4, 2
