@@ -179,7 +179,7 @@ def _from_checkpoint(
     checkpoint: Mapping, cfg: Config | None, device: Device, role: str | None
 ) -> Subject:
     tensors = state_dict_of(checkpoint)
-    checkpoint = dict(state_dict=tensors, meta=checkpoint.get('meta', {}))
+    checkpoint = dict(state_dict=tensors, meta=checkpoint.get('meta') or {})
     no_heads = 'no heads'
     if not any(name.startswith(PREFIXES['teacher']) for name in tensors):
         if cfg and cfg.get('model', {}).get('type') == 'SAIP':
@@ -197,9 +197,15 @@ def _from_checkpoint(
             name = cfg.filename or 'its config'
             raise ValueError(f'does not fit the model of {name}: {error}') from error
         return _subject(model, cfg, device, role)
-    backbone = choose_backbone(checkpoint, role)
+    try:
+        backbone = choose_backbone(checkpoint, role)
+        module = backbone.build()[0]
+    except ValueError as error:
+        if 'cfg' not in checkpoint['meta']:
+            raise
+        raise ValueError(f'{error}; for another backbone, give --config') from error
     mean, std = (torch.tensor(x, device=device) for x in (backbone.mean, backbone.std))
-    features = BackboneFeatures(backbone.build()[0].to(device).eval(), mean, std)
+    features = BackboneFeatures(module.to(device).eval(), mean, std)
     return Subject(features, device=device, no_heads=no_heads)
 
 

@@ -114,3 +114,10 @@ def test_bad_input(tiny_run, tmp_path):
     assert 'no such annotation file' in error(tiny_run, *coco)
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')
     assert 'bad.pth: is not a ViT' in error(tmp_path / 'bad.pth')
+
+
+def test_another_backbone_needs_its_config(tmp_path):
+    checkpoint = dict(state_dict=dict(a=torch.ones(1)), meta=dict(cfg='model = 1'))
+    torch.save(checkpoint, tmp_path / 'epoch_1.pth')
+    with pytest.raises(ValueError, match='is not a ViT .*give --config'):
+        call('tools/probe.py', tmp_path)
