@@ -100,6 +100,10 @@ def convert_backbone(
     if not backbone.num_heads:
         print(f'attention heads: {heads}, as usual for a ViT of these sizes')
     backbone = replace(backbone, grid=find_grid(backbone, source, args.grid))
+    print(
+        f'normalization (RGB, 0-255): mean {backbone.mean}, std {backbone.std}; '
+        "ImageNet's, unless the file states its own"
+    )
     backbone, report = backbone.fitted(args.img_size)
     role = dict(role=args.role) if source in WITH_ROLES else {}
     return backbone.state_dict(), backbone.facts() | role, report

@@ -115,9 +115,11 @@ def test_positions_are_resized(tmp_path, capsys, suffix):
     assert not load_pretrained(vit, out, prefix='backbone.').resized
 
 
-def test_heads_of_known_architectures_are_known(tmp_path):
+def test_what_files_do_not_state_is_assumed_and_said(tmp_path, capsys):
     torch.save(timm.create_model('deit_small_patch16_224').state_dict(), tmp_path / 's')
     convert(tmp_path / 's', tmp_path / 'a.pth')
+    said = capsys.readouterr().out
+    assert 'mean [123.675, 116.28, 103.53], std [58.395, 57.12, 57.375]' in said
     assert read_checkpoint(tmp_path / 'a.pth')['meta']['num_heads'] == 6
 
 
