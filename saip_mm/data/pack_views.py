@@ -62,9 +62,10 @@ def _numbers(view: View, rows: float, columns: float) -> list[float]:
     crop, jitter = view.crop, view.colors.jitter
     drawn = [JITTER.index(name) for name, _ in jitter]
     factors = dict(zip(JITTER, UNCHANGED, strict=True)) | dict(jitter)
+    top, height = _scale(crop.top, crop.height, rows)
+    left, width = _scale(crop.left, crop.width, columns)
     return [
-        *(crop.top * rows, crop.left * columns),
-        *(crop.height * rows, crop.width * columns),
+        *(top, left, height, width),
         view.flip,
         *(drawn or range(len(JITTER))),
         *factors.values(),
@@ -72,6 +73,12 @@ def _numbers(view: View, rows: float, columns: float) -> list[float]:
         0 if view.blur is None else view.blur,
         NEVER if view.solarize is None else view.solarize,
     ]
+
+
+def _scale(start: int, length: int, ratio: float) -> tuple[float, float]:
+    """Scale a range to one of at least a pixel: less might contain no center of one."""
+    end, length = (start + length) * ratio, max(1.0, length * ratio)
+    return max(0.0, end - length), length
 
 
 @TRANSFORMS.register_module()

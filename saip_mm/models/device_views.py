@@ -95,7 +95,7 @@ def resize_matrix(start: Tensor, length: Tensor, size: int, whole: int) -> Tenso
     near = (1.5 * distance - 2.5) * distance.square() + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     weights = torch.where(distance < 1, near, far)
-    inside = (distance < 2) & (offset > 0) & (offset < length)
+    inside = (distance < 2) & (offset >= 0) & (offset < length)
     weights = weights * inside
     return weights / weights.sum(-1, keepdim=True)
 

@@ -7,6 +7,8 @@ from torch.utils.data import default_collate
 from torchvision.transforms.v2 import functional as tvf
 
 from saip_mm.data import ApplyViews, DrawViews, PackViews, SyntheticPeople
+from saip_mm.data.pack_views import PackedView, pack
+from saip_mm.data.views import Colors, Crop, View
 from saip_mm.models.device_views import blur_matrix, make_views, resize_matrix
 
 SIZES = dict(globals=(64, 32), locals=(32, 16), scene=(48, 48))
@@ -61,6 +63,17 @@ def test_images_larger_than_the_canvas_are_shrunk():
         difference = (view.float() - expected[name].float()).abs()
         # Crops one pixel away would differ by 2.5 or more.
         assert difference.mean() < 1.5, name
+
+
+@pytest.mark.parametrize('left', [0, 46, 50, 590, 1190])
+def test_crops_that_shrink_to_less_than_a_pixel_have_its_color(left: int):
+    crop = Crop(top=0, left=left, height=16, width=10)
+    view = View(crop, (8, 4), False, Colors((), False), None, None)
+    canvas = torch.arange(12.0)  # of an image of 16x1200
+    _, start, _, width = PackedView.unpack(pack([view], (1 / 16, 1 / 100))).crop[0]
+    colors = resize_matrix(start, width, 4, 12) @ canvas
+    assert (colors - colors[0]).abs().max() < 1e-5
+    assert abs(colors[0] - left // 100) <= 1
 
 
 def test_the_preprocessor_makes_the_views():
