@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
 
-from ..data import DrawViews
+from ..data import DrawViews, PackViews
 from ..data.concat import holds_people
 from ..data.quarantine import Quarantine
 from ..models import SAIP
@@ -90,6 +90,7 @@ class SAIPHook(Hook):
             )
         self.model = model
         _compare_patch_sizes(runner, model)
+        _compare_view_sizes(runner, model)
         _compare_lengths(runner)
         global_batch = runner.train_dataloader.batch_size * get_world_size()
         self.schedule = self.momentum(global_batch, runner.max_iters)
@@ -233,3 +234,22 @@ def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
     if len({size for _, size in found}) > 1:
         sizes = ', '.join(f'{size} in {where}' for where, size in found)
         raise ValueError(f'patch_size must be the same everywhere; it is {sizes}')
+
+
+def _compare_view_sizes(runner: Runner, model: nn.Module) -> None:
+    """Raise ValueError if PackViews leaves views of other sizes to the model."""
+    made = model.data_preprocessor.view_sizes
+    for part in runner.train_dataloader.dataset.parts():
+        steps = part.pipeline.transforms
+        if not made or not isinstance(steps[-1], PackViews):
+            continue
+        for step in steps:
+            if isinstance(step, DrawViews):
+                sizes = step.global_size, step.local_size, step.scene_size
+                drawn = dict(zip(('globals', 'locals', 'scene'), sizes, strict=True))
+                if any(tuple(made[name]) != size for name, size in drawn.items()):
+                    raise ValueError(
+                        f'model.data_preprocessor.view_sizes is {made}, but DrawViews '
+                        f'in train_dataloader.dataset.pipeline draws {drawn}; set the '
+                        'same sizes in both'
+                    )

@@ -31,6 +31,15 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ('global_size=(96,48)', 'nothing would change'),
         ('optim_wrapper.paramwise_cfg.norm_decay_mult=0', 'norm_decay_mult'),
         ('train_dataloader.dataset.pipeline.0.local_size=(64,32)', 'side by side'),
+        (
+            'train_dataloader.dataset.pipeline.1.type=PackViews '
+            'train_dataloader.dataset.pipeline.1.canvas=(64,48) '
+            'train_dataloader.dataset.pipeline.0.local_size=(48,16) '
+            'model.data_preprocessor.view_sizes.globals=(64,32) '
+            'model.data_preprocessor.view_sizes.locals=(32,16) '
+            'model.data_preprocessor.view_sizes.scene=(64,48)',
+            "'locals': (32, 16), 'scene': (64, 48)}, but DrawViews",
+        ),
     ],
 )
 def test_mistakes_in_options(option, message, tmp_path):
