@@ -71,6 +71,11 @@ def build_checked_loader(
     if not isinstance(dataloader, dict) or holds_people(dataloader['dataset']):
         return build_loader(dataloader, seed, diff_rank_seed)
     config = dataloader['dataset']
+    if holds_people(config.get('dataset')):
+        raise TypeError(
+            f'{config["type"]} cannot hold a data set of people: use that itself, or '
+            'list it several times in a ConcatDataset'
+        )
     check_places(config)
     try:
         loader = build_loader(dataloader, seed, diff_rank_seed)

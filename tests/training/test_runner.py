@@ -71,3 +71,11 @@ def test_a_loader_without_workers():
     config.update(num_workers=2)
     loader = SafeRunner.build_dataloader(config, seed=0)
     assert loader.persistent_workers and loader.prefetch_factor == 4
+
+
+def test_a_wrapped_data_set_of_people_is_refused():
+    config = Config.fromfile(TINY).train_dataloader
+    people = config.dataset
+    config.dataset = dict(type='RepeatDataset', times=2, dataset=people)
+    with pytest.raises(TypeError, match='RepeatDataset cannot .* in a ConcatDataset'):
+        SafeRunner.build_dataloader(config)
