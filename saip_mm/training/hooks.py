@@ -209,14 +209,22 @@ class QuarantineHook(Hook):
 def _compare_lengths(runner: Runner) -> None:
     """Warn if the learning rate is scheduled for another number of epochs."""
     steps = len(runner.train_dataloader)
+    remedy = (
+        'set the end (or T_max) of that param_scheduler to train_cfg.max_epochs, or '
+        'omit it'
+    )
+    if runner.iter:
+        remedy = (
+            "a resumed training keeps its checkpoint's schedules; for others, start a "
+            'new training from its weights with load_from'
+        )
     for each in runner.param_schedulers or ():
         if isinstance(each, CosineAnnealingLR):
             end = (each.begin + each.T_max) * (steps if each.by_epoch else 1)
             if end != runner.max_iters:
                 runner.logger.warning(
                     f'the learning rate reaches its minimum after {end:,} steps, but '
-                    f'the training has {runner.max_iters:,}: set the end (or T_max) of '
-                    'that param_scheduler to train_cfg.max_epochs, or omit it'
+                    f'the training has {runner.max_iters:,}: {remedy}'
                 )
 
 

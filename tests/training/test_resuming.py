@@ -19,6 +19,14 @@ def test_any_step_can_be_resumed(name, workers, undisturbed, tmp_path):
     assert_same_end(tmp_path / 'run', undisturbed)
 
 
+def test_a_longer_training_needs_other_schedules(undisturbed, tmp_path):
+    run = tmp_path / 'run'
+    copy_state(undisturbed / 'epoch_1_iter_5.pth', run)
+    train(run, 'train_cfg.max_epochs=3', 'param_scheduler.1.end=9', resume=True)
+    log = next(run.glob('*/*.log')).read_text()
+    assert 'minimum after 6 steps, but the training has 9: a resumed training' in log
+
+
 def truncate(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
