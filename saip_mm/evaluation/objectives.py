@@ -28,7 +28,7 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
     if num_people < 2:
         raise ValueError(f'views={num_people}: give at least 2, for strangers')
     pipeline = [*dataset['pipeline']]
-    apply = pop_apply(pipeline)  # these images may not fit into a canvas of PackViews
+    apply = pop_apply(pipeline)
     steps = [*map(TRANSFORMS.build, pipeline), apply]
     drawing = next(step for step in steps if isinstance(step, DrawViews))
     scenes = dict(type='SyntheticScenes', num_scenes=num_people, seed=VIEWS_SEED)
