@@ -107,12 +107,12 @@ class Predictor:
         if images:
             samples = self._samples(images, 32, left_out)
             bar = track(samples, 'Embedding the gallery', len(images), transient=True)
-            found = list(bar)
+            # Without the pixels, of which a large gallery would fill the memory.
+            found = [(path, sample.feature) for path, _, sample in bar]
             if not found:
                 raise left_out[0]
-            features = torch.stack([sample.feature for *_, sample in found])
-            paths = [path for path, *_ in found]
-            self.gallery = paths, normalize(features.float(), dim=1)
+            paths, features = zip(*found, strict=True)
+            self.gallery = list(paths), normalize(torch.stack(features).float(), dim=1)
 
     def __call__(
         self,

@@ -1,0 +1,29 @@
+"""Memory of galleries."""
+
+import weakref
+
+import numpy as np
+from launch import ROOT
+from people_files import person
+from random_models import write_model
+
+from saip_mm.predictions import load_predictor
+
+
+def test_a_gallery_is_not_kept_in_memory(monkeypatch, tmp_path):
+    config, alive, counts = ROOT / 'configs/transfer/reid_saip-small.py', [], []
+
+    class Pixels(np.ndarray):
+        pass
+
+    def read_image(path: str) -> np.ndarray:
+        image = np.array(person(0, 0).resize((16, 32))).view(Pixels)
+        alive.append(weakref.ref(image))
+        counts.append(sum(each() is not None for each in alive))
+        return image
+
+    monkeypatch.setattr('saip_mm.predictions.prediction.read_image', read_image)
+    predictor = load_predictor(config, write_model(tmp_path / 'model.pth', config))
+    predictor.cfg.test_dataloader.batch_size = 2
+    predictor.index(paths := [f'{number}.png' for number in range(40)])
+    assert predictor.gallery[0] == paths and max(counts) < 10
