@@ -70,6 +70,12 @@ def test_csv_file(cameras, tmp_path):
     (tmp_path / 'labels.csv').write_text('path,split,identity\n1.jpg,query, ')
     with pytest.raises(ValueError, match='line 2: identity is empty'):
         build('ReIDCSV', tmp_path, 'test')
+    lines = ['path,split,identity,camera', '1.jpg,train,b,', '1.jpg,query,a,1']
+    (tmp_path / 'labels.csv').write_text('\n'.join([*lines, '1.jpg,gallery,a ,2']))
+    assert len({e['pid'] for e in entries(build('ReIDCSV', tmp_path, 'test'))}) == 1
+    (tmp_path / 'labels.csv').write_text('\n'.join([*lines, '1.jpg,gallery,a,']))
+    with pytest.raises(ValueError, match='line 4: camera is empty'):
+        build('ReIDCSV', tmp_path, 'test')
 
 
 FIRST, SECOND = ('train', 'test'), ('mask_train_v2', 'mask_test_v2')

@@ -75,17 +75,20 @@ class ReIDCSV(ReIDDataset):
                     f'{file}, line {line}: split is {row["split"]!r}: write '
                     f'{", ".join(self.PARTS)}'
                 )
-            if not row['identity'].strip():  # would be one person
-                raise ValueError(f'{file}, line {line}: identity is empty: name one')
+            # Without cameras, a query has one that no image of the gallery has.
+            for name in ('identity', 'camera'):
+                row[name] = row.get(name, row['split']).strip()
+                # Empty ones would be one person or camera; training ignores cameras.
+                if not row[name] and (name, row['split']) != ('camera', 'train'):
+                    raise ValueError(f'{file}, line {line}: {name} is empty: name one')
         identities = sorted({row['identity'] for row in rows})
         pids = {name: pid for pid, name in enumerate(identities, DISTRACTOR + 1)}
-        # Without cameras, a query has one that no image of the gallery has.
-        cameras = sorted({row.get('camera', row['split']) for row in rows})
+        cameras = sorted({row['camera'] for row in rows})
         images = [
             ReIDImage(
                 str(file.parent / row['path']),
                 pids[row['identity']],
-                cameras.index(row.get('camera', row['split'])),
+                cameras.index(row['camera']),
             )
             for row in rows
             if row['split'] == part
