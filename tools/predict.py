@@ -55,6 +55,12 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.batch_size < 1:
         parser.error('--batch-size should be at least 1')
+    for folder in filter(os.path.isdir, (args.images, args.gallery or '')):
+        if args.out.resolve().is_relative_to(Path(folder).resolve()):
+            parser.error(
+                f'--out is in {folder}, and the next run would take its pictures for '
+                'images: choose another folder'
+            )
     return args
 
 

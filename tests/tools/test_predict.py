@@ -1,9 +1,9 @@
-"""Memory of galleries."""
+"""tools/predict.py: memory of galleries, and places of pictures."""
 
 import weakref
 
 import numpy as np
-from launch import ROOT
+from launch import ROOT, call
 from people_files import person
 from random_models import write_model
 
@@ -27,3 +27,9 @@ def test_a_gallery_is_not_kept_in_memory(monkeypatch, tmp_path):
     predictor.cfg.test_dataloader.batch_size = 2
     predictor.index(paths := [f'{number}.png' for number in range(40)])
     assert predictor.gallery[0] == paths and max(counts) < 10
+
+
+def test_pictures_are_not_written_among_the_images(tmp_path, capsys):
+    command = 'tools/predict.py', 'config.py', 'a.pth', tmp_path, '--out'
+    assert call(*command, tmp_path / 'predictions') == 2
+    assert f'--out is in {tmp_path}' in ' '.join(capsys.readouterr().err.split())
