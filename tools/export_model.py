@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 
 from saip_mm import __version__
@@ -44,6 +43,8 @@ def compare(path: Path, network: Deployed) -> str:
     Returns:
         The largest difference, the size of the file, and the latency on one thread.
     """
+    import onnxruntime  # here, as write_onnx says which packages are missing
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(

@@ -1,6 +1,7 @@
 """Models as ONNX in onnxruntime, against the libraries' own inference."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -129,3 +130,12 @@ def test_other_models_are_refused(tmp_path):
     with pytest.raises(ValueError, match='models of detection cannot be exported'):
         call('tools/export_model.py', config, checkpoint, '--out', out)
     assert not out.exists()
+
+
+def test_missing_packages(tmp_path, monkeypatch):
+    config = ROOT / 'configs/transfer/attributes_saip-small.py'
+    checkpoint = write_model(tmp_path / 'model.pth', config)
+    for name in ('onnx', 'onnxruntime', 'onnxscript'):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ValueError, match="run pip install '.\\[onnx\\]'"):
+        call('tools/export_model.py', config, checkpoint, '--out', tmp_path / 'a.onnx')
