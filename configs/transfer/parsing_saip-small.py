@@ -5,7 +5,7 @@
         train_dataloader.dataset.data_root=data/parsing \\
         test_dataloader.dataset.data_root=data/parsing
 
-`data/parsing` has train/images/*.jpg, train/labels/*.png, test/images and test/labels.
+`data/parsing` has train/images, train/labels/*.png, test/images and test/labels.
 The classes are those of Clothing Co-Parsing; set `classes` to yours.
 """
 
@@ -68,7 +68,7 @@ test_pipeline = [
 ]
 dataset = dict(
     _delete_=True,
-    type='BaseSegDataset',
+    type='LabelMaps',
     data_root='data/parsing',
     metainfo=dict(classes=classes),
 )

@@ -1,15 +1,18 @@
-"""Human parsing: CIHP, checks of label maps, and flips that swap left and right."""
+"""Human parsing: CIHP, your own label maps, their checks, and flips that swap sides."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmseg.datasets import LIPDataset
+from mmseg.datasets import BaseSegDataset, LIPDataset
 from mmseg.models import SegTTAModel
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
+
+from ..data.folders import find_images
 
 
 @MODELS.register_module()
@@ -114,3 +117,29 @@ class CIHPDataset(LIPDataset):
             for name in LIPDataset.METAINFO['classes']
         ),
     )
+
+
+@DATASETS.register_module()
+class LabelMaps(BaseSegDataset):
+    """Images of any format, each with a label map of the same name.
+
+    Without an ``ann_file``, MMSegmentation's ``BaseSegDataset`` silently leaves out
+    images that do not end in `.jpg`, such as `.JPG`. Arguments are the same.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        if self.ann_file:
+            return super().load_data_list()
+        images, maps = (self.data_prefix[k] for k in ('img_path', 'seg_map_path'))
+        return [
+            dict(
+                img_path=os.path.join(images, name),
+                seg_map_path=os.path.join(
+                    maps, os.path.splitext(name)[0] + self.seg_map_suffix
+                ),
+                label_map=self.label_map,
+                reduce_zero_label=self.reduce_zero_label,
+                seg_fields=[],
+            )
+            for name in find_images(images)
+        ]

@@ -14,7 +14,7 @@ from PIL import Image
 
 pytest.importorskip('mmseg')
 
-from mmseg.registry import TRANSFORMS  # noqa: E402
+from mmseg.registry import DATASETS, TRANSFORMS  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 
 from saip_mm.downstream.parsing import ParsingTTAModel  # noqa: E402
@@ -123,3 +123,19 @@ def test_labels_in_other_formats(kind, tmp_path):
         arguments = dict(num_classes=20) if step == 'CheckLabels' else {}
         results = TRANSFORMS.build(dict(type=f'mmseg.{step}', **arguments))(results)
     assert (results['gt_seg_map'] == labels).all()
+
+
+def test_images_of_any_format_are_used(tmp_path):
+    cfg = load_config(str(ROOT / 'configs/transfer/parsing_saip-small.py'))
+    config = dict(cfg.train_dataloader.dataset, data_root=str(tmp_path))
+    names = ['a.JPG', 'b.jpeg', 'c.png', 'd/e.jpg']
+    labels = ['a.png', 'b.png', 'c.png', 'd/e.png']
+    for name in [f'images/{n}' for n in names] + [f'labels/{n}' for n in labels]:
+        (tmp_path / 'train' / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('L', (8, 12), 3).save(tmp_path / 'train' / name)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        dataset = DATASETS.build(config)
+    samples = [dataset[i]['data_samples'] for i in range(len(dataset))]
+    found = [sample.img_path for sample in samples]
+    assert found == [str(tmp_path / 'train/images' / name) for name in names]
+    assert all((sample.gt_sem_seg.data == 3).all() for sample in samples)
