@@ -32,8 +32,8 @@ class AttributeImages(NamedTuple):
         )
 
 
-def read_rows(file: Path, needed: set[str]) -> list[dict[str, str]]:
-    """Read the rows of a CSV file whose column ``path`` names images beside it.
+def read_rows(file: Path, needed: set[str]) -> dict[int, dict[str, str]]:
+    """Rows, by line, of a CSV file whose column ``path`` names images beside it.
 
     Args:
         file: CSV file with a header.
@@ -43,24 +43,26 @@ def read_rows(file: Path, needed: set[str]) -> list[dict[str, str]]:
         OSError: If the file or an image is missing.
         ValueError: If the file is malformed, or a column is missing.
     """
-    text = io.StringIO(read_text(file), newline='')
+    reader = csv.DictReader(io.StringIO(read_text(file), newline=''), strict=True)
+    rows = {}
     try:
-        rows = list(csv.DictReader(text, strict=True))
+        for row in reader:  # which skips blank lines
+            rows[reader.line_num] = row
     except csv.Error as error:
         raise ValueError(f'{file}: is not a CSV file: {error}') from error
-    columns = list(rows[0]) if rows else []
+    columns = reader.fieldnames if rows else []
     if not needed <= set(columns):
         raise ValueError(
             f'{file}: needs the columns {", ".join(sorted(needed))}, and has '
-            f'{", ".join(map(str, columns)) or "no rows"}'
+            f'{", ".join(columns) or "no rows"}'
         )
-    for line, row in enumerate(rows, 2):
+    for line, row in rows.items():
         if None in row or None in row.values():
             raise ValueError(f'{file}, line {line}: should have {len(columns)} values')
     require_files(
         file,
         str(file.parent),
-        [row['path'] for row in rows],
+        [row['path'] for row in rows.values()],
         'paths are relative to the folder of the CSV file, with / between folders',
     )
     return rows
@@ -78,11 +80,14 @@ def read_attributes(file: Path) -> dict[str, AttributeImages]:
         ValueError: If the file is malformed or a split is empty.
     """
     rows = read_rows(file, {'path', 'split'})
-    names = [each for each in rows[0] if each not in ('path', 'identity', 'split')]
+    columns = next(iter(rows.values()))
+    names = [each for each in columns if each not in ('path', 'identity', 'split')]
     if not names:
         raise ValueError(f'{file}: needs a column per attribute, of 0 and 1')
+    if '' in names:
+        raise ValueError(f'{file}: a column has no name; name it, or remove it')
     splits = {'train': [], 'test': []}
-    for line, row in enumerate(rows, 2):
+    for line, row in rows.items():
         if row['split'] not in splits:
             raise ValueError(
                 f'{file}, line {line}: split is {row["split"]!r}: write train or test'

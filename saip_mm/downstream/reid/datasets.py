@@ -69,7 +69,7 @@ class ReIDCSV(ReIDDataset):
     def read(self, part: str) -> list[ReIDImage]:
         file = Path(self.data_root, 'labels.csv')
         rows = read_rows(file, {'path', 'split', 'identity'})
-        for line, row in enumerate(rows, 2):
+        for line, row in rows.items():
             if row['split'] not in self.PARTS:
                 raise ValueError(
                     f'{file}, line {line}: split is {row["split"]!r}: write '
@@ -81,16 +81,16 @@ class ReIDCSV(ReIDDataset):
                 # Empty ones would be one person or camera; training ignores cameras.
                 if not row[name] and (name, row['split']) != ('camera', 'train'):
                     raise ValueError(f'{file}, line {line}: {name} is empty: name one')
-        identities = sorted({row['identity'] for row in rows})
+        identities = sorted({row['identity'] for row in rows.values()})
         pids = {name: pid for pid, name in enumerate(identities, DISTRACTOR + 1)}
-        cameras = sorted({row['camera'] for row in rows})
+        cameras = sorted({row['camera'] for row in rows.values()})
         images = [
             ReIDImage(
                 str(file.parent / row['path']),
                 pids[row['identity']],
                 cameras.index(row['camera']),
             )
-            for row in rows
+            for row in rows.values()
             if row['split'] == part
         ]
         if not images:
