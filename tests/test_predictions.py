@@ -98,7 +98,7 @@ def test_sentences_find_images(images, checkpoint, tmp_path):
     pytest.importorskip('open_clip')
     from open_clip.tokenizer import tokenize
 
-    config, sentence = ROOT / 'tests/configs/tiny_text.py', 'a man in a red coat / hat'
+    config, sentence = ROOT / 'tests/configs/tiny_text.py', 'a man / ' + 'tall ' * 20
     path = checkpoint(config)
     (answer,) = predict(config, path, [sentence], images)
     model = load_predictor(config, path).model
@@ -115,7 +115,8 @@ def test_sentences_find_images(images, checkpoint, tmp_path):
     call('tools/predict.py', config, path, sentence, *gallery)
     written = json.loads((tmp_path / 'predictions.json').read_text())
     assert written == {sentence: answer}
-    assert Image.open(tmp_path / 'a man in a red coat _ hat.png').width > 600
+    (picture,) = tmp_path.glob('a man _ tall tall *.png')
+    assert Image.open(picture).width > 600 and len(picture.stem) == 80
     with pytest.raises(ValueError, match='a query is empty'):
         predict(config, path, [' '], images)
 

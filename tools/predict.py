@@ -79,7 +79,7 @@ def main() -> None:
     left_out = []
     predictor.index(list(gallery.values()), left_out)
     if predictor.task == 'text_retrieval':
-        names = {args.images: args.images[:80]}
+        names = {args.images: args.images}
     else:
         names = {path: name for name, path in files(args.images).items()}
     args.out.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def main() -> None:
         answer = prediction.answer
         answers[name] = answer[:NEAREST] if gallery else answer
         if predictor.task == 'text_retrieval':
-            name = name.replace(os.sep, '_')
+            name = name.replace(os.sep, '_')[:80]  # names of files are limited
         picture = args.out / f'{name}.png'
         picture.parent.mkdir(parents=True, exist_ok=True)
         predictor.draw(prediction, picture)

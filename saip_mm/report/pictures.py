@@ -133,7 +133,8 @@ def draw_row(
     """Pictures side by side, resized to a height in pixels, above their captions."""
     images = [each.image.convert('RGBA') for each in pictures]
     if height:
-        images = [x.resize((height * x.width // x.height, height)) for x in images]
+        widths = [max(1, height * image.width // image.height) for image in images]
+        images = [x.resize((w, height)) for x, w in zip(images, widths, strict=True)]
     lefts = list(accumulate((each.width + GAP for each in images), initial=0))
     top = TEXT if title else 0
     bottom = top + max(each.height for each in images)

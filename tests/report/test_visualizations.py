@@ -7,9 +7,11 @@ import pytest
 import torch
 from launch import TINY
 from mmengine.config import Config
+from PIL import Image
 
 from saip_mm.evaluation import load_subject
 from saip_mm.report.people import Gallery, People
+from saip_mm.report.pictures import Picture, draw_row
 from saip_mm.report.visualizations import (
     attention,
     fill_in,
@@ -142,3 +144,8 @@ def test_held_out_people_are_others(cfg):
     assert (counts == 8).all() and len(counts) == 24
     sources = {sample['source'] for sample in people.samples(5)}
     assert len({source.rsplit('identity')[1] for source in sources}) == 5
+
+
+def test_rows_of_very_narrow_images():
+    row = draw_row([Picture(Image.new('RGB', (2, 3000), 'red'), 'narrow')])
+    assert row.getpixel((0, 0)) == (255, 0, 0)
