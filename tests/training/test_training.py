@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from launch import TINY, call, run, run_two
+from mmengine.config import Config
 from random_models import write_teacher
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -47,12 +48,16 @@ def test_two_processes_of_half_the_batch_train_the_same(one_process, tmp_path):
     assert_same(state_after(tmp_path), state_after(one_process))
 
 
-@pytest.mark.parametrize('name', ['hap', 'star', 'dpal'])
-def test_two_processes_train_the_same_with_other_losses(name, tmp_path):
+@pytest.mark.parametrize('name', ['hap', 'star', 'dpal', 'tinyvit', 'cspnext'])
+def test_two_processes_train_the_same_in_other_configs(name, tmp_path):
+    if name == 'cspnext':
+        pytest.importorskip('mmdet')
+    base = TINY.with_name(f'tiny_{name}.py')
     config, options = tmp_path / 'float64.py', ['train_cfg.max_epochs=1']
+    modules = Config.fromfile(base).custom_imports['imports']
+    modules += ['float64', 'synced_norms']
     config.write_text(
-        f"_base_ = '{TINY.with_name(f'tiny_{name}.py')}'\n"
-        "custom_imports = dict(imports=['saip_mm', 'float64'])\n"
+        f'_base_ = {str(base)!r}\ncustom_imports = dict(imports={modules})\n'
     )
     if name in TEACHERS:
         teacher = write_teacher(tmp_path / 'teacher.pth')
@@ -110,7 +115,7 @@ def test_checkpoints_hold_the_latest_logs(tiny_run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('backbone', ['tinyvit', 'cspnext'])
 def test_backbones_with_batch_norm_train_in_two_processes(backbone, tmp_path):
-    """Without unused parameters, which would be an error."""
+    """Without unused parameters, which would be an error; norms are not synced."""
     if backbone == 'cspnext':
         pytest.importorskip('mmdet')
     config = TINY.with_name(f'tiny_{backbone}.py')
