@@ -55,7 +55,10 @@ ENTRIES = dict(
 IN_WORK_DIR = ('resume_newest', 'report', 'report_with_config')
 # Errors of entry points that cannot use the checkpoint of these traps.
 OF_ANOTHER_MODEL = dict(
-    resume_downstream='none of', test_downstream='none of', detect='classes'
+    resume_downstream='none of',
+    test_downstream='none of',
+    convert='export_backbone',
+    detect='classes',
 )
 
 

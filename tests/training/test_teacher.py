@@ -91,6 +91,7 @@ def test_a_schedule_of_another_length_is_reported(options):
     optimizer = torch.optim.SGD([weight], lr=1.0)
     schedule = CosineAnnealingLR(optimizer, by_epoch=False, **dict(end=20) | options)
     runner = SimpleNamespace(
+        iter=0,
         train_dataloader=range(4),
         param_schedulers=[schedule],
         max_iters=20,
