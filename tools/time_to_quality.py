@@ -65,7 +65,7 @@ def rows(path: str, reach: list[tuple[str, float]]) -> list[str]:
         if step is not None:
             cells = [f'{step:,}', f'{step * batch:,}']
             cells.append(f'{minutes_until(series, step):.1f}')
-        cells = [work_dir.name, f'{name} ≥ {value:g}', *cells]
+        cells = [work_dir.path.resolve().name, f'{name} ≥ {value:g}', *cells]
         found.append(f'| {" | ".join(cells)} |')
     return found
 

@@ -111,14 +111,6 @@ class SAIP(BaseSelfSupervisor):
                     f'{type(self.backbone).__name__} have {needed} channels'
                 )
 
-        patch = self.backbone.patch_size
-        if self.reconstruction and self.reconstruction.patch_size != patch:
-            raise ValueError(
-                f'reconstruction.patch_size={self.reconstruction.patch_size}, but '
-                f'patches of {type(self.backbone).__name__} have {patch} pixels: set '
-                f'patch_size={patch} of reconstruction, data_preprocessor and DrawViews'
-            )
-
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict:
         """Compute the losses of one (micro-)batch.
 
