@@ -18,6 +18,7 @@ import pytest
 import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.visualization import Visualizer
 from yapf.yapflib import yapf_api
 
 from saip_mm.training.saving import STOP_SIGNALS
@@ -208,7 +209,8 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         Exit status; its errors are raised.
     """
     # MMEngine names these by the second, and would reuse the last runner's.
-    for manager in (MMLogger, MessageHub, SafeVisualizer, DefaultScope):
+    named = MMLogger, MessageHub, Visualizer, SafeVisualizer, DefaultScope
+    for manager in named:
         for name in manager._instance_dict.keys() - {'mmengine'}:
             del manager._instance_dict[name]
     with pytest.MonkeyPatch.context() as patch:
