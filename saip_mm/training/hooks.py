@@ -1,5 +1,6 @@
 """Hooks of pretraining: scales, teacher, center, and bad images."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -235,10 +236,8 @@ def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
     ]
     if model.reconstruction:
         found.append(('model.reconstruction', model.reconstruction.patch_size))
-    for part in runner.train_dataloader.dataset.parts():
-        for step in part.pipeline.transforms:
-            if isinstance(step, DrawViews):
-                found.append(('train_dataloader.dataset.pipeline', step.patch_size))
+    for step, _ in _drawing_steps(runner):
+        found.append(('train_dataloader.dataset.pipeline', step.patch_size))
     if len({size for _, size in found}) > 1:
         sizes = ', '.join(f'{size} in {where}' for where, size in found)
         raise ValueError(f'patch_size must be the same everywhere; it is {sizes}')
@@ -247,17 +246,21 @@ def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
 def _compare_view_sizes(runner: Runner, model: nn.Module) -> None:
     """Raise ValueError if PackViews leaves views of other sizes to the model."""
     made = model.data_preprocessor.view_sizes
+    for step, last in _drawing_steps(runner):
+        if not made or not isinstance(last, PackViews):
+            continue
+        sizes = step.global_size, step.local_size, step.scene_size
+        drawn = dict(zip(('globals', 'locals', 'scene'), sizes, strict=True))
+        if any(tuple(made[name]) != size for name, size in drawn.items()):
+            raise ValueError(
+                f'model.data_preprocessor.view_sizes is {made}, but DrawViews in '
+                f'train_dataloader.dataset.pipeline draws {drawn}; set the same sizes '
+                'in both'
+            )
+
+
+def _drawing_steps(runner: Runner) -> Iterator[tuple[DrawViews, object]]:
+    """DrawViews of each training data set, with the last step of its pipeline."""
     for part in runner.train_dataloader.dataset.parts():
         steps = part.pipeline.transforms
-        if not made or not isinstance(steps[-1], PackViews):
-            continue
-        for step in steps:
-            if isinstance(step, DrawViews):
-                sizes = step.global_size, step.local_size, step.scene_size
-                drawn = dict(zip(('globals', 'locals', 'scene'), sizes, strict=True))
-                if any(tuple(made[name]) != size for name, size in drawn.items()):
-                    raise ValueError(
-                        f'model.data_preprocessor.view_sizes is {made}, but DrawViews '
-                        f'in train_dataloader.dataset.pipeline draws {drawn}; set the '
-                        'same sizes in both'
-                    )
+        yield from ((step, steps[-1]) for step in steps if isinstance(step, DrawViews))
