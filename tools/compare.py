@@ -11,6 +11,9 @@ probed on drawn people, and on the photographs that are given.
 proportion. `--equal flops` does so too, so that all trainings cost as much as the
 first, to the nearest epoch; `--equal images`, so that they see as many images.
 
+`--fine-tune` also trains each of these downstream configs from the backbone of each
+run, with `--shares` of the labels, and tests it.
+
 Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
 skipped. Commands for different seeds or rows can run at the same time in one folder.
 `--table` prints the results so far, even during runs. `--max-minutes` stops the
@@ -24,6 +27,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,7 +37,15 @@ from saip_mm.errors import one_line_errors
 from saip_mm.evaluation import add_people_options, people_of
 from saip_mm.evaluation.compute import cost_of, lengthened
 from saip_mm.evaluation.features import BASELINES
+from saip_mm.evaluation.fine_tuning import (
+    FineTuning,
+    downstream_config,
+    fine_tune,
+    named_shares,
+    started_from,
+)
 from saip_mm.evaluation.runs import PROBED, OutOfTime, Run, RunFailed, complete
+from saip_mm.evaluation.subject import RANDOM
 from saip_mm.evaluation.table import (
     UNTRAINED,
     composite_table,
@@ -82,6 +94,21 @@ def parse_args() -> argparse.Namespace:
     add_people_options(parser)
     add_options(parser)
     parser.add_argument(
+        '--fine-tune',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='CONFIG',
+        help='downstream configs to fine-tune from each run',
+    )
+    parser.add_argument(
+        '--shares',
+        nargs='+',
+        type=float,
+        default=[1.0],
+        help='shares of the labels for --fine-tune',
+    )
+    parser.add_argument(
         '--table', action='store_true', help='print the table so far, run nothing'
     )
     args = parser.parse_args()
@@ -91,6 +118,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('--seeds must not be negative')
     if args.epochs is not None and args.epochs < 1:
         parser.error('--epochs must be positive')
+    if not all(0 < share <= 1 for share in args.shares):
+        parser.error('--shares should be above 0 and at most 1')
     if args.max_minutes <= 0:
         parser.error('--max-minutes must be positive')
     return args
@@ -141,25 +170,61 @@ def equalize(configs: dict[str, Config], unit: str) -> None:
         )
 
 
-def work(runs: list[Run], deadline: float) -> bool:
-    """Complete the runs that have no result yet; returns whether any failed.
+def downstream_of(args: argparse.Namespace) -> dict[str, tuple[Config, float]]:
+    """Downstream configs and shares of the labels, by name."""
+    configs = {}
+    for file in args.fine_tune:
+        config = downstream_config(file)
+        for name, share in named_shares(file, args.shares).items():
+            if name in configs:
+                raise ValueError(f'two configs are called {name}: rename {file}')
+            configs[name] = config, share
+    return configs
+
+
+def fine_tunings(
+    run: Run, downstream: dict[str, tuple[Config, float]]
+) -> Iterator[FineTuning]:
+    """Fine-tunings of a finished run; baselines have no weights."""
+    if run.row.name in BASELINES:
+        return
+    weights = run.folder if run.is_trained else RANDOM
+    for name, (config, share) in downstream.items():
+        started = started_from(weights, config)
+        yield FineTuning(run.folder / name, started, run.seed, share)
+
+
+def work(
+    runs: list[Run], downstream: dict[str, tuple[Config, float]], deadline: float
+) -> bool:
+    """Complete what has no result yet; returns whether any run failed.
 
     Raises:
         OutOfTime: If the deadline passes.
     """
     failed = False
     for number, run in enumerate(runs, 1):
-        if read_result(run.folder):
-            continue
-        if time.monotonic() > deadline:
-            raise OutOfTime(f'{run} was not started')
-        print(f'[{number}/{len(runs)}] {run}, log: {run.log}', flush=True)
         try:
-            complete(run, deadline)
+            finish(run, complete, f'[{number}/{len(runs)}] {run}', deadline)
+            for each in fine_tunings(run, downstream):
+                each.prepare()
+                finish(each, fine_tune, f'    {each}', deadline)
         except RunFailed as error:
             print(f'    error: {error}', file=sys.stderr, flush=True)
             failed = True
     return failed
+
+
+def finish(
+    run: Run, do: Callable[[Run, float], None], name: str, deadline: float
+) -> None:
+    """Do a run that has no result yet, unless the time is over."""
+    if read_result(run.folder):
+        return
+    if time.monotonic() > deadline:
+        raise OutOfTime(f'{run} was not started')
+    print(f'{name}, log: {run.log}', flush=True)
+    do(run, deadline)
 
 
 def results(args: argparse.Namespace) -> list[dict]:
@@ -195,7 +260,7 @@ def main() -> int:
         return 0
     deadline = time.monotonic() + 60 * args.max_minutes
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    configs = configs_of(args)
+    configs, downstream = configs_of(args), downstream_of(args)
     if args.equal:
         equalize(configs, args.equal)
     # Seed by seed, so that an interrupted comparison has all rows. Baselines are
@@ -208,7 +273,7 @@ def main() -> int:
     for run in runs:
         run.prepare()
     try:
-        status = int(work(runs, deadline))
+        status = int(work(runs, downstream, deadline))
     except OutOfTime as error:
         print(f'{args.max_minutes:g} minutes are over ({error}); rerun to continue')
         status = os.EX_TEMPFAIL

@@ -40,9 +40,10 @@ def summarize(rows: Iterable[Path]) -> list[dict]:
     summary = []
     for row in rows:
         seeds = sorted(row.glob('seed*'), key=lambda seed: (len(seed.name), seed.name))
-        results = [found for seed in seeds if (found := read_result(seed))]
-        names = dict.fromkeys(name for result in results for name in result['probes'])
-        probes = [result['probes'] for result in results]
+        read = {seed: found for seed in seeds if (found := read_result(seed))}
+        results = list(read.values())
+        probes = [found['probes'] | _fine_tuned(seed) for seed, found in read.items()]
+        names = dict.fromkeys(name for each in probes for name in each)
         summary.append(
             dict(
                 row=row.name,
@@ -60,6 +61,16 @@ def summarize(rows: Iterable[Path]) -> list[dict]:
             )
         )
     return summary
+
+
+def _fine_tuned(folder: Path) -> dict[str, float]:
+    """Scores of the fine-tunings in the folder of a run, such as ``pose_10/PCK``."""
+    return {
+        f'{each.parent.name}/{metric.rpartition("/")[2]}': score
+        for each in sorted(folder.glob('*/seed*'))
+        if (result := read_result(each))
+        for metric, score in result['probes'].items()
+    }
 
 
 def read_result(folder: Path) -> dict | None:

@@ -12,6 +12,7 @@ from mmengine.utils import import_modules_from_strings
 from people_files import person, write_market1501
 
 from saip_mm import load_backbone
+from saip_mm.evaluation.fine_tuning import draw_labels
 from saip_mm.training.config import load_config
 
 TOOL = 'tools/transfer.py'
@@ -50,14 +51,14 @@ def options(folder, **others):
     return roots | loaders | others
 
 
-def test_a_share_of_the_people_is_drawn_by_the_seed(tool, people):
+def test_a_share_of_the_people_is_drawn_by_the_seed(people):
     config = load_config(str(REID), options(people))
-    drawn = tool.draw_labels(config, 0.5, seed=0)
+    drawn = draw_labels(config, 0.5, seed=0)
     names = sorted(each.name for each in (people / 'bounding_box_train').iterdir())
     assert sorted(Counter(names[i][:4] for i in drawn).values()) == [4, 4]
-    others = [tool.draw_labels(config, 0.5, seed) for seed in range(8)]
+    others = [draw_labels(config, 0.5, seed) for seed in range(8)]
     assert drawn == others[0] and len(set(map(tuple, others))) > 2
-    assert len({names[i][:4] for i in tool.draw_labels(config, 0.01, seed=0)}) == 1
+    assert len({names[i][:4] for i in draw_labels(config, 0.01, seed=0)}) == 1
 
 
 def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):

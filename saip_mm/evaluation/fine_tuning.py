@@ -1,0 +1,104 @@
+"""Fine-tuning of downstream configs from given weights, as runs with results."""
+
+import copy
+import json
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+from mmengine.utils import import_modules_from_strings
+
+from ..checkpoints.files import resolve_checkpoint
+from ..files import write_text
+from ..training.config import Options, load_config
+from .runs import Run, facts, run_tool, save, train
+from .subject import RANDOM
+
+
+@dataclass(frozen=True)
+class FineTuning(Run):
+    """A run that trains a downstream config, and tests it.
+
+    Attributes:
+        share: Share of the labels, drawn by the seed.
+    """
+
+    share: float = 1.0
+
+
+def downstream_config(file: str | Path, options: Options = ()) -> Config:
+    """Load a config to fine-tune.
+
+    Raises:
+        ValueError: If its backbone names no initial weights to replace.
+    """
+    config = load_config(str(file), options)
+    start = config.get('model', {}).get('backbone', {}).get('init_cfg')
+    if not isinstance(start, dict) or 'checkpoint' not in start:
+        raise ValueError(
+            f'{file}: its backbone has no weights to replace; add '
+            "init_cfg=dict(type='Pretrained', checkpoint='backbone.pth') to it"
+        )
+    return config
+
+
+def started_from(weights: str | Path, config: Config) -> Config:
+    """The config with other initial weights of its backbone.
+
+    Args:
+        weights: ``'random'``, or what :func:`resolve_checkpoint` accepts.
+        config: From :func:`downstream_config`.
+
+    Raises:
+        FileNotFoundError: If there are no such weights.
+    """
+    config = copy.deepcopy(config)
+    if weights == RANDOM:
+        config.model.backbone.init_cfg = None
+    else:
+        resolve_checkpoint(weights)  # raises an error if there is none
+        config.model.backbone.init_cfg.checkpoint = str(weights)
+    return config
+
+
+def named_shares(name: str | Path, shares: Iterable[float]) -> dict[str, float]:
+    """Shares of the labels by name of a row, such as ``pose_10`` for a tenth."""
+    return {f'{Path(name).stem}_{100 * share:g}': share for share in shares}
+
+
+def draw_labels(config: Config, share: float, seed: int) -> list[int]:
+    """Indices of training images: a share of them, or those of a share of people."""
+    import_modules_from_strings(**config.custom_imports)
+    scope = config.get('default_scope')
+    with DefaultScope.overwrite_default_scope(scope):
+        dataset = DATASETS.build(dict(config.train_dataloader.dataset, pipeline=[]))
+    groups = {}
+    for index in range(len(dataset)):
+        groups.setdefault(dataset.get_data_info(index).get('pid', index), []).append(
+            index
+        )
+    count = max(1, round(share * len(groups)))
+    drawn = random.Random(seed).sample(list(groups), count)
+    return sorted(index for group in drawn for index in groups[group])
+
+
+def fine_tune(run: FineTuning, deadline: float = math.inf) -> None:
+    """Train, test and write the result; errors are those of :func:`runs.train`."""
+    config = None
+    if run.share < 1:
+        drawn = dict(indices=draw_labels(run.config, run.share, run.seed))
+        # In a file, because a command line is too short for many.
+        config = run.row / f'labels{run.seed}.py'
+        changed = f'train_dataloader = dict(dataset={drawn})\n'
+        write_text(config, f"_base_ = 'config.py'\n{changed}")
+    train(run, config, deadline)
+    tested = run.folder / 'test'
+    run_tool('test', run, [run.row / 'config.py', run.folder, '--work-dir', tested])
+    metrics = json.loads(max(tested.glob('*/*.json')).read_text())
+    for name in ('time', 'data_time'):
+        metrics.pop(name, None)
+    save(run, facts(run), metrics)
