@@ -17,7 +17,7 @@ from saip_mm.training.config import load_config
 
 TOOL = 'tools/transfer.py'
 REID = ROOT / 'configs/transfer/reid_saip-small.py'
-CONFIGS = sorted(REID.parent.glob('*.py'))
+CONFIGS = sorted(REID.parent.rglob('*.py'))
 ATTRIBUTES = ROOT / 'configs/transfer/attributes_saip-small.py'
 
 
@@ -104,7 +104,7 @@ def test_bad_options(run):
 @pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_models_start_from_the_weights_in_the_package(path):
     cfg = load_config(str(path))
-    for library in ('mmpose', 'mmseg'):
+    for library in ('mmdet', 'mmpose', 'mmseg'):
         if cfg.default_scope == library:
             pytest.importorskip(library)
     import_modules_from_strings(**cfg.custom_imports)
@@ -112,5 +112,9 @@ def test_models_start_from_the_weights_in_the_package(path):
         model = MODELS.build(cfg.model)
         build_optim_wrapper(model, cfg.optim_wrapper)
     model.init_weights()
-    expected = load_backbone('saip-small').backbone.layers[2].attn.qkv.weight
+    expected = (
+        load_backbone(cfg.model.backbone.init_cfg.checkpoint)
+        .backbone.layers[2]
+        .attn.qkv.weight
+    )
     torch.testing.assert_close(model.backbone.layers[2].attn.qkv.weight, expected)

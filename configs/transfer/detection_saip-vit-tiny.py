@@ -1,0 +1,38 @@
+"""Boxes of people in COCO's format, a light detector fine-tuned from a SAIP ViT-Tiny.
+
+    python tools/train.py configs/transfer/detection_saip-vit-tiny.py \\
+        --cfg-options \\
+        train_dataloader.dataset.data_root=data/boxes \\
+        test_dataloader.dataset.data_root=data/boxes \\
+        test_evaluator.ann_file=data/boxes/test.json
+
+`data/boxes` has annotations train.json and test.json; their file names are relative to
+it. Neck and head are RTMDet-tiny's, images at most 256 pixels large.
+"""
+
+_base_ = [
+    '../downstream/detection/coco-person_rtmdet_saip-vit-tiny_640x640.py',
+    '../_base_/fine_tuning.py',
+    '../_base_/small_boxes.py',
+]
+
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=32),
+    backbone=dict(
+        img_size=_base_.boxes_size,
+        patch_size=8,
+        init_cfg=dict(checkpoint='saip-vit-tiny'),
+    ),
+    neck=[dict(_base_.model.neck[0], in_stride=8), _base_.model.neck[1]],
+)
+train_dataloader = _base_.boxes_loaders['train']
+test_dataloader = _base_.boxes_loaders['test']
+test_evaluator = dict(ann_file='data/boxes/test.json')
+val_dataloader = val_cfg = val_evaluator = None
+
+optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
+param_scheduler = _base_.short_schedule
+train_cfg = dict(_base_.short_training, _delete_=True)
+default_hooks = _base_.short_hooks
+custom_hooks = []
+log_processor = dict(by_epoch=False)
