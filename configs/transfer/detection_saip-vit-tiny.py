@@ -23,7 +23,10 @@ model = dict(
         patch_size=8,
         init_cfg=dict(checkpoint='saip-vit-tiny'),
     ),
-    neck=[dict(_base_.model.neck[0], in_stride=8), _base_.model.neck[1]],
+    neck=[
+        dict(_base_.model.neck[0], in_stride=8),
+        dict(_base_.model.neck[1], in_channels=[192, 192, 192]),
+    ],
 )
 train_dataloader = _base_.boxes_loaders['train']
 test_dataloader = _base_.boxes_loaders['test']
