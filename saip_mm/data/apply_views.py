@@ -110,26 +110,25 @@ class ApplyViews(BaseTransform):
             ``inputs``, a dict of tensors: ``globals`` uint8 [2, 3, H, W], ``locals``
             uint8 [n, 3, h, w], ``roi`` and ``inst`` uint8 [3, h, w], ``scene`` uint8
             [3, S, T], ``scene_masks`` (of inst, roi) bool [2, S / patch, T / patch],
-            ``csr_noise`` float32 [H / patch, W / patch].
+            ``csr_noise`` float32 [H / patch, W / patch]. Views that were not drawn are
+            missing.
         """
         views = results['views']
         image = results['image']
         globals_ = [make_view(image, view) for view in views.globals]
-        locals_ = [make_view(image, view) for view in views.locals]
-        roi = make_view(image, views.roi)
-        scene = make_view(results['scene'], views.scene)
-        inst = shrink(globals_[0], views.roi.size)
-        for person, place in zip((inst, roi), views.places, strict=True):
-            paste(scene, person, place, views.opacity)
         inputs = dict(
-            globals=_stack(globals_),
-            locals=_stack(locals_),
-            roi=_stack([roi])[0],
-            inst=_stack([inst])[0],
-            scene=_stack([scene])[0],
-            scene_masks=torch.from_numpy(views.scene_masks),
-            csr_noise=torch.from_numpy(views.csr_noise),
+            globals=_stack(globals_), csr_noise=torch.from_numpy(views.csr_noise)
         )
+        if views.roi:
+            roi, inst = make_view(image, views.roi), shrink(globals_[0], views.roi.size)
+            inputs['locals'] = _stack([make_view(image, view) for view in views.locals])
+            inputs['roi'], inputs['inst'] = _stack([roi, inst])
+        if views.scene:
+            scene = make_view(results['scene'], views.scene)
+            for person, place in zip((inst, roi), views.places, strict=True):
+                paste(scene, person, place, views.opacity)
+            inputs['scene'] = _stack([scene])[0]
+            inputs['scene_masks'] = torch.from_numpy(views.scene_masks)
         return dict(inputs=inputs)
 
 

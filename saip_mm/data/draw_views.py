@@ -121,7 +121,8 @@ class DrawViews(BaseTransform):
     """Transform that draws ``results['views']``, a :class:`Views`.
 
     Reads the shapes of ``results['image']`` and ``results['scene']`` and draws from
-    ``results['rng']``. The defaults are those of the method.
+    ``results['rng']``. The defaults are those of the method. A model that does not use
+    the anchor, local views or the scene leaves them out with None for their options.
 
     Args:
         global_size: (height, width) of the two views of the whole person.
@@ -129,10 +130,11 @@ class DrawViews(BaseTransform):
         num_locals: Number of local views besides roi.
         scene_size: (height, width) of the scene.
         patch_size: Side of a token in pixels, of which all sizes are multiples.
-        global_0: ``CropOptions`` of the anchor.
+        global_0: ``CropOptions`` of the anchor, or None.
         global_1: ``CropOptions`` of the second view, with its own flip and colors.
-        local: ``CropOptions`` of local views and roi; flip and colors are the anchor's.
-        scene: ``CropOptions`` of the scene, with its own flip and colors.
+        local: ``CropOptions`` of local views and roi, or None; flip and colors are the
+            anchor's.
+        scene: ``CropOptions`` of the scene, with its own flip and colors, or None.
         flip: Probability of a horizontal flip.
         colors: ``ColorOptions``.
         blur_sigma: Range of the blur's standard deviation in pixels.
@@ -141,7 +143,8 @@ class DrawViews(BaseTransform):
 
     Raises:
         ValueError: An argument is out of range, a size is not a multiple of the patch
-            size, or the two pasted crops do not fit side by side into the scene.
+            size, the two pasted crops do not fit side by side into the scene, or a view
+            is left out that another is made of.
     """
 
     global_size: Size = (256, 128)
@@ -149,10 +152,12 @@ class DrawViews(BaseTransform):
     num_locals: int = 6
     scene_size: Size = (224, 224)
     patch_size: int = 16
-    global_0: CropOptions = CropOptions((0.8, 1.0), (0.4, 0.6), blur=1.0)
+    global_0: CropOptions | None = CropOptions((0.8, 1.0), (0.4, 0.6), blur=1.0)
     global_1: CropOptions = CropOptions((0.8, 1.0), (0.4, 0.6), blur=0.1, solarize=0.2)
-    local: CropOptions = CropOptions((0.05, 0.8), (0.4, 0.6), blur=0.5)
-    scene: CropOptions = CropOptions((0.2, 1.0), (3 / 4, 4 / 3), blur=0.1, solarize=0.2)
+    local: CropOptions | None = CropOptions((0.05, 0.8), (0.4, 0.6), blur=0.5)
+    scene: CropOptions | None = CropOptions(
+        (0.2, 1.0), (3 / 4, 4 / 3), blur=0.1, solarize=0.2
+    )
     flip: float = 0.5
     colors: ColorOptions = ColorOptions(**COLORS)
     blur_sigma: Range = (0.1, 2.0)
@@ -167,6 +172,11 @@ class DrawViews(BaseTransform):
                 kind = ColorOptions if name == 'colors' else CropOptions
                 setattr(self, name, kind(**value))
         check_options(self)
+        if (self.scene and not self.local) or (self.local and not self.global_0):
+            raise ValueError(
+                'the scene needs local views, and these need the anchor: with '
+                'global_0=None also set local=None, and with local=None scene=None'
+            )
         for name in ('global_size', 'local_size', 'scene_size'):
             check_size(name, getattr(self, name), self.patch_size)
         (height, width), (scene_height, scene_width) = self.local_size, self.scene_size
@@ -176,6 +186,10 @@ class DrawViews(BaseTransform):
                 f'into scene_size={self.scene_size}: use a scene of at least '
                 f'{(height, 2 * width)} or a smaller local_size'
             )
+
+    @property
+    def needs_scene(self) -> bool:
+        return self.scene is not None
 
     def max_reduction(self, shape: Size) -> float:
         """Return how much an image or scene can be reduced before the smallest crop
@@ -189,14 +203,16 @@ class DrawViews(BaseTransform):
         return min(
             least / wanted
             for options, size in kinds
+            if options
             for least, wanted in zip(
                 smallest_crop(shape, options.area, options.aspect), size, strict=True
             )
         )
 
     def transform(self, results: dict) -> dict:
-        rng = results['rng']
-        shape, scene_shape = results['image'].shape[:2], results['scene'].shape[:2]
+        rng, shape = results['rng'], results['image'].shape[:2]
+        if not self.scene:
+            rng.integers(2)  # in place of its number: other views remain the same
         look = self._draw_look(rng)
         anchor = self._draw_view(rng, shape, self.global_size, self.global_0, look)
         second = self._draw_view(
@@ -206,26 +222,32 @@ class DrawViews(BaseTransform):
             self._draw_view(rng, shape, self.local_size, self.local, look)
             for _ in range(self.num_locals + 1)
         )
-        scene = self._draw_view(
-            rng, scene_shape, self.scene_size, self.scene, self._draw_look(rng)
+        pasted = self._draw_scene(rng, results['scene'].shape[:2]) if self.scene else {}
+        tokens = tuple(side // self.patch_size for side in self.global_size)
+        results['views'] = Views(
+            globals=(anchor, second) if anchor else (second,),
+            locals=tuple(locals_) if roi else (),
+            roi=roi,
+            csr_noise=rng.random(tokens, dtype=np.float32),
+            **pasted,
         )
+        return results
+
+    def _draw_scene(self, rng: np.random.Generator, shape: Size) -> dict:
+        """Draw the scene, and what is pasted where: the fields of ``Views``."""
+        look = self._draw_look(rng)
+        scene = self._draw_view(rng, shape, self.scene_size, self.scene, look)
         places = draw_places(rng, self.local_size, self.scene_size)
         masks = [
             paste_mask(place, self.local_size, self.scene_size, self.patch_size)
             for place in places
         ]
-        tokens = tuple(side // self.patch_size for side in self.global_size)
-        results['views'] = Views(
-            globals=(anchor, second),
-            locals=tuple(locals_),
-            roi=roi,
+        return dict(
             scene=scene,
             places=places,
             opacity=self.paste_opacity,
             scene_masks=np.stack(masks),
-            csr_noise=rng.random(tokens, dtype=np.float32),
         )
-        return results
 
     def _draw_look(self, rng: np.random.Generator) -> tuple[bool, Colors]:
         """Draw flip and colors, which the anchor and its local views share."""
@@ -236,9 +258,11 @@ class DrawViews(BaseTransform):
         rng: np.random.Generator,
         shape: Size,
         size: Size,
-        options: CropOptions,
+        options: CropOptions | None,
         look: tuple[bool, Colors],
-    ) -> View:
+    ) -> View | None:
+        if options is None:
+            return None
         blurred = rng.random() < options.blur
         solarized = rng.random() < options.solarize
         sigma = float(rng.uniform(*self.blur_sigma))

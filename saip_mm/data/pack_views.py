@@ -106,21 +106,26 @@ class PackViews(BaseTransform):
             [3, *canvas]; ``view_globals`` [2, 16], ``view_locals`` [n + 1, 16] (roi is
             the last) and ``view_scene`` [1, 16], float32; ``places`` int64 [2, 2];
             ``opacity`` float32; ``scene_masks`` and ``csr_noise`` as of ``ApplyViews``.
+            What belongs to views that were not drawn is missing.
         """
         views = results['views']
         image, ratio = self._fit(results['image'])
-        scene_image, scene_ratio = self._fit(results['scene'])
         inputs = dict(
             view_globals=pack(views.globals, ratio),
-            view_locals=pack((*views.locals, views.roi), ratio),
-            view_scene=pack((views.scene,), scene_ratio),
             image=image,
-            scene_image=scene_image,
-            places=torch.tensor(views.places),
-            opacity=torch.tensor(views.opacity, dtype=torch.float32),
-            scene_masks=torch.from_numpy(views.scene_masks),
             csr_noise=torch.from_numpy(views.csr_noise),
         )
+        if views.roi:
+            inputs['view_locals'] = pack((*views.locals, views.roi), ratio)
+        if views.scene:
+            scene_image, ratio = self._fit(results['scene'])
+            inputs |= dict(
+                view_scene=pack((views.scene,), ratio),
+                scene_image=scene_image,
+                places=torch.tensor(views.places),
+                opacity=torch.tensor(views.opacity, dtype=torch.float32),
+                scene_masks=torch.from_numpy(views.scene_masks),
+            )
         return dict(inputs=inputs)
 
     def _fit(self, image: np.ndarray) -> tuple[Tensor, tuple[float, float]]:

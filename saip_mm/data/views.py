@@ -52,29 +52,29 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """All views of one image and its scene image.
+    """All views of one image and its scene image, without those that are left out.
 
     Attributes:
-        globals: The anchor and the second view of the whole person.
+        globals: The anchor, if any, and the second view of the whole person.
         locals: Partial views, with the anchor's flip and colors.
         roi: One more partial view, which is searched for in the scene.
+        csr_noise: float32 [H, W], uniform in [0, 1), one value per token of a global
+            view; the lowest stay visible in reconstruction.
         scene: View of the scene image, before anything is pasted.
         places: (top, left) in the scene of inst (the anchor, shrunk) and of roi.
         opacity: Weight of the person in pasted pixels; the rest is the scene.
         scene_masks: bool [2, h, w], 1 = more than half of the scene token is inside the
             rectangle of inst, of roi.
-        csr_noise: float32 [H, W], uniform in [0, 1), one value per token of a global
-            view; the lowest stay visible in reconstruction.
     """
 
-    globals: tuple[View, View]
+    globals: tuple[View, ...]
     locals: tuple[View, ...]
-    roi: View
-    scene: View
-    places: tuple[Size, Size]
-    opacity: float
-    scene_masks: np.ndarray
+    roi: View | None
     csr_noise: np.ndarray
+    scene: View | None = None
+    places: tuple[Size, Size] | None = None
+    opacity: float | None = None
+    scene_masks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -25,20 +25,23 @@ def make_views(packed: dict[str, Tensor], sizes: dict[str, Size]) -> dict[str, T
     Returns:
         As of :class:`~saip_mm.data.apply_views.ApplyViews`, stacked.
     """
-    image, scene_image = packed['image'].float(), packed['scene_image'].float()
+    image = packed['image'].float()
     globals_ = _make(image, packed['view_globals'], sizes['globals'])
-    locals_ = _make(image, packed['view_locals'], sizes['locals'])
-    scene = _make(scene_image, packed['view_scene'], sizes['scene'])[:, 0]
-    locals_, roi = locals_[:, :-1], locals_[:, -1]
-    inst = resize(globals_[:, 0], sizes['locals']).clamp_(0, 255).round_()
-    for number, person in enumerate((inst, roi)):
-        _paste(scene, person, packed['places'][:, number], packed['opacity'])
-    views = dict(globals=globals_, locals=locals_, roi=roi, inst=inst, scene=scene)
-    return dict(
-        **{name: view.to(torch.uint8) for name, view in views.items()},
-        scene_masks=packed['scene_masks'],
-        csr_noise=packed['csr_noise'],
-    )
+    views = dict(globals=globals_)
+    if 'view_locals' in packed:
+        locals_ = _make(image, packed['view_locals'], sizes['locals'])
+        locals_, roi = locals_[:, :-1], locals_[:, -1]
+        inst = resize(globals_[:, 0], sizes['locals']).clamp_(0, 255).round_()
+        views |= dict(locals=locals_, roi=roi, inst=inst)
+    if 'view_scene' in packed:
+        scene_image = packed['scene_image'].float()
+        scene = _make(scene_image, packed['view_scene'], sizes['scene'])[:, 0]
+        for number, person in enumerate((inst, roi)):
+            _paste(scene, person, packed['places'][:, number], packed['opacity'])
+        views['scene'] = scene
+    views = {name: view.to(torch.uint8) for name, view in views.items()}
+    kept = packed.keys() & {'scene_masks', 'csr_noise'}
+    return views | {name: packed[name] for name in kept}
 
 
 def _make(images: Tensor, numbers: Tensor, size: Size) -> Tensor:

@@ -22,7 +22,8 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
     Args:
         mean, std: Per color (R, G, B), in 0–255.
         scales: Scales from which ``roi`` and ``inst`` each draw one per step.
-        csr_scale: Scale of the view to be reconstructed, relative to the globals.
+        csr_scale: Scale of the view to be reconstructed, relative to the globals. None
+            leaves it out, for models without reconstruction.
         patch_size: Sides of rescaled views are whole numbers of patches.
         view_sizes: (h, w) in pixels of ``globals``, ``locals`` and ``scene``, if the
             pipeline ends with ``PackViews`` and views are made on the model's device.
@@ -33,7 +34,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         mean: Sequence[float] = (123.675, 116.28, 103.53),
         std: Sequence[float] = (58.395, 57.12, 57.375),
         scales: Sequence[float] = (0.75, 0.875, 1.125, 1.25),
-        csr_scale: float = 1.25,
+        csr_scale: float | None = 1.25,
         patch_size: int = 16,
         view_sizes: dict | None = None,
     ) -> None:
@@ -59,7 +60,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
             data: ``scales`` of ``roi`` and ``inst``; ``inputs`` of ``PackViews``, or of
                 ``ApplyViews``: uint8 ``globals`` [B, 2, 3, H, W], ``locals``
                 [B, n, 3, h, w], ``roi`` and ``inst`` [B, 3, h, w], ``scene``
-                [B, 3, S, S]; ``scene_masks``; ``csr_noise``.
+                [B, 3, S, S]; ``scene_masks``; ``csr_noise``. Some may be missing.
             training: Not used; part of MMEngine's interface.
 
         Returns:
@@ -85,11 +86,12 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
                     'view_sizes=dict(globals=(h, w), locals=(h, w), scene=(h, w))'
                 )
             views = make_views(views, self.view_sizes)
-        scale_roi, scale_inst = data['scales']
-        views['csr'] = self._rescale(views['globals'][:, 1], self.csr_scale)
-        views['roi'] = self._rescale(views['roi'], scale_roi)
-        views['inst'] = self._rescale(views['inst'], scale_inst)
-        for name in ('globals', 'locals', 'roi', 'inst', 'csr', 'scene'):
+        if self.csr_scale is not None:
+            views['csr'] = self._rescale(views['globals'][:, -1], self.csr_scale)
+        for name, scale in zip(('roi', 'inst'), data['scales'], strict=True):
+            if name in views:
+                views[name] = self._rescale(views[name], scale)
+        for name in views.keys() - {'scene_masks', 'csr_noise'}:
             views[name] = normalize(views[name], self.mean, self.std)
         return dict(inputs=views, data_samples=None)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..data.masked_view import PARTS
-from ..data.views import Crop
+from ..data.views import Crop, Views
 
 INST, ROI = (0, 200, 80), (240, 40, 40)  # colors of the whole person and of a part
 GAP, TEXT = 8, 18  # pixels
@@ -61,11 +61,29 @@ def view_row(sample: dict) -> tuple[str, list[Picture]]:
         sample: See :meth:`People.samples`.
     """
     views, inputs = sample['views'], sample['inputs']
-    source = Image.fromarray(sample['image'])
-    outline(source, views.globals[0].crop, INST)
-    outline(source, views.roi.crop, ROI)
+    source, first = Image.fromarray(sample['image']), views.globals[0]
+    outline(source, first.crop, INST)
+    if views.roi:
+        outline(source, views.roi.crop, ROI)
     height = inputs['globals'].shape[-2]
     source = source.resize((max(1, height * source.width // source.height), height))
+    names = ('anchor', 'global_1')[-len(views.globals) :]
+    row = [Picture(source, 'source')]
+    row += map(Picture, map(to_image, inputs['globals']), names)
+    if views.roi:
+        row.append(Picture(_grid(list(inputs['locals'])), 'locals'))
+        row.append(Picture(_grid([inputs['roi'], inputs['inst']]), 'roi, inst'))
+    if views.scene:
+        row += _scene_pictures(views, inputs)
+    steps = [f'{name} {value:.2f}' for name, value in first.colors.jitter]
+    steps += ['gray'] * first.colors.gray + ['flip'] * first.flip
+    steps += [f'blur {first.blur:.1f}'] if first.blur else []
+    changes = ', '.join(steps) or 'no change'
+    return f'{sample["source"]}   {names[0]}: {changes}', row
+
+
+def _scene_pictures(views: Views, inputs: dict[str, Tensor]) -> list[Picture]:
+    """The scene with the outlines of inst and roi, and their tokens."""
     scene, tokens = to_image(inputs['scene']), inputs['scene'].clone()
     side = tokens.shape[-1] // inputs['scene_masks'].shape[-1]
     masks = _enlarge(inputs['scene_masks'].bool(), side)
@@ -73,19 +91,7 @@ def view_row(sample: dict) -> tuple[str, list[Picture]]:
         half = torch.tensor(color, dtype=torch.uint8)[:, None] // 2
         tokens[:, mask] = tokens[:, mask] // 2 + half
         outline(scene, Crop(*place, *views.roi.size), color)
-    anchor = views.globals[0]
-    steps = [f'{name} {value:.2f}' for name, value in anchor.colors.jitter]
-    steps += ['gray'] * anchor.colors.gray + ['flip'] * anchor.flip
-    steps += [f'blur {anchor.blur:.1f}'] if anchor.blur else []
-    return f'{sample["source"]}   anchor: {", ".join(steps) or "no change"}', [
-        Picture(source, 'source'),
-        Picture(to_image(inputs['globals'][0]), 'anchor'),
-        Picture(to_image(inputs['globals'][1]), 'global_1'),
-        Picture(_grid(list(inputs['locals'])), 'locals'),
-        Picture(_grid([inputs['roi'], inputs['inst']]), 'roi, inst'),
-        Picture(scene, 'scene'),
-        Picture(to_image(tokens), 'scene tokens'),
-    ]
+    return [Picture(scene, 'scene'), Picture(to_image(tokens), 'scene tokens')]
 
 
 def masked_row(sample: dict) -> tuple[str, list[Picture]]:

@@ -71,11 +71,13 @@ def reconstruct(model: SAIP, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def show_reconstruction(model: SAIP, samples: list[dict]) -> Groups:
-    """Anchor, masked view, reconstruction and original."""
+    """Anchor, if it is used, masked view, reconstruction and original."""
     if model.reconstruction is None:
         raise Unavailable('This model has no reconstruction head.')
-    anchors = [sample['inputs']['globals'][0] for sample in samples]
-    shown = dict(anchor=anchors) | reconstruct(model, prepare(model, samples))
+    shown = reconstruct(model, prepare(model, samples))
+    if model.reconstruction.anchor:
+        anchors = [sample['inputs']['globals'][0] for sample in samples]
+        shown = dict(anchor=anchors) | shown
     return [
         ('', [[Picture(to_image(x), name) for x, name in zip(row, shown, strict=True)]])
         for row in zip(*shown.values(), strict=True)

@@ -92,6 +92,7 @@ class SAIPHook(Hook):
         self.model = model
         _compare_patch_sizes(runner, model)
         _compare_view_sizes(runner, model)
+        _require_views(runner, model)
         _compare_lengths(runner)
         global_batch = runner.train_dataloader.batch_size * get_world_size()
         self.schedule = self.momentum(global_batch, runner.max_iters)
@@ -257,6 +258,25 @@ def _compare_view_sizes(runner: Runner, model: nn.Module) -> None:
                 f'train_dataloader.dataset.pipeline draws {drawn}; set the same sizes '
                 'in both'
             )
+
+
+def _require_views(runner: Runner, model: SAIP) -> None:
+    """Raise ValueError if a view is left out that a head of the model needs."""
+    head = model.reconstruction
+    crops = model.matching or model.distillation or model.search
+    anchor = crops or (head and head.anchor)
+    needed = dict(global_0=anchor, local=crops, scene=model.search)
+    where = 'DrawViews in train_dataloader.dataset.pipeline'
+    found = [(step, needed, where) for step, _ in _drawing_steps(runner)]
+    preprocessor = 'model.data_preprocessor'
+    found.append((model.data_preprocessor, dict(csr_scale=head), preprocessor))
+    for options, needed, where in found:
+        for name, head in needed.items():
+            if head and getattr(options, name) is None:
+                raise ValueError(
+                    f'{where}: {name}=None leaves out a view that the model needs: '
+                    f'remove it, or set the heads to None that use the view'
+                )
 
 
 def _drawing_steps(runner: Runner) -> Iterator[tuple[DrawViews, object]]:

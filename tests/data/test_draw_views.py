@@ -228,6 +228,7 @@ def test_records_are_small_functions_of_the_key(records):
         (dict(scene_size=(112, 224)), r'side by side.*at least \(128, 128\)'),
         (dict(local=CROP | dict(area=(0.8, 0.1))), r'local\.area=\(0\.8, 0\.1\) .*low'),
         (dict(global_1=CROP | dict(blur=2)), r'global_1\.blur=2 should be in \[0, 1\]'),
+        (dict(global_0=None, scene=None), 'local views, and these need the anchor'),
         (dict(flip=-0.5), r'flip=-0\.5 should be in \[0, 1\]'),
         (dict(colors=COLORS | dict(hue=1)), r'colors\.hue=1 should be in \[0, 0\.5\]'),
         (dict(scene=CROP | dict(solarise=0.5)), 'solarise'),

@@ -6,12 +6,15 @@ from launch import ROOT
 from mmpretrain.registry import MODELS
 from plain_saip import matching
 from tiny_views import tiny_views
+from torch.utils.data import default_collate
 
+from saip_mm.data import SyntheticPeople
 from saip_mm.training.config import load_config
 
 BASELINES = ROOT / 'configs/pretrain/baselines'
 SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 SIDE = 64
+SIZES = dict(globals=(128, 64), locals=(64, 32), scene=(112, 112))
 
 
 def mae() -> torch.nn.Module:
@@ -115,6 +118,32 @@ def test_dino_is_plain_dino():
     seen = [student(model.student(crop).image_token) for crop in crops]
     expected = matching(taught, seen, model.matching.center)
     torch.testing.assert_close(found['loss_csm'], expected)
+
+
+@pytest.mark.parametrize('pack', [False, True])
+@pytest.mark.parametrize(
+    'name, made',
+    [
+        ('mae_small', {'globals', 'csr', 'csr_noise'}),
+        ('dino_small', {'globals', 'locals', 'roi', 'inst', 'csr_noise'}),
+    ],
+)
+def test_only_views_that_are_used_are_made(name, made, pack):
+    def inputs(name: str) -> dict[str, torch.Tensor]:
+        cfg = load_config(str(BASELINES / f'{name}.py'))
+        draw, last = cfg.train_dataloader.dataset.pipeline
+        last = dict(type='PackViews', canvas=(128, 64)) if pack else last
+        people = SyntheticPeople(3, 1, size=(128, 64), pipeline=[draw, last])
+        preprocessor = dict(cfg.model.data_preprocessor, view_sizes=SIZES)
+        data = default_collate([people[7, 1, i] for i in range(3)])
+        data['scales'] = (1.0, 1.0)
+        return MODELS.build(preprocessor)(data)['inputs']
+
+    found, of_saip = inputs(name), inputs('../saip_small')
+    assert found.keys() == made
+    if name == 'dino_small':
+        for view in made - {'csr_noise'}:
+            assert torch.equal(found[view], of_saip[view])
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,17 @@ def test_picture(tmp_path, capsys, last):
         assert (pixels == color).all(-1).any()
 
 
+def test_views_that_are_left_out(tmp_path):
+    config, out = tmp_path / 'config.py', tmp_path / 'views.png'
+    left_out = 'global_0=None, local=None, scene=None'
+    config.write_text(CONFIG.format('ApplyViews').replace('num_locals=5', left_out))
+    call('tools/browse_views.py', config, '--num', 1, '--out', out)
+    with Image.open(out) as image:
+        pixels = np.array(image)
+    assert (pixels == INST).all(-1).any() and not (pixels == ROI).all(-1).any()
+    assert 128 + 50 < image.width < 2 * 128 + 100  # the source and one view
+
+
 def test_masks_of_hap(tmp_path):
     out = tmp_path / 'masks.png'
     call('tools/browse_views.py', TINY_HAP, '--num', 1, '--out', out)

@@ -31,6 +31,9 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ('global_size=(96,48)', 'nothing would change'),
         ('optim_wrapper.paramwise_cfg.norm_decay_mult=0', 'norm_decay_mult'),
         ('train_dataloader.dataset.pipeline.0.local_size=(64,32)', 'side by side'),
+        ('train_dataloader.dataset.pipeline.0.local=None', 'the scene needs local'),
+        ('train_dataloader.dataset.pipeline.0.scene=None', 'view that the model needs'),
+        ('model.data_preprocessor.csr_scale=None', 'csr_scale=None leaves out a view'),
         (
             'train_dataloader.dataset.pipeline.1.type=PackViews '
             'train_dataloader.dataset.pipeline.1.canvas=(64,48) '

@@ -9,4 +9,7 @@ model = dict(
     reconstruction=dict(anchor=False),
     search=None,
 )
+draw, apply = _base_.train_dataloader.dataset.pipeline
+draw.update(global_0=None, local=None, scene=None)  # for one view
+train_dataloader = dict(dataset=dict(pipeline=[draw, apply]))
 find_unused_parameters = True  # the backbone's own final norm gets no gradient
