@@ -12,7 +12,7 @@ _base_ = './saip_small_128x64.py'
 patch_size = 16
 
 model = dict(
-    data_preprocessor=dict(patch_size=patch_size, view_sizes=None),
+    data_preprocessor=dict(patch_size=patch_size),
     backbone=dict(patch_size=patch_size),
     reconstruction=dict(patch_size=patch_size),
 )

@@ -18,10 +18,7 @@ patch_size = 8
 embed_dims = 96
 
 model = dict(
-    data_preprocessor=dict(
-        patch_size=patch_size,
-        view_sizes=dict(globals=global_size, locals=local_size, scene=scene_size),
-    ),
+    data_preprocessor=dict(patch_size=patch_size),
     backbone=dict(
         arch=dict(
             _delete_=True,

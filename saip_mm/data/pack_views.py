@@ -85,8 +85,8 @@ def _scale(start: int, length: int, ratio: float) -> tuple[float, float]:
 class PackViews(BaseTransform):
     """Transform that replaces ``ApplyViews``, to make the views on the model's device.
 
-    Workers then only decode and draw, and ``SAIPDataPreprocessor(view_sizes=…)`` makes
-    the same views up to rounding.
+    Workers then only decode and draw, and ``SAIPDataPreprocessor`` makes the same views
+    up to rounding.
 
     Args:
         canvas: (h, w) in pixels to which images are padded; larger ones are shrunk.
@@ -104,23 +104,28 @@ class PackViews(BaseTransform):
         Returns:
             ``inputs``, a dict of tensors: ``image`` and ``scene_image`` uint8
             [3, *canvas]; ``view_globals`` [2, 16], ``view_locals`` [n + 1, 16] (roi is
-            the last) and ``view_scene`` [1, 16], float32; ``places`` int64 [2, 2];
-            ``opacity`` float32; ``scene_masks`` and ``csr_noise`` as of ``ApplyViews``.
-            What belongs to views that were not drawn is missing.
+            the last) and ``view_scene`` [1, 16], float32; ``size_globals``,
+            ``size_locals`` and ``size_scene``, empty tensors [0, h, w] with the views'
+            shape; ``places`` int64 [2, 2]; ``opacity`` float32; ``scene_masks`` and
+            ``csr_noise`` as of ``ApplyViews``. What belongs to views that were not
+            drawn is missing.
         """
         views = results['views']
         image, ratio = self._fit(results['image'])
         inputs = dict(
             view_globals=pack(views.globals, ratio),
+            size_globals=torch.empty(0, *views.globals[0].size),
             image=image,
             csr_noise=torch.from_numpy(views.csr_noise),
         )
         if views.roi:
             inputs['view_locals'] = pack((*views.locals, views.roi), ratio)
+            inputs['size_locals'] = torch.empty(0, *views.roi.size)
         if views.scene:
             scene_image, ratio = self._fit(results['scene'])
             inputs |= dict(
                 view_scene=pack((views.scene,), ratio),
+                size_scene=torch.empty(0, *views.scene.size),
                 scene_image=scene_image,
                 places=torch.tensor(views.places),
                 opacity=torch.tensor(views.opacity, dtype=torch.float32),

@@ -15,27 +15,27 @@ from ..data.views import Size
 
 
 @torch.no_grad()
-def make_views(packed: dict[str, Tensor], sizes: dict[str, Size]) -> dict[str, Tensor]:
+def make_views(packed: dict[str, Tensor]) -> dict[str, Tensor]:
     """Compute the views of ``ApplyViews`` for a batch of ``PackViews``.
 
     Args:
         packed: See :class:`~saip_mm.data.pack_views.PackViews`, stacked.
-        sizes: (h, w) in pixels of ``globals``, ``locals`` and ``scene``.
 
     Returns:
         As of :class:`~saip_mm.data.apply_views.ApplyViews`, stacked.
     """
     image = packed['image'].float()
-    globals_ = _make(image, packed['view_globals'], sizes['globals'])
+    sizes = {name: x.shape[-2:] for name, x in packed.items() if name[:5] == 'size_'}
+    globals_ = _make(image, packed['view_globals'], sizes['size_globals'])
     views = dict(globals=globals_)
     if 'view_locals' in packed:
-        locals_ = _make(image, packed['view_locals'], sizes['locals'])
+        locals_ = _make(image, packed['view_locals'], sizes['size_locals'])
         locals_, roi = locals_[:, :-1], locals_[:, -1]
-        inst = resize(globals_[:, 0], sizes['locals']).clamp_(0, 255).round_()
+        inst = resize(globals_[:, 0], sizes['size_locals']).clamp_(0, 255).round_()
         views |= dict(locals=locals_, roi=roi, inst=inst)
     if 'view_scene' in packed:
         scene_image = packed['scene_image'].float()
-        scene = _make(scene_image, packed['view_scene'], sizes['scene'])[:, 0]
+        scene = _make(scene_image, packed['view_scene'], sizes['size_scene'])[:, 0]
         for number, person in enumerate((inst, roi)):
             _paste(scene, person, packed['places'][:, number], packed['opacity'])
         views['scene'] = scene

@@ -25,8 +25,6 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         csr_scale: Scale of the view to be reconstructed, relative to the globals. None
             leaves it out, for models without reconstruction.
         patch_size: Sides of rescaled views are whole numbers of patches.
-        view_sizes: (h, w) in pixels of ``globals``, ``locals`` and ``scene``, if the
-            pipeline ends with ``PackViews`` and views are made on the model's device.
     """
 
     def __init__(
@@ -36,7 +34,6 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         scales: Sequence[float] = (0.75, 0.875, 1.125, 1.25),
         csr_scale: float | None = 1.25,
         patch_size: int = 16,
-        view_sizes: dict | None = None,
     ) -> None:
         super().__init__(non_blocking=True)
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1))
@@ -44,7 +41,6 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
         self.scales = scales
         self.csr_scale = csr_scale
         self.patch_size = patch_size
-        self.view_sizes = view_sizes
 
     def draw_scales(self, seed: int, step: int) -> tuple[float, float]:
         """Scales of ``roi`` and ``inst`` in an optimizer step."""
@@ -68,7 +64,6 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
 
         Raises:
             KeyError: If the batch has no ``scales`` and there is more than one to draw.
-            ValueError: If ``view_sizes`` are missing for ``PackViews``.
         """
         if len(self.scales) == 1:
             data = dict(data, scales=2 * tuple(self.scales))
@@ -80,12 +75,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
             )
         views = dict(self.cast_data(data['inputs']))
         if 'image' in views:
-            if self.view_sizes is None:
-                raise ValueError(
-                    'PackViews leaves views to the model: set data_preprocessor.'
-                    'view_sizes=dict(globals=(h, w), locals=(h, w), scene=(h, w))'
-                )
-            views = make_views(views, self.view_sizes)
+            views = make_views(views)
         if self.csr_scale is not None:
             views['csr'] = self._rescale(views['globals'][:, -1], self.csr_scale)
         for name, scale in zip(('roi', 'inst'), data['scales'], strict=True):

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
 
-from ..data import DrawViews, PackViews
+from ..data import DrawViews
 from ..data.concat import holds_people
 from ..data.quarantine import Quarantine
 from ..models import SAIP
@@ -91,7 +91,6 @@ class SAIPHook(Hook):
             )
         self.model = model
         _compare_patch_sizes(runner, model)
-        _compare_view_sizes(runner, model)
         _require_views(runner, model)
         _compare_lengths(runner)
         global_batch = runner.train_dataloader.batch_size * get_world_size()
@@ -237,27 +236,11 @@ def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
     ]
     if model.reconstruction:
         found.append(('model.reconstruction', model.reconstruction.patch_size))
-    for step, _ in _drawing_steps(runner):
+    for step in _drawing_steps(runner):
         found.append(('train_dataloader.dataset.pipeline', step.patch_size))
     if len({size for _, size in found}) > 1:
         sizes = ', '.join(f'{size} in {where}' for where, size in found)
         raise ValueError(f'patch_size must be the same everywhere; it is {sizes}')
-
-
-def _compare_view_sizes(runner: Runner, model: nn.Module) -> None:
-    """Raise ValueError if PackViews leaves views of other sizes to the model."""
-    made = model.data_preprocessor.view_sizes
-    for step, last in _drawing_steps(runner):
-        if not made or not isinstance(last, PackViews):
-            continue
-        sizes = step.global_size, step.local_size, step.scene_size
-        drawn = dict(zip(('globals', 'locals', 'scene'), sizes, strict=True))
-        if any(tuple(made[name]) != size for name, size in drawn.items()):
-            raise ValueError(
-                f'model.data_preprocessor.view_sizes is {made}, but DrawViews in '
-                f'train_dataloader.dataset.pipeline draws {drawn}; set the same sizes '
-                'in both'
-            )
 
 
 def _require_views(runner: Runner, model: SAIP) -> None:
@@ -267,7 +250,7 @@ def _require_views(runner: Runner, model: SAIP) -> None:
     anchor = crops or (head and head.anchor)
     needed = dict(global_0=anchor, local=crops, scene=model.search)
     where = 'DrawViews in train_dataloader.dataset.pipeline'
-    found = [(step, needed, where) for step, _ in _drawing_steps(runner)]
+    found = [(step, needed, where) for step in _drawing_steps(runner)]
     preprocessor = 'model.data_preprocessor'
     found.append((model.data_preprocessor, dict(csr_scale=head), preprocessor))
     for options, needed, where in found:
@@ -279,8 +262,7 @@ def _require_views(runner: Runner, model: SAIP) -> None:
                 )
 
 
-def _drawing_steps(runner: Runner) -> Iterator[tuple[DrawViews, object]]:
-    """DrawViews of each training data set, with the last step of its pipeline."""
+def _drawing_steps(runner: Runner) -> Iterator[DrawViews]:
+    """DrawViews of each training data set."""
     for part in runner.train_dataloader.dataset.parts():
-        steps = part.pipeline.transforms
-        yield from ((step, steps[-1]) for step in steps if isinstance(step, DrawViews))
+        yield from (x for x in part.pipeline.transforms if isinstance(x, DrawViews))

@@ -28,8 +28,6 @@ def test_flops_of_mae_by_hand():
     expected = 3 * (encoder + decoder) + 2 * patches, 24
     assert cost_of(cfg) == expected
     cfg.train_dataloader.dataset.pipeline[-1] = dict(type='PackViews', canvas=(64, 48))
-    sizes = dict(globals=(64, 32), locals=(32, 16), scene=(64, 48))
-    cfg.model.data_preprocessor.view_sizes = sizes
     assert cost_of(cfg) == expected
 
 

@@ -14,7 +14,6 @@ from saip_mm.training.config import load_config
 BASELINES = ROOT / 'configs/pretrain/baselines'
 SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 SIDE = 64
-SIZES = dict(globals=(128, 64), locals=(64, 32), scene=(112, 112))
 
 
 def mae() -> torch.nn.Module:
@@ -134,10 +133,9 @@ def test_only_views_that_are_used_are_made(name, made, pack):
         draw, last = cfg.train_dataloader.dataset.pipeline
         last = dict(type='PackViews', canvas=(128, 64)) if pack else last
         people = SyntheticPeople(3, 1, size=(128, 64), pipeline=[draw, last])
-        preprocessor = dict(cfg.model.data_preprocessor, view_sizes=SIZES)
         data = default_collate([people[7, 1, i] for i in range(3)])
         data['scales'] = (1.0, 1.0)
-        return MODELS.build(preprocessor)(data)['inputs']
+        return MODELS.build(cfg.model.data_preprocessor)(data)['inputs']
 
     found, of_saip = inputs(name), inputs('../saip_small')
     assert found.keys() == made

@@ -26,7 +26,7 @@ def batch(last_step: object, count: int = 24) -> dict[str, torch.Tensor]:
 
 def test_views_are_those_of_the_workers_up_to_rounding():
     expected = batch(ApplyViews())
-    views = make_views(batch(PackViews(canvas=(100, 60))), SIZES)
+    views = make_views(batch(PackViews(canvas=(100, 60))))
     assert views.keys() == expected.keys()
     for name, view in views.items():
         assert view.dtype == expected[name].dtype, name
@@ -58,7 +58,7 @@ def test_blurring_is_torchvisions():
 
 def test_images_larger_than_the_canvas_are_shrunk():
     expected = batch(ApplyViews())
-    views = make_views(batch(PackViews(canvas=(80, 60))), SIZES)
+    views = make_views(batch(PackViews(canvas=(80, 60))))
     for name, view in views.items():
         difference = (view.float() - expected[name].float()).abs()
         # Crops one pixel away would differ by 2.5 or more.
@@ -77,9 +77,7 @@ def test_crops_that_shrink_to_less_than_a_pixel_have_its_color(left: int):
 
 
 def test_the_preprocessor_makes_the_views():
-    preprocessor = MODELS.build(
-        dict(type='SAIPDataPreprocessor', patch_size=8, view_sizes=SIZES)
-    )
+    preprocessor = MODELS.build(dict(type='SAIPDataPreprocessor', patch_size=8))
     scales = preprocessor.draw_scales(0, 0)
     packed, views = (
         preprocessor(dict(inputs=batch(step, 4), scales=scales))['inputs']

@@ -34,15 +34,6 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
         ('train_dataloader.dataset.pipeline.0.local=None', 'the scene needs local'),
         ('train_dataloader.dataset.pipeline.0.scene=None', 'view that the model needs'),
         ('model.data_preprocessor.csr_scale=None', 'csr_scale=None leaves out a view'),
-        (
-            'train_dataloader.dataset.pipeline.1.type=PackViews '
-            'train_dataloader.dataset.pipeline.1.canvas=(64,48) '
-            'train_dataloader.dataset.pipeline.0.local_size=(48,16) '
-            'model.data_preprocessor.view_sizes.globals=(64,32) '
-            'model.data_preprocessor.view_sizes.locals=(32,16) '
-            'model.data_preprocessor.view_sizes.scene=(64,48)',
-            "'locals': (32, 16), 'scene': (64, 48)}, but DrawViews",
-        ),
     ],
 )
 def test_mistakes_in_options(option, message, tmp_path):

@@ -14,7 +14,6 @@ model = dict(
         scales=(1.0,),
         csr_scale=1.0,
         patch_size=8,
-        view_sizes=dict(globals=global_size, locals=local_size, scene=scene_size),
     ),
     backbone={{_base_.model.backbone}},
     teacher=dict(type='DistillationTeacher', checkpoint='saip-vit-tiny'),
