@@ -15,7 +15,8 @@ from .subject import subject_of
 
 @HOOKS.register_module()
 class ProbeHook(Hook):
-    """Probes the teacher before training, regularly, and at the end.
+    """Probes the teacher before training, regularly, and at the end; of algorithms
+    other than SAIP, the backbone.
 
     Scores are logged and sent to the visualizer as ``probe/…``. Probes do not change
     the training in any bit, and a failed probe is a warning.
@@ -43,7 +44,7 @@ class ProbeHook(Hook):
         self.agreement = Agreement()
         if runner.iter == 0 and self.interval:
             runner.logger.info(
-                'probing the initial teacher before the first step; this may take '
+                'probing the initial model before the first step; this may take '
                 'minutes on a CPU. default_hooks.probe.interval=0 disables probes'
             )
             self.probe(runner)
@@ -60,10 +61,11 @@ class ProbeHook(Hook):
         self.agreement.any(False)  # the others wait
 
     def _probe(self, runner: Runner) -> None:
-        began = time.monotonic()
+        began, model = time.monotonic(), unwrapped(runner.model)
+        training = model.training
+        model.eval()
         try:
-            if self.subject is None:
-                model = unwrapped(runner.model)
+            if self.subject is None or self.subject.model is None:
                 self.subject = subject_of(model, runner.cfg.train_dataloader.dataset)
             scores = {} if self.real else run_probes(self.subject, self.sizes)
             for found in probe_real(self.subject, self.real):
@@ -74,6 +76,8 @@ class ProbeHook(Hook):
                 f'{type(error).__name__}: {error}'
             )
             return
+        finally:
+            model.train(training)
         text = ', '.join(f'{name} {score:.4f}' for name, score in scores.items())
         people = 'photographs' if self.real else 'drawn people'
         runner.logger.info(

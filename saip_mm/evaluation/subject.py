@@ -124,20 +124,27 @@ def load_subject(
     if source == RANDOM:
         if config is None:
             raise ValueError(f'{RANDOM}: give the config of the model, --config CONFIG')
-        return _subject(_initialized(config), config, device, role)
+        model = _initialized(config).to(device).eval()
+        return subject_of(model, config.train_dataloader.dataset, role)
     with open_checkpoint(source) as (_, checkpoint):
         return _from_checkpoint(checkpoint, config, device, role)
 
 
-def subject_of(model: SAIP, dataset: dict, role: str | None = None) -> Subject:
-    """The teacher or the student of a model, with the heads, on the model's device.
+def subject_of(
+    model: BaseSelfSupervisor, dataset: dict, role: str | None = None
+) -> Subject:
+    """The teacher or the student of a SAIP, with the heads, on the model's device; of
+    another algorithm, its backbone as it is now.
 
     Args:
-        model: Its data preprocessor defines the normalization.
+        model: In evaluation mode. Its data preprocessor defines the normalization.
         dataset: Config of its training images.
         role: ``'teacher'`` (default) or ``'student'``; heads read the teacher anyway.
     """
     preprocessor = model.data_preprocessor
+    if not isinstance(model, SAIP):
+        features = _vit_features(model) or StockFeatures(model, dataset)
+        return Subject(features, device=preprocessor.mean.device)
     teacher = model.teacher['encoder'].backbone
     backbone = model.backbone if role == 'student' else teacher
     features = BackboneFeatures(backbone, preprocessor.mean, preprocessor.std)
@@ -196,7 +203,8 @@ def _from_checkpoint(
         except ValueError as error:
             name = cfg.filename or 'its config'
             raise ValueError(f'does not fit the model of {name}: {error}') from error
-        return _subject(model, cfg, device, role)
+        model = model.to(device).eval()
+        return subject_of(model, cfg.train_dataloader.dataset, role)
     try:
         backbone = choose_backbone(checkpoint, role)
         module = backbone.build()[0]
@@ -220,15 +228,6 @@ def _config_within(checkpoint: Mapping) -> Config:
         raise ValueError('the checkpoint does not contain its config')
     name = 'the config in the checkpoint'
     return check_buildable(parse_config(text, name), name)
-
-
-def _subject(
-    model: BaseSelfSupervisor, cfg: Config, device: Device, role: str | None
-) -> Subject:
-    model, dataset = model.to(device).eval(), cfg.train_dataloader.dataset
-    if isinstance(model, SAIP):
-        return subject_of(model, dataset, role)
-    return Subject(_vit_features(model) or StockFeatures(model, dataset), device=device)
 
 
 def _vit_features(model: BaseSelfSupervisor) -> BackboneFeatures | None:

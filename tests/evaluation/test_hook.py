@@ -28,7 +28,7 @@ def test_training_is_the_same_to_the_bit(tiny_run, tmp_path):
     assert probed[0] != probed[1] | dict(step=0)
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert re.search(r'probes on drawn people after 6 steps \(\d+ s\): reid/mAP ', log)
-    announced = log.index('probing the initial teacher before the first step')
+    announced = log.index('probing the initial model before the first step')
     assert announced < log.index('probes on drawn people after 0 steps')
 
 

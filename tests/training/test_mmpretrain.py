@@ -1,5 +1,6 @@
 """Algorithms of MMPretrain in this harness."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,13 @@ from short_runs import assert_same_end, copy_state, train
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.data import SyntheticPeople
 from saip_mm.evaluation import load_subject
+from saip_mm.evaluation.drawn import ProbeSizes, run_probes
 from saip_mm.training.config import load_config
 from saip_mm.training.loops import AccumulatingTrainLoop
 
 BASELINES = ROOT / 'configs/pretrain/baselines'
+NARROW = 'model = dict(backbone=dict(base_channels=8), neck=dict(in_channels=64))\n'
+TINY_HAP = ROOT / 'tests/configs/tiny_hap.py'
 NAMES = ('mocov3_small', 'simclr_resnet18', 'mae_square')
 DRAWN = """
 train_dataloader = dict(
@@ -50,8 +54,7 @@ def written(name: str, folder: Path, more: str = '') -> Path:
 
 @pytest.mark.parametrize('name', NAMES)
 def test_any_step_of_an_algorithm_is_resumed_bit_for_bit(name, tmp_path):
-    narrow = dict(backbone=dict(base_channels=8), neck=dict(in_channels=64))
-    more = f'model = {narrow}\n' if name == 'simclr_resnet18' else ''
+    more = NARROW if name == 'simclr_resnet18' else ''
     config = written(name, tmp_path, more)
     train(tmp_path / 'a', config=config)
     copy_state(tmp_path / 'a/epoch_1_iter_4.pth', tmp_path / 'b')
@@ -63,6 +66,25 @@ def test_any_step_of_an_algorithm_is_resumed_bit_for_bit(name, tmp_path):
     ]
     changed = [name for name in states[0] if not states[0][name].equal(states[1][name])]
     assert any(name.startswith('backbone.') for name in changed)
+
+
+@pytest.mark.parametrize('name', ['simclr_resnet18', 'mae_square', 'hap'])
+def test_probes_during_training_are_those_of_the_checkpoint(name, tmp_path):
+    more = NARROW if name == 'simclr_resnet18' else ''
+    config = TINY_HAP if name == 'hap' else written(name, tmp_path, more)
+    sizes = dict(identities=4, images=4, train_identities=4, train_images=2)
+    probe = dict(type='ProbeHook', interval=1, sizes=sizes)
+    train(tmp_path / 'a', config=config)
+    train(tmp_path / 'b', f'default_hooks.probe={probe}', config=config)
+    assert_same_end(tmp_path / 'b', tmp_path / 'a')
+    (file,) = (tmp_path / 'b').glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    *_, last = (line for line in lines if 'probe/reid/mAP' in line)
+    subject = load_subject(str(tmp_path / 'b/epoch_2.pth'), config)
+    expected = run_probes(subject, ProbeSizes(**sizes))
+    assert {f'probe/{name}': score for name, score in expected.items()} == {
+        name: score for name, score in last.items() if name != 'step'
+    }
 
 
 @pytest.mark.parametrize('name', NAMES)
