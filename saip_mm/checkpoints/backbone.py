@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..models.weights import Grid, LoadReport, by, load_weights
 from .files import state_dict_of
+from .kept_config import parse_config
 
 # Prefixes in a training checkpoint.
 PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
@@ -264,9 +265,9 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
 
 def _normalization(state_dict: Mapping, meta: Mapping) -> dict[str, list[float]]:
     """Mean and std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
-    found = {}
+    found, meta = {}, {**_data_preprocessor(meta), **meta}
     for name, usual in _IMAGENET.items():
-        values = meta.get(name, usual)
+        values = usual if meta.get(name) is None else meta[name]
         buffer = state_dict.get(f'data_preprocessor.{name}')
         if buffer is not None:
             values = [round(value, 4) for value in buffer.flatten().tolist()]
@@ -276,6 +277,19 @@ def _normalization(state_dict: Mapping, meta: Mapping) -> dict[str, list[float]]
             raise ValueError(f'states {values!r} as the {name} of its images')
         found[name] = list(values)
     return found
+
+
+def _data_preprocessor(meta: Mapping) -> dict:
+    """That of the config in a checkpoint, if it can be read: MMPretrain's keep their
+    normalization there only."""
+    try:
+        cfg = parse_config(meta['cfg'], 'cfg')
+    except (KeyError, ValueError):
+        return {}
+    model = cfg.get('model')
+    own = model.get('data_preprocessor') if isinstance(model, dict) else None
+    own = own or cfg.get('data_preprocessor')
+    return own if isinstance(own, dict) else {}
 
 
 def _are_numbers(values: object, count: int, *types: type) -> bool:

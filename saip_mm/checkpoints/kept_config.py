@@ -2,17 +2,8 @@
 
 import ast
 import math
-from collections.abc import Iterator
 
 from mmengine.config import Config
-from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
-
-from .backbone import POOLED, backbone_class
-
-# Modules whose classes a saved config may build. Other registered classes may load
-# pickles or run code of a model hub.
-_HARMLESS = ('saip_mm.', 'mmengine.dataset.', 'mmpretrain.datasets.dataset_wrappers')
-_HARMLESS += ('torch.nn.', 'mmcv.cnn.')
 
 
 class _Values(ast.NodeTransformer):
@@ -55,50 +46,3 @@ def parse_config(text: str, name: str) -> Config:
             f'{name} contains more than plain values (line {line}), and only a config '
             'given on the command line is executed'
         ) from error
-
-
-def check_buildable(cfg: Config, name: str) -> Config:
-    """Check that a pretraining config builds only harmless models and data sets.
-
-    A registry imports and calls any function named by ``type``, such as ``os.system``.
-    Initial weights of the backbone are removed from the config.
-
-    Raises:
-        ValueError: If it does not; begins with ``name``.
-    """
-    try:
-        parts = cfg.model, cfg.train_dataloader.dataset
-        cfg.model.backbone.pop('init_cfg', None)
-    except (AttributeError, TypeError) as error:
-        raise ValueError(f'{name} is not a config of pretraining: {error}') from error
-    for kind in _types(parts):
-        if not _is_harmless(kind):
-            raise ValueError(
-                f'{name} builds {kind!r}, which is not part of saip_mm; only a config '
-                'given on the command line may do that'
-            )
-    return cfg
-
-
-def _types(setting: object) -> Iterator[object]:
-    if isinstance(setting, dict):
-        yield from (setting[key] for key in ('type', '_scope_') if key in setting)
-        setting = setting.values()
-    elif not isinstance(setting, list | tuple | set):
-        return
-    for each in setting:
-        yield from _types(each)
-
-
-def _is_harmless(kind: object) -> bool:
-    if not isinstance(kind, str):
-        return False
-    kind = kind.removeprefix('mmpretrain.')
-    if kind in POOLED.values():
-        backbone_class(kind)
-    for registry in (MODELS, DATASETS, TRANSFORMS):
-        for each in (registry, registry.parent):
-            found = each.module_dict.get(kind)
-            if found is not None:
-                return found.__module__.startswith(_HARMLESS)
-    return False

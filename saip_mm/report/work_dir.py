@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from ..checkpoints.buildable import check_buildable
 from ..checkpoints.files import epoch_and_step, saved_checkpoints
-from ..checkpoints.kept_config import check_buildable, parse_config
+from ..checkpoints.kept_config import parse_config
 
 Series = dict[str, list[tuple[int, float]]]
 """Points (optimizer step, value) of every logged scalar."""

@@ -7,7 +7,8 @@ from launch import ROOT, TINY
 from mmengine.config import Config
 from mmpretrain.registry import MODELS, TRANSFORMS
 
-from saip_mm.checkpoints.kept_config import check_buildable, parse_config
+from saip_mm.checkpoints.buildable import check_buildable
+from saip_mm.checkpoints.kept_config import parse_config
 
 CONFIGS = sorted(ROOT.glob('configs/pretrain/**/*.py'))
 

@@ -5,12 +5,14 @@ import hashlib
 import pytest
 import timm
 import torch
-from launch import call
+from launch import ROOT, call
 from mmpretrain.models.backbones import VisionTransformer
 from random_models import MEAN, STD, write_saip
 
 import saip_mm
 from saip_mm.checkpoints.files import read_checkpoint
+from saip_mm.evaluation.subject import build_model
+from saip_mm.training.config import load_config
 
 
 @pytest.fixture(scope='module')
@@ -115,3 +117,15 @@ def test_bad_input(model, work_dir, tmp_path):
     torch.save(dict(model.state_dict()), tmp_path / 'bare.pth')
     message = 'bare.pth: does not state the patch grid'
     assert message in error(tmp_path / 'bare.pth')
+
+
+@pytest.mark.parametrize('tool', ['export_backbone', 'convert_checkpoint'])
+def test_normalization_is_that_of_the_config_in_the_checkpoint(tmp_path, tool):
+    source, out = tmp_path / 'epoch_1.pth', tmp_path / 'out.pth'
+    cfg = load_config(str(ROOT / 'configs/pretrain/baselines/mocov3_small.py'))
+    own = dict(mean=[100.0, 110.0, 120.0], std=[50.0, 60.0, 70.0])
+    cfg.data_preprocessor.update(own)
+    state_dict = build_model(cfg).state_dict()
+    torch.save(dict(state_dict=state_dict, meta=dict(cfg=cfg.pretty_text)), source)
+    assert not call(f'tools/{tool}.py', source, '--out', out)
+    assert read_checkpoint(out)['meta'].items() >= own.items()
