@@ -38,6 +38,21 @@ class PoisonLoss(Poison):
 
 
 @HOOKS.register_module(force=True)
+class InfiniteGradient(Poison):
+    """Makes a gradient infinite, but no loss, in some steps with clipped values."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        pass
+
+    def before_train(self, runner) -> None:
+        def spoil(gradient):
+            infinite = runner.iter + 1 in self.steps
+            return gradient.fill_(float('inf')) if infinite else gradient
+
+        next(runner.model.parameters()).register_hook(spoil)
+
+
+@HOOKS.register_module(force=True)
 class Overflow(Poison):
     """Scales losses so that gradients overflow in some steps."""
 

@@ -1,6 +1,7 @@
 """Guards against non-finite steps and representation collapse."""
 
 import math
+from collections.abc import Iterable
 from logging import ERROR, WARNING
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, save_checkpoint
 from mmpretrain.registry import HOOKS
+from torch import nn
+from torch.nn.utils import clip_grad_value_
 
 from .processes import Agreement, unwrapped
 
@@ -54,7 +57,11 @@ class FiniteGuard(Hook):
         self.agreement = Agreement()
         model = unwrapped(runner.model)
         model.register_forward_hook(self._check_losses)
-        optimizer = runner.optim_wrapper.optimizer
+        wrapper = runner.optim_wrapper
+        by_value = getattr(wrapper, 'clip_func', None) is clip_grad_value_
+        if by_value and not hasattr(wrapper, 'loss_scaler'):  # which looks by itself
+            wrapper.clip_func = self._clip_values
+        optimizer = wrapper.optimizer
         optimizer.register_step_pre_hook(self._check_gradients)
         optimizer.register_step_post_hook(self._note_step)
 
@@ -103,11 +110,24 @@ class FiniteGuard(Hook):
             if 'loss' in name and not torch.isfinite(loss.detach()).all():
                 self.reasons.append(name)
 
+    def _clip_values(
+        self,
+        parameters: list[nn.Parameter],
+        clip_value: float,
+        foreach: bool | None = None,
+    ) -> None:
+        """Clip gradients after a look at them: infinite ones become finite."""
+        if not _are_finite(parameters):
+            self.reasons.append('gradients')
+        clip_grad_value_(parameters, clip_value, foreach)
+
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
         # From a loss scaler that leaves overflows to a fused optimizer, which calls
         # hooks regardless. Gradients are still scaled: their norm may be infinite.
         overflow = getattr(optimizer, 'found_inf', None)
-        if overflow is None and not _are_finite(optimizer):
+        clipped = 'gradients' in self.reasons
+        parameters = (p for group in optimizer.param_groups for p in group['params'])
+        if overflow is None and not clipped and not _are_finite(parameters):
             self.reasons.append('gradients')
         if self.agreement.any(bool(self.reasons) or bool(overflow)):
             raise StepRefused(
@@ -129,14 +149,9 @@ class FiniteGuard(Hook):
             print_log(f'{name} was not saved: {error}', 'current', ERROR)
 
 
-def _are_finite(optimizer: torch.optim.Optimizer) -> bool:
+def _are_finite(parameters: Iterable[nn.Parameter]) -> bool:
     """Whether all gradients are."""
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group['params']
-        if parameter.grad is not None
-    ]
+    gradients = [each.grad for each in parameters if each.grad is not None]
     # A single number, because reading each one waits for the GPU.
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     return bool(torch.isfinite(norm))

@@ -12,15 +12,18 @@ from saip_mm.training import SAIPHook
 from saip_mm.training.guards import CollapseWatch, FiniteGuard, StepRefused
 from saip_mm.training.processes import Agreement
 
+CLIPPING = ", clip_grad=dict(type='value', clip_value=0.01)"
+
 
 def config(path, hook, wrapper='OptimWrapper', **arguments):
     """A config with one of the hooks and wrappers of poison.py."""
+    clipping = CLIPPING if hook == 'InfiniteGradient' else ''
     hook = dict(type=hook, **arguments)
     path.write_text(
         f'_base_ = {str(TINY)!r}\n'
         "custom_imports = dict(imports=['saip_mm', 'poison'])\n"
         f'custom_hooks = [{hook}]\n'
-        f'optim_wrapper = dict(type={wrapper!r})\n'
+        f'optim_wrapper = dict(type={wrapper!r}{clipping})\n'
     )
     return path
 
@@ -41,7 +44,10 @@ def assert_untouched(folder, *names: str) -> None:
 
 @pytest.mark.parametrize(
     'hook, wrapper',
-    [('Poison', 'OptimWrapper'), ('Poison', 'Scaled'), ('PoisonLoss', 'Scaled')],
+    [
+        *(('Poison', 'OptimWrapper'), ('Poison', 'Scaled'), ('PoisonLoss', 'Scaled')),
+        ('InfiniteGradient', 'OptimWrapper'),
+    ],
 )
 def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path):
     cfg = config(tmp_path / 'config.py', hook, wrapper, steps=(2, 5))
