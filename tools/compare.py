@@ -15,7 +15,8 @@ first, to the nearest epoch; `--equal images`, so that they see as many images.
 run, with `--shares` of the labels, and tests it.
 
 Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
-skipped. Commands for different seeds or rows can run at the same time in one folder.
+skipped. Commands can run at the same time in one folder: each skips the runs that
+another is at work on.
 `--table` prints the results so far, even during runs. `--max-minutes` stops the
 command, to be rerun.
 """
@@ -209,6 +210,8 @@ def work(
             for each in fine_tunings(run, downstream):
                 each.prepare()
                 finish(each, fine_tune, f'    {each}', deadline)
+        except BlockingIOError as error:
+            print(f'    skipped: {error}', flush=True)
         except RunFailed as error:
             print(f'    error: {error}', file=sys.stderr, flush=True)
             failed = True
@@ -224,7 +227,8 @@ def finish(
     if time.monotonic() > deadline:
         raise OutOfTime(f'{run} was not started')
     print(f'{name}, log: {run.log}', flush=True)
-    do(run, deadline)
+    with run.lock():
+        do(run, deadline)
 
 
 def results(args: argparse.Namespace) -> list[dict]:

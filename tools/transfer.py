@@ -91,7 +91,10 @@ def main() -> int:
             continue
         print(f'[{number}/{len(todo)}] {run}, log: {run.log}', flush=True)
         try:
-            fine_tune(run)
+            with run.lock():
+                fine_tune(run)
+        except BlockingIOError as error:
+            print(f'    skipped: {error}', flush=True)
         except RunFailed as error:
             print(f'    error: {error}', file=sys.stderr, flush=True)
             status = 1

@@ -12,6 +12,7 @@ import traceback
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 import torch
 from mmengine.config import Config
@@ -19,6 +20,7 @@ from mmengine.logging import MMLogger, print_log
 
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint
 from ..files import write_text
+from ..training.resuming import lock
 from .compute import cost_of
 from .drawn import run_probes
 from .real import RealPeople, probe_real
@@ -86,6 +88,17 @@ class Run:
         raise ValueError(
             f'{self.row} was started with another config. Choose another --work-dir, '
             'or move the folder away. Since then changed:\n' + '\n'.join(lines[:20])
+        )
+
+    def lock(self) -> IO:
+        """Lock the run against other commands while the returned file is open.
+
+        Raises:
+            BlockingIOError: If another command has locked it.
+        """
+        return lock(
+            self.folder / '.run',
+            'another command is at work on this run; rerun later for its result',
         )
 
     def seconds(self) -> float:

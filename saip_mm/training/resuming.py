@@ -75,7 +75,11 @@ class LaunchHook(Hook):
         if not is_main_process():
             return
         folder = Path(runner.work_dir)
-        self.lock = _lock(folder)
+        self.lock = lock(
+            folder / '.lock',
+            f'{folder}: another training is using this work directory; choose another '
+            '--work-dir, or wait until it ends',
+        )
         later = [path for path in saved_checkpoints(folder) if _is_later(path, runner)]
         put_aside(runner, later)
         launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
@@ -90,18 +94,19 @@ def _is_later(path: Path, runner: Runner) -> bool:
     return (epoch, step) > (runner.epoch, runner.iter)
 
 
-def _lock(folder: Path) -> IO:
-    """Lock a work directory against other trainings while the file is open."""
-    file = open(folder / '.lock', 'w')  # noqa: SIM115
+def lock(path: Path, busy: str) -> IO:
+    """Lock a file against other processes while it is open.
+
+    Raises:
+        BlockingIOError: If another process has locked it, with the message ``busy``.
+    """
+    file = open(path, 'w')  # noqa: SIM115
     try:
         # A lock of this process only: its data-loader workers may briefly outlive it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
-            raise BlockingIOError(
-                f'{folder}: another training is using this work directory; choose '
-                'another --work-dir, or wait until it ends'
-            ) from error
+            raise BlockingIOError(busy) from error
         # Otherwise the file system has no locks.
     return file
 

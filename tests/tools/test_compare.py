@@ -59,6 +59,9 @@ def test_a_killed_training_is_resumed(tmp_path, probed, capsys):
     while not (run / 'last_checkpoint').exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGSTOP)
+    assert call(TOOL, *arguments) == 0
+    assert 'skipped: another command is at work on this run' in capsys.readouterr().out
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (run / 'epoch_2.pth').exists() and not (run / 'result.json').exists()
