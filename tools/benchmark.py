@@ -33,8 +33,7 @@ import plain_step
 import plain_views
 
 from saip_mm import __version__
-from saip_mm.data import PersonImages
-from saip_mm.data.pack_views import pop_apply
+from saip_mm.data import ApplyViews, PersonImages
 from saip_mm.errors import one_line_errors
 from saip_mm.report import loading, steps
 from saip_mm.report.performance import Step, render, take_turns, timed
@@ -122,13 +121,13 @@ def matmul_flop_per_s(cfg: Config, args: argparse.Namespace) -> dict[str, float]
 
 def data(cfg: Config, args: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of a sample, from JPEG files to views, on one core."""
-    draw, pipeline = steps.drawing(cfg), [*cfg.train_dataloader.dataset.pipeline]
-    apply = pop_apply(pipeline)
+    draw = steps.drawing(cfg)
+    pipeline = [*cfg.train_dataloader.dataset.pipeline[:-1], ApplyViews()]
     with tempfile.TemporaryDirectory() as folder:
         paths = loading.draw_files(folder, 16, draw.global_size)
         sides = dict(
             plain=lambda index: plain_views.sample(paths, index, draw.transform),
-            ours=PersonImages(folder, pipeline=[*pipeline, apply]).__getitem__,
+            ours=PersonImages(folder, pipeline=pipeline).__getitem__,
         )
         return loading.measure_samples(sides, len(paths), args.rounds)
 

@@ -13,10 +13,10 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from rich.progress import track
 
-from saip_mm.data.pack_views import pop_apply
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, whole_file
+from saip_mm.models.device_views import pop_views
 from saip_mm.report.pictures import draw_row, masked_row, stack, view_row
 from saip_mm.training.config import add_options, load_config
 
@@ -48,7 +48,7 @@ def main() -> None:
     )
     if not dataset_cfg.get('pipeline'):
         raise ValueError(no_views)
-    apply = pop_apply(dataset_cfg.pipeline)
+    apply = pop_views(dataset_cfg.pipeline)
     dataset = DATASETS.build(dataset_cfg)
     rows = []
     keys = list(islice(StatelessSampler(dataset, args.seed), args.num))

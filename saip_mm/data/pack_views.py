@@ -9,7 +9,6 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
-from .apply_views import ApplyViews
 from .images import resize
 from .views import Size, View
 
@@ -148,11 +147,3 @@ class PackViews(BaseTransform):
         padded = torch.zeros(3, *self.canvas, dtype=torch.uint8)
         padded[:, :rows, :columns] = pixels
         return padded, (rows / height, columns / width)
-
-
-def pop_apply(pipeline: list[dict]) -> BaseTransform:
-    """Remove the step of a pipeline that makes the views, and return a transform that
-    makes them, also if the step leaves this to the model (``PackViews``)."""
-    step = pipeline.pop()
-    packs = str(step['type']).endswith('PackViews')
-    return ApplyViews() if packs else TRANSFORMS.build(step)

@@ -7,8 +7,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from ..data import DrawViews, SyntheticPeople
-from ..data.pack_views import pop_apply
+from ..data import ApplyViews, DrawViews, SyntheticPeople
 from ..models import SAIP
 
 BATCH = 32
@@ -27,9 +26,7 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
     """
     if num_people < 2:
         raise ValueError(f'views={num_people}: give at least 2, for strangers')
-    pipeline = [*dataset['pipeline']]
-    apply = pop_apply(pipeline)
-    steps = [*map(TRANSFORMS.build, pipeline), apply]
+    steps = [*map(TRANSFORMS.build, dataset['pipeline'][:-1]), ApplyViews()]
     drawing = next(step for step in steps if isinstance(step, DrawViews))
     scenes = dict(type='SyntheticScenes', num_scenes=num_people, seed=VIEWS_SEED)
     people = SyntheticPeople(

@@ -5,13 +5,31 @@ therefore two matrix products, with matrices computed from the record: a few lar
 kernels for all views of a batch, regardless of crops, flips and strengths.
 """
 
+from collections.abc import Callable
+
 import torch
+from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
+from torch.utils.data import default_collate
 from torchvision.transforms.v2 import functional as tvf
 
 from ..data.images import resize
-from ..data.pack_views import JITTER, UNCHANGED, PackedView
+from ..data.pack_views import JITTER, UNCHANGED, PackedView, PackViews
 from ..data.views import Size
+
+
+def pop_views(pipeline: list[dict]) -> Callable[[dict], dict]:
+    """Remove the last step of a pipeline, which makes views or leaves them to the model
+    (``PackViews``); returns a transform that makes them as the training does."""
+    step = TRANSFORMS.build(pipeline.pop())
+    if not isinstance(step, PackViews):
+        return step
+
+    def transform(results: dict) -> dict:
+        views = make_views(default_collate([step(results)['inputs']]))
+        return dict(inputs={name: view[0] for name, view in views.items()})
+
+    return transform
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data import PeopleDataset
 from ..data.images import ImageError, resize, to_tensor
-from ..data.pack_views import pop_apply
+from ..models.device_views import pop_views
 from .work_dir import Unavailable
 
 HELD_OUT = 1_000_000  # added to the seeds of drawn people and scenes
@@ -57,7 +57,7 @@ class People:
         steps = dataset.get('pipeline') or ()
         if not any(step['type'].endswith('DrawViews') for step in steps):
             raise Unavailable('The config has no pipeline of views.')
-        self.apply = pop_apply(dataset.pipeline)
+        self.apply = pop_views(dataset.pipeline)
         self.note = _choose(dataset, folder)
         self.dataset: PeopleDataset = DATASETS.build(dataset)
         self.size = tuple(self.dataset.pipeline.transforms[-1].global_size)

@@ -16,7 +16,7 @@ default_scope = 'mmpretrain'
 train_dataloader = dict(
     dataset=dict(
         type='ColorfulRectangles',
-        pipeline=[dict(type='DrawViews', num_locals=5), dict(type={!r})],
+        pipeline=[dict(type='DrawViews', num_locals=5), dict(type={})],
     )
 )
 """
@@ -32,7 +32,9 @@ class ColorfulRectangles(PeopleDataset):
         return rng.integers(0, 256, (*data_info['size'], 3), np.uint8)
 
 
-@pytest.mark.parametrize('last', ['ApplyViews', 'mmpretrain.PackViews'])
+@pytest.mark.parametrize(
+    'last', ["'ApplyViews'", "'mmpretrain.PackViews', canvas=(128, 96)"]
+)
 def test_picture(tmp_path, capsys, last):
     config, out = tmp_path / 'config.py', tmp_path / 'views.png'
     config.write_text(CONFIG.format(last))
@@ -49,7 +51,7 @@ def test_picture(tmp_path, capsys, last):
 def test_views_that_are_left_out(tmp_path):
     config, out = tmp_path / 'config.py', tmp_path / 'views.png'
     left_out = 'global_0=None, local=None, scene=None'
-    config.write_text(CONFIG.format('ApplyViews').replace('num_locals=5', left_out))
+    config.write_text(CONFIG.format("'ApplyViews'").replace('num_locals=5', left_out))
     call('tools/browse_views.py', config, '--num', 1, '--out', out)
     with Image.open(out) as image:
         pixels = np.array(image)
