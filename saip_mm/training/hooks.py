@@ -245,20 +245,20 @@ def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
 
 def _require_views(runner: Runner, model: SAIP) -> None:
     """Raise ValueError if a view is left out that a head of the model needs."""
-    head = model.reconstruction
+    masked = model.reconstruction
     crops = model.matching or model.distillation or model.search
-    anchor = crops or (head and head.anchor)
-    needed = dict(global_0=anchor, local=crops, scene=model.search)
+    anchor = crops or (masked and masked.anchor)
+    drawn = dict(global_0=anchor, local=crops, scene=model.search)
     where = 'DrawViews in train_dataloader.dataset.pipeline'
-    found = [(step, needed, where) for step in _drawing_steps(runner)]
-    preprocessor = 'model.data_preprocessor'
-    found.append((model.data_preprocessor, dict(csr_scale=head), preprocessor))
-    for options, needed, where in found:
-        for name, head in needed.items():
+    found = [(where, step, drawn) for step in _drawing_steps(runner)]
+    preprocessor = model.data_preprocessor
+    found.append(('model.data_preprocessor', preprocessor, dict(csr_scale=masked)))
+    for where, options, heads in found:
+        for name, head in heads.items():
             if head and getattr(options, name) is None:
                 raise ValueError(
                     f'{where}: {name}=None leaves out a view that the model needs: '
-                    f'remove it, or set the heads to None that use the view'
+                    'remove it, or set the heads to None that use the view'
                 )
 
 
