@@ -41,7 +41,7 @@ def read_rows(file: Path, needed: set[str]) -> dict[int, dict[str, str]]:
 
     Raises:
         OSError: If the file or an image is missing.
-        ValueError: If the file is malformed, or a column is missing.
+        ValueError: If the file is malformed, or a column is missing or repeated.
     """
     reader = csv.DictReader(io.StringIO(read_text(file), newline=''), strict=True)
     rows = {}
@@ -55,6 +55,11 @@ def read_rows(file: Path, needed: set[str]) -> dict[int, dict[str, str]]:
         raise ValueError(
             f'{file}: needs the columns {", ".join(sorted(needed))}, and has '
             f'{", ".join(columns) or "no rows"}'
+        )
+    if repeated := {name for name in columns if name and columns.count(name) > 1}:
+        raise ValueError(
+            f'{file}: has more than one column {", ".join(sorted(repeated))}; rename '
+            'or remove the others'
         )
     for line, row in rows.items():
         if None in row or None in row.values():

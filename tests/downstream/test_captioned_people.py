@@ -53,6 +53,8 @@ def spoil(folder, what: str) -> None:
     elif what in ('split', 'id', 'file_path'):
         entries[2] |= {what: 5}
         entries[2].pop(*(['id'] if what == 'id' else ['none', None]))
+    elif what in ('null', 'nan'):
+        entries[2]['id'] = dict(null=None, nan=float('nan'))[what]
     elif what == 'no captions':
         entries[2]['captions'] = []
     elif what == 'empty':
@@ -73,6 +75,8 @@ def spoil(folder, what: str) -> None:
         ('annotations', 'reid_raw.json not found; it contains captions.json, imgs'),
         ('half', 'reid_raw.json is incomplete or no JSON .*download it again'),
         ('id', 'entry 2: has no id; use the original reid_raw.json'),
+        ('null', 'entry 2: id is None; give the number of the person'),
+        ('nan', 'entry 2: id is nan'),
         ('split', 'entry 2: file_path is .* and split 5; give an image below imgs'),
         ('file_path', 'entry 2: file_path is 5 and split'),
         ('no captions', 'entry 2: .*jpg has no captions; add one, or remove'),

@@ -70,6 +70,9 @@ def test_csv_file(cameras, tmp_path):
     (tmp_path / 'labels.csv').write_text('path,split,identity\n1.jpg,query, ')
     with pytest.raises(ValueError, match='line 2: identity is empty'):
         build('ReIDCSV', tmp_path, 'test')
+    (tmp_path / 'labels.csv').write_text('path,split,identity,split\n1.jpg,query,a,b')
+    with pytest.raises(ValueError, match='more than one column split'):
+        build('ReIDCSV', tmp_path, 'test')
     lines = ['path,split,identity,camera', '1.jpg,train,b,', '1.jpg,query,a,1']
     (tmp_path / 'labels.csv').write_text('\n'.join([*lines, '1.jpg,gallery,a ,2']))
     assert len({e['pid'] for e in entries(build('ReIDCSV', tmp_path, 'test'))}) == 1

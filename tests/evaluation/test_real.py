@@ -139,6 +139,7 @@ def test_attributes_of_a_csv_file(tmp_path):
         ('never\n', 'never,more\n\n', 'line 3: should have 6 values'),
         ('red,never', 'red', 'line 2: should have 4 values'),
         ('red,never', 'red,', 'a column has no name; name it, or remove it'),
+        ('never', 'red', r'\.csv: has more than one column red; rename or remove'),
         ('train,', 'test,', 'no row has the split train'),
         (',1,', ',0,', 'all people have the same attributes'),
         ('test/7.png', 'test/no.png', r'1 of 48 files .*test/no.png; paths are'),

@@ -85,7 +85,10 @@ class CaptionedPeople(SplitDataset):
         if missing := [key for key in needed if key not in found]:
             original = self.ANNOTATIONS[0]
             return f'has no {", ".join(missing)}; use the original {original}'
-        _, split, captions, name = (entry[key] for key in needed)
+        person, split, captions, name = (entry[key] for key in needed)
+        # Null, or NaN of a data frame, would be one person.
+        if not isinstance(person, int | str) or not str(person).strip():
+            return f'id is {person!r}; give the number of the person, or remove it'
         if not isinstance(name, str) or split not in self.SPLITS:
             return (
                 f'{self.PATH} is {name!r} and split {split!r}; give an image below '
