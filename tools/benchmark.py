@@ -34,6 +34,7 @@ import plain_views
 
 from saip_mm import __version__
 from saip_mm.data import ApplyViews, PersonImages
+from saip_mm.data.concat import pipeline_of
 from saip_mm.errors import one_line_errors
 from saip_mm.report import loading, steps
 from saip_mm.report.performance import Step, render, take_turns, timed
@@ -122,7 +123,7 @@ def matmul_flop_per_s(cfg: Config, args: argparse.Namespace) -> dict[str, float]
 def data(cfg: Config, args: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of a sample, from JPEG files to views, on one core."""
     draw = steps.drawing(cfg)
-    pipeline = [*cfg.train_dataloader.dataset.pipeline[:-1], ApplyViews()]
+    pipeline = [*pipeline_of(cfg.train_dataloader.dataset)[:-1], ApplyViews()]
     with tempfile.TemporaryDirectory() as folder:
         paths = loading.draw_files(folder, 16, draw.global_size)
         sides = dict(
@@ -156,7 +157,7 @@ def training(cfg: Config, args: argparse.Namespace) -> list[dict]:
                 type='PersonImages',
                 data_root=folder,
                 ann_file='list.txt',
-                pipeline=config['dataset']['pipeline'],
+                pipeline=pipeline_of(config['dataset']),
             )
             row = loading.measure_training(build_loader(config, seed=0), step)
         row |= dict(precision=precision, batch=batch, workers=args.workers)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ..data import ApplyViews, DrawViews, SyntheticPeople
+from ..data.concat import pipeline_of
 from ..models import SAIP
 
 BATCH = 32
@@ -18,7 +19,8 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
     """Training views of people that no model was trained on, one image each.
 
     Args:
-        dataset: Config of the training images, whose pipeline makes the views.
+        dataset: Config of the training images, whose pipeline makes the views; of
+            several data sets, that of the first.
         num_people: At least 2, as each is the stranger of another.
 
     Returns:
@@ -26,7 +28,7 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
     """
     if num_people < 2:
         raise ValueError(f'views={num_people}: give at least 2, for strangers')
-    steps = [*map(TRANSFORMS.build, dataset['pipeline'][:-1]), ApplyViews()]
+    steps = [*map(TRANSFORMS.build, pipeline_of(dataset)[:-1]), ApplyViews()]
     drawing = next(step for step in steps if isinstance(step, DrawViews))
     scenes = dict(type='SyntheticScenes', num_scenes=num_people, seed=VIEWS_SEED)
     people = SyntheticPeople(

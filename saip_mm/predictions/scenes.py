@@ -12,6 +12,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..checkpoints.files import resolve_checkpoint
+from ..data.concat import pipeline_of
 from ..data.images import ImageError, normalize, resize, to_tensor
 from ..evaluation.subject import load_subject
 from ..report.answers import draw_scenes
@@ -62,7 +63,7 @@ class SceneSearch:
                 f'{file}: has no search head; give a training checkpoint or work '
                 'directory of SAIP with all objectives'
             )
-        steps = subject.dataset['pipeline']
+        steps = pipeline_of(subject.dataset)
         steps = [x for x in steps if x['type'].rpartition('.')[2] == 'DrawViews']
         self.views = TRANSFORMS.build(steps[0])
         self.gallery: list[tuple[str, tuple[int, int], Tensor]] = []

@@ -13,6 +13,7 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from ..data import DrawViews
+from ..data.concat import pipeline_of
 from ..models import SAIP
 from .performance import WARM_UP, Spread, Step, now, spread, timed
 
@@ -40,7 +41,7 @@ def sides(cfg: Config) -> list[str]:
 
 
 def drawing(cfg: Config) -> DrawViews:
-    return TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[0])
+    return TRANSFORMS.build(pipeline_of(cfg.train_dataloader.dataset)[0])
 
 
 def draw_inputs(cfg: Config, model: SAIP, batch: int) -> dict[str, Tensor]:

@@ -33,6 +33,11 @@ def test_everybody_is_drawn_once_and_nobody_is_alone(cfg, batches):
     draw, _ = cfg.train_dataloader.dataset.pipeline
     pipeline = [draw, dict(type='PackViews', canvas=(8, 8))]  # of training images
     (batch,) = draw_batches(dict(pipeline=pipeline), 2)
+    own = dict(type='ConcatDataset', datasets=[dict(pipeline=pipeline), dict()])
+    shared = dict(type='ConcatDataset', datasets=[dict()], pipeline=pipeline)
+    for concatenated in (own, dict(own, pipeline=[draw]), shared):
+        (same,) = draw_batches(concatenated, 2)
+        assert same['globals'].equal(batch['globals'])
     assert batch['globals'].shape[1:] == batches[0]['globals'].shape[1:]
     anchors = torch.cat([batch['globals'][:, 0] for batch in batches]).flatten(1)
     assert len(anchors.unique(dim=0)) == 35
