@@ -89,6 +89,12 @@ def decode_image(
         return _decode(content, max_reduction)
 
 
+def image_shape(path: str | os.PathLike) -> tuple[int, int]:
+    """Return the (h, w) of :func:`read_image`, without decoding; errors as there."""
+    with _naming(path), _open(Path(path).read_bytes()) as (_, shape, _):
+        return shape
+
+
 def read_batches(
     images: Iterable[str | os.PathLike | np.ndarray],
     size: tuple[int, int],
@@ -180,7 +186,11 @@ def _naming(name: str | os.PathLike) -> Iterator[None]:
         raise ImageError(f'{name}: {reason}') from error
 
 
-def _decode(content: bytes, max_reduction: Reduction) -> np.ndarray:
+@contextmanager
+def _open(
+    content: bytes,
+) -> Iterator[tuple[Image.Image, tuple[int, int], int | None]]:
+    """Yield an image, its (h, w) once upright, and its EXIF orientation."""
     content, orientation = drop_metadata(content)
     with Image.open(io.BytesIO(content)) as image:
         if image.format == 'EPS':  # a program, which Pillow would run by Ghostscript
@@ -195,8 +205,14 @@ def _decode(content: bytes, max_reduction: Reduction) -> np.ndarray:
             exif = image.info.get('exif', b'').removeprefix(b'Exif\0\0')
             orientation = exif_orientation(exif)
         transposed = orientation in (5, 6, 7, 8)
-        factor = max_reduction((width, height) if transposed else (height, width))
-        image.draft(None, (math.ceil(width / factor), math.ceil(height / factor)))
+        shape = (width, height) if transposed else (height, width)
+        yield image, shape, orientation
+
+
+def _decode(content: bytes, max_reduction: Reduction) -> np.ndarray:
+    with _open(content) as (image, shape, orientation):
+        factor = max_reduction(shape)
+        image.draft(None, [math.ceil(side / factor) for side in image.size])
         image.info.pop('xmp', None)
         if image.format == 'TIFF':  # Pillow applies its orientation when loading
             exif = image.getexif()

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.folders import find_images, path_of, require_files
-from ..data.images import BACKGROUND, read_image
+from ..data.images import BACKGROUND, image_shape
 from ..data.person_boxes import (
     People,
     PersonBox,
@@ -173,9 +173,7 @@ def _read_parts(folder: Path, size: Size) -> tuple[list[Path], Tensor]:
 
 def _read_labels(path: Path, image: Path, size: Size) -> np.ndarray:
     """Label map of an image, uint8 [*size]; nearest neighbors."""
-    shapes = []  # (h, w) of the upright image
-    read_image(image, lambda shape: shapes.append(shape) or 8)
-    ((height, width),) = shapes
+    height, width = image_shape(image)
     try:
         with Image.open(path) as labels:
             if labels.mode not in ('L', 'P'):

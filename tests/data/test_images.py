@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saip_mm.data.images import ImageError, read_image
+from saip_mm.data.images import ImageError, image_shape, read_image
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
@@ -150,7 +150,7 @@ def test_exif_orientations(tmp_path, kind, orientation):
     exif[0x0112] = orientation
     path = saved(tmp_path / f'a.{kind}', file.copy(), exif=exif)
     image = read_image(path)
-    assert image.shape == seen.shape
+    assert (*image_shape(path), 3) == image.shape == seen.shape
     assert np.abs(image - seen.astype(int)).mean() < 2
     if kind == 'jpg':
         assert np.abs(by_opencv(path) - image).mean() < 2
@@ -205,3 +205,4 @@ def test_errors(tmp_path):
     ):
         with pytest.raises(ImageError, match=message):
             read_image(tmp_path / name)
+    assert image_shape(tmp_path / 'broken.png') == (64, 96)  # decodes nothing
