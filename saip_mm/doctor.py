@@ -163,5 +163,5 @@ def _print(finding: Finding) -> None:
 
 
 if __name__ == '__main__':
-    logging.disable(logging.WARNING)
+    logging.disable(logging.INFO)
     sys.exit(main())

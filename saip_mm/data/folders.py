@@ -23,6 +23,7 @@ def find_images(folder: str) -> list[str]:
     Images are files with the extension of a photograph that Pillow and its plugins can
     read: HEIC after ``pillow_heif.register_heif_opener()``, for example. The log counts
     other files. Links are followed; a folder that is reached twice is listed once.
+    Subfolders without permission, such as ``lost+found``, are left out with a warning.
 
     Returns:
         Paths relative to the folder, in a fixed order.
@@ -35,8 +36,9 @@ def find_images(folder: str) -> list[str]:
     registered = Image.registered_extensions().items()  # loads Pillow's plugins first
     readable = {*Image.OPEN, 'MPO'} - NO_PHOTOGRAPHS  # what opens JPEG opens MPO
     extensions = {name for name, kind in registered if kind in readable}
+    os.scandir(folder).close()  # the folder itself has to be readable
     images, others, seen = [], Counter(), set()
-    for path, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+    for path, folders, files in os.walk(folder, onerror=_left_out, followlinks=True):
         if (real := os.path.realpath(path)) in seen:
             folders.clear()  # a link to a parent folder would never end
             continue
@@ -56,10 +58,7 @@ def find_images(folder: str) -> list[str]:
         )
     if others:
         level = logging.WARNING if HEIF & others.keys() else logging.INFO
-        line = f'{folder}: {len(images)} images; ignored {_count(others)}'
-        # Names need not be UTF-8, but a log must be.
-        line = line.encode(errors='backslashreplace').decode()
-        print_log(line, logger='current', level=level)
+        _log(f'{folder}: {len(images)} images; ignored {_count(others)}', level)
     return images
 
 
@@ -71,11 +70,20 @@ def _count(others: Counter) -> str:
     return f'{others.total()} other files{listed}'
 
 
-def _refuse(error: OSError) -> None:
-    raise PermissionError(
-        f'{error.filename}: cannot be listed ({error.strerror}); make the folder '
-        'readable or remove it'
-    ) from error
+def _left_out(error: OSError) -> None:
+    if not isinstance(error, PermissionError):  # a failure of the storage, for example
+        raise error
+    _log(
+        f'{error.filename}: left out, because it cannot be listed ({error.strerror}); '
+        'make the folder readable if it has images',
+        logging.WARNING,
+    )
+
+
+def _log(line: str, level: int) -> None:
+    # Names need not be UTF-8, but a log must be.
+    line = line.encode(errors='backslashreplace').decode()
+    print_log(line, logger='current', level=level)
 
 
 def require_files(

@@ -49,6 +49,27 @@ def test_links_are_followed_and_do_not_loop(folder, tmp_path_factory):
     assert values(PersonImages(str(folder))) == [0, 200, 30, 10, 20, 200]
 
 
+@pytest.mark.parametrize('kind', [PermissionError, TimeoutError])
+def test_subfolders_without_permission_are_left_out(folder, monkeypatch, kind):
+    """Root may list everything: the error is raised by hand."""
+    listed, lines = os.scandir, []
+
+    def scandir(path):
+        if str(path) == refused:
+            raise kind(13, 'refused', path)
+        return listed(path)
+
+    monkeypatch.setattr(os, 'scandir', scandir)
+    monkeypatch.setattr(folders, 'print_log', lambda line, **_: lines.append(line))
+    refused = str(folder / 'a')
+    if kind is PermissionError:
+        assert folders.find_images(str(folder)) == ['b.png']
+        assert lines[0].startswith(f'{refused}: left out, because it cannot be listed')
+        refused = str(folder)
+    with pytest.raises(kind, match=refused):
+        folders.find_images(str(folder))
+
+
 def test_formats_of_pillow_are_read_and_others_counted(folder, monkeypatch):
     lines = []
     monkeypatch.setattr(
