@@ -23,14 +23,14 @@ model = dict(
 custom_hooks = [dict(type='PositiveRatioHook')]
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     {{_base_.resize}},
     dict(type='RandomCrop', crop_size=(256, 128), padding=10),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     {{_base_.resize}},
     dict(type='PackInputs'),
 ]

@@ -22,7 +22,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     {{_base_.resize}},
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomCrop', crop_size=(256, 128), padding=10),
@@ -38,7 +38,7 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     {{_base_.resize}},
     dict(type='PackInputs', algorithm_keys=('pid', 'camid', 'is_query')),
 ]

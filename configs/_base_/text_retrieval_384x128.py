@@ -38,7 +38,7 @@ model = dict(
 
 resize = dict(type='Resize', scale=size[::-1], interpolation='bicubic')
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     resize,
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomCrop', crop_size=size, padding=10),
@@ -54,7 +54,7 @@ train_pipeline = [
     dict(type='PackInputs', algorithm_keys=('tokens',)),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     resize,
     dict(type='TokenizeCaptions'),
     dict(type='PackInputs', algorithm_keys=('tokens',)),

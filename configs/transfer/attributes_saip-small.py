@@ -25,7 +25,7 @@ model = dict(
 custom_hooks = [dict(type='PositiveRatioHook')]
 
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     {{_base_.resize}},
     dict(type='PackInputs'),
 ]

@@ -54,14 +54,14 @@ load_labels = [
 ]
 resize = dict(type='Resize', scale=scale, keep_ratio=False)
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     *load_labels,
     resize,
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     resize,
     *load_labels,
     dict(type='PackSegInputs'),

@@ -34,7 +34,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='ReadImage'),
     dict(type='GetBBoxCenterScale'),
     dict(type='RandomFlip', direction='horizontal'),
     dict(type='RandomBBoxTransform', rotate_factor=40, scale_factor=(0.75, 1.25)),
@@ -43,7 +43,7 @@ train_pipeline = [
     dict(type='PackPoseInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='ReadImage'),
     dict(type='GetBBoxCenterScale'),
     dict(type='TopdownAffine', input_size=codec['input_size'], use_udp=True),
     dict(type='PackPoseInputs'),

@@ -34,14 +34,14 @@ model = dict(
 
 resize = dict(type='Resize', scale=(64, 128), interpolation='bicubic')
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     resize,
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomCrop', crop_size=size, padding=5),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     resize,
     dict(type='PackInputs', algorithm_keys=('pid', 'camid', 'is_query')),
 ]

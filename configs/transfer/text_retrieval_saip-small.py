@@ -31,13 +31,13 @@ model = dict(
 resize = dict(type='Resize', scale=(64, 128), interpolation='bicubic')
 pack = _base_.test_pipeline[2:]
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     resize,
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomCrop', crop_size=size, padding=5),
     *pack,
 ]
-test_pipeline = [dict(type='LoadImageFromFile'), resize, *pack]
+test_pipeline = [dict(type='ReadImage'), resize, *pack]
 loader = dict(num_workers=2)
 dataset = dict(type='CUHKPEDES', data_root='data/captions')
 train_dataloader = dict(

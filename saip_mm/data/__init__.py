@@ -4,7 +4,7 @@ from .draw_views import DrawViews
 from .drawn import SyntheticPeople, SyntheticScenes
 from .masked_view import ApplyMaskedView, DrawMaskedView
 from .pack_views import PackViews
-from .people import LoadPersonImage, PeopleDataset
+from .people import LoadPersonImage, PeopleDataset, ReadImage
 from .person_images import PersonImages
 from .sampler import StatelessSampler
 from .sharded_images import ShardedImages
@@ -19,6 +19,7 @@ __all__ = [
     'PackViews',
     'PeopleDataset',
     'PersonImages',
+    'ReadImage',
     'ShardedImages',
     'StatelessSampler',
     'SyntheticPeople',

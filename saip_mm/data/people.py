@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
+from mmengine.registry import TRANSFORMS as ALL_TRANSFORMS
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
-from .images import Reduction, encode_image, unreduced
+from .images import Reduction, encode_image, read_image, unreduced
 from .quarantine import Quarantine
 from .views import Size
 
@@ -184,10 +185,23 @@ class LoadPersonImage(BaseTransform):
         random.seed(seed)
         np.random.seed(seed)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 0.3 ms
-        size = results['image'].shape[:2]
-        return dict(
-            img=np.ascontiguousarray(results['image'][..., ::-1]),
-            img_path=results['source'],
-            img_shape=size,
-            ori_shape=size,
-        )
+        return dict(_loaded(results['image']), img_path=results['source'])
+
+
+@ALL_TRANSFORMS.register_module()
+class ReadImage(BaseTransform):
+    """Transform that replaces ``LoadImageFromFile`` in pipelines of any library.
+
+    It reads ``img_path`` by :func:`~saip_mm.data.images.read_image`, as pretraining and
+    predictions do: with gray behind transparent pixels, for example.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img``, BGR uint8 [h, w, 3], and its shape."""
+        return results | _loaded(read_image(results['img_path']))
+
+
+def _loaded(image: np.ndarray) -> dict:
+    size = image.shape[:2]
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    return dict(img=bgr, img_shape=size, ori_shape=size)

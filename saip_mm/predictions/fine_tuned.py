@@ -32,7 +32,7 @@ from ..report.answers import (
 from .prediction import Prediction, read_batches, whole_image
 
 # Steps of pipelines that read the image, or need labels.
-OMITTED = ('LoadImageFromFile', 'LoadImage')
+OMITTED = ('ReadImage', 'LoadImageFromFile', 'LoadImage')
 OMITTED += ('LoadAnnotations', 'CheckLabels', 'TokenizeCaptions')
 SEARCHES = ('reid', 'text_retrieval')  # tasks that need a gallery
 TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
