@@ -15,6 +15,7 @@ boxes or settings.
 import argparse
 import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ import torch
 from PIL import Image
 from rich.progress import track
 
+from saip_mm.checkpoints.files import open_checkpoint, state_dict_of
 from saip_mm.data.folders import find_images, find_missing, path_of
 from saip_mm.data.images import ImageError
 from saip_mm.data.person_boxes import (
@@ -36,6 +38,7 @@ from saip_mm.data.person_boxes import (
 )
 from saip_mm.errors import one_line_errors, stoppable
 from saip_mm.files import check_writable
+from saip_mm.models.weights import load_weights
 
 KEPT = 'the crops written so far are kept; rerun the command to continue'
 
@@ -106,8 +109,17 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
             'installs it; or give boxes with --ann'
         ) from error
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    model = init_detector(args.det_config, args.det_checkpoint, device=device)
-    classes = [name.lower() for name in model.dataset_meta['classes']]
+    with open_checkpoint(args.det_checkpoint) as (_, content):
+        # MMDetection warns that there are no weights; it would load any that fit.
+        with warnings.catch_warnings(record=True):
+            model = init_detector(args.det_config, device=device)
+        try:
+            load_weights(model, state_dict_of(content))
+        except ValueError as error:
+            raise ValueError(f'{error}; give weights of {args.det_config}') from error
+    meta = content.get('meta', {})
+    meta = model.dataset_meta | meta | meta.get('dataset_meta', {})
+    classes = [name.lower() for name in meta.get('CLASSES', meta['classes'])]
     if 'person' not in classes:
         raise ValueError(
             f'{args.det_config}: no class "person" among {", ".join(classes)}'

@@ -90,3 +90,10 @@ def test_detector(run, photos, tmp_path, detector):
     assert '2 that were finished before' in text
     status, _ = run(photos, tmp_path / 'other', *detector(['car', 'dog']))
     assert 'no class "person" among car, dog' in status
+    weights = torch.load(options[3])
+    del weights['state_dict']['neck.lateral_convs.0.conv.bias']
+    torch.save(weights, options[3])
+    status, _ = run(photos, tmp_path / 'other', *options)
+    assert 'detector.pth: does not fit this FCOS: ' in status
+    assert '1 missing: neck.lateral_convs.0.conv.bias; give weights of' in status
+    assert not (tmp_path / 'other').exists()
