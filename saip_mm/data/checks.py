@@ -6,6 +6,7 @@ from itertools import filterfalse
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 from mmengine.dataset import BaseDataset, Compose
 
 from .folders import path_of, require_files
@@ -55,18 +56,29 @@ def check_records(dataset: dict) -> None:
 
 
 def check_images(dataset: object) -> None:
-    """Raise FileNotFoundError unless annotated images and label maps exist.
+    """Check annotated images, label maps, and numbers of keypoints.
 
     Data sets that are not MMEngine's are ignored.
+
+    Raises:
+        FileNotFoundError: Images or label maps are missing.
+        ValueError: People have other numbers of keypoints than the data set names.
     """
     for each in _built(dataset):
-        paths = dict.fromkeys(
-            path
-            for index in range(len(each))
-            for path in map(each.get_data_info(index).get, ('img_path', 'seg_map_path'))
-            if path
-        )
-        require_files(each.ann_file or each.data_root, '', list(paths), REMEDY)
+        paths, source = {}, each.ann_file or each.data_root
+        named = each.metainfo.get('num_keypoints')  # by MMPose
+        for index in range(len(each)):
+            info = each.get_data_info(index)
+            found = map(info.get, ('img_path', 'seg_map_path'))
+            paths |= dict.fromkeys(filter(None, found))
+            number = np.shape(info.get('keypoints'))[-2:-1]
+            if named and number and number != (named,):
+                raise ValueError(
+                    f'{source}: annotation {info.get("id")} has {number[0]} keypoints, '
+                    f'but metainfo of the data set names {named}; use annotations with '
+                    'these, or set metainfo and model.head.out_channels'
+                )
+        require_files(source, '', list(paths), REMEDY)
 
 
 def name_files_in_errors(dataset: object) -> None:

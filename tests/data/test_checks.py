@@ -61,6 +61,18 @@ def test_missing_images_and_annotations(tmp_path):
         SafeRunner.build_dataloader(loader)
 
 
+def test_other_keypoints_than_those_of_the_config(tmp_path):
+    datasets = pytest.importorskip('mmpose.datasets')
+    write('coco', tmp_path)
+    content = json.loads((tmp_path / ANN).read_text())
+    for annotation in content['annotations']:
+        annotation['keypoints'] = annotation['keypoints'][: 3 * 14]
+    (tmp_path / ANN).write_text(json.dumps(content))
+    message = r'keypoints_train2017.json: annotation \d+ has 14 keypoints, .* names 17'
+    with pytest.raises(ValueError, match=message):
+        check_images(ConcatDataset([datasets.CocoDataset(**coco(tmp_path))]))
+
+
 @pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
 @pytest.mark.parametrize('content', [b'', b'no image'])
 def test_unreadable_images_are_named(content, library, tmp_path):
