@@ -78,6 +78,35 @@ def test_keypoints_are_those_of_mmpose(photographs, pose_model, run):
         np.testing.assert_array_equal(keypoints[:, 2], 2 * known)
 
 
+def test_an_interrupted_command_continues(
+    photographs, pose_model, run, tool, monkeypatch
+):
+    arguments = [photographs, *pose_model('coco', 17), '--batch-size', 5]
+    assert run(*arguments)[0] == 0
+    expected = (photographs / 'keypoints.json').read_text()
+    (photographs / 'keypoints.json').unlink()
+    estimate, sizes = tool.estimate, []
+
+    def stop_after_two_batches(model, images):
+        sizes.append(len(images))
+        if len(sizes) == 3:
+            raise KeyboardInterrupt
+        return estimate(model, images)
+
+    monkeypatch.setattr(tool, 'estimate', stop_after_two_batches)
+    with pytest.raises(KeyboardInterrupt):
+        run(*arguments)
+    with open(photographs / 'keypoints.part', 'a') as file:
+        file.write('{"11.jpg": [1')  # killed while writing
+    status, _ = run(*arguments, '--score-thr', 1)
+    assert 'keypoints.part: was found with another model or --score-thr' in status
+    status, text = run(*arguments)
+    assert status == 0, text
+    assert sizes == [4, 4, 2, 2]  # images 10 and 11 twice
+    assert (photographs / 'keypoints.json').read_text() == expected
+    assert not (photographs / 'keypoints.part').exists()
+
+
 def test_unsuitable_models(photographs, pose_model, run, monkeypatch):
     status, _ = run(photographs, *pose_model('mpii', 16))
     assert 'first keypoints are right_ankle' in status
