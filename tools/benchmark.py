@@ -7,10 +7,12 @@ Uses the GPU, if there is one. Both sides of a comparison take turns, after a wa
 results are medians with the lowest and the highest value. Steps see random pixels at
 the middle scales of the config; loaders see drawn people, as JPEG files of the size of
 a global view. The plain implementation is that of a ViT: other backbones are measured
-alone. Other parts in the file OUT are kept, as is text above the results.
+alone. With a frozen teacher, "ours" computes its outputs, and "cached" reads them from
+disk. Other parts in the file OUT are kept, as is text above the results.
 """
 
 import argparse
+import atexit
 import json
 import platform
 import shlex
@@ -46,7 +48,12 @@ DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
 
 
 def make_step(side: str, cfg: Config, precision: str, batch: int) -> Step:
-    model = steps.build_model(cfg)
+    cache = None
+    if side == 'cached':  # filled by the warm-up
+        folder = tempfile.TemporaryDirectory()
+        atexit.register(folder.cleanup)
+        cache = folder.name
+    model = steps.build_model(cfg, cache)
     inputs = steps.draw_inputs(cfg, model, batch)
     if side == 'plain':
         return plain_step.make(model, inputs, DTYPES[precision])
@@ -212,7 +219,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--data', nargs='+', default=[], help='folders or shards, for the part reading'
     )
-    parser.add_argument('--peak', choices=['plain', 'ours'], help=argparse.SUPPRESS)
+    parser.add_argument('--peak', choices=steps.SIDES, help=argparse.SUPPRESS)
     add_options(parser)
     args = parser.parse_args()
     if min(*args.batch_size, args.rounds, args.workers) < 1:

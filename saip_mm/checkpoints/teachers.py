@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from ..models.distillation import Taught
 from ..models.weights import Grid, by, load_weights
 from .backbone import choose_backbone, find_backbone
 from .files import open_checkpoint, read_checkpoint, resolve_checkpoint, state_dict_of
+from .output_cache import OutputCache, Outputs
 
 DISTILLED_FROM = 'distilled_from'  # in the metadata of checkpoints and exports
 
@@ -82,6 +83,8 @@ class DistillationTeacher:
         model: Name of a timm model with a class token, or a config file (.py) of
             MMPretrain with a ``VisionTransformer``; None for SAIP's.
         dtype: Its precision: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
+        cache: A folder. What losses need of the outputs is stored there, in this
+            precision, for views that come again: see ``StatelessSampler.view_epochs``.
     """
 
     def __init__(
@@ -89,15 +92,23 @@ class DistillationTeacher:
         checkpoint: str | os.PathLike,
         model: str | None = None,
         dtype: str = 'float32',
+        cache: str | os.PathLike | None = None,
     ) -> None:
         self.checkpoint, self.model = checkpoint, model
-        self.dtype = getattr(torch, dtype)
+        self.dtype, self.cache = getattr(torch, dtype), cache
 
     @property
     def source(self) -> dict[str, str]:
         """Name and SHA-256 of the weights."""
         name = Path(self.model or self.checkpoint).name
         return dict(name=name, sha256=sha256(resolve_checkpoint(self.checkpoint)))
+
+    @cached_property
+    def _outputs(self) -> OutputCache:
+        model = self.model
+        if model and model.endswith('.py'):
+            model = Config.fromfile(model).pretty_text
+        return OutputCache(self.cache, f'{self.source["sha256"]} {self.dtype} {model}')
 
     @cached_property
     def network(self) -> _Network:
@@ -120,7 +131,11 @@ class DistillationTeacher:
 
     @torch.no_grad()
     def __call__(
-        self, student: BaseSelfSupervisor, views: Tensor, attention: bool = False
+        self,
+        student: BaseSelfSupervisor,
+        views: Tensor,
+        attention: bool = False,
+        patches: bool = True,
     ) -> Taught:
         """Look at views of a student's batch.
 
@@ -128,6 +143,7 @@ class DistillationTeacher:
             student: An algorithm, for its normalization and patch size.
             views: [B, 3, H, W], normalized for the student.
             attention: Whether to return attention maps.
+            patches: Whether to return patch tokens.
 
         Raises:
             FileNotFoundError: If the checkpoint does not exist.
@@ -140,39 +156,57 @@ class DistillationTeacher:
                 f'views of {by(size)} pixels (h×w) are not whole patches of {patch}: '
                 'change the sizes in DrawViews'
             )
-        grid = tuple(side // patch for side in size)
-        network, own = self.network.to(views.device), student.data_preprocessor
+        grid, own = tuple(side // patch for side in size), student.data_preprocessor
+        look = partial(self._look, grid=grid, attention=attention, patches=patches)
+        images = views * own.std + own.mean
+        if self.cache is None:
+            outputs = look(images)
+        else:
+            outputs = self._outputs(images, look, f'{grid} {attention} {patches}')
+        tokens = outputs['tokens'].to(views)
+        patch_map = tokens[:, 1:].mT.unflatten(2, grid) if patches else None
+        maps = None
+        if attention:
+            maps = attention_maps(*outputs['qkv'].to(views).unbind(1))
+        return Taught(tokens[:, 0], patch_map, maps)
+
+    def _look(
+        self, images: Tensor, grid: Grid, attention: bool, patches: bool
+    ) -> Outputs:
+        """Images [B, 3, H, W], 0–255 → ``tokens`` [B, 1 + h·w, D], or without patches
+        [B, 1, D]; with attention ``qkv`` [B, 3, heads, 1 + h·w, d] of the last one."""
+        network = self.network.to(images.device)
         with (
-            torch.autocast(views.device.type, enabled=False),
+            torch.autocast(images.device.type, enabled=False),
             _LastAttention() as last,
         ):
-            tokens = network(views * own.std + own.mean, grid, self.dtype).to(views)
-        patches, prefix = tokens[:, network.prefix :], network.prefix
-        if patches.shape[1] != grid[0] * grid[1]:
+            tokens = network(images, grid, self.dtype)
+        prefix = network.prefix
+        if tokens.shape[1] - prefix != grid[0] * grid[1]:
             raise ValueError(
                 f'{self.checkpoint} does not make a token per patch: it cannot teach'
             )
-        maps = None
+
+        def without_registers(each: Tensor) -> Tensor:
+            return torch.cat([each[..., :1, :], each[..., prefix:, :]], dim=-2)
+
+        outputs = dict(tokens=without_registers(tokens) if patches else tokens[:, :1])
         if attention:
             if not last.qkv or last.qkv[0].shape[2] != tokens.shape[1]:
                 raise ValueError(
                     f'{self.checkpoint} has no attention over the whole image in its '
                     'last block: set attention_weight=0'
                 )
-            kept = (
-                torch.cat([each[:, :, :1], each[:, :, prefix:]], dim=2).to(views)
-                for each in last.qkv
-            )
-            maps = attention_maps(*kept)
-        return Taught(tokens[:, 0], patches.mT.unflatten(2, grid), maps)
+            outputs['qkv'] = without_registers(torch.stack(last.qkv, dim=1))
+        return outputs
 
 
-def source_of_teacher(model: nn.Module) -> dict[str, str] | None:
-    """:attr:`DistillationTeacher.source` of an algorithm; None without a teacher."""
+def find_teacher(model: nn.Module) -> DistillationTeacher | None:
+    """The frozen teacher of an algorithm, if it has one."""
     for part in (model, getattr(model, 'distillation', None)):
         teacher = getattr(part, 'teacher', None)
         if isinstance(teacher, DistillationTeacher):
-            return teacher.source
+            return teacher
     return None
 
 

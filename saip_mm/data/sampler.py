@@ -23,13 +23,19 @@ class StatelessSampler(Sampler):
         seed: Non-negative, the same on all processes; None draws one and shares it.
             MMEngine's runner passes its own.
         shuffle: Draw a new order for each epoch instead of 0, 1, 2, …
+        view_epochs: Number of epochs after which samples, such as views of an image,
+            repeat; orders do not. By default, they never do.
 
     Raises:
-        ValueError: There are fewer images than processes.
+        ValueError: There are fewer images than processes, or ``view_epochs`` < 1.
     """
 
     def __init__(
-        self, dataset: Sized, seed: int | None = None, shuffle: bool = True
+        self,
+        dataset: Sized,
+        seed: int | None = None,
+        shuffle: bool = True,
+        view_epochs: int | None = None,
     ) -> None:
         self.rank, self.world_size = get_dist_info()
         if len(dataset) < self.world_size:
@@ -38,9 +44,12 @@ class StatelessSampler(Sampler):
                 'processes: give the training dataset more images or start fewer '
                 'processes'
             )
+        if view_epochs is not None and view_epochs < 1:
+            raise ValueError(f'view_epochs={view_epochs} should be at least 1, or None')
         self.num_images = len(dataset)
         self.seed = sync_random_seed() if seed is None else seed
         self.shuffle = shuffle
+        self.view_epochs = view_epochs
         self.epoch = 0
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
@@ -50,8 +59,9 @@ class StatelessSampler(Sampler):
             rng = np.random.default_rng((self.seed, self.epoch, self.num_images))
             rng.shuffle(order)
         end = len(self) * self.world_size
+        epoch = self.epoch % self.view_epochs if self.view_epochs else self.epoch
         for index in order[self.rank : end : self.world_size]:
-            yield self.seed, self.epoch, int(index)
+            yield self.seed, epoch, int(index)
 
     def __len__(self) -> int:
         """Return the number of samples of this process in a full epoch."""

@@ -10,6 +10,7 @@ from mmengine.logging import MessageHub
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..checkpoints.teachers import find_teacher
 from ..models import SAIP
 from ..training.loaders import build_loader
 from .subject import build_model
@@ -32,7 +33,7 @@ def cost_of(config: Config) -> Cost:
     PyTorch counts multiplications and additions of matrix products and convolutions;
     views, wherever they are made, the optimizer and averages of weights are not
     counted. The number is the mean over steps, because the sizes of SAIP's views
-    change.
+    change. A teacher's outputs are not taken from its cache.
 
     Args:
         config: Config of a pretraining.
@@ -41,6 +42,8 @@ def cost_of(config: Config) -> Cost:
         ValueError: If there are fewer images than in a batch.
     """
     model = build_model(config).train()
+    if teacher := find_teacher(model):
+        teacher.cache = None
     # MMPretrain's target networks read the length of the training.
     MessageHub.get_current_instance().update_info('max_iters', STEPS)
     loading = config.train_dataloader

@@ -16,8 +16,8 @@ class Taught(NamedTuple):
 
     image_token: Tensor
     """[B, D]"""
-    patch_map: Tensor
-    """[B, D, h, w], on the patch grid of the student."""
+    patch_map: Tensor | None
+    """[B, D, h, w], on the patch grid of the student, if requested."""
     attention: AttentionMaps | None
     """Maps of the last block between class token and patches, if requested. Without
     register tokens: rows sum to one over the others."""

@@ -171,12 +171,12 @@ class SAIP(BaseSelfSupervisor):
         tokens = [each.image_token for each in (globals_, locals_, roi, inst)]
         tokens = torch.cat(tokens).unflatten(0, (-1, len(inputs['globals'])))
         losses = self._match(globals_, tokens, inputs) if self.matching else {}
-        if self.distillation:
-            attention = self.distillation.attention and globals_.attention is not None
-            taught = self.distillation.teacher(
-                self, _fold(inputs['globals']), attention
-            )
-            losses |= self.distillation.loss(tokens, globals_, taught)
+        if head := self.distillation:
+            attention = head.attention and globals_.attention is not None
+            patches = head.patch_mlp is not None
+            views = _fold(inputs['globals'])
+            taught = head.teacher(self, views, attention, patches)
+            losses |= head.loss(tokens, globals_, taught)
         return losses
 
     def _match(self, globals_: Encoded, tokens: Tensor, inputs: dict) -> dict:

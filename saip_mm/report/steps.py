@@ -12,17 +12,19 @@ from torch import Tensor, distributed, nn
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
+from ..checkpoints.teachers import find_teacher
 from ..data import DrawViews
 from ..data.concat import pipeline_of
 from ..models import SAIP
 from .performance import WARM_UP, Spread, Step, now, spread, timed
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+SIDES = ('plain', 'ours', 'cached')
 WRAPPERS = dict(fp32='OptimWrapper', bf16='BFloat16OptimWrapper')
 
 
-def build_model(cfg: Config) -> SAIP:
-    """The model of a config, the same in every call."""
+def build_model(cfg: Config, cache: str | None = None) -> SAIP:
+    """The model of a config, the same in every call, and its teacher's cache."""
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     heads = [getattr(model, h, None) for h in ('matching', 'reconstruction', 'search')]
@@ -31,12 +33,17 @@ def build_model(cfg: Config) -> SAIP:
             f'{cfg.filename}: steps are measured of a SAIP with its three heads; '
             'choose such a config'
         )
+    if teacher := find_teacher(model):
+        teacher.cache = cache
     model.init_weights()
     return model.to(DEVICE).train()
 
 
 def sides(cfg: Config) -> list[str]:
-    """What can be measured; the plain implementation is that of a ViT."""
+    """What can be measured; the plain implementation is that of a ViT, and has no
+    frozen teacher."""
+    if cfg.model.get('distillation'):
+        return ['ours', 'cached']
     return ['plain', 'ours'] if cfg.model.backbone.type == 'SAIPViT' else ['ours']
 
 

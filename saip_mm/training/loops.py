@@ -8,7 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 from torch import Tensor, nn
 
-from ..checkpoints.teachers import DISTILLED_FROM, source_of_teacher
+from ..checkpoints.teachers import DISTILLED_FROM, find_teacher
 from ..data.sampler import StatelessSampler
 from .guards import StepRefused
 from .processes import on_main_process, unwrapped
@@ -110,9 +110,17 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             hub.update_info(name, now)
 
     def _compare_teachers(self) -> None:
-        now = on_main_process(source_of_teacher, unwrapped(self.runner.model))
-        if now is None:
+        teacher = find_teacher(unwrapped(self.runner.model))
+        if teacher is None:
             return
+        repeats = self.dataloader.sampler.view_epochs is not None
+        if teacher.cache is not None and not repeats:
+            raise ValueError(
+                f'the cache {teacher.cache} of the teacher would grow and never be '
+                'used, since every epoch draws new views: set '
+                'train_dataloader.sampler.view_epochs=1 to repeat them, or cache=None'
+            )
+        now = on_main_process(lambda: teacher.source)
         hub = self.runner.message_hub
         before = hub.runtime_info.get(DISTILLED_FROM, now) if self.iter else now
         if before['sha256'] != now['sha256']:

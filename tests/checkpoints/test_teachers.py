@@ -8,6 +8,7 @@ import torch
 from launch import ROOT
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
+from random_models import write_teacher
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 from torchvision.transforms.v2 import functional as tvf
@@ -172,3 +173,40 @@ def test_teachers_without_a_class_token(config, text, images, tmp_path):
     torch.save(MODELS.build(cfg.backbone).state_dict(), path)
     with pytest.raises(ValueError, match=f'weights.pth .*{text}'):
         look(DistillationTeacher(path), images)
+
+
+class Counted(DistillationTeacher):
+    """Notes of how many images it computes the outputs, pass by pass."""
+
+    def _look(self, images, **options):
+        self.passes = [*getattr(self, 'passes', []), len(images)]
+        return super()._look(images, **options)
+
+
+def assert_equal(ours, theirs, **tolerance):
+    torch.testing.assert_close(tuple(ours), tuple(theirs), **tolerance)
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_cached_outputs_are_those_of_the_teacher(dtype, images, tmp_path):
+    """Bit for bit, for another teacher and other outputs not at all."""
+    path = write_teacher(tmp_path / 'teacher.pth')
+    plain = DistillationTeacher(path, dtype=dtype)
+    first = Counted(path, dtype=dtype, cache=tmp_path / 'cache')
+    assert_equal(look(first, images), look(plain, images), rtol=0, atol=0)
+    assert_equal(look(first, images), look(plain, images), rtol=0, atol=0)
+    assert first.passes == [2]
+    again = Counted(path, dtype=dtype, cache=tmp_path / 'cache')
+    more = torch.cat([255 - images, images.flip(0), images])
+    assert_equal(look(again, more), look(plain, more), rtol=1e-5, atol=1e-5)
+    assert again.passes == [2]
+    look(again, images.transpose(2, 3))
+    look(again, images, patch_size=8)
+    assert again.passes == [2, 2, 2]
+    token = again(student(16), images, patches=False)
+    assert token.patch_map is None and again.passes == [2, 2, 2, 2]
+
+    other_path = write_teacher(tmp_path / 'other.pth', seed=1)
+    other = Counted(other_path, dtype=dtype, cache=tmp_path / 'cache')
+    expected = look(DistillationTeacher(other_path, dtype=dtype), images)
+    assert_equal(look(other, images), expected, rtol=0, atol=0)

@@ -72,6 +72,19 @@ def test_order_depends_on_seed_and_epoch():
     assert all(sorted(each) == list(range(50)) for each in orders)
 
 
+def test_samples_repeat_in_another_order():
+    sampler = StatelessSampler(range(9), seed=5, view_epochs=2)
+    epochs = []
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+    assert [{key[1] for key in keys} for keys in epochs] == [{0}, {1}, {0}, {1}]
+    assert sorted(epochs[0]) == sorted(epochs[2]) and epochs[0] != epochs[2]
+    assert [key[2] for key in epochs[2]] == list(order(9, 5, 2))
+    with pytest.raises(ValueError, match='view_epochs=0'):
+        StatelessSampler(range(9), seed=5, view_epochs=0)
+
+
 def test_first_positions_are_uniform():
     first = [order(4, seed)[0] for seed in range(2000)]
     assert all(abs(first.count(i) - 500) < 100 for i in range(4))  # 5 sigma

@@ -10,11 +10,14 @@ from launch import ROOT, TINY
 from launch import run as run_script
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
+from random_models import write_teacher
 
+from saip_mm.checkpoints.teachers import DistillationTeacher
 from saip_mm.data import DrawViews, PersonImages
 from saip_mm.report.loading import draw_files
 
 TOOL = 'tools/benchmark.py'
+STAR = ROOT / 'tests/configs/tiny_star.py'
 TINYVIT = ROOT / 'tests/configs/tiny_tinyvit.py'
 PHASES = {'forward', 'backward', 'optimizer', 'teacher', 'total'}
 
@@ -133,6 +136,23 @@ def test_the_plain_pipeline_makes_the_same_views(tmp_path):
         for name, view in ours.items():
             difference = np.abs(view.numpy().astype(float) - plain[name].numpy())
             assert difference.mean() < 2, name
+
+
+def test_a_teacher_is_asked_or_its_outputs_are_read(run, tmp_path, monkeypatch):
+    look, passes = DistillationTeacher._look, []
+
+    def counted(self, images, **options):
+        passes.append(self.cache is not None)
+        return look(self, images, **options)
+
+    monkeypatch.setattr(DistillationTeacher, '_look', counted)
+    teacher = write_teacher(tmp_path / 'teacher.pth')
+    options = ['--parts', 'steps', '--rounds', '3', '--precision', 'fp32']
+    options += ['--cfg-options', f'model.distillation.teacher.checkpoint={teacher}']
+    assert run(STAR, '--out', tmp_path / 'out.json', *options)[0] == 0
+    rows = json.loads((tmp_path / 'out.json').read_text())['steps']
+    assert [row['side'] for row in rows] == ['ours', 'cached']
+    assert sorted(passes) == [False] * 4 + [True]  # a warm-up each
 
 
 def test_another_backbone_is_measured_alone(run, tmp_path):

@@ -1,6 +1,7 @@
 """Trainings with a frozen teacher: resuming, export, files that are not there."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import cv2
@@ -18,17 +19,20 @@ from short_runs import EVERY_STEP, assert_same_end, copy_state
 
 from saip_mm import load_backbone
 from saip_mm.checkpoints.files import read_checkpoint, resolve_checkpoint
+from saip_mm.checkpoints.teachers import DistillationTeacher
 from saip_mm.data.images import normalize
 from saip_mm.files import sha256
 
 CONFIGS = dict(star='model.distillation.teacher', dpal='model.teacher')
-SMALL = sorted((ROOT / 'configs/pretrain/distillation').glob('*_small.py'))
+SMALL = sorted((ROOT / 'configs/pretrain/distillation').glob('*_small*.py'))
 SHORT = ['batch_size=2', 'num_workers=0', 'persistent_workers=False']
 
 
-def train(name: str, work_dir: Path, teacher: Path, resume: bool = False) -> None:
+def train(
+    name: str, work_dir: Path, teacher: Path, *options: str, resume: bool = False
+) -> None:
     config = ROOT / f'tests/configs/tiny_{name}.py'
-    options = EVERY_STEP, f'{CONFIGS[name]}.checkpoint={teacher}'
+    options = EVERY_STEP, f'{CONFIGS[name]}.checkpoint={teacher}', *options
     short_runs.train(work_dir, *options, config=config, resume=resume)
 
 
@@ -52,6 +56,34 @@ def test_any_step_can_be_resumed_with_the_same_teacher_only(trained, tmp_path):
     assert_same_end(tmp_path / 'run', trained)
 
 
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_teacher_sees_repeated_views_once(name, tmp_path, monkeypatch):
+    """With the same losses, and any step can be resumed."""
+    teacher, passes = write_teacher(tmp_path / 'teacher.pth'), []
+    look = DistillationTeacher._look
+
+    def counted(self, images, **options):
+        passes.append(len(images))
+        return look(self, images, **options)
+
+    monkeypatch.setattr(DistillationTeacher, '_look', counted)
+    cache = f'{CONFIGS[name]}.cache={tmp_path / "cache"}'
+    with pytest.raises(ValueError, match='cache .* set .*sampler.view_epochs=1'):
+        train(name, tmp_path / 'refused', teacher, cache)
+    repeated = 'train_dataloader.sampler.view_epochs=1'
+    train(name, tmp_path / 'plain', teacher, repeated)
+    assert len(passes) % 6 == 0
+    once = passes[: len(passes) // 2]
+    passes.clear()
+    train(name, tmp_path / 'cached', teacher, repeated, cache)
+    assert passes == once
+    assert_same_end(tmp_path / 'cached', tmp_path / 'plain')
+    copy_state(tmp_path / 'cached/epoch_0_iter_2.pth', tmp_path / 'resumed')
+    train(name, tmp_path / 'resumed', teacher, repeated, cache, resume=True)
+    assert passes == once
+    assert_same_end(tmp_path / 'resumed', tmp_path / 'cached')
+
+
 def test_a_missing_teacher(tmp_path):
     with pytest.raises(FileNotFoundError, match='no checkpoint .*missing'):
         train('star', tmp_path, tmp_path / 'missing.pth')
@@ -66,10 +98,18 @@ def test_packaged_weights_teach(config, tmp_path):
     options = [f'train_dataloader.{each}' for each in SHORT]
     options += [f'train_dataloader.dataset.data_root={tmp_path}']
     options += ['train_cfg.max_epochs=1']
+    if config.stem.endswith('cached'):
+        cache = tmp_path / 'cache'
+        options[-1:] = ['train_cfg.max_epochs=2']
+        options += [f'model.distillation.teacher.cache={cache}']
     run = tmp_path / 'run'
     call('tools/train.py', config, '--work-dir', run, '--cfg-options', *options)
     meta = read_checkpoint(resolve_checkpoint(run))['meta']
     assert meta['distilled_from']['name'] == 'saip-vit-tiny'
+    if config.stem.endswith('cached'):  # two views of two images, in all epochs
+        (file,) = cache.iterdir()
+        (stored,) = sqlite3.connect(file).execute('SELECT count(*) FROM outputs')
+        assert stored == (4,)
 
 
 def test_exports_state_the_teacher_and_the_heads(trained, tmp_path):
