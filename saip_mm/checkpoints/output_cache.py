@@ -20,12 +20,13 @@ Outputs = dict[str, Tensor]
 class OutputCache:
     """Remembers tensors by the pixels that they were computed from, without a limit.
 
-    In a database of SQLite. What is missing in a batch is stored in one transaction, as
-    a whole or, after a kill, not at all: it is then computed again from the same
-    images, and a resumed training stays exact. Damaged entries are computed again, with
-    a warning. If the file fails later on (a full disk), another warning says that it is
-    not used any more. The first batch of each epoch logs its size, and how many images
-    were found.
+    In a database of SQLite. What a batch lacks is stored in one transaction, as a whole
+    or, after a kill, not at all: it is then computed again from the same images. What
+    is returned is what is stored. Both keep resumed trainings exact, although rounding
+    depends on the size of a batch. Damaged entries are computed again, with a warning.
+    If the file fails later on (a full disk), a warning says so, and everything is
+    computed that is not found. The first batch of each epoch logs the file's size, and
+    how many images were found.
 
     Args:
         folder: Of the file; on a file system with locks, for several processes.
@@ -80,6 +81,7 @@ class OutputCache:
             new = dict(zip(numbers, rows, strict=True))
             if self.writable:
                 self._write(new)
+                new |= self._read(list(numbers))  # another process may have been first
             known |= new
         outputs = [known[key] for key in keys]
         return {
@@ -114,7 +116,6 @@ class OutputCache:
         rows = [(key, crc32(value), value) for key, value in values.items()]
         try:
             with self._open() as file:
-                # Another process may have been first.
                 file.executemany('INSERT OR IGNORE INTO outputs VALUES (?, ?, ?)', rows)
         except sqlite3.Error as error:
             self.writable = False

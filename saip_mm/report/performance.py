@@ -107,7 +107,7 @@ def _steps(result: dict) -> list[str]:
                     f'{each[0] / seconds:.2f}' if each else '–'
                     for each in (same, single)
                 ),
-                f'{100 * share:.0f}',
+                f'{100 * share:.0f}' if side != 'cached' else '–',
             ]
         )
     peaks = result['matmul_flop_per_s'].items()

@@ -12,7 +12,6 @@ from torch import Tensor, distributed, nn
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoints.teachers import find_teacher
 from ..data import DrawViews
 from ..data.concat import pipeline_of
 from ..models import SAIP
@@ -28,13 +27,13 @@ def build_model(cfg: Config, cache: str | None = None) -> SAIP:
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     heads = [getattr(model, h, None) for h in ('matching', 'reconstruction', 'search')]
-    if None in heads:
+    if getattr(model, 'distillation', None):
+        model.distillation.teacher.cache = cache
+    elif None in heads:
         raise ValueError(
-            f'{cfg.filename}: steps are measured of a SAIP with its three heads; '
-            'choose such a config'
+            f'{cfg.filename}: steps are measured of a SAIP with its three heads, or '
+            'with a DistillationHead; choose such a config'
         )
-    if teacher := find_teacher(model):
-        teacher.cache = cache
     model.init_weights()
     return model.to(DEVICE).train()
 
@@ -91,7 +90,8 @@ def our_step(model: SAIP, wrapper: OptimWrapper, inputs: dict) -> Iterator[str]:
     wrapper.zero_grad()
     yield 'optimizer'
     model.update_teacher(0.99)
-    model.matching.update_center(losses['teacher_mean'])
+    if model.matching:
+        model.matching.update_center(losses['teacher_mean'])
     yield 'teacher'
 
 
@@ -110,12 +110,14 @@ def measure_modules(
 
     watch('teacher encoder', model.teacher['encoder'])
     watch('student encoder', model.student)
-    watch('projectors', model.teacher['projector'])
-    watch('projectors', model.matching.projector)
+    if model.matching:
+        watch('projectors', model.teacher['projector'])
+        watch('projectors', model.matching.projector)
     if model.distillation:
         watch('distillation teacher', model.distillation.teacher.network)
-    watch('reconstruction decoder', model.reconstruction)
-    watch('search decoder', model.search)
+    for name in ('reconstruction', 'search'):
+        if head := getattr(model, name):
+            watch(f'{name} decoder', head)
     found = []
     for _ in track(range(WARM_UP + rounds), 'parts of a step'):
         spent.clear()
@@ -161,10 +163,14 @@ def bytes_all_reduced(cfg: Config) -> dict[str, int]:
             done.set_result(bucket.buffer())
             return done
 
-        parallel = DistributedDataParallel(model, broadcast_buffers=False)
+        unused = cfg.get('find_unused_parameters', False)
+        parallel = DistributedDataParallel(
+            model, broadcast_buffers=False, find_unused_parameters=unused
+        )
         parallel.register_comm_hook(None, count)
         losses = parallel(draw_inputs(cfg, model, 2), mode='loss')
         sum(v for name, v in losses.items() if 'loss' in name).backward()
     finally:
         distributed.destroy_process_group()
-    return dict(gradients=sum(sizes), center=model.matching.center.nbytes)
+    center = model.matching.center.nbytes if model.matching else 0
+    return dict(gradients=sum(sizes), center=center)

@@ -71,6 +71,18 @@ def test_what_is_found(filled, logged):
     assert filled() == 0
 
 
+def test_what_is_returned_is_what_is_stored(tmp_path):
+    """Also if another process, whose rounding differs, stores it in the meantime."""
+    caches = [OutputCache(tmp_path, 'model') for _ in range(2)]
+
+    def later(images):
+        caches[1](images[:4], lambda images: dict(value=images - 1), '')
+        return dict(value=images)
+
+    (found,) = caches[0](IMAGES, later, '').values()
+    torch.testing.assert_close(found, torch.cat([IMAGES[:4] - 1, IMAGES[4:]]))
+
+
 def test_a_damaged_entry_is_computed_again(filled, logged):
     damage(filled)
     assert [filled(), filled()] == [1, 0]

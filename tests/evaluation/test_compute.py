@@ -3,6 +3,7 @@
 import pytest
 from launch import ROOT, TINY
 from mmengine.config import Config
+from random_models import write_teacher
 
 from saip_mm.evaluation.compute import cost_of, lengthened
 from saip_mm.training.config import load_config
@@ -51,6 +52,16 @@ def test_flops_of_an_algorithm_of_mmpretrain_by_hand():
     # The contrastive product of features is what else is counted.
     assert found.flops == pytest.approx(2 * (student + target), rel=1e-3)
     assert found.images == 16
+
+
+def test_flops_do_not_depend_on_a_cache(tmp_path):
+    cfg = Config.fromfile(ROOT / 'tests/configs/tiny_star.py')
+    teacher = cfg.model.distillation.teacher
+    teacher.checkpoint = write_teacher(tmp_path / 'teacher.pth')
+    expected = cost_of(cfg)
+    teacher.cache = str(tmp_path / 'cache')
+    assert cost_of(cfg) == expected
+    assert not (tmp_path / 'cache').exists()
 
 
 @pytest.mark.parametrize('epochs', [2, 12])

@@ -138,7 +138,9 @@ def test_the_plain_pipeline_makes_the_same_views(tmp_path):
             assert difference.mean() < 2, name
 
 
-def test_a_teacher_is_asked_or_its_outputs_are_read(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize('heads', [[], ['matching', 'reconstruction', 'search']])
+def test_a_teacher_is_asked_or_its_outputs_are_read(heads, run, tmp_path, monkeypatch):
+    """By SAIP*, and by plain distillation, without the heads of SAIP."""
     look, passes = DistillationTeacher._look, []
 
     def counted(self, images, **options):
@@ -147,12 +149,17 @@ def test_a_teacher_is_asked_or_its_outputs_are_read(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(DistillationTeacher, '_look', counted)
     teacher = write_teacher(tmp_path / 'teacher.pth')
-    options = ['--parts', 'steps', '--rounds', '3', '--precision', 'fp32']
+    options = ['--parts', 'steps', 'parts', 'allreduce', '--rounds', '3']
+    options += ['--precision', 'fp32']
     options += ['--cfg-options', f'model.distillation.teacher.checkpoint={teacher}']
+    options += [f'model.{head}=None' for head in heads]
+    options += [f'find_unused_parameters={bool(heads)}']
     assert run(STAR, '--out', tmp_path / 'out.json', *options)[0] == 0
-    rows = json.loads((tmp_path / 'out.json').read_text())['steps']
-    assert [row['side'] for row in rows] == ['ours', 'cached']
-    assert sorted(passes) == [False] * 4 + [True]  # a warm-up each
+    found = json.loads((tmp_path / 'out.json').read_text())
+    assert [row['side'] for row in found['steps']] == ['ours', 'cached']
+    assert sorted(passes) == [False] * (4 + 4 + 1) + [True]  # with a warm-up
+    assert 'distillation teacher' in found['parts'][0]['seconds']
+    assert found['allreduce']['gradients'] > 0
 
 
 def test_another_backbone_is_measured_alone(run, tmp_path):
