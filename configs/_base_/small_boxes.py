@@ -2,7 +2,7 @@
 
 boxes_size = (256, 256)
 boxes_train = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='RandomResize', scale=boxes_size, ratio_range=(0.8, 1.6), keep_ratio=True
@@ -12,7 +12,7 @@ boxes_train = [
     dict(type='PackDetInputs'),
 ]
 boxes_test = [
-    dict(type='LoadImageFromFile'),
+    dict(type='ReadImage'),
     dict(type='Resize', scale=boxes_size, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
