@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 from launch import ROOT, call
-from mmengine.registry import TRANSFORMS, init_default_scope
+from mmengine.registry import init_default_scope
 from people_files import person
 from PIL import Image
 from random_models import write_model
 
 from saip_mm.evaluation.subject import load_subject
 from saip_mm.predictions import load_predictor, predict
-from saip_mm.predictions.prediction import read_batches
 from saip_mm.predictions.scenes import locate
 from saip_mm.training.config import load_config
 
@@ -48,26 +47,6 @@ def read(file: str | Path, size: tuple, normalization: tuple, how=Image.BICUBIC)
     resized = np.asarray(Image.open(file).convert('RGB').resize(size, how), np.float32)
     mean, std = (np.array(values, np.float32) for values in normalization)
     return torch.from_numpy((resized - mean) / std).permute(2, 0, 1)[None]
-
-
-LIBRARIES = dict(parsing='mmseg', pose='mmpose', text_retrieval='open_clip')
-TASKS = ('attributes', 'reid', *LIBRARIES)
-
-
-@pytest.mark.parametrize('task', TASKS)
-def test_transparent_pixels_are_gray_as_in_training(task, tmp_path):
-    pytest.importorskip(LIBRARIES.get(task, 'mmpretrain'))
-    pixels = np.full((4, 2, 4), (200, 100, 0, 255), np.uint8)
-    pixels[2:, :, 3] = 0
-    Image.fromarray(pixels).save(file := str(tmp_path / 'a.png'))
-    cfg = load_config(str(TRANSFER / f'{task}_saip-small.py'))
-    init_default_scope(cfg.default_scope)
-    ((_, (predicted,)),) = read_batches([file], 1, None)
-    for loader in (cfg.train_dataloader, cfg.test_dataloader):
-        read = TRANSFORMS.build(loader.dataset.pipeline[0])
-        image = read(dict(img_path=file))['img']
-        np.testing.assert_array_equal(image[..., ::-1], predicted)
-        assert (image[:2] == (0, 100, 200)).all() and (image[2:] == 128).all()
 
 
 def test_attributes_are_named(images, checkpoint, tmp_path):

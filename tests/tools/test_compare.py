@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from launch import ROOT, TINY, Script, call
 from mmengine.config import Config
-from people_files import write_market1501, write_pair
+from people_files import write_pair
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.evaluation import compute, runs
@@ -158,37 +158,6 @@ def test_photographs_are_probed_and_part_of_the_config(tmp_path, monkeypatch):
     assert len(set(weights)) == 2, 'one initialization per seed'
     with pytest.raises(ValueError, match='probed_people'):
         call(*arguments)
-
-
-def test_fine_tuning_starts_from_the_backbone_of_the_run(tmp_path, capsys):
-    write_market1501(tmp_path / 'people')
-    (tmp_path / 'id.py').write_text(
-        f'_base_ = {str(ROOT / "configs/transfer/reid_saip-small.py")!r}\n'
-        f'arch = {dict(Config.fromfile(TINY).model.backbone.arch)}\n'
-        f'data = dict(data_root={str(tmp_path / "people")!r})\n'
-        'loader = dict(dataset=data, num_workers=0, persistent_workers=False)\n'
-        'train_dataloader = dict(\n'
-        '    batch_size=8, sampler=dict(num_identities=2), **loader)\n'
-        'test_dataloader = loader\n'
-        'train_cfg = dict(max_iters=1)\n'
-        'model = dict(backbone=dict(arch=dict(_delete_=True, **arch), patch_size=16),\n'
-        '    head=dict(in_channels=arch["embed_dims"], num_classes=4))\n'
-    )
-    arguments = [TOOL, TINY, 'pixels', '--work-dir', tmp_path / 'runs']
-    assert call(*arguments) == 0
-    arguments += ['--fine-tune', tmp_path / 'id.py', '--shares', 0.5, 1]
-    assert call(*arguments) == 0
-    run = tmp_path / 'runs/tiny/seed0'
-    assert {each.parent.name for each in run.glob('*/seed0')} == {'id_50', 'id_100'}
-    assert not list((tmp_path / 'runs/pixels').glob('*/id_*'))
-    log = (run / 'id_50/seed0/run.log').read_text()
-    assert f'{run}/epoch_2.pth: 54 of 54 tensors matched' in log
-    found = json.loads((run / 'id_50/seed0/result.json').read_text())
-    rows = json.loads((tmp_path / 'runs/results.json').read_text())
-    probes = rows[0]['probes']
-    assert probes['id_50/mAP']['values'] == [found['probes']['reid/mAP']]
-    assert '| id_50/mAP |' in capsys.readouterr().out
-    assert call(*arguments, '--max-minutes', 1e-9) == 0, 'nothing is left to do'
 
 
 def test_a_changed_config_is_rejected(tmp_path, trained):

@@ -3,16 +3,22 @@
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
-from launch import ROOT
+from launch import ROOT, TINY, call
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
 from mmengine.utils import import_modules_from_strings
 from people_files import person, write_market1501
+from PIL import Image
 
 from saip_mm import load_backbone
+from saip_mm.evaluation import runs
+from saip_mm.evaluation.compute import Cost
 from saip_mm.evaluation.fine_tuning import draw_labels
+from saip_mm.predictions.prediction import read_batches
 from saip_mm.training.config import load_config
 
 TOOL = 'tools/transfer.py'
@@ -101,13 +107,67 @@ def test_bad_options(run):
     assert 'two rows are called saip-small_100' in status
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
-def test_models_start_from_the_weights_in_the_package(path):
+def test_comparisons_fine_tune_the_backbone_of_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs, 'probe', lambda run: {'reid/mAP': 0.5})
+    monkeypatch.setattr(runs, 'cost_of', lambda config: Cost(100.0, 24))
+    write_market1501(tmp_path / 'people')
+    (tmp_path / 'id.py').write_text(
+        f'_base_ = {str(REID)!r}\n'
+        f'arch = {dict(Config.fromfile(TINY).model.backbone.arch)}\n'
+        f'data = dict(data_root={str(tmp_path / "people")!r})\n'
+        'loader = dict(dataset=data, num_workers=0, persistent_workers=False)\n'
+        'train_dataloader = dict(\n'
+        '    batch_size=8, sampler=dict(num_identities=2), **loader)\n'
+        'test_dataloader = loader\n'
+        'train_cfg = dict(max_iters=1)\n'
+        'model = dict(backbone=dict(arch=dict(_delete_=True, **arch), patch_size=16),\n'
+        '    head=dict(in_channels=arch["embed_dims"], num_classes=4))\n'
+    )
+    arguments = ['tools/compare.py', TINY, 'pixels', '--work-dir', tmp_path / 'runs']
+    assert call(*arguments) == 0
+    arguments += ['--fine-tune', tmp_path / 'id.py', '--shares', 0.5, 1]
+    assert call(*arguments) == 0
+    run = tmp_path / 'runs/tiny/seed0'
+    assert {each.parent.name for each in run.glob('*/seed0')} == {'id_50', 'id_100'}
+    assert not list((tmp_path / 'runs/pixels').glob('*/id_*'))
+    log = (run / 'id_50/seed0/run.log').read_text()
+    assert f'{run}/epoch_2.pth: 54 of 54 tensors matched' in log
+    found = json.loads((run / 'id_50/seed0/result.json').read_text())
+    rows = json.loads((tmp_path / 'runs/results.json').read_text())
+    probes = rows[0]['probes']
+    assert probes['id_50/mAP']['values'] == [found['probes']['reid/mAP']]
+    assert '| id_50/mAP |' in capsys.readouterr().out
+    assert call(*arguments, '--max-minutes', 1e-9) == 0, 'nothing is left to do'
+
+
+def importable(path):
+    """A config whose library is installed; its modules are imported."""
     cfg = load_config(str(path))
     for library in ('mmdet', 'mmpose', 'mmseg'):
         if cfg.default_scope == library:
             pytest.importorskip(library)
     import_modules_from_strings(**cfg.custom_imports)
+    return cfg
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_transparent_pixels_are_gray_as_in_predictions(path, tmp_path):
+    pixels = np.full((4, 2, 4), (200, 100, 0, 255), np.uint8)
+    pixels[2:, :, 3] = 0
+    Image.fromarray(pixels).save(file := str(tmp_path / 'a.png'))
+    cfg = importable(path)
+    ((_, (predicted,)),) = read_batches([file], 1, None)
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            read = TRANSFORMS.build(loader.dataset.pipeline[0])
+        image = read(dict(img_path=file))['img']
+        np.testing.assert_array_equal(image[..., ::-1], predicted)
+        assert (image[:2] == (0, 100, 200)).all() and (image[2:] == 128).all()
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_models_start_from_the_weights_in_the_package(path):
+    cfg = importable(path)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
         build_optim_wrapper(model, cfg.optim_wrapper)
