@@ -1,6 +1,6 @@
 """Fine-tune configs from several initial weights, with shares of the labels.
 
-python tools/transfer.py configs/transfer/*.py --weights random saip-small \\
+python tools/transfer.py configs/transfer/*_saip-small.py --weights random saip-small \\
     --shares 0.1 1 --seeds 0 1 2 --work-dir work_dirs/transfer
 
 Trains every config from every initialization with tools/train.py, tests the last

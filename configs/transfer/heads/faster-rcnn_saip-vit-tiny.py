@@ -1,4 +1,4 @@
-"""Faster R-CNN instead of the light detector of detection_saip-vit-tiny.py."""
+"""Faster R-CNN in the setting of rtmdet_saip-vit-tiny.py."""
 
 _base_ = [
     '../../downstream/detection/coco-person_faster-rcnn_saip-vit-tiny.py',

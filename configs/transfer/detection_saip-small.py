@@ -1,6 +1,6 @@
-"""Boxes of people in COCO's format, a light detector fine-tuned from a SAIP ViT-Tiny.
+"""Boxes of people in COCO's format, a light detector fine-tuned from a small SAIP.
 
-    python tools/train.py configs/transfer/detection_saip-vit-tiny.py \\
+    python tools/train.py configs/transfer/detection_saip-small.py \\
         --cfg-options \\
         train_dataloader.dataset.data_root=data/boxes \\
         test_dataloader.dataset.data_root=data/boxes \\
@@ -19,13 +19,14 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
+        arch=_base_.small_vit,
         img_size=_base_.boxes_size,
         patch_size=8,
-        init_cfg=dict(checkpoint='saip-vit-tiny'),
+        init_cfg=dict(checkpoint='saip-small'),
     ),
     neck=[
-        dict(_base_.model.neck[0], in_stride=8),
-        dict(_base_.model.neck[1], in_channels=[192, 192, 192]),
+        dict(_base_.model.neck[0], in_channels=96, in_stride=8),
+        dict(_base_.model.neck[1], in_channels=[96, 96, 96]),
     ],
 )
 train_dataloader = _base_.boxes_loaders['train']
