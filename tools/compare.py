@@ -40,6 +40,7 @@ from saip_mm.evaluation.compute import cost_of, lengthened
 from saip_mm.evaluation.features import BASELINES
 from saip_mm.evaluation.fine_tuning import (
     FineTuning,
+    add_shares_option,
     downstream_config,
     fine_tune,
     named_shares,
@@ -94,21 +95,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_people_options(parser)
     add_options(parser)
-    parser.add_argument(
-        '--fine-tune',
-        nargs='+',
-        type=Path,
-        default=[],
-        metavar='CONFIG',
-        help='downstream configs to fine-tune from each run',
-    )
-    parser.add_argument(
-        '--shares',
-        nargs='+',
-        type=float,
-        default=[1.0],
-        help='shares of the labels for --fine-tune',
-    )
+    add_fine_tuning_options(parser)
     parser.add_argument(
         '--table', action='store_true', help='print the table so far, run nothing'
     )
@@ -119,11 +106,21 @@ def parse_args() -> argparse.Namespace:
         parser.error('--seeds must not be negative')
     if args.epochs is not None and args.epochs < 1:
         parser.error('--epochs must be positive')
-    if not all(0 < share <= 1 for share in args.shares):
-        parser.error('--shares should be above 0 and at most 1')
     if args.max_minutes <= 0:
         parser.error('--max-minutes must be positive')
     return args
+
+
+def add_fine_tuning_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--fine-tune',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='CONFIG',
+        help='downstream configs to fine-tune from each run',
+    )
+    add_shares_option(parser)
 
 
 def configs_of(args: argparse.Namespace) -> dict[str, Config]:

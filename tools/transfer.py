@@ -20,6 +20,7 @@ from pathlib import Path
 from saip_mm.errors import one_line_errors
 from saip_mm.evaluation.fine_tuning import (
     FineTuning,
+    add_shares_option,
     downstream_config,
     fine_tune,
     named_shares,
@@ -43,16 +44,12 @@ def parse_args() -> argparse.Namespace:
         metavar='BACKBONE',
         help=f'{RANDOM}, names of packaged weights, or files',
     )
-    parser.add_argument(
-        '--shares', nargs='+', type=float, default=[1.0], help='shares of the labels'
-    )
+    add_shares_option(parser)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--work-dir', type=Path, default='work_dirs/transfer')
     parser.add_argument('--table', action='store_true', help='print the table only')
     add_options(parser)
     args = parser.parse_args()
-    if not all(0 < share <= 1 for share in args.shares):
-        parser.error('--shares should be above 0 and at most 1')
     if min(args.seeds) < 0:
         parser.error('--seeds must not be negative')
     return args

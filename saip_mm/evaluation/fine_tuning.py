@@ -1,5 +1,6 @@
 """Fine-tuning of downstream configs from given weights, as runs with results."""
 
+import argparse
 import copy
 import json
 import math
@@ -63,6 +64,23 @@ def started_from(weights: str | Path, config: Config) -> Config:
         resolve_checkpoint(weights)  # raises an error if there is none
         config.model.backbone.init_cfg.checkpoint = str(weights)
     return config
+
+
+def add_shares_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--shares`` of the labels to a command line."""
+    parser.add_argument(
+        '--shares',
+        nargs='+',
+        type=_share,
+        default=[1.0],
+        help='shares of the labels to fine-tune with (default: 1, all)',
+    )
+
+
+def _share(text: str) -> float:
+    if not 0 < (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f'{text} should be above 0 and at most 1')
+    return share
 
 
 def named_shares(name: str | Path, shares: Iterable[float]) -> dict[str, float]:

@@ -109,10 +109,11 @@ class SafeCheckpointHook(CheckpointHook):
         self.stop_by = None
         self.failures = 0  # of saving, in a row
         self.agreement = Agreement()
+        self.handlers = {}
         for number in STOP_SIGNALS:
             # Shells let background jobs ignore Ctrl-C.
             if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._remember)
+                self.handlers[number] = signal.signal(number, self._remember)
         if is_main_process():
             for partial in Path(runner.work_dir).glob('.*.partial'):
                 partial.unlink()  # of a run killed while saving
@@ -142,6 +143,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
         if self.failures:
             runner.logger.error(f'the final state could not be saved. {self._remedy()}')
             raise SystemExit(1)

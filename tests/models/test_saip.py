@@ -2,6 +2,7 @@
 
 import copy
 import json
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from plain_training import Recipe, start, train_step
 from tiny_views import tiny_views
 
 from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, renamed
+from saip_mm.training.saving import STOP_SIGNALS
 
 CASE = Path(__file__).parents[1] / 'cases/case_a.json'
 PLAIN = SimpleNamespace(heads=3, decoder_heads=4, middle=2, mask_ratio=0.75)
@@ -78,7 +80,9 @@ def test_whole_training_steps_equal_the_plain_method(micro_batches, tmp_path):
     cfg.optim_wrapper.accumulative_counts = micro_batches
     cfg.custom_hooks = [dict(type='FollowPlainly')]
     runner = Runner.from_cfg(cfg)
+    handlers = [signal.getsignal(number) for number in STOP_SIGNALS]
     runner.train()
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == handlers
     follower = next(hook for hook in runner.hooks if isinstance(hook, FollowPlainly))
 
     assert len(follower.losses) == 6
