@@ -177,7 +177,6 @@ def test_models_start_from_the_weights_in_the_package(path):
         each.layers[2].attn.qkv.weight for each in (model.backbone, start)
     )
     torch.testing.assert_close(weights, expected)
-    if 'rcnn' not in path.stem:  # which needs boxes
-        images = torch.zeros(1, 3, *cfg.model.backbone.img_size)
-        with torch.no_grad():
-            model.eval()(images, None, mode='tensor')
+    images = torch.zeros(1, 3, *cfg.model.backbone.img_size)
+    with torch.no_grad():
+        model.eval()(images, None, mode='tensor')
