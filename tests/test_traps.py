@@ -58,7 +58,7 @@ OF_ANOTHER_MODEL = dict(
     resume_downstream='none of',
     test_downstream='none of',
     convert='export_backbone',
-    detect='classes',
+    detect='no tensor fits',
 )
 
 
