@@ -32,7 +32,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 @register_backend('local', force=True, prefixes='')
 class AtomicBackend(LocalBackend):
-    """MMEngine's backend for local files, with atomic writing of ``.pth`` files.
+    """MMEngine's backend for local files, with atomic writing of checkpoints and text.
 
     Replaces ``LocalBackend`` on import, so that everything that saves through MMEngine
     uses it, such as the stock ``CheckpointHook``.
@@ -43,6 +43,13 @@ class AtomicBackend(LocalBackend):
             return super().put(obj, filepath)
         with whole_file(filepath) as partial:
             partial.write_bytes(obj)
+
+    def put_text(
+        self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8'
+    ) -> None:
+        # All processes of a test write the same file of metrics.
+        with whole_file(filepath) as partial:
+            partial.write_text(obj, encoding=encoding)
 
 
 @HOOKS.register_module()

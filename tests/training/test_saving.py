@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from launch import Script
+from mmengine.fileio import dump, load, put_text
 from short_runs import (
     KEPT,
     assert_same_end,
@@ -145,3 +146,10 @@ def test_a_signal_to_a_group_of_processes(tmp_path):
     assert 'stopped by SIGTERM after step' in rest, rest[-3000:]
     newest = newest_valid(tmp_path)
     assert f'Saved {newest}' in rest and read_checkpoint(newest)['meta']['iter'] > 3
+
+
+def test_texts_are_written_as_a_whole(tmp_path):
+    dump(dict(mAP=0.5), tmp_path / 'metrics.json')
+    with pytest.raises(UnicodeEncodeError):
+        put_text('a lone surrogate: \ud800', tmp_path / 'metrics.json')
+    assert load(tmp_path / 'metrics.json') == dict(mAP=0.5)
