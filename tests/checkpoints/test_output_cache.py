@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 
 from saip_mm.checkpoints import output_cache
 from saip_mm.checkpoints.output_cache import OutputCache
@@ -50,6 +51,7 @@ def logged(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def filled(tmp_path, logged) -> Lookups:
+    MessageHub.get_current_instance().update_info('epoch', 0)  # trainings set others
     assert Lookups(tmp_path)() == 6
     return Lookups(tmp_path)
 
