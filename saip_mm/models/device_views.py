@@ -43,17 +43,18 @@ def make_views(packed: dict[str, Tensor]) -> dict[str, Tensor]:
         As of :class:`~saip_mm.data.apply_views.ApplyViews`, stacked.
     """
     image = packed['image'].float()
-    sizes = {name: x.shape[-2:] for name, x in packed.items() if name[:5] == 'size_'}
-    globals_ = _make(image, packed['view_globals'], sizes['size_globals'])
+    globals_ = _make(image, packed['view_globals'], packed['size_globals'].shape[-2:])
     views = dict(globals=globals_)
     if 'view_locals' in packed:
-        locals_ = _make(image, packed['view_locals'], sizes['size_locals'])
+        size = packed['size_locals'].shape[-2:]
+        locals_ = _make(image, packed['view_locals'], size)
         locals_, roi = locals_[:, :-1], locals_[:, -1]
-        inst = resize(globals_[:, 0], sizes['size_locals']).clamp_(0, 255).round_()
+        inst = resize(globals_[:, 0], size).clamp_(0, 255).round_()
         views |= dict(locals=locals_, roi=roi, inst=inst)
     if 'view_scene' in packed:
         scene_image = packed['scene_image'].float()
-        scene = _make(scene_image, packed['view_scene'], sizes['size_scene'])[:, 0]
+        size = packed['size_scene'].shape[-2:]
+        scene = _make(scene_image, packed['view_scene'], size)[:, 0]
         for number, person in enumerate((inst, roi)):
             _paste(scene, person, packed['places'][:, number], packed['opacity'])
         views['scene'] = scene
