@@ -28,7 +28,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,13 +46,19 @@ from saip_mm.evaluation.fine_tuning import (
     named_shares,
     started_from,
 )
-from saip_mm.evaluation.runs import PROBED, OutOfTime, Run, RunFailed, complete
+from saip_mm.evaluation.runs import (
+    PROBED,
+    OutOfTime,
+    Run,
+    RunFailed,
+    complete,
+    finish,
+)
 from saip_mm.evaluation.subject import RANDOM
 from saip_mm.evaluation.table import (
     UNTRAINED,
     composite_table,
     markdown,
-    read_result,
     summarize,
     write_radar,
 )
@@ -213,19 +219,6 @@ def work(
             print(f'    error: {error}', file=sys.stderr, flush=True)
             failed = True
     return failed
-
-
-def finish(
-    run: Run, do: Callable[[Run, float], None], name: str, deadline: float
-) -> None:
-    """Do a run that has no result yet, unless the time is over."""
-    if read_result(run.folder):
-        return
-    if time.monotonic() > deadline:
-        raise OutOfTime(f'{run} was not started')
-    print(f'{name}, log: {run.log}', flush=True)
-    with run.lock():
-        do(run, deadline)
 
 
 def results(args: argparse.Namespace) -> list[dict]:

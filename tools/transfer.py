@@ -26,9 +26,9 @@ from saip_mm.evaluation.fine_tuning import (
     named_shares,
     started_from,
 )
-from saip_mm.evaluation.runs import RunFailed
+from saip_mm.evaluation.runs import RunFailed, finish
 from saip_mm.evaluation.subject import RANDOM
-from saip_mm.evaluation.table import markdown, read_result, summarize
+from saip_mm.evaluation.table import markdown, summarize
 from saip_mm.training.config import add_options
 
 
@@ -84,12 +84,8 @@ def main() -> int:
     status = 0
     for number, run in enumerate([] if args.table else todo, 1):
         run.prepare()
-        if read_result(run.folder):
-            continue
-        print(f'[{number}/{len(todo)}] {run}, log: {run.log}', flush=True)
         try:
-            with run.lock():
-                fine_tune(run)
+            finish(run, fine_tune, f'[{number}/{len(todo)}] {run}')
         except BlockingIOError as error:
             print(f'    skipped: {error}', flush=True)
         except RunFailed as error:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from .compute import cost_of
 from .drawn import run_probes
 from .real import RealPeople, probe_real
 from .subject import load_subject
-from .table import UNTRAINED
+from .table import UNTRAINED, read_result
 
 # Key of the photographs to probe on, in the config of a row.
 PROBED = 'probed_people'
@@ -108,6 +109,28 @@ class Run:
             for file in self.folder.glob('2*/2*.log')
         }
         return sum(file.stat().st_mtime - start for file, start in starts.items())
+
+
+def finish(
+    run: Run,
+    do: Callable[[Run, float], None],
+    name: str,
+    deadline: float = math.inf,
+) -> None:
+    """Do a run that has no result yet, such as by :func:`complete`; prints its name.
+
+    Raises:
+        BlockingIOError: If another command is at work on it.
+        OutOfTime: If the deadline has passed.
+        RunFailed: If it fails.
+    """
+    if read_result(run.folder):
+        return
+    if time.monotonic() > deadline:
+        raise OutOfTime(f'{run} was not started')
+    print(f'{name}, log: {run.log}', flush=True)
+    with run.lock():
+        do(run, deadline)
 
 
 def complete(run: Run, deadline: float = math.inf) -> None:
