@@ -16,13 +16,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import DefaultScope, init_default_scope
-from mmengine.visualization import Visualizer
+from mmengine.registry import init_default_scope
+from mmengine.utils import ManagerMixin
 from yapf.yapflib import yapf_api
 
 from saip_mm.training.saving import STOP_SIGNALS
-from saip_mm.training.visualizer import SafeVisualizer
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / 'tests/configs/tiny.py'
@@ -197,6 +195,15 @@ def stop(
     return script.wait(), ' '.join(text.split())
 
 
+def _forget_runners(manager: type[ManagerMixin] = ManagerMixin) -> None:
+    # MMEngine names loggers, visualizers, … by the second, and would reuse the last
+    # runner's.
+    for name in manager._instance_dict.keys() - {'mmengine'}:
+        del manager._instance_dict[name]
+    for kind in manager.__subclasses__():
+        _forget_runners(kind)
+
+
 def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
     """Run a Python script of the project in this process, which is faster.
 
@@ -208,11 +215,7 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
     Returns:
         Exit status; its errors are raised.
     """
-    # MMEngine names these by the second, and would reuse the last runner's.
-    named = MMLogger, MessageHub, Visualizer, SafeVisualizer, DefaultScope
-    for manager in named:
-        for name in manager._instance_dict.keys() - {'mmengine'}:
-            del manager._instance_dict[name]
+    _forget_runners()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         patch.chdir(cwd)
