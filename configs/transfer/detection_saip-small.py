@@ -13,14 +13,14 @@ it. Neck and head are RTMDet-tiny's, images at most 256 pixels large.
 _base_ = [
     '../downstream/detection/coco-person_rtmdet_saip-vit-tiny_640x640.py',
     '../_base_/fine_tuning.py',
+    '../_base_/small_boxes.py',
 ]
 
-size = (256, 256)
 model = dict(
     data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
         arch=_base_.small_vit,
-        img_size=size,
+        img_size=_base_.boxes_size,
         patch_size=8,
         init_cfg=dict(checkpoint='saip-small'),
     ),
@@ -29,31 +29,8 @@ model = dict(
         dict(_base_.model.neck[1], in_channels=[96, 96, 96]),
     ],
 )
-
-read = [dict(type='ReadImage'), dict(type='LoadAnnotations', with_bbox=True)]
-train_pipeline = [
-    *read,
-    dict(type='RandomResize', scale=size, ratio_range=(0.8, 1.6), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=size),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    *read,
-    dict(type='Resize', scale=size, keep_ratio=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-    ),
-]
-loader = dict(batch_size=8, num_workers=2)
-dataset = dict(data_root='data/boxes', data_prefix=dict(img=''))
-train_dataloader = dict(
-    **loader, dataset=dict(**dataset, ann_file='train.json', pipeline=train_pipeline)
-)
-test_dataloader = dict(
-    **loader, dataset=dict(**dataset, ann_file='test.json', pipeline=test_pipeline)
-)
+train_dataloader = _base_.boxes_loaders['train']
+test_dataloader = _base_.boxes_loaders['test']
 test_evaluator = dict(ann_file='data/boxes/test.json')
 val_dataloader = val_cfg = val_evaluator = None
 

@@ -34,13 +34,16 @@ class Found(NamedTuple):
     masks: list[dict]  # n run lengths
 
 
-class Matches(NamedTuple):
-    """Detections of a category in an image, by thresholds of IoU (T) and F1 (F)."""
+NOTHING = Found(*np.zeros((4, 0)), [])
+
+
+class Group(NamedTuple):
+    """D detections and G annotations of a category in an image."""
 
     scores: np.ndarray  # [D], descending
-    matched: np.ndarray  # bool [T, F, D]
-    ignored: np.ndarray  # bool [T, F, D]: matched with a crowd
-    num_truths: int
+    ious: np.ndarray  # [D, G]
+    f1s: np.ndarray  # [D, G]
+    crowd: np.ndarray  # bool [G], crowds last
 
 
 @METRICS.register_module()
@@ -112,18 +115,16 @@ def evaluate_parts(
         iou_type: ``'segm'`` or ``'bbox'``.
         with_attributes: Ids of the categories whose attributes count.
     """
-    matches = {label: [] for label in annotations.labels.values()}
+    groups = {label: [] for label in annotations.labels.values()}
     rated = {annotations.labels.get(each) for each in with_attributes}
     for image in sorted(annotations.imgs):
-        for label, each in _match_image(
-            annotations, image, found.get(image), iou_type, rated
-        ):
-            matches[label].append(each)
+        for label, group in _groups(annotations, image, found.get(image), iou_type):
+            groups[label].append(group)
     both, overlap, attributes = [], [], []
-    for several in matches.values():
-        if not sum(each.num_truths for each in several):
+    for label, several in groups.items():
+        if all(each.crowd.all() for each in several):
             continue
-        precision = _precision(several)  # [T, F, 101]
+        precision = _precision(several, label in rated)  # [T, F, 101]
         counted = precision[:, :-1] if precision.shape[1] > 1 else precision
         both.append(counted[:-1].ravel())
         overlap.append(precision[:-1, -1].ravel())
@@ -146,52 +147,47 @@ def f1_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         [D, G]. If both have none, or all, the mean is that of the other class, 1.
     """
     first, second = first.astype(float), second.astype(float)
-    scores = []
-    for a, b in ((first, second), (1 - first, 1 - second)):
-        total = a.sum(1)[:, None] + b.sum(1)
-        scores.append(np.where(total > 0, 2 * (a @ b.T) / total.clip(1), 1))
-    present, absent = scores
+    common, num = first @ second.T, first.shape[1]
+    total = first.sum(1)[:, None] + second.sum(1)
+    present = np.where(total > 0, 2 * common / total.clip(1), 1)
+    total, common = 2 * num - total, num - total + common
+    absent = np.where(total > 0, 2 * common / total.clip(1), 1)
     return (present + absent) / 2
 
 
-def _match_image(
-    annotations: PartAnnotations,
-    image: int,
-    found: Found | None,
-    iou_type: str,
-    rated: set[int | None],
-) -> Iterator[tuple[int, Matches]]:
-    """Yield labels of an image with their matches."""
+def _groups(
+    annotations: PartAnnotations, image: int, found: Found | None, iou_type: str
+) -> Iterator[tuple[int, Group]]:
+    """Yield labels of an image with their detections and annotations."""
     entries = annotations.imgToAnns[image]
-    owners = np.array(
-        [annotations.labels[each['category_id']] for each in entries], int
-    )
-    crowds = np.array([bool(each.get('iscrowd')) for each in entries], bool)
-    labels = np.zeros(0, int) if found is None else found.labels
-    for label in np.union1d(owners, labels):
-        # Crowds are last.
-        truths = np.flatnonzero(owners == label)
-        truths = truths[np.argsort(crowds[truths], kind='stable')]
-        crowd, true = crowds[truths], [entries[i] for i in truths]
-        chosen = np.flatnonzero(labels == label)
-        if len(chosen):
-            order = np.argsort(-found.scores[chosen], kind='stable')
-            chosen = chosen[order[:MAX_DETECTIONS]]
-        ious = np.zeros((len(chosen), len(true)))
-        if ious.size and iou_type == 'segm':
-            masks = [annotations.annToRLE(each) for each in true]
-            ious = mask_utils.iou([found.masks[i] for i in chosen], masks, crowd)
-        elif ious.size:
-            boxes = np.array([each['bbox'] for each in true], float)
-            ious = mask_utils.iou(found.boxes[chosen], boxes, crowd)
-        thresholds, f1s, reusable = THRESHOLDS[-1:], np.ones_like(ious), crowd
-        if label in rated:
-            thresholds, reusable = THRESHOLDS, np.zeros_like(crowd)
-        if label in rated and ious.size:
-            f1s = f1_scores(found.attributes[chosen], annotations.multi_hot(true))
-        matched, ignored = match(ious, f1s, thresholds, crowd, reusable)
-        scores = found.scores[chosen] if len(chosen) else np.zeros(0)
-        yield label, Matches(scores, matched, ignored, (~crowd).sum())
+    entries = sorted(entries, key=lambda each: bool(each.get('iscrowd')))
+    crowd = np.array([bool(each.get('iscrowd')) for each in entries], bool)
+    owners = np.array([annotations.labels[each['category_id']] for each in entries])
+    found = NOTHING if found is None else found
+    ious = f1s = np.zeros((len(found.scores), len(entries)))
+    if ious.size:
+        f1s = f1_scores(found.attributes, annotations.multi_hot(entries))
+        if iou_type == 'segm':
+            masks = [annotations.annToRLE(each) for each in entries]
+            ious = mask_utils.iou(found.masks, masks, crowd)
+        else:
+            boxes = np.array([each['bbox'] for each in entries], float)
+            ious = mask_utils.iou(found.boxes, boxes, crowd)
+    order = np.argsort(-found.scores, kind='stable')
+    for label in {*owners.tolist(), *found.labels.tolist()}:
+        chosen = order[found.labels[order] == label][:MAX_DETECTIONS]
+        true = np.flatnonzero(owners == label)
+        pairs = chosen[:, None], true
+        yield label, Group(found.scores[chosen], ious[pairs], f1s[pairs], crowd[true])
+
+
+def _padded(arrays: Sequence[np.ndarray], fill: float) -> np.ndarray:
+    """Arrays of different shapes in one, [N, …]."""
+    shape = np.max([each.shape for each in arrays], 0)
+    result = np.full((len(arrays), *shape), fill, arrays[0].dtype)
+    for row, each in zip(result, arrays, strict=True):
+        row[tuple(map(slice, each.shape))] = each
+    return result
 
 
 def match(
@@ -201,54 +197,68 @@ def match(
     ignored: np.ndarray,
     reusable: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Match detections, best first, for all pairs of thresholds at once.
+    """Match detections, best first, for all pairs of thresholds and N images at once.
 
     A detection takes the free annotation that improves on both scores of the previous
     candidate, so their order counts.
 
     Args:
-        ious: [D, G].
-        f1s: [D, G].
+        ious: [N, D, G], minus infinity without such a detection or annotation.
+        f1s: [N, D, G].
         f1_thresholds: [F].
-        ignored: bool [G], after all others; only for detections without other matches.
-        reusable: bool [G], may match several times.
+        ignored: bool [N, G], after all others; only for detections without other
+            matches.
+        reusable: bool [N, G], may match several times.
 
     Returns:
-        Whether detections match, and with an ignored one: bool [T, F, D] each.
+        Whether detections match, and with an ignored one: bool [T, F, N, D] each.
     """
-    shape = len(THRESHOLDS), len(f1_thresholds)
-    least_iou = np.broadcast_to(THRESHOLDS.clip(max=1 - 1e-10)[:, None], shape)
-    least_f1 = np.broadcast_to(f1_thresholds.clip(max=1 - 1e-10), shape)
-    free = np.ones((*shape, ious.shape[1]), bool)
-    matched, with_ignored = np.zeros((2, *shape, len(ious)), bool)
-    for d in range(len(ious)):
-        iou, f1, best = least_iou, least_f1, np.full(shape, -1)
-        for g in range(ious.shape[1]):
-            better = free[..., g] & (ious[d, g] >= iou) & (f1s[d, g] >= f1)
-            if ignored[g]:
-                better &= (best < 0) | ignored[best]
-            iou, f1 = np.where(better, ious[d, g], iou), np.where(better, f1s[d, g], f1)
+    num, detections, truths = ious.shape
+    shape = len(THRESHOLDS), len(f1_thresholds), num
+    least_iou = THRESHOLDS.clip(max=1 - 1e-10)[:, None, None]
+    least_f1 = f1_thresholds.clip(max=1 - 1e-10)[:, None]
+    free = np.ones((truths, *shape), bool)
+    matched, with_ignored = np.zeros((2, *shape, detections), bool)
+    for d in range(detections):
+        rows = np.flatnonzero((ious[:, d] >= 0).any(1))
+        iou, f1, best = least_iou, least_f1, np.full((*shape[:2], len(rows)), -1)
+        for g in range(truths):
+            this_iou, this_f1 = ious[rows, d, g], f1s[rows, d, g]
+            better = free[g][..., rows] & (this_iou >= iou) & (this_f1 >= f1)
+            better &= ~ignored[rows, g] | (best < 0) | ignored[rows, best]
+            iou, f1 = np.where(better, this_iou, iou), np.where(better, this_f1, f1)
             best = np.where(better, g, best)
-        at = np.nonzero(best >= 0)
-        matched[(*at, d)] = True
-        with_ignored[(*at, d)] = ignored[best[at]]
-        free[(*at, best[at])] = reusable[best[at]]
+        t, f, row = np.nonzero(best >= 0)
+        best, row = best[t, f, row], rows[row]
+        matched[t, f, row, d] = True
+        with_ignored[t, f, row, d] = ignored[row, best]
+        free[best, t, f, row] = reusable[row, best]
     return matched, with_ignored
 
 
-def _precision(matches: list[Matches]) -> np.ndarray:
+def _precision(groups: list[Group], rated: bool) -> np.ndarray:
     """Interpolated precision of a category at COCO's recalls, [T, F, 101]."""
-    order = np.argsort(-np.concatenate([m.scores for m in matches]), kind='stable')
-    matched = np.concatenate([m.matched for m in matches], axis=2)[..., order]
-    counted = ~np.concatenate([m.ignored for m in matches], axis=2)[..., order]
-    true = np.cumsum(matched & counted, axis=2, dtype=float)
-    false = np.cumsum(~matched & counted, axis=2, dtype=float)
-    recall = true / sum(each.num_truths for each in matches)
+    scores, ious, f1s, crowd = (
+        _padded(arrays, fill)
+        for arrays, fill in zip(
+            zip(*groups, strict=True), (-1, -np.inf, 0, False), strict=True
+        )
+    )
+    if rated:
+        thresholds, reusable = THRESHOLDS, np.zeros_like(crowd)
+    else:
+        thresholds, reusable, f1s = THRESHOLDS[-1:], crowd, np.ones_like(f1s)
+    matched, ignored = match(ious, f1s, thresholds, crowd, reusable)
+    found = np.arange(scores.shape[1]) < [[len(each.scores)] for each in groups]
+    order = np.argsort(-scores[found], kind='stable')
+    matched, counted = matched[..., found][..., order], ~ignored[..., found][..., order]
+    hits = matched & counted
+    true, false = np.cumsum(hits, axis=2), np.cumsum(~matched & counted, axis=2)
     best = true / (true + false + np.spacing(1))
     best = np.maximum.accumulate(best[..., ::-1], axis=2)[..., ::-1]
-    precision = np.zeros((*best.shape[:2], len(RECALLS)))
-    for at in np.ndindex(precision.shape[:2]):
-        places = np.searchsorted(recall[at], RECALLS, side='left')
-        reached = places < recall.shape[2]
-        precision[at][reached] = best[at][places[reached]]
-    return precision
+    num = sum((~each.crowd).sum() for each in groups)
+    by_hits = np.zeros((*best.shape[:2], num + 1))  # precision at a number of hits
+    by_hits[..., :1] = best[..., :1] if best.size else 0
+    t, f, at = np.nonzero(hits)
+    by_hits[t, f, true[t, f, at]] = best[t, f, at]
+    return by_hits[..., np.searchsorted(np.arange(num + 1) / num, RECALLS)]
