@@ -1,0 +1,57 @@
+"""Configs for small data sets train and test on drawn people, from packaged weights."""
+
+import json
+
+import pytest
+from launch import ROOT, call
+from written_formats import write
+
+BOXES = (
+    'test_dataloader.dataset.ann_file=annotations/instances_val2017.json',
+    'train_dataloader.dataset.ann_file=annotations/instances_train2017.json',
+    'test_evaluator.ann_file=data/annotations/instances_val2017.json',
+    'test_dataloader.dataset.data_prefix.img=val2017',
+    'train_dataloader.dataset.data_prefix.img=train2017',
+)
+PARTS = (
+    'test_evaluator.ann_file=data/instances_attributes_val2020.json',
+    'model.roi_head.attribute_head.knowledge=data/instances_attributes_train2020.json',
+)
+ALL, ALL_OF_STAGE_2 = (f'model.test_cfg.{at}score_thr=0.0' for at in ('', 'rcnn.'))
+CASES = {
+    'detection_saip-small': ('coco', 'coco/bbox_mAP', (*BOXES, ALL)),
+    'heads/faster-rcnn_saip-small': (
+        'coco',
+        'coco/bbox_mAP',
+        (*BOXES, ALL_OF_STAGE_2),
+    ),
+    'part_attributes_saip-small': (
+        'fashionpedia',
+        'fashionpedia/segm_AP_IoU_F1',
+        (*PARTS, ALL_OF_STAGE_2),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_train_and_test(name, tmp_path, capfd):
+    pytest.importorskip('mmdet')
+    layout, metric, options = CASES[name]
+    write(layout, tmp_path / 'data', 4)
+    config = ROOT / f'configs/transfer/{name}.py'
+    options = ['train_cfg.max_iters=2', 'param_scheduler=None', *options]
+    for split in ('train', 'test'):
+        options += [
+            f'{split}_dataloader.dataset.data_root=data',
+            f'{split}_dataloader.batch_size=2',
+            f'{split}_dataloader.num_workers=0',
+            f'{split}_dataloader.persistent_workers=False',
+        ]
+    arguments = ['--cfg-options', *options]
+    call('tools/train.py', config, '--work-dir', 'run', *arguments, cwd=tmp_path)
+    out = capfd.readouterr()
+    assert '78 of 78 tensors matched' in out.out + out.err
+    arguments = ['--work-dir', 'test', *arguments]
+    call('tools/test.py', config, 'run', *arguments, cwd=tmp_path)
+    (path,) = tmp_path.glob('test/*/*.json')
+    assert -1 <= json.loads(path.read_text())[metric] <= 1
