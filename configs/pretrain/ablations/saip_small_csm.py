@@ -2,5 +2,8 @@
 
 _base_ = ['../saip_small.py']
 
-model = dict(reconstruction=None, search=None)
+model = dict(data_preprocessor=dict(csr_scale=None), reconstruction=None, search=None)
+draw, apply = _base_.train_dataloader.dataset.pipeline
+draw.update(scene=None)
+train_dataloader = dict(dataset=dict(pipeline=[draw, apply]))
 find_unused_parameters = True  # the norm of middle tokens gets no gradient
