@@ -15,7 +15,6 @@ from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .images import to_tensor
 from .views import Colors, Crop, Size, View
 
 LEVEL = 257  # in uint16, of one level in uint8
@@ -34,8 +33,9 @@ def cut(image: np.ndarray, crop: Crop, size: Size, flip: bool) -> np.ndarray:
 
 def shrink(image: np.ndarray, size: Size) -> np.ndarray:
     """Resize like :func:`~saip_mm.data.images.resize`: [h, w, 3] -> [*size, 3]"""
-    # Without torchvision's checks, which take as long for small images.
-    images = to_tensor(image)[None]
+    # Without torchvision's checks, which take as long for small images, and with
+    # channels last: half the time.
+    images = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2)
     images = interpolate(images, size, mode='bicubic', antialias=True)
     return images[0].permute(1, 2, 0).numpy()
 
