@@ -28,7 +28,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,14 +46,7 @@ from saip_mm.evaluation.fine_tuning import (
     named_shares,
     started_from,
 )
-from saip_mm.evaluation.runs import (
-    PROBED,
-    OutOfTime,
-    Run,
-    RunFailed,
-    complete,
-    finish,
-)
+from saip_mm.evaluation.runs import PROBED, OutOfTime, Run, complete, work
 from saip_mm.evaluation.subject import RANDOM
 from saip_mm.evaluation.table import (
     UNTRAINED,
@@ -78,55 +71,27 @@ def parse_args() -> argparse.Namespace:
         metavar='CONFIG',
         help='config of the model for untrained rows (default: first config)',
     )
-    parser.add_argument(
-        '--epochs',
-        type=int,
-        metavar='N',
-        help='train for N epochs instead of those of the configs',
+    add = parser.add_argument
+    add('--epochs', type=int, help='instead of those of the configs')
+    budget = 'budget that every run shares with the first config'
+    add('--equal', choices=['images', 'flops'], help=budget)
+    limit = 'stop training after so many minutes in all; rerun to continue'
+    add('--max-minutes', type=float, default=math.inf, help=limit)
+    add('--radar', type=Path, metavar='PNG', help='radar chart of the probes to draw')
+    add('--table', action='store_true', help='print the table so far, run nothing')
+    fine_tune = dict(nargs='+', type=Path, default=[], metavar='CONFIG')
+    add(
+        '--fine-tune', **fine_tune, help='downstream configs to fine-tune from each run'
     )
-    parser.add_argument(
-        '--equal',
-        choices=['images', 'flops'],
-        help='budget that every run shares with the first config',
-    )
-    parser.add_argument(
-        '--max-minutes',
-        type=float,
-        default=math.inf,
-        metavar='M',
-        help='stop training after M minutes in all; rerun to continue',
-    )
-    parser.add_argument(
-        '--radar', type=Path, metavar='PNG', help='draw a radar chart of the probes'
-    )
+    add_shares_option(parser)
     add_people_options(parser)
     add_options(parser)
-    add_fine_tuning_options(parser)
-    parser.add_argument(
-        '--table', action='store_true', help='print the table so far, run nothing'
-    )
     args = parser.parse_args()
     if not args.rows and not args.table:
         parser.error('name at least one row')
-    if min(args.seeds) < 0:
-        parser.error('--seeds must not be negative')
     if args.epochs is not None and args.epochs < 1:
         parser.error('--epochs must be positive')
-    if args.max_minutes <= 0:
-        parser.error('--max-minutes must be positive')
     return args
-
-
-def add_fine_tuning_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--fine-tune',
-        nargs='+',
-        type=Path,
-        default=[],
-        metavar='CONFIG',
-        help='downstream configs to fine-tune from each run',
-    )
-    add_shares_option(parser)
 
 
 def configs_of(args: argparse.Namespace) -> dict[str, Config]:
@@ -186,39 +151,16 @@ def downstream_of(args: argparse.Namespace) -> dict[str, tuple[Config, float]]:
     return configs
 
 
-def fine_tunings(
+def chain(
     run: Run, downstream: dict[str, tuple[Config, float]]
-) -> Iterator[FineTuning]:
-    """Fine-tunings of a finished run; baselines have no weights."""
-    if run.row.name in BASELINES:
-        return
-    weights = run.folder if run.is_trained else RANDOM
-    for name, (config, share) in downstream.items():
-        started = started_from(weights, config)
-        yield FineTuning(run.folder / name, started, run.seed, share)
-
-
-def work(
-    runs: list[Run], downstream: dict[str, tuple[Config, float]], deadline: float
-) -> bool:
-    """Complete what has no result yet; returns whether any run failed.
-
-    Raises:
-        OutOfTime: If the deadline passes.
-    """
-    failed = False
-    for number, run in enumerate(runs, 1):
-        try:
-            finish(run, complete, f'[{number}/{len(runs)}] {run}', deadline)
-            for each in fine_tunings(run, downstream):
-                each.prepare()
-                finish(each, fine_tune, f'    {each}', deadline)
-        except BlockingIOError as error:
-            print(f'    skipped: {error}', flush=True)
-        except RunFailed as error:
-            print(f'    error: {error}', file=sys.stderr, flush=True)
-            failed = True
-    return failed
+) -> Iterator[tuple[Run, Callable]]:
+    """A run, then its fine-tunings; baselines have no weights."""
+    yield run, complete
+    if run.row.name not in BASELINES:
+        weights = run.folder if run.is_trained else RANDOM
+        for name, (config, share) in downstream.items():
+            started = started_from(weights, config)
+            yield FineTuning(run.folder / name, started, run.seed, share), fine_tune
 
 
 def results(args: argparse.Namespace) -> list[dict]:
@@ -267,7 +209,7 @@ def main() -> int:
     for run in runs:
         run.prepare()
     try:
-        status = int(work(runs, downstream, deadline))
+        status = int(work([chain(run, downstream) for run in runs], deadline))
     except OutOfTime as error:
         print(f'{args.max_minutes:g} minutes are over ({error}); rerun to continue')
         status = os.EX_TEMPFAIL

@@ -26,7 +26,7 @@ from saip_mm.evaluation.fine_tuning import (
     named_shares,
     started_from,
 )
-from saip_mm.evaluation.runs import RunFailed, finish
+from saip_mm.evaluation.runs import work
 from saip_mm.evaluation.subject import RANDOM
 from saip_mm.evaluation.table import markdown, summarize
 from saip_mm.training.config import add_options
@@ -49,10 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, default='work_dirs/transfer')
     parser.add_argument('--table', action='store_true', help='print the table only')
     add_options(parser)
-    args = parser.parse_args()
-    if min(args.seeds) < 0:
-        parser.error('--seeds must not be negative')
-    return args
+    return parser.parse_args()
 
 
 def runs_of(config: Path, args: argparse.Namespace) -> list[FineTuning]:
@@ -81,20 +78,11 @@ def main() -> int:
         (run for runs in tables.values() for run in runs),
         key=lambda run: args.seeds.index(run.seed),
     )
-    status = 0
-    for number, run in enumerate([] if args.table else todo, 1):
-        run.prepare()
-        try:
-            finish(run, fine_tune, f'[{number}/{len(todo)}] {run}')
-        except BlockingIOError as error:
-            print(f'    skipped: {error}', flush=True)
-        except RunFailed as error:
-            print(f'    error: {error}', file=sys.stderr, flush=True)
-            status = 1
+    failed = not args.table and work([[(run, fine_tune)] for run in todo])
     for config, runs in tables.items():
         rows = dict.fromkeys(run.row for run in runs)
         print(f'{config.stem}\n\n{markdown(summarize(rows))}')
-    return status
+    return int(failed)
 
 
 if __name__ == '__main__':

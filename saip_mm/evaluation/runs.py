@@ -9,11 +9,9 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import IO
 
 import torch
 from mmengine.config import Config
@@ -91,46 +89,42 @@ class Run:
             'or move the folder away. Since then changed:\n' + '\n'.join(lines[:20])
         )
 
-    def lock(self) -> IO:
-        """Lock the run against other commands while the returned file is open.
 
-        Raises:
-            BlockingIOError: If another command has locked it.
-        """
-        return lock(
-            self.folder / '.run',
-            'another command is at work on this run; rerun later for its result',
-        )
-
-    def seconds(self) -> float:
-        """Time of the training: from the start to the last line of each log."""
-        starts = {
-            file: datetime.strptime(file.stem, '%Y%m%d_%H%M%S').timestamp()
-            for file in self.folder.glob('2*/2*.log')
-        }
-        return sum(file.stat().st_mtime - start for file, start in starts.items())
-
-
-def finish(
-    run: Run,
-    do: Callable[[Run, float], None],
-    name: str,
+def work(
+    chains: Sequence[Iterable[tuple[Run, Callable[[Run, float], None]]]],
     deadline: float = math.inf,
-) -> None:
-    """Do a run that has no result yet, such as by :func:`complete`; prints its name.
+) -> bool:
+    """Do all runs that have no result yet.
+
+    Args:
+        chains: Runs, and functions such as :func:`complete` that do them. A run that
+            fails, or that another command is at work on, ends its chain.
+        deadline: In seconds of ``time.monotonic``.
+
+    Returns:
+        Whether any run failed.
 
     Raises:
-        BlockingIOError: If another command is at work on it.
-        OutOfTime: If the deadline has passed.
-        RunFailed: If it fails.
+        OutOfTime: If the deadline passes.
     """
-    if read_result(run.folder):
-        return
-    if time.monotonic() > deadline:
-        raise OutOfTime(f'{run} was not started')
-    print(f'{name}, log: {run.log}', flush=True)
-    with run.lock():
-        do(run, deadline)
+    failed, busy = False, 'another command is at work on this run; rerun later'
+    for number, chain in enumerate(chains, 1):
+        try:
+            for run, do in chain:
+                run.prepare()
+                if read_result(run.folder):
+                    continue
+                if time.monotonic() > deadline:
+                    raise OutOfTime(f'{run} was not started')
+                print(f'[{number}/{len(chains)}] {run}, log: {run.log}', flush=True)
+                with lock(run.folder / '.run', busy):
+                    do(run, deadline)
+        except BlockingIOError as error:
+            print(f'    skipped: {error}', flush=True)
+        except RunFailed as error:
+            print(f'    error: {error}', file=sys.stderr, flush=True)
+            failed = True
+    return failed
 
 
 def complete(run: Run, deadline: float = math.inf) -> None:
@@ -161,12 +155,12 @@ def save(run: Run, result: dict, scores: dict[str, float]) -> None:
 
 
 def train(run: Run, config: Path | None = None, deadline: float = math.inf) -> None:
-    """Train with tools/train.py, or resume, and wait for the end.
+    """Train with tools/train.py, or resume; at the deadline, the trainer saves.
 
     Args:
         run: The run.
         config: A config for it, if not that of the row; its seed has no effect.
-        deadline: In seconds of ``time.monotonic``; the trainer then saves its state.
+        deadline: In seconds of ``time.monotonic``.
 
     Raises:
         RunFailed: If the trainer fails.
@@ -235,12 +229,17 @@ def facts(run: Run) -> dict:
     if run.is_trained:
         steps = read_checkpoint(resolve_checkpoint(run.folder))['meta']['iter']
         images_seen = steps * run.config.train_dataloader.batch_size
+    # From the start to the last line of each log.
+    seconds = sum(
+        file.stat().st_mtime - time.mktime(time.strptime(file.stem, '%Y%m%d_%H%M%S'))
+        for file in run.folder.glob('2*/2*.log')
+    )
     cuda = torch.cuda.is_available()
     cpu = f'{platform.machine()} with {os.cpu_count()} cores'
     return dict(
         seed=run.seed,
         images_seen=images_seen,
-        seconds=round(run.seconds(), 1),
+        seconds=round(seconds, 1),
         environment=dict(
             revision=_revision(),
             torch=torch.__version__,
