@@ -10,15 +10,6 @@ import logging
 import warnings
 
 __version__ = '0.1.0'
-__all__ = [
-    '__version__',
-    'data',
-    'embed',
-    'evaluation',
-    'load_backbone',
-    'models',
-    'training',
-]
 
 _disabled = logging.root.manager.disable
 try:
@@ -27,7 +18,7 @@ try:
     logging.disable(logging.WARNING)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
-        import mmpretrain.datasets  # noqa: F401
+        import mmpretrain.datasets
 
         from . import data, evaluation, models, training
         from .apis import embed, load_backbone

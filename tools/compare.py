@@ -71,27 +71,55 @@ def parse_args() -> argparse.Namespace:
         metavar='CONFIG',
         help='config of the model for untrained rows (default: first config)',
     )
-    add = parser.add_argument
-    add('--epochs', type=int, help='instead of those of the configs')
-    budget = 'budget that every run shares with the first config'
-    add('--equal', choices=['images', 'flops'], help=budget)
-    limit = 'stop training after so many minutes in all; rerun to continue'
-    add('--max-minutes', type=float, default=math.inf, help=limit)
-    add('--radar', type=Path, metavar='PNG', help='radar chart of the probes to draw')
-    add('--table', action='store_true', help='print the table so far, run nothing')
-    fine_tune = dict(nargs='+', type=Path, default=[], metavar='CONFIG')
-    add(
-        '--fine-tune', **fine_tune, help='downstream configs to fine-tune from each run'
+    parser.add_argument(
+        '--epochs',
+        type=int,
+        metavar='N',
+        help='train for N epochs instead of those of the configs',
     )
-    add_shares_option(parser)
+    parser.add_argument(
+        '--equal',
+        choices=['images', 'flops'],
+        help='budget that every run shares with the first config',
+    )
+    parser.add_argument(
+        '--max-minutes',
+        type=float,
+        default=math.inf,
+        metavar='M',
+        help='stop training after M minutes in all; rerun to continue',
+    )
+    parser.add_argument(
+        '--radar', type=Path, metavar='PNG', help='draw a radar chart of the probes'
+    )
     add_people_options(parser)
     add_options(parser)
+    add_fine_tuning_options(parser)
+    parser.add_argument(
+        '--table', action='store_true', help='print the table so far, run nothing'
+    )
     args = parser.parse_args()
     if not args.rows and not args.table:
         parser.error('name at least one row')
+    if min(args.seeds) < 0:
+        parser.error('--seeds must not be negative')
     if args.epochs is not None and args.epochs < 1:
         parser.error('--epochs must be positive')
+    if args.max_minutes <= 0:
+        parser.error('--max-minutes must be positive')
     return args
+
+
+def add_fine_tuning_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--fine-tune',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='CONFIG',
+        help='downstream configs to fine-tune from each run',
+    )
+    add_shares_option(parser)
 
 
 def configs_of(args: argparse.Namespace) -> dict[str, Config]:

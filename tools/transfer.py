@@ -49,7 +49,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, default='work_dirs/transfer')
     parser.add_argument('--table', action='store_true', help='print the table only')
     add_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if min(args.seeds) < 0:
+        parser.error('--seeds must not be negative')
+    return args
 
 
 def runs_of(config: Path, args: argparse.Namespace) -> list[FineTuning]:

@@ -1,3 +1,3 @@
 """Reading, naming, converting and exporting checkpoints."""
 
-from . import loading  # noqa: F401  (registers init_cfg of backbones)
+from . import loading  # registers init_cfg of backbones

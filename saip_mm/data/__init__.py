@@ -8,20 +8,3 @@ from .people import LoadPersonImage, PeopleDataset, ReadImage
 from .person_images import PersonImages
 from .sampler import StatelessSampler
 from .sharded_images import ShardedImages
-
-__all__ = [
-    'ApplyMaskedView',
-    'ApplyViews',
-    'ConcatPeople',
-    'DrawMaskedView',
-    'DrawViews',
-    'LoadPersonImage',
-    'PackViews',
-    'PeopleDataset',
-    'PersonImages',
-    'ReadImage',
-    'ShardedImages',
-    'StatelessSampler',
-    'SyntheticPeople',
-    'SyntheticScenes',
-]

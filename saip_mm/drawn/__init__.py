@@ -4,15 +4,3 @@ from .attributes import ATTRIBUTES
 from .formats import WRITERS, FormatWriter
 from .labels import KEYPOINTS, PARTS
 from .scene import Drawing, camera_of, draw_person, draw_scene
-
-__all__ = [
-    'ATTRIBUTES',
-    'KEYPOINTS',
-    'PARTS',
-    'WRITERS',
-    'Drawing',
-    'FormatWriter',
-    'camera_of',
-    'draw_person',
-    'draw_scene',
-]

@@ -4,16 +4,3 @@ from .drawn import ProbeSizes, run_probes
 from .hook import ProbeHook
 from .real import RealPeople, add_people_options, people_of, probe_real
 from .subject import Subject, load_subject, subject_of
-
-__all__ = [
-    'ProbeHook',
-    'ProbeSizes',
-    'RealPeople',
-    'Subject',
-    'add_people_options',
-    'load_subject',
-    'people_of',
-    'probe_real',
-    'run_probes',
-    'subject_of',
-]

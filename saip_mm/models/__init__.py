@@ -11,23 +11,3 @@ from .saip_vit import SAIPViT
 from .search import CrossScaleSearchHead
 from .tinyvit import SAIPTinyViT
 from .windowed_vit import SAIPWindowedViT
-
-__all__ = [
-    'DPAL',
-    'HAP',
-    'SAIP',
-    'AttentionMaps',
-    'CrossScaleMatchingHead',
-    'CrossScaleReconstructionHead',
-    'CrossScaleSearchHead',
-    'DistillationHead',
-    'Encoded',
-    'Encoder',
-    'HAPDataPreprocessor',
-    'PatternAdapter',
-    'PooledBackbone',
-    'SAIPDataPreprocessor',
-    'SAIPTinyViT',
-    'SAIPViT',
-    'SAIPWindowedViT',
-]

@@ -10,15 +10,6 @@ from .fine_tuned import Predictor
 from .prediction import Prediction, whole_image
 from .scenes import SceneSearch
 
-__all__ = [
-    'Prediction',
-    'Predictor',
-    'SceneSearch',
-    'load_predictor',
-    'predict',
-    'whole_image',
-]
-
 
 def predict(
     config: str | os.PathLike,

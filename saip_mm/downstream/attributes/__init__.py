@@ -4,13 +4,3 @@ from .datasets import PA100K, AttributeDataset, AttributesCSV
 from .loss import PositiveRatioHook, RatioWeightedBCELoss
 from .metric import PedestrianAttributeMetric
 from .peta import PETA
-
-__all__ = [
-    'PA100K',
-    'PETA',
-    'AttributeDataset',
-    'AttributesCSV',
-    'PedestrianAttributeMetric',
-    'PositiveRatioHook',
-    'RatioWeightedBCELoss',
-]

@@ -8,16 +8,3 @@ from .datasets import AppendHuman, Fashionpedia, LoadPartAnnotations, PackPartIn
 from .heads import AttributeHead, KnowledgeAttributeHead
 from .metric import PartAttributeMetric
 from .roi_head import PartAttributeRoIHead
-
-__all__ = [
-    'AppendHuman',
-    'AttributeHead',
-    'Fashionpedia',
-    'KnowledgeAttributeHead',
-    'LoadPartAnnotations',
-    'PackPartInputs',
-    'PartAnnotations',
-    'PartAttributeMetric',
-    'PartAttributeRoIHead',
-    'knowledge_matrix',
-]

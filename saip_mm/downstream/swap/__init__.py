@@ -6,5 +6,3 @@
 
 from .run import Swapped, swap_backbone
 from .stock import Refusal
-
-__all__ = ['Refusal', 'Swapped', 'swap_backbone']

@@ -5,15 +5,3 @@ from .datasets import CUHKPEDES, ICFGPEDES, CaptionedPeople, RSTPReid
 from .masked_language import MaskedLanguageHead
 from .metric import TextRetrievalMetric
 from .model import TextRetriever
-
-__all__ = [
-    'CUHKPEDES',
-    'ICFGPEDES',
-    'CLIPText',
-    'CaptionedPeople',
-    'MaskedLanguageHead',
-    'RSTPReid',
-    'TextRetrievalMetric',
-    'TextRetriever',
-    'TokenizeCaptions',
-]

@@ -24,5 +24,3 @@ LAYOUTS = (
     Fashionpedia,
 )
 WRITERS: dict[str, type[FormatWriter]] = {layout.name: layout for layout in LAYOUTS}
-
-__all__ = ['WRITERS', 'FormatWriter']
