@@ -44,9 +44,10 @@ model = dict(
     train_cfg=dict(rcnn=dict(sampler=dict(num=64))),
 )
 
+read = dict(type='ReadImage')
 resize = dict(type='Resize', scale=size, keep_ratio=True)
-train_pipeline = [*_base_.train_pipeline[:3], resize, *_base_.train_pipeline[4:]]
-test_pipeline = [_base_.test_pipeline[0], resize, _base_.test_pipeline[2]]
+train_pipeline = [read, *_base_.train_pipeline[1:3], resize, *_base_.train_pipeline[4:]]
+test_pipeline = [read, resize, _base_.test_pipeline[2]]
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 test_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
 val_dataloader = val_cfg = val_evaluator = None
