@@ -179,9 +179,7 @@ def test_models_start_from_the_weights_in_the_package(path):
     torch.testing.assert_close(weights, expected)
     images = torch.zeros(1, 3, *cfg.model.backbone.img_size)
     with torch.no_grad():
-        if (
-            'roi_head' in cfg.model
-        ):  # needs data samples; test_small_configs.py has them
+        if 'roi_head' in cfg.model:  # heads: in test_small_configs.py, with samples
             model.eval().extract_feat(images)
         else:
             model.eval()(images, None, mode='tensor')
