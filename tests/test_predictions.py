@@ -199,6 +199,8 @@ def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
     predictor.draw(found, tmp_path / 'boxes.png')
     width, height = Image.open(images[0]).size
     assert Image.open(tmp_path / 'boxes.png').size == (3 * width, 3 * height)
+    predictor.draw(found._replace(answer=[]), tmp_path / 'none.png')
+    assert Image.open(tmp_path / 'none.png').width > 3 * width, 'it is said beside'
 
 
 def test_attributes_of_parts_are_named(images, checkpoint, tmp_path):

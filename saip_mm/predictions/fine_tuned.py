@@ -21,6 +21,7 @@ from ..checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_
 from ..data.images import ImageError
 from ..models.weights import load_weights
 from ..report.answers import (
+    SHOWN,
     describe_parts,
     draw_attributes,
     draw_neighbors,
@@ -238,6 +239,10 @@ class Predictor:
             picture = Image.fromarray(self._visualizer.get_image())
             if 'attributes' in found:
                 picture = write_beside(picture, describe_parts(answer))
+            elif self.task == 'detection' and not any(
+                each['score'] > SHOWN for each in answer
+            ):
+                picture = write_beside(picture, [f'no box has a score above {SHOWN}'])
         picture.save(out)
 
     @cached_property

@@ -133,15 +133,16 @@ def enlarge(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
     return np.array(large), sample
 
 
-def describe_parts(
-    answer: list[dict], least: float = 0.3, count: int = 16, names: int = 8
-) -> list[str]:
-    """Lines about the first parts with a score above ``least``."""
+SHOWN = 0.3  # boxes with scores above it are drawn by MMDetection
+
+
+def describe_parts(answer: list[dict], count: int = 16, names: int = 8) -> list[str]:
+    """Lines about the first parts that are drawn."""
     lines = []
     for number, part in enumerate(answer[:count], 1):
-        if part['score'] > least:  # as in MMDetection's pictures
+        if part['score'] > SHOWN:
             words = [*part['attributes']]
             words[names:] = ['…'] * (len(words) > names)
             label = f'{number}  {part["label"]} {part["score"]:.2f}'
             lines.append(': '.join(filter(None, [label, ', '.join(words)])))
-    return lines or [f'no part has a score above {least}']
+    return lines or [f'no part has a score above {SHOWN}']
