@@ -1,6 +1,5 @@
 """Probes on drawn people that no model was trained on."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,40 +21,25 @@ TEST_SEED, TRAIN_SEED = 900_001, 900_002  # not used by any config
 
 @dataclass(frozen=True)
 class ProbeSizes:
-    """Number of people in the probes.
+    """Numbers of people in the probes, and of their images."""
 
-    Attributes:
-        identities: People for testing.
-        images: Images per person.
-        train_identities: Other people, for fitting linear maps.
-        train_images: Images per person.
-        views: People for search and reconstruction, with one image each.
-    """
-
-    identities: int = 100
-    images: int = 8
-    train_identities: int = 200
+    identities: int = 100  # for testing
+    images: int = 8  # of each
+    train_identities: int = 200  # others, for fitting linear maps
     train_images: int = 4
-    views: int = 128
+    views: int = 128  # for search and reconstruction, with one image each
 
 
 class LabeledPeople(NamedTuple):
     """N labeled images of one person each; coordinates in pixels."""
 
-    images: np.ndarray
-    """RGB, uint8 [N, h, w, 3]."""
-    pids: Tensor
-    """int64 [N], from 1."""
-    camids: Tensor
-    """int64 [N]."""
-    attributes: Tensor
-    """bool [N, A]."""
-    parts: Tensor
-    """uint8 [N, h, w], indices of LIP labels."""
-    keypoints: Tensor
-    """float32 [N, K, 3]: x, y, and v as in COCO."""
-    boxes: Tensor
-    """float32 [N, 4]: x1, y1, x2, y2 of the whole person."""
+    images: np.ndarray  # RGB, uint8 [N, h, w, 3]
+    pids: Tensor  # int64 [N], from 1
+    camids: Tensor  # int64 [N]
+    attributes: Tensor  # bool [N, A]
+    parts: Tensor  # uint8 [N, h, w], indices of LIP labels
+    keypoints: Tensor  # float32 [N, K, 3]: x, y, and v as in COCO
+    boxes: Tensor  # float32 [N, 4]: x1, y1, x2, y2 of the whole person
 
 
 @lru_cache(maxsize=4)
@@ -64,36 +48,24 @@ def draw_people(
 ) -> LabeledPeople:
     """Draw people, once per process."""
     people = SyntheticPeople(num_identities, images_per_identity, seed, size)
-    infos = [people.get_data_info(i) for i in range(len(people))]
-    bar = track(infos, 'Drawing people', transient=True)
-    drawn = [people.load_labeled(info) for info in bar]
-    persons = [image.people[0] for image in drawn]
-    return LabeledPeople(
-        images=np.stack([image.image for image in drawn]),
-        pids=torch.tensor([info['identity'] for info in infos]) + 1,
-        camids=torch.tensor([info['camera'] for info in infos]),
-        attributes=_stack(person.attributes for person in persons),
-        parts=_stack(image.parts for image in drawn),
-        keypoints=_stack(person.keypoints for person in persons),
-        boxes=_stack(person.full_box for person in persons),
-    )
-
-
-def _stack(arrays: Iterable[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(list(arrays)))
+    rows = []
+    for index in track(range(len(people)), 'Drawing people', transient=True):
+        info = people.get_data_info(index)
+        drawn = people.load_labeled(info)
+        person, who = drawn.people[0], (info['identity'] + 1, info['camera'])
+        labels = person.attributes, drawn.parts, person.keypoints, person.full_box
+        rows.append((drawn.image, *who, *labels))
+    images, *labels = map(np.stack, zip(*rows, strict=True))
+    return LabeledPeople(images, *map(torch.from_numpy, labels))
 
 
 def run_probes(subject: Subject, sizes: ProbeSizes = ProbeSizes()) -> dict[str, float]:
     """Scores of features and heads by name; probes that do not apply are omitted."""
-    log(
-        f'drawn people: {sizes.identities} for testing, {sizes.train_identities} '
-        'others for fitting'
-    )
+    tested, fitted = sizes.identities, sizes.train_identities
+    log(f'drawn people: {tested} for testing, {fitted} others for fitting')
     features = subject.features
-    train = draw_people(
-        sizes.train_identities, sizes.train_images, TRAIN_SEED, features.size
-    )
-    test = draw_people(sizes.identities, sizes.images, TEST_SEED, features.size)
+    train = draw_people(fitted, sizes.train_images, TRAIN_SEED, features.size)
+    test = draw_people(tested, sizes.images, TEST_SEED, features.size)
     fitted, tested = (
         subject.embed(each.images, features.has_patches) for each in (train, test)
     )

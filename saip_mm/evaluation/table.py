@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -23,10 +24,7 @@ INNER = -0.2  # radius of the center, so that the worst baseline is a visible po
 
 
 def summarize(rows: Iterable[Path]) -> list[dict]:
-    """Results of every row so far.
-
-    Args:
-        rows: Folders of rows, with a folder per seed.
+    """Results of every row, a folder with a folder per seed, so far.
 
     Returns:
         A dict per row: ``row``, ``n`` results ``of`` so many runs, and for
@@ -37,30 +35,27 @@ def summarize(rows: Iterable[Path]) -> list[dict]:
     Raises:
         ValueError: If a result is damaged.
     """
-    summary = []
-    for row in rows:
-        seeds = sorted(row.glob('seed*'), key=lambda seed: (len(seed.name), seed.name))
-        read = {seed: found for seed in seeds if (found := read_result(seed))}
-        results = list(read.values())
-        probes = [found['probes'] | _fine_tuned(seed) for seed, found in read.items()]
-        names = dict.fromkeys(name for each in probes for name in each)
-        summary.append(
-            dict(
-                row=row.name,
-                n=len(results),
-                of=len(seeds),
-                revisions=sorted({str(r['environment']['revision']) for r in results}),
-                images_seen=_statistics(r['images_seen'] for r in results),
-                # Fine-tuning has no FLOPs.
-                flops=_statistics(r['flops'] for r in results if 'flops' in r),
-                minutes=_statistics(r['seconds'] / 60 for r in results),
-                probes={
-                    name: _statistics(each[name] for each in probes if name in each)
-                    for name in names
-                },
-            )
-        )
-    return summary
+    return [_summary_of(row) for row in rows]
+
+
+def _summary_of(row: Path) -> dict:
+    seeds = sorted(row.glob('seed*'), key=lambda seed: (len(seed.name), seed.name))
+    read = {seed: found for seed in seeds if (found := read_result(seed))}
+    results, probes = list(read.values()), defaultdict(list)
+    for seed, found in read.items():
+        for name, score in (found['probes'] | _fine_tuned(seed)).items():
+            probes[name].append(score)
+    return dict(
+        row=row.name,
+        n=len(results),
+        of=len(seeds),
+        revisions=sorted({str(each['environment']['revision']) for each in results}),
+        images_seen=_statistics([each['images_seen'] for each in results]),
+        # Fine-tuning has no FLOPs.
+        flops=_statistics([each['flops'] for each in results if 'flops' in each]),
+        minutes=_statistics([each['seconds'] / 60 for each in results]),
+        probes={name: _statistics(scores) for name, scores in probes.items()},
+    )
 
 
 def _fine_tuned(folder: Path) -> dict[str, float]:
@@ -84,9 +79,7 @@ def read_result(folder: Path) -> dict | None:
         ) from error
 
 
-def _statistics(values: Iterable[float]) -> dict | None:
-    """Mean and standard deviation (n - 1 in the denominator) of some values."""
-    values = list(values)
+def _statistics(values: list[float]) -> dict | None:
     if not values:
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
@@ -145,14 +138,8 @@ def scores_of(summary: list[dict]) -> dict[str, dict[str, float]]:
 
 
 def scales_of(summary: list[dict], pick: Callable = max) -> dict[str, Scale]:
-    """Scale of each probe, from the best (or worst) untrained row to the best row.
-
-    Probes are left out if no row exceeds it.
-
-    Args:
-        summary: From :func:`summarize`.
-        pick: ``max`` or ``min`` of the untrained rows.
-    """
+    """Scale of each probe, from the best (``max``) or worst (``min``) untrained row to
+    the best row. Probes are left out if no row exceeds it."""
     scales = {}
     for name, rows in scores_of(summary).items():
         untrained = [rows[row] for row in UNTRAINED if row in rows]

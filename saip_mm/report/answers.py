@@ -13,75 +13,69 @@ from ..data.views import Crop
 from .pictures import INST, Picture, draw_row, heat, outline
 
 HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
+FONT = ImageFont.load_default(LINE * 0.7)
 
 
 def draw_attributes(image: np.ndarray, scores: dict[str, float]) -> Image.Image:
     """An image, uint8 [h, w, 3], beside bars of its highest scores."""
-    picture = _scaled(Image.fromarray(image))
-    shown = list(scores.items())[: HEIGHT // LINE]
-    canvas = Image.new('RGB', (picture.width + 300, HEIGHT), 'white')
-    canvas.paste(picture)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7)
-    for row, (name, score) in enumerate(shown):
-        left, top = picture.width + 8, row * LINE
+    picture = _scaled(image)
+    canvas, left = _beside(picture, 300)
+    draw = ImageDraw.Draw(canvas)
+    for row, (name, score) in enumerate([*scores.items()][: HEIGHT // LINE]):
+        top = row * LINE
         draw.rectangle((left, top + 2, left + 284 * score, top + LINE - 2), '#cfe3ff')
-        draw.text((left + 4, top + 2), f'{score:.2f}  {name}', 'black', font)
+        draw.text((left + 4, top + 2), f'{score:.2f}  {name}', 'black', FONT)
     return canvas
 
 
 def draw_parsing(
     image: np.ndarray, labels: np.ndarray, names: Sequence[str], shares: dict
 ) -> Image.Image:
-    """An image beside a map of its labels, and their colors by share of the image.
+    """An image, uint8 [h, w, 3], beside a map of its labels [h, w], and their colors.
 
     Args:
-        image: uint8 [h, w, 3].
-        labels: [h, w].
+        image: The image.
+        labels: The labels.
         names: Of all labels.
-        shares: By name, largest first.
+        shares: Of the image, by name, largest first.
     """
-    picture = _scaled(Image.fromarray(image))
+    picture = _scaled(image)
     palette = (255 * np.array(matplotlib.colormaps['tab20'].colors)).astype(np.uint8)
     colors = {name: palette[i % len(palette)] for i, name in enumerate(shares)}
     black = np.zeros(3, np.uint8)
     table = np.stack([colors.get(name, black) for name in names])
     areas = Image.fromarray(table[labels]).resize(picture.size, Image.NEAREST)
-    canvas = Image.new('RGB', (2 * picture.width + 208, HEIGHT), 'white')
-    canvas.paste(picture)
+    canvas, left = _beside(picture, picture.width + 208)
     canvas.paste(Image.blend(picture, areas, 0.7), (picture.width, 0))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(LINE * 0.7)
-    left = 2 * picture.width + 8
+    draw, left = ImageDraw.Draw(canvas), left + picture.width
     shown = [(name, share) for name, share in shares.items() if share >= 0.005]
     for row, (name, share) in enumerate(shown[: HEIGHT // LINE]):
         top = row * LINE
         draw.rectangle((left, top + 3, left + 14, top + 17), tuple(colors[name]))
-        draw.text((left + 20, top + 2), f'{share:.0%}  {name}', 'black', font)
+        draw.text((left + 20, top + 2), f'{share:.0%}  {name}', 'black', FONT)
     return canvas
 
 
 def write_beside(picture: Image.Image, lines: list[str]) -> Image.Image:
     """A picture with text to its right."""
-    indent = dict(subsequent_indent='      ')
-    lines = [row for line in lines for row in textwrap.wrap(line, 60, **indent)]
-    height = max(picture.height, LINE * len(lines) + 8)
-    canvas = Image.new('RGB', (picture.width + 480, height), 'white')
-    canvas.paste(picture)
-    font = ImageFont.load_default(LINE * 0.7)
-    place = (picture.width + 8, 4)
-    ImageDraw.Draw(canvas).multiline_text(place, '\n'.join(lines), 'black', font)
+    lines = [textwrap.fill(line, 60, subsequent_indent='      ') for line in lines]
+    text = '\n'.join(lines)
+    canvas, left = _beside(picture, 480, LINE * (text.count('\n') + 1) + 8)
+    ImageDraw.Draw(canvas).multiline_text((left, 4), text, 'black', FONT)
     return canvas
 
 
 def draw_scenes(
     query: np.ndarray, scenes: list[dict], maps: dict[str, Tensor], count: int = 4
 ) -> Image.Image:
-    """A query, and where it is in the scenes that contain it most likely.
+    """A query, uint8 [h, w, 3], and where it is in the scenes that contain it most
+    likely.
 
     Args:
-        query: uint8 [h, w, 3].
-        scenes: Dicts with ``image``, ``score`` and ``bbox``.
+        query: The query.
+        scenes: Dicts with ``image``, ``score`` and ``bbox``; the first ``count`` are
+            shown.
         maps: Probabilities [h, w] by image.
-        count: Most scenes to show.
     """
     row = [Picture(Image.fromarray(query), 'query')]
     for each in scenes[:count]:
@@ -113,9 +107,19 @@ def draw_neighbors(
     return draw_row(row, height=HEIGHT)
 
 
-def _scaled(picture: Image.Image) -> Image.Image:
-    width = max(1, round(picture.width * HEIGHT / picture.height))
-    return picture.resize((width, HEIGHT))
+def _scaled(image: np.ndarray) -> Image.Image:
+    width = max(1, round(image.shape[1] * HEIGHT / image.shape[0]))
+    return Image.fromarray(image).resize((width, HEIGHT))
+
+
+def _beside(
+    picture: Image.Image, width: int, height: int = 0
+) -> tuple[Image.Image, int]:
+    """A picture with white space to its right, and where to write there."""
+    size = picture.width + width, max(picture.height, height)
+    canvas = Image.new('RGB', size, 'white')
+    canvas.paste(picture)
+    return canvas, picture.width + 8
 
 
 def enlarge(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:

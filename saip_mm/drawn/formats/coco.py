@@ -38,6 +38,10 @@ OBJECTS = [
 ]  # all 80 classes, which many configs expect
 # MMPose's configs take the boxes for testing from this file.
 DETECTIONS = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
+ABOUT = dict(
+    info=dict(description='Drawn people', version='1.0', year=2025),
+    licenses=[dict(id=1, name='None: drawn from a seed', url='')],
+)
 # Points of COCO-WholeBody, and the least length in pixels of a box around them for
 # which they count as clear enough to be labeled.
 DETAILS = dict(
@@ -89,21 +93,15 @@ class Coco(FormatWriter):
 
     def annotate(self, records: dict[str, list]) -> None:
         for split, chosen in records.items():
-            annotations = [a for _, several in chosen for a in several]
-            first = 1 if split == 'train' else 1_000_001
-            content = dict(
-                info=dict(description='Drawn people', version='1.0', year=2025),
-                licenses=[dict(id=1, name='None: drawn from a seed', url='')],
-                images=[image for image, _ in chosen],
-                annotations=[
-                    dict(id=i) | a for i, a in enumerate(annotations, start=first)
-                ],
-            )
+            content = ABOUT | contents(chosen, 1 if split == 'train' else 1_000_001)
             for path, categories in self.files.items():
                 content['categories'] = categories
                 self.save_text(path.format(split), json.dumps(content))
-        kept = ('image_id', 'category_id', 'bbox')
-        perfect = [{key: a[key] for key in kept} | dict(score=1.0) for a in annotations]
+        perfect = [
+            {key: each[key] for key in ('image_id', 'category_id', 'bbox')}
+            | dict(score=1.0)
+            for each in content['annotations']
+        ]
         self.save_text(DETECTIONS, json.dumps(perfect))
 
 
@@ -130,6 +128,15 @@ class CocoWholeBody(Coco):
                 box = np.concatenate([low, high]) * valid
                 annotation[f'{name}_box'] = as_xywh(box.astype(np.float32))
         return annotation
+
+
+def contents(chosen: list[tuple[dict, list[dict]]], first: int) -> dict:
+    """Images and their annotations, which are numbered from ``first``."""
+    annotations = (each for _, several in chosen for each in several)
+    return dict(
+        images=[image for image, _ in chosen],
+        annotations=[dict(id=i) | each for i, each in enumerate(annotations, first)],
+    )
 
 
 def _flat(keypoints):

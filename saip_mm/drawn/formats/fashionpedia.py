@@ -9,7 +9,7 @@ import numpy as np
 from ..labels import Limb, Part
 from ..scene import Drawing
 from ..wardrobe import Outfit
-from .coco import outline
+from .coco import ABOUT, contents, outline
 from .writer import FormatWriter
 
 GROUPS = {
@@ -88,9 +88,7 @@ class Fashionpedia(FormatWriter):
         return dict(id=number, file_name=name, height=h, width=w), annotations
 
     def annotate(self, records: dict[str, list]) -> None:
-        common = dict(
-            info=dict(description='Drawn people', version='1.0', year=2025),
-            licenses=[dict(id=1, name='None: drawn from a seed', url='')],
+        common = ABOUT | dict(
             categories=[
                 dict(id=i, name=name, supercategory=group, level=2)
                 for i, (name, group) in enumerate(CATEGORIES.items())
@@ -102,24 +100,14 @@ class Fashionpedia(FormatWriter):
         )
         first = 1
         for split, chosen in records.items():
-            annotations = [each for _, several in chosen for each in several]
-            content = common | dict(
-                images=[image for image, _ in chosen],
-                annotations=[
-                    dict(id=i) | each for i, each in enumerate(annotations, start=first)
-                ],
-            )
-            first += len(annotations)
-            self.save_text(
-                f'instances_attributes_{split}2020.json', json.dumps(content)
-            )
+            content = common | contents(chosen, first)
+            first += len(content['annotations'])
+            path = f'instances_attributes_{split}2020.json'
+            self.save_text(path, json.dumps(content))
 
 
 def _pieces(portrait: Drawing) -> Iterator[tuple[str, list[str], np.ndarray]]:
-    """Yield category, attributes and mask, bool [h, w], of what the first person wears.
-
-    Masks may be empty.
-    """
+    """Yield category, attributes and mask, bool [h, w], of what is worn, if seen."""
     outfit, mine = portrait.people[0].outfit, portrait.instances == 1
     parts, limbs = np.where(mine, portrait.parts, 0), portrait.limbs
     top = parts == outfit.top_part
