@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,12 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _same_start() -> None:
+def _same_start() -> Iterator[None]:
     """Reset the default scope to MMPretrain's, and random numbers."""
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
+    yield
+    init_default_scope('mmpretrain')  # for fixtures of the next module
 
 
 @pytest.fixture(autouse=True, scope='module')
