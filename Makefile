@@ -24,8 +24,9 @@ help:
 demo: .venv/.pretrain
 	@echo '[demo] Pretraining on drawn people: about ten minutes on two cores.'
 	@echo '[demo] After an interruption, rerun `make demo` to resume.'
-	.venv/bin/python tools/train.py configs/pretrain/saip_demo.py \
-	    --work-dir $(DEMO) --resume
+	PYTHON=.venv/bin/python tools/dist_train.sh configs/pretrain/saip_demo.py 2 \
+	    --work-dir $(DEMO) --resume --cfg-options \
+	    train_dataloader.batch_size=16 train_dataloader.num_workers=1
 	.venv/bin/python tools/export_backbone.py $(DEMO) --out $(BACKBONE)
 	.venv/bin/python tools/report.py $(DEMO) --out $(REPORT)
 	@echo
