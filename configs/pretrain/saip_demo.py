@@ -90,7 +90,7 @@ train_dataloader = dict(
     ),
 )
 
-max_epochs = 11
+max_epochs = 13
 auto_scale_lr = dict(enable=False)
 optim_wrapper = dict(
     type='OptimWrapper',
