@@ -41,12 +41,12 @@ class OutputCache:
         self.path = Path(folder, f'{name}.sqlite')
         self.readable = self.writable = True
         self.epoch: int | None = None
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         columns = 'key BLOB PRIMARY KEY, crc INTEGER, value BLOB'
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._open() as file:
                 file.execute(f'CREATE TABLE IF NOT EXISTS outputs ({columns})')
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise OSError(
                 f'{self.path} cannot be used as a cache ({error}): delete it, or '
                 'choose another folder'

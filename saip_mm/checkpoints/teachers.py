@@ -124,8 +124,11 @@ class DistillationTeacher:
             except (ValueError, RuntimeError, TypeError) as error:
                 if self.model is None:  # open_checkpoint names the file
                     raise
-                text = f'{path} as the teacher {self.model}: {error}'
-                raise ValueError(text) from error
+                unfit = isinstance(error, RuntimeError)  # of torch, for its tensors
+                raise ValueError(
+                    f'{path} as the teacher {self.model}: {error}'
+                    f'{"; give weights of this model" if unfit else ""}'
+                ) from error
         network.module.to(self.dtype)
         return network.eval().requires_grad_(False)
 

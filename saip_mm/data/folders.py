@@ -66,6 +66,7 @@ def _count(others: Counter) -> str:
     kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common(8)]
     kinds += ['…'] if len(others) > 8 else []
     hint = '; to read HEIC, Pillow needs pillow-heif' if HEIF & others.keys() else ''
+    hint += "; shards need type='ShardedImages'" if '.bin' in others else ''
     listed = f' ({", ".join(kinds)}{hint})' if others else ''
     return f'{others.total()} other files{listed}'
 

@@ -100,7 +100,7 @@ class DistillationHead(BaseModule):
         Raises:
             ValueError: If channels or heads of student and teacher do not match.
         """
-        check_channels(taught, self.out_channels)
+        check_channels(taught, self.out_channels, 'model.distillation')
         target = normalize(taught.image_token, dim=-1)
         # The cosine with a mean of unit vectors is the mean of the cosines.
         target = target.unflatten(0, (-1, tokens.shape[1])).mean(0)
@@ -134,10 +134,10 @@ def patch_targets(taught: Taught, last_map: Tensor) -> Tensor:
     return adaptive_avg_pool2d(taught.patch_map, last_map.shape[2:]).flatten(2).mT
 
 
-def check_channels(taught: Taught, channels: int) -> None:
-    """Compare the teacher's channels with those of the student's config."""
+def check_channels(taught: Taught, channels: int, part: str) -> None:
+    """Compare the teacher's channels with those of a part of the student's config."""
     if (found := taught.image_token.shape[1]) != channels:
         raise ValueError(
             f'the teacher has {found} channels, not out_channels={channels}: set '
-            f'out_channels={found}'
+            f'{part}.out_channels={found}'
         )

@@ -152,7 +152,7 @@ class DPAL(BaseSelfSupervisor):
         person, scene = inputs['globals'][:, 0], inputs['scene']
         crops = torch.cat([inputs['locals'], inputs['roi'][:, None]], dim=1)
         taught, taught_scene = self.teacher(self, person), self.teacher(self, scene)
-        check_channels(taught, self.adapter.out_channels)
+        check_channels(taught, self.adapter.out_channels, 'model.adapter')
 
         whole = self.backbone.encode(person, until='maps')
         parts = self.backbone.encode(crops.transpose(0, 1).flatten(0, 1))

@@ -97,6 +97,8 @@ def test_a_damaged_file(filled, logged):
     assert sum('not used any more; delete it' in text for text in logged) == 1
     with pytest.raises(OSError, match='sqlite cannot be used as a cache .*delete it'):
         Lookups(filled.cache.path.parent)
+    with pytest.raises(OSError, match='cannot be used as a cache .*another folder'):
+        Lookups(filled.cache.path)
 
 
 def test_a_full_disk_does_not_stop_a_training(filled, logged, monkeypatch):

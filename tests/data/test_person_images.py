@@ -105,10 +105,11 @@ def test_formats_of_pillows_plugins(folder, monkeypatch):
 def test_errors_of_the_constructor(tmp_path):
     (tmp_path / 'IMG_1.HEIC').write_text('')
     (tmp_path / 'l.txt').write_text('# nothing\n\n')
+    (tmp_path / 'chunk-0-0.bin').touch()
     for options, message in (
         (dict(), 'give data_root'),
         (dict(data_root='absent'), 'absent: no such folder of images; set data_root'),
-        (dict(data_root=str(tmp_path)), r'no images .*\.jpg .*2 other files'),
+        (dict(data_root=str(tmp_path)), r'no images .*\.jpg .*3 other .*ShardedImages'),
         (dict(data_prefix=dict(image='x')), 'data_prefix should be'),
         (dict(data_root='.', margin=-1), 'margin should be at least 0'),
         (dict(data_root='.', min_size=(0, 8)), r'min_size=\(0, 8\) should be'),

@@ -146,7 +146,7 @@ def test_students_without_a_class_token(config, channels, tmp_path):
 @pytest.mark.parametrize(
     'change, text',
     [
-        (dict(out_channels=47), r'teacher has 48 channels.* set out_channels=48'),
+        (dict(out_channels=47), r'set model\.distillation\.out_channels=48'),
         (dict(in_channels=23), r'distillation\.in_channels=23'),
         (dict(heads=4), r'student has 4 attention heads, that of the teacher 6'),
     ],
