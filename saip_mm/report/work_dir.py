@@ -75,12 +75,16 @@ class WorkDir:
         return '/'.join(self.path.resolve().parts[-2:])
 
     def config_file(self) -> Path:
-        """The config that MMEngine dumped in the last run.
+        """The config that MMEngine dumped in the last run that logged a step, if any.
+
+        A later run may have been refused, for example a resume with other settings.
 
         Raises:
             Unavailable: If there is none.
         """
-        dumped = [run / 'vis_data/config.py' for run in reversed(self.runs)]
+        folders = [run / 'vis_data' for run in reversed(self.runs)]
+        folders.sort(key=lambda folder: not (folder / 'scalars.json').exists())
+        dumped = [folder / 'config.py' for folder in folders]
         for file in filter(Path.is_file, (*dumped, *self.path.glob('*.py'))):
             return file
         raise Unavailable(f'{self.path} has no config (*.py): give --config.')

@@ -53,6 +53,11 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         self._compare_with_checkpoint()
         self._compare_teachers()
         continue_epoch(self.runner)
+        if self.iter >= self.max_iters:
+            self.runner.logger.info(
+                f'nothing is left to train: the checkpoint is of step {self.iter}, and '
+                f'train_cfg.max_epochs={self.max_epochs} are {self.max_iters} steps'
+            )
         # OptimWrapper counts micro-batches, to know when to step.
         count = self._micro_batches
         self.runner.optim_wrapper.initialize_count_status(

@@ -83,7 +83,11 @@ def test_configs(tmp_path):
                 work_dir.config()
         config = tmp_path / name / 'vis_data' / 'config.py'
         config.write_text(f'{model}max_epochs = {i}')
-    assert work_dir.config().max_epochs == 1, 'that of the last run'
+    refused = tmp_path / '20260103_000000' / 'vis_data' / 'config.py'
+    refused.parent.mkdir(parents=True)
+    refused.write_text(f'{model}max_epochs = 2')
+    work_dir = WorkDir(tmp_path)
+    assert work_dir.config().max_epochs == 1, 'that of the last run with a step'
     for text, message in (
         ('import os', 'more than plain values .*give --config'),
         (model.replace('SAIPViT', 'os.system'), "builds 'os.system'.*give --config"),

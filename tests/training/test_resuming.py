@@ -25,6 +25,15 @@ def test_a_longer_training_needs_other_schedules(undisturbed, tmp_path):
     train(run, 'train_cfg.max_epochs=3', 'param_scheduler.1.end=9', resume=True)
     log = next(run.glob('*/*.log')).read_text()
     assert 'minimum after 6 steps, but the training has 9: a resumed training' in log
+    assert 'nothing is left to train' not in log
+
+
+def test_a_finished_training_has_nothing_left(undisturbed, tmp_path):
+    copy_state(undisturbed / 'epoch_2.pth', tmp_path / 'run')
+    train(tmp_path / 'run', resume=True)
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert 'nothing is left to train: the checkpoint is of step 6, and' in log
+    assert_same_end(tmp_path / 'run', undisturbed)
 
 
 def truncate(content: bytes) -> bytes:
