@@ -192,6 +192,11 @@ def main() -> None:
         f'boxes smaller than {h}x{w} pixels (h x w), {counts["bad"]} unusable '
         f'photographs, and {counts["done"]} that were finished before.'
     )
+    if counts['done']:
+        print(
+            'Crops of finished photographs are kept whatever the options: to cut them '
+            'with others, choose another folder.'
+        )
     if not counts['crops'] + counts['done']:
         raise ValueError(f'{args.out_dir}: no crops; lower --min-size or --score-thr')
 

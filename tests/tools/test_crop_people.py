@@ -125,7 +125,7 @@ def test_names_that_are_not_utf8(run, photos, tmp_path):
     assert len(PersonImages(str(out))) == 1
     status, text = run(photos, out, '--ann', ann)
     assert status == 0
-    assert '1 that were finished before' in text
+    assert '1 that were finished before' in text and 'another folder' in text
 
 
 def test_finished_photographs_are_skipped(run, photos, tmp_path, tool, monkeypatch):
