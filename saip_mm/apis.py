@@ -112,9 +112,13 @@ def embed(
 
     Raises:
         ImageError: If a file cannot be read.
-        TypeError: If ``images`` is a single image, or an element is not an image.
+        TypeError: If ``backbone`` is not a loaded one, ``images`` is a single image, or
+            an element is not an image.
         ValueError: If ``img_size`` is not a whole number of patches.
     """
+    if not isinstance(backbone, PretrainedBackbone):
+        kind = type(backbone).__name__
+        raise TypeError(f'embed takes a backbone of load_backbone first, not a {kind}')
     img_size = tuple(to_2tuple(img_size or backbone.img_size))
     patch = backbone.backbone.patch_size
     if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):

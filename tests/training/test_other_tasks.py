@@ -151,3 +151,13 @@ def test_unknown_settings_are_rejected():
             SafeCheckpointHook(**{name: 2})
     with pytest.raises(ValueError, match='max_failures=0 should be at least 1'):
         SafeCheckpointHook(max_failures=0)
+
+
+def test_a_test_keeps_the_config_of_the_training(reference, data):
+    """With other options, which would replace it."""
+    trained = (reference / REID.name).read_text()
+    call('tools/test.py', REID, reference, '--work-dir', reference, *data)
+    assert (reference / REID.name).read_text() == trained
+    assert 'seed=5' in trained
+    tested = max(reference.glob('*/vis_data/config.py'))
+    assert 'seed=5' not in tested.read_text()
