@@ -76,14 +76,13 @@ def main() -> None:
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     gallery = files(args.gallery) if args.gallery else {}
     predictor = load_predictor(args.config, args.checkpoint, args.device)
-    left_out = []
-    predictor.index(list(gallery.values()), left_out)
     if predictor.task == 'text_retrieval':
         names = {args.images: args.images}
     else:
         names = {path: name for name, path in files(args.images).items()}
     args.out.mkdir(parents=True, exist_ok=True)
-    answers = {}
+    answers, left_out = {}, []
+    predictor.index(list(gallery.values()), left_out)
     found = predictor(names, args.batch_size, left_out)
     for prediction in track(found, 'Predicting', total=len(names), transient=True):
         name = names[prediction.path]

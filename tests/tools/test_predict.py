@@ -3,6 +3,7 @@
 import weakref
 
 import numpy as np
+import pytest
 from launch import ROOT, call
 from people_files import person
 from random_models import write_model
@@ -33,3 +34,13 @@ def test_pictures_are_not_written_among_the_images(tmp_path, capsys):
     command = 'tools/predict.py', 'config.py', 'a.pth', tmp_path, '--out'
     assert call(*command, tmp_path / 'predictions') == 2
     assert f'--out is in {tmp_path}' in ' '.join(capsys.readouterr().err.split())
+
+
+def test_wrong_images_are_reported_before_a_gallery_is_read(tmp_path):
+    config = ROOT / 'configs/transfer/reid_saip-small.py'
+    model = write_model(tmp_path / 'model.pth', config)
+    (tmp_path / 'gallery').mkdir()
+    (tmp_path / 'gallery' / 'damaged.jpg').touch()
+    options = ['--gallery', tmp_path / 'gallery', '--out', tmp_path / 'out']
+    with pytest.raises(NotADirectoryError, match='none: no such folder of images'):
+        call('tools/predict.py', config, model, tmp_path / 'none', *options)

@@ -141,11 +141,12 @@ def test_classifiers_need_no_pyramid(name, out_type, channels, checkpoint, tmp_p
 
 
 def test_only_differences_are_written(checkpoint, tmp_path, capsys):
-    out = tmp_path / 'new.py'
+    out = tmp_path / 'a new.py'
     arguments = 'tools/swap_backbone.py', RESNET, '--checkpoint', checkpoint
     assert call(*arguments, '--out', out) is None
     assert 'backbone: 150 of 150 tensors matched' in capsys.readouterr().out
     text = out.read_text()
+    assert f"python tools/train.py '{out}'\n" in text
     assert f'_base_ = {RESNET!r}' in text and max(map(len, text.splitlines())) < 120
     assert list(tmp_path.iterdir()) == [out]
     (tmp_path / 'old.py').write_text(f'_base_ = {RESNET!r}')

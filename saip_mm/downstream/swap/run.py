@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import torch
 from mmengine.config import Config
@@ -130,7 +131,7 @@ def _text(stock: Stock, changes: dict, out: Path, unused: Sequence[int]) -> str:
     return (
         f'"""{stock.name}\nwith a backbone pretrained by SAIP.\n\n'
         f'Written by tools/swap_backbone.py; contains only the differences.\n{note}'
-        f'Train it with\n\n    python tools/train.py {out}\n"""\n\n'
+        f'Train it with\n\n    python tools/train.py {quote(str(out))}\n"""\n\n'
         f'_base_ = {stock.base}  # noqa: E501\n\n{Config(changes).pretty_text}'
     )
 
