@@ -286,6 +286,10 @@ def test_bad_input(images, checkpoint, tmp_path):
         predict(attributes, path, images)
     with pytest.raises(ValueError, match='needs a gallery'):
         predict(reid, path, images)
+    with pytest.raises(TypeError, match="put 'a red coat' in a list"):
+        predict(reid, path, 'a red coat')
+    with pytest.raises(TypeError, match="put 'gallery' in a list"):
+        predict(reid, path, images, Path('gallery'))
     with pytest.raises(ValueError, match='gives no answer'):
         predict(ROOT / 'configs/pretrain/hap_vit-tiny.py', path, images)
     (tmp_path / 'text.png').write_text('no image')

@@ -47,9 +47,13 @@ def predict(
 
     Raises:
         OSError: If a file does not exist or cannot be read.
+        TypeError: If ``images`` or ``gallery`` is a single one.
         ValueError: If config and checkpoint do not belong together, or the model is of
             another kind.
     """
+    for given in (images, gallery):
+        if isinstance(given, str | os.PathLike):
+            raise TypeError(f'predict takes lists: put {str(given)!r} in a list')
     predictor = load_predictor(config, checkpoint, device)
     predictor.index(gallery)
     return [prediction.answer for prediction in predictor(images)]
