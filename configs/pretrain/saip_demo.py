@@ -2,10 +2,10 @@
 
     python tools/train.py configs/pretrain/saip_demo.py
 
-`make demo` runs it. Expected result on people that it has not seen: re-identification
-mAP from 0.03 to 0.09, search IoU 0.50 against 0.19 for a stranger's query
-(docs/verification.md). The recipe is that of saip_small_128x64.py with patches of 16
-pixels. Unlike in the other configs, scenes are drawn as well.
+`make demo` runs it in two processes. Expected result on people that it has not seen:
+re-identification mAP from 0.03 to 0.09, search IoU 0.50 against 0.19 for a stranger's
+query (docs/verification.md). The recipe is that of saip_small_128x64.py with patches of
+16 pixels. Unlike in the other configs, scenes are drawn as well.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']

@@ -14,6 +14,7 @@ from .pictures import INST, Picture, draw_row, heat, outline
 
 HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
 FONT = ImageFont.load_default(LINE * 0.7)
+SHOWN = 0.3  # boxes with scores above it are drawn by MMDetection
 
 
 def draw_attributes(image: np.ndarray, scores: dict[str, float]) -> Image.Image:
@@ -31,13 +32,13 @@ def draw_attributes(image: np.ndarray, scores: dict[str, float]) -> Image.Image:
 def draw_parsing(
     image: np.ndarray, labels: np.ndarray, names: Sequence[str], shares: dict
 ) -> Image.Image:
-    """An image, uint8 [h, w, 3], beside a map of its labels [h, w], and their colors.
+    """An image beside a map of its labels, and their colors by share of the image.
 
     Args:
-        image: The image.
-        labels: The labels.
+        image: uint8 [h, w, 3].
+        labels: [h, w].
         names: Of all labels.
-        shares: Of the image, by name, largest first.
+        shares: By name, largest first.
     """
     picture = _scaled(image)
     palette = (255 * np.array(matplotlib.colormaps['tab20'].colors)).astype(np.uint8)
@@ -68,14 +69,13 @@ def write_beside(picture: Image.Image, lines: list[str]) -> Image.Image:
 def draw_scenes(
     query: np.ndarray, scenes: list[dict], maps: dict[str, Tensor], count: int = 4
 ) -> Image.Image:
-    """A query, uint8 [h, w, 3], and where it is in the scenes that contain it most
-    likely.
+    """A query, and where it is in the scenes that contain it most likely.
 
     Args:
-        query: The query.
-        scenes: Dicts with ``image``, ``score`` and ``bbox``; the first ``count`` are
-            shown.
+        query: uint8 [h, w, 3].
+        scenes: Dicts with ``image``, ``score`` and ``bbox``.
         maps: Probabilities [h, w] by image.
+        count: Most scenes to show.
     """
     row = [Picture(Image.fromarray(query), 'query')]
     for each in scenes[:count]:
@@ -135,9 +135,6 @@ def enlarge(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
         found.masks = found.masks.repeat_interleave(factor, 2)
     large = Image.fromarray(image).resize((factor * width, factor * height))
     return np.array(large), sample
-
-
-SHOWN = 0.3  # boxes with scores above it are drawn by MMDetection
 
 
 def describe_parts(answer: list[dict], count: int = 16, names: int = 8) -> list[str]:
