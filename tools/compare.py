@@ -182,13 +182,15 @@ def downstream_of(args: argparse.Namespace) -> dict[str, tuple[Config, float]]:
 def chain(
     run: Run, downstream: dict[str, tuple[Config, float]]
 ) -> Iterator[tuple[Run, Callable]]:
-    """A run, then its fine-tunings; baselines have no weights."""
+    """A prepared run, then its fine-tunings; baselines have no weights."""
     yield run, complete
     if run.row.name not in BASELINES:
         weights = run.folder if run.is_trained else RANDOM
         for name, (config, share) in downstream.items():
             started = started_from(weights, config)
-            yield FineTuning(run.folder / name, started, run.seed, share), fine_tune
+            tuning = FineTuning(run.folder / name, started, run.seed, share)
+            tuning.prepare()
+            yield tuning, fine_tune
 
 
 def results(args: argparse.Namespace) -> list[dict]:

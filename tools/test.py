@@ -22,13 +22,6 @@ from saip_mm.training import SafeRunner, ending_together
 from saip_mm.training.config import add_run_options, run_config
 
 
-class TestRunner(SafeRunner):
-    """A runner that leaves the config of the training in a shared work directory."""
-
-    def dump_config(self) -> None:
-        """Do nothing: the time-stamped folder has the config of the test."""
-
-
 def configure(args: argparse.Namespace) -> Config:
     """The config, with the command line applied."""
     cfg = run_config(args)
@@ -63,7 +56,7 @@ def main() -> None:
     with one_line_errors():
         cfg = configure(args)
         with ending_together():
-            TestRunner.from_cfg(cfg).test()
+            SafeRunner.from_cfg(cfg).test()
 
 
 if __name__ == '__main__':

@@ -97,8 +97,8 @@ def work(
     """Do all runs that have no result yet.
 
     Args:
-        chains: Runs, and functions such as :func:`complete` that do them. A run that
-            fails, or that another command is at work on, ends its chain.
+        chains: Prepared runs, and functions such as :func:`complete` that do them. A
+            run that fails, or that another command is at work on, ends its chain.
         deadline: In seconds of ``time.monotonic``.
 
     Returns:
@@ -111,7 +111,6 @@ def work(
     for number, chain in enumerate(chains, 1):
         try:
             for run, do in chain:
-                run.prepare()
                 if read_result(run.folder):
                     continue
                 if time.monotonic() > deadline:
