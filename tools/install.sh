@@ -71,8 +71,9 @@ install_pretrain() {
     say 'Installing the pretraining environment (first time: about 3 minutes, 5 GB).'
     pip_install -e '.[pretrain]'
     keep_headless_opencv
+    # yapf caches its grammar, which processes should not do at the same time.
     check 'the pretraining environment' \
-        'import cv2, mmengine, mmpretrain, torch, torchvision
+        'import cv2, mmengine, mmpretrain, torch, torchvision, yapf
 from importlib.util import find_spec
 assert find_spec("saip_mm"), "saip_mm is not on the path"'
 }

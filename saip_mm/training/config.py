@@ -3,10 +3,13 @@
 import ast
 import difflib
 import inspect
+import pickle
+import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
+from importlib import import_module
 from pathlib import Path
 from traceback import walk_tb
 
@@ -73,11 +76,30 @@ def add_run_options(parser: ArgumentParser) -> None:
 
 def run_config(args: Namespace) -> Config:
     """The config of a run, with the command line applied."""
+    _import_yapf()
     cfg = load_config(args.config, args.cfg_options)
     default = f'work_dirs/{Path(args.config).stem}'
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
     set_launcher(cfg, args)
     return cfg
+
+
+def _import_yapf() -> None:
+    """Import yapf, by which MMEngine formats the config for the log.
+
+    In the first processes after an installation it saves its grammar to a cache, where
+    others that start at the same time may find an unfinished file.
+    """
+    for attempt in range(20):
+        try:
+            import_module('yapf')
+            return
+        except (EOFError, pickle.UnpicklingError) as error:
+            if attempt == 19:
+                raise RuntimeError(
+                    f"yapf's cache is damaged ({error}): remove ~/.cache/YAPF"
+                ) from error
+            time.sleep(0.1)
 
 
 def load_config(path: str, options: Options = ()) -> Config:

@@ -1,12 +1,20 @@
 """Configs with command-line options."""
 
 import codecs
+import pickle
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
-from saip_mm.training.config import add_options, load_config, training_images
+from saip_mm.training.config import (
+    _import_yapf,
+    add_options,
+    load_config,
+    training_images,
+)
 
 
 def test_a_missing_library(tmp_path):
@@ -14,6 +22,25 @@ def test_a_missing_library(tmp_path):
     config.write_text("_base_ = __import__('mmnone').__path__[0]")
     with pytest.raises(ModuleNotFoundError, match=r"mine.py: .*'mmnone'.*install.sh"):
         load_config(str(config), {})
+
+
+def test_an_unfinished_cache_of_yapf(tmp_path, monkeypatch):
+    """As in a process that starts while another writes the cache."""
+    cache = tmp_path / 'cache.pickle'
+    reads = f"import pickle\npickle.load(open('{cache}', 'rb'))\n"
+    (tmp_path / 'yapf.py').write_text(reads)
+    monkeypatch.syspath_prepend(tmp_path)
+    for unfinished in (b'', pickle.dumps('grammar')[:-3]):
+        monkeypatch.delitem(sys.modules, 'yapf', raising=False)
+        cache.write_bytes(unfinished)
+        finish = Timer(0.3, cache.write_bytes, [pickle.dumps('grammar')])
+        finish.start()
+        _import_yapf()
+        finish.join()
+    monkeypatch.delitem(sys.modules, 'yapf')
+    cache.write_bytes(b'')
+    with pytest.raises(RuntimeError, match='damaged .*remove ~/.cache/YAPF'):
+        _import_yapf()
 
 
 def option(cfg: Path, text: str) -> object:
