@@ -26,7 +26,7 @@ demo: .venv/.pretrain
 	@echo '[demo] After an interruption, rerun `make demo` to resume.'
 	PYTHON=.venv/bin/python tools/dist_train.sh configs/pretrain/saip_demo.py 2 \
 	    --work-dir $(DEMO) --resume --cfg-options \
-	    train_dataloader.batch_size=16 train_dataloader.num_workers=1
+	    train_dataloader.batch_size=16 train_dataloader.num_workers=0
 	.venv/bin/python tools/export_backbone.py $(DEMO) --out $(BACKBONE)
 	.venv/bin/python tools/report.py $(DEMO) --out $(REPORT)
 	@echo

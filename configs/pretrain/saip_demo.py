@@ -93,7 +93,6 @@ train_dataloader = dict(
 max_epochs = 13
 auto_scale_lr = dict(enable=False)
 optim_wrapper = dict(
-    type='OptimWrapper',
     optimizer=dict(lr=2e-3, fused=True),
     clip_grad=dict(max_norm=3.0),
     paramwise_cfg=dict(custom_keys=dict(matching=dict(lr_mult=0.25))),

@@ -30,7 +30,6 @@ train_dataloader = dict(
 )
 
 max_epochs = 5
-optim_wrapper = dict(type='OptimWrapper')
 default_hooks = dict(checkpoint=dict(interval=1))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=0.5, convert_to_iter_based=True),

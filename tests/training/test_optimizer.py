@@ -11,6 +11,7 @@ from mmpretrain.registry import MODELS, OPTIM_WRAPPERS
 from torch import nn
 
 from saip_mm.models import SAIPViT
+from saip_mm.training.optimizer import _cpu_has_bfloat16
 
 NO_DECAY = ['cls_token', 'pos_embed']
 RATE = 0.75
@@ -137,10 +138,17 @@ def test_bad_settings_are_rejected(classifier):
         by_name(classifier, **DECAY)
 
 
-def test_bfloat16_wrapper_runs_linear_layers_in_bfloat16():
+@pytest.mark.parametrize('avx512_bf16', [True, False])
+def test_bfloat16_is_used_where_the_cpu_has_it(avx512_bf16, monkeypatch):
+    monkeypatch.setattr(
+        torch.cpu, 'get_capabilities', lambda: dict(avx512_bf16=avx512_bf16)
+    )
+    not_cached = _cpu_has_bfloat16.__wrapped__
+    monkeypatch.setattr('saip_mm.training.optimizer._cpu_has_bfloat16', not_cached)
     layer = nn.Linear(4, 4)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     config = dict(type='BFloat16OptimWrapper', optimizer=optimizer)
     with OPTIM_WRAPPERS.build(config).optim_context(layer):
-        assert layer(torch.ones(2, 4)).dtype == torch.bfloat16
+        dtype = layer(torch.ones(2, 4)).dtype
+    assert dtype == (torch.bfloat16 if avx512_bf16 else torch.float32)
     assert layer.weight.dtype == torch.float32

@@ -20,7 +20,7 @@ train_dataloader = dict(
 )
 train_dataloader.update(sampler=dict(type='StatelessSampler'), drop_last=True)
 optimizer = dict(type='AdamW', lr=5e-4, weight_decay=0.05)
-optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=optimizer)
+optim_wrapper = dict(_delete_=True, type='BFloat16OptimWrapper', optimizer=optimizer)
 warmup, cosine = _base_.param_scheduler
 cosine.update(begin=0.5, end=5, T_max=4.5, convert_to_iter_based=True)
 param_scheduler = [dict(warmup, end=0.5), cosine]
