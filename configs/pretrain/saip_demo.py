@@ -90,7 +90,7 @@ train_dataloader = dict(
     ),
 )
 
-max_epochs = 13
+max_epochs = 16
 auto_scale_lr = dict(enable=False)
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3, fused=True),
@@ -102,7 +102,7 @@ default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(max_keep_ckpts=2),
     # Probes the teacher on held-out drawn people.
-    probe=dict(type='ProbeHook', interval=5),
+    probe=dict(type='ProbeHook', interval=4),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=1, convert_to_iter_based=True),

