@@ -234,6 +234,16 @@ def test_refusals_are_one_line_and_write_no_file(name, why, checkpoint, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_the_inherited_config_is_not_replaced(checkpoint, tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text(text := f'_base_ = {RESNET!r}\n')
+    arguments = 'tools/swap_backbone.py', own, '--checkpoint', checkpoint
+    printed = call(*arguments, '--out', tmp_path / 'a' / '..' / 'own.py')
+    assert 'choose another file for --out' in printed and own.read_text() == text
+    printed = call(*arguments, '--out', own / 'new.py')
+    assert 'own.py/new.py: cannot be written' in printed
+
+
 def test_missing_libraries_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr('saip_mm.downstream.swap.stock.find_spec', lambda name: None)
     with pytest.raises(Refusal, match=r'MMPose \(mmpose\) is not installed: `make'):

@@ -18,6 +18,7 @@ from torch import nn
 
 from ...checkpoints.backbone import Backbone, choose_backbone
 from ...checkpoints.files import open_checkpoint
+from ...files import check_writable
 from ...models.weights import LoadReport, load_weights
 from ..pyramid import ViTPyramid
 from .inputs import random_batch
@@ -69,10 +70,12 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
 
     Raises:
         Refusal: If the backbone cannot be replaced; states the reason.
-        FileNotFoundError: If the checkpoint does not exist.
+        OSError: If the checkpoint does not exist, or ``out`` cannot be written.
         ValueError: If the checkpoint cannot be read safely or contains no backbone.
     """
-    out = Path(out)
+    if (out := Path(out)).resolve() == Path(name).resolve():
+        raise Refusal('the new config inherits it: choose another file for --out')
+    check_writable(out)
     with open_checkpoint(checkpoint) as (_, content):
         ours = choose_backbone(content)
         ours.build()  # to check it
