@@ -9,7 +9,8 @@ shift 2
 
 # Processes share the cores; torchrun's own default is one thread each.
 : "${OMP_NUM_THREADS:=$((($(nproc) + processes - 1) / processes))}"
-export OMP_NUM_THREADS
+: "${MKL_NUM_THREADS:=$OMP_NUM_THREADS}"  # MMEngine's default is 1
+export OMP_NUM_THREADS MKL_NUM_THREADS
 
 if [ -n "${MASTER_ADDR:-}" ]; then
     rendezvous=(--rdzv-backend=c10d --rdzv-endpoint="$MASTER_ADDR:${PORT:-29500}")

@@ -9,7 +9,7 @@ from logging import ERROR, FileHandler
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
@@ -156,7 +156,8 @@ class SafeRunner(Runner):
     def _load(self, model: nn.Module, weights: Mapping[str, Tensor]) -> object:
         """Load weights and return a report.
 
-        All must match in pretraining; detectors, for example, often start from parts.
+        All must match in pretraining, and all parameters in a test; detectors, for
+        example, often start from parts.
         """
         if isinstance(model, BaseSelfSupervisor):
             try:
@@ -175,6 +176,13 @@ class SafeRunner(Runner):
                 f'this a checkpoint of another model? {_BACKBONE_ALONE}'
             )
         trained = dict(model.named_parameters())
+        missing = sorted(trained.keys() - set(fitting))
+        if missing and isinstance(self._test_loop, BaseLoop):
+            raise ValueError(
+                f'{len(missing)} of {len(trained)} parameters of this '
+                f'{type(model).__name__} are not in the checkpoint, such as '
+                f'{missing[0]}: is it one of another model or task?'
+            )
         check_finite({name: weights[name] for name in fitting if name in trained})
         load_state_dict(model, weights, strict=False, logger=self.logger)
         return f'{len(fitting)} of {len(wanted)} tensors matched'

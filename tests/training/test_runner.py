@@ -6,6 +6,7 @@ import pytest
 import torch
 from launch import ROOT, TINY, call
 from mmengine.config import Config
+from mmengine.runner import TestLoop
 from mmpretrain.registry import MODELS
 from torch import nn
 
@@ -17,7 +18,7 @@ def runner_of(model: nn.Module) -> SafeRunner:
     runner = SafeRunner.__new__(SafeRunner)
     runner.model = model
     runner.logger = logging.getLogger(__name__)
-    runner._hooks = []
+    runner._hooks, runner._test_loop = [], None
     return runner
 
 
@@ -50,6 +51,9 @@ def test_a_part_of_another_model_is_loaded(tmp_path):
     runner = runner_of(nn.Linear(3, 2))
     runner.load_checkpoint(path)
     torch.testing.assert_close(runner.model.weight.data, weight)
+    runner._test_loop = TestLoop.__new__(TestLoop)
+    with pytest.raises(ValueError, match='1 of 2 .* not in the checkpoint, such as b'):
+        runner.load_checkpoint(path)
     torch.save({'other': weight}, path)
     with pytest.raises(ValueError, match='none of 1 tensors fits this Linear'):
         runner.load_checkpoint(path)
