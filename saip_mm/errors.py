@@ -1,6 +1,7 @@
 """Exit codes and messages of tools on errors and interrupts."""
 
 import dis
+import errno
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
     """Print ``error: …`` and exit, for errors that users can correct.
 
     These are errors raised explicitly by this project or MMEngine, configs that do not
-    match a class, and files that cannot be opened. All others keep their traceback.
-    Ctrl-C exits with status 130.
+    match a class, files that cannot be opened, and a full disk. All others keep their
+    traceback. Ctrl-C exits with status 130.
     """
     try:
         yield
@@ -52,7 +53,9 @@ def stoppable(remark: str) -> Iterator[None]:
 
 
 def _is_for_the_user(error: Exception) -> bool:
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and (
+        error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
+    ):
         return True
     trace = error.__traceback__
     while trace.tb_next:

@@ -4,6 +4,7 @@ import codecs
 import errno
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ def check_writable(path: str | os.PathLike) -> None:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    return path.with_name(f'.{path.name}.{secrets.token_hex(4)}.partial')
 
 
 def _sync(path: Path) -> None:

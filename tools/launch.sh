@@ -6,6 +6,10 @@ set -euo pipefail
 processes=$1
 tool=$2
 shift 2
+if ! [[ $processes =~ ^[1-9][0-9]*$ ]]; then
+    echo "error: $processes processes: give a number, such as 8" >&2
+    exit 2
+fi
 
 # Processes share the cores; torchrun's own default is one thread each.
 : "${OMP_NUM_THREADS:=$((($(nproc) + processes - 1) / processes))}"
@@ -24,6 +28,8 @@ export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 # torchrun, without the traceback that it prints on a signal.
 torchrun='
 import sys
+
+sys.path.remove("")  # files of the current folder may have names of modules
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.run import main
 

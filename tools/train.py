@@ -19,8 +19,9 @@ def leave(number: int, frame: object) -> None:
 
 
 # Before the slow imports; SafeCheckpointHook takes over when training begins.
-for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-    if signal.getsignal(each) != signal.SIG_IGN:  # background jobs ignore Ctrl-C
+for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
+    # Background jobs ignore Ctrl-C, and nohup SIGHUP.
+    if signal.getsignal(each) != signal.SIG_IGN:
         signal.signal(each, leave)
 
 # Read when PyTorch is imported. By default, OpenMP threads that wait for each other

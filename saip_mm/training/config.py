@@ -3,15 +3,17 @@
 import ast
 import difflib
 import inspect
+import os
 import pickle
-import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from traceback import walk_tb
+from unittest import mock
 
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
@@ -79,7 +81,8 @@ def run_config(args: Namespace) -> Config:
     _import_yapf()
     cfg = load_config(args.config, args.cfg_options)
     default = f'work_dirs/{Path(args.config).stem}'
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
+    work_dir = args.work_dir or cfg.get('work_dir') or default
+    cfg.work_dir = os.path.expanduser(work_dir)
     set_launcher(cfg, args)
     return cfg
 
@@ -87,19 +90,17 @@ def run_config(args: Namespace) -> Config:
 def _import_yapf() -> None:
     """Import yapf, by which MMEngine formats the config for the log.
 
-    In the first processes after an installation it saves its grammar to a cache, where
-    others that start at the same time may find an unfinished file.
+    It caches its grammar in a file that another process may be writing, just after an
+    installation, or that was cut off by a full disk. Then another cache is used.
     """
-    for attempt in range(20):
-        try:
+    try:
+        import_module('yapf')
+    except (EOFError, pickle.UnpicklingError):
+        with (
+            TemporaryDirectory() as folder,
+            mock.patch.dict(os.environ, XDG_CACHE_HOME=folder),
+        ):
             import_module('yapf')
-            return
-        except (EOFError, pickle.UnpicklingError) as error:
-            if attempt == 19:
-                raise RuntimeError(
-                    f"yapf's cache is damaged ({error}): remove ~/.cache/YAPF"
-                ) from error
-            time.sleep(0.1)
 
 
 def load_config(path: str, options: Options = ()) -> Config:

@@ -54,6 +54,7 @@ def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if then is not None:
         then(worker)

@@ -105,6 +105,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         for name, now in dict(
             images=len(self.dataloader.dataset),
             global_batch=self.dataloader.batch_size * get_world_size(),
+            steps_per_epoch=len(self.dataloader),
         ).items():
             before = hub.runtime_info.get(name, now) if self.iter else now
             if before != now:

@@ -12,7 +12,6 @@ from logging import WARNING
 from pathlib import Path
 from typing import IO
 
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -25,6 +24,7 @@ from ..checkpoints.files import (
     saved_checkpoints,
 )
 from ..files import write_text
+from .processes import on_main_process
 
 _LAUNCH = 'launch.json'  # in a work directory: time and job of its launch
 SAME_DATA = (
@@ -50,8 +50,8 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
         ValueError: If it is damaged, or not the state of a training.
     """
     folders = [work_dir] if resume == 'auto' or _is_restart(work_dir) else []
-    if resume not in (None, 'auto') and Path(resume).is_dir():
-        folders.append(resume)
+    if resume not in (None, 'auto') and Path(resume).expanduser().is_dir():
+        folders.append(Path(resume).expanduser())
     for folder in folders:
         if path := newest_valid(folder):
             return path
@@ -65,25 +65,36 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
 class LaunchHook(Hook):
     """Locks and prepares a work directory.
 
-    Checkpoints of later steps, from another training or damaged, are moved to another
-    folder: the next resume would mistake them for this training's newest.
+    Checkpoints of another training, or of later steps, are moved to another folder: the
+    next resume would mistake them for this training's newest. The config is saved here,
+    so that a refused run does not replace it.
     """
 
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        if not is_main_process():
-            return
+        on_main_process(self._prepare, runner)
+
+    def _prepare(self, runner: Runner) -> None:
         folder = Path(runner.work_dir)
         self.lock = lock(
             folder / '.lock',
             f'{folder}: another training is using this work directory; choose another '
             '--work-dir, or wait until it ends',
         )
-        later = [path for path in saved_checkpoints(folder) if _is_later(path, runner)]
-        put_aside(runner, later)
+        Runner.dump_config(runner)
+        others = saved_checkpoints(folder)
+        if not _is_elsewhere(runner):
+            others = [path for path in others if _is_later(path, runner)]
+        put_aside(runner, others)
         launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
         write_text(folder / _LAUNCH, json.dumps(launch))
+
+
+def _is_elsewhere(runner: Runner) -> bool:
+    """Whether a run resumed from another folder than its work directory."""
+    folder = Path(runner.work_dir).resolve()
+    return runner._resume and Path(runner._load_from).resolve().parent != folder
 
 
 def _is_later(path: Path, runner: Runner) -> bool:

@@ -36,7 +36,7 @@ class SafeRunner(Runner):
     build_dataloader = staticmethod(build_checked_loader)
 
     def dump_config(self) -> None:
-        """Do nothing before a training: tests share its work directory."""
+        """Do nothing: :class:`LaunchHook` does so once a training may begin."""
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None
@@ -101,7 +101,6 @@ class SafeRunner(Runner):
             TypeError: If a model that learns from labels is to be trained on a data set
                 of people, which has none.
         """
-        super().dump_config()
         self._check_labels()
         self.register_hook(LaunchHook())
         handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}

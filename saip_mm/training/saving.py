@@ -27,7 +27,7 @@ from .resuming import done_in_epoch
 INTERRUPTED = os.EX_TEMPFAIL
 # Arguments of CheckpointHook for locations and names of checkpoints.
 FIXED = {'out_dir', 'filename_tmpl', 'file_client_args', 'backend_args'}
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)
 
 
 @register_backend('local', force=True, prefixes='')
@@ -60,8 +60,9 @@ class SafeCheckpointHook(CheckpointHook):
     - If a checkpoint cannot be written, for example on a full disk, an error is logged
       and the run continues. After ``max_failures`` in a row, or if the final state
       could not be saved, the run exits with status 1.
-    - On SIGTERM, SIGUSR1 or Ctrl-C (SIGINT), the run finishes its step, saves, and
-      exits with status 75, or 1 if saving failed. A second Ctrl-C exits immediately.
+    - On SIGTERM, SIGUSR1, SIGHUP (a lost terminal) or Ctrl-C (SIGINT), the run finishes
+      its step, saves, and exits with status 75, or 1 if saving failed. A second Ctrl-C
+      exits immediately.
     - Checkpoints within an epoch (``epoch_3_iter_700.pth``: step 700, in epoch 4) are
       resumed with the remaining batches of the epoch.
 
@@ -118,7 +119,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.agreement = Agreement()
         self.handlers = {}
         for number in STOP_SIGNALS:
-            # Shells let background jobs ignore Ctrl-C.
+            # Shells let background jobs ignore Ctrl-C, and nohup SIGHUP.
             if signal.getsignal(number) != signal.SIG_IGN:
                 self.handlers[number] = signal.signal(number, self._remember)
         if is_main_process():

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from launch import TINY, run, run_two
+from launch import ROOT, TINY, run, run_two
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,20 @@ def test_a_launcher_without_arguments_prints_its_usage(script):
     done = run(script, check=False)
     assert done.returncode == 2
     assert done.stdout.startswith(f'usage: {script} ')
+
+
+def test_the_number_of_processes_is_checked():
+    done = run('tools/dist_train.sh', TINY, 'gpu', check=False)
+    assert done.returncode == 2
+    assert done.stdout == 'error: gpu processes: give a number, such as 8\n'
+
+
+def test_a_launcher_does_not_import_from_the_current_folder(tmp_path):
+    (tmp_path / 'random.py').write_text('raise SystemExit("imported")')
+    launcher = ROOT / 'tools/dist_train.sh'
+    done = run(launcher, 'none.py', 1, cwd=tmp_path, check=False)
+    assert 'error: none.py: no such config file' in done.stdout
+    assert 'imported' not in done.stdout
 
 
 def test_different_seeds_of_processes_are_rejected(tmp_path):

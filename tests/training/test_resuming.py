@@ -66,16 +66,16 @@ def test_weights_alone_cannot_be_resumed(tmp_path):
         check_checkpoint(tmp_path / 'epoch_3.pth')
 
 
-def test_later_checkpoints_of_another_training_are_kept(undisturbed, tmp_path):
-    for name in ('epoch_2', 'epoch_1_iter_5', 'epoch_1'):
+def test_checkpoints_of_another_training_are_moved_away(undisturbed, tmp_path):
+    copied = ['epoch_2', 'epoch_1_iter_5', 'epoch_1', 'epoch_0_iter_2']
+    for name in copied:
         shutil.copy(undisturbed / f'{name}.pth', tmp_path)
     options = 'train_cfg.max_epochs=1', 'default_hooks.checkpoint.max_keep_ckpts=1'
     train(tmp_path, *options, resume=undisturbed / 'epoch_0_iter_2.pth')
     assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')
     (aside,) = tmp_path.glob('superseded_*')
-    names = [path.stem for path in saved_checkpoints(aside)]
-    assert names == ['epoch_2', 'epoch_1_iter_5', 'epoch_1']
+    assert [path.stem for path in saved_checkpoints(aside)] == copied
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,14 @@ def test_later_checkpoints_of_another_training_are_kept(undisturbed, tmp_path):
 def test_other_data_are_rejected(option, message, undisturbed, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(tmp_path, option, resume=undisturbed / 'epoch_0_iter_2.pth')
+
+
+def test_another_number_of_steps_per_epoch_is_rejected(tmp_path):
+    options = ['train_dataloader.dataset.images_per_identity=9', EVERY_STEP]
+    train(tmp_path, *options, 'train_dataloader.drop_last=False')
+    with pytest.raises(ValueError, match='steps_per_epoch=4, now it is 3'):
+        train(tmp_path / 'new', *options, resume=tmp_path / 'epoch_0_iter_2.pth')
+    assert not list((tmp_path / 'new').glob('*.py'))  # no config of a refused run
 
 
 def test_a_requested_checkpoint_is_verified(undisturbed, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from launch import ROOT, TINY, call
 from mmengine.config import Config
-from mmengine.runner import TestLoop
+from mmengine.runner import loops
 from mmpretrain.registry import MODELS
 from torch import nn
 
@@ -51,7 +51,7 @@ def test_a_part_of_another_model_is_loaded(tmp_path):
     runner = runner_of(nn.Linear(3, 2))
     runner.load_checkpoint(path)
     torch.testing.assert_close(runner.model.weight.data, weight)
-    runner._test_loop = TestLoop.__new__(TestLoop)
+    runner._test_loop = loops.TestLoop.__new__(loops.TestLoop)
     with pytest.raises(ValueError, match='1 of 2 .* not in the checkpoint, such as b'):
         runner.load_checkpoint(path)
     torch.save({'other': weight}, path)

@@ -77,13 +77,16 @@ def test_a_signal_on_a_full_disk_does_not_requeue(tmp_path):
     assert 'its state could not be saved. Free disk space' in rest
 
 
-def test_a_signal_saves_and_the_resumed_run_has_the_same_end(undisturbed, tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGUSR1, signal.SIGHUP])
+def test_a_signal_saves_and_the_resumed_run_has_the_same_end(
+    number, undisturbed, tmp_path
+):
     process = started(tmp_path, '--cfg-options', *KEPT)
     wait_for(process, 'Epoch(train) [1][1/3]')
-    process.send_signal(signal.SIGUSR1)
+    process.send_signal(number)
     rest = process.communicate()
     assert process.wait() == INTERRUPTED
-    assert 'stopped by SIGUSR1 after step' in rest
+    assert f'stopped by {number.name} after step' in rest
     assert 'Traceback' not in rest
     assert saved_checkpoints(tmp_path)[0].name != 'epoch_2.pth'
     train(tmp_path, resume=True)
@@ -105,7 +108,8 @@ def test_a_second_run_is_rejected_and_ctrl_c_saves_the_first(tmp_path):
     process = started(tmp_path, '--cfg-options', *options)
     wait_for(process, '[2][1/3]')
     with pytest.raises(BlockingIOError, match='another training is using this work di'):
-        train(tmp_path)
+        train(tmp_path, 'train_dataloader.batch_size=4')
+    assert 'batch_size=8' in (tmp_path / 'tiny.py').read_text()  # not replaced
     os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate()
     assert process.wait() == INTERRUPTED
