@@ -16,7 +16,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
     Creates missing folders. After an error or a crash, the previous file remains.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path)
     try:
@@ -36,7 +36,7 @@ def check_writable(path: str | os.PathLike) -> None:
     Raises:
         OSError: If it cannot; names the file.
     """
-    path = Path(path).absolute()
+    path = Path(path).expanduser().absolute()
     if path.is_dir():
         raise IsADirectoryError(f'{path}: is a folder; give a file to write')
     folder = next(each for each in path.parents if each.exists())

@@ -6,6 +6,7 @@ HAP: the view, its limbs, and what two masks keep.
 """
 
 import argparse
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from rich.progress import track
 
+from saip_mm.data.images import ImageError
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
 from saip_mm.files import check_writable, whole_file
@@ -51,14 +53,23 @@ def main() -> None:
     apply = pop_views(dataset_cfg.pipeline)
     dataset = DATASETS.build(dataset_cfg)
     rows = []
-    keys = list(islice(StatelessSampler(dataset, args.seed), args.num))
-    for key in track(keys, 'Drawing samples', transient=True):
-        results = dataset[key]
+    num = min(args.num, len(dataset))
+    keys = islice(StatelessSampler(dataset, args.seed), len(dataset))
+    for key in track(keys, 'Drawing samples', num, transient=True):
+        if len(rows) == num:
+            break
+        try:
+            results = dataset[key]
+        except ImageError as error:
+            print(f'Skipped: {error}', file=sys.stderr)
+            continue
         if not results.keys() & {'view', 'views'}:
             raise ValueError(no_views)
         shown = masked_row if 'view' in results else view_row
         title, pictures = shown(results | apply(results))
         rows.append(draw_row(pictures, title, height=None))
+    if not rows:
+        raise ValueError(f'{args.config}: no image can be used, see above')
     with whole_file(args.out) as partial:
         kind = Image.registered_extensions()[Path(args.out).suffix.lower()]
         stack(rows).save(partial, kind)

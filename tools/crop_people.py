@@ -198,7 +198,10 @@ def main() -> None:
             'with others, choose another folder.'
         )
     if not counts['crops'] + counts['done']:
-        raise ValueError(f'{args.out_dir}: no crops; lower --min-size or --score-thr')
+        remedy = 'lower --min-size' if args.ann else 'lower --min-size or --score-thr'
+        if counts['bad'] and not counts['small']:
+            remedy = 'correct the photographs or boxes named above'
+        raise ValueError(f'{args.out_dir}: no crops; {remedy}')
 
 
 if __name__ == '__main__':

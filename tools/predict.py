@@ -55,6 +55,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.batch_size < 1:
         parser.error('--batch-size should be at least 1')
+    if args.device.startswith('cuda') and not torch.cuda.is_available():
+        parser.error(f'--device {args.device}: PyTorch finds no GPU')
+    if args.out.is_file():
+        parser.error(f'--out {args.out}: is a file; give a folder')
     for folder in filter(os.path.isdir, (args.images, args.gallery or '')):
         if args.out.resolve().is_relative_to(Path(folder).resolve()):
             parser.error(
@@ -84,16 +88,19 @@ def main() -> None:
     answers, left_out = {}, []
     predictor.index(list(gallery.values()), left_out)
     found = predictor(names, args.batch_size, left_out)
-    for prediction in track(found, 'Predicting', total=len(names), transient=True):
-        name = names[prediction.path]
-        answer = prediction.answer
-        answers[name] = answer[:NEAREST] if gallery else answer
-        if predictor.task == 'text_retrieval':
-            name = name.replace(os.sep, '_')[:80]  # names of files are limited
-        picture = args.out / f'{name}.png'
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        predictor.draw(prediction, picture)
-    write_text(args.out / 'predictions.json', json.dumps(answers, indent=1) + '\n')
+    try:
+        for prediction in track(found, 'Predicting', total=len(names), transient=True):
+            name = names[prediction.path]
+            answer = prediction.answer
+            answers[name] = answer[:NEAREST] if gallery else answer
+            if predictor.task == 'text_retrieval':
+                name = name.replace(os.sep, '_')[:60]  # names of files are limited
+            picture = args.out / f'{name}.png'
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            predictor.draw(prediction, picture)
+    finally:  # also if a picture cannot be written
+        text = json.dumps(answers, indent=1)
+        write_text(args.out / 'predictions.json', f'{text}\n')
     print(f'{len(answers)} pictures and predictions.json in {args.out}')
     if left_out:
         for error in left_out:

@@ -264,6 +264,7 @@ def write_checkpoint(
                 k: v.detach().clone().contiguous() for k, v in state_dict.items()
             }
             metadata = {key: json.dumps(value) for key, value in meta.items()}
-            safetensors.torch.save_file(tensors, partial, dict(metadata, format='pt'))
+            content = safetensors.torch.save(tensors, dict(metadata, format='pt'))
+            partial.write_bytes(content)  # save_file makes it private
         else:
             torch.save(dict(state_dict=state_dict, meta=meta), partial)

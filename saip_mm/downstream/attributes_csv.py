@@ -47,14 +47,18 @@ def read_rows(file: Path, needed: set[str]) -> dict[int, dict[str, str]]:
     rows = {}
     try:
         for row in reader:  # which skips blank lines
-            rows[reader.line_num] = row
+            if any(row.values()):  # Excel may end with rows of empty cells
+                rows[reader.line_num] = row
     except csv.Error as error:
         raise ValueError(f'{file}: is not a CSV file: {error}') from error
     columns = reader.fieldnames if rows else []
     if not needed <= set(columns):
+        hint = ''
+        if len(columns) == 1 and any(each in columns[0] for each in ';\t'):
+            hint = '; save it with commas between columns'
         raise ValueError(
             f'{file}: needs the columns {", ".join(sorted(needed))}, and has '
-            f'{", ".join(columns) or "no rows"}'
+            f'{", ".join(columns) or "no rows"}{hint}'
         )
     if repeated := {name for name in columns if name and columns.count(name) > 1}:
         raise ValueError(
@@ -69,6 +73,7 @@ def read_rows(file: Path, needed: set[str]) -> dict[int, dict[str, str]]:
         str(file.parent),
         [row['path'] for row in rows.values()],
         'paths are relative to the folder of the CSV file, with / between folders',
+        lines=list(rows),
     )
     return rows
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -155,9 +156,22 @@ class Predictor:
         batch_size = min(batch_size, self.cfg.test_dataloader.batch_size)
         with DefaultScope.overwrite_default_scope(self.scope):
             for paths, pixels in read_batches(images, batch_size, left_out):
-                batch = pseudo_collate([*map(self.prepare, pixels, paths)])
-                samples = self.model.test_step(batch)
-                yield from zip(paths, pixels, samples, strict=True)
+                found, prepared = [], []
+                for path, image in zip(paths, pixels, strict=True):
+                    try:
+                        prepared.append(self.prepare(image, path))
+                    except cv2.error as error:  # resized to nothing
+                        h, w = image.shape[:2]
+                        message = f'{path}: {h}x{w} pixels (h x w) are too narrow'
+                        if left_out is None:
+                            raise ImageError(message) from error
+                        left_out.append(ImageError(message))
+                    else:
+                        found.append((path, image))
+                if prepared:
+                    samples = self.model.test_step(pseudo_collate(prepared))
+                    for each, sample in zip(found, samples, strict=True):
+                        yield *each, sample
 
     def prepare(self, image: np.ndarray, path: str) -> dict:
         """What the model takes of an RGB image, uint8 [h, w, 3]."""

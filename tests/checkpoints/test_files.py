@@ -177,3 +177,16 @@ def test_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'fsync', fsync)
     write_checkpoint(tmp_path / 'a.pth', dict(w=torch.ones(1)), {})
     assert read_checkpoint(tmp_path / 'a.pth')['state_dict'] == dict(w=torch.ones(1))
+
+
+@pytest.mark.parametrize('suffix', ['pth', 'safetensors'])
+def test_files_have_the_usual_permissions(suffix, tmp_path):
+    (tmp_path / 'plain').touch()
+    write_checkpoint(path := tmp_path / f'a.{suffix}', TENSORS, {})
+    assert path.stat().st_mode == (tmp_path / 'plain').stat().st_mode
+
+
+def test_the_home_directory_as_a_place_to_write(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    write_checkpoint('~/new/a.pth', TENSORS, {})
+    assert (tmp_path / 'new/a.pth').is_file()

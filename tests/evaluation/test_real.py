@@ -128,6 +128,9 @@ def attribute_file(folder):
 def test_attributes_of_a_csv_file(tmp_path):
     file = attribute_file(tmp_path / 'people')
     assert probe_attributes(Subject(ColorInTheMiddle()), file) == {'people/mA': 1.0}
+    with open(file, 'a') as opened:
+        opened.write('\n,,,,\n,,,,\n')  # as Excel may end files
+    assert probe_attributes(Subject(ColorInTheMiddle()), file) == {'people/mA': 1.0}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,8 @@ def test_attributes_of_a_csv_file(tmp_path):
         ('never', 'red', r'\.csv: has more than one column red; rename or remove'),
         ('train,', 'test,', 'no row has the split train'),
         (',1,', ',0,', 'all people have the same attributes'),
-        ('test/7.png', 'test/no.png', r'1 of 48 files .*test/no.png; paths are'),
+        ('test/7.png', 'test/no.png', r'1 of 48 .*test/no.png \(line \d+\); paths are'),
+        (',', ';', 'has path;identity;.*; save it with commas between columns'),
     ],
 )
 def test_attribute_files_that_cannot_be_used(tmp_path, old, new, message):

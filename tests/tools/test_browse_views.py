@@ -59,6 +59,24 @@ def test_views_that_are_left_out(tmp_path):
     assert 128 + 50 < image.width < 2 * 128 + 100  # the source and one view
 
 
+def test_unusable_images_are_skipped(tmp_path, capsys):
+    people = tmp_path / 'people'
+    people.mkdir()
+    for name in 'abcd':
+        (people / f'{name}.png').write_bytes(b'')
+    options = '--out', tmp_path / 'views.png', '--num', 2, '--cfg-options'
+    options = *options, f'train_dataloader.dataset.data_root={people}'
+    config = ROOT / 'configs/pretrain/saip_small.py'
+    with pytest.raises(ValueError, match='no image can be used'):
+        call('tools/browse_views.py', config, *options)
+    for name in 'abcefgh':
+        Image.new('RGB', (64, 128)).save(people / f'{name}.png')
+    call('tools/browse_views.py', config, *options[:2], '--num', 8, *options[4:])
+    printed = capsys.readouterr()
+    assert 'd.png: not an image' in printed.err and '0 of 8' not in printed.out
+    assert 'of 8 samples' in printed.out
+
+
 def test_masks_of_hap(tmp_path):
     out = tmp_path / 'masks.png'
     call('tools/browse_views.py', TINY_HAP, '--num', 1, '--out', out)

@@ -1,11 +1,13 @@
 """tools/predict.py: memory of galleries, and places of pictures."""
 
+import json
 import weakref
 
 import numpy as np
 import pytest
 from launch import ROOT, call
 from people_files import person
+from PIL import Image
 from random_models import write_model
 
 from saip_mm.predictions import load_predictor
@@ -34,6 +36,26 @@ def test_pictures_are_not_written_among_the_images(tmp_path, capsys):
     command = 'tools/predict.py', 'config.py', 'a.pth', tmp_path, '--out'
     assert call(*command, tmp_path / 'predictions') == 2
     assert f'--out is in {tmp_path}' in ' '.join(capsys.readouterr().err.split())
+    (tmp_path / 'a.txt').touch()
+    assert call(*command, tmp_path / 'a.txt') == 2
+    assert 'a.txt: is a file; give a folder' in capsys.readouterr().err
+
+
+def test_narrow_images_and_long_names_leave_the_other_answers(tmp_path):
+    config = ROOT / 'configs/transfer/detection_saip-small.py'
+    model = write_model(tmp_path / 'model.pth', config, classes=('person',))
+    images, out = tmp_path / 'images', tmp_path / 'out'
+    images.mkdir()
+    Image.new('RGB', (64, 128)).save(images / 'a.png')
+    Image.new('RGB', (1, 600)).save(images / 'line.png')
+    command = 'tools/predict.py', config, model, images, '--out', out
+    with pytest.raises(SystemExit, match='1 unreadable'):
+        raise SystemExit(call(*command))
+    assert [*json.loads((out / 'predictions.json').read_text())] == ['a.png']
+    Image.new('RGB', (64, 128)).save(images / f'{"z" * 250}.png')
+    with pytest.raises(OSError, match='too long'):
+        call(*command)
+    assert 'a.png' in json.loads((out / 'predictions.json').read_text())
 
 
 def test_wrong_images_are_reported_before_a_gallery_is_read(tmp_path):
