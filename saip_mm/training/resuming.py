@@ -91,6 +91,26 @@ class LaunchHook(Hook):
         write_text(folder / _LAUNCH, json.dumps(launch))
 
 
+class DueValidationHook(Hook):
+    """Validates before a resumed training continues, if that is due.
+
+    Checkpoints of an epoch's end are saved before its validation, which may have been
+    interrupted.
+    """
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        loop = runner.train_loop
+        if not (runner._resume and runner.val_loop and hasattr(loop, 'max_epochs')):
+            return
+        epoch, last = runner.epoch, loop.max_epochs
+        due = epoch == last or epoch % loop.val_interval == 0
+        if due and epoch >= loop.val_begin and not done_in_epoch(runner, runner.iter):
+            runner.val_loop.run()
+            runner.model.train()
+
+
 def _is_elsewhere(runner: Runner) -> bool:
     """Whether a run resumed from another folder than its work directory."""
     folder = Path(runner.work_dir).resolve()

@@ -20,7 +20,7 @@ from ..models.weights import check_finite, load_weights
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
 from .processes import on_main_process, unwrapped
-from .resuming import LaunchHook, choose_checkpoint, continue_epoch
+from .resuming import DueValidationHook, LaunchHook, choose_checkpoint, continue_epoch
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
 
 _CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
@@ -103,6 +103,7 @@ class SafeRunner(Runner):
         """
         self._check_labels()
         self.register_hook(LaunchHook())
+        self.register_hook(DueValidationHook())
         handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}
         try:
             return super().train()

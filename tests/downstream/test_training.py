@@ -127,7 +127,9 @@ POSE, PARSING, PARTS, REID, *_ = CASES = [
         ('mmdet', 'detection/coco-person_faster-rcnn_saip-vit-tiny', 'coco',
          'coco', 'coco/bbox_mAP', BOX_SIZES),
         ('mmdet', 'detection/coco-person_rtmdet_saip-vit-tiny_640x640', 'coco',
-         'coco', 'coco/bbox_mAP', (*FEW, 'model.test_cfg.score_thr=0.0')),
+         # With some seeds, random weights place no box, and there are no metrics.
+         'coco', 'coco/bbox_mAP',
+         (*FEW, 'model.test_cfg.score_thr=0.0', 'randomness.seed=2')),
         ('mmdet', 'detection/crowdhuman_crowddet_saip-vit-tiny', 'crowdhuman',
          'CrowdHuman', 'crowd_human/mAP', CROWD_SIZES),
         ('mmseg', 'parsing/lip-light_saip-vit-tiny_576x384', 'lip',

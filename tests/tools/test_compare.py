@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -285,5 +286,6 @@ def test_bad_arguments(arguments, message, tmp_path):
 
 def test_the_documented_table_matches_the_saved_results():
     results = json.loads((ROOT / 'docs/comparison.json').read_text())
-    assert len(results) == 7
-    assert markdown(results).strip() in (ROOT / 'docs/comparison.md').read_text()
+    in_table = [row for row in results if not re.search(r'_0\.\d+$', row['row'])]
+    assert len(in_table) == 7
+    assert markdown(in_table).strip() in (ROOT / 'docs/comparison.md').read_text()

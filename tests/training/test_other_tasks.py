@@ -1,5 +1,6 @@
 """Resuming, signals and atomic checkpoints with MMEngine's own loops and hooks."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -100,6 +101,11 @@ def test_a_signal_during_validation(data, tmp_path):
     assert status == INTERRUPTED, out[-2000:]
     assert 'reid/mAP' not in out.split('Checkpoints will be saved')[1]
     assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
+    resume(tmp_path, data, 'default_hooks.checkpoint.save_best=reid/mAP')
+    scores = max(tmp_path.glob('*/vis_data/scalars.json'))
+    lines = [json.loads(line) for line in scores.read_text().splitlines()]
+    epochs = [line['step'] for line in lines if 'reid/mAP' in line]
+    assert epochs == [1, 2, 3] and len(list(tmp_path.glob('best_*.pth'))) == 1
 
 
 def test_a_loop_over_iterations(data, tmp_path):
