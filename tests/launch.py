@@ -64,6 +64,7 @@ def _run_script(
     out.close()
     sys.stdout = sys.stderr = os.fdopen(1, 'w', buffering=1)
     signal.signal(signal.SIGINT, ctrl_c)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     multiprocessing.set_start_method('fork', force=True)  # of its own processes
     torch.set_num_threads(1)
     sys.argv = [script, *arguments]

@@ -94,7 +94,7 @@ def main() -> None:
             answer = prediction.answer
             answers[name] = answer[:NEAREST] if gallery else answer
             if predictor.task == 'text_retrieval':
-                name = name.replace(os.sep, '_')[:60]  # names of files are limited
+                name = name.replace(os.sep, '_')[:80]  # names of files are limited
             picture = args.out / f'{name}.png'
             picture.parent.mkdir(parents=True, exist_ok=True)
             predictor.draw(prediction, picture)
