@@ -29,7 +29,8 @@ export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 torchrun='
 import sys
 
-sys.path.remove("")  # files of the current folder may have names of modules
+# Without the current folder, whose files may have names of modules.
+sys.path = [each for each in sys.path if each]
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.run import main
 

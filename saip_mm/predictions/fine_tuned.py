@@ -31,7 +31,7 @@ from ..report.answers import (
     write_beside,
     write_sentence,
 )
-from .prediction import Prediction, read_batches, whole_image
+from .prediction import Prediction, leaving_out, read_batches, whole_image
 
 # Steps of pipelines that read the image, or need labels.
 OMITTED = ('ReadImage', 'LoadImageFromFile', 'LoadImage')
@@ -158,15 +158,8 @@ class Predictor:
             for paths, pixels in read_batches(images, batch_size, left_out):
                 found, prepared = [], []
                 for path, image in zip(paths, pixels, strict=True):
-                    try:
+                    with leaving_out(left_out):
                         prepared.append(self.prepare(image, path))
-                    except cv2.error as error:  # resized to nothing
-                        h, w = image.shape[:2]
-                        message = f'{path}: {h}x{w} pixels (h x w) are too narrow'
-                        if left_out is None:
-                            raise ImageError(message) from error
-                        left_out.append(ImageError(message))
-                    else:
                         found.append((path, image))
                 if prepared:
                     samples = self.model.test_step(pseudo_collate(prepared))
@@ -174,9 +167,15 @@ class Predictor:
                         yield *each, sample
 
     def prepare(self, image: np.ndarray, path: str) -> dict:
-        """What the model takes of an RGB image, uint8 [h, w, 3]."""
+        """Inputs of an RGB image, uint8 [h, w, 3]; ImageError if it is too narrow."""
         meta = self.meta if self.task == 'pose' else {}
-        return self.pipeline(whole_image(image, path, meta))
+        try:
+            return self.pipeline(whole_image(image, path, meta))
+        except cv2.error as error:
+            h, w = image.shape[:2]
+            raise ImageError(
+                f'{path}: {h}x{w} pixels (h x w) are too narrow'
+            ) from error
 
     def _attributes(self, sample: object) -> dict:
         scores = sample.pred_score.tolist()

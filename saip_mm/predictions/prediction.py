@@ -1,6 +1,7 @@
 """Images of a model, and its answers."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
@@ -38,12 +39,19 @@ def _readable(
     paths: Iterable[str], left_out: list[ImageError] | None
 ) -> Iterator[tuple[str, np.ndarray]]:
     for path in paths:
-        try:
+        with leaving_out(left_out):
             yield path, read_image(path)
-        except ImageError as error:
-            if left_out is None:
-                raise
-            left_out.append(error)
+
+
+@contextmanager
+def leaving_out(left_out: list[ImageError] | None) -> Iterator[None]:
+    """Append an error of an image to ``left_out``; None raises it."""
+    try:
+        yield
+    except ImageError as error:
+        if left_out is None:
+            raise
+        left_out.append(error)
 
 
 def whole_image(image: np.ndarray, path: str, meta: dict) -> dict:
