@@ -72,6 +72,8 @@ def files(place: str) -> dict[str, str]:
     """Paths of an image or of all images in a folder, by name."""
     if os.path.isfile(place):
         return {os.path.basename(place): place}
+    if not os.path.isdir(place):
+        raise FileNotFoundError(f'{place}: no such image or folder of images')
     return {name: os.path.join(place, name) for name in find_images(place)}
 
 
@@ -103,7 +105,8 @@ def main() -> None:
         write_text(args.out / 'predictions.json', f'{text}\n')
     print(f'{len(answers)} pictures and predictions.json in {args.out}')
     if left_out:
-        for error in left_out:
+        left_out = set(map(str, left_out))  # an image may be both query and gallery
+        for error in sorted(left_out):
             print(f'left out: {error}', file=sys.stderr)
         sys.exit(f'{len(left_out)} unreadable images were left out')
 

@@ -42,12 +42,13 @@ mkdir -p "$work_dir"
 if [[ " $* " != *' --resume'[\ =]* ]]; then
     train+=(--resume)
 fi
-# 75 is the exit status of a training that was stopped and saved.
+# 75 is the exit status of a training that was stopped and saved. A process that fails
+# ends the others two minutes later, long enough for those that save.
 # shellcheck disable=SC2086  # SBATCH_ARGS holds several options
 exec sbatch "${resources[@]}" --requeue --signal=USR1@120 --open-mode=append \
     --output="$work_dir/slurm-%j.log" ${SBATCH_ARGS:-} <<EOF
 #!/usr/bin/env bash
-srun --cpus-per-task=${CPUS_PER_TASK:-12} --kill-on-bad-exit=0 ${SRUN_ARGS:-} $(printf '%q ' "${train[@]}")
+srun --cpus-per-task=${CPUS_PER_TASK:-12} --kill-on-bad-exit=0 --wait=120 ${SRUN_ARGS:-} $(printf '%q ' "${train[@]}")
 status=\$?
 if [ \$status -eq 75 ]; then
     scontrol requeue "\$SLURM_JOB_ID"

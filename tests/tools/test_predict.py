@@ -64,5 +64,18 @@ def test_wrong_images_are_reported_before_a_gallery_is_read(tmp_path):
     (tmp_path / 'gallery').mkdir()
     (tmp_path / 'gallery' / 'damaged.jpg').touch()
     options = ['--gallery', tmp_path / 'gallery', '--out', tmp_path / 'out']
-    with pytest.raises(NotADirectoryError, match='none: no such folder of images'):
+    with pytest.raises(FileNotFoundError, match='none: no such image or folder'):
         call('tools/predict.py', config, model, tmp_path / 'none', *options)
+
+
+def test_unreadable_images_are_counted_once(tmp_path, capsys):
+    config = ROOT / 'configs/transfer/reid_saip-small.py'
+    model = write_model(tmp_path / 'model.pth', config)
+    images = tmp_path / 'images'
+    images.mkdir()
+    Image.new('RGB', (64, 128)).save(images / 'a.png')
+    (images / 'bad.png').write_text('no image')
+    command = 'tools/predict.py', config, model, images, '--out', tmp_path / 'out'
+    with pytest.raises(SystemExit, match='1 unreadable images were left out'):
+        raise SystemExit(call(*command, '--gallery', images))
+    assert capsys.readouterr().err.count('left out: ') == 1
