@@ -13,6 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from .attention import use_attend
 from .encoder import Encoded, Encoder, MaskColor, channels_of
 from .matching import attention_divergence
+from .recompute import recompute_blocks
 
 
 @MODELS.register_module()
@@ -41,6 +42,8 @@ class SAIP(BaseSelfSupervisor):
             is a second one, and frozen.
         loss_weights: Factors of the losses of ``matching``, ``reconstruction`` and
             ``search``, 1 by default. Weighted losses are logged.
+        recompute: Keep only the inputs of transformer blocks, and compute the blocks
+            again in the backward pass: less memory, more time, the same gradients.
         data_preprocessor: A ``SAIPDataPreprocessor``.
     """
 
@@ -52,6 +55,7 @@ class SAIP(BaseSelfSupervisor):
         search: dict | None = None,
         distillation: dict | None = None,
         loss_weights: dict[str, float] | None = None,
+        recompute: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -76,6 +80,8 @@ class SAIP(BaseSelfSupervisor):
         self.search = MODELS.build(search) if search else None
         self.distillation = MODELS.build(distillation) if distillation else None
         use_attend(self)
+        if recompute:
+            recompute_blocks(self)
 
         self._check_channels(channels, middle_channels)
         self.mask_color = None

@@ -73,9 +73,14 @@ def plain_views(inputs: dict) -> dict:
     return views
 
 
-@pytest.mark.parametrize('micro_batches', [1, 2])
-def test_whole_training_steps_equal_the_plain_method(micro_batches, tmp_path):
+@pytest.mark.parametrize(
+    'micro_batches, recompute', [(1, False), (1, True), (2, False)]
+)
+def test_whole_training_steps_equal_the_plain_method(
+    micro_batches, recompute, tmp_path
+):
     cfg = Config.fromfile(TINY)
+    cfg.model.recompute = recompute
     cfg.work_dir, cfg.experiment_name = str(tmp_path), tmp_path.name
     cfg.optim_wrapper.accumulative_counts = micro_batches
     cfg.custom_hooks = [dict(type='FollowPlainly')]
@@ -105,8 +110,8 @@ def test_whole_training_steps_equal_the_plain_method(micro_batches, tmp_path):
     assert set(state) - compared == expected
 
 
-def tiny_model() -> torch.nn.Module:
-    model = MODELS.build(Config.fromfile(TINY).model)
+def tiny_model(recompute: bool = False) -> torch.nn.Module:
+    model = MODELS.build(dict(Config.fromfile(TINY).model, recompute=recompute))
     model.init_weights()
     return model.train()
 
@@ -118,6 +123,23 @@ def test_loss_changes_no_state():
     assert all(torch.equal(first[name], second[name]) for name in first)
     after = model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_recomputed_blocks_keep_less_memory():
+    kept, inputs = [], tiny_views()
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[-1] += tensor.nbytes
+        return tensor
+
+    for recompute in (False, True):
+        model = copy.deepcopy(tiny_model(recompute))
+        kept.append(0)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            losses = model.loss(inputs)
+        sum(loss for name, loss in losses.items() if 'loss' in name).backward()
+        assert all(p.grad is not None for p in model.backbone.parameters())
+    assert kept[1] < 0.7 * kept[0]
 
 
 def test_a_copy_trains_its_own_student():
