@@ -2,6 +2,7 @@
 
 import dis
 import errno
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,12 +11,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_line_errors(status: int = 1) -> Iterator[None]:
-    """Print ``error: …`` and exit, for errors that users can correct.
+    """Run a tool: print ``error: …`` and exit, for errors that users can correct.
 
     These are errors raised explicitly by this project or MMEngine, configs that do not
     match a class, files that cannot be opened, and a full disk. All others keep their
-    traceback. Ctrl-C exits with status 130.
+    traceback. Ctrl-C exits with status 130. Nothing in a file of weights is executed.
     """
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     try:
         yield
     except KeyboardInterrupt:

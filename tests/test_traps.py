@@ -165,6 +165,16 @@ def test_saved_configs_are_not_executed(tmp_path, tiny_run):
     assert not marker.exists()
 
 
+def test_initial_weights_of_a_config_are_not_executed(tmp_path, tiny_run):
+    trap, config = tmp_path / 'trap.pth', tmp_path / 'config.py'
+    torch.save(dict(trap=Trap(os.mkdir, str(tmp_path / 'marker'))), trap)
+    start = f"dict(type='Pretrained', checkpoint={str(trap)!r})"
+    config.write_text(f"_base_ = ['{TINY}']\nmodel = dict(init_cfg={start})")
+    compare = 'tools/compare.py', '--work-dir', tmp_path / 'compare', 'random'
+    assert call(*compare, '--random-of', config) == 1
+    assert not (tmp_path / 'marker').exists()
+
+
 def test_the_traps_work(tmp_path, tiny_run):
     pickle.loads(pickle.dumps(Trap(os.mkdir, str(tmp_path / 'marker'))))
     assert (tmp_path / 'marker').exists()

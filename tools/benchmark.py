@@ -38,6 +38,7 @@ from saip_mm import __version__
 from saip_mm.data import ApplyViews, PersonImages
 from saip_mm.data.concat import pipeline_of
 from saip_mm.errors import one_line_errors
+from saip_mm.files import write_text
 from saip_mm.report import loading, steps
 from saip_mm.report.performance import Step, render, take_turns, timed
 from saip_mm.training.config import add_options, load_config, training_images
@@ -256,7 +257,7 @@ def main() -> None:
         if name != 'reading' or args.data:
             results[name] = PARTS[name](cfg, args)
             results['commands'][name] = f'python {shlex.join(sys.argv)}'
-            args.out.write_text(json.dumps(results, indent=1) + '\n')
+            write_text(args.out, json.dumps(results, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -26,6 +26,7 @@ from mmengine.logging import MMLogger
 
 from saip_mm.downstream.swap import Refusal, swap_backbone
 from saip_mm.downstream.swap.stock import LIBRARIES, config_folder
+from saip_mm.files import write_text
 from saip_mm.models import SAIPViT
 
 OUTCOMES = ('adapted', 'projected', 'built', 'refused', 'crashed')
@@ -134,7 +135,7 @@ def main() -> None:
             for name in draw(library, args.number, args.seed):
                 if name not in results:
                     results[name] = run(name, checkpoint)
-                    args.out.write_text(json.dumps(results, indent=1))
+                    write_text(args.out, json.dumps(results, indent=1))
                     print(f'{name}: {" | ".join(results[name].values())}', flush=True)
     if args.table:
         above = args.table.read_text() if args.table.exists() else ''

@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from rich.progress import track
 
+from saip_mm.data.concat import pipeline_of
 from saip_mm.data.images import ImageError
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
@@ -33,7 +34,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.num < 1:
         parser.error(f'--num {args.num}: give 1 or more')
-    if Path(args.out).suffix.lower() not in Image.registered_extensions():
+    kind = Image.registered_extensions().get(Path(args.out).suffix.lower())
+    if kind not in Image.SAVE:
         parser.error(f'--out {args.out}: name an image file, such as views.png')
     return args
 
@@ -48,9 +50,9 @@ def main() -> None:
         f'{args.config}: has no train_dataloader.dataset.pipeline of views; use a '
         'config of SAIP or HAP'
     )
-    if not dataset_cfg.get('pipeline'):
+    if not pipeline_of(dataset_cfg):
         raise ValueError(no_views)
-    apply = pop_views(dataset_cfg.pipeline)
+    apply = pop_views(dataset_cfg)
     dataset = DATASETS.build(dataset_cfg)
     rows = []
     num = min(args.num, len(dataset))

@@ -55,7 +55,7 @@ from saip_mm.evaluation.table import (
     summarize,
     write_radar,
 )
-from saip_mm.files import write_text
+from saip_mm.files import check_writable, write_text
 from saip_mm.training.config import add_options, load_config
 
 
@@ -224,6 +224,8 @@ def main() -> int:
     if args.table:
         report(args)
         return 0
+    if args.radar:
+        check_writable(args.radar)
     deadline = time.monotonic() + 60 * args.max_minutes
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     configs, downstream = configs_of(args), downstream_of(args)

@@ -205,7 +205,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    # Checkpoints hold tensors and plain data; nothing in a file may be executed.
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     with one_line_errors(), stoppable(KEPT):
         main()

@@ -12,6 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+what=${1:?pretrain or complete}
 python=$PWD/.venv/bin/python
 wheels=${SAIP_WHEELS:-${XDG_CACHE_HOME:-$HOME/.cache}/saip_mm/wheels}
 export PIP_ROOT_USER_ACTION=ignore
@@ -177,7 +178,7 @@ nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5)'
 make_venv
 rm -f .venv/.pretrain .venv/.complete
 install_pretrain
-if [ "${1:?pretrain or complete}" = complete ]; then
+if [ "$what" = complete ]; then
     install_complete
     touch .venv/.complete
 fi

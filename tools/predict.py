@@ -79,7 +79,6 @@ def files(place: str) -> dict[str, str]:
 
 def main() -> None:
     args = parse_args()
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     gallery = files(args.gallery) if args.gallery else {}
     predictor = load_predictor(args.config, args.checkpoint, args.device)
     if predictor.task == 'text_retrieval':

@@ -16,7 +16,6 @@ drawn people are probed only if --drawn is given.
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -81,7 +80,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    # Checkpoints hold tensors and plain data; nothing in a file may be executed.
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     with one_line_errors():
         main()

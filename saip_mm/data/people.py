@@ -179,6 +179,8 @@ class LoadPersonImage(BaseTransform):
     PyTorch. This one seeds them, so that a sample is a function of its key.
     """
 
+    needs_scene = False
+
     def transform(self, results: dict) -> dict:
         """Return ``img``, BGR uint8 [h, w, 3], and what is known about it."""
         seed = int(results['rng'].integers(2**32))

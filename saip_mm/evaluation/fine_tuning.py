@@ -11,7 +11,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
-from mmengine.utils import import_modules_from_strings
 
 from ..checkpoints.files import resolve_checkpoint
 from ..files import write_text
@@ -62,6 +61,8 @@ def started_from(weights: str | Path, config: Config) -> Config:
         config.model.backbone.init_cfg = None
     else:
         resolve_checkpoint(weights)  # raises an error if there is none
+        if Path(weights).exists():  # else the name of packaged weights
+            weights = Path(weights).resolve()
         config.model.backbone.init_cfg.checkpoint = str(weights)
     return config
 
@@ -90,7 +91,6 @@ def named_shares(name: str | Path, shares: Iterable[float]) -> dict[str, float]:
 
 def draw_labels(config: Config, share: float, seed: int) -> list[int]:
     """Indices of training images: a share of them, or those of a share of people."""
-    import_modules_from_strings(**config.custom_imports)
     scope = config.get('default_scope')
     with DefaultScope.overwrite_default_scope(scope):
         dataset = DATASETS.build(dict(config.train_dataloader.dataset, pipeline=[]))

@@ -1,6 +1,7 @@
 """Keypoints and parts of people in photographs, by linear maps."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,9 @@ def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, f
         test = _read_people(*sets[2:])
     if min(len(train), len(test)) < MIN_PEOPLE:
         raise ValueError(
-            f'{sets[1]}: {len(train)} people for fitting and {len(test)} for testing '
-            f'of at least {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w) with keypoints; '
-            f'at least {MIN_PEOPLE} each are needed'
+            f'{" and ".join(map(str, sets[1::2]))}: {len(train)} people for fitting '
+            f'and {len(test)} for testing of at least {MIN_SIZE[0]}x{MIN_SIZE[1]} '
+            f'pixels (h x w) with keypoints; at least {MIN_PEOPLE} each are needed'
         )
     train, test = train[:MAX_PEOPLE], test[:MAX_PEOPLE]
     log(f'coco: {len(test)} people for testing, {len(train)} for fitting')
@@ -105,7 +106,12 @@ def _embed_people(
             labels.append((keypoints, box.astype(np.float32).ravel()))
             yield crop
 
-    patches = subject.embed(crops(), patches=True).patches
+    found = crops()
+    if (first := next(found, None)) is None:
+        raise ValueError(
+            f'{img_dir}: no person has {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w)'
+        )
+    patches = subject.embed(chain([first], found), patches=True).patches
     keypoints, boxes = (
         torch.from_numpy(np.stack(x)) for x in zip(*labels, strict=True)
     )

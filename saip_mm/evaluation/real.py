@@ -30,8 +30,9 @@ class RealPeople:
     coco: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.reid, str):
-            raise ValueError(f'reid={self.reid!r}: give a list of folders')
+        for name in ('reid', 'coco'):
+            if isinstance(given := getattr(self, name), str):
+                raise ValueError(f'{name}={given!r}: give a list of paths')
         if len({Path(folder).resolve().name for folder in self.reid}) < len(self.reid):
             raise ValueError(
                 f'reid={[*map(str, self.reid)]}: two folders have the same name, after '

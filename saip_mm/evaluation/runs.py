@@ -250,7 +250,10 @@ def facts(run: Run) -> dict:
 
 def _revision() -> str | None:
     """The commit of this clone, with '+' if modified; None outside a clone."""
-    command = ['git', '-C', str(Path(__file__).parents[2]), 'describe', '--always']
+    root = Path(__file__).parents[2]
+    if not (root / '.git').exists():  # installed, perhaps within another repository
+        return None
+    command = ['git', '-C', str(root), 'describe', '--always']
     command += ['--exclude=*', '--abbrev=12', '--dirty=+']
     try:
         done = subprocess.run(command, capture_output=True, text=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..files import whole_file
 from .features import BASELINES
 from .subject import RANDOM
 
@@ -212,7 +213,8 @@ def write_radar(path: Path, summary: list[dict]) -> None:
         'over seeds',
         fontsize='small',
     )
-    figure.savefig(path, dpi=120, bbox_inches='tight')
+    with whole_file(path) as partial:
+        figure.savefig(partial, format='png', dpi=120, bbox_inches='tight')
 
 
 def _draw_row(

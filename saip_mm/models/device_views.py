@@ -8,20 +8,25 @@ kernels for all views of a batch, regardless of crops, flips and strengths.
 from collections.abc import Callable
 
 import torch
+from mmengine.config import ConfigDict
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 from torch.utils.data import default_collate
 from torchvision.transforms.v2 import functional as tvf
 
+from ..data.concat import pipeline_of
 from ..data.images import resize
 from ..data.pack_views import JITTER, UNCHANGED, PackedView, PackViews
 from ..data.views import Size
 
 
-def pop_views(pipeline: list[dict]) -> Callable[[dict], dict]:
-    """Remove the last step of a pipeline, which makes views or leaves them to the model
-    (``PackViews``); returns a transform that makes them as the training does."""
+def pop_views(dataset: ConfigDict) -> Callable[[dict], dict]:
+    """Remove the last step of a data set's pipeline, which makes views or leaves them
+    to the model (``PackViews``); returns a transform that makes them as the training
+    does. All parts of a concatenation get the pipeline of the first."""
+    pipeline = pipeline_of(dataset)
     step = TRANSFORMS.build(pipeline.pop())
+    _set_pipeline(dataset, pipeline)
     if not isinstance(step, PackViews):
         return step
 
@@ -30,6 +35,12 @@ def pop_views(pipeline: list[dict]) -> Callable[[dict], dict]:
         return dict(inputs={name: view[0] for name, view in views.items()})
 
     return transform
+
+
+def _set_pipeline(dataset: ConfigDict, pipeline: list[dict]) -> None:
+    dataset.pipeline = pipeline
+    for part in dataset.get('datasets', ()):
+        _set_pipeline(part, pipeline)
 
 
 @torch.no_grad()

@@ -10,7 +10,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, VISUALIZERS, DefaultScope
-from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
 from mmpretrain.structures import DataSample
 from PIL import Image
@@ -63,7 +62,6 @@ class Predictor:
         device: torch.device | str = 'cpu',
     ) -> None:
         self.cfg = config
-        import_modules_from_strings(**self.cfg.custom_imports)
         self.scope = self.cfg.get('default_scope', 'mmpretrain')
         self.task = TASKS.get(self.scope) or _classifier_task(self.cfg)
         path = resolve_checkpoint(checkpoint)

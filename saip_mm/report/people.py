@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS
 from torch import Tensor
 
 from ..data import PeopleDataset
+from ..data.concat import pipeline_of
 from ..data.images import ImageError, resize, to_tensor
 from ..models.device_views import pop_views
 from .work_dir import Unavailable
@@ -54,10 +55,10 @@ class People:
 
     def __init__(self, cfg: Config, folder: str | None = None) -> None:
         dataset = copy.deepcopy(cfg.train_dataloader.dataset)
-        steps = dataset.get('pipeline') or ()
+        steps = pipeline_of(dataset)
         if not any(step['type'].endswith('DrawViews') for step in steps):
             raise Unavailable('The config has no pipeline of views.')
-        self.apply = pop_views(dataset.pipeline)
+        self.apply = pop_views(dataset)
         self.note = _choose(dataset, folder)
         self.dataset: PeopleDataset = DATASETS.build(dataset)
         self.size = tuple(self.dataset.pipeline.transforms[-1].global_size)

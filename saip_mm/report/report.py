@@ -120,7 +120,7 @@ class Report:
         (_, (reconstruction,)), *_ = show_reconstruction(model, samples)
         ((_, (search, *_)),) = show_search(model, samples)
         found = search[2]._replace(caption='found place')
-        rows = [draw_row(views), draw_row([*reconstruction[1:], *search[:2], found])]
+        rows = [draw_row(views), draw_row([*reconstruction[-3:], *search[:2], found])]
         with whole_file(path) as partial:
             stack(rows).save(partial, Path(path).suffix[1:].upper())
 

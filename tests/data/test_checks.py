@@ -1,6 +1,7 @@
 """Missing and unreadable files are named."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 from mmengine.dataset import BaseDataset, ConcatDataset
@@ -99,3 +100,9 @@ def test_unreadable_images_are_named(content, library, tmp_path):
         with pytest.raises((ValueError, AssertionError), match=str(tmp_path / name)):
             dataset[0]
         (tmp_path / name).write_bytes(good)
+    dataset.pipeline.transforms.append(Mock(side_effect=TypeError('of a transform')))
+    with pytest.raises(ValueError, match='a.jpg.* of a transform. Check this file,'):
+        dataset[0]
+    dataset.pipeline.transforms[-1].side_effect = MemoryError
+    with pytest.raises(MemoryError):
+        dataset[0]

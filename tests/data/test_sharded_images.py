@@ -10,6 +10,7 @@ import shutil
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import MagicMock, Mock
 
 import cv2
 import numpy as np
@@ -125,7 +126,9 @@ def no_more_files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize('kind', [PersonImages, ShardedImages])
-def test_failures_of_the_machine_are_not_bad_images(folder, shards, tmp_path, kind):
+def test_failures_of_the_machine_are_not_bad_images(
+    folder, shards, tmp_path, kind, monkeypatch
+):
     dataset = kind(str(folder if kind is PersonImages else shards))
     dataset.quarantine = Quarantine(tmp_path / 'bad.jsonl', len(dataset), 0.5)
     first = dataset.load(0, (0, 0, 0))
@@ -133,6 +136,9 @@ def test_failures_of_the_machine_are_not_bad_images(folder, shards, tmp_path, ki
         dataset.load(0, (0, 0, 0))
     assert error.value.errno == errno.EMFILE
     assert str(folder if kind is PersonImages else shards) in str(error.value)
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(np, 'array', Mock(side_effect=MemoryError))
+        dataset.load(0, (0, 0, 0))
     assert dataset.quarantine.count() == 0
     np.testing.assert_array_equal(dataset.load(0, (0, 0, 0)), first)
 
@@ -160,6 +166,10 @@ def test_url(shards, tmp_path):
     local = ShardedImages(str(shards))
     for ours, other in zip(images(remote), images(local), strict=True):
         np.testing.assert_array_equal(ours, other)
+    error = ConnectionError('unreachable')
+    remote._reader = os.getpid(), MagicMock(__getitem__=Mock(side_effect=error))
+    with pytest.raises(OSError, match='image 3: .*unreachable.*check the connection'):
+        remote.load(3, (0, 0, 0))
 
 
 def train(work_dir, dataset: str, *options: str) -> dict:

@@ -77,8 +77,9 @@ def test_keypoints_of_other_photographs(tmp_path):
         probe(coco=sets)
     with pytest.raises(ValueError, match='give IMAGES ANN'):
         RealPeople(coco=sets[:3])
-    with pytest.raises(ValueError, match='reid=.*: give a list of folders'):
-        RealPeople(reid='people')
+    for kind in ('reid', 'coco'):
+        with pytest.raises(ValueError, match=f'{kind}=.*: give a list of paths'):
+            RealPeople(**{kind: 'data'})
     with pytest.raises(ValueError, match='two folders have the same name'):
         RealPeople(reid=['a/market', tmp_path / 'market'])
 
@@ -102,6 +103,11 @@ def test_people_outside_a_photograph_of_unknown_size(tmp_path):
     content['annotations'].append(outside)
     ann.write_text(json.dumps(content))
     assert probe(coco=[tmp_path, ann]) == known
+    for annotation in content['annotations']:
+        annotation['bbox'][0] += 300
+    ann.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f'{tmp_path}: no person has 64x32 pixels'):
+        probe(coco=[tmp_path, ann])
 
 
 def label_maps(folder, count):

@@ -92,3 +92,16 @@ def test_a_pipeline_without_views(tmp_path):
     config.write_text(re.sub(r'pipeline=.*(?=,)', pipeline, CONFIG))
     with pytest.raises(ValueError, match='config.py: has no .* of views'):
         call('tools/browse_views.py', config, '--out', tmp_path / 'views.png')
+    assert call('tools/browse_views.py', config, '--out', 'views.psd') == 2
+
+
+def test_pipelines_of_the_parts_of_a_concatenation(tmp_path, capsys):
+    config, out = tmp_path / 'config.py', tmp_path / 'views.png'
+    part = "dict(type='ColorfulRectangles', pipeline=[dict(type='DrawViews')"
+    config.write_text(
+        "default_scope = 'mmpretrain'\n"
+        + "train_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=["
+        + f"{part}, dict(type='ApplyViews')]), {part}, dict(type='ApplyViews')])]))"
+    )
+    call('tools/browse_views.py', config, '--num', 9, '--out', out)
+    assert f'{out}: 6 of 6 samples' in capsys.readouterr().out
