@@ -132,14 +132,16 @@ def embed(
         raise ValueError(f'batch_size={batch_size} should be at least 1')
     total = len(images) if isinstance(images, Sized) else 0
     bar = ProgressBar(total, file=sys.stderr) if total >= MANY else None
+
+    @torch.no_grad()
+    def features_of(batch: Tensor) -> Tensor:
+        found = backbone(batch.to(backbone.mean.device))
+        return (found.patches if patches else found.image).cpu()
+
     features = []
     for batch in read_batches(images, img_size, batch_size):
-        with torch.no_grad():
-            found = backbone(batch.to(backbone.mean.device))
-        features.append((found.patches if patches else found.image).cpu())
+        features.append(features_of(batch))
         if bar:
             bar.update(len(batch))
-    if not features:
-        grid = [side // patch for side in img_size] if patches else []
-        return torch.empty(0, backbone.backbone.embed_dims, *grid)
+    features = features or [features_of(torch.zeros(1, 3, *img_size))[:0]]
     return torch.cat(features)

@@ -3,10 +3,12 @@
 import dis
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -27,7 +29,10 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
         if not _is_for_the_user(error):
             raise
         # str() of a KeyError adds quotes.
-        message = error.args[0] if isinstance(error, KeyError) else error
+        is_key = isinstance(error, KeyError) and error.args
+        message = str(error.args[0] if is_key else error)
+        if _in_worker(error):
+            message = message.rstrip().rpartition(f'{type(error).__name__}: ')[2]
         print(f'error: {message}', file=sys.stderr)
         raise SystemExit(status) from error
 
@@ -51,7 +56,15 @@ def stoppable(remark: str) -> Iterator[None]:
         print(f'stopped by {number.name}: {remark}', file=sys.stderr)
         sys.exit(128 + number)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _in_worker(error: Exception) -> list[tuple[str, str]]:
+    """File and code of each frame, for an error of a data loader's worker process,
+    which PyTorch raises again with its traceback as the message."""
+    if 'DataLoader worker process' not in str(error):
+        return []
+    return re.findall(r'File "(.+)", line .+\n +(.+)', str(error))
 
 
 def _is_for_the_user(error: Exception) -> bool:
@@ -59,6 +72,9 @@ def _is_for_the_user(error: Exception) -> bool:
         error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
     ):
         return True
+    if frames := _in_worker(error):
+        file, code = frames[-1]
+        return 'saip_mm' in Path(file).parts and code.startswith('raise')
     trace = error.__traceback__
     while trace.tb_next:
         trace = trace.tb_next

@@ -3,11 +3,13 @@
 import codecs
 import errno
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -85,6 +87,21 @@ def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:
         raise ValueError(
             f'{path}: not {encoding.removesuffix("-sig").upper()} text ({error.reason} '
             f'at byte {error.start}); save it as UTF-8'
+        ) from error
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Content of a user's JSON file, as :func:`read_text` reads it.
+
+    Raises:
+        ValueError: If it is not JSON; names the file.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{path}: not JSON ({error}); get a new copy of the file'
         ) from error
 
 

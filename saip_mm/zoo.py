@@ -108,15 +108,17 @@ def write_page(root: Path) -> None:
 
 def table(models: list[dict]) -> str:
     """Markdown table of the models that have results."""
-    rows = [_row(model) for model in models if model.get('Results')]
+    rows = [
+        _row(model, each) for model in models for each in model.get('Results') or ()
+    ]
     if not rows:
         return 'No results yet.\n'
     lines = [rows[0].keys(), ['---'] * len(rows[0]), *(row.values() for row in rows)]
     return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)
 
 
-def _row(model: dict) -> dict[str, str]:
-    (result,), metadata = model['Results'], model['Metadata']
+def _row(model: dict, result: dict) -> dict[str, str]:
+    metadata = model['Metadata']
     (speed,) = metadata['inference time (ms/im)']
     metrics = (f'{name} {value:.1f}' for name, value in result['Metrics'].items())
     return {

@@ -29,6 +29,7 @@ def _same_start() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     init_default_scope('mmpretrain')  # for fixtures of the next module
+    os.environ.pop('TORCH_FORCE_WEIGHTS_ONLY_LOAD', None)  # of one_line_errors
 
 
 @pytest.fixture(autouse=True, scope='module')

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from mmengine.registry import Registry
+from torch.utils.data import DataLoader, Dataset
 
+from saip_mm.data.images import ImageError, _naming
 from saip_mm.errors import one_line_errors
 from saip_mm.files import read_text
 from saip_mm.training.config import parse_option
@@ -42,6 +44,28 @@ def test_errors_that_users_can_correct_are_one_line(fails, line, capsys):
     error = capsys.readouterr().err
     assert error.startswith('error: ') and line in error
     assert error.count('\n') == 1 and not error.startswith(('error: "', "error: '"))
+
+
+class Unusable(Dataset):
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getitem__(self, index: int) -> None:
+        with _naming('a.jpg'):
+            raise self.error
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_errors_in_workers_are_one_line(capsys):
+    loader = DataLoader(Unusable(ImageError('no pixels')), num_workers=1)
+    with pytest.raises(SystemExit), one_line_errors():
+        next(iter(loader))
+    assert capsys.readouterr().err == 'error: a.jpg: no pixels\n'
+    loader.dataset.error = MemoryError('none left')
+    with pytest.raises(MemoryError), one_line_errors():
+        next(iter(loader))
 
 
 @pytest.mark.parametrize(

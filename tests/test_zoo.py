@@ -134,13 +134,17 @@ def test_results_appear_in_the_table(clone):
     path = clone / DEMO.parent / 'metafile.yml'
     content = yaml.safe_load(path.read_text())
     (entry,) = (each for each in content['Models'] if each['Config'] == str(DEMO))
-    entry['Results'] = [dict(Task='T', Dataset='D', Metrics=dict(mAP=25.04, PCK=50))]
+    entry['Results'] = [
+        dict(Task='T', Dataset='D', Metrics=dict(mAP=25.04, PCK=50)),
+        dict(Task='T', Dataset='E', Metrics=dict(mAP=7)),
+    ]
     entry['Weights'] = 'https://example.org/demo.pth'
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     assert not call(ZOO, cwd=clone)
-    row = re.search('^.*saip_demo.py.*$', (clone / PAGE).read_text(), re.MULTILINE)
-    assert '| D | 128×64 | 0.75 | 0.03 |' in row[0]
-    assert '| mAP 25.0, PCK 50.0 | [file](https://example.org/demo.pth) |' in row[0]
+    rows = re.findall('^.*saip_demo.py.*$', (clone / PAGE).read_text(), re.MULTILINE)
+    assert '| D | 128×64 | 0.75 | 0.03 |' in rows[0]
+    assert '| mAP 25.0, PCK 50.0 | [file](https://example.org/demo.pth) |' in rows[0]
+    assert '| E | 128×64 | 0.75 | 0.03 |' in rows[1] and '| mAP 7.0 |' in rows[1]
 
 
 def test_packaged_weights_are_in_the_table():

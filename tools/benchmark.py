@@ -38,7 +38,7 @@ from saip_mm import __version__
 from saip_mm.data import ApplyViews, PersonImages
 from saip_mm.data.concat import pipeline_of
 from saip_mm.errors import one_line_errors
-from saip_mm.files import write_text
+from saip_mm.files import check_writable, read_json, write_text
 from saip_mm.report import loading, steps
 from saip_mm.report.performance import Step, render, take_turns, timed
 from saip_mm.training.config import add_options, load_config, training_images
@@ -212,7 +212,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('files', nargs='+', help='a config, or results to render')
     parser.add_argument('--out', type=Path, help='file of results (JSON)')
     parser.add_argument('--render', type=Path, help='Markdown file to write')
-    parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
+    parser.add_argument('--parts', nargs='+', choices=PARTS, help='default: all')
     parser.add_argument('--precision', nargs='+', choices=DTYPES, default=list(DTYPES))
     parser.add_argument('--batch-size', nargs='+', type=int, default=[4])
     parser.add_argument('--rounds', type=int, default=7)
@@ -227,6 +227,13 @@ def parse_args() -> argparse.Namespace:
         parser.error('--batch-size, --rounds and --workers should be at least 1')
     if not (args.render or args.peak) and (args.out is None or len(args.files) > 1):
         parser.error('give one config and --out FILE, or --render FILE and results')
+    if args.render and args.render.suffix != '.md':
+        parser.error(f'--render {args.render}: name a Markdown file, such as speed.md')
+    if 'reading' in (args.parts or ()) and not args.data:
+        parser.error('the part reading needs --data')
+    args.parts = args.parts or [
+        name for name in PARTS if name != 'reading' or args.data
+    ]
     return args
 
 
@@ -234,9 +241,9 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')
     if args.render:
-        return render(
-            args.render, [json.loads(Path(f).read_text()) for f in args.files]
-        )
+        return render(args.render, [read_json(file) for file in args.files])
+    if args.out:
+        check_writable(args.out)
     cfg = load_config(args.files[0], args.cfg_options)
     init_default_scope('mmpretrain')
     if args.peak:
@@ -246,7 +253,7 @@ def main() -> None:
             )
         )
     about = dict(config=Path(cfg.filename).name, machine=machine(), commands={})
-    results = json.loads(args.out.read_text()) if args.out.exists() else about
+    results = read_json(args.out) if args.out.exists() else about
     for name in ('config', 'machine'):
         if results[name] != about[name]:
             raise ValueError(
@@ -254,10 +261,9 @@ def main() -> None:
                 'choose another file'
             )
     for name in args.parts:
-        if name != 'reading' or args.data:
-            results[name] = PARTS[name](cfg, args)
-            results['commands'][name] = f'python {shlex.join(sys.argv)}'
-            write_text(args.out, json.dumps(results, indent=1) + '\n')
+        results[name] = PARTS[name](cfg, args)
+        results['commands'][name] = f'python {shlex.join(sys.argv)}'
+        write_text(args.out, json.dumps(results, indent=1) + '\n')
 
 
 if __name__ == '__main__':

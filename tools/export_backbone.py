@@ -18,8 +18,9 @@ from pathlib import Path
 
 from saip_mm import __version__
 from saip_mm.apis import PretrainedBackbone
-from saip_mm.checkpoints.backbone import PREFIXES, choose_backbone
+from saip_mm.checkpoints.backbone import choose_backbone
 from saip_mm.checkpoints.files import open_checkpoint, write_checkpoint
+from saip_mm.checkpoints.names import PREFIXES
 from saip_mm.checkpoints.onnx import write_onnx
 from saip_mm.checkpoints.teachers import DISTILLED_FROM
 from saip_mm.errors import one_line_errors
@@ -84,7 +85,7 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         )
     else:
         is_pth = args.out.suffix == '.pth'
-        names = args.format or ('mm' if is_pth or not backbone.is_vit else 'timm')
+        names = args.format or ('timm' if backbone.fits_timm and not is_pth else 'mm')
         prefix = 'backbone.' if names == 'mm' and (is_pth or args.format) else ''
         write_checkpoint(args.out, backbone.state_dict(prefix, names), meta)
     height, width = meta['img_size']

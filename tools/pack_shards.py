@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     )
     add = parser.add_argument
     add('source', help='config file; folder or list of images; or shards')
-    add('out', type=Path, help='folder for the shards')
+    add('out', help='folder for the shards')
     add(
         '--images-per-shard',
         type=int,
@@ -41,6 +41,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.processes < 1 or args.images_per_shard < 1:
         parser.error('--processes and --images-per-shard should be at least 1')
+    if '://' in args.out:
+        parser.error(f'{args.out}: give a local folder, and upload it')
     return args
 
 
@@ -48,14 +50,14 @@ def main() -> None:
     args = parse_args()
     packed, bad = pack_shards(
         training_images(args.source, args.cfg_options),
-        args.out,
+        Path(args.out),
         args.images_per_shard,
         args.processes,
     )
     print(f'{packed} images packed into {args.out}')
     if bad:
         print(
-            f'{bad} images cannot be used and were skipped: {args.out / BAD}. To '
+            f'{bad} images cannot be used and were skipped: {args.out}/{BAD}. To '
             f'include them, repair them, remove {args.out} and pack again'
         )
 

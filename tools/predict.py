@@ -82,6 +82,8 @@ def main() -> None:
     gallery = files(args.gallery) if args.gallery else {}
     predictor = load_predictor(args.config, args.checkpoint, args.device)
     if predictor.task == 'text_retrieval':
+        if os.path.exists(args.images):
+            raise ValueError(f'{args.images}: is no sentence to search for')
         names = {args.images: args.images}
     else:
         names = {path: name for name, path in files(args.images).items()}

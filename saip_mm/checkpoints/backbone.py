@@ -1,7 +1,6 @@
 """The backbone in a checkpoint: weights, architecture and normalization."""
 
 import importlib
-import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,40 +13,14 @@ from torch import Tensor, nn
 from ..models.weights import Grid, LoadReport, by, load_weights
 from .files import state_dict_of
 from .kept_config import parse_config
+from .names import PREFIXES, TIMM_TO_VIT, VIT_TO_TIMM, renamed
 
-# Prefixes in a training checkpoint.
-PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
 # Backbones without a class token, by a tensor that only they have.
 POOLED = {
     'patch_embed.seq.0.conv2d.weight': 'SAIPTinyViT',
     'stem.0.conv.weight': 'SAIPCSPNeXt',
 }
 _IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
-
-Table = Mapping[str, str]  # prefixes, the first that fits applies; # is any number
-
-# timm's ViT, hence DeiT and the encoder of MAE -> SAIPViT
-TIMM_BLOCK = {
-    '#.norm1.': '#.ln1.',
-    '#.norm2.': '#.ln2.',
-    '#.mlp.fc1.': '#.ffn.layers.0.0.',
-    '#.mlp.fc2.': '#.ffn.layers.1.',
-    '': '',
-}
-TIMM_TO_VIT: Table = {
-    'patch_embed.proj.': 'patch_embed.projection.',
-    'norm.': 'ln1.',
-    **{f'blocks.{old}': f'layers.{new}' for old, new in TIMM_BLOCK.items()},
-}
-VIT_TO_TIMM: Table = {new: old for old, new in TIMM_TO_VIT.items()}
-
-
-def renamed(name: str, table: Table) -> str:
-    """A tensor's new name according to ``table``."""
-    for old, new in table.items():
-        if match := re.match(re.escape(old).replace(r'\#', r'(\d+)'), name):
-            return match.expand(new.replace('#', r'\1')) + name[match.end() :]
-    return name
 
 
 def backbone_class(kind: str) -> type[nn.Module]:
@@ -61,6 +34,8 @@ def backbone_class(kind: str) -> type[nn.Module]:
             importlib.import_module('saip_mm.models.cspnext')
         except ImportError as error:
             raise ValueError(str(error)) from error
+    if kind not in MODELS.module_dict:
+        raise ValueError(f'is a {kind}, which backbone_class does not import')
     return MODELS.module_dict[kind]
 
 
@@ -96,8 +71,9 @@ class Backbone:
         """
         found = (POOLED[name] for name in POOLED if name in self.tensors)
         kind = next(found, 'SAIPViT')
+        owner = backbone_class(kind)
         try:
-            config = backbone_class(kind).config_of(self.tensors, self.num_heads)
+            config = owner.config_of(self.tensors, self.num_heads)
         except (KeyError, IndexError) as error:
             raise ValueError(f'is not a complete {kind}: it lacks {error}') from error
         return dict(type=kind, **config)
@@ -105,6 +81,11 @@ class Backbone:
     @property
     def is_vit(self) -> bool:
         return self.config['type'] == 'SAIPViT'
+
+    @property
+    def fits_timm(self) -> bool:
+        """Whether timm's ViT can have these weights, with the same outputs."""
+        return self.is_vit and not isinstance(self.num_heads, list | tuple)
 
     @property
     def patch_size(self) -> int:
@@ -120,8 +101,9 @@ class Backbone:
             prefix: Prefix of all names.
             names: ``'mm'`` for OpenMMLab's, ``'timm'`` for timm's.
         """
-        if names == 'timm' and not self.is_vit:
-            kind = self.config['type']
+        if names == 'timm' and not self.fits_timm:
+            kind = 'blocks of different numbers of heads' * self.is_vit
+            kind = kind or self.config['type']
             raise ValueError(f'timm has no {kind}: export with --format mm')
         table = VIT_TO_TIMM if names == 'timm' else {}
         state_dict = OrderedDict(
@@ -132,11 +114,6 @@ class Backbone:
         known = {key: value for key, value in known.items() if value is not None}
         state_dict._metadata = OrderedDict({prefix[:-1]: known})
         return state_dict
-
-    def init_cfg(self, path: str) -> dict:
-        """Config that initializes a model's backbone from ``path``, its file."""
-        prefix = dict(prefix=self.prefix) if self.prefix else {}
-        return dict(type='Pretrained', checkpoint=path, **prefix)
 
     def facts(self) -> dict:
         """Architecture, sizes (h, w) and normalization of a :meth:`fitted` backbone."""

@@ -1,4 +1,5 @@
-"""Checkpoints of other projects: the authors' SAIP, DINO, MAE and timm."""
+"""Names of tensors, also in checkpoints of other projects: the authors' SAIP, DINO, MAE
+and timm."""
 
 import re
 from collections import OrderedDict
@@ -8,8 +9,27 @@ import torch
 from torch import Tensor
 
 from ..models.weights import Grid
-from .backbone import PREFIXES, TIMM_BLOCK, TIMM_TO_VIT, Table, renamed
 from .files import holds_tensors, state_dict_of
+
+# Prefixes in a training checkpoint.
+PREFIXES = dict(teacher='teacher.encoder.backbone.', student='backbone.')
+
+Table = Mapping[str, str]  # prefixes, the first that fits applies; # is any number
+
+# timm's ViT, hence DeiT and the encoder of MAE -> SAIPViT
+TIMM_BLOCK = {
+    '#.norm1.': '#.ln1.',
+    '#.norm2.': '#.ln2.',
+    '#.mlp.fc1.': '#.ffn.layers.0.0.',
+    '#.mlp.fc2.': '#.ffn.layers.1.',
+    '': '',
+}
+TIMM_TO_VIT: Table = {
+    'patch_embed.proj.': 'patch_embed.projection.',
+    'norm.': 'ln1.',
+    **{f'blocks.{old}': f'layers.{new}' for old, new in TIMM_BLOCK.items()},
+}
+VIT_TO_TIMM: Table = {new: old for old, new in TIMM_TO_VIT.items()}
 
 # the authors' SAIP -> SAIP
 OFFICIAL_TO_SAIP: Table = {
@@ -44,8 +64,15 @@ STUDENT_TO_TEACHER: Table = {
     'matching.projector.': 'teacher.projector.',
 }
 
-_ROLES = ('student', 'teacher')
 _OF_SAIP = re.compile(r'cs[mrs]_decoder\.|backbone\.inter_norm\.')
+
+
+def renamed(name: str, table: Table) -> str:
+    """A tensor's new name according to ``table``."""
+    for old, new in table.items():
+        if match := re.match(re.escape(old).replace(r'\#', r'(\d+)'), name):
+            return match.expand(new.replace('#', r'\1')) + name[match.end() :]
+    return name
 
 
 def from_official(
@@ -100,7 +127,7 @@ def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
     """State dicts of student and teacher, by role, in a checkpoint of SAIP or DINO."""
     roles = {
         role: state_dict_of(checkpoint[role])
-        for role in _ROLES
+        for role in PREFIXES
         if holds_tensors(checkpoint.get(role))
     }
     if not any('blocks.' in name for names in roles.values() for name in names):
@@ -118,7 +145,7 @@ def center_of(checkpoint: Mapping) -> Tensor | None:
 
 def source_of(checkpoint: Mapping) -> str:
     """Project whose names are used: ``saip``, ``dino``, ``mae``, ``timm`` or ``mm``."""
-    if any(holds_tensors(checkpoint.get(role)) for role in _ROLES):
+    if any(holds_tensors(checkpoint.get(role)) for role in PREFIXES):
         names = [name for tensors in roles_of(checkpoint).values() for name in tensors]
         return 'saip' if any(_OF_SAIP.match(name) for name in names) else 'dino'
     names = list(state_dict_of(checkpoint))

@@ -38,7 +38,7 @@ class OutputCache:
 
     def __init__(self, folder: str | os.PathLike, model: str) -> None:
         name = blake2b(model.encode(), digest_size=8).hexdigest()
-        self.path = Path(folder, f'{name}.sqlite')
+        self.path = Path(folder, f'{name}.sqlite').expanduser()
         self.readable = self.writable = True
         self.epoch: int | None = None
         columns = 'key BLOB PRIMARY KEY, crc INTEGER, value BLOB'

@@ -230,9 +230,10 @@ def _of_saip(path: Path, model: None) -> _Network:
 
 def _of_mmpretrain(path: Path, model: str) -> _Network:
     cfg = Config.fromfile(model)
-    kind = MODELS.get(cfg.model.backbone.type)
-    if not issubclass(kind, VisionTransformer):
-        raise ValueError(f'{kind.__name__} is not a ViT with a class token')
+    name = cfg.model.backbone.type
+    kind = MODELS.get(name)
+    if kind is None or not issubclass(kind, VisionTransformer):
+        raise ValueError(f'{name} is not a ViT with a class token')
     vit = MODELS.build(dict(cfg.model.backbone, out_type='raw', init_cfg=None))
     if vit.cls_token is None:
         raise ValueError('it has no class token')

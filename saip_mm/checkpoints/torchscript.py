@@ -52,7 +52,7 @@ class _Unpickler(pickle.Unpickler):
             return lambda flat, start, size, step, *_: flat.as_strided(
                 size, step, start
             )
-        kind = getattr(torch, name.removesuffix('Storage').lower(), None)
+        kind = getattr(getattr(torch, name, None), 'dtype', None)
         return kind if isinstance(kind, torch.dtype) else _Object
 
     def persistent_load(self, identifier: tuple) -> Tensor:

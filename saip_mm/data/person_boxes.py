@@ -4,7 +4,6 @@ Boxes are ``(x, y, w, h)`` in pixels of the upright photograph, that is, with it
 orientation applied, as in annotation tools and MMDetection.
 """
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ..files import read_text
+from ..files import read_json
 from .images import ImageError, read_image
 from .views import Size
 
@@ -105,13 +104,7 @@ def read_people(ann_file: str) -> tuple[Photographs, People]:
 def _read_coco(ann_file: str) -> dict:
     if not os.path.isfile(ann_file):
         raise FileNotFoundError(f'{ann_file}: no such annotation file')
-    text = read_text(ann_file)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f'{ann_file}: not JSON ({error}); get a new copy of the file'
-        ) from error
+    content = read_json(ann_file)
     for key in ('images', 'annotations'):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f'{ann_file}: has no list of "{key}", as in COCO')

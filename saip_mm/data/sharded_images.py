@@ -70,7 +70,14 @@ class ShardedImages(PeopleDataset):
         """Read the index of the shards instead of a data list."""
         path = Path(self.data_root, INDEX)
         if self.remote:  # LitData fetches the index
-            opened = litdata().open_shards(self.data_root, self.cache_dir)
+            try:
+                opened = litdata().open_shards(self.data_root, self.cache_dir)
+            except Exception as error:  # of a client of some cloud
+                raise ValueError(
+                    f'{self.data_root}: no index of shards can be read '
+                    f'({type(error).__name__}: {error}); correct the URL, or see '
+                    'whether its credentials are set'
+                ) from error
             path = Path(opened.input_dir.path, INDEX)
         self.shards = read_index(path)
         self.ends = list(accumulate(shard['chunk_size'] for shard in self.shards))

@@ -18,10 +18,11 @@ from mmpretrain.registry import MODELS
 from rich.progress import track
 from torch import Tensor
 
-from ..checkpoints.backbone import PREFIXES, choose_backbone
+from ..checkpoints.backbone import choose_backbone
 from ..checkpoints.buildable import check_buildable
 from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..checkpoints.kept_config import parse_config
+from ..checkpoints.names import PREFIXES
 from ..data.images import read_batches
 from ..models import SAIP
 from ..models.weights import load_weights

@@ -221,8 +221,9 @@ def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     centered = patches.flatten(0, 1)
     centered = centered - _all_processes(centered.mean(0), 'mean')
     power = _all_processes(centered.T @ centered, 'sum')
+    tiny = torch.finfo(power.dtype).tiny  # if all patches are alike
     for _ in range(10):
-        power = power / power.norm()
+        power = power / power.norm().clamp_min(tiny)
         power = power @ power
     # All columns point to the component; index_select, unlike an index, does not wait.
     longest = power.diagonal().argmax().view(1)
@@ -231,7 +232,7 @@ def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     middle = score[:, top : grid[0] - top, left : grid[1] - left].mean()
     score = torch.where(_all_processes(middle, 'mean') < 0, -score, score)
     low, high = _all_processes(score.min(), 'min'), _all_processes(score.max(), 'max')
-    return ((score - low) / (high - low)).flatten(1)
+    return ((score - low) / (high - low).clamp_min(tiny)).flatten(1)
 
 
 def _all_processes(value: Tensor, operation: str) -> Tensor:

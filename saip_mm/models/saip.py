@@ -112,9 +112,10 @@ class SAIP(BaseSelfSupervisor):
             ('distillation', self.distillation, channels),
         ):
             if head and head.in_channels != needed:
+                kind = type(self.backbone).__name__
                 raise ValueError(
-                    f'{name}.in_channels={head.in_channels}, but its tokens of '
-                    f'{type(self.backbone).__name__} have {needed} channels'
+                    f'{name}.in_channels={head.in_channels}, but {kind} gives it '
+                    f'tokens of {needed} channels'
                 )
 
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict:

@@ -13,7 +13,7 @@ from mmpretrain.models.utils import (
     resize_pos_embed,
 )
 from mmpretrain.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from .class_token import block_maps, class_token
 from .encoder import Encoded
@@ -141,6 +141,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             hidden = middle.new_zeros(len(images), grid[0] * grid[1], self.embed_dims)
             middle = hidden.scatter(1, visible[..., None].expand_as(middle), middle)
         middle_map = middle.transpose(1, 2).unflatten(2, grid)
+        norm = self.ln1 if self.final_norm else nn.Identity()
         if until == 'middle':
             return Encoded(None, middle_token, middle_map, None)
         if until == 'maps':
@@ -149,16 +150,16 @@ class SAIPViT(PretrainedStart, VisionTransformer):
                 if attention and layer is self.layers[-1]:
                     maps = block_maps(layer, tokens)
                 tokens = layer(tokens)
-            tokens = self.ln1(tokens)
+            tokens = norm(tokens)
             last_map = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
             return Encoded(tokens[:, 0], middle_token, middle_map, maps, last_map)
         if self.middle_block == self.num_layers - 1:
-            return Encoded(self.ln1(middle_token), middle_token, middle_map, None)
+            return Encoded(norm(middle_token), middle_token, middle_map, None)
 
         for layer in self.layers[self.middle_block + 1 : -1]:
             tokens = layer(tokens)
         token, maps = class_token(self.layers[-1], tokens, attention)
-        return Encoded(self.ln1(token), middle_token, middle_map, maps)
+        return Encoded(norm(token), middle_token, middle_map, maps)
 
     def _embed(
         self, images: Tensor, visible: Tensor | None = None

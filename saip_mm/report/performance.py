@@ -85,6 +85,9 @@ def _steps(result: dict) -> list[str]:
     head += ['speed, plain = 1', 'speed, plain fp32 = 1', 'of the matrix peak, %']
     total = {_kind(row): row['seconds']['total'] for row in result['steps']}
     missing = [n for n in ('flop_per_image', 'matmul_flop_per_s') if n not in result]
+    peaks = result.get('matmul_flop_per_s', {})
+    if peaks and {precision for _, precision, _ in total} - peaks.keys():
+        missing.append('matmul_flop_per_s')
     if missing:
         raise ValueError(
             f'{result["config"]}: results of steps lack {" and ".join(missing)}; '

@@ -42,6 +42,14 @@ class ObjectiveGradients(Hook):
             raise ValueError(f'interval={interval}: give at least 1 step')
         self.interval = interval
 
+    def before_train(self, runner: Runner) -> None:
+        model = unwrapped(runner.model)
+        if not isinstance(model, SAIP):
+            raise TypeError(
+                f'ObjectiveGradients compares objectives of SAIP, which a '
+                f'{type(model).__name__} does not have: remove it from custom_hooks'
+            )
+
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:

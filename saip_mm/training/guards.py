@@ -102,12 +102,23 @@ class FiniteGuard(Hook):
                 'or inspect the saved refused_step_….pth'
             )
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        state = checkpoint['state_dict']
+        bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+        if bad:
+            raise FloatingPointError(
+                f'{len(bad)} tensors are not finite, such as {bad[0]}: nothing is '
+                'saved, and the last checkpoint remains valid. Start again from its '
+                'weights with load_from and a lower learning rate'
+            )
+
     def _note_step(self, *_) -> None:
         self.stepped = True
 
     def _check_losses(self, model, arguments, losses) -> None:
         for name, loss in losses.items() if isinstance(losses, dict) else ():
-            if 'loss' in name and not torch.isfinite(loss.detach()).all():
+            parts = loss if isinstance(loss, list | tuple) else [loss]
+            if 'loss' in name and not all(x.detach().isfinite().all() for x in parts):
                 self.reasons.append(name)
 
     def _clip_values(

@@ -144,16 +144,6 @@ class SAIPHook(Hook):
         momentum = self.schedule.at(runner.iter)
         runner.message_hub.update_scalar('train/teacher_momentum', momentum)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        state = checkpoint['state_dict']
-        bad = [name for name, tensor in state.items() if not tensor.isfinite().all()]
-        if bad:
-            raise FloatingPointError(
-                f'{len(bad)} tensors are not finite, such as {bad[0]}: nothing is '
-                'saved, and the last checkpoint remains valid. Start again from its '
-                'weights with load_from and a lower learning rate'
-            )
-
 
 @HOOKS.register_module()
 class QuarantineHook(Hook):

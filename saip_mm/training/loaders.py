@@ -41,7 +41,9 @@ def build_loader(
         collate = {k: v for k, v in dataloader['collate_fn'].items() if k != '_scope_'}
         dataloader = dict(dataloader, collate_fn=collate)
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-    ended = multiprocessing.Event()
+    if not loader.num_workers:
+        return loader
+    ended = (loader.multiprocessing_context or multiprocessing).Event()
     atexit.register(ended.set)  # before multiprocessing sends SIGTERM to workers
     loader.worker_init_fn = partial(_start_worker, ended, loader.worker_init_fn)
     return loader

@@ -59,9 +59,9 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 f'train_cfg.max_epochs={self.max_epochs} are {self.max_iters} steps'
             )
         # OptimWrapper counts micro-batches, to know when to step.
-        count = self._micro_batches
-        self.runner.optim_wrapper.initialize_count_status(
-            self.runner.model, self.iter * count, self.max_iters * count
+        count, wrapper = self._micro_batches, self.runner.optim_wrapper
+        type(wrapper).initialize_count_status(
+            wrapper, self.runner.model, self.iter * count, self.max_iters * count
         )
         return super().run()
 

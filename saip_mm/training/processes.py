@@ -150,7 +150,7 @@ def on_main_process(check: Callable, *arguments: object) -> Any:
     if is_main_process():
         try:
             found = [check(*arguments)]
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  (the others wait for it)
             found = [error]
     broadcast_object_list(found)
     if isinstance(found[0], Exception):

@@ -86,6 +86,8 @@ class LaunchHook(Hook):
         others = saved_checkpoints(folder)
         if not _is_elsewhere(runner):
             others = [path for path in others if _is_later(path, runner)]
+        if runner.iter == 0:
+            others += folder.glob('refused_step_*.pth')
         put_aside(runner, others)
         launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
         write_text(folder / _LAUNCH, json.dumps(launch))
@@ -151,9 +153,7 @@ def put_aside(runner: Runner, files: list[Path]) -> None:
     for path in files:
         path.rename(aside / path.name)
     names = ', '.join(path.name for path in files)
-    runner.logger.warning(
-        f'from another training, or damaged: {names} moved to {aside}'
-    )
+    runner.logger.warning(f'of another training, or damaged: {names} moved to {aside}')
 
 
 def _is_restart(work_dir: str | os.PathLike) -> bool:

@@ -91,7 +91,10 @@ class SafeRunner(Runner):
     def load_or_resume(self) -> None:
         """Load or resume as MMEngine does, also within an epoch."""
         super().load_or_resume()
-        if self._resume and not isinstance(self.train_loop, AccumulatingTrainLoop):
+        if isinstance(self.train_loop, AccumulatingTrainLoop):
+            # It counts micro-batches; MMEngine would count steps, and warn.
+            self.optim_wrapper.initialize_count_status = lambda *_: None
+        elif self._resume:
             continue_epoch(self)  # which that loop does itself
 
     def train(self) -> nn.Module:
@@ -102,6 +105,8 @@ class SafeRunner(Runner):
                 of people, which has none.
         """
         self._check_labels()
+        if self._resume and self._load_from is None:
+            self.resume_from(None)
         self.register_hook(LaunchHook())
         self.register_hook(DueValidationHook())
         handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}
@@ -121,7 +126,7 @@ class SafeRunner(Runner):
             raise
         finally:  # hooks may not have restored them
             for number, handler in handlers.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)
 
     def _check_labels(self) -> None:
         dataset = (self.cfg.get('train_dataloader') or {}).get('dataset')

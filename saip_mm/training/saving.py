@@ -174,7 +174,7 @@ class SafeCheckpointHook(CheckpointHook):
         if not hopeless:
             self._save(runner, step)
         lost = self.agreement.any(self.failures > 0)
-        cause = self.stop_by.name if self.stop_by else 'a signal to another process'
+        cause = self.stop_by.name if self.stop_by else 'another process'
         if hopeless:
             cause = f'{self.failures} consecutive failures to save a checkpoint'
         outcome = 'rerun with --resume to continue'

@@ -128,12 +128,14 @@ def test_features_are_those_of_saip(dtype, atol, images):
         ('vit_nothing', 'test_vit', 'timm has no such model'),
         ('vit.py', 'test_vit', 'no tensor fits VisionTransformer'),
         ('swin.py', 'test_vit', 'SwinTransformer is not a ViT with a class token'),
+        ('other.py', 'test_vit', 'SwimTransformer is not a ViT with a class token'),
     ],
 )
 def test_unsuitable_teachers(model, weights, text, images, tmp_path):
     (tmp_path / 'vit.py').write_text(MM_CONFIG)
     swin = "model = dict(backbone=dict(type='SwinTransformer', arch='tiny'))"
     (tmp_path / 'swin.py').write_text(swin)
+    (tmp_path / 'other.py').write_text(swin.replace('Swin', 'Swim'))
     path = tmp_path / 'weights.pth'
     if weights:
         torch.save(timm.create_model(weights, num_classes=0).state_dict(), path)

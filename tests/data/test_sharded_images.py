@@ -162,6 +162,8 @@ def test_pickles_in_shards_are_not_loaded(tmp_path):
 def test_url(shards, tmp_path):
     with pytest.raises(ValueError, match='give cache_dir'):
         ShardedImages('s3://bucket/people')
+    with pytest.raises(ValueError, match='^local:none: no index of shards can be read'):
+        ShardedImages('local:none', cache_dir=str(tmp_path / 'none'))
     remote = ShardedImages(f'local:{shards}', cache_dir=str(tmp_path / 'cache'))
     local = ShardedImages(str(shards))
     for ours, other in zip(images(remote), images(local), strict=True):

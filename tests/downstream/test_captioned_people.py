@@ -73,7 +73,7 @@ def spoil(folder, what: str) -> None:
     [
         ('images', r'of 12 images are missing: . of . in imgs/cam_a, 1 of .* in imgs'),
         ('annotations', 'reid_raw.json not found; it contains captions.json, imgs'),
-        ('half', 'reid_raw.json is incomplete or no JSON .*download it again'),
+        ('half', 'reid_raw.json: not JSON .*get a new copy'),
         ('id', 'entry 2: has no id; use the original reid_raw.json'),
         ('null', 'entry 2: id is None; give the number of the person'),
         ('nan', 'entry 2: id is nan'),

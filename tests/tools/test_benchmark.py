@@ -76,6 +76,12 @@ def test_every_part_is_measured_and_rendered(results, run, tmp_path):
     assert f'    python {TOOL} {TINY}' in text
     median, low, high = found['steps'][1]['seconds']['total']
     assert f'| ours | bf16 | 2 | {median:.3f} ({low:.3f}–{high:.3f}) |' in text
+    assert run('--render', results, page)[0] == 2
+    other = tmp_path / 'other.json'
+    other.write_text(json.dumps(found | dict(matmul_flop_per_s=dict(fp32=1.0))))
+    for file, message in ((other, 'steps lack matmul_flop_per_s'), (page, 'not JSON')):
+        assert message in run('--render', page, file)[0]
+    assert run(TINY, '--out', other, '--parts', 'reading')[0] == 2
 
 
 def linear(tokens, inputs, outputs):
@@ -186,7 +192,7 @@ def test_another_backbone_is_measured_alone(run, tmp_path):
             [TINY, '--out', 'OUT', '--cfg-options', 'model.matching=None'],
             'tiny.py: steps are measured of a SAIP with its three heads',
         ),
-        (['--render', 'OUT', 'missing.json'], 'missing.json'),
+        (['--render', 'out.md', 'missing.json'], 'missing.json'),
     ],
 )
 def test_errors(arguments, message, run, tmp_path):

@@ -45,6 +45,11 @@ def test_interrupt(folder, tmp_path):
     assert len(ShardedImages(str(out))) == 1012
 
 
+def test_a_url_is_refused(folder, capsys):
+    assert call('tools/pack_shards.py', folder, 's3://bucket/people') == 2
+    assert 's3://bucket/people: give a local folder' in capsys.readouterr().err
+
+
 def test_missing_shards_are_written(folder, shards):
     before = digests(shards)
     (shards / 'index.json').unlink()

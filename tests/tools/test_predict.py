@@ -68,6 +68,14 @@ def test_wrong_images_are_reported_before_a_gallery_is_read(tmp_path):
         call('tools/predict.py', config, model, tmp_path / 'none', *options)
 
 
+def test_images_are_no_sentence(tmp_path):
+    pytest.importorskip('open_clip')
+    config = ROOT / 'tests/configs/tiny_text.py'
+    model = write_model(tmp_path / 'model.pth', config)
+    with pytest.raises(ValueError, match='model.pth: is no sentence to search for'):
+        call('tools/predict.py', config, model, model, '--out', tmp_path / 'out')
+
+
 def test_unreadable_images_are_counted_once(tmp_path, capsys):
     config = ROOT / 'configs/transfer/reid_saip-small.py'
     model = write_model(tmp_path / 'model.pth', config)

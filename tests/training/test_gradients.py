@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from launch import TINY
+from launch import ROOT, TINY
 from mmengine.config import Config
 from mmengine.runner import Runner
 from short_runs import assert_same_end, train
@@ -59,6 +59,12 @@ def test_gradients_are_those_of_each_loss_by_itself(setting):
     cosine = (a @ b / (a.norm() * b.norm())).item()
     assert found['gradient/cos_matching_search'] == pytest.approx(cosine)
     assert len(found) == 6
+
+
+def test_another_algorithm_is_refused(tmp_path):
+    config, hook = ROOT / 'tests/configs/tiny_hap.py', dict(type='ObjectiveGradients')
+    with pytest.raises(TypeError, match='which a HAP does not have: remove it from'):
+        train(tmp_path, f'custom_hooks=[{hook}]', config=config)
 
 
 def test_training_is_the_same_to_the_bit(tiny_run, tmp_path):

@@ -8,7 +8,6 @@ from launch import TINY, run_two
 from short_runs import EVERY_STEP, KEPT, train
 
 from saip_mm.checkpoints.files import read_checkpoint
-from saip_mm.training import SAIPHook
 from saip_mm.training.guards import CollapseWatch, FiniteGuard, StepRefused
 from saip_mm.training.processes import Agreement
 
@@ -146,10 +145,18 @@ def test_one_process_of_two_makes_both_skip(tmp_path):
 
 def test_non_finite_weights_are_not_saved():
     weights = dict(good=torch.ones(2))
-    SAIPHook().before_save_checkpoint(None, dict(state_dict=weights))
+    FiniteGuard().before_save_checkpoint(None, dict(state_dict=weights))
     weights['bad'] = torch.tensor([1.0, float('inf')])
     with pytest.raises(FloatingPointError, match='1 tensors are not finite, .* bad'):
-        SAIPHook().before_save_checkpoint(None, dict(state_dict=weights))
+        FiniteGuard().before_save_checkpoint(None, dict(state_dict=weights))
+
+
+def test_losses_may_be_lists():
+    guard = FiniteGuard()
+    guard.reasons = []
+    losses = dict(loss_a=[torch.ones(1), torch.full((1,), float('nan'))], loss_b=[])
+    guard._check_losses(None, None, losses)
+    assert guard.reasons == ['loss_a']
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ import shutil
 
 import pytest
 import torch
+from launch import TINY
+from mmengine.config import Config
 from short_runs import EVERY_STEP, assert_same_end, copy_state, train
 
 from saip_mm.checkpoints.files import saved_checkpoints
+from saip_mm.training import SafeRunner
 from saip_mm.training.resuming import check_checkpoint, choose_checkpoint, newest_valid
 
 
@@ -58,6 +61,30 @@ def test_a_damaged_checkpoint_is_skipped(damage, undisturbed, tmp_path):
     (tmp_path / 'epoch_1.pth').write_bytes(b'')
     with pytest.raises(ValueError, match='none of 2 .*iter_5.pth is damaged'):
         newest_valid(tmp_path)
+
+
+def test_the_newest_is_resumed_without_a_command_line(undisturbed, tmp_path):
+    copy_state(undisturbed / 'epoch_1_iter_5.pth', tmp_path / 'run')
+    cfg = Config.fromfile(TINY)
+    cfg.work_dir, cfg.resume = str(tmp_path / 'run'), True
+    SafeRunner.from_cfg(cfg).train()
+    assert_same_end(tmp_path / 'run', undisturbed)
+
+
+def test_micro_batches_are_counted_after_a_resume(tmp_path):
+    options = 'optim_wrapper.accumulative_counts=2', EVERY_STEP
+    train(tmp_path / 'a', *options)
+    train(tmp_path / 'b', *options, resume=tmp_path / 'a/epoch_0_iter_1.pth')
+    assert_same_end(tmp_path / 'b', tmp_path / 'a')
+    log = next((tmp_path / 'b').glob('*/*.log')).read_text()
+    assert 'is not divisible' not in log
+
+
+def test_refused_steps_of_another_training_are_moved_away(tmp_path):
+    (tmp_path / 'refused_step_9_rank_0.pth').touch()
+    train(tmp_path, 'train_cfg.max_epochs=1')
+    assert [*tmp_path.glob('superseded_*/refused_step_9_rank_0.pth')]
+    assert not [*tmp_path.glob('refused_step_*')]
 
 
 def test_weights_alone_cannot_be_resumed(tmp_path):

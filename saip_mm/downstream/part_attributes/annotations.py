@@ -1,12 +1,11 @@
 """Annotation files of Fashionpedia: COCO's keys, and attributes."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from mmdet.datasets.api_wrappers import COCO
 
-from ...files import read_text
+from ...files import read_json
 
 LISTS = ('images', 'categories', 'attributes', 'annotations')
 
@@ -28,12 +27,7 @@ class PartAnnotations(COCO):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        try:
-            self.dataset = json.loads(read_text(path))
-        except ValueError as error:
-            raise ValueError(
-                f'{path}: not JSON ({error}); get a new copy of the file'
-            ) from error
+        self.dataset = read_json(path)
         for key in LISTS:
             if not isinstance(self.dataset, dict) or key not in self.dataset:
                 raise ValueError(

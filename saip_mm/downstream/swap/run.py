@@ -60,8 +60,7 @@ class Swapped:
 def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped:
     """Write a config that inherits another and has a pretrained backbone of SAIP.
 
-    Before it is written, the model is built, loads the weights, and trains one step on
-    random images, on the CPU.
+    Before, the model is built, loads the weights, and trains a step on random images.
 
     Args:
         name: ``library::path`` of a stock config, or a file.
@@ -86,7 +85,8 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
 
     def attempt(adapt: bool, unused: Sequence[int] = ()) -> tuple:
         changes = plan_changes(stock, ours, levels, adapt, unused)
-        changes['model']['backbone']['init_cfg'] = ours.init_cfg(checkpoint)
+        start = dict(type='Pretrained', checkpoint=checkpoint, prefix=ours.prefix)
+        changes['model']['backbone']['init_cfg'] = start
         draft.write_text(_text(stock, changes, out, unused))
         return try_config(Config.fromfile(draft), stock, ours)
 

@@ -1,6 +1,5 @@
 """Images of people described by sentences."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from ...data.folders import find_missing
-from ...files import read_text
+from ...files import read_json
 from ..datasets import SplitDataset, check_layout
 from .clip import WORDS
 
@@ -65,12 +64,7 @@ class CaptionedPeople(SplitDataset):
 
     def _read(self, path: str) -> list[dict]:
         """The entries of all splits."""
-        try:
-            entries = json.loads(read_text(path))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f'{path} is incomplete or no JSON ({error}); download it again'
-            ) from error
+        entries = read_json(path)
         if not isinstance(entries, list):
             raise ValueError(f'{path}: not a list of entries; use the original file')
         for number, entry in enumerate(entries):
