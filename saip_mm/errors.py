@@ -1,11 +1,17 @@
-"""Exit codes and messages of tools on errors and interrupts."""
+"""What scripts have in common: help, and exit codes and messages on errors."""
 
 import dis
 import errno
 import signal
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def script_parser(doc: str) -> ArgumentParser:
+    """A parser whose help is the docstring of a script, as written."""
+    return ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ import plain_views
 from saip_mm import __version__
 from saip_mm.data import ApplyViews, PersonImages
 from saip_mm.data.concat import pipeline_of
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.report import loading, steps
 from saip_mm.report.performance import Step, render, take_turns, timed
 from saip_mm.training.config import add_options, load_config, training_images
@@ -205,9 +205,7 @@ def machine() -> str:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('files', nargs='+', help='a config, or results to render')
     parser.add_argument('--out', type=Path, help='file of results (JSON)')
     parser.add_argument('--render', type=Path, help='Markdown file to write')

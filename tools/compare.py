@@ -34,7 +34,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.evaluation import add_people_options, people_of
 from saip_mm.evaluation.compute import cost_of, lengthened
 from saip_mm.evaluation.features import BASELINES
@@ -60,9 +60,7 @@ from saip_mm.training.config import add_options, load_config
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('rows', nargs='*', help=f'config files, {", ".join(UNTRAINED)}')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--work-dir', type=Path, default='work_dirs/compare')

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.evaluation.fine_tuning import (
     FineTuning,
     add_shares_option,
@@ -34,9 +34,7 @@ from saip_mm.training.config import add_options
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('configs', nargs='+', type=Path, help='downstream configs')
     parser.add_argument(
         '--weights',
