@@ -28,7 +28,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,11 +42,10 @@ from saip_mm.evaluation.fine_tuning import (
     FineTuning,
     add_shares_option,
     downstream_config,
-    fine_tune,
     named_shares,
     started_from,
 )
-from saip_mm.evaluation.runs import PROBED, OutOfTime, Run, complete, work
+from saip_mm.evaluation.runs import PROBED, OutOfTime, Run, work
 from saip_mm.evaluation.subject import RANDOM
 from saip_mm.evaluation.table import (
     UNTRAINED,
@@ -177,18 +176,14 @@ def downstream_of(args: argparse.Namespace) -> dict[str, tuple[Config, float]]:
     return configs
 
 
-def chain(
-    run: Run, downstream: dict[str, tuple[Config, float]]
-) -> Iterator[tuple[Run, Callable]]:
-    """A prepared run, then its fine-tunings; baselines have no weights."""
-    yield run, complete
+def chain(run: Run, downstream: dict[str, tuple[Config, float]]) -> Iterator[Run]:
+    """A run, then its fine-tunings; baselines have no weights."""
+    yield run
     if run.row.name not in BASELINES:
         weights = run.folder if run.is_trained else RANDOM
         for name, (config, share) in downstream.items():
             started = started_from(weights, config)
-            tuning = FineTuning(run.folder / name, started, run.seed, share)
-            tuning.prepare()
-            yield tuning, fine_tune
+            yield FineTuning(run.folder / name, started, run.seed, share)
 
 
 def results(args: argparse.Namespace) -> list[dict]:
