@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset, Compose
 
-from .folders import path_of, require_files
+from .folders import path_of, require_files, some
 from .person_boxes import NoPersonCategory, read_person_boxes
 
 REMEDY = 'unpack all of the data, or remove these from the annotations'
@@ -23,10 +23,9 @@ def check_places(dataset: dict) -> None:
     """
     for path in filterfalse(Path.exists, places(dataset)):
         above = next(folder for folder in path.absolute().parents if folder.is_dir())
-        found = sorted(entry.name for entry in above.iterdir())
-        some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
+        found = some(sorted(entry.name for entry in above.iterdir()))
         raise FileNotFoundError(
-            f'{path}: no such file or folder; {above} holds {some or "nothing"}. '
+            f'{path}: no such file or folder; {above} holds {found or "nothing"}. '
             'docs/downstream.md shows the layouts; set data_root of the data set to a '
             'folder with this layout'
         )
