@@ -36,7 +36,7 @@ from mmengine.config import Config
 
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.evaluation import add_people_options, people_of
-from saip_mm.evaluation.compute import cost_of, lengthened
+from saip_mm.evaluation.compute import cost_of, with_epochs
 from saip_mm.evaluation.features import BASELINES
 from saip_mm.evaluation.fine_tuning import (
     FineTuning,
@@ -138,7 +138,7 @@ def configs_of(args: argparse.Namespace) -> dict[str, Config]:
             raise ValueError(f'{source}: name its config with --random-of')
         config = load_config(file, args.cfg_options)
         if args.epochs and source in trained:
-            config = lengthened(config, args.epochs)
+            config = with_epochs(config, args.epochs)
         if people:
             config[PROBED] = asdict(people)
         configs[name] = config
@@ -155,7 +155,7 @@ def equalize(configs: dict[str, Config], unit: str) -> None:
         per_epoch = cost.images * (cost.flops if unit == 'flops' else 1)
         budget = budget or epochs * per_epoch
         epochs = max(1, round(budget / per_epoch))
-        configs[name] = lengthened(config, epochs)
+        configs[name] = with_epochs(config, epochs)
         images = epochs * cost.images
         print(
             f'{name}: {epochs} epochs, {images:,} images, {images * cost.flops:.2e} '

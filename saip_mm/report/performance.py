@@ -31,11 +31,11 @@ def timed(step: Iterator[str]) -> dict[str, float]:
     return seconds | dict(total=sum(seconds.values()))
 
 
-def spread(values: list[float]) -> Spread:
+def median_and_range(values: list[float]) -> Spread:
     return [statistics.median(values), min(values), max(values)]
 
 
-def take_turns(
+def interleave(
     title: str, sides: dict[str, Step], rounds: int
 ) -> dict[str, dict[str, Spread]]:
     """Seconds of each side's phases and total; sides alternate after a warm-up."""
@@ -46,7 +46,9 @@ def take_turns(
             if turn >= WARM_UP:
                 found[side].append(seconds)
     return {
-        side: {phase: spread([each[phase] for each in all_]) for phase in all_[0]}
+        side: {
+            phase: median_and_range([each[phase] for each in all_]) for phase in all_[0]
+        }
         for side, all_ in found.items()
     }
 
