@@ -98,17 +98,12 @@ def _steps(result: dict) -> list[str]:
         side, precision, batch = _kind(row)
         seconds = total[side, precision, batch][0]
         share = flop * batch / seconds / result['matmul_flop_per_s'][precision]
-        same, single = (
-            total.get(('plain', each, batch)) for each in (precision, 'fp32')
-        )
+        plain = (total.get(('plain', each, batch)) for each in (precision, 'fp32'))
         lines.append(
             [
                 *(side, precision, batch, _range(row['seconds']['total'])),
                 *(f'{row["seconds"][phase][0]:.3f}' for phase in phases),
-                *(
-                    f'{each[0] / seconds:.2f}' if each else '–'
-                    for each in (same, single)
-                ),
+                *(f'{each[0] / seconds:.2f}' if each else '–' for each in plain),
                 f'{100 * share:.0f}' if side != 'cached' else '–',
             ]
         )
