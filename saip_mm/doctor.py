@@ -6,7 +6,6 @@ Prints one finding per line (ok, warn or fail) with a remedy; the exit status is
 anything fails. Problems that a training itself reports at its start are not repeated.
 """
 
-import argparse
 import logging
 import os
 import shutil
@@ -15,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+
+from .errors import script_parser
 
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 GIB = 2**30
@@ -122,11 +123,8 @@ def _samples(dataset: Sequence) -> Iterator[Finding]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog='python -m saip_mm.doctor',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__)
+    parser.prog = 'python -m saip_mm.doctor'
     parser.add_argument(
         'source', nargs='?', help='config; or folder or list of images, or shards'
     )

@@ -1,4 +1,4 @@
-"""Exit codes and messages of tools on errors and interrupts."""
+"""What scripts have in common: help, and exit codes and messages on errors."""
 
 import dis
 import errno
@@ -6,9 +6,15 @@ import os
 import re
 import signal
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def script_parser(doc: str) -> ArgumentParser:
+    """A parser whose help is the docstring of a script, as written."""
+    return ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
 
 
 @contextmanager

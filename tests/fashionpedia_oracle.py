@@ -16,7 +16,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from saip_mm.downstream.part_attributes import PartAnnotations
-from saip_mm.downstream.part_attributes.metric import Found, evaluate_parts
+from saip_mm.downstream.part_attributes.metric import Detections, evaluate_parts
 from saip_mm.drawn import WRITERS
 
 
@@ -85,7 +85,7 @@ def detections(annotations: PartAnnotations, kind: str) -> dict:
         runs = [mask_utils.encode(np.asfortranarray(each)) for each in masks]
         boxes = [mask_utils.toBbox(each) for each in runs]
         boxes = np.array(boxes).reshape(-1, 4)
-        found[image] = Found(np.array(labels, int), scores, rows, boxes, runs)
+        found[image] = Detections(np.array(labels, int), scores, rows, boxes, runs)
     return found
 
 

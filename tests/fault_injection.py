@@ -8,7 +8,6 @@ center, optimizer, schedules, losses, and the images of every step must be equal
 bit; otherwise the exit status is 1.
 """
 
-import argparse
 import json
 import os
 import random
@@ -28,6 +27,7 @@ from mmpretrain.registry import HOOKS
 from short_runs import same
 
 from saip_mm.checkpoints.files import saved_checkpoints
+from saip_mm.errors import script_parser
 from saip_mm.training import SafeRunner
 from saip_mm.training.config import load_config
 from saip_mm.training.resuming import newest_valid
@@ -171,9 +171,7 @@ def read_steps(folder: Path) -> dict[int, list[dict]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('--kills', type=int, default=200)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--epochs', type=int, default=8)

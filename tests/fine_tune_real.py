@@ -19,6 +19,8 @@ import numpy as np
 from launch import run
 from PIL import Image, ImageDraw
 
+from saip_mm.errors import script_parser
+
 # Metric of each task, and its maximum.
 METRICS = {
     'pose': ('coco/AP', 1),
@@ -109,9 +111,7 @@ def measure(task: str, photographs: str, place: Path) -> float:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('tasks', nargs='+', choices=list(METRICS))
     parser.add_argument('--work-dir', default='work_dirs/real', type=Path)
     return parser.parse_args()

@@ -37,10 +37,10 @@ import plain_views
 from saip_mm import __version__
 from saip_mm.data import ApplyViews, PersonImages
 from saip_mm.data.concat import pipeline_of
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable, read_json, write_text
 from saip_mm.report import loading, steps
-from saip_mm.report.performance import Step, render, take_turns, timed
+from saip_mm.report.performance import Step, interleave, render, timed
 from saip_mm.training.config import add_options, load_config, training_images
 from saip_mm.training.loaders import build_loader
 from saip_mm.zoo import processor
@@ -71,7 +71,7 @@ def kinds(cfg: Config, args: argparse.Namespace) -> Iterator[dict]:
 
 def step_times(cfg: Config, args: argparse.Namespace) -> list[dict]:
     turns = {tuple(k.values()): make_step(cfg=cfg, **k) for k in kinds(cfg, args)}
-    found = take_turns('steps', turns, args.rounds)
+    found = interleave('steps', turns, args.rounds)
     return [dict(k, seconds=found[tuple(k.values())]) for k in kinds(cfg, args)]
 
 
@@ -121,7 +121,7 @@ def matmul_flop_per_s(cfg: Config, args: argparse.Namespace) -> dict[str, float]
             matrix @ matrix
             yield 'product'
 
-        found = take_turns(
+        found = interleave(
             f'matrices, {precision}', dict(product=multiply), args.rounds
         )
         peaks[precision] = 2 * size**3 / found['product']['total'][1]
@@ -206,9 +206,7 @@ def machine() -> str:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('files', nargs='+', help='a config, or results to render')
     parser.add_argument('--out', type=Path, help='file of results (JSON)')
     parser.add_argument('--render', type=Path, help='Markdown file to write')

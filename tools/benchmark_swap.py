@@ -26,6 +26,7 @@ from mmengine.logging import MMLogger
 
 from saip_mm.downstream.swap import Refusal, swap_backbone
 from saip_mm.downstream.swap.stock import LIBRARIES, config_folder
+from saip_mm.errors import script_parser
 from saip_mm.files import write_text
 from saip_mm.models import SAIPViT
 
@@ -35,9 +36,7 @@ HEADER = f'| library | drawn | {" | ".join(OUTCOMES)} |'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('--out', type=Path, required=True, help='JSON file of results')
     parser.add_argument('--table', type=Path, help='Markdown file of the table')
     parser.add_argument(

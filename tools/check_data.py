@@ -22,7 +22,7 @@ from rich.progress import track
 from saip_mm.data import ConcatPeople, PeopleDataset
 from saip_mm.data.images import ImageError
 from saip_mm.data.processes import forked_pool
-from saip_mm.errors import one_line_errors, stoppable
+from saip_mm.errors import one_line_errors, script_parser, stoppable
 from saip_mm.files import check_writable, whole_file
 from saip_mm.training.config import add_options, training_images
 
@@ -32,9 +32,7 @@ images: PeopleDataset  # and scenes, also in the forked worker processes
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add('source', help='config file; folder or list of images; or shards')
     add('--out', required=True, type=Path, help='list of bad images')

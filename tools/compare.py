@@ -28,25 +28,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from mmengine.config import Config
 
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.evaluation import add_people_options, people_of
-from saip_mm.evaluation.compute import cost_of, lengthened
+from saip_mm.evaluation.compute import cost_of, with_epochs
 from saip_mm.evaluation.features import BASELINES
 from saip_mm.evaluation.fine_tuning import (
     FineTuning,
     add_shares_option,
     downstream_config,
-    fine_tune,
     named_shares,
     started_from,
 )
-from saip_mm.evaluation.runs import PROBED, OutOfTime, Run, complete, work
+from saip_mm.evaluation.runs import PROBED, OutOfTime, Run, work
 from saip_mm.evaluation.subject import RANDOM
 from saip_mm.evaluation.table import (
     UNTRAINED,
@@ -60,9 +59,7 @@ from saip_mm.training.config import add_options, load_config
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('rows', nargs='*', help=f'config files, {", ".join(UNTRAINED)}')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--work-dir', type=Path, default='work_dirs/compare')
@@ -141,7 +138,7 @@ def configs_of(args: argparse.Namespace) -> dict[str, Config]:
             raise ValueError(f'{source}: name its config with --random-of')
         config = load_config(file, args.cfg_options)
         if args.epochs and source in trained:
-            config = lengthened(config, args.epochs)
+            config = with_epochs(config, args.epochs)
         if people:
             config[PROBED] = asdict(people)
         configs[name] = config
@@ -158,7 +155,7 @@ def equalize(configs: dict[str, Config], unit: str) -> None:
         per_epoch = cost.images * (cost.flops if unit == 'flops' else 1)
         budget = budget or epochs * per_epoch
         epochs = max(1, round(budget / per_epoch))
-        configs[name] = lengthened(config, epochs)
+        configs[name] = with_epochs(config, epochs)
         images = epochs * cost.images
         print(
             f'{name}: {epochs} epochs, {images:,} images, {images * cost.flops:.2e} '
@@ -179,18 +176,14 @@ def downstream_of(args: argparse.Namespace) -> dict[str, tuple[Config, float]]:
     return configs
 
 
-def chain(
-    run: Run, downstream: dict[str, tuple[Config, float]]
-) -> Iterator[tuple[Run, Callable]]:
-    """A prepared run, then its fine-tunings; baselines have no weights."""
-    yield run, complete
+def chain(run: Run, downstream: dict[str, tuple[Config, float]]) -> Iterator[Run]:
+    """A run, then its fine-tunings; baselines have no weights."""
+    yield run
     if run.row.name not in BASELINES:
         weights = run.folder if run.is_trained else RANDOM
         for name, (config, share) in downstream.items():
             started = started_from(weights, config)
-            tuning = FineTuning(run.folder / name, started, run.seed, share)
-            tuning.prepare()
-            yield tuning, fine_tune
+            yield FineTuning(run.folder / name, started, run.seed, share)
 
 
 def results(args: argparse.Namespace) -> list[dict]:

@@ -17,7 +17,7 @@ from saip_mm import __version__
 from saip_mm.checkpoints.backbone import Backbone, find_backbone
 from saip_mm.checkpoints.files import open_checkpoint, write_checkpoint
 from saip_mm.checkpoints.names import center_of, from_official, roles_of, source_of
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable
 from saip_mm.models.weights import Grid, LoadReport, compare_weights
 
@@ -25,9 +25,7 @@ WITH_ROLES = ('saip', 'dino')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('checkpoint', help='.pth or .safetensors file; never executed')
     parser.add_argument('--out', required=True, type=Path, help='file to write')
     parser.add_argument(

@@ -36,7 +36,7 @@ from saip_mm.data.person_boxes import (
     read_person_boxes,
     read_photograph,
 )
-from saip_mm.errors import one_line_errors, stoppable
+from saip_mm.errors import one_line_errors, script_parser, stoppable
 from saip_mm.files import check_writable
 from saip_mm.models.weights import load_weights
 
@@ -44,9 +44,7 @@ KEPT = 'the crops written so far are kept; rerun the command to continue'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     add, path = parser.add_argument, os.path.expanduser
     add('img_dir', type=path, help='folder of photographs')
     add('out_dir', type=path, help='folder for the crops')

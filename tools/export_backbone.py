@@ -23,14 +23,12 @@ from saip_mm.checkpoints.files import open_checkpoint, write_checkpoint
 from saip_mm.checkpoints.names import PREFIXES
 from saip_mm.checkpoints.onnx import write_onnx
 from saip_mm.checkpoints.teachers import DISTILLED_FROM
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable, sha256
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('checkpoint', help='a checkpoint or a work directory')
     parser.add_argument(
         '--out', required=True, type=Path, help='.pth, .safetensors or .onnx'

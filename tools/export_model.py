@@ -21,16 +21,14 @@ import torch
 from saip_mm import __version__
 from saip_mm.checkpoints.onnx import write_onnx
 from saip_mm.deployment import OUTPUTS, Deployed, deploy
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable
 from saip_mm.predictions import Predictor
 from saip_mm.training.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('config', help='config of the training; it is executed')
     parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument('--out', required=True, type=Path, help='.onnx')

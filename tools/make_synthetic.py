@@ -10,13 +10,11 @@ written last; rerun an interrupted command to continue.
 import argparse
 
 from saip_mm.drawn import WRITERS
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add('format', metavar='FORMAT', choices=WRITERS, help='one of the formats above')
     add('out', metavar='OUT', help='new or empty folder')

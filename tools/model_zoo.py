@@ -7,10 +7,9 @@ metafile.yml next to each config and the table in docs/model_zoo.md, which shows
 entries of all metafiles that have results. Without configs, only the table is updated.
 """
 
-import argparse
 from pathlib import Path
 
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.training.config import load_config
 from saip_mm.zoo import measure, read_models, update, write_page
 
@@ -18,9 +17,7 @@ ROOT = Path()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('configs', nargs='*', type=Path)
     args = parser.parse_args()
     known = {Path(model['Config']) for model in read_models(ROOT)}

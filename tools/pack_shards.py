@@ -19,14 +19,12 @@ import os
 from pathlib import Path
 
 from saip_mm.data.packing import BAD, pack_shards
-from saip_mm.errors import one_line_errors, stoppable
+from saip_mm.errors import one_line_errors, script_parser, stoppable
 from saip_mm.training.config import add_options, training_images
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     add = parser.add_argument
     add('source', help='config file; folder or list of images; or shards')
     add('out', help='folder for the shards')

@@ -29,7 +29,7 @@ import torch
 from rich.progress import track
 
 from saip_mm.data.folders import find_images
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import write_text
 from saip_mm.predictions import load_predictor
 
@@ -37,9 +37,7 @@ NEAREST = 100  # images of the gallery to list per query
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('config', help='config of the training; it is executed')
     parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument(

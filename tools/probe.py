@@ -21,14 +21,12 @@ from pathlib import Path
 import torch
 
 from saip_mm import evaluation
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable, write_text
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument(
         'source',
         help='a checkpoint, a work directory, random, mean-color, histogram, stripes '

@@ -10,14 +10,12 @@ import sys
 
 from mmengine.logging import MMLogger
 
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.report.report import Report
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('work_dir', help='work directory of the training')
     parser.add_argument('--out', help='page to write (default: WORK_DIR/report.html)')
     parser.add_argument(

@@ -14,12 +14,11 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 
 from saip_mm.downstream.swap import Refusal, Swapped, swap_backbone
+from saip_mm.errors import script_parser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('config', help='LIBRARY::PATH of a stock config, or a file')
     parser.add_argument(
         '--checkpoint',

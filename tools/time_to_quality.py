@@ -10,15 +10,13 @@ import argparse
 from itertools import pairwise
 
 from saip_mm.checkpoints.kept_config import parse_config
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.report.work_dir import Series, WorkDir
 from saip_mm.training.config import parse_option
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR')
     parser.add_argument(
         '--reach',

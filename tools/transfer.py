@@ -15,15 +15,13 @@ far.
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.evaluation.fine_tuning import (
     FineTuning,
     add_shares_option,
     downstream_config,
-    fine_tune,
     named_shares,
     started_from,
 )
@@ -34,9 +32,7 @@ from saip_mm.training.config import add_options
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument('configs', nargs='+', type=Path, help='downstream configs')
     parser.add_argument(
         '--weights',
@@ -73,12 +69,6 @@ def runs_of(config: Path, args: argparse.Namespace) -> list[FineTuning]:
     return [run for row in runs.values() for run in row]
 
 
-def chain(run: FineTuning) -> Iterator[tuple[FineTuning, Callable]]:
-    """A run, prepared when its turn comes."""
-    run.prepare()
-    yield run, fine_tune
-
-
 def main() -> int:
     args = parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -88,7 +78,7 @@ def main() -> int:
         (run for runs in tables.values() for run in runs),
         key=lambda run: args.seeds.index(run.seed),
     )
-    failed = not args.table and work([chain(run) for run in todo])
+    failed = not args.table and work([[run] for run in todo])
     for config, runs in tables.items():
         rows = dict.fromkeys(run.row for run in runs)
         print(f'{config.stem}\n\n{markdown(summarize(rows))}')

@@ -27,11 +27,11 @@ def cut(image: np.ndarray, crop: Crop, size: Size, flip: bool) -> np.ndarray:
     """Crop and resize an image: uint8 [h, w, 3] -> uint8 [*size, 3]"""
     rows = slice(crop.top, crop.top + crop.height)
     view = image[rows, crop.left : crop.left + crop.width]
-    view = shrink(view, size)
+    view = resize_array(view, size)
     return cv2.flip(view, 1) if flip else view
 
 
-def shrink(image: np.ndarray, size: Size) -> np.ndarray:
+def resize_array(image: np.ndarray, size: Size) -> np.ndarray:
     """Resize like :func:`~saip_mm.data.images.resize`: [h, w, 3] -> [*size, 3]"""
     # Without torchvision's checks, which take as long for small images, and with
     # channels last: half the time.
@@ -120,7 +120,8 @@ class ApplyViews(BaseTransform):
             globals=_stack(globals_), csr_noise=torch.from_numpy(views.csr_noise)
         )
         if views.roi:
-            roi, inst = make_view(image, views.roi), shrink(globals_[0], views.roi.size)
+            roi = make_view(image, views.roi)
+            inst = resize_array(globals_[0], views.roi.size)
             inputs['locals'] = _stack([make_view(image, view) for view in views.locals])
             inputs['roi'], inputs['inst'] = _stack([roi, inst])
         if views.scene:

@@ -9,31 +9,30 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset, Compose
 
-from .folders import path_of, require_files
+from .folders import path_of, require_files, some
 from .images import raise_if_outage
 from .person_boxes import NoPersonCategory, read_person_boxes
 
 REMEDY = 'unpack all of the data, or remove these from the annotations'
 
 
-def check_places(dataset: dict) -> None:
+def check_paths(dataset: dict) -> None:
     """Check that the files and folders named by the config of a data set exist.
 
     Raises:
         FileNotFoundError: One does not; lists what is there instead.
     """
-    for path in filterfalse(Path.exists, places(dataset)):
+    for path in filterfalse(Path.exists, paths_in(dataset)):
         above = next(folder for folder in path.absolute().parents if folder.is_dir())
-        found = sorted(entry.name for entry in above.iterdir())
-        some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
+        found = some(sorted(entry.name for entry in above.iterdir()))
         raise FileNotFoundError(
-            f'{path}: no such file or folder; {above} holds {some or "nothing"}. '
+            f'{path}: no such file or folder; {above} holds {found or "nothing"}. '
             'docs/downstream.md shows the layouts; set data_root of the data set to a '
             'folder with this layout'
         )
 
 
-def places(config: dict) -> Iterator[Path]:
+def paths_in(config: dict) -> Iterator[Path]:
     """Yield the files and folders named by the config of a data set."""
     root, prefix = config.get('data_root') or '', config.get('data_prefix') or {}
     # MMPretrain's data sets take one prefix, and paths below ~.
@@ -45,12 +44,12 @@ def places(config: dict) -> Iterator[Path]:
         yield Path(config['bbox_file'])
     for each in [config.get('dataset'), *(config.get('datasets') or ())]:
         if isinstance(each, dict):
-            yield from places(each)
+            yield from paths_in(each)
 
 
 def check_records(dataset: dict) -> None:
     """Raise ValueError, which names a malformed record of people, as in COCO."""
-    for path in places(dataset):
+    for path in paths_in(dataset):
         if path.suffix == '.json' and path.is_file():
             with suppress(OSError, NoPersonCategory):
                 read_person_boxes(str(path))

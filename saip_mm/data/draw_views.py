@@ -110,11 +110,6 @@ def paste_mask(
     return 2 * np.outer(*covered) > patch_size**2
 
 
-COLORS = dict(
-    jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, gray=0.2
-)
-
-
 @TRANSFORMS.register_module()
 @dataclass(eq=False)
 class DrawViews(BaseTransform):
@@ -159,7 +154,9 @@ class DrawViews(BaseTransform):
         (0.2, 1.0), (3 / 4, 4 / 3), blur=0.1, solarize=0.2
     )
     flip: float = 0.5
-    colors: ColorOptions = ColorOptions(**COLORS)
+    colors: ColorOptions = ColorOptions(
+        jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, gray=0.2
+    )
     blur_sigma: Range = (0.1, 2.0)
     solarize_threshold: int = 128
     paste_opacity: float = 0.7

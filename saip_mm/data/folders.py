@@ -63,11 +63,10 @@ def find_images(folder: str) -> list[str]:
 
 
 def _count(others: Counter) -> str:
-    kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common(8)]
-    kinds += ['…'] if len(others) > 8 else []
+    kinds = [f'{n} {kind or "without extension"}' for kind, n in others.most_common()]
     hint = '; to read HEIC, Pillow needs pillow-heif' if HEIF & others.keys() else ''
     hint += "; shards need type='ShardedImages'" if '.bin' in others else ''
-    listed = f' ({", ".join(kinds)}{hint})' if others else ''
+    listed = f' ({some(kinds)}{hint})' if others else ''
     return f'{others.total()} other files{listed}'
 
 
@@ -100,13 +99,17 @@ def require_files(
     there, and the ``remedy``.
     """
     if missing := find_missing(folder, names):
-        first = [names[i] + (f' (line {lines[i]})' if lines else '') for i in missing]
-        first[5:] = ['…'] * (len(first) > 5)
+        named = [names[i] + (f' (line {lines[i]})' if lines else '') for i in missing]
         where = f'in {folder}' if folder else 'there'
         raise FileNotFoundError(
             f'{source}: {len(missing)} of {len(names)} files are not {where}: '
-            f'{", ".join(first)}; {remedy}'
+            f'{some(named, 5)}; {remedy}'
         )
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The first names, separated by commas, and '…' for the others."""
+    return ', '.join(names[:most]) + (', …' if len(names) > most else '')
 
 
 def find_missing(folder: str, names: Iterable[str]) -> list[int]:

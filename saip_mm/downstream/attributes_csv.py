@@ -22,7 +22,7 @@ class AttributeImages(NamedTuple):
     attributes: list[str]
     """[A] names."""
 
-    def every(self, positions: np.ndarray) -> 'AttributeImages':
+    def take(self, positions: np.ndarray) -> 'AttributeImages':
         """The images at some positions."""
         return AttributeImages(
             [self.paths[i] for i in positions],

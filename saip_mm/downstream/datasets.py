@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from mmpretrain.datasets import BaseDataset
 
-from ..data.folders import require_files
+from ..data.folders import some
 from ..files import read_text
+
+REMEDY = 'unpack the data set again, or remove their entries'  # of missing images
 
 
 class SplitDataset(BaseDataset):
@@ -48,19 +50,12 @@ def numbered_lines(path: str) -> Iterator[tuple[str, str]]:
             yield f'{path}:{number}', line.strip()
 
 
-def check_images(folder: str, names: Sequence[str], source: str) -> None:
-    """Raise FileNotFoundError unless all images listed in ``source`` exist."""
-    remedy = 'unpack the data set again, or remove their entries'
-    require_files(source, folder, names, remedy)
-
-
 def check_layout(folder: str, needed: Sequence[str], name: str) -> None:
     """Raise FileNotFoundError unless ``folder`` contains all that is ``needed``."""
     found = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     if missing := [entry for entry in needed if entry not in found]:
-        some = ', '.join(found[:8]) + (', …' if len(found) > 8 else '')
         raise FileNotFoundError(
             f'{folder}: does not have the layout of {name}: {", ".join(missing)} not '
-            f'found; it contains {some or "nothing"}. Set data_root to the folder with '
-            f'{", ".join(needed)}'
+            f'found; it contains {some(found) or "nothing"}. Set data_root to the '
+            f'folder with {", ".join(needed)}'
         )

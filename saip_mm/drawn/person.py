@@ -46,7 +46,6 @@ class Person:
         # Of the trunk: 0 faces the camera, pi/2 the image's right.
         self.yaw = float(figure.pose.yaw)
         self.attributes = np.array([has(self) for has in ATTRIBUTES.values()])
-        self.measurements = np.array([*vars(self.body).values()], np.float32)
         # [133, 3] in COCO-WholeBody's order; the first 17 are ``KEYPOINTS``.
         self.whole_body = _whole_body(figure, labels)
         self.keypoints = self.whole_body[:17]

@@ -68,7 +68,7 @@ def cost_of(config: Config) -> Cost:
     return Cost(flops / images, total - left_out)
 
 
-def lengthened(config: Config, epochs: int) -> Config:
+def with_epochs(config: Config, epochs: int) -> Config:
     """The config of a training of so many epochs, with its schedules in proportion."""
     config = copy.deepcopy(config)
     ratio = Fraction(epochs, config.train_cfg.max_epochs)

@@ -5,6 +5,7 @@ import copy
 import json
 import math
 import random
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,24 @@ class FineTuning(Run):
     """
 
     share: float = 1.0
+
+    def complete(self, deadline: float = math.inf) -> None:
+        """Train, test and write the result; errors are those of :func:`runs.train`."""
+        config = None
+        if self.share < 1:
+            drawn = dict(indices=draw_labels(self.config, self.share, self.seed))
+            # In a file, because a command line is too short for many.
+            config = self.row / f'labels{self.seed}.py'
+            changed = f'train_dataloader = dict(dataset={drawn})\n'
+            write_text(config, f"_base_ = 'config.py'\n{changed}")
+        train(self, config, deadline)
+        tested = self.folder / 'test'
+        arguments = [self.row / 'config.py', self.folder, '--work-dir', tested]
+        run_tool('test', self, arguments)
+        metrics = json.loads(max(tested.glob('*/*.json')).read_text())
+        for name in ('time', 'data_time'):
+            metrics.pop(name, None)
+        save(self, facts(self), metrics)
 
 
 def downstream_config(file: str | Path, options: Options = ()) -> Config:
@@ -94,29 +113,9 @@ def draw_labels(config: Config, share: float, seed: int) -> list[int]:
     scope = config.get('default_scope')
     with DefaultScope.overwrite_default_scope(scope):
         dataset = DATASETS.build(dict(config.train_dataloader.dataset, pipeline=[]))
-    groups = {}
+    groups = defaultdict(list)
     for index in range(len(dataset)):
-        groups.setdefault(dataset.get_data_info(index).get('pid', index), []).append(
-            index
-        )
+        groups[dataset.get_data_info(index).get('pid', index)].append(index)
     count = max(1, round(share * len(groups)))
     drawn = random.Random(seed).sample(list(groups), count)
     return sorted(index for group in drawn for index in groups[group])
-
-
-def fine_tune(run: FineTuning, deadline: float = math.inf) -> None:
-    """Train, test and write the result; errors are those of :func:`runs.train`."""
-    config = None
-    if run.share < 1:
-        drawn = dict(indices=draw_labels(run.config, run.share, run.seed))
-        # In a file, because a command line is too short for many.
-        config = run.row / f'labels{run.seed}.py'
-        changed = f'train_dataloader = dict(dataset={drawn})\n'
-        write_text(config, f"_base_ = 'config.py'\n{changed}")
-    train(run, config, deadline)
-    tested = run.folder / 'test'
-    run_tool('test', run, [run.row / 'config.py', run.folder, '--work-dir', tested])
-    metrics = json.loads(max(tested.glob('*/*.json')).read_text())
-    for name in ('time', 'data_time'):
-        metrics.pop(name, None)
-    save(run, facts(run), metrics)

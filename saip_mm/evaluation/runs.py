@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,16 +89,35 @@ class Run:
             'or move the folder away. Since then changed:\n' + '\n'.join(lines[:20])
         )
 
+    def complete(self, deadline: float = math.inf) -> None:
+        """Bring the run from its current state to its result; see :func:`train`."""
+        if self.is_trained:
+            train(self, deadline=deadline)
+        # Otherwise MMEngine logs to the terminal.
+        MMLogger.get_instance(str(self.folder), log_file=str(self.log), file_mode='a')
+        try:
+            scores = probe(self)
+            result = facts(self) | dict(flops=0)
+            if self.is_trained:
+                result['flops'] = cost_of(self.config).flops * result['images_seen']
+        except Exception as error:
+            with open(self.log, 'a') as log:
+                traceback.print_exc(file=log)
+            raise RunFailed(
+                f'{self}: probing failed ({error}); see {self.log}'
+            ) from error
+        finite = {name: score for name, score in scores.items() if math.isfinite(score)}
+        if omitted := sorted(scores.keys() - finite.keys()):
+            print_log(f'omitted, not finite: {", ".join(omitted)}', logger='current')
+        save(self, result, finite)
 
-def work(
-    chains: Sequence[Iterable[tuple[Run, Callable[[Run, float], None]]]],
-    deadline: float = math.inf,
-) -> bool:
+
+def work(chains: Sequence[Iterable[Run]], deadline: float = math.inf) -> bool:
     """Do all runs that have no result yet.
 
     Args:
-        chains: Prepared runs, and functions such as :func:`complete` that do them. A
-            run that fails, or that another command is at work on, ends its chain.
+        chains: Runs, each prepared when its turn comes. A run that fails, or that
+            another command is at work on, ends its chain.
         deadline: In seconds of ``time.monotonic``.
 
     Returns:
@@ -110,41 +129,21 @@ def work(
     failed, busy = False, 'another command is at work on this run; rerun later'
     for number, chain in enumerate(chains, 1):
         try:
-            for run, do in chain:
+            for run in chain:
+                run.prepare()
                 if read_result(run.folder):
                     continue
                 if time.monotonic() > deadline:
                     raise OutOfTime(f'{run} was not started')
                 print(f'[{number}/{len(chains)}] {run}, log: {run.log}', flush=True)
                 with lock(run.folder / '.run', busy):
-                    do(run, deadline)
+                    run.complete(deadline)
         except BlockingIOError as error:
             print(f'    skipped: {error}', flush=True)
         except RunFailed as error:
             print(f'    error: {error}', file=sys.stderr, flush=True)
             failed = True
     return failed
-
-
-def complete(run: Run, deadline: float = math.inf) -> None:
-    """Bring a run from its current state to its result; see :func:`train`."""
-    if run.is_trained:
-        train(run, deadline=deadline)
-    # Otherwise MMEngine logs to the terminal.
-    MMLogger.get_instance(str(run.folder), log_file=str(run.log), file_mode='a')
-    try:
-        scores = probe(run)
-        result = facts(run) | dict(flops=0)
-        if run.is_trained:
-            result['flops'] = cost_of(run.config).flops * result['images_seen']
-    except Exception as error:
-        with open(run.log, 'a') as log:
-            traceback.print_exc(file=log)
-        raise RunFailed(f'{run}: probing failed ({error}); see {run.log}') from error
-    finite = {name: score for name, score in scores.items() if math.isfinite(score)}
-    if omitted := sorted(scores.keys() - finite.keys()):
-        print_log(f'omitted, not finite: {", ".join(omitted)}', logger='current')
-    save(run, result, finite)
 
 
 def save(run: Run, result: dict, scores: dict[str, float]) -> None:

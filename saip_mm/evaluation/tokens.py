@@ -168,7 +168,7 @@ def _thinned(images: AttributeImages) -> AttributeImages:
     """At most ``MAX_LABELED`` images, at equal distances."""
     count = len(images.paths)
     kept = np.linspace(0, count - 1, min(count, MAX_LABELED)).round().astype(int)
-    return images.every(kept)
+    return images.take(kept)
 
 
 def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:

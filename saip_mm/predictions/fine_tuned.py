@@ -30,7 +30,7 @@ from ..report.answers import (
     write_beside,
     write_sentence,
 )
-from .prediction import Prediction, leaving_out, read_batches, whole_image
+from .prediction import Prediction, leaving_out, readable_batches, whole_image
 
 # Steps of pipelines that read the image, or need labels.
 OMITTED = ('ReadImage', 'LoadImageFromFile', 'LoadImage')
@@ -153,9 +153,9 @@ class Predictor:
         # MMDetection, which changes the answers of ViTs.
         batch_size = min(batch_size, self.cfg.test_dataloader.batch_size)
         with DefaultScope.overwrite_default_scope(self.scope):
-            for paths, pixels in read_batches(images, batch_size, left_out):
+            for batch in readable_batches(images, batch_size, left_out):
                 found, prepared = [], []
-                for path, image in zip(paths, pixels, strict=True):
+                for path, image in batch:
                     with leaving_out(left_out):
                         prepared.append(self.prepare(image, path))
                         found.append((path, image))

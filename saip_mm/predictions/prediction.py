@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -22,25 +21,22 @@ class Prediction(NamedTuple):
     """RGB, uint8 [h, w, 3]; None for a sentence."""
 
 
-def read_batches(
+def readable_batches(
     paths: Iterable[str], batch_size: int, left_out: list[ImageError] | None
-) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Yield the paths and RGB images of each batch.
+) -> Iterator[list[tuple[str, np.ndarray]]]:
+    """Yield batches of paths with their RGB images, uint8 [h, w, 3].
 
-    Images that cannot be read are appended to ``left_out``; None raises their error.
+    Errors of images that cannot be read are appended to ``left_out``; None raises them.
     """
-    images = _readable(paths, left_out)
-    while batch := list(islice(images, batch_size)):
-        names, pixels = zip(*batch, strict=True)
-        yield list(names), list(pixels)
-
-
-def _readable(
-    paths: Iterable[str], left_out: list[ImageError] | None
-) -> Iterator[tuple[str, np.ndarray]]:
+    batch = []
     for path in paths:
         with leaving_out(left_out):
-            yield path, read_image(path)
+            batch.append((path, read_image(path)))
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ..data.concat import pipeline_of
 from ..data.images import ImageError, normalize, resize, to_tensor
 from ..evaluation.subject import load_subject
 from ..report.answers import draw_scenes
-from .prediction import Prediction, read_batches
+from .prediction import Prediction, readable_batches
 
 
 class SceneSearch:
@@ -72,22 +72,12 @@ class SceneSearch:
     def index(
         self, images: Sequence[str], left_out: list[ImageError] | None = None
     ) -> None:
-        """Encode the scenes to search.
-
-        Args:
-            images: Image files.
-            left_out: Errors of images that cannot be read are appended to it, and the
-                images left out; None raises them.
-
-        Raises:
-            OSError: If an image, or with ``left_out`` every image, cannot be read.
-            ValueError: If there is no scene.
-        """
+        """Encode the scenes to search; see :meth:`Predictor.index`, also for errors."""
         if not images:
             raise ValueError('a search for people needs a gallery of scenes')
         self.gallery = []
         images = track(images, 'Encoding scenes', transient=True)
-        for (path,), (scene,) in read_batches(images, 1, left_out):
+        for [(path, scene)] in readable_batches(images, 1, left_out):
             shape = scene.shape[:2]
             encoded = self._encode([scene], self._scene_size(shape))
             self.gallery.append((path, shape, encoded.middle_map))
@@ -102,13 +92,14 @@ class SceneSearch:
         left_out: list[ImageError] | None = None,
     ) -> Iterator[Prediction]:
         """Yield a prediction for each image file; ``left_out`` as in :meth:`index`."""
-        for paths, pixels in read_batches(images, batch_size, left_out):
+        for batch in readable_batches(images, batch_size, left_out):
+            pixels = [image for _, image in batch]
             queries = self._encode(pixels, self.views.global_size).middle_tokens
             heats = [
                 self.model.search(queries.split(1), scene)[0].sigmoid().cpu()
                 for *_, scene in self.gallery
             ]
-            for i, (path, image) in enumerate(zip(paths, pixels, strict=True)):
+            for i, (path, image) in enumerate(batch):
                 heat, answer = {}, []
                 for (scene, shape, _), found in zip(self.gallery, heats, strict=True):
                     heat[scene] = found[i]

@@ -8,12 +8,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..data.folders import some
 from ..data.images import read_image, to_tensor
 from ..data.views import Crop
 from .pictures import INST, Picture, draw_row, heat, outline
 
 HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
 FONT = ImageFont.load_default(LINE * 0.7)
+SCENES, NEIGHBORS, PARTS = 4, 6, 16  # shown at most
 SHOWN = 0.3  # boxes with scores above it are drawn by MMDetection
 
 
@@ -67,7 +69,7 @@ def write_beside(picture: Image.Image, lines: list[str]) -> Image.Image:
 
 
 def draw_scenes(
-    query: np.ndarray, scenes: list[dict], maps: dict[str, Tensor], count: int = 4
+    query: np.ndarray, scenes: list[dict], maps: dict[str, Tensor]
 ) -> Image.Image:
     """A query, and where it is in the scenes that contain it most likely.
 
@@ -75,10 +77,9 @@ def draw_scenes(
         query: uint8 [h, w, 3].
         scenes: Dicts with ``image``, ``score`` and ``bbox``.
         maps: Probabilities [h, w] by image.
-        count: Most scenes to show.
     """
     row = [Picture(Image.fromarray(query), 'query')]
-    for each in scenes[:count]:
+    for each in scenes[:SCENES]:
         scene = read_image(each['image'])
         picture = heat(to_tensor(scene), maps[each['image']], 0, 1)
         if each['bbox']:
@@ -96,12 +97,10 @@ def write_sentence(sentence: str) -> Image.Image:
     return canvas
 
 
-def draw_neighbors(
-    query: Image.Image, neighbors: list[dict], count: int = 6
-) -> Image.Image:
+def draw_neighbors(query: Image.Image, neighbors: list[dict]) -> Image.Image:
     """A query and the images most similar to it, with similarities."""
     row = [Picture(query, 'query')]
-    for each in neighbors[:count]:
+    for each in neighbors[:NEIGHBORS]:
         image = Image.fromarray(read_image(each['image']))
         row.append(Picture(image, f'{each["similarity"]:.2f}'))
     return draw_row(row, height=HEIGHT)
@@ -137,13 +136,11 @@ def enlarge(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
     return np.array(large), sample
 
 
-def describe_parts(answer: list[dict], count: int = 16, names: int = 8) -> list[str]:
+def describe_parts(answer: list[dict]) -> list[str]:
     """Lines about the first parts that are drawn."""
     lines = []
-    for number, part in enumerate(answer[:count], 1):
+    for number, part in enumerate(answer[:PARTS], 1):
         if part['score'] > SHOWN:
-            words = [*part['attributes']]
-            words[names:] = ['…'] * (len(words) > names)
             label = f'{number}  {part["label"]} {part["score"]:.2f}'
-            lines.append(': '.join(filter(None, [label, ', '.join(words)])))
+            lines.append(': '.join(filter(None, [label, some([*part['attributes']])])))
     return lines or [f'no part has a score above {SHOWN}']

@@ -11,7 +11,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from ..data import PeopleDataset, SyntheticPeople
-from .performance import WARM_UP, Spread, now, spread, take_turns
+from .performance import WARM_UP, Spread, interleave, median_and_range, now
 
 
 def draw_files(folder: str, number: int, size: tuple[int, int]) -> list[str]:
@@ -38,7 +38,7 @@ def measure_samples(
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     steps = {side: lambda s=sample: load(s) for side, sample in sides.items()}
-    found = take_turns('samples', steps, rounds)
+    found = interleave('samples', steps, rounds)
     torch.set_num_threads(threads)
     return {
         side: [seconds / number for seconds in each['total']]
@@ -106,4 +106,6 @@ def measure_reading(
                 memory.append(max(private_mib(w.pid) for w in batches._workers))
             next(batches)
         speeds.append(len(images) / (now() - began))
-    return dict(images_per_s=spread(speeds), private_mib=[memory[0], memory[-1]])
+    return dict(
+        images_per_s=median_and_range(speeds), private_mib=[memory[0], memory[-1]]
+    )

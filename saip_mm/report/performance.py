@@ -31,11 +31,11 @@ def timed(step: Iterator[str]) -> dict[str, float]:
     return seconds | dict(total=sum(seconds.values()))
 
 
-def spread(values: list[float]) -> Spread:
+def median_and_range(values: list[float]) -> Spread:
     return [statistics.median(values), min(values), max(values)]
 
 
-def take_turns(
+def interleave(
     title: str, sides: dict[str, Step], rounds: int
 ) -> dict[str, dict[str, Spread]]:
     """Seconds of each side's phases and total; sides alternate after a warm-up."""
@@ -46,7 +46,9 @@ def take_turns(
             if turn >= WARM_UP:
                 found[side].append(seconds)
     return {
-        side: {phase: spread([each[phase] for each in all_]) for phase in all_[0]}
+        side: {
+            phase: median_and_range([each[phase] for each in all_]) for phase in all_[0]
+        }
         for side, all_ in found.items()
     }
 
@@ -99,17 +101,12 @@ def _steps(result: dict) -> list[str]:
         side, precision, batch = _kind(row)
         seconds = total[side, precision, batch][0]
         share = flop * batch / seconds / result['matmul_flop_per_s'][precision]
-        same, single = (
-            total.get(('plain', each, batch)) for each in (precision, 'fp32')
-        )
+        plain = (total.get(('plain', each, batch)) for each in (precision, 'fp32'))
         lines.append(
             [
                 *(side, precision, batch, _range(row['seconds']['total'])),
                 *(f'{row["seconds"][phase][0]:.3f}' for phase in phases),
-                *(
-                    f'{each[0] / seconds:.2f}' if each else '–'
-                    for each in (same, single)
-                ),
+                *(f'{each[0] / seconds:.2f}' if each else '–' for each in plain),
                 f'{100 * share:.0f}' if side != 'cached' else '–',
             ]
         )

@@ -123,8 +123,9 @@ def _enlarge(masks: Tensor, side: int) -> Tensor:
     return masks.repeat_interleave(side, 1).repeat_interleave(side, 2)
 
 
-def _grid(images: list[Tensor], rows: int = 2, gap: int = 4) -> Image.Image:
-    """Images of one size, column by column, with transparent gaps."""
+def _grid(images: list[Tensor]) -> Image.Image:
+    """Images of one size in two rows, column by column, with transparent gaps."""
+    rows, gap = 2, 4
     height, width = (side + gap for side in images[0].shape[1:])
     columns = -(-len(images) // rows)
     canvas = Image.new('RGBA', (columns * width - gap, rows * height - gap))

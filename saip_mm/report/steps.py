@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..data import DrawViews
 from ..data.concat import pipeline_of
 from ..models import SAIP
-from .performance import WARM_UP, Spread, Step, now, spread, timed
+from .performance import WARM_UP, Spread, Step, median_and_range, now, timed
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 SIDES = ('plain', 'ours', 'cached')
@@ -123,7 +123,9 @@ def measure_modules(
         spent.clear()
         forward = timed(our_step(model, wrapper, inputs))['forward']
         found.append(spent | dict(losses=forward - sum(spent.values())))
-    return {name: spread([f[name] for f in found[WARM_UP:]]) for name in found[0]}
+    return {
+        name: median_and_range([f[name] for f in found[WARM_UP:]]) for name in found[0]
+    }
 
 
 def peak_memory(make_step: Step) -> int:

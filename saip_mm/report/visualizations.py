@@ -16,6 +16,7 @@ from .people import Gallery, spread
 from .pictures import INST, Picture, heat, outline, to_image
 from .work_dir import Unavailable
 
+SHOWN = 6  # images with their attention, and queries with their neighbors
 Groups = list[tuple[str, list[list[Picture]]]]
 
 
@@ -140,9 +141,9 @@ def attention(model: SAIP, images: Tensor) -> Tensor | None:
     return encoded.attention.query_key[:, :, 0, 1:].unflatten(2, grid).cpu()
 
 
-def show_attention(model: SAIP, gallery: Gallery, count: int = 6) -> Groups:
+def show_attention(model: SAIP, gallery: Gallery) -> Groups:
     """Attention of the class token: mean of the heads, then each head."""
-    images = gallery.images[spread(len(gallery.images), count)]
+    images = gallery.images[spread(len(gallery.images), SHOWN)]
     maps = attention(model, images)
     if maps is None:
         raise Unavailable('This backbone has no attention.')
@@ -181,9 +182,7 @@ def nearest(
     return np.where(found, ranked, -1)
 
 
-def show_neighbors(
-    tokens: dict[str, Tensor], gallery: Gallery, count: int = 6
-) -> tuple[Groups, str]:
+def show_neighbors(tokens: dict[str, Tensor], gallery: Gallery) -> tuple[Groups, str]:
     """Queries and their nearest neighbors by several models' image tokens [N, C].
 
     Returns:
@@ -192,7 +191,7 @@ def show_neighbors(
     if len(gallery.images) < 2:
         raise Unavailable('There is only one image, hence no neighbors.')
     _, queries = np.unique(gallery.pids, return_index=True)
-    queries = queries[spread(len(queries), count)]
+    queries = queries[spread(len(queries), SHOWN)]
     groups, ranked = [], []
     for name, features in tokens.items():
         found = nearest(features, gallery, queries)

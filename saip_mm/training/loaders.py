@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from ..data.checks import (
     check_images,
-    check_places,
+    check_paths,
     check_records,
     name_files_in_errors,
-    places,
+    paths_in,
 )
 from ..data.concat import holds_people
 
@@ -79,7 +79,7 @@ def build_checked_loader(
             f'{config["type"]} cannot hold a data set of people: use that itself, or '
             'list it several times in a ConcatDataset'
         )
-    check_places(config)
+    check_paths(config)
     try:
         loader = build_loader(dataloader, seed, diff_rank_seed)
     except (
@@ -89,12 +89,12 @@ def build_checked_loader(
         TypeError,
         ValueError,
     ) as error:
-        named = any(p.is_file() and str(p) in str(error) for p in places(config))
+        named = any(p.is_file() and str(p) in str(error) for p in paths_in(config))
         if named and isinstance(error, ValueError):
             raise
         check_records(config)
         raise ValueError(
-            f'the data set {", ".join(map(str, places(config)))} cannot be loaded '
+            f'the data set {", ".join(map(str, paths_in(config)))} cannot be loaded '
             f'({type(error).__name__}: {error}). Do the annotations have the format, '
             'class names and image names that its config expects?'
         ) from error

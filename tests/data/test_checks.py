@@ -9,7 +9,7 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 from written_formats import write
 
-from saip_mm.data.checks import check_images, check_places, name_files_in_errors
+from saip_mm.data.checks import check_images, check_paths, name_files_in_errors
 from saip_mm.training import SafeRunner
 
 ANN = 'annotations/person_keypoints_train2017.json'
@@ -21,17 +21,17 @@ def coco(root) -> dict:
 
 def test_another_layout(tmp_path, monkeypatch):
     write('coco', tmp_path / 'coco')
-    check_places(coco(tmp_path / 'coco'))
+    check_paths(coco(tmp_path / 'coco'))
     monkeypatch.setenv('HOME', str(tmp_path / 'coco'))
     of_mmpretrain = dict(data_root='elsewhere', data_prefix='~/train2017')
-    check_places(of_mmpretrain)
+    check_paths(of_mmpretrain)
     (tmp_path / 'coco/train2017').rename(tmp_path / 'coco/train')
     with pytest.raises(FileNotFoundError, match='coco/train2017: no such file'):
-        check_places(of_mmpretrain)
+        check_paths(of_mmpretrain)
     with pytest.raises(FileNotFoundError, match='coco/train2017: .*set data_r'):
-        check_places(dict(type='RepeatDataset', dataset=coco(tmp_path / 'coco')))
+        check_paths(dict(type='RepeatDataset', dataset=coco(tmp_path / 'coco')))
     with pytest.raises(FileNotFoundError, match='none/annotations/.*holds coco'):
-        check_places(dict(datasets=[coco(tmp_path / 'none')]))
+        check_paths(dict(datasets=[coco(tmp_path / 'none')]))
 
 
 def test_missing_images_and_annotations(tmp_path):

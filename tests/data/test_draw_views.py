@@ -9,13 +9,7 @@ import pytest
 import torch
 from torchvision.transforms import RandomResizedCrop
 
-from saip_mm.data.draw_views import (
-    COLORS,
-    DrawViews,
-    draw_crop,
-    draw_places,
-    paste_mask,
-)
+from saip_mm.data.draw_views import DrawViews, draw_crop, draw_places, paste_mask
 
 NUM_RECORDS = 1500
 CROP = dict(area=(0.2, 1), aspect=(0.4, 0.6))
@@ -230,7 +224,10 @@ def test_records_are_small_functions_of_the_key(records):
         (dict(global_1=CROP | dict(blur=2)), r'global_1\.blur=2 should be in \[0, 1\]'),
         (dict(global_0=None, scene=None), 'local views, and these need the anchor'),
         (dict(flip=-0.5), r'flip=-0\.5 should be in \[0, 1\]'),
-        (dict(colors=COLORS | dict(hue=1)), r'colors\.hue=1 should be in \[0, 0\.5\]'),
+        (
+            dict(colors=vars(DrawViews.colors) | dict(hue=1)),
+            r'colors\.hue=1 should be in \[0, 0\.5\]',
+        ),
         (dict(scene=CROP | dict(solarise=0.5)), 'solarise'),
     ],
 )

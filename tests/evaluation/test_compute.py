@@ -5,7 +5,7 @@ from launch import ROOT, TINY
 from mmengine.config import Config
 from random_models import write_teacher
 
-from saip_mm.evaluation.compute import cost_of, lengthened
+from saip_mm.evaluation.compute import cost_of, with_epochs
 from saip_mm.training.config import load_config
 
 
@@ -68,7 +68,7 @@ def test_flops_do_not_depend_on_a_cache(tmp_path):
 @pytest.mark.parametrize('name', ['saip_small', 'baselines/mocov3_small'])
 def test_schedules_keep_their_shape(name, epochs):
     cfg = load_config(str(ROOT / f'configs/pretrain/{name}.py'))
-    longer = lengthened(cfg, epochs)
+    longer = with_epochs(cfg, epochs)
     assert longer.train_cfg.max_epochs == epochs and cfg.train_cfg.max_epochs == 5
     warmup, cosine = longer.param_scheduler
     assert warmup.end == cosine.begin == pytest.approx(0.1 * epochs)
@@ -76,5 +76,5 @@ def test_schedules_keep_their_shape(name, epochs):
     if 'T_max' in cosine:
         assert cosine.T_max == pytest.approx(0.9 * epochs)
     cfg.param_scheduler = [dict(type='MultiStepLR', milestones=[2, 4])]
-    (steps,) = lengthened(cfg, epochs).param_scheduler
+    (steps,) = with_epochs(cfg, epochs).param_scheduler
     assert steps['milestones'] == [round(0.4 * epochs), round(0.8 * epochs)]

@@ -33,6 +33,8 @@ def test_colors_do_not_tell_people_apart(people, name):
 
 def test_attributes_and_measurements_do(people):
     persons = [labeled.people[0] for labeled in people[0]]
-    traits = np.stack([np.append(p.attributes, p.measurements) for p in persons])
+    traits = np.stack(
+        [np.append(p.attributes, [*vars(p.body).values()]) for p in persons]
+    )
     features = torch.from_numpy((traits - traits.mean(0)) / traits.std(0))
     assert mean_average_precision(features, people) >= 0.9

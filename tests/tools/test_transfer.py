@@ -18,7 +18,7 @@ from saip_mm import load_backbone
 from saip_mm.evaluation import runs
 from saip_mm.evaluation.compute import Cost
 from saip_mm.evaluation.fine_tuning import draw_labels
-from saip_mm.predictions.prediction import read_batches
+from saip_mm.predictions.prediction import readable_batches
 from saip_mm.training.config import load_config
 
 TOOL = 'tools/transfer.py'
@@ -156,7 +156,7 @@ def test_transparent_pixels_are_gray_as_in_predictions(path, tmp_path):
     pixels[2:, :, 3] = 0
     Image.fromarray(pixels).save(file := str(tmp_path / 'a.png'))
     cfg = importable(path)
-    ((_, (predicted,)),) = read_batches([file], 1, None)
+    [[(_, predicted)]] = readable_batches([file], 1, None)
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             read = TRANSFORMS.build(loader.dataset.pipeline[0])

@@ -9,8 +9,9 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 from scipy.io import loadmat
 
+from ...data.folders import require_files
 from ..attributes_csv import read_attributes
-from ..datasets import SplitDataset, check_images, require_file
+from ..datasets import REMEDY, SplitDataset, require_file
 
 
 class Annotations(NamedTuple):
@@ -40,7 +41,7 @@ class AttributeDataset(SplitDataset):
 
     def load_data_list(self) -> list[dict]:
         found = self.read_annotations(self.SPLITS[self.split])
-        check_images(found.folder, found.names, self.data_root)
+        require_files(self.data_root, found.folder, found.names, REMEDY)
         self._metainfo['classes'] = tuple(found.attributes)
         labels = found.labels.astype(np.float32)
         return [

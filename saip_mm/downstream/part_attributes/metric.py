@@ -24,7 +24,7 @@ RECALLS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = 100  # of a category in an image
 
 
-class Found(NamedTuple):
+class Detections(NamedTuple):
     """n detections in an image."""
 
     labels: np.ndarray  # [n]
@@ -34,7 +34,7 @@ class Found(NamedTuple):
     masks: list[dict]  # n run lengths
 
 
-NOTHING = Found(*np.zeros((4, 0)), [])
+NO_DETECTIONS = Detections(*np.zeros((4, 0)), [])
 
 
 class Group(NamedTuple):
@@ -79,7 +79,7 @@ class PartAttributeMetric(BaseMetric):
             found = sample['pred_instances']
             boxes = found['bboxes'].cpu().numpy().astype(float)
             boxes[:, 2:] -= boxes[:, :2]
-            entry = Found(
+            entry = Detections(
                 labels=found['labels'].cpu().numpy(),
                 scores=found['scores'].cpu().numpy(),
                 attributes=(found['attributes'] > self.threshold).cpu().numpy(),
@@ -88,10 +88,12 @@ class PartAttributeMetric(BaseMetric):
             )
             self.results.append((sample['img_id'], entry))
 
-    def compute_metrics(self, results: list[tuple[int, Found]]) -> dict[str, float]:
+    def compute_metrics(
+        self, results: list[tuple[int, Detections]]
+    ) -> dict[str, float]:
         annotations = PartAnnotations(self.ann_file)
         # MMEngine makes plain tuples of them.
-        found = {image: Found(*each) for image, each in results}
+        found = {image: Detections(*each) for image, each in results}
         return {
             f'{iou_type}_{name}': value
             for iou_type in ('segm', 'bbox')
@@ -103,7 +105,7 @@ class PartAttributeMetric(BaseMetric):
 
 def evaluate_parts(
     annotations: PartAnnotations,
-    found: dict[int, Found],
+    found: dict[int, Detections],
     iou_type: str = 'segm',
     with_attributes: Sequence[int] = WITH_ATTRIBUTES,
 ) -> dict[str, float]:
@@ -156,14 +158,14 @@ def f1_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _groups(
-    annotations: PartAnnotations, image: int, found: Found | None, iou_type: str
+    annotations: PartAnnotations, image: int, found: Detections | None, iou_type: str
 ) -> Iterator[tuple[int, Group]]:
     """Yield labels of an image with their detections and annotations."""
     entries = annotations.imgToAnns[image]
     entries = sorted(entries, key=lambda each: bool(each.get('iscrowd')))
     crowd = np.array([bool(each.get('iscrowd')) for each in entries], bool)
     owners = np.array([annotations.labels[each['category_id']] for each in entries])
-    found = NOTHING if found is None else found
+    found = NO_DETECTIONS if found is None else found
     ious = f1s = np.zeros((len(found.scores), len(entries)))
     if ious.size:
         f1s = f1_scores(found.attributes, annotations.multi_hot(entries))

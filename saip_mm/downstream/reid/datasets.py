@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mmpretrain.registry import DATASETS
 
+from ...data.folders import require_files
 from ..attributes_csv import read_rows
-from ..datasets import SplitDataset, check_images, check_layout, numbered_lines
+from ..datasets import REMEDY, SplitDataset, check_layout, numbered_lines
 from ..market1501 import DISTRACTOR, JUNK, ReIDImage, read_folder
 
 
@@ -124,7 +125,7 @@ class MSMT17(ReIDDataset):
         for name in self.LISTS[part]:
             list_file = os.path.join(self.data_root, name)
             found = [_read_line(*each) for each in numbered_lines(list_file)]
-            check_images(folder, [each.img_path for each in found], list_file)
+            require_files(list_file, folder, [each.img_path for each in found], REMEDY)
             images += found
         # Identities start from 0, which is a distractor elsewhere.
         return [

@@ -30,6 +30,7 @@ _BEYOND_IMAGES = ('language', 'lang_', 'text', 'tokenizer', 'multimodal', 'track
 # they are (w, h).
 _SIZES = dict(input_size=True, crop_size=False, scale=True)
 _DEFAULT_SIZES = dict(mmpose=(256, 192), mmseg=(512, 512))
+MAX_REASON = 160  # characters
 
 
 class Refusal(ValueError):
@@ -284,7 +285,7 @@ def _level(kind: str, output: object, images: Tensor) -> Level:
     return Level(output.shape[1], nearest if exact else strides[0])
 
 
-def reason(error: Exception, limit: int = 160) -> str:
+def reason(error: Exception) -> str:
     """An exception in one line."""
     text = f'{type(error).__name__}: {str(error).strip()}'.split('\n')[0].rstrip(': ')
-    return text if len(text) <= limit else f'{text[:limit]}…'
+    return text if len(text) <= MAX_REASON else f'{text[:MAX_REASON]}…'
