@@ -1,7 +1,6 @@
 """Scale-Aware Image Pretraining: the algorithm."""
 
 import copy
-from collections.abc import Iterable
 
 import torch
 from mmpretrain.models import BaseSelfSupervisor
@@ -96,11 +95,11 @@ class SAIP(BaseSelfSupervisor):
                     'need whole ones: set anchor=True'
                 )
 
-        student = Encoder(self.backbone, self.middle_norm, self.mask_color)
-        self.teacher = nn.ModuleDict(dict(encoder=copy.deepcopy(student)))
+        encoder = Encoder(self.backbone, self.middle_norm, self.mask_color)
+        student = nn.ModuleDict(dict(encoder=encoder))
         if self.matching:
-            self.teacher['projector'] = copy.deepcopy(self.matching.projector)
-        self.teacher.requires_grad_(False)
+            student['projector'] = self.matching.projector
+        self.teacher = copy.deepcopy(student).requires_grad_(False)
         # Not a submodule: its parameters are named `backbone.…` and `middle_norm.…`.
         self.__dict__['student'] = student
 
@@ -145,9 +144,10 @@ class SAIP(BaseSelfSupervisor):
         losses, weights = {}, self.loss_weights
         anchor_token = None
         anchored = self.reconstruction and self.reconstruction.anchor
+        encode = self.student['encoder']
         if taught or self.search or anchored:
             heads = self.matching, self.distillation
-            globals_ = self.student(
+            globals_ = encode(
                 _fold(inputs['globals']),
                 until='maps' if self.distillation else until,
                 attention=any(head and head.attention for head in heads),
@@ -155,11 +155,11 @@ class SAIP(BaseSelfSupervisor):
             anchor = globals_.middle_tokens.chunk(2)[0]
             anchor_token = anchor[:, 0]
         if taught or self.search:
-            roi = self.student(inputs['roi'], until=until)
+            roi = encode(inputs['roi'], until=until)
         if taught:
             losses |= self._learn_from_teachers(globals_, roi, inputs)
         if self.reconstruction:
-            prediction, mask = self.reconstruct(self.student, anchor_token, inputs)
+            prediction, mask = self.reconstruct(encode, anchor_token, inputs)
             loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
             losses['loss_csr'] = weights['reconstruction'] * loss
         if self.search:
@@ -173,8 +173,8 @@ class SAIP(BaseSelfSupervisor):
         self, globals_: Encoded, roi: Encoded, inputs: dict
     ) -> dict:
         """Losses of matching and distillation, which see all crops."""
-        locals_ = self.student(_fold(inputs['locals']))
-        inst = self.student(inputs['inst'])
+        locals_ = self.student['encoder'](_fold(inputs['locals']))
+        inst = self.student['encoder'](inputs['inst'])
         tokens = [each.image_token for each in (globals_, locals_, roi, inst)]
         tokens = torch.cat(tokens).unflatten(0, (-1, len(inputs['globals'])))
         losses = self._match(globals_, tokens, inputs) if self.matching else {}
@@ -192,7 +192,7 @@ class SAIP(BaseSelfSupervisor):
                 _fold(inputs['globals']), attention=self.matching.attention
             )
             target = self.teacher['projector'](expert.image_token)
-        logits = self.matching.projector(tokens.flatten(0, 1))
+        logits = self.student['projector'](tokens.flatten(0, 1))
         by_view = (-1, len(inputs['globals']))
         losses = self.matching.loss(
             logits.unflatten(0, by_view), target.unflatten(0, by_view)
@@ -248,31 +248,21 @@ class SAIP(BaseSelfSupervisor):
         Args:
             momentum: Share of the old teacher that is kept.
         """
-        teacher, student = zip(*self._pairs(nn.Module.parameters), strict=True)
-        get_ema_multi_avg_fn(momentum)(list(teacher), list(student), None)
+        teacher, student = self.teacher, self.student
+        average = get_ema_multi_avg_fn(momentum)
+        average([*teacher.parameters()], [*student.parameters()], None)
         # Averaged batch statistics would long remember those before the first step.
-        for old, new in self._pairs(nn.Module.buffers):
+        for old, new in zip(teacher.buffers(), student.buffers(), strict=True):
             old.copy_(new)
 
     def init_weights(self) -> None:
         super().init_weights()
-        with torch.no_grad():  # copied, not averaged: uninitialized memory may be NaN
-            for tensors_of in (nn.Module.parameters, nn.Module.buffers):
-                for old, new in self._pairs(tensors_of):
-                    old.copy_(new)
+        self.teacher.load_state_dict(self.student.state_dict())
 
     def train(self, mode: bool = True) -> 'SAIP':
         super().train(mode)
         self.teacher.eval()
         return self
-
-    def _pairs(self, tensors_of) -> Iterable[tuple[Tensor, Tensor]]:
-        """Pairs of teacher and student tensors."""
-        modules = [(self.teacher['encoder'], self.student)]
-        if self.matching:
-            modules.append((self.teacher['projector'], self.matching.projector))
-        for teacher, student in modules:
-            yield from zip(tensors_of(teacher), tensors_of(student), strict=True)
 
 
 def _fold(views: Tensor) -> Tensor:

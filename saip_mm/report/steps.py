@@ -109,7 +109,7 @@ def measure_modules(
         module.register_forward_hook(lambda *_: add(now()))
 
     watch('teacher encoder', model.teacher['encoder'])
-    watch('student encoder', model.student)
+    watch('student encoder', model.student['encoder'])
     if model.matching:
         watch('projectors', model.teacher['projector'])
         watch('projectors', model.matching.projector)

@@ -77,7 +77,7 @@ def plain_losses(model, views: dict) -> dict:
             x = layer(x)
         return F.normalize(x) @ F.normalize(projector.prototypes).T
 
-    student, teacher = model.student, model.teacher['encoder']
+    student, teacher = model.student['encoder'], model.teacher['encoder']
     taught = [look(teacher, views['globals'][:, i])[0] for i in range(2)]
     seen = [
         look(student, view)
@@ -121,7 +121,7 @@ def plain_reconstruction(model, p, views, anchor, look):
                     patch = image[b, :, 16 * row :, 16 * column :][:, :16, :16]
                     patch[:] = model.mask_color.color[:, None, None]
     model.backbone.train()  # masked images are normalized by their own statistics
-    x = look(model.student, image, shown)[1]
+    x = look(model.student['encoder'], image, shown)[1]
     x = plain.linear(p, 'csr_decoder.decoder_embed', torch.cat([anchor[:, :1], x], 1))
     canvas = torch.where(
         shown.flatten(1)[..., None] > 0, x[:, 2:], p['csr_decoder.mask_token']
@@ -172,20 +172,20 @@ def test_a_training_step(name):
 def test_hidden_pixels_leak_nowhere(name, mode):
     """Neither through convolutions nor through batch statistics, which stay."""
     model, views = build(name).train(mode), tiny_views()
-    grid = (5, 3)
-    _, mask = model.reconstruction.draw_mask(views['csr_noise'], grid)
+    _, mask = model.reconstruction.draw_mask(views['csr_noise'], (5, 3))
     hidden = F.interpolate(mask[:, None], scale_factor=16).bool()
     other = torch.where(hidden, torch.full_like(views['csr'], torch.nan), views['csr'])
     running = [x.clone() for x in model.buffers()]
     anchor = torch.randn(2, model.reconstruction.in_channels)
+    encode = model.student['encoder']
     found = [
-        model.reconstruct(model.student, anchor, views | dict(csr=images))[0]
+        model.reconstruct(encode, anchor, views | dict(csr=images))[0]
         for images in (views['csr'], other)
     ]
     assert torch.equal(*found)
     assert all(torch.equal(a, b) for a, b in zip(running, model.buffers(), strict=True))
     seen = torch.where(hidden, views['csr'], torch.randn_like(views['csr']))
-    changed = model.reconstruct(model.student, anchor, views | dict(csr=seen))[0]
+    changed = model.reconstruct(encode, anchor, views | dict(csr=seen))[0]
     assert not torch.allclose(found[0], changed)
 
 
@@ -193,10 +193,10 @@ def test_evaluation_waits_for_no_other_process(monkeypatch):
     """Probes run in one of several; on a CPU, synchronizing is an error."""
     model, views = build('tinyvit').eval(), tiny_views()
     anchor = torch.randn(2, model.reconstruction.in_channels)
-    expected, _ = model.reconstruct(model.student, anchor, views)
+    expected, _ = model.reconstruct(model.student['encoder'], anchor, views)
     model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
-    found, _ = model.reconstruct(model.student, anchor, views)
+    found, _ = model.reconstruct(model.student['encoder'], anchor, views)
     assert torch.equal(found, expected)
 
 
@@ -282,7 +282,7 @@ def test_a_backbone_without_the_contract(backbone, message):
 def test_heads_that_do_not_suit():
     cfg = Config.fromfile(ROOT / 'tests/configs/tiny_tinyvit.py').model
     cfg.search.in_channels = 12
-    with pytest.raises(ValueError, match='search.in_channels=12, .* have 24 channels'):
+    with pytest.raises(ValueError, match='search.in_channels=12, .* tokens of 24 ch'):
         MODELS.build(cfg)
     # Batch norms would never see a whole image.
     cfg.matching, cfg.search, cfg.reconstruction.anchor = None, None, False

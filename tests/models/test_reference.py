@@ -11,12 +11,6 @@ from saip_mm.checkpoints.names import from_official
 from saip_mm.models.weights import load_weights
 
 CONFIG = ROOT / 'configs/pretrain/saip_vit-tiny.py'
-PARTS = dict(
-    backbone='student',
-    csm_decoder='matching',
-    csr_decoder='reconstruction',
-    css_decoder='search',
-)
 
 
 def build_model(case: dict) -> nn.Module:
@@ -55,6 +49,12 @@ def run_saip(case: dict) -> dict[str, float]:
         part.register_forward_hook(
             lambda _, inputs, output, name=name: seen.update({name: output})
         )
+    parts = dict(
+        backbone=model.student['encoder'],
+        csm_decoder=model.matching,
+        csr_decoder=model.reconstruction,
+        css_decoder=model.search,
+    )
     for step in range(case['config']['steps']):
         model.zero_grad()
         losses = model.loss(to_inputs(reference.draw_views(case, step)))
@@ -62,8 +62,8 @@ def run_saip(case: dict) -> dict[str, float]:
         losses = {name: value for name, value in losses.items() if 'loss' in name}
         sum(losses.values()).backward()
         gradients = {
-            theirs: [p.grad for p in getattr(model, ours).parameters()]
-            for theirs, ours in PARTS.items()
+            theirs: [p.grad for p in ours.parameters()]
+            for theirs, ours in parts.items()
         }
         outputs = dict(csm_logits=seen['csm'], csr_pred=seen['csr'])
         inst, roi = seen['css'].unbind(1)

@@ -145,18 +145,18 @@ def test_recomputed_blocks_keep_less_memory():
 def test_a_copy_trains_its_own_student():
     model, inputs = tiny_model(), tiny_views()
     other = copy.deepcopy(model)
-    assert other.student.backbone is other.backbone is not model.backbone
+    assert other.student['encoder'].backbone is other.backbone is not model.backbone
     with torch.no_grad():
         for parameter in other.backbone.parameters():
             parameter.zero_()
-    token = other.student(inputs['roi']).image_token
+    token = other.student['encoder'](inputs['roi']).image_token
     assert torch.equal(token, torch.zeros_like(token))
-    assert model.student(inputs['roi']).image_token.abs().min() > 0
+    assert model.student['encoder'](inputs['roi']).image_token.abs().min() > 0
 
 
 def test_the_student_compiles_to_one_graph():
     model = tiny_model()
-    explained = torch._dynamo.explain(model.student)(tiny_views()['roi'])
+    explained = torch._dynamo.explain(model.student['encoder'])(tiny_views()['roi'])
     assert explained.graph_count == 1
 
 
@@ -165,10 +165,8 @@ def test_the_teacher_starts_as_the_student_whatever_memory_held():
     for parameter in model.teacher.parameters():
         parameter.fill_(float('nan'))
     model.init_weights()
-    students = dict(encoder=model.student, projector=model.matching.projector)
-    for part, student in students.items():
-        for name, value in model.teacher[part].named_parameters():
-            assert torch.equal(value, student.get_parameter(name)), name
+    for name, value in model.teacher.named_parameters():
+        assert torch.equal(value, model.student.get_parameter(name)), name
 
 
 @pytest.mark.parametrize(
