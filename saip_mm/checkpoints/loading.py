@@ -8,36 +8,31 @@ from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from ..models.weights import Grid, LoadReport, by, load_weights
+from ..models.weights import LoadReport, by, load_weights
 from .backbone import find_backbone
 from .files import open_checkpoint
 
 
 @WEIGHT_INITIALIZERS.register_module('PretrainedBackbone')
 def pretrained_backbone(
-    checkpoint: str | os.PathLike, prefix: str = '', source_grid: Grid | None = None
+    checkpoint: str | os.PathLike, prefix: str = ''
 ) -> Callable[[nn.Module], LoadReport]:
     """The function that MMEngine applies to the backbone."""
-    return partial(
-        load_pretrained, checkpoint=checkpoint, prefix=prefix, source_grid=source_grid
-    )
+    return partial(load_pretrained, checkpoint=checkpoint, prefix=prefix)
 
 
 def load_pretrained(
-    module: nn.Module,
-    checkpoint: str | os.PathLike,
-    prefix: str = '',
-    source_grid: Grid | None = None,
+    module: nn.Module, checkpoint: str | os.PathLike, prefix: str = ''
 ) -> LoadReport:
     """Load a backbone from a file and log matches.
 
     Args:
-        module: A backbone for SAIP.
+        module: A backbone for SAIP; its ``source_grid`` is the (h, w) patch grid of the
+            file's positions, if not stated there.
         checkpoint: A ``.pth`` or ``.safetensors`` file, with our names or timm's, or a
             work directory, for its latest checkpoint.
         prefix: Prefix of the backbone in the file; see
             :func:`~saip_mm.checkpoints.backbone.find_backbone`.
-        source_grid: (h, w) patch grid of the file's positions, if not stated there.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -46,7 +41,8 @@ def load_pretrained(
     try:
         with open_checkpoint(checkpoint) as (file, content):
             backbone = find_backbone(content, prefix)
-            given = None if source_grid is None else tuple(source_grid)
+            given = getattr(module, 'source_grid', None)
+            given = given and tuple(given)
             if given and backbone.grid and given != backbone.grid:
                 raise ValueError(
                     f'states that its patch grid is {by(backbone.grid)} (h×w), not '

@@ -219,9 +219,7 @@ def _of_saip(path: Path, model: None) -> _Network:
         module, _ = backbone.build()
 
     def tokens_of(images: Tensor) -> Tensor:
-        encoded = module.encode(images, until='maps')
-        patches = encoded.last_map.flatten(2).mT
-        return torch.cat([encoded.image_token[:, None], patches], dim=1)
+        return module.encode(images, until='maps').last_tokens
 
     return _Network(
         module, tokens_of, 1, module.patch_size, backbone.mean, backbone.std

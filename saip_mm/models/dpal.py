@@ -186,10 +186,7 @@ class DPAL(BaseSelfSupervisor):
 
 def gate_loss(gates: Sequence[Tensor]) -> Tensor:
     """Cross entropy of logits [N, 3] for each of ``PATTERNS``, mean over patterns."""
-    losses = [
-        F.cross_entropy(gate, gate.new_full((len(gate),), i, dtype=torch.long))
-        for i, gate in enumerate(gates)
-    ]
+    losses = [-gate.log_softmax(-1)[:, i].mean() for i, gate in enumerate(gates)]
     return sum(losses) / len(losses)
 
 

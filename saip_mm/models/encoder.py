@@ -40,8 +40,16 @@ class Encoded(NamedTuple):
     @property
     def middle_tokens(self) -> Tensor:
         """[B, 1 + h·w, C]: the middle token, then the map in row-major order."""
-        grid = self.middle_map.flatten(2).transpose(1, 2)
-        return torch.cat([self.middle_token[:, None], grid], dim=1)
+        return _tokens(self.middle_token, self.middle_map)
+
+    @property
+    def last_tokens(self) -> Tensor:
+        """[B, 1 + h'·w', C]: the same of the end, for ``until='maps'`` only."""
+        return _tokens(self.image_token, self.last_map)
+
+
+def _tokens(token: Tensor, map_: Tensor) -> Tensor:
+    return torch.cat([token[:, None], map_.flatten(2).mT], dim=1)
 
 
 class MaskColor(nn.Module):

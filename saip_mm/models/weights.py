@@ -193,8 +193,7 @@ class PretrainedStart:
         if others or not pretrained:
             self._init_from_scratch(others)
         for cfg in pretrained:
-            own = dict(type='PretrainedBackbone', source_grid=self.source_grid)
-            initialize(self, cfg | own)
+            initialize(self, cfg | dict(type='PretrainedBackbone'))
 
     def _init_from_scratch(self, init_cfg: list[dict]) -> None:
         kept, self.init_cfg = self.init_cfg, None

@@ -102,14 +102,14 @@ def test_the_grid_is_required_and_not_overridden(tmp_path):
     torch.save(dict(source.state_dict()), tmp_path / 'bare.pth')
     with pytest.raises(ValueError, match=r'bare.pth: .* the patch grid of '):
         load_pretrained(vit(), tmp_path / 'bare.pth')
-    target = vit((32, 64))
     for grid in ((4, 2), [4, 2]):
-        report = load_pretrained(target, tmp_path / 'bare.pth', source_grid=grid)
+        target = vit((32, 64), source_grid=grid)
+        report = load_pretrained(target, tmp_path / 'bare.pth')
         assert 'resized: pos_embed from 4×2 to 2×4' in str(report)
     assert not torch.equal(target.pos_embed, source.pos_embed)
     torch.save(source.state_dict(), tmp_path / 'knows.pth')
     with pytest.raises(ValueError, match=r'grid is 4×2 .* not source_grid=\(2, 4\)'):
-        load_pretrained(vit(), tmp_path / 'knows.pth', source_grid=(2, 4))
+        load_pretrained(vit(source_grid=(2, 4)), tmp_path / 'knows.pth')
 
 
 def test_other_architectures_are_rejected(tmp_path):

@@ -68,10 +68,7 @@ class TextRetriever(BaseModel):
     def embed_images(self, images: Tensor) -> Tensor:
         """Tokens [B, 1 + N, C] of images [B, 3, H, W]; the first is that of the image,
         the others are the last map, row by row."""
-        encoded = self.backbone.encode(images, until='maps')
-        tokens = encoded.last_map.flatten(2).mT
-        tokens = torch.cat([encoded.image_token[:, None], tokens], dim=1)
-        return self.projection(tokens)
+        return self.projection(self.backbone.encode(images, until='maps').last_tokens)
 
     def embed_sentences(self, sentences: list[str]) -> Tensor:
         """Features [B, C] of B sentences."""
