@@ -83,9 +83,15 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         )
     else:
         is_pth = args.out.suffix == '.pth'
-        names = args.format or ('timm' if backbone.fits_timm and not is_pth else 'mm')
+        names = args.format or ('mm' if is_pth or not backbone.is_vit else 'timm')
         prefix = 'backbone.' if names == 'mm' and (is_pth or args.format) else ''
         write_checkpoint(args.out, backbone.state_dict(prefix, names), meta)
+    if isinstance(backbone.num_heads, list) and args.out.suffix != '.onnx':
+        heads = ' and '.join(map(str, backbone.num_heads))
+        print(
+            f'its last block has another number of heads ({heads}), which timm and '
+            'MMPretrain have to be told (docs/distillation.md)'
+        )
     height, width = meta['img_size']
     whose = 'the' if role == 'unknown' else f"the {role}'s"
     print(f'wrote {args.out}: {whose} backbone for {height}×{width} (h×w) images')

@@ -83,11 +83,6 @@ class Backbone:
         return self.config['type'] == 'SAIPViT'
 
     @property
-    def fits_timm(self) -> bool:
-        """Whether timm's ViT can have these weights, with the same outputs."""
-        return self.is_vit and not isinstance(self.num_heads, list | tuple)
-
-    @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
         return self.config.get('patch_size', 16)
@@ -101,9 +96,8 @@ class Backbone:
             prefix: Prefix of all names.
             names: ``'mm'`` for OpenMMLab's, ``'timm'`` for timm's.
         """
-        if names == 'timm' and not self.fits_timm:
-            kind = 'blocks of different numbers of heads' * self.is_vit
-            kind = kind or self.config['type']
+        if names == 'timm' and not self.is_vit:
+            kind = self.config['type']
             raise ValueError(f'timm has no {kind}: export with --format mm')
         table = VIT_TO_TIMM if names == 'timm' else {}
         state_dict = OrderedDict(

@@ -112,10 +112,11 @@ def test_packaged_weights_teach(config, tmp_path):
         assert stored == (4,)
 
 
-def test_exports_state_the_teacher_and_the_heads(trained, tmp_path):
+def test_exports_state_the_teacher_and_the_heads(trained, tmp_path, capsys):
     """Blocks with other heads than the last, in MMPretrain and in timm."""
     out = tmp_path / 'timm.safetensors'
     call('tools/export_backbone.py', trained, '--out', out)
+    assert 'another number of heads (3 and 6), which timm' in capsys.readouterr().out
     call('tools/export_backbone.py', trained, '--out', tmp_path / 'mm.pth')
     meta = read_checkpoint(tmp_path / 'mm.pth')['meta']
     teacher = trained / 'teacher_of_6.safetensors'
