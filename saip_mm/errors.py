@@ -44,7 +44,7 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable(remark: str) -> Iterator[None]:
+def exit_on_signals(remark: str) -> Iterator[None]:
     """Exit with a message instead of a traceback on Ctrl-C or SIGTERM.
 
     The exit status is 128 plus the signal number, as in a shell: 130 or 143. Inside,

@@ -13,7 +13,7 @@ from typing import Any
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Write a file atomically: yields a temporary path, which is synced and renamed.
 
     Creates missing folders. After an error or a crash, the previous file remains.
@@ -31,7 +31,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Check, before hours of work, that :func:`whole_file` can write a file.
+    """Check, before hours of work, that :func:`atomic_write` can write a file.
 
     Creates no file and no folder.
 
@@ -68,7 +68,7 @@ def _sync(path: Path) -> None:
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file atomically."""
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding='utf-8')
 
 

@@ -18,7 +18,7 @@ from saip_mm.data.concat import pipeline_of
 from saip_mm.data.images import ImageError
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors
-from saip_mm.files import check_writable, whole_file
+from saip_mm.files import atomic_write, check_writable
 from saip_mm.models.device_views import pop_views
 from saip_mm.report.pictures import draw_row, masked_row, stack, view_row
 from saip_mm.training.config import add_options, load_config
@@ -72,7 +72,7 @@ def main() -> None:
         rows.append(draw_row(pictures, title, height=None))
     if not rows:
         raise ValueError(f'{args.config}: no image can be used, see above')
-    with whole_file(args.out) as partial:
+    with atomic_write(args.out) as partial:
         kind = Image.registered_extensions()[Path(args.out).suffix.lower()]
         stack(rows).save(partial, kind)
     print(f'Wrote {args.out}: {len(rows)} of {len(dataset)} samples')

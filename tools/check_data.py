@@ -22,8 +22,8 @@ from rich.progress import track
 from saip_mm.data import ConcatPeople, PeopleDataset
 from saip_mm.data.images import ImageError
 from saip_mm.data.processes import forked_pool
-from saip_mm.errors import one_line_errors, script_parser, stoppable
-from saip_mm.files import check_writable, whole_file
+from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
+from saip_mm.files import atomic_write, check_writable
 from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'
@@ -65,7 +65,11 @@ def list_bad(out: Path, number: int, processes: int) -> dict[int, str]:
     partial = out.with_name(f'{out.name}.partial')
     partial.parent.mkdir(parents=True, exist_ok=True)
     kept = f'{partial} lists what was found so far; rerun the command to check all'
-    with stoppable(kept), open(partial, 'w') as file, forked_pool(processes) as pool:
+    with (
+        exit_on_signals(kept),
+        open(partial, 'w') as file,
+        forked_pool(processes) as pool,
+    ):
         found = pool.map(reason, range(total), chunksize=64)
         for position, why in enumerate(track(found, 'Images', total)):
             if why:
@@ -104,7 +108,7 @@ def main() -> int:
     if args.good:
         good = [name for i, name in enumerate(names) if i not in bad]
         # Names need not be UTF-8: PersonImages decodes them the same way.
-        with whole_file(args.good) as partial:
+        with atomic_write(args.good) as partial:
             partial.write_bytes(b''.join(os.fsencode(f'{name}\n') for name in good))
     flat = sum(FLAT in why for why in bad.values())
     flat_too = f', and {flat} are of a single color' if flat else ''
@@ -115,5 +119,5 @@ def main() -> int:
 
 if __name__ == '__main__':
     unchecked = 'no image has been checked yet; rerun the command'
-    with one_line_errors(2), stoppable(unchecked):
+    with one_line_errors(2), exit_on_signals(unchecked):
         sys.exit(main())

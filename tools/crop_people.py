@@ -36,7 +36,7 @@ from saip_mm.data.person_boxes import (
     read_person_boxes,
     read_photograph,
 )
-from saip_mm.errors import one_line_errors, script_parser, stoppable
+from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import check_writable
 from saip_mm.models.weights import load_weights
 
@@ -203,5 +203,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors(), stoppable(KEPT):
+    with one_line_errors(), exit_on_signals(KEPT):
         main()

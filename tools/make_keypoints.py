@@ -22,7 +22,7 @@ from saip_mm.checkpoints.files import (
 from saip_mm.data import PersonImages
 from saip_mm.data.images import ImageError
 from saip_mm.drawn import KEYPOINTS
-from saip_mm.errors import one_line_errors, stoppable
+from saip_mm.errors import exit_on_signals, one_line_errors
 from saip_mm.files import check_writable, read_text, sha256, write_text
 from saip_mm.models.weights import load_weights
 from saip_mm.predictions import whole_image
@@ -144,5 +144,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors(), stoppable(KEPT):
+    with one_line_errors(), exit_on_signals(KEPT):
         main()

@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 
 from saip_mm.data.packing import BAD, pack_shards
-from saip_mm.errors import one_line_errors, script_parser, stoppable
+from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.training.config import add_options, training_images
 
 
@@ -62,5 +62,5 @@ def main() -> None:
 
 if __name__ == '__main__':
     kept = 'all finished shards are kept; rerun the command to continue'
-    with one_line_errors(), stoppable(kept):
+    with one_line_errors(), exit_on_signals(kept):
         main()

@@ -18,7 +18,7 @@ from mmengine.config import Config
 
 from saip_mm.checkpoints.files import resolve_checkpoint
 from saip_mm.errors import one_line_errors
-from saip_mm.training import SafeRunner, ending_together
+from saip_mm.training import SafeRunner, exit_together
 from saip_mm.training.config import add_run_options, run_config
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     args = parser.parse_args()
     with one_line_errors():
         cfg = configure(args)
-        with ending_together():
+        with exit_together():
             SafeRunner.from_cfg(cfg).test()
 
 

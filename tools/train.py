@@ -33,7 +33,7 @@ import argparse
 import logging
 
 from saip_mm.errors import one_line_errors
-from saip_mm.training import SafeRunner, ending_together
+from saip_mm.training import SafeRunner, exit_together
 from saip_mm.training.config import add_run_options, run_config
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     logging.raiseExceptions = False  # else a full disk floods the terminal
     with one_line_errors():
         cfg = run_config(args)
-        with ending_together():
+        with exit_together():
             runner = SafeRunner.from_cfg(cfg)
             runner.resume_from(args.resume)
             runner.train()

@@ -10,7 +10,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ..models.weights import Grid, LoadReport, by, load_weights
+from ..models.weights import Grid, LoadReport, format_size, load_weights
 from .files import state_dict_of
 from .kept_config import parse_config
 from .names import PREFIXES, TIMM_TO_VIT, VIT_TO_TIMM, renamed
@@ -143,9 +143,8 @@ class Backbone:
             img_size or (side * patch for side in self.grid or (16, 8))
         )
         if any(side % patch or side < patch for side in config['img_size']):
-            raise ValueError(
-                f'image size {by(config["img_size"])} is not a multiple of {patch}'
-            )
+            size = format_size(config['img_size'])
+            raise ValueError(f'image size {size} is not a multiple of {patch}')
         with torch.random.fork_rng(devices=[]):
             module = MODELS.module_dict[kind](**config)  # in any default scope
         return module, load_weights(module, self.state_dict(prefix=''))

@@ -19,7 +19,7 @@ import torch
 from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor
 
-from ..files import whole_file
+from ..files import atomic_write
 
 # Weights in the package, by name; docs/model_card.md describes them.
 PACKAGED = {
@@ -258,7 +258,7 @@ def write_checkpoint(
     path: str | os.PathLike, state_dict: Mapping[str, Tensor], meta: dict
 ) -> None:
     """Write weights and plain ``meta`` atomically, as ``.pth`` or ``.safetensors``."""
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         if Path(path).suffix == '.safetensors':
             tensors = {
                 k: v.detach().clone().contiguous() for k, v in state_dict.items()

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from ..models.weights import LoadReport, by, load_weights
+from ..models.weights import LoadReport, format_size, load_weights
 from .backbone import find_backbone
 from .files import open_checkpoint
 
@@ -45,14 +45,14 @@ def load_pretrained(
             given = given and tuple(given)
             if given and backbone.grid and given != backbone.grid:
                 raise ValueError(
-                    f'states that its patch grid is {by(backbone.grid)} (h×w), not '
-                    f'source_grid={given}'
+                    f'states that its patch grid is {format_size(backbone.grid)} '
+                    f'(h×w), not source_grid={given}'
                 )
             backbone.grid = backbone.grid or given
             if backbone.grid is None and 'pos_embed' in backbone.tensors:
                 raise ValueError(
                     'does not state the patch grid of pos_embed, of shape '
-                    f'{by(backbone.tensors["pos_embed"].shape)}: give '
+                    f'{format_size(backbone.tensors["pos_embed"].shape)}: give '
                     'source_grid=(h, w), or convert it with '
                     'tools/convert_checkpoint.py --grid'
                 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..files import whole_file
+from ..files import atomic_write
 
 OPSET = 18
 
@@ -50,5 +50,5 @@ def write_onnx(
     facts = {key: json.dumps(value) for key, value in meta.items()}
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         onnx.save(model, partial)

@@ -18,7 +18,7 @@ from ..data.images import normalize, resize
 from ..files import sha256
 from ..models.class_token import attention_maps
 from ..models.distillation import Taught
-from ..models.weights import Grid, by, load_weights
+from ..models.weights import Grid, format_size, load_weights
 from .backbone import choose_backbone, find_backbone
 from .files import open_checkpoint, read_checkpoint, resolve_checkpoint, state_dict_of
 from .output_cache import OutputCache, Outputs
@@ -156,8 +156,8 @@ class DistillationTeacher:
         patch, size = student.backbone.patch_size, tuple(views.shape[2:])
         if any(side % patch for side in size):
             raise ValueError(
-                f'views of {by(size)} pixels (h×w) are not whole patches of {patch}: '
-                'change the sizes in DrawViews'
+                f'views of {format_size(size)} pixels (h×w) are not whole patches of '
+                f'{patch}: change the sizes in DrawViews'
             )
         grid, own = tuple(side // patch for side in size), student.data_preprocessor
         look = partial(self._look, grid=grid, attention=attention, patches=patches)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from ..files import whole_file, write_text
+from ..files import atomic_write, write_text
 from .images import ImageError
 from .people import PeopleDataset
 from .processes import forked_pool
@@ -123,7 +123,7 @@ def _pack_part(number: int, indices: range) -> dict:
         index = json.loads((folder / INDEX).read_text())
         part |= dict(shard=index['chunks'][0], config=index['config'])
         name = part['shard']['filename']
-        with whole_file(_out / name) as partial:
+        with atomic_write(_out / name) as partial:
             os.replace(folder / name, partial)
     shutil.rmtree(folder, ignore_errors=True)
     write_text(done, json.dumps(part))

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from ..training.processes import Agreement, unwrapped
+from ..training.processes import Agreement, unwrap_model
 from .drawn import ProbeSizes, run_probes
 from .real import RealPeople, probe_real
 from .subject import subject_of
@@ -61,7 +61,7 @@ class ProbeHook(Hook):
         self.agreement.any(False)  # the others wait
 
     def _probe(self, runner: Runner) -> None:
-        began, model = time.monotonic(), unwrapped(runner.model)
+        began, model = time.monotonic(), unwrap_model(runner.model)
         training = model.training
         model.eval()
         try:

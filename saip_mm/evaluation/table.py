@@ -11,7 +11,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..files import whole_file
+from ..files import atomic_write
 from .features import BASELINES
 from .subject import RANDOM
 
@@ -213,7 +213,7 @@ def write_radar(path: Path, summary: list[dict]) -> None:
         'over seeds',
         fontsize='small',
     )
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, format='png', dpi=120, bbox_inches='tight')
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .class_token import block_maps, class_token
 from .encoder import Encoded
-from .weights import Grid, PretrainedStart, by, other_functions
+from .weights import Grid, PretrainedStart, format_size, other_functions
 
 # Tensors that determine a ViT's sizes, and their number of dimensions.
 _TELLING = {'cls_token': 3, 'pos_embed': 3, 'patch_embed.projection.weight': 4}
@@ -215,8 +215,9 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             )
         if pos_embed.ndim != 3 or pos_embed.shape[1] - 1 != grid[0] * grid[1]:
             raise ValueError(
-                f'pos_embed of shape {by(pos_embed.shape)} is not a class token and a '
-                f'patch grid of {by(grid)} (h×w): give the grid of its training'
+                f'pos_embed of shape {format_size(pos_embed.shape)} is not a class '
+                f'token and a patch grid of {format_size(grid)} (h×w): give the grid '
+                'of its training'
             )
         return tuple(grid)
 

@@ -60,11 +60,11 @@ class LoadReport:
         total = len(self.matched) + len(self.missing) + len(self.mismatched)
         parts = [f'{len(self.matched)} of {total} tensors matched']
         resized = [
-            f'{name} from {by(source)} to {by(target)}'
+            f'{name} from {format_size(source)} to {format_size(target)}'
             for name, source, target in self.resized
         ]
         mismatched = [
-            f'{name} is {by(source)}, the model needs {by(target)}'
+            f'{name} is {format_size(source)}, the model needs {format_size(target)}'
             for name, source, target in self.mismatched
         ]
         for word, names in (
@@ -79,7 +79,7 @@ class LoadReport:
         return '; '.join(parts)
 
 
-def by(sizes: Iterable[int]) -> str:
+def format_size(sizes: Iterable[int]) -> str:
     """Sizes such as ``16×8``."""
     return '×'.join(map(str, sizes)) or 'a single number'
 

@@ -18,7 +18,7 @@ from rich.progress import track
 
 from ..data.folders import find_images
 from ..evaluation.subject import RANDOM, Subject, load_subject
-from ..files import check_writable, whole_file, write_text
+from ..files import atomic_write, check_writable, write_text
 from ..models import SAIP
 from ..training.config import load_config
 from .charts import Chart, draw, loss_charts, probe_charts
@@ -121,7 +121,7 @@ class Report:
         ((_, (search, *_)),) = show_search(model, samples)
         found = search[2]._replace(caption='found place')
         rows = [draw_row(views), draw_row([*reconstruction[-3:], *search[:2], found])]
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             stack(rows).save(partial, Path(path).suffix[1:].upper())
 
     def html(self) -> str:

@@ -138,7 +138,7 @@ def load_config(path: str, options: Options = ()) -> Config:
 
 
 def _read(path: str) -> Config:
-    find_mmseg()
+    register_mmseg()
     if Path(path).is_dir():
         raise IsADirectoryError(f'{path} is a folder, not a config file')
     if not Path(path).is_file():
@@ -227,7 +227,7 @@ def training_images(source: str, options: Options = ()) -> PeopleDataset:
     return DATASETS.build(dict(dataset, pipeline=[]))
 
 
-def find_mmseg() -> None:
+def register_mmseg() -> None:
     """Let ``_base_ = 'mmseg::…'`` find MMSegmentation's fork as well.
 
     MMEngine looks for a distribution called mmsegmentation. The fork has another

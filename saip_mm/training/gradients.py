@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..models import SAIP
-from .processes import unwrapped
+from .processes import unwrap_model
 
 LOSSES = dict(
     matching=('loss_csm', 'loss_attn'),
@@ -43,7 +43,7 @@ class ObjectiveGradients(Hook):
         self.interval = interval
 
     def before_train(self, runner: Runner) -> None:
-        model = unwrapped(runner.model)
+        model = unwrap_model(runner.model)
         if not isinstance(model, SAIP):
             raise TypeError(
                 f'ObjectiveGradients compares objectives of SAIP, which a '
@@ -55,7 +55,7 @@ class ObjectiveGradients(Hook):
     ) -> None:
         if runner.iter % self.interval:
             return
-        model = unwrapped(runner.model)
+        model = unwrap_model(runner.model)
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         with (
             torch.random.fork_rng(devices),

@@ -14,7 +14,7 @@ from mmpretrain.registry import HOOKS
 from torch import nn
 from torch.nn.utils import clip_grad_value_
 
-from .processes import Agreement, unwrapped
+from .processes import Agreement, unwrap_model
 
 # Limits of a collapse: of the spread of unit image tokens over a batch (0: all images
 # alike, 1: in all directions), and of the distance of the teacher's entropy from 0 (one
@@ -55,7 +55,7 @@ class FiniteGuard(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.agreement = Agreement()
-        model = unwrapped(runner.model)
+        model = unwrap_model(runner.model)
         model.register_forward_hook(self._check_losses)
         wrapper = runner.optim_wrapper
         by_value = getattr(wrapper, 'clip_func', None) is clip_grad_value_
@@ -184,7 +184,7 @@ class CollapseWatch(Hook):
         self.in_row = 0
 
     def before_train(self, runner: Runner) -> None:
-        model = unwrapped(runner.model)
+        model = unwrap_model(runner.model)
         matching = getattr(model, 'matching', None)
         self.prototypes = matching.center.numel() if matching else None
 

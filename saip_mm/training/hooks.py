@@ -16,8 +16,8 @@ from ..data.concat import holds_people
 from ..data.quarantine import Quarantine
 from ..models import SAIP
 from .loops import AccumulatingTrainLoop
-from .processes import unwrapped
-from .resuming import put_aside
+from .processes import unwrap_model
+from .resuming import move_aside
 from .teacher import TeacherMomentum
 
 HIGH_SHARE = 0.1  # of initial weights in the final teacher: worth a warning
@@ -83,7 +83,7 @@ class SAIPHook(Hook):
                 f'SAIP counts optimizer steps, {type(runner.train_loop).__name__} does '
                 "not: set train_cfg=dict(type='AccumulatingTrainLoop', max_epochs=…)"
             )
-        model = unwrapped(runner.model)
+        model = unwrap_model(runner.model)
         if not isinstance(model, SAIP):
             raise TypeError(
                 f'SAIPHook cannot update a {type(model).__name__}: remove '
@@ -181,7 +181,7 @@ class QuarantineHook(Hook):
                 suffix = f'_{number}' if len(parts) > 1 else ''
                 path = Path(runner.work_dir, f'{name}{suffix}.jsonl')
                 if runner.iter == 0 and is_main_process() and path.exists():
-                    put_aside(runner, [path])
+                    move_aside(runner, [path])
                 source.quarantine = Quarantine(
                     path, len(source), self.max_share, self.max_few
                 )

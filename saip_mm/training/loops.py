@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..checkpoints.teachers import DISTILLED_FROM, find_teacher
 from ..data.sampler import StatelessSampler
 from .guards import StepRefused
-from .processes import on_main_process, unwrapped
+from .processes import on_main_process, unwrap_model
 from .resuming import SAME_DATA, continue_epoch, done_in_epoch
 
 KEPT_LOGS = 10_000  # latest values of each quantity, at least those of an epoch
@@ -116,7 +116,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             hub.update_info(name, now)
 
     def _compare_teachers(self) -> None:
-        teacher = find_teacher(unwrapped(self.runner.model))
+        teacher = find_teacher(unwrap_model(self.runner.model))
         if teacher is None:
             return
         repeats = self.dataloader.sampler.view_epochs is not None

@@ -114,7 +114,7 @@ def use_cpu_processes(cfg: Config) -> None:
     )
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrap_model(model: nn.Module) -> nn.Module:
     """The model itself, without the wrapper of distributed training."""
     return model.module if is_model_wrapper(model) else model
 
@@ -159,7 +159,7 @@ def on_main_process(check: Callable, *arguments: object) -> Any:
 
 
 @contextmanager
-def ending_together() -> Iterator[None]:
+def exit_together() -> Iterator[None]:
     """Make all processes of a run wait for each other, then exit.
 
     A process that exits while others communicate or save would make them fail. After

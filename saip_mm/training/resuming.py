@@ -88,7 +88,7 @@ class LaunchHook(Hook):
             others = [path for path in others if _is_later(path, runner)]
         if runner.iter == 0:
             others += folder.glob('refused_step_*.pth')
-        put_aside(runner, others)
+        move_aside(runner, others)
         launch = dict(time=time.time(), slurm_job=os.environ.get('SLURM_JOB_ID'))
         write_text(folder / _LAUNCH, json.dumps(launch))
 
@@ -144,7 +144,7 @@ def lock(path: Path, busy: str) -> IO:
     return file
 
 
-def put_aside(runner: Runner, files: list[Path]) -> None:
+def move_aside(runner: Runner, files: list[Path]) -> None:
     """Move files of another training to ``superseded_TIME/`` in the work directory."""
     if not files:
         return

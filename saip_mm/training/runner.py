@@ -19,7 +19,7 @@ from ..data.concat import holds_people
 from ..models.weights import check_finite, load_weights
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
-from .processes import on_main_process, unwrapped
+from .processes import on_main_process, unwrap_model
 from .resuming import DueValidationHook, LaunchHook, choose_checkpoint, continue_epoch
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
 
@@ -130,7 +130,7 @@ class SafeRunner(Runner):
 
     def _check_labels(self) -> None:
         dataset = (self.cfg.get('train_dataloader') or {}).get('dataset')
-        model = unwrapped(self.model)
+        model = unwrap_model(self.model)
         if holds_people(dataset) and not isinstance(model, BaseSelfSupervisor):
             raise TypeError(
                 f'{type(model).__name__} learns from labels, and {dataset["type"]} has '
@@ -146,7 +146,7 @@ class SafeRunner(Runner):
             filename: File or work directory, not a URL.
             map_location: Not used: state is loaded to the device of its owner.
         """
-        model = unwrapped(self.model)
+        model = unwrap_model(self.model)
         if isinstance(model, BaseTTAModel):
             model = model.module
         with open_checkpoint(filename) as (path, checkpoint):

@@ -19,7 +19,7 @@ from mmpretrain.registry import HOOKS
 
 from ..checkpoints.files import saved_checkpoints
 from ..checkpoints.teachers import DISTILLED_FROM
-from ..files import whole_file, write_text
+from ..files import atomic_write, write_text
 from .processes import Agreement
 from .resuming import done_in_epoch
 
@@ -41,14 +41,14 @@ class AtomicBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
         if Path(filepath).suffix != '.pth':
             return super().put(obj, filepath)
-        with whole_file(filepath) as partial:
+        with atomic_write(filepath) as partial:
             partial.write_bytes(obj)
 
     def put_text(
         self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8'
     ) -> None:
         # All processes of a test write the same file of metrics.
-        with whole_file(filepath) as partial:
+        with atomic_write(filepath) as partial:
             partial.write_text(obj, encoding=encoding)
 
 

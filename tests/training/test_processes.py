@@ -115,7 +115,7 @@ def test_slurm_and_mpi_need_a_gpu(launcher, monkeypatch):
 PROGRAM = """
 import atexit, os, runpy, sys
 import torch.distributed
-ending_together = runpy.run_path(sys.argv[2])['ending_together']  # a faster import
+exit_together = runpy.run_path(sys.argv[2])['exit_together']  # a faster import
 
 class Last:
     def __del__(self):  # a thread that wants the interpreter from now on is aborted
@@ -126,7 +126,7 @@ atexit.register(print, 'exit handler')
 torch.distributed.init_process_group(
     'gloo', init_method=f'file://{sys.argv[1]}', rank=0, world_size=1
 )
-with ending_together():
+with exit_together():
     print('work')
     raise SystemExit(75)
 """

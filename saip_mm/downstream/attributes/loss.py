@@ -8,7 +8,7 @@ from mmpretrain.registry import HOOKS, MODELS
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ...training.processes import unwrapped
+from ...training.processes import unwrap_model
 
 
 @MODELS.register_module()
@@ -59,7 +59,7 @@ class PositiveRatioHook(Hook):
     """Pass the ratio of positives in the training set to the loss of `model.head`."""
 
     def before_train(self, runner: Runner) -> None:
-        model = unwrapped(runner.model)
+        model = unwrap_model(runner.model)
         loss = model.head.loss_module
         if not isinstance(loss, RatioWeightedBCELoss):
             raise TypeError(

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
-from ...training.config import find_mmseg
+from ...training.config import register_mmseg
 
 LIBRARIES = dict(
     mmpose='MMPose',
@@ -156,7 +156,7 @@ def read_stock(name: str, out: Path) -> Stock:
 
 def config_folder(library: str) -> Path:
     """Folder of the configs that a library ships."""
-    find_mmseg()
+    register_mmseg()
     return Path(find_spec(library).submodule_search_locations[0], '.mim/configs')
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...files import whole_file
+from ...files import atomic_write
 from ..attributes import PA100K_ATTRIBUTES, PETA_ATTRIBUTES, Rule
 from .writer import FormatWriter
 
@@ -43,7 +43,7 @@ class Attributes(FormatWriter):
 
     def save_mat(self, path: str, content: dict) -> None:
         """Save a MATLAB file below the folder."""
-        with whole_file(self.out / path) as partial:
+        with atomic_write(self.out / path) as partial:
             self.savemat(partial, content, appendmat=False)
             with open(partial, 'rb+') as file:  # without date and platform
                 file.write(b'MATLAB 5.0 MAT-file'.ljust(116))

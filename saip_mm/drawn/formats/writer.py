@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from ...files import whole_file, write_text
+from ...files import atomic_write, write_text
 from ..scene import Drawing, check, draw_person, draw_scene
 
 SETTINGS = 'synthetic.json'
@@ -127,7 +127,7 @@ class FormatWriter(ABC):
         options = dict(format='PNG')
         if path.suffix == '.jpg':
             options = dict(format='JPEG', quality=95, subsampling=0)
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             Image.fromarray(image).save(partial, **options)
 
     def save_text(self, path: str, text: str) -> None:
