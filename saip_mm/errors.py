@@ -25,6 +25,7 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
     match a class, files that cannot be opened, and a full disk. All others keep their
     traceback. Ctrl-C exits with status 130. Nothing in a file of weights is executed.
     """
+    os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     try:
         yield
@@ -37,8 +38,10 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
         # str() of a KeyError adds quotes.
         is_key = isinstance(error, KeyError) and error.args
         message = str(error.args[0] if is_key else error)
-        if _in_worker(error):
-            message = message.rstrip().rpartition(f'{type(error).__name__}: ')[2]
+        if traceback := _of_worker(error):
+            name = rf'^(?:[\w.]+\.)?{type(error).__name__}: '
+            message = re.split(name, traceback, maxsplit=1, flags=re.MULTILINE)[-1]
+            message = message.rstrip()
         print(f'error: {message}', file=sys.stderr)
         raise SystemExit(status) from error
 
@@ -65,12 +68,12 @@ def exit_on_signals(remark: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _in_worker(error: Exception) -> list[tuple[str, str]]:
-    """File and code of each frame, for an error of a data loader's worker process,
-    which PyTorch raises again with its traceback as the message."""
+def _of_worker(error: Exception) -> str:
+    """The last traceback in an error of a data loader's worker process, which PyTorch
+    raises again with all of them as its message."""
     if 'DataLoader worker process' not in str(error):
-        return []
-    return re.findall(r'File "(.+)", line .+\n +(.+)', str(error))
+        return ''
+    return str(error).rpartition('Traceback (most recent call last)')[2]
 
 
 def _is_for_the_user(error: Exception) -> bool:
@@ -78,9 +81,9 @@ def _is_for_the_user(error: Exception) -> bool:
         error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
     ):
         return True
-    if frames := _in_worker(error):
-        file, code = frames[-1]
-        return 'saip_mm' in Path(file).parts and code.startswith('raise')
+    if traceback := _of_worker(error):
+        file, code = re.findall(r'File "(.+)", line .+\n +(.+)', traceback)[-1]
+        return Path(file).is_relative_to(Path(__file__).parent) and code[:5] == 'raise'
     trace = error.__traceback__
     while trace.tb_next:
         trace = trace.tb_next

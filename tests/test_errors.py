@@ -63,6 +63,11 @@ def test_errors_in_workers_are_one_line(capsys):
     with pytest.raises(SystemExit), one_line_errors():
         next(iter(loader))
     assert capsys.readouterr().err == 'error: a.jpg: no pixels\n'
+    loader.dataset.error = ValueError('sizes differ')
+    with pytest.raises(SystemExit), one_line_errors():
+        next(iter(loader))
+    error = capsys.readouterr().err
+    assert error.startswith('error: a.jpg: cannot be read (ValueError: sizes differ); ')
     loader.dataset.error = MemoryError('none left')
     with pytest.raises(MemoryError), one_line_errors():
         next(iter(loader))

@@ -250,7 +250,9 @@ def main() -> None:
                 lambda: make_step(args.peak, cfg, args.precision[0], *args.batch_size)
             )
         )
-    about = dict(config=Path(cfg.filename).name, machine=machine(), commands={})
+    options = (f'{key}={value}' for key, value in args.cfg_options or ())
+    config = ' '.join([Path(cfg.filename).name, *options])
+    about = dict(config=config, machine=machine(), commands={})
     results = read_json(args.out) if args.out.exists() else about
     for name in ('config', 'machine'):
         if results[name] != about[name]:

@@ -110,6 +110,7 @@ class _NamingPipeline(Compose):
                 raise
             raise_if_outage(error, files[0])
             raise ValueError(
-                f'{" with ".join(files)}: {type(error).__name__}: {error}. Check this '
-                'file, and the pipeline of the config'
+                f'{" with ".join(files)}: {type(error).__name__}: {error}. Get a new '
+                'copy of the file, or remove it from the data, unless the pipeline of '
+                'the config is wrong'
             ) from error

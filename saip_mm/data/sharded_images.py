@@ -112,10 +112,6 @@ class ShardedImages(PeopleDataset):
         except Exception as error:  # of the file system, LitData, or the network
             raise_if_outage(error, where)
             reason = f'cannot be read ({type(error).__name__}: {error})'
-            if self.remote:
-                raise OSError(
-                    f'{where}: {reason}; check the connection, or copy the shard again'
-                ) from error
             raise ImageError(f'{where}: {reason}; copy the shard again') from error
         if zlib.crc32(file) != crc32:
             raise ImageError(f'{where}: its checksum is wrong; copy the shard again')

@@ -41,8 +41,9 @@ class SAIP(BaseSelfSupervisor):
             is a second one, and frozen.
         loss_weights: Factors of the losses of ``matching``, ``reconstruction`` and
             ``search``, 1 by default. Weighted losses are logged.
-        recompute: Keep only the inputs of transformer blocks, and compute the blocks
-            again in the backward pass: less memory, more time, the same gradients.
+        recompute: Keep only the inputs of transformer blocks, in a ViT and in the
+            decoders, and compute the blocks again in the backward pass: less memory,
+            more time, the same gradients.
         data_preprocessor: A ``SAIPDataPreprocessor``.
     """
 

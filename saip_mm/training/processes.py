@@ -146,13 +146,18 @@ class Agreement:
 
 def on_main_process(check: Callable, *arguments: object) -> Any:
     """Run a check in the main process; return or raise its outcome in all."""
-    found = [None]
+    found, unexpected = [None], None
     if is_main_process():
         try:
             found = [check(*arguments)]
-        except Exception as error:  # noqa: BLE001  (the others wait for it)
+        except (OSError, ValueError) as error:
             found = [error]
+        except Exception as error:  # noqa: BLE001  (the others wait)
+            found = [RuntimeError(f'{type(error).__name__}: {error}')]
+            unexpected = error
     broadcast_object_list(found)
+    if unexpected:
+        raise unexpected
     if isinstance(found[0], Exception):
         raise found[0]
     return found[0]

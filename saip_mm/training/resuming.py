@@ -153,7 +153,9 @@ def move_aside(runner: Runner, files: list[Path]) -> None:
     for path in files:
         path.rename(aside / path.name)
     names = ', '.join(path.name for path in files)
-    runner.logger.warning(f'of another training, or damaged: {names} moved to {aside}')
+    runner.logger.warning(
+        f'of an earlier training, or damaged: {names} moved to {aside}'
+    )
 
 
 def _is_restart(work_dir: str | os.PathLike) -> bool:

@@ -91,10 +91,11 @@ class SafeRunner(Runner):
     def load_or_resume(self) -> None:
         """Load or resume as MMEngine does, also within an epoch."""
         super().load_or_resume()
-        if isinstance(self.train_loop, AccumulatingTrainLoop):
+        loop = self._train_loop  # of a test: its config, if any
+        if isinstance(loop, AccumulatingTrainLoop):
             # It counts micro-batches; MMEngine would count steps, and warn.
             self.optim_wrapper.initialize_count_status = lambda *_: None
-        elif self._resume:
+        elif self._resume and isinstance(loop, BaseLoop):
             continue_epoch(self)  # which that loop does itself
 
     def train(self) -> nn.Module:

@@ -174,7 +174,9 @@ class SafeCheckpointHook(CheckpointHook):
         if not hopeless:
             self._save(runner, step)
         lost = self.agreement.any(self.failures > 0)
-        cause = self.stop_by.name if self.stop_by else 'another process'
+        cause = 'a signal to another process, or its failures to save'
+        if self.stop_by:
+            cause = self.stop_by.name
         if hopeless:
             cause = f'{self.failures} consecutive failures to save a checkpoint'
         outcome = 'rerun with --resume to continue'

@@ -64,6 +64,12 @@ def test_any_step_is_resumed(name, workers, data, reference, tmp_path):
     assert_same_end(tmp_path / 'run', reference, 'epoch_3.pth', 18)
 
 
+def test_a_test_needs_no_training_data(data, reference, tmp_path):
+    options = *data, 'train_dataloader.dataset.data_root=absent'
+    command = 'tools/test.py', REID, reference / 'epoch_3.pth', '--work-dir', tmp_path
+    assert not call(*command, *options)
+
+
 def test_another_batch_size_is_rejected(data, reference, tmp_path):
     copy_state(reference / 'epoch_1.pth', tmp_path / 'run')
     with pytest.raises(ValueError, match='has 6 steps and 1 full epochs, but an epo'):
