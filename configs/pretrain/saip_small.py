@@ -6,7 +6,7 @@
 Two cores are used better by two processes: tools/dist_train.sh … 2 with
 train_dataloader.batch_size=16 train_dataloader.num_workers=0 (docs/performance.md).
 The recipe of saip_small_128x64.py with patches of 16 instead of 8 pixels, which cost a
-quarter, smaller batches, and more weight on matching.
+quarter, smaller batches, more weight on matching, and less on search.
 """
 
 _base_ = './saip_small_128x64.py'
@@ -17,8 +17,8 @@ model = dict(
     data_preprocessor=dict(patch_size=patch_size),
     backbone=dict(patch_size=patch_size),
     reconstruction=dict(patch_size=patch_size),
-    # Against 0.03: better re-identification, slightly worse keypoints and parts.
-    loss_weights=dict(matching=0.3),
+    # Against 0.03 and 1: better re-identification, slightly worse keypoints and parts.
+    loss_weights=dict(matching=0.3, search=0.3),
 )
 
 train_dataloader = dict(
