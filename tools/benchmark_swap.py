@@ -27,7 +27,7 @@ from mmengine.logging import MMLogger
 from saip_mm.downstream.swap import Refusal, swap_backbone
 from saip_mm.downstream.swap.stock import LIBRARIES, config_folder
 from saip_mm.errors import script_parser
-from saip_mm.files import write_text
+from saip_mm.files import read_json, write_text
 from saip_mm.models import SAIPViT
 
 OUTCOMES = ('adapted', 'projected', 'built', 'refused', 'crashed')
@@ -122,7 +122,7 @@ def table(results: dict, args: argparse.Namespace) -> str:
 def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')
-    results = json.loads(args.out.read_text()) if args.out.exists() else {}
+    results = read_json(args.out) if args.out.exists() else {}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     vit = SAIPViT()
     vit.init_weights()
