@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
+import PIL.Image
 import torch
 from mmengine.utils import ProgressBar, to_2tuple
 from torch import Tensor, nn
@@ -119,13 +120,13 @@ def embed(
     if not isinstance(backbone, PretrainedBackbone):
         kind = type(backbone).__name__
         raise TypeError(f'embed takes a backbone of load_backbone first, not a {kind}')
-    img_size = tuple(to_2tuple(img_size or backbone.img_size))
+    img_size = tuple(to_2tuple(backbone.img_size if img_size is None else img_size))
     patch = backbone.backbone.patch_size
     if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
         raise ValueError(
             f'img_size={img_size} is not (h, w) in whole patches of {patch}'
         )
-    single = isinstance(images, str | os.PathLike)
+    single = isinstance(images, str | bytes | os.PathLike | PIL.Image.Image)
     if single or (isinstance(images, np.ndarray) and images.ndim == 3):
         raise TypeError('embed takes a list of images: put a single image in a list')
     if batch_size < 1:

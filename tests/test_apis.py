@@ -129,6 +129,8 @@ def test_on_a_gpu(work_dir, photos):
         (lambda f, a: [None], TypeError, 'but NoneType'),
         (lambda f, a: a[0], TypeError, 'in a list'),
         (lambda f, a: str(f[0]), TypeError, 'in a list'),
+        (lambda f, a: b'\x89PNG', TypeError, 'in a list'),
+        (lambda f, a: Image.fromarray(a[0]), TypeError, 'in a list'),
         (lambda f, a: [f[0], 'none.png'], ImageError, 'none.png: no such'),
     ],
 )
@@ -147,6 +149,8 @@ def test_bad_files_and_arguments(model, work_dir, photos, tmp_path):
         saip_mm.embed(saip_mm.load_backbone(work_dir), photos[1], batch_size=0)
     with pytest.raises(ValueError, match='img_size=.60, 32. is not'):
         saip_mm.embed(saip_mm.load_backbone(work_dir), [], img_size=(60, 32))
+    with pytest.raises(ValueError, match='img_size=.0, 0. is not'):
+        saip_mm.embed(saip_mm.load_backbone(work_dir), [], img_size=0)
     with pytest.raises(TypeError, match='of load_backbone first, not a list'):
         saip_mm.embed(photos[0], saip_mm.load_backbone(work_dir))
     file = tmp_path / 'bare.pth'

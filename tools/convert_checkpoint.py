@@ -74,9 +74,11 @@ def find_grid(backbone: Backbone, source: str, given: Grid | None) -> Grid:
     width = math.isqrt(count // 2 if source == 'saip' else count)
     height = 2 * width if source == 'saip' else width
     if source == 'mm' or height * width != count:
+        bare = math.isqrt(count + 1) ** 2 == count + 1  # timm's no_embed_class
         raise ValueError(
             f'has {count} positions and does not state the patch grid: give --grid '
             'H W (in patches, not pixels)'
+            f'{"; or its class token has no position, which SAIPViT needs" * bare}'
         )
     print(f'patch grid: {height}×{width} (h×w), as usual for {source}')
     return height, width

@@ -3,7 +3,9 @@
 IRRA (Jiang and Ye, CVPR 2023) with another image encoder, as by SAIP's authors: batches
 of 128 captions with their images, 60 epochs of Adam with a large epsilon, 5 of them
 warm-up, then cosine decay to 0. CLIP's text encoder is trained, too. Differences: norms
-are not decayed, and batches of several processes are matched as one.
+are not decayed, and batches of several processes are matched as one. As in IRRA, images
+are normalized by CLIP's mean and deviation, although the backbone was pretrained with
+ImageNet's.
 
     data/CLIP/ViT-B-16.pt    OpenAI's model (github.com/openai/CLIP), or OpenCLIP's
                              ViT-B-16 with `model.text.quick_gelu=False`

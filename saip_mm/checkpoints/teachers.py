@@ -94,6 +94,10 @@ class DistillationTeacher:
         dtype: str = 'float32',
         cache: str | os.PathLike | None = None,
     ) -> None:
+        if not isinstance(getattr(torch, dtype, None), torch.dtype):
+            raise ValueError(
+                f'teacher.dtype={dtype!r} is not one of float32, bfloat16, float16'
+            )
         self.checkpoint, self.model = checkpoint, model
         self.dtype, self.cache = getattr(torch, dtype), cache
 

@@ -15,6 +15,7 @@ from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from .images import contiguous
 from .views import Colors, Crop, Size, View
 
 LEVEL = 257  # in uint16, of one level in uint8
@@ -35,7 +36,7 @@ def resize_array(image: np.ndarray, size: Size) -> np.ndarray:
     """Resize like :func:`~saip_mm.data.images.resize`: [h, w, 3] -> [*size, 3]"""
     # Without torchvision's checks, which take as long for small images, and with
     # channels last: half the time.
-    images = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2)
+    images = torch.from_numpy(contiguous(image))[None].permute(0, 3, 1, 2)
     images = interpolate(images, size, mode='bicubic', antialias=True)
     return images[0].permute(1, 2, 0).numpy()
 

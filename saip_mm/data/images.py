@@ -139,7 +139,13 @@ def _to_array(image: object, index: int) -> np.ndarray:
 
 def to_tensor(image: np.ndarray) -> Tensor:
     """Convert uint8 ``[h, w, 3]`` to uint8 ``[3, h, w]``."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return torch.from_numpy(contiguous(image)).permute(2, 0, 1)
+
+
+def contiguous(image: np.ndarray) -> np.ndarray:
+    """The image in row-major order, as PyTorch and OpenCV take it."""
+    # NumPy regards axes of length 1 as contiguous, even with a negative stride.
+    return image.copy() if min(image.strides) < 0 else np.ascontiguousarray(image)
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
@@ -235,7 +241,7 @@ def _apply_orientation(image: np.ndarray, orientation: int | None) -> np.ndarray
         image = image[::-1]
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
-    return np.ascontiguousarray(image)
+    return contiguous(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -105,6 +105,7 @@ class PeopleDataset(BaseDataset, ABC):
 
         def load(info: dict) -> dict:
             image, keypoints = self.load_posed(info)
+            self._check_image(image, info)
             return dict(image=image, keypoints=keypoints, source=self.source(info))
 
         results = self._load(load, index, key, self.max_reduction)
@@ -133,7 +134,19 @@ class PeopleDataset(BaseDataset, ABC):
         self, index: int, key: Key, max_reduction: Reduction = unreduced
     ) -> np.ndarray:
         """Return the image with an index, or its replacement in the sample of a key."""
-        return self._load(self.load_image, index, key, max_reduction)
+
+        def load(info: dict) -> np.ndarray:
+            return self._check_image(self.load_image(info), info)
+
+        return self._load(load, index, key, max_reduction)
+
+    def _check_image(self, image: np.ndarray, info: dict) -> np.ndarray:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise TypeError(
+                f'{self.source(info)}: load_image should return RGB, uint8 [H, W, 3], '
+                f'not {image.dtype} {list(image.shape)}'
+            )
+        return image
 
     def _load(
         self, load: Callable[[dict], T], index: int, key: Key, max_reduction: Reduction

@@ -173,8 +173,9 @@ def channels_of(backbone: nn.Module) -> tuple[int, int]:
         encoded = backbone.encode(torch.zeros(1, 3, *size))
     except Exception as error:  # a backbone for one size fails in its own ways
         raise ValueError(
-            f'backbone {kind} fails on images of {size[0]}×{size[1]} (h×w), but SAIP '
-            f'scales images to any multiple of {backbone.patch_size}: {error}'
+            f'backbone {kind} cannot encode images of {size[0]}×{size[1]} (h×w); SAIP '
+            f'scales images to any multiple of {backbone.patch_size}: '
+            f'{type(error).__name__}: {error}'
         ) from error
     finally:
         backbone.train(training)

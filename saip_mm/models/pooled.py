@@ -14,9 +14,9 @@ from .weights import PretrainedStart
 class PooledBackbone(PretrainedStart):
     """Mixin that makes a convolutional or hybrid backbone one for SAIP.
 
-    Put it before a backbone whose ``layers`` are the names of the modules that it
-    applies one after the other (as in MMPretrain's and MMDetection's), or override
-    :meth:`steps`. It changes neither names nor ``forward``:
+    Put it before a backbone whose ``layers`` are the names of all modules that it
+    applies one after the other (as in MMPretrain's ``MobileNetV3`` and MMDetection's
+    ``CSPNeXt``), or override :meth:`steps`. It changes neither names nor ``forward``:
 
         @MODELS.register_module()
         class SAIPMobileNetV3(PooledBackbone, MobileNetV3):

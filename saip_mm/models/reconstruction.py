@@ -79,7 +79,8 @@ class CrossScaleReconstructionHead(BaseModule):
             patch is removed.
         """
         noise = interpolate(noise[:, None].float(), grid, mode='nearest').flatten(1)
-        kept = int(noise.shape[1] * (1 - self.mask_ratio))
+        # A hundredth of a patch, so that 0.2 × 200 is 40 and not 39.999….
+        kept = max(1, int(noise.shape[1] * (1 - self.mask_ratio) + 0.01))
         visible = noise.argsort(dim=1, stable=True)[:, :kept]
         mask = torch.ones_like(noise).scatter_(1, visible, 0)
         return visible, mask.unflatten(1, grid)

@@ -1,6 +1,7 @@
 """Scale-Aware Image Pretraining: the algorithm."""
 
 import copy
+import math
 
 import torch
 from mmpretrain.models import BaseSelfSupervisor
@@ -73,6 +74,11 @@ class SAIP(BaseSelfSupervisor):
                 f'{", ".join(self.loss_weights)}'
             )
         self.loss_weights |= loss_weights or {}
+        for name, weight in self.loss_weights.items():
+            if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+                raise ValueError(
+                    f'loss_weights.{name}={weight!r} should be a number of at least 0'
+                )
         channels, middle_channels = channels_of(self.backbone)
         self.middle_norm = nn.LayerNorm(middle_channels, eps=1e-6)
         self.matching = MODELS.build(matching) if matching else None

@@ -238,7 +238,10 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             raise ValueError(f'is not a plain ViT: it has {others}')
         for name, ndim in _TELLING.items():
             if name not in tensors or tensors[name].ndim != ndim:
-                raise ValueError(f'is not a ViT with a class token: it lacks {name}')
+                raise ValueError(
+                    f'is not a ViT with a class token: it lacks {name} (for backbones '
+                    'of your own, see docs/extending.md, "Write an adapter")'
+                )
         layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
         if layers != set(range(len(layers))):
             raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')

@@ -91,6 +91,7 @@ class SAIPHook(Hook):
             )
         self.model = model
         _compare_patch_sizes(runner, model)
+        _compare_image_sizes(runner, model)
         _require_views(runner, model)
         _compare_lengths(runner)
         global_batch = runner.train_dataloader.batch_size * get_world_size()
@@ -231,6 +232,17 @@ def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
     if len({size for _, size in found}) > 1:
         sizes = ', '.join(f'{size} in {where}' for where, size in found)
         raise ValueError(f'patch_size must be the same everywhere; it is {sizes}')
+
+
+def _compare_image_sizes(runner: Runner, model: nn.Module) -> None:
+    """Warn if views have another size than the one that exports will state."""
+    stated = tuple(model.backbone.img_size)
+    for size in {tuple(step.global_size) for step in _drawing_steps(runner)} - {stated}:
+        runner.logger.warning(
+            f'model.backbone.img_size={stated}, the size (h, w) that exports state and '
+            f'features are computed at, is not that of the views, global_size={size}: '
+            'set it, and model.reconstruction.img_size, to that size'
+        )
 
 
 def _require_views(runner: Runner, model: SAIP) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from logging import ERROR, FileHandler
 
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel
 from mmengine.optim import OptimWrapper
@@ -72,6 +73,16 @@ class SafeRunner(Runner):
                 if hook is not None or name in (*stock, 'checkpoint')
             }
         )
+
+    def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
+        """Build an evaluator as MMEngine does; errors of its files name the setting."""
+        try:
+            return super().build_evaluator(evaluator)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'{error}: set ann_file of this val_evaluator or test_evaluator to the '
+                'annotations of its data set'
+            ) from error
 
     def resume_from(self, resume: str | None) -> None:
         """Choose the checkpoint to resume from, the same in all processes.

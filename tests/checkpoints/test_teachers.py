@@ -160,6 +160,11 @@ def test_weights_of_timm_with_a_classifier(classes, tmp_path):
         _ = DistillationTeacher(path, 'vit_tiny_patch16_224').network
 
 
+def test_an_unknown_precision():
+    with pytest.raises(ValueError, match="teacher.dtype='bf16' is not one of float32,"):
+        DistillationTeacher('saip-small', dtype='bf16')
+
+
 def test_views_in_whole_patches(images):
     with pytest.raises(ValueError, match='128×63 pixels .* of 8'):
         look(DistillationTeacher('saip-small'), images[..., :63], patch_size=8)

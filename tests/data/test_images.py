@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saip_mm.data.images import ImageError, image_shape, read_image
+from saip_mm.data.images import ImageError, image_shape, read_image, to_tensor
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
@@ -154,6 +154,19 @@ def test_exif_orientations(tmp_path, kind, orientation):
     assert np.abs(image - seen.astype(int)).mean() < 2
     if kind == 'jpg':
         assert np.abs(by_opencv(path) - image).mean() < 2
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('shape', [(1, 40, 3), (40, 1, 3)])
+def test_one_row_or_column_in_any_orientation(tmp_path, shape, orientation):
+    line = np.arange(120, dtype=np.uint8).reshape(shape)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = read_image(saved(tmp_path / 'a.png', line, exif=exif))
+    assert np.array_equal(to_tensor(image).permute(1, 2, 0), image)
+    reverse = orientation in ((2, 3, 7, 8) if shape[0] == 1 else (3, 4, 6, 7))
+    expected = line.reshape(-1, 3)[:: -1 if reverse else 1]
+    assert np.array_equal(image.reshape(-1, 3), expected)
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])

@@ -68,6 +68,21 @@ def test_samples_are_functions_of_their_keys():
     torch.testing.assert_close(first[4], samples[0, 0, 4], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize('change', [lambda x: x[..., 0], lambda x: x / 255])
+@pytest.mark.parametrize('role', ['image', 'scene'])
+def test_images_that_are_not_rgb_bytes_are_named(change, role, monkeypatch):
+    dataset = Shades(5, pipeline=[numbers], scenes=shades(1, first=9))
+    whole = Shades.load_image
+
+    def load_image(self, info):
+        image = whole(self, info)
+        return change(image) if (info['value'] == 9) == (role == 'scene') else image
+
+    monkeypatch.setattr(Shades, 'load_image', load_image)
+    with pytest.raises(TypeError, match=r'Shades image \d: load_image should .*, not'):
+        dataset[2]
+
+
 def test_global_generators_are_neither_used_nor_changed():
     dataset = Shades(5, pipeline=[numbers])
     state = np.random.get_state()[1].copy(), torch.get_rng_state()

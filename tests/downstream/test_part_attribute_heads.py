@@ -130,6 +130,11 @@ def test_results_have_attributes_and_no_humans():
     assert found[0].masks.shape == (1, 128, 128)
 
 
+def test_missing_knowledge_names_the_setting():
+    with pytest.raises(FileNotFoundError, match='attribute_head.knowledge=none.json'):
+        KnowledgeAttributeHead(5, 3, 'none.json').init_weights()
+
+
 def test_knowledge_tokens():
     """Against a loop over parts, attributes and categories."""
     head = KnowledgeAttributeHead(5, 3, '', box_channels=4, channels=16).eval()

@@ -13,6 +13,7 @@ from launch import ROOT
 from mmengine.config import Config
 from mmpretrain.models.backbones import MobileNetV3, ResNet
 from mmpretrain.registry import MODELS
+from random_models import ARCH
 from tiny_views import tiny_views
 
 from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, renamed
@@ -272,6 +273,10 @@ class Coarse(SAIPMobileNetV3):
         (ResNet(18), 'ResNet has no encode method or patch_size'),
         (Coarse(), r'48×80 image is 2×3, not 3×5: its stride has to be patch_size=16'),
         (MODELS.get('SwinTransformer')(), 'has no encode method'),
+        (
+            MODELS.get('SAIPViT')(arch=dict(ARCH, num_heads=5)),
+            r'cannot encode images of 48×80 \(h×w\).*RuntimeError: shape',
+        ),
     ],
 )
 def test_a_backbone_without_the_contract(backbone, message):

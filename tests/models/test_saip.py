@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -190,6 +191,13 @@ def test_a_head_left_out_leaves_out_its_objective(left_out, losses):
 def test_a_model_without_any_head_is_refused():
     with pytest.raises(ValueError, match='matching, reconstruction, search or'):
         MODELS.build(dict(type='SAIP', backbone=Config.fromfile(TINY).model.backbone))
+
+
+@pytest.mark.parametrize('weight', [-1, math.nan, math.inf, None, '1'])
+def test_weights_of_losses_are_numbers(weight):
+    cfg = dict(Config.fromfile(TINY).model, loss_weights=dict(search=weight))
+    with pytest.raises(ValueError, match='loss_weights.search=.* at least 0'):
+        MODELS.build(cfg)
 
 
 def test_bfloat16_gives_nearly_the_same_losses():

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from launch import TINY, call, environment
+from launch import ROOT, TINY, call, environment
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
@@ -119,6 +119,13 @@ def test_channels_are_projected_for_heads_that_cannot_be_adapted(checkpoint, tmp
     new, old = Config.fromfile(tmp_path / 'new.py').model, read_stock(name, tmp_path)
     assert new.neck.out_channels == [18, 36, 72, 144]
     assert new.neck.neck == old.model.neck and new.head == old.model.head
+
+
+def test_a_base_that_sets_its_neck_to_none(checkpoint, tmp_path):
+    pytest.importorskip('mmseg')
+    config, out = ROOT / 'configs/transfer/parsing_saip-small.py', tmp_path / 'new.py'
+    assert swap_backbone(str(config), str(checkpoint), out).loss > 0
+    assert Config.fromfile(out).model.neck.type == 'mmpretrain.ViTPyramid'
 
 
 @pytest.mark.parametrize(

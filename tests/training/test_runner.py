@@ -44,6 +44,13 @@ def test_a_part_of_a_saip_is_rejected(part, message, tmp_path):
         assert 'config' not in runner.load_checkpoint(tmp_path / 'part.pth')['meta']
 
 
+def test_a_missing_file_of_an_evaluator_names_the_setting(tmp_path):
+    pytest.importorskip('mmpose')
+    evaluator = dict(type='mmpose.CocoMetric', ann_file=str(tmp_path / 'none.json'))
+    with pytest.raises(FileNotFoundError, match='none.json.*: set ann_file of this'):
+        runner_of(nn.Linear(1, 1)).build_evaluator(evaluator)
+
+
 def test_a_part_of_another_model_is_loaded(tmp_path):
     path, weight = tmp_path / 'part.pth', torch.randn(2, 3)
     weights = {'module.weight': weight, 'module.bias': torch.ones(5)}

@@ -108,6 +108,13 @@ def test_a_schedule_of_another_length_is_reported(options):
     assert all(f'after {lowest} steps' in text for text in warnings)
 
 
+def test_views_of_another_size_than_exports_state_are_reported(tmp_path):
+    train(tmp_path, 'model.backbone.img_size=64,64', 'train_cfg.max_epochs=1')
+    (log,) = tmp_path.glob('*/*.log')
+    assert 'model.backbone.img_size=(64, 64), the size (h, w)' in log.read_text()
+    assert 'global_size=(64, 32)' in log.read_text()
+
+
 def test_a_training_logs_the_share_and_scaled_learning_rates(tmp_path):
     """With half of the batch size."""
     options = ['train_dataloader.batch_size=4', 'default_hooks.saip.base_batch_size=8']
@@ -125,4 +132,5 @@ def test_a_training_logs_the_share_and_scaled_learning_rates(tmp_path):
     assert f'{left:.1%} of its initial weights are left at the end' in out
     assert f"at the end of training, {left:.0%} of the teacher's" in out
     assert 'max_initial_share=0.001 (the momentum then starts at 0.4' in out
+    assert 'model.backbone.img_size' not in out.partition('teacher momentum')[2]
     assert 'minimum after 6 steps, but the training has 18:' in out

@@ -3,6 +3,7 @@
 KE R-CNN: arXiv 2206.10146. Attribute-Mask R-CNN: arXiv 2004.12276.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -113,6 +114,11 @@ class KnowledgeAttributeHead(BaseModule):
             ValueError: If they are invalid, or have other categories or attributes.
         """
         super().init_weights()
+        if not Path(self.path).is_file():
+            raise FileNotFoundError(
+                f'roi_head.attribute_head.knowledge={self.path}: no such file; set it '
+                'to the annotations of the training data set'
+            )
         matrix = torch.from_numpy(knowledge_matrix(self.path))
         if matrix.shape != self.knowledge.shape:
             found, set_to = tuple(matrix.shape), tuple(self.knowledge.shape)

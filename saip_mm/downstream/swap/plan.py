@@ -158,7 +158,7 @@ def _with_neck(stock: Stock, pyramid: dict, changed: dict | list | None) -> obje
     """The pyramid, followed by the config's own neck with its changes."""
     neck = stock.model.get('neck')
     if not neck:
-        return pyramid
+        return dict(pyramid, _delete_=True) if 'neck' in stock.model else pyramid
     if isinstance(neck, list):
         return [pyramid, *(changed or neck)]
     neck = {**neck, **(changed or {})}
