@@ -23,7 +23,7 @@ from ..files import atomic_write
 
 # Weights in the package, by name; docs/model_card.md describes them.
 PACKAGED = {
-    'saip-small': '1f78d958c6c08e432fc089946961dbf34c899843ad4529a7439ee296c639a324',
+    'saip-small': '4a974e2a12ad3deb53774c32122aeb5023bd254bfe4b64726c70e691b49771e7',
     'saip-vit-tiny': '23f27e6c8a1676916c87c57ff46fb15f77a8ad04b1089627108a85654edb0b97',
 }
 _WEIGHTS = Path(__file__).parents[1] / 'weights'
@@ -208,6 +208,8 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     if len(places) > 1:
         others = ', '.join(map(repr, places[1:]))
         text = f'using the weights in {places[0]!r}, not in {others}'
+        if places == ['state_dict', 'ema_state_dict']:  # MMEngine's hook swaps them
+            text += " (in checkpoints of EMAHook, 'state_dict' is the average)"
         print_log(text, 'current', WARNING)
     if places:
         checkpoint = checkpoint[places[0]]

@@ -1,0 +1,37 @@
+"""Continue the packaged `saip-small` on your images of people, on a laptop.
+
+    tools/dist_train.sh configs/pretrain/saip_small_continued.py 2 --cfg-options \\
+        train_dataloader.dataset.data_root=data/people
+
+The weights of loss terms are those of saip_small.py. The package has the teacher's
+backbone only: the heads start at random, hence the warm-up.
+"""
+
+_base_ = './saip_small_128x64.py'
+
+model = dict(
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='saip-small')),
+    loss_weights=dict(matching=0.3, search=0.3),
+)
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=0,
+    persistent_workers=False,
+    pin_memory=False,
+    dataset=dict(pipeline=[_base_.draw_views, dict(type='ApplyViews')]),
+)
+
+max_epochs = 13
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, end=0.5, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        begin=0.5,
+        end=max_epochs,
+        eta_min_ratio=0.001,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(max_epochs=max_epochs)
