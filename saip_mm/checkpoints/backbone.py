@@ -20,7 +20,7 @@ POOLED = {
     'patch_embed.seq.0.conv2d.weight': 'SAIPTinyViT',
     'stem.0.conv.weight': 'SAIPCSPNeXt',
 }
-_IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
 def backbone_class(kind: str) -> type[nn.Module]:
@@ -59,8 +59,8 @@ class Backbone:
     num_heads: int | list[int] | None = None
     role: str = 'unknown'
     prefix: str = ''
-    mean: list[float] = field(default_factory=_IMAGENET['mean'].copy)
-    std: list[float] = field(default_factory=_IMAGENET['std'].copy)
+    mean: list[float] = field(default_factory=IMAGENET['mean'].copy)
+    std: list[float] = field(default_factory=IMAGENET['std'].copy)
 
     @cached_property
     def config(self) -> dict:
@@ -236,7 +236,7 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
 def _normalization(state_dict: Mapping, meta: Mapping) -> dict[str, list[float]]:
     """Mean and std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
     found, meta = {}, {**_data_preprocessor(meta), **meta}
-    for name, usual in _IMAGENET.items():
+    for name, usual in IMAGENET.items():
         values = usual if meta.get(name) is None else meta[name]
         buffer = state_dict.get(f'data_preprocessor.{name}')
         if buffer is not None:

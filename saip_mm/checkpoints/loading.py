@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable
 from functools import partial
+from logging import WARNING
 
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from ..models.weights import LoadReport, format_size, load_weights
-from .backbone import find_backbone
+from .backbone import IMAGENET, find_backbone
 from .files import open_checkpoint
 
 
@@ -64,4 +65,11 @@ def load_pretrained(
             'init_cfg=None to start from scratch'
         ) from None
     print_log(f'{file}: {report}', logger='current')
+    if (backbone.mean, backbone.std) != (IMAGENET['mean'], IMAGENET['std']):
+        print_log(
+            f'{file}: trained on images with mean {backbone.mean} and std '
+            f"{backbone.std}, not ImageNet's: set them in model.data_preprocessor",
+            logger='current',
+            level=WARNING,
+        )
     return report

@@ -62,6 +62,20 @@ def test_positions_are_resized_like_opencv_does(target):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize('mean', [None, [127.5] * 3])
+def test_another_normalization_is_reported(mean, tmp_path, monkeypatch):
+    backbone = Backbone(vit().state_dict(), (4, 2), 2)
+    meta = dict(grid=[4, 2]) | (dict(mean=mean, std=mean) if mean else {})
+    write_checkpoint(tmp_path / 'a.pth', backbone.state_dict(), meta)
+    said = []
+    monkeypatch.setattr(
+        'saip_mm.checkpoints.loading.print_log', lambda text, **_: said.append(text)
+    )
+    load_pretrained(vit(), tmp_path / 'a.pth')
+    assert len(said) == 1 + bool(mean)
+    assert not mean or 'mean [127.5, 127.5, 127.5] and std [127' in said[1]
+
+
 def test_reports_and_errors():
     source, target = nn.Linear(2, 3), nn.Linear(2, 3)
     before = target.weight.clone()
