@@ -56,7 +56,8 @@ class PretrainedBackbone(nn.Module):
 
         Args:
             images: [B, 3, H, W], RGB, 0–255, of any type; H and W whole numbers of
-                patches, not necessarily those of ``img_size``.
+                patches, not necessarily those of ``img_size``. (A ViT pads others at
+                the bottom and on the right.)
         """
         images = normalize(images, self.mean, self.std)
         encoded = self.backbone.encode(images, until='maps')
