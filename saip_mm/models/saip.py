@@ -67,18 +67,7 @@ class SAIP(BaseSelfSupervisor):
             raise ValueError(
                 'SAIP needs a head: matching, reconstruction, search or distillation'
             )
-        self.loss_weights = dict.fromkeys(('matching', 'reconstruction', 'search'), 1.0)
-        if unknown := set(loss_weights or {}) - set(self.loss_weights):
-            raise ValueError(
-                f'loss_weights: {", ".join(sorted(unknown))} is not one of '
-                f'{", ".join(self.loss_weights)}'
-            )
-        self.loss_weights |= loss_weights or {}
-        for name, weight in self.loss_weights.items():
-            if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-                raise ValueError(
-                    f'loss_weights.{name}={weight!r} should be a number of at least 0'
-                )
+        self.loss_weights = _complete_weights(loss_weights or {})
         channels, middle_channels = channels_of(self.backbone)
         self.middle_norm = nn.LayerNorm(middle_channels, eps=1e-6)
         self.matching = MODELS.build(matching) if matching else None
@@ -270,6 +259,22 @@ class SAIP(BaseSelfSupervisor):
         super().train(mode)
         self.teacher.eval()
         return self
+
+
+def _complete_weights(given: dict[str, float]) -> dict[str, float]:
+    weights = dict.fromkeys(('matching', 'reconstruction', 'search'), 1.0)
+    if unknown := given.keys() - weights.keys():
+        raise ValueError(
+            f'loss_weights: {", ".join(sorted(unknown))} is not one of '
+            f'{", ".join(weights)}'
+        )
+    weights |= given
+    for name, weight in weights.items():
+        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise ValueError(
+                f'loss_weights.{name}={weight!r} should be a number of at least 0'
+            )
+    return weights
 
 
 def _fold(views: Tensor) -> Tensor:
