@@ -4,9 +4,9 @@
         work_dirs/attributes_saip-small photos --out predictions
 
 Attributes with scores, the nearest 100 images of a gallery (--gallery,
-re-identification), keypoints (images of one person each), boxes, or parsing maps:
-pictures, and all answers in predictions.json. A model of text-to-image retrieval
-searches for a sentence:
+re-identification), keypoints (images of one person each), boxes, attributes of
+parts, or parsing maps: pictures, and all answers in predictions.json. A model of
+text-to-image retrieval searches for a sentence:
 
     python tools/predict.py CONFIG CHECKPOINT 'a man in a red coat' --gallery photos \\
         --out predictions

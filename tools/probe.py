@@ -29,8 +29,8 @@ def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
     parser.add_argument(
         'source',
-        help='a checkpoint, a work directory, random, mean-color, histogram, stripes '
-        'or pixels',
+        help='saip-small, saip-vit-tiny, an exported backbone, a training checkpoint, '
+        'a work directory, random, mean-color, histogram, stripes or pixels',
     )
     parser.add_argument(
         '--config',

@@ -1,6 +1,6 @@
 """Put a backbone into a config of MMPose, MMDetection, MMSegmentation or MMPretrain.
 
-python tools/swap_backbone.py mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py \
+python tools/swap_backbone.py mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py \\
     --checkpoint backbone.pth --out configs/mine.py
 
 The new config inherits the given one and contains only the differences. Before writing,
@@ -23,7 +23,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--checkpoint',
         required=True,
-        help='exported backbone, training checkpoint or work directory',
+        help='saip-small, saip-vit-tiny, an exported backbone, a training checkpoint, '
+        'or a work directory',
     )
     parser.add_argument('--out', required=True, type=Path, help='config to write, .py')
     args = parser.parse_args()

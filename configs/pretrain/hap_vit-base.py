@@ -3,7 +3,7 @@
 Data and commands are those of hap_vit-tiny.py. Convert the weights that MAE's authors
 released first:
 
-    python tools/convert_checkpoint.py mae_pretrain_vit_base.pth \\
+    python tools/convert_checkpoint.py mae_pretrain_vit_base.pth \
         --out checkpoints/mae-vit-base.pth
 
 The authors report 78.1 mAP on MSMT17, 86.54 mA on PA-100K and 78.2 AP on COCO. This

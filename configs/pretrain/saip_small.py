@@ -1,6 +1,6 @@
 """A small SAIP (0.7 M parameters) on your images of people, on a laptop.
 
-    python tools/train.py configs/pretrain/saip_small.py --cfg-options \\
+    python tools/train.py configs/pretrain/saip_small.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
 Two cores are used better by two processes: tools/dist_train.sh … 2 with

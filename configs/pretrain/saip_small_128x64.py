@@ -1,6 +1,6 @@
 """A small SAIP (0.7 M parameters) on some ten thousand images of people, on one GPU.
 
-    python tools/train.py configs/pretrain/saip_small_128x64.py --cfg-options \\
+    python tools/train.py configs/pretrain/saip_small_128x64.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
 The recipe of the first 601,600 images of the weights `saip-small`, 12 minutes on an

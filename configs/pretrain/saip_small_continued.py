@@ -1,6 +1,6 @@
 """Continue the packaged `saip-small` on your images of people, on a laptop.
 
-    tools/dist_train.sh configs/pretrain/saip_small_continued.py 2 --cfg-options \\
+    tools/dist_train.sh configs/pretrain/saip_small_continued.py 2 --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
 The weights of loss terms are those of saip_small.py. The package has the teacher's

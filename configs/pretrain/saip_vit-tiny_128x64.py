@@ -1,11 +1,11 @@
 """ViT-Tiny with SAIP on some ten thousand images of people, on one GPU.
 
-    python tools/train.py configs/pretrain/saip_vit-tiny_128x64.py --cfg-options \\
+    python tools/train.py configs/pretrain/saip_vit-tiny_128x64.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
 The recipe of the weights `saip-vit-tiny`: 1.44 M images, 11 minutes on an H200 beside
-other trainings (docs/model_card.md). The decoders are half as wide and deep as those of
-saip_vit-tiny.py.
+other trainings (docs/model_card.md). The reconstruction decoder is half as wide and
+deep, and the search decoder half as wide, as those of saip_vit-tiny.py.
 """
 
 _base_ = './saip_small_128x64.py'

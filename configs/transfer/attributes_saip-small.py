@@ -1,8 +1,8 @@
 """Attributes of your own, in a CSV file, fine-tuned from a small SAIP.
 
-    python tools/train.py configs/transfer/attributes_saip-small.py \\
-        --cfg-options \\
-        train_dataloader.dataset.data_root=data/attributes \\
+    python tools/train.py configs/transfer/attributes_saip-small.py \
+        --cfg-options \
+        train_dataloader.dataset.data_root=data/attributes \
         test_dataloader.dataset.data_root=data/attributes model.head.num_classes=35
 
 `data/attributes/labels.csv` has the columns path, split (train or test), and one of 0

@@ -1,9 +1,9 @@
 """Boxes of people in COCO's format, a light detector fine-tuned from a small SAIP.
 
-    python tools/train.py configs/transfer/detection_saip-small.py \\
-        --cfg-options \\
-        train_dataloader.dataset.data_root=data/boxes \\
-        test_dataloader.dataset.data_root=data/boxes \\
+    python tools/train.py configs/transfer/detection_saip-small.py \
+        --cfg-options \
+        train_dataloader.dataset.data_root=data/boxes \
+        test_dataloader.dataset.data_root=data/boxes \
         test_evaluator.ann_file=data/boxes/test.json
 
 `data/boxes` has annotations train.json and test.json; their file names are relative to

@@ -1,8 +1,8 @@
 """Label maps of people, fine-tuned from a small SAIP.
 
-    python tools/train.py configs/transfer/parsing_saip-small.py \\
-        --cfg-options \\
-        train_dataloader.dataset.data_root=data/parsing \\
+    python tools/train.py configs/transfer/parsing_saip-small.py \
+        --cfg-options \
+        train_dataloader.dataset.data_root=data/parsing \
         test_dataloader.dataset.data_root=data/parsing
 
 `data/parsing` has train/images, train/labels/*.png, test/images and test/labels.

@@ -5,13 +5,13 @@
 
 With other data, in the layout of data/fashionpedia:
 
-    python tools/train.py configs/transfer/part_attributes_saip-small.py \\
-        --cfg-options \\
-        model.roi_head.attribute_head.knowledge=data/mine/train.json \\
-        train_dataloader.dataset.data_root=data/mine \\
-        train_dataloader.dataset.ann_file=train.json \\
-        test_dataloader.dataset.data_root=data/mine \\
-        test_dataloader.dataset.ann_file=val.json \\
+    python tools/train.py configs/transfer/part_attributes_saip-small.py \
+        --cfg-options \
+        model.roi_head.attribute_head.knowledge=data/mine/train.json \
+        train_dataloader.dataset.data_root=data/mine \
+        train_dataloader.dataset.ann_file=train.json \
+        test_dataloader.dataset.data_root=data/mine \
+        test_dataloader.dataset.ann_file=val.json \
         test_evaluator.ann_file=data/mine/val.json
 
 KE R-CNN with a quarter of its channels, on images of at most 256 pixels.

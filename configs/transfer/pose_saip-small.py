@@ -1,8 +1,8 @@
 """Keypoints of people in COCO's format, fine-tuned from a small SAIP.
 
-    python tools/train.py configs/transfer/pose_saip-small.py \\
-        --cfg-options \\
-        train_dataloader.dataset.data_root=data/pose \\
+    python tools/train.py configs/transfer/pose_saip-small.py \
+        --cfg-options \
+        train_dataloader.dataset.data_root=data/pose \
         test_dataloader.dataset.data_root=data/pose
 
 `data/pose` has annotations train.json and test.json; their file names are relative to

@@ -1,8 +1,8 @@
 """Re-identification on a small data set, fine-tuned from a small SAIP.
 
-    python tools/train.py configs/transfer/reid_saip-small.py \\
-        --cfg-options \\
-        train_dataloader.dataset.data_root=data/reid \\
+    python tools/train.py configs/transfer/reid_saip-small.py \
+        --cfg-options \
+        train_dataloader.dataset.data_root=data/reid \
         test_dataloader.dataset.data_root=data/reid model.head.num_classes=743
 
 `num_classes` is the number of people in the training set, each with two images or more.

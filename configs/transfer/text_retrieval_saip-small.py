@@ -1,8 +1,8 @@
 """Text-to-image retrieval on a small data set, fine-tuned from a small SAIP.
 
-    python tools/train.py configs/transfer/text_retrieval_saip-small.py \\
-        --cfg-options \\
-        train_dataloader.dataset.data_root=data/captions \\
+    python tools/train.py configs/transfer/text_retrieval_saip-small.py \
+        --cfg-options \
+        train_dataloader.dataset.data_root=data/captions \
         test_dataloader.dataset.data_root=data/captions model.num_classes=500
 
 `data/captions` has the layout of CUHK-PEDES: `imgs`, and `reid_raw.json`, a list of

@@ -120,9 +120,10 @@ class SAIP(BaseSelfSupervisor):
         backbone has batch norms.
 
         Args:
-            inputs: Normalized views. ``globals`` [B, 2, 3, H, W] and ``locals``
-                [B, n, 3, h, w]; ``roi``, ``inst`` and ``csr`` [B, 3, …] at this step's
-                scales; ``csr_noise`` [B, …, …]; ``scene`` [B, 3, S, S] and
+            inputs: Normalized views. ``globals`` [B, 2, 3, H, W], the anchor first;
+                ``locals`` [B, n, 3, h, w]; at this step's scales, [B, 3, …] each, a
+                local view ``roi``, the anchor shrunk ``inst``, and the second global
+                ``csr``, with ``csr_noise`` [B, …, …]; ``scene`` [B, 3, S, S] and
                 ``scene_masks`` [B, 2, …, …], 1 where inst and where roi was pasted.
             data_samples: Not used; part of MMPretrain's interface.
 
@@ -137,8 +138,7 @@ class SAIP(BaseSelfSupervisor):
         """
         taught = self.matching or self.distillation
         until = 'end' if taught else 'middle'
-        losses, weights = {}, self.loss_weights
-        anchor_token = None
+        losses, anchor_token = {}, None
         anchored = self.reconstruction and self.reconstruction.anchor
         encode = self.student['encoder']
         if taught or self.search or anchored:
@@ -157,12 +157,12 @@ class SAIP(BaseSelfSupervisor):
         if self.reconstruction:
             prediction, mask = self.reconstruct(encode, anchor_token, inputs)
             loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
-            losses['loss_csr'] = weights['reconstruction'] * loss
+            losses['loss_csr'] = self.loss_weights['reconstruction'] * loss
         if self.search:
-            found = self.find([anchor, roi.middle_tokens], inputs['scene'])
-            loss = self.search.loss(found, inputs['scene_masks'])
-            loss_inst, loss_roi = weights['search'] * loss
-            losses |= dict(loss_css_inst=loss_inst, loss_css_roi=loss_roi)
+            logits = self.find([anchor, roi.middle_tokens], inputs['scene'])
+            loss = self.search.loss(logits, inputs['scene_masks'])
+            loss = self.loss_weights['search'] * loss
+            losses |= dict(loss_css_inst=loss[0], loss_css_roi=loss[1])
         return losses
 
     def _learn_from_teachers(

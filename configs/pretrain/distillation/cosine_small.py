@@ -1,4 +1,4 @@
-"""Nothing but the cosines of saip-star_small.py: plain distillation, for comparison."""
+"""Plain distillation: only the losses of tokens of saip-star_small.py."""
 
 _base_ = './saip-star_small.py'
 

@@ -1,6 +1,6 @@
 """SAIP* on images of your own, on one GPU, with DINOv2's ViT-S/14 as the teacher.
 
-    python tools/train.py configs/pretrain/distillation/saip-star_1gpu_dinov2.py \\
+    python tools/train.py configs/pretrain/distillation/saip-star_1gpu_dinov2.py \
         --cfg-options train_dataloader.dataset.data_root=data/people
 
 The recipe of saip_vit-tiny_1gpu.py. Download the weights once, for example

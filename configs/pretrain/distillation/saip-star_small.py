@@ -1,6 +1,6 @@
 """SAIP* for the small model: the packaged `saip-vit-tiny` teaches it.
 
-    python tools/train.py configs/pretrain/distillation/saip-star_small.py \\
+    python tools/train.py configs/pretrain/distillation/saip-star_small.py \
         --cfg-options train_dataloader.dataset.data_root=data/people
 
 The recipe of saip_small_128x64.py; nothing is downloaded.
