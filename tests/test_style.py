@@ -37,3 +37,9 @@ def test_functions_and_files_are_short():
                 if lines > 50:
                     long.append(f'{path}: {node.name} has {lines} lines')
     assert not long
+
+
+def test_commands_in_configs_can_be_pasted():
+    """Docstrings of configs are read in the file: a line ends with one backslash."""
+    for path in ROOT.glob('configs/**/*.py'):
+        assert '\\\\\n' not in path.read_text(), path
