@@ -60,7 +60,10 @@ def pack_shards(
     shards = [part['shard'] for part in packed]
     write_text(_out / BAD, ''.join(bad))
     config = packed[0]['config']
-    write_text(_out / INDEX, json.dumps(dict(chunks=shards, config=config)))
+    index = dict(chunks=shards, config=config)
+    # By this, LitData notices that its copy of the index is old.
+    digest = hashlib.sha256((_out / PLAN).read_bytes() + json.dumps(index).encode())
+    write_text(_out / INDEX, json.dumps(index | dict(updated_at=digest.hexdigest())))
     return sum(shard['chunk_size'] for shard in shards), len(bad)
 
 

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from .images import ImageError
 
 T = TypeVar('T')
+MAX_IN_ROW = 30  # failures in a row from which the storage is suspected
 
 
 class TooManyBadImages(RuntimeError):
@@ -47,16 +48,29 @@ class Quarantine:
         """Return what ``load`` returns for an image, or for its replacement.
 
         ``load`` raises ImageError for bad images; key and index determine what replaces
-        them. Raises TooManyBadImages if more images are bad than tolerated.
+        them. Bad images are listed once a replacement was read: an outage of storage,
+        during which nothing can be read, lists none. Raises TooManyBadImages if more
+        images are bad than tolerated, or ``MAX_IN_ROW`` in a row.
         """
-        rng = None
+        bad, rng = [], None
         while True:
             try:
-                return load(index)
+                loaded = load(index)
+                break
             except ImageError as error:
-                self.add(index, str(error))
+                bad.append((index, str(error)))
+            if len(bad) == MAX_IN_ROW:
+                raise TooManyBadImages(
+                    f'{len(bad)} images in a row cannot be used, the last one: '
+                    f'{bad[-1][1]}. If the storage fails, rerun with --resume once it '
+                    'works again: none of them was listed as bad. Otherwise, '
+                    'tools/check_data.py lists the bad images'
+                )
             rng = rng or np.random.default_rng((*key, index))
             index = int(rng.integers(self.total))
+        for each in bad:
+            self.add(*each)
+        return loaded
 
     def add(self, index: int, reason: str) -> None:
         """List an image; raises TooManyBadImages if the list becomes too long."""

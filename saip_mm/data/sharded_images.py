@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import zlib
 from bisect import bisect_right
 from itertools import accumulate
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from mmengine.dist import get_rank, is_distributed
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
@@ -38,7 +40,7 @@ class ShardedImages(PeopleDataset):
     Args:
         data_root: Folder of shards, or its URL in an object store supported by LitData
             (``s3://…``, ``gs://…``), from which single images are fetched.
-        cache_dir: Local folder for the index of an object store.
+        cache_dir: Folder for the index of an object store, on a local disk.
         ann_file: Ignored with a log message, since shards hold the packed images; lets
             configs of ``PersonImages`` be reused.
         pipeline, scenes: See :class:`PeopleDataset`.
@@ -70,18 +72,25 @@ class ShardedImages(PeopleDataset):
         """Read the index of the shards instead of a data list."""
         path = Path(self.data_root, INDEX)
         if self.remote:  # LitData fetches the index
-            try:
-                opened = litdata().open_shards(self.data_root, self.cache_dir)
-            except Exception as error:  # of a client of some cloud
-                raise ValueError(
-                    f'{self.data_root}: no index of shards can be read '
-                    f'({type(error).__name__}: {error}); correct the URL, or see '
-                    'whether its credentials are set'
-                ) from error
-            path = Path(opened.input_dir.path, INDEX)
+            path = Path(self._fetch_index().input_dir.path, INDEX)
         self.shards = read_index(path)
         self.ends = list(accumulate(shard['chunk_size'] for shard in self.shards))
         self._fully_initialized = True
+
+    def _fetch_index(self) -> Any:
+        # Processes that start together disturb each other's fetching.
+        waits = [1, 2, 4, 8] if is_distributed() else []
+        while True:
+            try:
+                return litdata().open_shards(self.data_root, self.cache_dir)
+            except Exception as error:  # of a client of some cloud
+                if not waits:
+                    raise ValueError(
+                        f'{self.data_root}: no index of shards can be read '
+                        f'({type(error).__name__}: {error}); correct the URL, or see '
+                        'whether its credentials are set'
+                    ) from error
+            time.sleep(waits.pop(0) + get_rank() % 8 / 8)
 
     def __len__(self) -> int:
         return self.ends[-1]

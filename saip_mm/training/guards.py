@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner, save_checkpoint
 from mmpretrain.registry import HOOKS
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_value_
 
 from .processes import Agreement, unwrap_model
@@ -35,8 +35,9 @@ class FiniteGuard(Hook):
     Weights, optimizer, teacher and center stay as they were, and training continues
     with the next step. (Algorithms of MMPretrain average their target network before
     the step; it is then one average ahead.) For debugging, ``refused_step_700.pth``
-    keeps the state before a skipped step and ``refused_step_700_rank_0.pth`` the batch
-    of process 0: only for the first of consecutive ones, and at most three times.
+    keeps the state before a skipped step, and ``refused_step_700_rank_0.pth`` the batch
+    of process 0, as of others with non-finite losses: only for the first of consecutive
+    ones, and at most three times.
 
     Steps that a loss scaler skips while losses are finite do not count, but 50 in a row
     end the training as well.
@@ -52,6 +53,8 @@ class FiniteGuard(Hook):
             raise ValueError(f'max_in_row={max_in_row} should be at least 1')
         self.max_in_row = max_in_row
         self.in_row = self.overflows = 0
+        self.losses: list[tuple[str, Tensor]] = []  # and whether each is finite
+        self.reasons: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
         self.agreement = Agreement()
@@ -68,7 +71,8 @@ class FiniteGuard(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None
     ) -> None:
-        self.reasons = []
+        self.losses.clear()
+        self.reasons.clear()
         self.stepped = False
 
     def after_train_iter(
@@ -77,6 +81,7 @@ class FiniteGuard(Hook):
         if self.stepped:
             self.in_row = self.overflows = 0
             return
+        self._read_losses()
         if not self.agreement.any(bool(self.reasons)):
             # Skipped by a loss scaler, which lowers its scale until gradients fit.
             self.in_row = 0
@@ -118,8 +123,14 @@ class FiniteGuard(Hook):
     def _check_losses(self, model, arguments, losses) -> None:
         for name, loss in losses.items() if isinstance(losses, dict) else ():
             parts = loss if isinstance(loss, list | tuple) else [loss]
-            if 'loss' in name and not all(x.detach().isfinite().all() for x in parts):
-                self.reasons.append(name)
+            if 'loss' in name:
+                # Read later: here it would wait for the GPU before the backward pass.
+                self.losses += [(name, x.detach().isfinite().all()) for x in parts]
+
+    def _read_losses(self) -> None:
+        bad = (name for name, finite in self.losses if not finite)
+        self.reasons += dict.fromkeys(bad)
+        self.losses.clear()
 
     def _clip_values(
         self,
@@ -136,6 +147,7 @@ class FiniteGuard(Hook):
         # From a loss scaler that leaves overflows to a fused optimizer, which calls
         # hooks regardless. Gradients are still scaled: their norm may be infinite.
         overflow = getattr(optimizer, 'found_inf', None)
+        self._read_losses()
         clipped = 'gradients' in self.reasons
         parameters = (p for group in optimizer.param_groups for p in group['params'])
         if overflow is None and not clipped and not _are_finite(parameters):
@@ -149,6 +161,8 @@ class FiniteGuard(Hook):
     def _save(self, runner: Runner, step: int, data_batch: dict) -> None:
         folder = Path(runner.work_dir)
         name, rank = f'refused_step_{step}', get_rank()
+        if rank and not {*self.reasons} - {'gradients'}:  # which are the sum of all
+            return
         if len(list(folder.glob(f'refused_step_*_rank_{rank}.pth'))) == MAX_SAVED:
             return
         batch = dict(seed=runner.seed, epoch=runner.epoch, step=step, batch=data_batch)

@@ -61,8 +61,8 @@ class SafeCheckpointHook(CheckpointHook):
       and the run continues. After ``max_failures`` in a row, or if the final state
       could not be saved, the run exits with status 1.
     - On SIGTERM, SIGUSR1, SIGHUP (a lost terminal) or Ctrl-C (SIGINT), the run finishes
-      its step, saves, and exits with status 75, or 1 if saving failed. A second Ctrl-C
-      exits immediately.
+      its step, or of several processes the next one, saves, and exits with status 75,
+      or 1 if saving failed. A second Ctrl-C exits immediately.
     - Checkpoints within an epoch (``epoch_3_iter_700.pth``: step 700, in epoch 4) are
       resumed with the remaining batches of the epoch.
 
@@ -130,24 +130,36 @@ class SafeCheckpointHook(CheckpointHook):
         self.file_backend = copy(self.file_backend)
         self.file_backend.remove = self.outdated.append
 
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None
+    ) -> None:
+        # Here processes wait for one that saves, or lacks images; within the step, NCCL
+        # would give up earlier.
+        self.stopping = self._is_asked()
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        self._stop_if_asked(runner, runner.iter + 1)
+        alone = self.agreement.group is None
+        if alone or self.end_of_epoch(runner.train_dataloader, batch_idx):
+            self.stopping = self._is_asked()
+        if self.stopping:
+            self._stop(runner, runner.iter + 1)
         # Only the main process saves, by its own clock, without waiting for others.
         if time.monotonic() - self.saved_at > self.seconds:
             self._save(runner, runner.iter + 1)
 
     def before_val_epoch(self, runner: Runner) -> None:
-        self._stop_if_asked(runner, runner.iter)
+        if self.agreement and self._is_asked():
+            self._stop(runner, runner.iter)
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         # Processes may validate on different numbers of batches.
-        if self.agreement and self.agreement.group is None:
-            self._stop_if_asked(runner, runner.iter)
+        if self.agreement and self.agreement.group is None and self._is_asked():
+            self._stop(runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
@@ -164,13 +176,14 @@ class SafeCheckpointHook(CheckpointHook):
             if is_main_process():
                 os.write(2, b'Saving after this step; press Ctrl-C again to exit now\n')
 
-    def _stop_if_asked(self, runner: Runner, step: int) -> None:
-        """Save and exit after a signal to any process, or repeated failures to save."""
-        if self.agreement is None:
-            return
+    def _is_asked(self) -> bool:
+        """Whether a signal to any process, or failures to save, are to end the run."""
         hopeless = self.failures >= self.max_failures
-        if not self.agreement.any(hopeless or self.stop_by is not None):
-            return
+        return self.agreement.any(hopeless or self.stop_by is not None)
+
+    def _stop(self, runner: Runner, step: int) -> None:
+        """Save and exit, in all processes."""
+        hopeless = self.failures >= self.max_failures
         if not hopeless:
             self._save(runner, step)
         lost = self.agreement.any(self.failures > 0)

@@ -71,6 +71,23 @@ def test_list_that_cannot_be_written(tmp_path):
         add_all(quarantine, range(7))
 
 
+def test_an_outage_lists_no_image(tmp_path):
+    path, down = tmp_path / 'bad.jsonl', True
+
+    def read_storage(index: int) -> np.ndarray:
+        if down:
+            raise ImageError(f'image {index}: no such bucket')
+        return read(index)
+
+    quarantine = Quarantine(path, total=240, max_share=0.5)
+    with pytest.raises(TooManyBadImages, match='in a row .* no such bucket'):
+        quarantine.load(3, read_storage, KEY)
+    assert not path.exists()
+    down = False
+    assert quarantine.load(3, read_storage, KEY)[0, 0, 0] % 3
+    assert all(entry['index'] % 3 == 0 for entry in listed(path))
+
+
 def test_processes_share_the_list(tmp_path):
     path = tmp_path / 'bad.jsonl'
     quarantine = Quarantine(path, total=1000, max_share=0.9)

@@ -170,6 +170,32 @@ def test_url(shards, tmp_path):
         np.testing.assert_array_equal(ours, other)
 
 
+def test_an_index_is_fetched_again_after_repacking(folder, shards, tmp_path):
+    cache = tmp_path / 'cache'
+
+    def fetched() -> tuple[int, int]:
+        count = len(ShardedImages(f'local:{shards}', cache_dir=str(cache)))
+        return count, next(cache.rglob('index.json')).stat().st_mtime_ns
+
+    before = fetched()
+    assert before[0] == 12 and fetched() == before
+    min(folder.iterdir()).unlink()
+    shutil.rmtree(shards)
+    pack(folder, shards)
+    assert fetched()[0] == 11
+
+
+def test_processes_that_start_together_retry(shards, tmp_path, monkeypatch):
+    reader, waited, module = Mock(), [], 'saip_mm.data.sharded_images'
+    opened = Mock(input_dir=Mock(path=str(shards)))
+    reader().open_shards.side_effect = [OSError('busy'), OSError('busy'), opened]
+    monkeypatch.setattr(f'{module}.litdata', reader)
+    monkeypatch.setattr(f'{module}.is_distributed', lambda: True)
+    monkeypatch.setattr(f'{module}.time.sleep', waited.append)
+    assert len(ShardedImages('s3://bucket/people', cache_dir=str(tmp_path))) == 12
+    assert waited == [1, 2]
+
+
 def train(work_dir, dataset: str, *options: str) -> dict:
     """Train on a data set and return the final weights."""
     config = on_data(work_dir.with_suffix('.py'), dataset)

@@ -77,7 +77,7 @@ def test_another_loop_is_named_by_the_refused_step():
     weight = torch.zeros(1, requires_grad=True)
     weight.grad = torch.full((1,), float('nan'))
     guard = FiniteGuard()
-    guard.reasons, guard.agreement = [], Agreement()
+    guard.agreement = Agreement()
     with pytest.raises(StepRefused, match='gradients.*only AccumulatingTrainLoop'):
         guard._check_gradients(torch.optim.SGD([weight], lr=1.0))
 
@@ -127,7 +127,7 @@ def test_scaled_gradients_of_infinite_norm_are_no_overflow():
     optimizer = torch.optim.AdamW([weight], fused=True)
     scaler = torch.amp.GradScaler('cpu', init_scale=2.0**70)
     guard = FiniteGuard()
-    guard.reasons, guard.agreement = [], Agreement()
+    guard.agreement = Agreement()
     optimizer.register_step_pre_hook(guard._check_gradients)
     scaler.scale(weight.sum()).backward()
     scaler.step(optimizer)
@@ -153,9 +153,9 @@ def test_non_finite_weights_are_not_saved():
 
 def test_losses_may_be_lists():
     guard = FiniteGuard()
-    guard.reasons = []
     losses = dict(loss_a=[torch.ones(1), torch.full((1,), float('nan'))], loss_b=[])
     guard._check_losses(None, None, losses)
+    guard._read_losses()
     assert guard.reasons == ['loss_a']
 
 
