@@ -9,3 +9,4 @@ cspnext_s = dict(
 )
 # Four maps of strides 4 to 32.
 cspnext_s_pyramid = dict(cspnext_s, out_indices=(1, 2, 3, 4))
+sync_bn = 'torch'  # on several GPUs, whose batches are small in detection

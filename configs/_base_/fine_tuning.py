@@ -20,3 +20,4 @@ short_hooks = dict(
     ),
     logger=dict(interval=20),
 )
+sync_bn = 'torch'  # iterations end without the averages of SyncBuffersHook

@@ -28,6 +28,7 @@ loader = dict(
     collate_fn=dict(type='default_collate'),
 )
 train_dataloader = dict(batch_size=64, drop_last=True, **loader)
+auto_scale_lr = dict(base_batch_size=64)
 test_dataloader = dict(
     batch_size=256,
     sampler=dict(type='DefaultSampler', shuffle=False),

@@ -6,3 +6,4 @@ tinyvit_5m = dict(
 )
 # Four maps of strides 4 to 32.
 tinyvit_5m_pyramid = dict(tinyvit_5m, out_indices=(0, 1, 3, 4), neck_stride=32)
+sync_bn = 'torch'  # on several GPUs, whose batches are small in detection

@@ -34,6 +34,7 @@ test_dataloader = _base_.boxes_loaders['test']
 test_evaluator = dict(ann_file='data/boxes/test.json')
 val_dataloader = val_cfg = val_evaluator = None
 
+auto_scale_lr = dict(base_batch_size=8)
 optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
 train_cfg = dict(_base_.short_training, _delete_=True)

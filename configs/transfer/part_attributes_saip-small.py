@@ -63,6 +63,7 @@ train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 test_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
 val_dataloader = val_cfg = val_evaluator = None
 
+auto_scale_lr = dict(base_batch_size=8)
 optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
 train_cfg = dict(_base_.short_training, _delete_=True)

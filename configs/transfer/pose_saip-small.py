@@ -62,6 +62,7 @@ test_dataloader = dict(
 val_dataloader = val_cfg = val_evaluator = None
 test_evaluator = dict(_delete_=True, type='PCKAccuracy', thr=0.2)
 
+auto_scale_lr = dict(base_batch_size=32)
 optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
 train_cfg = dict(_base_.short_training, _delete_=True)

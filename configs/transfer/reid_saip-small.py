@@ -56,6 +56,7 @@ train_dataloader = dict(
 test_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
 val_dataloader = val_cfg = val_evaluator = None
 
+auto_scale_lr = dict(base_batch_size=32)
 optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
 train_cfg = dict(_base_.short_training, _delete_=True)

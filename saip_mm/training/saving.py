@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -152,14 +152,14 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         if self.agreement and self._is_asked():
-            self._stop(runner, runner.iter)
+            self._stop_validating(runner)
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         # Processes may validate on different numbers of batches.
         if self.agreement and self.agreement.group is None and self._is_asked():
-            self._stop(runner, runner.iter)
+            self._stop_validating(runner)
 
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
@@ -180,6 +180,12 @@ class SafeCheckpointHook(CheckpointHook):
         """Whether a signal to any process, or failures to save, are to end the run."""
         hopeless = self.failures >= self.max_failures
         return self.agreement.any(hopeless or self.stop_by is not None)
+
+    def _stop_validating(self, runner: Runner) -> None:
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):  # validates averaged weights
+                hook.after_val_epoch(runner)
+        self._stop(runner, runner.iter)
 
     def _stop(self, runner: Runner, step: int) -> None:
         """Save and exit, in all processes."""

@@ -8,7 +8,7 @@ import torch
 from launch import ROOT, TINY, call, environment
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmpretrain.registry import MODELS as PRETRAINING
 from random_models import write_backbone
 
@@ -105,6 +105,19 @@ def test_levels_are_those_of_the_stock_backbone(name, checkpoint, tmp_path):
         assert ours[level] == theirs[level] == (128 // stride, 64 // stride)
     unused = set(range(len(ours))) - STRIDES[name].keys()
     assert all(ours[level] == (8, 4) for level in unused)
+
+    cfg = Config.fromfile(out)
+    wrapper = build_optim_wrapper(new, cfg.optim_wrapper)
+    last = dict(cfg.param_scheduler[-1], begin=0, end=100)
+    last |= dict(T_max=100) if 'T_max' in last else {}
+    last.pop('convert_to_iter_based', None)
+    scheduler = PARAM_SCHEDULERS.build(last, default_args=dict(optimizer=wrapper))
+    rates = scheduler.get_last_value()
+    for _ in range(100):
+        wrapper.optimizer.step()
+        scheduler.step()
+    for start, end in zip(rates, scheduler.get_last_value(), strict=True):
+        assert end <= start
 
 
 def test_channels_are_projected_for_heads_that_cannot_be_adapted(checkpoint, tmp_path):

@@ -13,7 +13,7 @@ from mmengine.runner import save_checkpoint
 from short_runs import assert_same_end, copy_state, started
 from written_formats import write
 
-from saip_mm.checkpoints.files import saved_checkpoints
+from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
 from saip_mm.training import SafeCheckpointHook
 from saip_mm.training.saving import INTERRUPTED
 
@@ -112,6 +112,22 @@ def test_a_signal_during_validation(data, tmp_path):
     lines = [json.loads(line) for line in scores.read_text().splitlines()]
     epochs = [line['step'] for line in lines if 'reid/mAP' in line]
     assert epochs == [1, 2, 3] and len(list(tmp_path.glob('best_*.pth'))) == 1
+
+
+def test_a_signal_during_the_validation_of_averages(data, tmp_path):
+    options = [*data, 'default_hooks.ema.type=EMAHook', 'default_hooks.ema.momentum=.5']
+    options += ['val_dataloader.batch_size=4']
+    hook = dict(type='SignalGroup', number=int(signal.SIGTERM), batch=1)
+    states = []
+    for interval in (1, 9):  # saved before the validation, or in it
+        setting = f'default_hooks.checkpoint.interval={interval}'
+        folder = tmp_path / f'{interval}'
+        status, out = disturbed(folder, [*options, setting], **hook)
+        assert status == INTERRUPTED, out[-2000:]
+        states.append(read_checkpoint(folder / 'epoch_1.pth'))
+    for key in ('state_dict', 'ema_state_dict'):
+        for name, tensor in states[0][key].items():
+            assert torch.equal(tensor, states[1][key][name]), name
 
 
 def test_a_loop_over_iterations(data, tmp_path):

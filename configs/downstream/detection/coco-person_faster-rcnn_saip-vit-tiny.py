@@ -2,8 +2,8 @@
 
 Expected result: not measured by this project, and not reported by the authors.
 
-    python tools/train.py \
-        configs/downstream/detection/coco-person_faster-rcnn_saip-vit-tiny.py \
+    tools/dist_train.sh \
+        configs/downstream/detection/coco-person_faster-rcnn_saip-vit-tiny.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
 Data: data/coco with train2017/, val2017/ and annotations/instances_*2017.json

@@ -4,8 +4,8 @@ RTMDet-tiny's neck and head cost less than the backbone, which has 40x40 patches
 windows of 14x14, with every third block global. Data, augmentation, and schedule are
 RTMDet's. Expected result: not measured by this project.
 
-    python tools/train.py \
-        configs/downstream/detection/coco-person_rtmdet_saip-vit-tiny_640x640.py \
+    tools/dist_train.sh \
+        configs/downstream/detection/coco-person_rtmdet_saip-vit-tiny_640x640.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
 Data: as for coco-person_faster-rcnn_saip-vit-tiny.py.
@@ -51,3 +51,15 @@ optim_wrapper = dict(
     ),
     optimizer=dict(lr=1e-3),
 )
+auto_scale_lr = dict(base_batch_size=256)
+# RTMDet's, but with a minimum in proportion to each learning rate.
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-5, by_epoch=False, end=1000),
+    dict(
+        type='CosineAnnealingLR',
+        begin=150,
+        end=300,
+        eta_min_ratio=0.05,
+        convert_to_iter_based=True,
+    ),
+]

@@ -83,6 +83,7 @@ tta_pipeline = [
 
 images, labels = 'TrainVal_images', 'TrainVal_parsing_annotations'
 dataset = dict(type='LIPDataset', data_root='data/LIP')
+auto_scale_lr = dict(base_batch_size=64)
 train_dataloader = dict(
     batch_size=8,
     sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True),

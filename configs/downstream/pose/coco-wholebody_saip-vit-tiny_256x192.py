@@ -4,12 +4,13 @@ Expected result: AP 45.7 ("Ours") or 46.3 ("Ours*") on val2017, as read off the 
 figures (arXiv 2503.08201); not measured by this project. Size and epochs are the
 authors'; everything else is as for COCO keypoints.
 
-    python tools/train.py configs/downstream/pose/coco-wholebody_saip-vit-tiny_256x192.py \
+    tools/dist_train.sh \
+        configs/downstream/pose/coco-wholebody_saip-vit-tiny_256x192.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
 Data: as for COCO keypoints, plus annotations/coco_wholebody_{train,val}_v1.0.json
 (github.com/jin-s13/COCO-WholeBody).
-"""  # noqa: E501
+"""
 
 _base_ = 'coco_saip-vit-tiny_256x192.py'
 

@@ -4,7 +4,7 @@ Expected result: AP 70.1 ("Ours") or 70.9 ("Ours*") on val2017, as read off the 
 figures (arXiv 2503.08201); not measured by this project. Settings that the authors do
 not state are MMPose's: batches of 8x64, warm-up, gradient clipping, detected boxes.
 
-    python tools/train.py configs/downstream/pose/coco_saip-vit-tiny_256x192.py \
+    tools/dist_train.sh configs/downstream/pose/coco_saip-vit-tiny_256x192.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
 Data: data/coco with train2017/, val2017/ and annotations/ (cocodataset.org), and

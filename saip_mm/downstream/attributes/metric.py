@@ -31,9 +31,9 @@ class PedestrianAttributeMetric(BaseMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
-            self.results.append(
-                (sample['pred_score'].float().cpu(), sample['gt_score'].cpu())
-            )
+            # Cloned: a view is sent to the main process with its whole batch.
+            scores = sample['pred_score'].float().cpu().clone()
+            self.results.append((scores, sample['gt_score'].cpu()))
 
     def compute_metrics(self, results: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         scores, labels = (torch.stack(each) for each in zip(*results, strict=True))

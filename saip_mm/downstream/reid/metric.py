@@ -31,7 +31,8 @@ class ReIDMetric(BaseMetric):
                     "PackInputs(algorithm_keys=('pid', 'camid', 'is_query'))"
                 )
             feature, *others = (sample[name] for name in NEEDED)
-            self.results.append((feature.float().cpu(), *others))
+            # Cloned: a view is sent to the main process with its whole batch.
+            self.results.append((feature.float().cpu().clone(), *others))
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         query, gallery = (_stack(results, is_query) for is_query in (True, False))

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from mmpretrain.models.backbones import VisionTransformer
 
 from ...checkpoints.backbone import Backbone, backbone_class
+from .optimizer import kept_keys, optimizer_for, schedule_of
 from .stock import Level, Refusal, Stock
-
-# An untuned default for configs with another optimizer than AdamW.
-ADAMW = dict(type='AdamW', lr=2e-4, weight_decay=0.05)
 
 
 class NotAdaptable(Exception):
@@ -57,8 +55,9 @@ def plan_changes(
     if new := _preprocessor(stock, ours):
         at_top = 'data_preprocessor' not in model and stock.preprocessor
         (top if at_top else changed)['data_preprocessor'] = new
-    if stock.cfg.get('load_from'):
-        top['load_from'] = None
+    top |= dict(load_from=None) if stock.cfg.get('load_from') else {}
+    if schedule := schedule_of(stock):
+        top['param_scheduler'] = schedule
     imports = [
         *(stock.cfg.get('custom_imports') or {}).get('imports', []),
         'saip_mm',
@@ -69,7 +68,7 @@ def plan_changes(
         custom_imports=dict(imports=imports),
         **top,
         model=changed,
-        optim_wrapper=_optimizer(stock, ours),
+        optim_wrapper=optimizer_for(stock, ours),
     )
 
 
@@ -243,39 +242,9 @@ def _preprocessor(stock: Stock, ours: Backbone) -> dict:
     return {key: value for key, value in new.items() if old.get(key) != value}
 
 
-def _optimizer(stock: Stock, ours: Backbone) -> dict:
-    """AdamW, with layer decay for ViTs; other settings of the wrapper are inherited."""
-    old = stock.wrapper
-    decay = dict(decay_rate=0.75, no_decay=['cls_token', 'pos_embed'])
-    if not ours.is_vit:
-        decay = dict(no_decay=['attention_biases'])
-    if kept := _kept_keys(stock):
-        decay['custom_keys'] = kept
-    if old.get('paramwise_cfg'):
-        decay = dict(_delete_=True, **decay)
-    constructor = 'LayerDecay' if ours.is_vit else 'WeightDecayGroups'
-    new = dict(constructor=f'mmpretrain.{constructor}', paramwise_cfg=decay)
-    if not old:
-        new = dict(type='OptimWrapper', **new)
-    optimizer = old.get('optimizer') or {}
-    if optimizer.get('type') != 'AdamW':
-        new['optimizer'] = dict(_delete_=True, **ADAMW) if optimizer else ADAMW
-    return new
-
-
-def _kept_keys(stock: Stock) -> dict:
-    """The ``custom_keys`` that the constructors support, without the backbone's."""
-    keys = (stock.wrapper.get('paramwise_cfg') or {}).get('custom_keys', {})
-    return {
-        key: factors
-        for key, factors in keys.items()
-        if not key.startswith('backbone') and set(factors) <= {'lr_mult', 'decay_mult'}
-    }
-
-
 def dropped_settings(stock: Stock) -> list[str]:
     """Settings of the stock config that the new config replaces or drops."""
-    model, wrapper, kept = stock.model, stock.wrapper, _kept_keys(stock)
+    model, wrapper, kept = stock.model, stock.wrapper, kept_keys(stock)
     rules = wrapper.get('paramwise_cfg') or {}
     keys = [key for key in rules.get('custom_keys', {}) if key not in kept]
     optimizer = wrapper.get('optimizer', {}).get('type', 'AdamW')
@@ -290,4 +259,5 @@ def dropped_settings(stock: Stock) -> list[str]:
         *[f'model.{key}' for key in ('pretrained', 'init_cfg') if model.get(key)],
         *[f'optim_wrapper.{setting}' for setting in inside],
         *(['load_from'] if stock.cfg.get('load_from') else []),
+        *(['eta_min of param_scheduler'] if schedule_of(stock) else []),
     ]

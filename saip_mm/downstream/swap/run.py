@@ -22,7 +22,8 @@ from ...files import check_writable
 from ...models.weights import LoadReport, load_weights
 from ..pyramid import ViTPyramid
 from .inputs import random_batch
-from .plan import ADAMW, NotAdaptable, dropped_settings, plan_changes
+from .optimizer import ADAMW
+from .plan import NotAdaptable, dropped_settings, plan_changes
 from .stock import (
     Level,
     Refusal,

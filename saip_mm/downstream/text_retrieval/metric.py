@@ -30,7 +30,8 @@ class TextRetrievalMetric(BaseMetric):
                     'contain TokenizeCaptions and end with '
                     "PackInputs(algorithm_keys=('tokens',))"
                 )
-            self.results.append([sample[name].float().cpu() for name in NEEDED])
+            # Cloned: a view is sent to the main process with its whole batch.
+            self.results.append([sample[name].float().cpu().clone() for name in NEEDED])
 
     def compute_metrics(self, results: list[list]) -> dict[str, float]:
         images, texts, people = zip(*results, strict=True)
