@@ -53,13 +53,37 @@ def parse_args() -> argparse.Namespace:
         metavar=('H', 'W'),
         help='resize the position embeddings for this image size, in pixels',
     )
-    parser.add_argument(
-        '--num-heads', type=int, help='number of attention heads of an uncommon ViT'
-    )
+    add_facts(parser)
     args = parser.parse_args()
-    if args.full and (args.role != 'teacher' or args.img_size or args.num_heads):
+    only_backbones = args.img_size, args.num_heads, args.mean, args.std
+    if args.full and (args.role != 'teacher' or any(only_backbones)):
         parser.error('--full converts both roles unchanged: it takes only --grid')
+    if args.num_heads and len(args.num_heads) > 2:
+        parser.error('--num-heads takes one or two numbers')
+    if args.std and min(args.std) <= 0:
+        parser.error('--std must be positive')
     return args
+
+
+def add_facts(parser: argparse.ArgumentParser) -> None:
+    """Options for what a file does not state."""
+    parser.add_argument(
+        '--num-heads',
+        nargs='+',
+        type=int,
+        metavar='N',
+        help='attention heads of an uncommon ViT: of all blocks, or of the others and '
+        'of the last block',
+    )
+    for name in ('mean', 'std'):
+        parser.add_argument(
+            f'--{name}',
+            nargs=3,
+            type=float,
+            metavar=('R', 'G', 'B'),
+            help=f'{name} of the training images in 0-255, if the file does not state '
+            "it (default: ImageNet's)",
+        )
 
 
 def find_grid(backbone: Backbone, source: str, given: Grid | None) -> Grid:
@@ -84,6 +108,14 @@ def find_grid(backbone: Backbone, source: str, given: Grid | None) -> Grid:
     return height, width
 
 
+def stated(args: argparse.Namespace) -> dict:
+    """What the command line states about a backbone."""
+    heads = args.num_heads
+    heads = heads[0] if heads and len(heads) == 1 else heads
+    given = dict(num_heads=heads, mean=args.mean, std=args.std)
+    return {name: value for name, value in given.items() if value}
+
+
 def convert_backbone(
     checkpoint: dict, source: str, args: argparse.Namespace
 ) -> tuple[dict, dict, LoadReport]:
@@ -95,7 +127,7 @@ def convert_backbone(
         print(f"taking the {args.role}'s backbone")
         checkpoint = roles[args.role]
     backbone = find_backbone(checkpoint)
-    backbone = replace(backbone, num_heads=args.num_heads or backbone.num_heads)
+    backbone = replace(backbone, **stated(args))
     heads = backbone.config['arch']['num_heads']
     if not backbone.num_heads:
         print(f'attention heads: {heads}, as usual for a ViT of these sizes')

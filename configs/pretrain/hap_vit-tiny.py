@@ -1,8 +1,9 @@
 """HAP (arXiv 2310.20695) for ViT-Tiny: 400 epochs of 2.1 M person images.
 
-HAP is another method, for comparison. Its masks prefer body parts, which needs
-keypoints. Data: half of LUPerson as person crops in data/LUPerson, a list of them, and
-keypoints in COCO's format, by any MMPose model of COCO keypoints (the paper: ViTPose):
+HAP is another method, for comparison, here from random weights instead of MAE's. Its
+masks prefer body parts, which needs keypoints. Data: half of LUPerson as person crops
+in data/LUPerson, a list of them, and keypoints in COCO's format, by any MMPose model of
+COCO keypoints (the paper: ViTPose):
 
     cd data/LUPerson && find . -name '*.jpg' | sort | shuf -n 2100000 > half.txt
     python tools/make_keypoints.py data/LUPerson CONFIG WEIGHTS --list half.txt

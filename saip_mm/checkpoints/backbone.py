@@ -5,8 +5,10 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from logging import WARNING
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
@@ -216,7 +218,8 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
         tensors = {renamed(name, TIMM_TO_VIT): each for name, each in tensors.items()}
     meta = checkpoint.get('meta')
     meta = meta if isinstance(meta, Mapping) else {}
-    known = {**meta, **state_dict._metadata.get(prefix[:-1], {})}
+    config = _config_within(meta)
+    known = {**_heads(config), **meta, **state_dict._metadata.get(prefix[:-1], {})}
     grid, num_heads = known.get('grid'), known.get('num_heads')
     if grid is not None and not (_are_numbers(grid, 2, int) and min(grid) > 0):
         raise ValueError(f'states the patch grid {grid!r}, which is not (h, w)')
@@ -229,13 +232,24 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
         num_heads=list(heads) if isinstance(num_heads, tuple) else num_heads,
         role=meta.get('role', 'unknown'),
         prefix=prefix,
-        **_normalization(state_dict, meta),
+        **_normalization(state_dict, meta, config),
     )
 
 
-def _normalization(state_dict: Mapping, meta: Mapping) -> dict[str, list[float]]:
+def _normalization(
+    state_dict: Mapping, meta: Mapping, config: dict
+) -> dict[str, list[float]]:
     """Mean and std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
-    found, meta = {}, {**_data_preprocessor(meta), **meta}
+    # MMPretrain's checkpoints keep their normalization in their config only.
+    own = _part(config, 'data_preprocessor') or config.get('data_preprocessor')
+    own = own if isinstance(own, dict) else {}
+    if False in (own.get('to_rgb'), own.get('bgr_to_rgb')):
+        text = (
+            'the backbone was trained on BGR images: its features of RGB images are '
+            'wrong, unless you swap the input channels of its first layer'
+        )
+        print_log(text, logger='current', level=WARNING)
+    found, meta = {}, {**own, **meta}
     for name, usual in IMAGENET.items():
         values = usual if meta.get(name) is None else meta[name]
         buffer = state_dict.get(f'data_preprocessor.{name}')
@@ -249,17 +263,33 @@ def _normalization(state_dict: Mapping, meta: Mapping) -> dict[str, list[float]]
     return found
 
 
-def _data_preprocessor(meta: Mapping) -> dict:
-    """That of the config in a checkpoint, if it can be read: MMPretrain's keep their
-    normalization there only."""
+def _config_within(meta: Mapping) -> dict:
+    """The config in a checkpoint, if it can be read."""
     try:
-        cfg = parse_config(meta['cfg'], 'cfg')
+        return parse_config(meta['cfg'], 'cfg')
     except (KeyError, ValueError):
         return {}
-    model = cfg.get('model')
-    own = model.get('data_preprocessor') if isinstance(model, dict) else None
-    own = own or cfg.get('data_preprocessor')
-    return own if isinstance(own, dict) else {}
+
+
+def _part(config: dict, name: str) -> dict:
+    """A part of the model of a config."""
+    model = config.get('model')
+    part = model.get(name) if isinstance(model, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _heads(config: dict) -> dict[str, int]:
+    """``num_heads`` of the ViT of a config, if it states them."""
+    backbone = _part(config, 'backbone')
+    arch = backbone.get('arch')
+    if isinstance(arch, str):
+        kind = MODELS.get(str(backbone.get('type')))
+        zoo = dict.fromkeys(('mocov3-s', 'mocov3-small'), dict(num_heads=12))
+        # MMPretrain adds these to its zoo when it builds one.
+        arch = (zoo | getattr(kind, 'arch_zoo', {})).get(arch)
+    heads = arch.get('num_heads') if isinstance(arch, dict) else None
+    known = type(heads) is int or _are_numbers(heads, 2, int)  # not those of stages
+    return dict(num_heads=heads) if known else {}
 
 
 def _are_numbers(values: object, count: int, *types: type) -> bool:

@@ -24,7 +24,7 @@ from ..files import atomic_write
 # Weights in the package, by name; docs/model_card.md describes them.
 PACKAGED = {
     'saip-small': '4a974e2a12ad3deb53774c32122aeb5023bd254bfe4b64726c70e691b49771e7',
-    'saip-vit-tiny': '23f27e6c8a1676916c87c57ff46fb15f77a8ad04b1089627108a85654edb0b97',
+    'saip-vit-tiny': '63e62c6e865cf020a0bef4ba17437fb4355afafebe638dd8c0629488265503f3',
 }
 _WEIGHTS = Path(__file__).parents[1] / 'weights'
 

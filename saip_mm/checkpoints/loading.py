@@ -10,7 +10,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
 from ..models.weights import LoadReport, format_size, load_weights
-from .backbone import IMAGENET, find_backbone
+from .backbone import IMAGENET, choose_backbone, find_backbone
 from .files import open_checkpoint
 
 
@@ -32,8 +32,8 @@ def load_pretrained(
             file's positions, if not stated there.
         checkpoint: A ``.pth`` or ``.safetensors`` file, with our names or timm's, or a
             work directory, for its latest checkpoint.
-        prefix: Prefix of the backbone in the file; see
-            :func:`~saip_mm.checkpoints.backbone.find_backbone`.
+        prefix: Prefix of the backbone in the file, such as ``'backbone.'`` for the
+            student in a training checkpoint; by default the teacher, if there is one.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -41,7 +41,8 @@ def load_pretrained(
     """
     try:
         with open_checkpoint(checkpoint) as (file, content):
-            backbone = find_backbone(content, prefix)
+            found = find_backbone(content, prefix) if prefix else None
+            backbone = found or choose_backbone(content)
             given = getattr(module, 'source_grid', None)
             given = given and tuple(given)
             if given and backbone.grid and given != backbone.grid:
@@ -64,7 +65,8 @@ def load_pretrained(
             'tools/export_backbone.py or tools/convert_checkpoint.py, or set '
             'init_cfg=None to start from scratch'
         ) from None
-    print_log(f'{file}: {report}', logger='current')
+    role = '' if backbone.role == 'unknown' else f'{backbone.role}, '
+    print_log(f'{file}: {role}{report}', logger='current')
     if (backbone.mean, backbone.std) != (IMAGENET['mean'], IMAGENET['std']):
         print_log(
             f'{file}: trained on images with mean {backbone.mean} and std '

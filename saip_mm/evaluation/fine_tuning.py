@@ -16,7 +16,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from ..checkpoints.files import resolve_checkpoint
 from ..files import write_text
 from ..training.config import Options, load_config
-from .runs import Run, facts, run_tool, save, train
+from .runs import Run, RunFailed, facts, run_tool, save, train
 from .subject import RANDOM
 
 
@@ -34,7 +34,10 @@ class FineTuning(Run):
         """Train, test and write the result; errors are those of :func:`runs.train`."""
         config = None
         if self.share < 1:
-            drawn = dict(indices=draw_labels(self.config, self.share, self.seed))
+            try:
+                drawn = dict(indices=draw_labels(self.config, self.share, self.seed))
+            except OSError as error:
+                raise RunFailed(f'{self}: {error}') from error
             # In a file, because a command line is too short for many.
             config = self.row / f'labels{self.seed}.py'
             changed = f'train_dataloader = dict(dataset={drawn})\n'

@@ -26,7 +26,7 @@ from .subject import Subject, log
 
 MARGIN = 0.1  # around a person's box, on each side
 MIN_SIZE = (64, 32)  # (h, w) of a person in pixels
-MIN_PEOPLE, MAX_PEOPLE = 3, 1000  # of each half
+MIN_PEOPLE, MAX_PEOPLE = 3, 1000  # of each half, or images with parts
 
 
 def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, float]:
@@ -143,7 +143,7 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
 
     The folder has ``train`` and ``test``, each with ``images`` and, of the same names
     and sizes with the extension .png, ``labels``; 255 means unlabeled, as in
-    MMSegmentation.
+    MMSegmentation. At most ``MAX_PEOPLE`` images are used of each.
     """
     _require_patches(subject, 'parts')
     folder = Path(folder)
@@ -159,6 +159,7 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
 def _read_parts(folder: Path, size: Size) -> tuple[list[Path], Tensor]:
     """Images of a folder, and their label maps, uint8 [N, *size]."""
     names = find_images(str(folder / 'images'))
+    names = names[:: -(-len(names) // MAX_PEOPLE)]  # at equal distances
     files = [str(Path(name).with_suffix('.png')) for name in names]
     require_files(
         folder / 'images', str(folder / 'labels'), files, 'add the label maps'

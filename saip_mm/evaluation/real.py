@@ -44,6 +44,12 @@ class RealPeople:
                     f'{folder}: its scores would have the names of those of drawn '
                     f'people ({kind}/…): rename the folder'
                 )
+        files = [*self.reid, self.attributes, self.parts, self.unlabeled, *self.coco]
+        if missing := [each for each in files if each and not Path(each).exists()]:
+            raise FileNotFoundError(
+                f'{missing[0]}: there are no such photographs to probe on; correct the '
+                'path'
+            )
         if len(self.coco) not in (0, 2, 4):
             raise ValueError(
                 f'coco={list(self.coco)}: give IMAGES ANN, or IMAGES ANN for fitting '

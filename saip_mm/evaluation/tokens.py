@@ -110,7 +110,13 @@ def _choose_for_people(subject: Subject, folder: str) -> Readout:
     def score(readout: Readout) -> float:
         return _retrieve(readout, selected, selected, folder).mean_average_precision
 
-    return choose_readout(fitted.tokens, score)
+    try:
+        return choose_readout(fitted.tokens, score)
+    except ValueError as error:
+        raise ValueError(
+            f'{error}; the readout is chosen on these people: without this folder, it '
+            'is the image token'
+        ) from error
 
 
 def _embed(subject: Subject, images: list[ReIDImage]) -> LabeledTokens:

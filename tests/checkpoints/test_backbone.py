@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 from launch import call
+from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from timm.layers import GluMlp, RmsNorm, SwiGLU
 from timm.models.deit import VisionTransformerDistilled
@@ -244,3 +245,43 @@ def test_layer_scale_loads_into_layer_scale(tmp_path):
         ours(tmp_path / 'a.pth')
     with pytest.raises(ValueError, match='has LayerScale .layers.0.attn.gamma1.weight'):
         saip_mm.load_backbone(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'heads'),
+    [
+        (dict(type='VisionTransformer', arch=dict(num_heads=4)), 4),
+        (dict(type='MoCoV3ViT', arch='mocov3-small'), 12),
+        (dict(type='VisionTransformer', arch='deit-small'), 6),
+        (dict(type='SAIPTinyViT', arch=dict(num_heads=[2, 4, 5, 10])), None),
+    ],
+)
+def test_a_config_states_the_number_of_heads(backbone, heads):
+    cfg = Config(dict(model=dict(type='MAE', backbone=backbone))).pretty_text
+    state = dict(SAIPViT(arch=ARCH).state_dict())
+    found = choose_backbone(dict(state_dict=state, meta=dict(cfg=cfg)))
+    assert found.num_heads == heads
+
+
+def test_backbones_for_bgr_images_are_reported(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'saip_mm.checkpoints.backbone.print_log', lambda text, **_: said.append(text)
+    )
+    for rgb in (True, False):
+        model = dict(type='RTMDet', data_preprocessor=dict(bgr_to_rgb=rgb))
+        cfg = Config(dict(model=model)).pretty_text
+        state = dict(SAIPViT(arch=ARCH).state_dict())
+        choose_backbone(dict(state_dict=state, meta=dict(cfg=cfg)))
+        assert bool(said) != rgb
+
+
+def test_conversion_with_given_heads_and_normalization(tmp_path):
+    torch.save(vit().state_dict(), tmp_path / 'timm.pth')
+    options = ['--num-heads', 2, 4, '--mean', 127.5, 127.5, 127.5, '--std', 50, 51, 52]
+    out = tmp_path / 'out.pth'
+    call('tools/convert_checkpoint.py', tmp_path / 'timm.pth', '--out', out, *options)
+    loaded = saip_mm.load_backbone(out)
+    assert [layer.attn.num_heads for layer in loaded.backbone.layers] == [2, 2, 4]
+    assert loaded.mean.flatten().tolist() == [127.5] * 3
+    assert loaded.std.flatten().tolist() == [50, 51, 52]

@@ -111,6 +111,21 @@ def test_backbone_from_init_cfg(tmp_path, suffix):
         vit(init_cfg=dict(weights, checkpoint=str(other)))
 
 
+def test_the_teacher_of_a_training_is_loaded_unless_a_prefix_is_given(tmp_path):
+    weights = vit().state_dict()
+    state = {
+        f'{prefix}{name}': torch.full_like(tensor, value)
+        for prefix, value in (('backbone.', 1), ('teacher.encoder.backbone.', 2))
+        for name, tensor in weights.items()
+    }
+    meta = dict(grid=[4, 2], num_heads=2)
+    torch.save(dict(state_dict=state, meta=meta), tmp_path / 'epoch_1.pth')
+    for prefix, value in (('', 2), ('backbone.', 1)):
+        model = vit()
+        load_pretrained(model, tmp_path / 'epoch_1.pth', prefix)
+        assert (model.cls_token == value).all()
+
+
 def test_the_grid_is_required_and_not_overridden(tmp_path):
     source = vit()
     torch.save(dict(source.state_dict()), tmp_path / 'bare.pth')

@@ -68,7 +68,10 @@ train_dataloader = dict(
 )
 optim_wrapper = dict(
     paramwise_cfg=dict(
-        no_decay=['cls_token', 'pos_embed', 'gate_token', 'expert_tokens']
+        no_decay=[
+            *('cls_token', 'pos_embed', 'attention_biases'),
+            *('gate_token', 'expert_tokens'),
+        ]
     )
 )
 default_hooks = dict(saip=None)  # there is no moving average
