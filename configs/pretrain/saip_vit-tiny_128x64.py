@@ -3,8 +3,9 @@
     python tools/train.py configs/pretrain/saip_vit-tiny_128x64.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
-The recipe of the weights `saip-vit-tiny`: 1.44 M images, 11 minutes on an H200 beside
-other trainings (docs/model_card.md). The reconstruction decoder is half as wide and
+The recipe of the first 1.44 M images of the weights `saip-vit-tiny`, 11 minutes on an
+H200 beside other trainings (docs/model_card.md), and of the others with
+saip_vit-tiny_continued.py. The reconstruction decoder is half as wide and
 deep, and the search decoder half as wide, as those of saip_vit-tiny.py.
 """
 
