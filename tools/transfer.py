@@ -4,9 +4,10 @@ python tools/transfer.py configs/transfer/*_saip-small.py --weights random saip-
     --shares 0.1 1 --seeds 0 1 2 --work-dir work_dirs/transfer
 
 Trains every config from every initialization with tools/train.py, tests the last
-checkpoint with tools/test.py, and prints a table per config. All runs of a config have
-as many steps. A share of the labels is drawn by the seed, of whole people in
-re-identification, and is the same for all initial weights.
+checkpoint with tools/test.py, and prints a table per config. All runs of a config that
+counts iterations, as those of configs/transfer/ do, have as many steps. A share of the
+labels is drawn by the seed, of whole people in re-identification, and is the same for
+all initial weights.
 
 Rerun the command to resume: finished runs are skipped. `--table` prints the results so
 far.

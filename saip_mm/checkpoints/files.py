@@ -33,6 +33,7 @@ _WEIGHTS = Path(__file__).parents[1] / 'weights'
 _PLACES = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'ema_state_dict')
 
 _ADDRESS = re.compile(r'[a-z][\w.+-]+:')  # two letters: `C:` is a drive
+_WRAPPERS = re.compile(r'^(?:(?:module|_orig_mod)(?:\.|$))+')
 _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
 
 
@@ -198,8 +199,8 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     """The tensors of a checkpoint: under ``state_dict``, under ``model``, or bare.
 
     If there is an exponential moving average as well (``state_dict_ema``,
-    ``model_ema``), it is used, and the choice is logged. The prefix ``module.`` of
-    data-parallel wrappers is removed.
+    ``model_ema``), it is used, and the choice is logged. The prefixes ``module.`` of
+    data-parallel wrappers and ``_orig_mod.`` of compiled modules are removed.
 
     Raises:
         ValueError: If there are no tensors, or a tensor is not dense.
@@ -214,7 +215,7 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     if places:
         checkpoint = checkpoint[places[0]]
     state_dict = OrderedDict(
-        (name.removeprefix('module.'), tensor)
+        (_WRAPPERS.sub('', name), tensor)
         for name, tensor in checkpoint.items()
         if isinstance(name, str) and isinstance(tensor, Tensor)
     )
@@ -229,7 +230,7 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
             raise ValueError(f'has {name}, which is not a dense tensor')
     metadata = getattr(checkpoint, '_metadata', None)
     state_dict._metadata = OrderedDict(
-        (re.sub(r'^module(\.|$)', '', name), known)
+        (_WRAPPERS.sub('', name), known)
         for name, known in (metadata.items() if isinstance(metadata, Mapping) else ())
         if isinstance(name, str) and isinstance(known, Mapping)
     )

@@ -190,7 +190,8 @@ def test_dinos_files(tmp_path, capsys):
         | {f'head.{part}': torch.ones(2) for part in ('mlp.0.bias', 'last_layer')}
         for role, source in sources.items()
     }
-    content['student'] = {f'module.{k}': v for k, v in content['student'].items()}
+    for role, wrapper in dict(student='module', teacher='module._orig_mod').items():
+        content[role] = {f'{wrapper}.{k}': v for k, v in content[role].items()}
     torch.save(content | dict(epoch=3), tmp_path / 'dino.pth')
     script, out = 'tools/convert_checkpoint.py', tmp_path / 'out.pth'
     for role, options in dict(teacher=[], student=['--role', 'student']).items():
