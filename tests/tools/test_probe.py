@@ -110,8 +110,9 @@ def test_bad_input(tiny_run, tmp_path):
     assert 'query: no such folder' in error('pixels', '--reid', tmp_path)
     coco = ['--coco', tmp_path, tmp_path / 'ann.json']
     assert 'give IMAGES ANN' in error('pixels', *coco[:2])
+    assert 'ann.json: there are no such photographs' in error(tiny_run, *coco)
+    (tmp_path / 'ann.json').touch()
     assert 'keypoints need features of patches' in error('pixels', *coco)
-    assert 'no such annotation file' in error(tiny_run, *coco)
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')
     assert 'bad.pth: is not a ViT' in error(tmp_path / 'bad.pth')
 

@@ -131,7 +131,7 @@ def test_comparisons_fine_tune_the_backbone_of_the_run(tmp_path, monkeypatch, ca
     assert {each.parent.name for each in run.glob('*/seed0')} == {'id_50', 'id_100'}
     assert not list((tmp_path / 'runs/pixels').glob('*/id_*'))
     log = (run / 'id_50/seed0/run.log').read_text()
-    assert f'{run}/epoch_2.pth: 54 of 54 tensors matched' in log
+    assert f'{run}/epoch_2.pth: teacher, 54 of 54 tensors matched' in log
     found = json.loads((run / 'id_50/seed0/result.json').read_text())
     rows = json.loads((tmp_path / 'runs/results.json').read_text())
     probes = rows[0]['probes']
