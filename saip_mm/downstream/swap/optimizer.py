@@ -48,8 +48,9 @@ def schedule_of(stock: Stock) -> list[dict]:
     if not any(each.get('eta_min') for each in schedulers):
         return []
     new = [dict(each) for each in schedulers]
+    rate = (stock.wrapper.get('optimizer') or {}).get('lr')
     for each in new:
         minimum = each.pop('eta_min', None)
-        if minimum and 'Cosine' in each['type']:
-            each['eta_min_ratio'] = minimum / stock.wrapper['optimizer']['lr']
+        if minimum and rate and 'Cosine' in each['type']:
+            each['eta_min_ratio'] = minimum / rate
     return new
