@@ -24,14 +24,9 @@ train_dataloader = dict(
 
 max_epochs = 13
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
+warmup, cosine = _base_.param_scheduler
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, end=0.5, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        begin=0.5,
-        end=max_epochs,
-        eta_min_ratio=0.001,
-        convert_to_iter_based=True,
-    ),
+    dict(warmup, end=0.5),
+    dict(cosine, begin=0.5, end=max_epochs),
 ]
 train_cfg = dict(max_epochs=max_epochs)

@@ -35,14 +35,9 @@ train_dataloader = dict(batch_size=256, num_workers=12)
 
 max_epochs = 78
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
+warmup, cosine = _base_.param_scheduler
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, end=4, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        begin=4,
-        end=max_epochs,
-        eta_min_ratio=0.001,
-        convert_to_iter_based=True,
-    ),
+    dict(warmup, end=4),
+    dict(cosine, begin=4, end=max_epochs),
 ]
 train_cfg = dict(max_epochs=max_epochs)

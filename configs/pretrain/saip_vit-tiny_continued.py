@@ -32,14 +32,9 @@ train_dataloader = dict(batch_size=16)
 
 max_epochs = 5
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
+warmup, cosine = _base_.param_scheduler
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, end=0.25, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        begin=0.25,
-        end=max_epochs,
-        eta_min_ratio=0.001,
-        convert_to_iter_based=True,
-    ),
+    dict(warmup, end=0.25),
+    dict(cosine, begin=0.25, end=max_epochs),
 ]
 train_cfg = dict(max_epochs=max_epochs)

@@ -218,7 +218,7 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
         tensors = {renamed(name, TIMM_TO_VIT): each for name, each in tensors.items()}
     meta = checkpoint.get('meta')
     meta = meta if isinstance(meta, Mapping) else {}
-    config = _config_within(meta)
+    config = _readable_config(meta)
     known = {**_heads(config), **meta, **state_dict._metadata.get(prefix[:-1], {})}
     grid, num_heads = known.get('grid'), known.get('num_heads')
     if grid is not None and not (_are_numbers(grid, 2, int) and min(grid) > 0):
@@ -263,8 +263,8 @@ def _normalization(
     return found
 
 
-def _config_within(meta: Mapping) -> dict:
-    """The config in a checkpoint, if it can be read."""
+def _readable_config(meta: Mapping) -> dict:
+    """The config in a checkpoint; empty if there is none, or it cannot be read."""
     try:
         return parse_config(meta['cfg'], 'cfg')
     except (KeyError, ValueError):

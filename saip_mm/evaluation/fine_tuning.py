@@ -45,7 +45,6 @@ class FineTuning(Run):
         train(self, config, deadline)
         tested = self.folder / 'test'
         arguments = [self.row / 'config.py', self.folder, '--work-dir', tested]
-        arguments += ['--launcher', 'none']
         run_tool('test', self, arguments)
         metrics = json.loads(max(tested.glob('*/*.json')).read_text())
         for name in ('time', 'data_time'):

@@ -22,7 +22,7 @@ from ..data.person_boxes import (
 )
 from ..data.views import Size
 from .readout import UNLABELED, keypoint_pck, part_iou
-from .subject import Subject, log
+from .subject import Subject, log, thinned
 
 MARGIN = 0.1  # around a person's box, on each side
 MIN_SIZE = (64, 32)  # (h, w) of a person in pixels
@@ -158,8 +158,7 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
 
 def _read_parts(folder: Path, size: Size) -> tuple[list[Path], Tensor]:
     """Images of a folder, and their label maps, uint8 [N, *size]."""
-    names = find_images(str(folder / 'images'))
-    names = names[:: -(-len(names) // MAX_PEOPLE)]  # at equal distances
+    names = thinned(find_images(str(folder / 'images')), MAX_PEOPLE)
     files = [str(Path(name).with_suffix('.png')) for name in names]
     require_files(
         folder / 'images', str(folder / 'labels'), files, 'add the label maps'

@@ -165,7 +165,7 @@ def train(run: Run, config: Path | None = None, deadline: float = math.inf) -> N
         OutOfTime: If the deadline passes.
     """
     config = config or run.row / 'config.py'
-    arguments = [config, '--work-dir', run.folder, '--resume', '--launcher', 'none']
+    arguments = [config, '--work-dir', run.folder, '--resume']
     arguments += ['--cfg-options', f'randomness.seed={run.seed}']
     try:
         run_tool('train', run, arguments, deadline)
@@ -176,7 +176,7 @@ def train(run: Run, config: Path | None = None, deadline: float = math.inf) -> N
 def run_tool(
     name: str, run: Run, arguments: list[object], deadline: float = math.inf
 ) -> None:
-    """Run a script of tools/ with its output in the log of a run.
+    """Run a script of tools/ in one process, with its output in the log of a run.
 
     Raises:
         RunFailed: If it fails.
@@ -185,7 +185,8 @@ def run_tool(
     package = Path(__file__).parents[1]
     installed, cloned = package / '.mim/tools', package.parent / 'tools'
     script = (installed if installed.is_dir() else cloned) / f'{name}.py'
-    command = [sys.executable, str(script), *map(str, arguments)]
+    command = [sys.executable, str(script), '--launcher', 'none']
+    command += map(str, arguments)
     left = None if deadline == math.inf else max(0, deadline - time.monotonic())
     with open(run.log, 'ab') as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)

@@ -89,6 +89,11 @@ def log(text: str) -> None:
     print_log(text, logger='current')
 
 
+def thinned(names: list[str], most: int) -> list[str]:
+    """At most so many names, at equal distances."""
+    return names[:: -(-len(names) // most)]
+
+
 def load_subject(
     source: str,
     config: str | Path | Config | None = None,

@@ -24,7 +24,7 @@ from ..downstream.retrieval import (
 )
 from ..models.saip import token_spread
 from .readout import LinearMap, attribute_accuracy, fit_whitening
-from .subject import Subject, log
+from .subject import Subject, log, thinned
 
 QUERY, GALLERY, TRAIN = 'query', 'bounding_box_test', 'bounding_box_train'
 MAX_TRAIN = 2000  # images of half of the training people
@@ -184,9 +184,8 @@ def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
     variances of unit tokens (0: all alike, 1: in all directions). They show a collapse;
     high values are no evidence of useful features.
     """
-    names = find_images(str(folder))
-    step = -(-len(names) // MAX_UNLABELED)
-    paths = [os.path.join(folder, name) for name in names[::step]]
+    names = thinned(find_images(str(folder)), MAX_UNLABELED)
+    paths = [os.path.join(folder, name) for name in names]
     name = Path(folder).resolve().name
     log(f'{name}: {len(paths)} unlabeled images')
     tokens = subject.embed(paths).image

@@ -178,8 +178,11 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _is_asked(self) -> bool:
         """Whether a signal to any process, or failures to save, are to end the run."""
-        hopeless = self.failures >= self.max_failures
-        return self.agreement.any(hopeless or self.stop_by is not None)
+        return self.agreement.any(self._is_hopeless or self.stop_by is not None)
+
+    @property
+    def _is_hopeless(self) -> bool:
+        return self.failures >= self.max_failures
 
     def _stop_validating(self, runner: Runner) -> None:
         for hook in runner.hooks:
@@ -189,7 +192,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _stop(self, runner: Runner, step: int) -> None:
         """Save and exit, in all processes."""
-        hopeless = self.failures >= self.max_failures
+        hopeless = self._is_hopeless  # before it tries once more
         if not hopeless:
             self._save(runner, step)
         lost = self.agreement.any(self.failures > 0)

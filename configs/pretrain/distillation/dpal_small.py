@@ -42,7 +42,7 @@ train_dataloader = dict(
 optim_wrapper = dict(
     paramwise_cfg=dict(
         no_decay=[
-            *('cls_token', 'pos_embed', 'attention_biases'),
+            *_base_.optim_wrapper.paramwise_cfg.no_decay,
             *('gate_token', 'expert_tokens'),
         ]
     )
