@@ -40,7 +40,8 @@ class SAIPCSPNeXt(PooledBackbone, CSPNeXt):
             KeyError: If a tensor that tells them is missing.
         """
         return dict(
-            widen_factor=len(tensors['stage1.0.conv.weight']) / 128,
+            # Widths are rounded down: the widest stage tells most of the factor.
+            widen_factor=len(tensors['stage4.0.conv.weight']) / 1024,
             deepen_factor=count_modules(tensors, 'stage2.1.blocks.') / 6,
             out_indices=(4,),
         )
