@@ -1,7 +1,7 @@
 """The encoder of student (image encoder) and teacher (expert encoder)."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, NamedTuple
 
 import torch
@@ -109,18 +109,24 @@ class Encoder(BaseModule):
         visible: Tensor | None = None,
         until: Literal['middle', 'end', 'maps'] = 'end',
         attention: bool = False,
+        crops: bool = False,
     ) -> Encoded:
         """Encode images [B, 3, H, W] and normalize their middle tokens.
 
-        Arguments are those of :meth:`~saip_mm.models.saip_vit.SAIPViT.encode`; patches
-        that are not ``visible`` are hidden.
+        Args:
+            images, visible, until, attention: As in
+                :meth:`~saip_mm.models.saip_vit.SAIPViT.encode`; patches that are not
+                ``visible`` are hidden.
+            crops: Images are crops or shrunk, and leave the running statistics of a
+                backbone with batch norms alone: those are for whole images.
         """
-        if visible is None or self.mask_color is None:
-            encoded = self.backbone.encode(images, visible, until, attention)
-        else:
+        own_statistics = crops and self.backbone.training
+        if visible is not None and self.mask_color is not None:
             images = self.mask_color(images, visible)
-            with _batch_statistics(self.backbone):
-                encoded = self.backbone.encode(images, visible, until, attention)
+            own_statistics = True
+        context = _batch_statistics if own_statistics else nullcontext
+        with context(self.backbone):
+            encoded = self.backbone.encode(images, visible, until, attention)
         channels_last = encoded.middle_map.permute(0, 2, 3, 1)
         return encoded._replace(
             middle_token=self.middle_norm(encoded.middle_token),
@@ -132,9 +138,9 @@ class Encoder(BaseModule):
 def _batch_statistics(backbone: nn.Module) -> Iterator[None]:
     """Normalize by the statistics of the batch, without changing the running ones.
 
-    Masked images have other statistics than whole ones, which the running ones are for.
-    Norms stay in their mode: in training mode, synchronized ones wait for all
-    processes, but only one probes a model.
+    Masked images and crops have other statistics than whole images, which the running
+    ones are for. Norms stay in their mode: in training mode, synchronized ones wait for
+    all processes, but only one probes a model.
     """
     norms = [each for each in backbone.modules() if isinstance(each, _BatchNorm)]
     names = ('track_running_stats', 'running_mean', 'running_var')

@@ -151,7 +151,7 @@ class SAIP(BaseSelfSupervisor):
             anchor = globals_.middle_tokens.chunk(2)[0]
             anchor_token = anchor[:, 0]
         if taught or self.search:
-            roi = encode(inputs['roi'], until=until)
+            roi = encode(inputs['roi'], until=until, crops=True)
         if taught:
             losses |= self._learn_from_teachers(globals_, roi, inputs)
         if self.reconstruction:
@@ -169,8 +169,9 @@ class SAIP(BaseSelfSupervisor):
         self, globals_: Encoded, roi: Encoded, inputs: dict
     ) -> dict:
         """Losses of matching and distillation, which see all crops."""
-        locals_ = self.student['encoder'](_fold(inputs['locals']))
-        inst = self.student['encoder'](inputs['inst'])
+        encode = self.student['encoder']
+        locals_ = encode(_fold(inputs['locals']), crops=True)
+        inst = encode(inputs['inst'], crops=True)
         tokens = [each.image_token for each in (globals_, locals_, roi, inst)]
         tokens = torch.cat(tokens).unflatten(0, (-1, len(inputs['globals'])))
         losses = self._match(globals_, tokens, inputs) if self.matching else {}

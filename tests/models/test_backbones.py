@@ -1,5 +1,6 @@
 """Backbones without a class token, against plain loops and the stock classes."""
 
+import copy
 import json
 import re
 from types import SimpleNamespace
@@ -149,10 +150,12 @@ def test_a_plain_loop_over_views_gives_the_same_losses(name):
 
 @BACKBONES
 def test_a_training_step(name):
-    """Every parameter learns but the teacher's; batch statistics follow."""
-    model = build(name).train()
+    """Every parameter learns but the teacher's; batch statistics follow the globals."""
+    model, views = build(name).train(), tiny_views()
     running = {k: x.clone() for k, x in model.named_buffers() if 'running' in k}
-    losses = model.loss(tiny_views())
+    whole = copy.deepcopy(model.backbone)
+    whole(views['globals'].transpose(0, 1).flatten(0, 1))
+    losses = model.loss(views)
     sum(loss for key, loss in losses.items() if 'loss' in key).backward()
     without = {key for key, p in model.named_parameters() if p.grad is None}
     assert without == {k for k, _ in model.named_parameters() if k[:7] == 'teacher'}
@@ -165,6 +168,7 @@ def test_a_training_step(name):
     }
     model.update_teacher(0.75)
     for key, x in student.items():
+        torch.testing.assert_close(whole.state_dict()[key], x)
         assert torch.equal(now[f'teacher.encoder.backbone.{key}'], x)
 
 
