@@ -101,9 +101,10 @@ def read_json(path: str | os.PathLike) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f'{path}: not JSON ({error}); get a new copy of the file'
-        ) from error
+        remedy = 'get a new copy of the file'
+        if str(error).startswith('Extra data'):  # such as CrowdHuman's .odgt
+            remedy = 'if it has one JSON object per line, convert it to a single one'
+        raise ValueError(f'{path}: not JSON ({error}); {remedy}') from error
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -13,6 +13,8 @@ boxes or settings.
 """
 
 import argparse
+import errno
+import io
 import os
 import sys
 import warnings
@@ -137,11 +139,28 @@ def load_detector(args: argparse.Namespace) -> Callable[[np.ndarray], list[Box]]
 
 
 def save_crops(crops: list[np.ndarray], path: str) -> None:
-    """Write ``path.0.jpg``, …; the first is written last and marks completion."""
+    """Write ``path.0.jpg``, …; the first is written last and marks completion.
+
+    Raises:
+        ImageError: If a crop is too large for a JPEG, or the name too long.
+    """
+    files = []
+    for crop in crops:  # before the first is written
+        files.append(io.BytesIO())
+        try:
+            Image.fromarray(crop).save(files[-1], 'JPEG', quality=95, subsampling=0)
+        except OSError as error:
+            h, w = crop.shape[:2]
+            raise ImageError(f'{path}: a crop of {h}x{w} is too large') from error
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    for number, crop in reversed(list(enumerate(crops))):
+    for number, file in reversed(list(enumerate(files))):
         unfinished = f'{path}.{number}.tmp'
-        Image.fromarray(crop).save(unfinished, format='JPEG', quality=95, subsampling=0)
+        try:
+            Path(unfinished).write_bytes(file.getbuffer())
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise ImageError(f'{path}: the name is too long for a crop') from error
         os.replace(unfinished, f'{path}.{number}.jpg')
 
 
@@ -162,13 +181,14 @@ def crop_all(
                 path_of(args.img_dir, people[0].img_path if people else name),
                 people[0].size if people else None,
             )
+            boxes = detect(image) if detect else [person.box for person in people]
+            shape = image.shape[:2]
+            large = [box for box in boxes if large_enough(box, shape, args.min_size)]
+            save_crops([crop_person(image, box, args.margin) for box in large], out)
         except ImageError as error:
             print(f'Skipped: {error}')
             counts['bad'] += 1
             continue
-        boxes = detect(image) if detect else [person.box for person in people]
-        large = [b for b in boxes if large_enough(b, image.shape[:2], args.min_size)]
-        save_crops([crop_person(image, box, args.margin) for box in large], out)
         counts['crops'] += len(large)
         counts['small'] += len(boxes) - len(large)
     return counts

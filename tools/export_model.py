@@ -32,7 +32,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of the training; it is executed')
     parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument('--out', required=True, type=Path, help='.onnx')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.out.suffix != '.onnx':
+        parser.error(f'--out {args.out} does not end in .onnx')
+    return args
 
 
 def compare(path: Path, network: Deployed) -> str:

@@ -1,6 +1,6 @@
 """Find people's keypoints: `python tools/make_keypoints.py FOLDER CONFIG CHECKPOINT`.
 
-Writes FOLDER/keypoints.json in COCO's format. Each image is the box of one person.
+Writes keypoints.json, or --out, in COCO's format. Each image is the box of one person.
 Rerun an interrupted command to continue.
 """
 
@@ -12,51 +12,36 @@ from pathlib import Path
 
 import numpy as np
 from rich.progress import track
-from torch import cuda, nn, no_grad
+from torch import cuda
 
-from saip_mm.checkpoints.files import (
-    open_checkpoint,
-    resolve_checkpoint,
-    state_dict_of,
-)
+from saip_mm.checkpoints.files import resolve_checkpoint
 from saip_mm.data import PersonImages
-from saip_mm.data.images import ImageError
+from saip_mm.data.folders import path_of
 from saip_mm.drawn import KEYPOINTS
 from saip_mm.errors import exit_on_signals, one_line_errors
 from saip_mm.files import check_writable, read_text, sha256, write_text
-from saip_mm.models.weights import load_weights
-from saip_mm.predictions import whole_image
+from saip_mm.predictions import Predictor
+from saip_mm.training.config import load_config
 
 KEPT = 'the keypoints found so far are kept; rerun the command to continue'
 
 
-def load_model(config: str, checkpoint: str) -> nn.Module:
+def load_predictor(config: str, checkpoint: str) -> Predictor:
     try:
-        from mmpose.apis import init_model
+        import mmpose.apis  # noqa: F401
     except ImportError as error:
         remedy = 'run `tools/install.sh complete`'
         raise ModuleNotFoundError(f'MMPose is missing ({error}); {remedy}') from error
-    with open_checkpoint(checkpoint) as (_, content):
-        model = init_model(config, device='cuda' if cuda.is_available() else 'cpu')
-        load_weights(model, state_dict_of(content))
-    model.dataset_meta |= content.get('meta', {}).get('dataset_meta', {})
-    names = tuple(model.dataset_meta['keypoint_id2name'].values())[: len(KEYPOINTS)]
+    device = 'cuda' if cuda.is_available() else 'cpu'
+    predictor = Predictor(load_config(config), checkpoint, device)
+    names = tuple(predictor.meta.get('keypoint_id2name', {}).values())[: len(KEYPOINTS)]
     if names != KEYPOINTS:
-        found = f"{config}: the model's first keypoints are {', '.join(names)}"
-        raise ValueError(f'{found}; use one of COCO or COCO-WholeBody')
-    return model
-
-
-def estimate(model: nn.Module, images: list[np.ndarray]) -> list[np.ndarray]:
-    """Keypoints [17, 3] (x, y, score) of RGB images, uint8 [H, W, 3], of a person."""
-    from mmengine.dataset import Compose, pseudo_collate
-
-    prepare = Compose(model.cfg.test_dataloader.dataset.pipeline)
-    batch = [prepare(whole_image(image, '', model.dataset_meta)) for image in images]
-    with no_grad():
-        found = model.test_step(pseudo_collate(batch)) if batch else []
-    people = [each.pred_instances for each in found]
-    return [np.c_[e.keypoints[0], e.keypoint_scores[0]][:17] for e in people]
+        found = ', '.join(names) or 'unknown'
+        raise ValueError(
+            f"{config}: the model's first keypoints are {found}; use one of COCO or "
+            'COCO-WholeBody'
+        )
+    return predictor
 
 
 def read_found(path: Path, settings: dict) -> dict[str, list]:
@@ -80,30 +65,34 @@ def read_found(path: Path, settings: dict) -> dict[str, list]:
 
 
 def find_keypoints(
-    model: nn.Module, people: PersonImages, args: argparse.Namespace, partial: Path
+    predictor: Predictor, people: PersonImages, args: argparse.Namespace, partial: Path
 ) -> dict[str, list]:
     """Height, width, and keypoints by image, except for unusable ones."""
     weights = sha256(resolve_checkpoint(args.checkpoint))
     settings = dict(config=args.config, weights=weights, score_thr=args.score_thr)
     found = read_found(partial, settings)
-    infos = [people.get_data_info(i) for i in range(len(people))]
-    infos = [info for info in infos if info['img_path'] not in found]
-    for start in track(range(0, len(infos), args.batch_size), args.img_dir):
-        pixels, batch = {}, {}
-        for info in infos[start : start + args.batch_size]:
-            try:
-                pixels[info['img_path']] = people.load_image(info)
-            except ImageError as error:
-                # Names need not be UTF-8, which only stderr can print.
-                print(f'no keypoints: {error}', file=sys.stderr)
-        rows_of_all = estimate(model, [*pixels.values()])
-        for (name, image), rows in zip(pixels.items(), rows_of_all, strict=True):
+    names = [name for name in names_of(people) if name not in found]
+    for start in track(range(0, len(names), args.batch_size), args.img_dir):
+        part = names[start : start + args.batch_size]
+        paths = {path_of(people.folder, name): name for name in part}
+        batch, left_out = {}, []
+        for path, _, sample, image in predictor(paths, args.batch_size, left_out):
+            person = sample.pred_instances
+            rows = np.c_[person.keypoints[0], person.keypoint_scores[0]]
+            rows = rows[: len(KEYPOINTS)]  # x, y, score
             rows[:, 2] = 2 * (rows[:, 2] >= args.score_thr)  # 2 is visible, 0 unknown
-            batch[name] = [*image.shape[:2], rows.ravel().round(2).tolist()]
+            batch[paths[path]] = [*image.shape[:2], rows.ravel().round(2).tolist()]
+        for error in left_out:
+            # Names need not be UTF-8, which only stderr can print.
+            print(f'no keypoints: {error}', file=sys.stderr)
         with open(partial, 'a', encoding='utf-8') as file:
             file.write(f'{json.dumps(batch)}\n')
         found |= batch
     return found
+
+
+def names_of(people: PersonImages) -> list[str]:
+    return [people.get_data_info(i)['img_path'] for i in range(len(people))]
 
 
 def to_coco(names: list[str], found: dict[str, list]) -> dict:
@@ -126,18 +115,19 @@ def main() -> None:
     parser.add_argument('config', help='config of a top-down MMPose model')
     parser.add_argument('checkpoint', help='its weights')
     parser.add_argument('--list', default='', help='list of images (.txt) in FOLDER')
+    parser.add_argument('--out', type=Path, help='default: FOLDER/keypoints.json')
     parser.add_argument('--score-thr', type=float, default=0.0, help='minimum score')
     parser.add_argument('--batch-size', type=int, default=64)
     args = parser.parse_args()
     if args.batch_size < 1 or args.list.endswith('.json'):
         parser.error('give --batch-size 1 or more, and a list of images (.txt)')
-    out = Path(args.img_dir, 'keypoints.json').expanduser()
+    out = (args.out or Path(args.img_dir, 'keypoints.json')).expanduser()
     check_writable(out)
     people = PersonImages(args.img_dir, args.list)
-    model, partial = load_model(args.config, args.checkpoint), out.with_suffix('.part')
-    found = find_keypoints(model, people, args, partial)
-    names = [people.get_data_info(i)['img_path'] for i in range(len(people))]
-    content = to_coco(names, found)
+    predictor = load_predictor(args.config, args.checkpoint)
+    partial = out.with_suffix('.part')
+    found = find_keypoints(predictor, people, args, partial)
+    content = to_coco(names_of(people), found)
     write_text(out, json.dumps(content))
     partial.unlink()
     print(f'wrote {out}: {len(content["annotations"])} of {len(people)} images')

@@ -29,11 +29,13 @@ import torch
 from rich.progress import track
 
 from saip_mm.data.folders import find_images
-from saip_mm.errors import one_line_errors, script_parser
+from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import write_text
 from saip_mm.predictions import load_predictor
 
 NEAREST = 100  # images of the gallery to list per query
+PARTIAL = 'predictions.partial.json'  # in OUT, after an error or a signal
+KEPT = f'the answers so far, if any, are in {PARTIAL}'
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,6 +77,10 @@ def files(place: str) -> dict[str, str]:
     return {name: os.path.join(place, name) for name in find_images(place)}
 
 
+def write_answers(answers: dict, file: Path) -> None:
+    write_text(file, json.dumps(answers, indent=1) + '\n')
+
+
 def main() -> None:
     args = parse_args()
     gallery = files(args.gallery) if args.gallery else {}
@@ -87,21 +93,22 @@ def main() -> None:
         names = {path: name for name, path in files(args.images).items()}
     args.out.mkdir(parents=True, exist_ok=True)
     answers, left_out = {}, []
-    predictor.index(list(gallery.values()), left_out)
+    predictor.index(list(gallery.values()), left_out, NEAREST)
     found = predictor(names, args.batch_size, left_out)
     try:
         for prediction in track(found, 'Predicting', total=len(names), transient=True):
             name = names[prediction.path]
-            answer = prediction.answer
-            answers[name] = answer[:NEAREST] if gallery else answer
+            answers[name] = prediction.answer
             if predictor.task == 'text_retrieval':
                 name = name.replace(os.sep, '_')[:80]  # names of files are limited
             picture = args.out / f'{name}.png'
             picture.parent.mkdir(parents=True, exist_ok=True)
             predictor.draw(prediction, picture)
-    finally:  # also if a picture cannot be written
-        text = json.dumps(answers, indent=1)
-        write_text(args.out / 'predictions.json', f'{text}\n')
+    except BaseException:  # a picture that cannot be written, or Ctrl-C
+        write_answers(answers, args.out / PARTIAL)
+        raise
+    write_answers(answers, args.out / 'predictions.json')
+    (args.out / PARTIAL).unlink(missing_ok=True)
     print(f'{len(answers)} pictures and predictions.json in {args.out}')
     if left_out:
         left_out = set(map(str, left_out))  # an image may be both query and gallery
@@ -111,5 +118,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with one_line_errors():
+    with one_line_errors(), exit_on_signals(KEPT):
         main()

@@ -45,6 +45,8 @@ def find_images(folder: str) -> list[str]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if name[0] != '.')
         below = os.path.relpath(path, folder) + os.sep if path != folder else ''
+        if below[:1] == '~':  # not the home folder
+            below = os.path.join(os.curdir, below)
         for name in sorted(name for name in files if name[0] != '.'):
             extension = os.path.splitext(name)[1].lower()
             if extension in extensions:

@@ -97,7 +97,8 @@ def _begin(images_per_shard: int) -> None:
     if other:
         raise ValueError(
             f'{_out} was begun with other images or settings ({", ".join(other)} in '
-            f'{path}); choose another folder or remove it'
+            f'{path}), or with another path to these images; give the first ones, '
+            'choose another folder, or remove it'
         )
 
 

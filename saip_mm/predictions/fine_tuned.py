@@ -30,13 +30,18 @@ from ..report.answers import (
     write_beside,
     write_sentence,
 )
-from .prediction import Prediction, leaving_out, readable_batches, whole_image
+from .prediction import (
+    Prediction,
+    leaving_out,
+    readable_batches,
+    task_of,
+    whole_image,
+)
 
 # Steps of pipelines that read the image, or need labels.
 OMITTED = ('ReadImage', 'LoadImageFromFile', 'LoadImage')
 OMITTED += ('LoadAnnotations', 'CheckLabels', 'TokenizeCaptions')
 SEARCHES = ('reid', 'text_retrieval')  # tasks that need a gallery
-TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
 
 
 class Predictor:
@@ -63,10 +68,14 @@ class Predictor:
     ) -> None:
         self.cfg = config
         self.scope = self.cfg.get('default_scope', 'mmpretrain')
-        self.task = TASKS.get(self.scope) or _classifier_task(self.cfg)
+        self.task = task_of(self.cfg)
         path = resolve_checkpoint(checkpoint)
         content = read_checkpoint(path)
         self.meta = content.get('meta', {}).get('dataset_meta') or {}
+        if self.task == 'pose' and not self.meta:
+            from mmpose.apis.inference import dataset_meta_from_config
+
+            self.meta = dataset_meta_from_config(self.cfg, 'test') or {}
         if 'data_preprocessor' in self.cfg:  # as in MMEngine's runner
             self.cfg.model.setdefault('data_preprocessor', self.cfg.data_preprocessor)
         steps = [
@@ -88,7 +97,10 @@ class Predictor:
         self.gallery: tuple[list[str], Tensor] = ([], torch.empty(0, 0))
 
     def index(
-        self, images: Sequence[str], left_out: list[ImageError] | None = None
+        self,
+        images: Sequence[str],
+        left_out: list[ImageError] | None = None,
+        nearest: int | None = None,
     ) -> None:
         """Embed the gallery to search.
 
@@ -96,6 +108,7 @@ class Predictor:
             images: Image files.
             left_out: Errors of images that cannot be read are appended to it, and the
                 images left out; None raises them.
+            nearest: Number of images in an answer; None for all.
 
         Raises:
             OSError: If an image, or with ``left_out`` every image, cannot be read.
@@ -113,6 +126,7 @@ class Predictor:
                 raise left_out[0]
             paths, features = zip(*found, strict=True)
             self.gallery = list(paths), normalize(torch.stack(features).float(), dim=1)
+            self.nearest = nearest
 
     def __call__(
         self,
@@ -165,14 +179,18 @@ class Predictor:
                         yield *each, sample
 
     def prepare(self, image: np.ndarray, path: str) -> dict:
-        """Inputs of an RGB image, uint8 [h, w, 3]; ImageError if it is too narrow."""
+        """Inputs of an RGB image, uint8 [h, w, 3].
+
+        Raises:
+            ImageError: If it is too narrow, or too large, for OpenCV to resize.
+        """
         meta = self.meta if self.task == 'pose' else {}
         try:
             return self.pipeline(whole_image(image, path, meta))
         except cv2.error as error:
             h, w = image.shape[:2]
             raise ImageError(
-                f'{path}: {h}x{w} pixels (h x w) are too narrow'
+                f'{path}: {h}x{w} pixels (h x w) are too narrow or too large to resize'
             ) from error
 
     def _attributes(self, sample: object) -> dict:
@@ -183,10 +201,10 @@ class Predictor:
     def _reid(self, sample: object) -> list:
         paths, features = self.gallery
         similarities = features @ normalize(sample.feature.float(), dim=0)
-        order = similarities.argsort(descending=True, stable=True).tolist()
+        order = similarities.argsort(descending=True, stable=True)[: self.nearest]
         return [
             dict(image=paths[i], similarity=round(similarities[i].item(), 4))
-            for i in order
+            for i in order.tolist()
         ]
 
     _text_retrieval = _reid
@@ -267,25 +285,6 @@ class Predictor:
         else:
             visualizer.dataset_meta = self.meta
         return visualizer
-
-
-def _classifier_task(cfg: Config) -> str:
-    """Task of a model of MMPretrain.
-
-    Raises:
-        ValueError: If it gives no answer.
-    """
-    if cfg.model.type == 'TextRetriever':
-        return 'text_retrieval'
-    heads = dict(MultiLabelLinearClsHead='attributes', ReIDHead='reid')
-    head = (cfg.model.get('head') or {}).get('type')
-    if head not in heads:
-        raise ValueError(
-            f'{cfg.filename}: a model with the head {head} gives no answer that can be '
-            f'shown; use a config with {" or ".join(heads)}, or of MMDetection, '
-            'MMSegmentation or MMPose'
-        )
-    return heads[head]
 
 
 def _sorted(scores: dict[str, float]) -> dict[str, float]:

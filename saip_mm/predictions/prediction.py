@@ -5,8 +5,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from mmengine.config import Config
 
 from ..data.images import ImageError, read_image
+
+TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
 
 
 class Prediction(NamedTuple):
@@ -68,3 +71,24 @@ def whole_image(image: np.ndarray, path: str, meta: dict) -> dict:
         seg_fields=[],
         reduce_zero_label=False,
     )
+
+
+def task_of(cfg: Config) -> str:
+    """Task of a fine-tuned model, see :class:`~saip_mm.predictions.Predictor`.
+
+    Raises:
+        ValueError: If it gives no answer.
+    """
+    if task := TASKS.get(cfg.get('default_scope')):
+        return task
+    if cfg.model.type == 'TextRetriever':
+        return 'text_retrieval'
+    heads = dict(MultiLabelLinearClsHead='attributes', ReIDHead='reid')
+    head = (cfg.model.get('head') or {}).get('type')
+    if head not in heads:
+        raise ValueError(
+            f'{cfg.filename}: a model with the head {head} gives no answer that can be '
+            f'shown; use a config with {" or ".join(heads)}, or of MMDetection, '
+            'MMSegmentation or MMPose'
+        )
+    return heads[head]

@@ -70,7 +70,10 @@ class SceneSearch:
 
     @torch.no_grad()
     def index(
-        self, images: Sequence[str], left_out: list[ImageError] | None = None
+        self,
+        images: Sequence[str],
+        left_out: list[ImageError] | None = None,
+        nearest: int | None = None,
     ) -> None:
         """Encode the scenes to search; see :meth:`Predictor.index`, also for errors."""
         if not images:
@@ -83,6 +86,7 @@ class SceneSearch:
             self.gallery.append((path, shape, encoded.middle_map))
         if not self.gallery:
             raise left_out[0]
+        self.nearest = nearest
 
     @torch.no_grad()
     def __call__(
@@ -106,7 +110,7 @@ class SceneSearch:
                     best, box = locate(found[i].numpy(), shape)
                     answer.append(dict(image=scene, score=best, bbox=box))
                 answer.sort(key=lambda each: each['score'], reverse=True)
-                yield Prediction(path, answer, heat, image)
+                yield Prediction(path, answer[: self.nearest], heat, image)
 
     def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
         """Write a picture of an answer: the query, and the likeliest scenes."""

@@ -210,7 +210,8 @@ def training_images(source: str, options: Options = ()) -> PeopleDataset:
             folder), or folder of shards.
         options: New values of the config, as for :func:`load_config`.
     """
-    if any(Path(source, name).is_file() for name in (INDEX, PLAN)):
+    packed = Path(source, INDEX).is_file() and any(Path(source).glob('*.bin'))
+    if packed or Path(source, PLAN).is_file():
         return ShardedImages(source)
     if Path(source).is_dir():
         return PersonImages(source)

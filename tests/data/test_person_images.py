@@ -10,6 +10,7 @@ from PIL import Image
 from saip_mm.data import folders
 from saip_mm.data.images import ImageError
 from saip_mm.data.person_images import PersonImages
+from saip_mm.training.config import training_images
 
 
 def save(path, height=80, width=40, value=0):
@@ -38,6 +39,9 @@ def test_images_in_subfolders_in_a_fixed_order(folder):
     assert values(dataset) == [0, 30, 10, 20]
     assert dataset[0]['source'] == str(folder / 'b.png')
     assert values(PersonImages(str(folder), data_prefix=dict(img_path='a/b'))) == [20]
+    (folder / 'a').rename(folder / '~')
+    (folder / 'index.json').write_text('{}')  # of another program
+    assert values(training_images(str(folder))) == [0, 30, 10, 20]
 
 
 def test_links_are_followed_and_do_not_loop(folder, tmp_path_factory):

@@ -65,7 +65,8 @@ def spoil(folder, what: str) -> None:
         entries = [entry for entry in entries if entry['split'] != 'test']
     if what != 'annotations':
         text = json.dumps(entries)
-        path.write_text(text[:-9] if what == 'half' else text)
+        text = text[:-9] if what == 'half' else text
+        path.write_text(f'{text}\n{text}' if what == 'lines' else text)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,7 @@ def spoil(folder, what: str) -> None:
         ('images', r'of 12 images are missing: . of . in imgs/cam_a, 1 of .* in imgs'),
         ('annotations', 'reid_raw.json not found; it contains captions.json, imgs'),
         ('half', 'reid_raw.json: not JSON .*get a new copy'),
+        ('lines', 'reid_raw.json: not JSON .*one JSON object per line, convert it'),
         ('id', 'entry 2: has no id; use the original reid_raw.json'),
         ('null', 'entry 2: id is None; give the number of the person'),
         ('nan', 'entry 2: id is nan'),

@@ -43,6 +43,20 @@ def test_bad_photographs_are_skipped(run, photos, tmp_path):
     assert '2 crops written' in text and '2 unusable photographs' in text
 
 
+def test_crops_that_cannot_be_written_are_skipped(run, photos, tmp_path):
+    """Wider than a JPEG can be; a name that is too long with the crop's number."""
+    Image.new('RGB', (66000, 64)).save(photos / 'b.png')
+    names = ['b.png', f'{"n" * 246}.png', 'sub/a.jpg']
+    (photos / 'a.png').rename(photos / names[1])
+    ann = annotate(photos, names, [[0, 0, 100, 150], [0, 0, 66000, 150]])
+    status, text = run(photos, tmp_path / 'out', '--ann', ann)
+    assert status == 0
+    assert 'b.png: a crop of 64x66000 is too large' in text
+    assert 'the name is too long' in text and '2 unusable photographs' in text
+    crops = {f'sub/a.jpg.{number}.jpg' for number in (0, 1)}
+    assert files_in(tmp_path / 'out') == crops
+
+
 def test_errors(run, photos, tmp_path):
     Image.new('RGB', (200, 200)).save(tmp_path / 'x.png')
     (tmp_path / 'file').write_text('')

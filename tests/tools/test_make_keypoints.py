@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from PIL import Image
 
 from saip_mm.data import PersonImages
 
@@ -22,7 +23,7 @@ model = dict(
     head=dict(type='HeatmapHead', in_channels=512, out_channels={}, decoder=codec,
               deconv_out_channels=(16, 16, 16), deconv_kernel_sizes=(4, 4, 4)),
 )
-test_dataloader = dict(dataset=dict(type='CocoDataset', pipeline=[
+test_dataloader = dict(batch_size=32, dataset=dict(type='CocoDataset', pipeline=[
     dict(type='LoadImage'),
     dict(type='GetBBoxCenterScale'),
     dict(type='TopdownAffine', input_size=codec['input_size']),
@@ -78,6 +79,21 @@ def test_keypoints_are_those_of_mmpose(photographs, pose_model, run):
         np.testing.assert_array_equal(keypoints[:, 2], 2 * known)
 
 
+def test_a_wide_image_and_own_configs(photographs, pose_model, run, tmp_path):
+    """The config's reading step is left out; weights need not name keypoints."""
+    config, weights = pose_model('coco', 17)
+    checkpoint = torch.load(weights, weights_only=False)
+    torch.save(dict(state_dict=checkpoint['state_dict']), weights)
+    config.write_text(config.read_text().replace('LoadImage', 'ReadImage'))
+    Image.new('RGB', (33000, 20)).save(photographs / 'wide.png')
+    out = tmp_path / 'found.json'
+    status, text = run(photographs, config, weights, '--out', out)
+    assert status == 0, text
+    assert 'wide.png: 20x33000 pixels (h x w) are too narrow or too large' in text
+    assert f'wrote {out}: 10 of 13 images' in text
+    assert not (photographs / 'keypoints.json').exists()
+
+
 def test_an_interrupted_command_continues(
     photographs, pose_model, run, tool, monkeypatch
 ):
@@ -85,15 +101,16 @@ def test_an_interrupted_command_continues(
     assert run(*arguments)[0] == 0
     expected = (photographs / 'keypoints.json').read_text()
     (photographs / 'keypoints.json').unlink()
-    estimate, sizes = tool.estimate, []
+    predict, sizes = tool.Predictor.__call__, []
 
-    def stop_after_two_batches(model, images):
-        sizes.append(len(images))
+    def stop_after_two_batches(self, *arguments):
+        found = list(predict(self, *arguments))
+        sizes.append(len(found))
         if len(sizes) == 3:
             raise KeyboardInterrupt
-        return estimate(model, images)
+        return found
 
-    monkeypatch.setattr(tool, 'estimate', stop_after_two_batches)
+    monkeypatch.setattr(tool.Predictor, '__call__', stop_after_two_batches)
     with pytest.raises(KeyboardInterrupt):
         run(*arguments)
     with open(photographs / 'keypoints.part', 'a') as file:

@@ -10,7 +10,7 @@ from people_files import person
 from PIL import Image
 from random_models import write_model
 
-from saip_mm.predictions import load_predictor
+from saip_mm.predictions import Predictor, load_predictor
 
 
 def test_a_gallery_is_not_kept_in_memory(monkeypatch, tmp_path):
@@ -55,7 +55,8 @@ def test_narrow_images_and_long_names_leave_the_other_answers(tmp_path):
     Image.new('RGB', (64, 128)).save(images / f'{"z" * 250}.png')
     with pytest.raises(OSError, match='too long'):
         call(*command)
-    assert 'a.png' in json.loads((out / 'predictions.json').read_text())
+    for name in ('predictions.json', 'predictions.partial.json'):
+        assert 'a.png' in json.loads((out / name).read_text())
 
 
 def test_wrong_images_are_reported_before_a_gallery_is_read(tmp_path):
@@ -87,3 +88,31 @@ def test_unreadable_images_are_counted_once(tmp_path, capsys):
     with pytest.raises(SystemExit, match='1 unreadable images were left out'):
         raise SystemExit(call(*command, '--gallery', images))
     assert capsys.readouterr().err.count('left out: ') == 1
+
+
+def test_an_interrupted_command_keeps_complete_answers(tmp_path, monkeypatch, capsys):
+    config = ROOT / 'configs/transfer/reid_saip-small.py'
+    model = write_model(tmp_path / 'model.pth', config)
+    images, out = tmp_path / 'images', tmp_path / 'out'
+    images.mkdir()
+    for name in ('a.png', 'b.png', 'c.png'):
+        Image.new('RGB', (64, 128)).save(images / name)
+    command = 'tools/predict.py', config, model, images, '--gallery', images
+    assert call(*command, '--out', out) is None
+    complete = json.loads((out / 'predictions.json').read_text())
+    assert [*complete] == ['a.png', 'b.png', 'c.png']
+    assert [len(answer) for answer in complete.values()] == [3, 3, 3]
+    draw = Predictor.draw
+
+    def stop(self, prediction, picture):
+        if picture.name == 'b.png.png':
+            raise KeyboardInterrupt
+        draw(self, prediction, picture)
+
+    monkeypatch.setattr(Predictor, 'draw', stop)
+    with pytest.raises(SystemExit):
+        raise SystemExit(call(*command, '--out', out))
+    assert 'the answers so far, if any, are in' in capsys.readouterr().err
+    assert json.loads((out / 'predictions.json').read_text()) == complete
+    partial = json.loads((out / 'predictions.partial.json').read_text())
+    assert [*partial] == ['a.png', 'b.png']
