@@ -35,10 +35,15 @@ def parse_args() -> argparse.Namespace:
 
 
 def minutes_until(series: Series, step: int) -> float:
-    """Time of the steps up to ``step``; those since a log take as long as it says."""
+    """Time of the steps up to ``step``, as the next log of each says, or the last."""
     points = [(0, 0.0), *series.get('time', [])]
+    points.append((max(step, points[-1][0]), points[-1][1]))
     return (
-        sum((b - a) * seconds for (a, _), (b, seconds) in pairwise(points) if b <= step)
+        sum(
+            (min(b, step) - a) * seconds
+            for (a, _), (b, seconds) in pairwise(points)
+            if a < step
+        )
         / 60
     )
 

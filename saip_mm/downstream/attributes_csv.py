@@ -109,6 +109,12 @@ def read_attributes(file: Path) -> dict[str, AttributeImages]:
         splits[row['split']].append(row)
     if empty := [split for split, found in splits.items() if not found]:
         raise ValueError(f'{file}: no row has the split {empty[0]}')
+    train, test = ({row['path'] for row in found} for found in splits.values())
+    if both := sorted(train & test):
+        raise ValueError(
+            f'{file}: {len(both)} images are in both splits, such as {both[0]}; keep '
+            'each in one'
+        )
     return {
         split: AttributeImages(
             [str(file.parent / row['path']) for row in found],

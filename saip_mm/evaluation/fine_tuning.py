@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from ..checkpoints.files import resolve_checkpoint
-from ..files import write_text
+from ..files import sha256, write_text
 from ..training.config import Options, load_config
 from .runs import Run, RunFailed, facts, run_tool, save, train
 from .subject import RANDOM
@@ -82,7 +82,8 @@ def started_from(weights: str | Path, config: Config) -> Config:
     if weights == RANDOM:
         config.model.backbone.init_cfg = None
     else:
-        resolve_checkpoint(weights)  # raises an error if there is none
+        # Runs of a folder use the same config, and hence the same content of the file.
+        config.weights_sha256 = sha256(resolve_checkpoint(weights))
         if Path(weights).exists():  # else the name of packaged weights
             weights = Path(weights).resolve()
         config.model.backbone.init_cfg.checkpoint = str(weights)

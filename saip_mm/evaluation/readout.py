@@ -92,13 +92,7 @@ def fit_whitening(features: Tensor) -> LinearMap:
 
 
 def _standardize(design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Features [N, D] with mean 0 and variance 1, unless constant; means; deviations.
-
-    Raises:
-        ValueError: If a feature is not finite.
-    """
-    if not design.isfinite().all():
-        raise ValueError('features are not finite: the network cannot be probed')
+    """Features [N, D] of mean 0 and variance 1, unless constant; means; deviations."""
     design = design.double()
     mean = design.mean(dim=0)
     scale = design.std(dim=0, correction=0)
@@ -122,7 +116,9 @@ def attribute_accuracy(
     varying = [labels.any(0) & ~labels.all(0) for labels in (train_labels, test_labels)]
     varying = varying[0] & varying[1]
     if not varying.any():
-        raise ValueError('all people have the same attributes')
+        raise ValueError(
+            'no attribute varies both among the images for fitting and among the others'
+        )
     train_labels, test_labels = train_labels[:, varying], test_labels[:, varying]
     fitted = fit_ridge(train, train_labels)
     scores = fitted(train)

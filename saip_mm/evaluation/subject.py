@@ -71,7 +71,11 @@ class Subject:
     def embed(
         self, images: Iterable[str | os.PathLike | np.ndarray], patches: bool = False
     ) -> Embedded:
-        """Features of files or RGB images, uint8 [h, w, 3]; on the CPU."""
+        """Features of files or RGB images, uint8 [h, w, 3]; on the CPU.
+
+        Raises:
+            ValueError: If a feature is not finite.
+        """
         tokens, maps = defaultdict(list), []
         images = track(images, 'Embedding images', transient=True)
         for batch in read_batches(images, self.features.size):
@@ -81,7 +85,13 @@ class Subject:
             if patches:
                 maps.append(found.patches.cpu())
         joined = {name: torch.cat(parts) for name, parts in tokens.items()}
-        return Embedded(joined, torch.cat(maps) if patches else None)
+        found = Embedded(joined, torch.cat(maps) if patches else None)
+        for values in (*joined.values(), *([found.patches] if patches else [])):
+            if not values.isfinite().all():
+                raise ValueError(
+                    'features are not finite: the network cannot be probed'
+                )
+        return found
 
 
 def log(text: str) -> None:

@@ -17,9 +17,10 @@ from .subject import RANDOM
 
 ABSENT = '–'
 UNTRAINED = (RANDOM, *BASELINES)  # names of rows
-# Objectives of SAIP, which other rows lack, and measures that are no scores.
+# Objectives of SAIP, which other rows lack, measures that are no scores, and errors of
+# fine-tuned models, which are the better the lower.
 _NO_SCORES = ('search/', 'reconstruction/')
-_MEASURES = ('/RankMe', '/spread')
+_MEASURES = ('/RankMe', '/spread', '/mMR', '/NME', '/EPE')
 MIN_AXES = 3
 INNER = -0.2  # radius of the center, so that the worst baseline is a visible polygon
 
@@ -31,7 +32,7 @@ def summarize(rows: Iterable[Path]) -> list[dict]:
         A dict per row: ``row``, ``n`` results ``of`` so many runs, and for
         ``images_seen``, ``flops``, ``minutes`` and every probe in ``probes`` a dict of
         ``mean``, ``std`` (of the sample, hence None for one value), ``n`` and
-        ``values``.
+        ``values``; for a probe also the ``seeds`` of these.
 
     Raises:
         ValueError: If a result is damaged.
@@ -45,7 +46,7 @@ def _summary_of(row: Path) -> dict:
     results, probes = list(read.values()), defaultdict(list)
     for seed, found in read.items():
         for name, score in (found['probes'] | _fine_tuned(seed)).items():
-            probes[name].append(score)
+            probes[name].append((int(seed.name.removeprefix('seed')), score))
     return dict(
         row=row.name,
         n=len(results),
@@ -55,7 +56,11 @@ def _summary_of(row: Path) -> dict:
         # Fine-tuning has no FLOPs.
         flops=_statistics([each['flops'] for each in results if 'flops' in each]),
         minutes=_statistics([each['seconds'] / 60 for each in results]),
-        probes={name: _statistics(scores) for name, scores in probes.items()},
+        probes={
+            name: _statistics(list(scores)) | dict(seeds=list(seeds))
+            for name, found in probes.items()
+            for seeds, scores in [zip(*found, strict=True)]
+        },
     )
 
 

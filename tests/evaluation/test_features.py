@@ -10,6 +10,7 @@ from saip_mm.evaluation import Subject
 from saip_mm.evaluation.features import (
     BackboneFeatures,
     BaselineFeatures,
+    Embedded,
     color_histogram,
     small_pixels,
     striped_histogram,
@@ -49,6 +50,20 @@ def test_embedding_keeps_order_over_batches(images):
     embedded = Subject(features).embed(iter(images))
     np.testing.assert_allclose(embedded.image, images.mean(axis=(1, 2)), rtol=1e-6)
     assert embedded.patches is None
+
+
+@pytest.mark.parametrize('where', ['image', 'patches'])
+def test_features_that_are_not_finite_are_refused(images, where):
+    class Overflow(BaselineFeatures):
+        def __call__(self, batch, patches=False):
+            tokens = dict(image=super().__call__(batch).image)
+            found = Embedded(tokens, torch.zeros(len(batch), 3, 2, 2))
+            (found.image if where == 'image' else found.patches)[1] = torch.nan
+            return found
+
+    subject = Subject(Overflow('mean-color', (64, 32)))
+    with pytest.raises(ValueError, match='features are not finite'):
+        subject.embed(images[:4], patches=True)
 
 
 def test_a_backbone_gives_its_tokens_for_normalized_images(images):

@@ -25,7 +25,7 @@ SUMMARY = [
     row('random', reid_mAP=[0.1], attributes_mA=[0.5], parts_mIoU=[0.2, 0.2]),
     row('a', reid_mAP=[0.3, 0.5], attributes_mA=[0.5, 0.5], parts_mIoU=[0.3, 0.5]),
     row('b', reid_mAP=[0.25, 0.35], attributes_mA=[ROUNDED], parts_mIoU=[0.6, 0.6]),
-    row('c', search_gain=[0.4], x_RankMe=[9.0]),
+    row('c', search_gain=[0.4], x_RankMe=[9.0], crowd_mMR=[0.9]),
 ]
 
 

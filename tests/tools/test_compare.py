@@ -250,6 +250,7 @@ def test_the_table_agrees_with_numpy(tmp_path, trained, capsys):
     (tiny,) = (row for row in rows if row['row'] == 'tiny')
     found, values = tiny['probes']['reid/mAP'], [1 / 2, 1 / 4, 1 / 6]  # when run
     assert found['values'] == pytest.approx(values)
+    assert found['seeds'] == [0, 1, 2]
     spread = np.std(values, ddof=1)
     assert (found['mean'], found['std']) == pytest.approx((np.mean(values), spread))
     (tmp_path / 'tiny/seed0/result.json').write_text('{"probes"')

@@ -1,6 +1,7 @@
 """tools/transfer.py: shares of labels, and a run from training to table."""
 
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -77,7 +78,9 @@ def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):
             'default_hooks.checkpoint.interval': 2,
         },
     )
-    command = [ATTRIBUTES, '--work-dir', tmp_path / 'runs', '--weights', 'saip-small']
+    weights = tmp_path / 'saip-small.safetensors'
+    shutil.copy(ROOT / 'saip_mm/weights' / weights.name, weights)
+    command = [ATTRIBUTES, '--work-dir', tmp_path / 'runs', '--weights', weights]
     command += ['--shares', 0.5, '--seeds', 3, '--cfg-options']
     command += [f'{name}={value}' for name, value in given.items()]
     status, printed = run(*command)
@@ -95,6 +98,8 @@ def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):
     status, printed = run(*command)
     assert status == 0 and '| saip-small_50 | 1 |' in printed
     assert result.stat().st_mtime_ns == changed
+    weights.write_bytes(b'others')
+    assert 'Since then changed:\n-weights_sha256' in run(*command)[0]
 
 
 def test_bad_options(run):
