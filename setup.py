@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent
 # OpenMMLab's libraries install these in `<package>/.mim`, where MIM and
 # `_base_ = 'saip_mm::…'` look for them.
 MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
+CLONE_ONLY = ('install.sh', 'benchmark.py')  # they need setup.py, and tests
 
 # The versions in constraints.txt are tested; docs/verification.md lists others.
 # The base installation requires none of these: the onedl-* packages have the import
@@ -89,7 +90,7 @@ class BuildWithConfigs(build_py):
         mim.mkdir(parents=True)
         for source in filter(Path.exists, (ROOT / name for name in MIM_CONTENT)):
             if source.is_dir():
-                ignored = shutil.ignore_patterns('__pycache__', 'install.sh')
+                ignored = shutil.ignore_patterns('__pycache__', *CLONE_ONLY)
                 shutil.copytree(source, mim / source.name, ignore=ignored)
             else:
                 shutil.copy2(source, mim)

@@ -35,13 +35,16 @@ def packages() -> Iterator[Finding]:
     import mmpretrain
     import torch
 
+    # Importing saip_mm itself only warns if these fail.
+    from . import apis, data, evaluation, models, training  # noqa: F401
+
     modules = torch, mmengine, mmpretrain
     yield Finding(OK, ', '.join(f'{m.__name__} {m.__version__}' for m in modules))
     if find_spec('mmcv') is None or find_spec('mmcv._ext') is None:
         yield Finding(
             WARN,
             'MMCV has no compiled operators (pretraining does not need them)',
-            'tools/install.sh complete, for MMDetection and MMPose',
+            'in a clone, tools/install.sh complete, for MMDetection and MMPose',
         )
 
 
@@ -146,7 +149,10 @@ def main() -> int:
                 _print(finding)
         except Exception as error:  # whatever it is, run the other checks
             failed = True
-            remedy = 'tools/install.sh pretrain'
+            remedy = (
+                'in a clone, tools/install.sh pretrain for a new environment, or pip '
+                "install '.[pretrain]' for this one"
+            )
             if check in (config, images):
                 remedy = f'correct {args.source}, or the files it names'
             reason = str(error).strip() or type(error).__name__

@@ -69,6 +69,7 @@ def test_features_are_those_of_the_plain_vit(model, work_dir, photos):
     same(saip_mm.embed(backbone, files, batch_size=2), image)
     same(saip_mm.embed(backbone, [str(files[0]), *arrays[1:]], patches=True), patches)
     stacked = np.stack([arrays[0], arrays[3]])
+    stacked.setflags(write=False)  # as NumPy's views of Pillow's images
     same(saip_mm.embed(backbone, stacked), image[[0, 3]])
 
 

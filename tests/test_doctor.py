@@ -47,8 +47,15 @@ def test_configs(report):
     assert status == 1 and 'foo: should be NAME=VALUE' in out
 
 
-def test_a_broken_environment(tmp_path):
-    for name in ('mmpretrain', 'torch'):
+@pytest.mark.parametrize(
+    'names, checks',
+    [
+        (('mmpretrain', 'torch'), ('packages', 'devices', 'config')),
+        (('safetensors',), ('packages',)),
+    ],
+)
+def test_a_broken_environment(names, checks, tmp_path):
+    for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text('raise ImportError("broken")\n')
     done = subprocess.run(
@@ -61,7 +68,7 @@ def test_a_broken_environment(tmp_path):
     assert 'has registered nothing (ImportError: broken)' in done.stderr
     assert 'Traceback' not in done.stderr
     lines = done.stdout.splitlines()
-    for failing in ('packages', 'devices', 'config'):
+    for failing in checks:
         assert f'fail  {failing}: broken' in lines
     assert any(line.startswith('ok    ') for line in lines)
 

@@ -1,6 +1,7 @@
 """A non-editable installation is complete and does not change its source."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -58,7 +59,8 @@ def test_configs_and_tools_are_inside_the_package(installed, source):
     """And only there: the source is unchanged."""
     mim = installed / 'saip_mm' / '.mim'
     assert files(mim / 'configs') == files(source / 'configs')
-    assert files(mim / 'tools') == files(source / 'tools') - {Path('install.sh')}
+    clone_only = {Path('install.sh'), Path('benchmark.py')}
+    assert files(mim / 'tools') == files(source / 'tools') - clone_only
     assert not (source / 'saip_mm' / '.mim').exists()
 
 
@@ -67,6 +69,14 @@ def test_the_model_index_is_inside_the_package(installed: Path) -> None:
     found = _get_cfg_metainfo(str(installed / 'saip_mm'), 'pretrain/saip_vit-tiny.py')
     assert found['Name'] == 'saip_vit-tiny'
     assert (installed / 'saip_mm/.mim' / found['Config']).is_file()
+    config = installed / 'mine.py'
+    config.write_text("_base_ = 'saip_mm::pretrain/saip_small.py'\n")
+    code = 'from saip_mm.training.config import load_config\n'
+    code += f'print(load_config({str(config)!r}).model.type)'
+    command, env = [sys.executable, '-c', code], dict(os.environ)
+    env['PYTHONPATH'] = str(installed)
+    output = subprocess.check_output(command, cwd=installed, env=env, text=True)
+    assert output.split()[-1] == 'SAIP'
 
 
 def test_extras_give_ranges_and_the_base_requires_no_framework(installed: Path) -> None:

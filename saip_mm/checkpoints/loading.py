@@ -16,9 +16,13 @@ from .files import open_checkpoint
 
 @WEIGHT_INITIALIZERS.register_module('PretrainedBackbone')
 def pretrained_backbone(
-    checkpoint: str | os.PathLike, prefix: str = ''
+    checkpoint: str | os.PathLike, prefix: str = '', map_location: str = 'cpu'
 ) -> Callable[[nn.Module], LoadReport]:
-    """The function that MMEngine applies to the backbone."""
+    """The function that MMEngine applies to the backbone.
+
+    Arguments are those of MMEngine's ``PretrainedInit``; ``map_location`` has no effect
+    because each tensor is copied into the module.
+    """
     return partial(load_pretrained, checkpoint=checkpoint, prefix=prefix)
 
 

@@ -143,9 +143,9 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def contiguous(image: np.ndarray) -> np.ndarray:
-    """The image in row-major order, as PyTorch and OpenCV take it."""
+    """The image in row-major order and writable, as PyTorch and OpenCV take it."""
     # NumPy regards axes of length 1 as contiguous, even with a negative stride.
-    return image.copy() if min(image.strides) < 0 else np.ascontiguousarray(image)
+    return image.copy() if min(image.strides) < 0 else np.require(image, None, 'CW')
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:

@@ -208,11 +208,15 @@ class ReadImage(BaseTransform):
     """Transform that replaces ``LoadImageFromFile`` in pipelines of any library.
 
     It reads ``img_path`` by :func:`~saip_mm.data.images.read_image`, as pretraining and
-    predictions do: with gray behind transparent pixels, for example.
+    predictions do: with gray behind transparent pixels, for example. An ``img`` that is
+    there already, as given to the libraries' inference functions, is kept.
     """
 
     def transform(self, results: dict) -> dict:
         """Add ``img``, BGR uint8 [h, w, 3], and its shape."""
+        if 'img' in results:
+            size = results['img'].shape[:2]
+            return results | dict(img_shape=size, ori_shape=size)
         return results | _loaded(read_image(results['img_path']))
 
 

@@ -58,7 +58,8 @@ class CheckLabels(BaseTransform):
 
     MMSegmentation resizes image and map together regardless of their sizes and wraps
     labels above 255. Labels without a class give wrong results on a CPU and crash on a
-    GPU without naming the file. Must follow ``LoadAnnotations`` in every pipeline.
+    GPU without naming the file. Must follow ``LoadAnnotations`` in every pipeline; does
+    nothing where MMSegmentation's inference removes that one.
 
     Args:
         num_classes: Valid labels are 0 to ``num_classes - 1``, and 255 for ignored
@@ -75,6 +76,8 @@ class CheckLabels(BaseTransform):
             ValueError: If its size differs from the image's, or it has more than two
                 dimensions or unknown labels; names the file.
         """
+        if 'gt_seg_map' not in results:
+            return results
         labels, path = results['gt_seg_map'], results['seg_map_path']
         with Image.open(path) as file:
             if file.mode not in ('1', 'L', 'P'):  # more than one byte per pixel

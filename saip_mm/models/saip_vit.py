@@ -104,7 +104,9 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         self.middle_block = middle_block
         self.patch_size = self.patch_embed.projection.kernel_size[0]
         self.source_grid = source_grid
-        self.pos_embed.requires_grad_(not fixed_positions)
+        self.fixed_positions = fixed_positions
+        if fixed_positions:  # else frozen_stages decides
+            self.pos_embed.requires_grad_(False)
         for module in self.modules():
             if isinstance(module, DropPath):
                 # MMPretrain's NumPy numbers break graphs of torch.compile.
@@ -113,7 +115,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
     def _init_from_scratch(self, init_cfg: list[dict]) -> None:
         super()._init_from_scratch(init_cfg)
         trunc_normal_(self.cls_token, std=0.02)
-        if not self.pos_embed.requires_grad:
+        if self.fixed_positions:
             set_sine_positions(self.pos_embed, self.patch_resolution)
 
     def encode(

@@ -26,6 +26,8 @@ from ..data.concat import holds_people
 from ..data.sharded_images import INDEX, PLAN
 from .processes import add_launcher, set_launcher
 
+# For `_base_ = 'saip_mm::…'`, in an installation with configs, which a clone is not.
+MODULE2PACKAGE['saip_mm'] = 'saip_mm'
 # Settings that are not arguments of MMEngine's runner.
 ALSO_READ = (
     'activation_checkpointing',

@@ -100,6 +100,7 @@ def test_backbone_from_init_cfg(tmp_path, suffix):
     source = vit()
     path = backbone_file(tmp_path / f'a{suffix}', source)
     weights = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+    weights |= dict(map_location='cpu')  # as MMEngine's initializer
     constant = dict(type='Constant', layer='Linear', val=3.0)
     for init_cfg in (weights, [weights, constant]):
         found = dict(vit(init_cfg=init_cfg).state_dict())

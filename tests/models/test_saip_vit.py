@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
+from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import nn
 from torch.nn.functional import interpolate
@@ -39,6 +40,16 @@ def test_encode_resizes_positions_for_any_rectangle(size):
     assert ours.middle_map.shape == (2, 24, *grid)
     for a, b in zip(ours[:3], there[:3], strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize('stages', [-1, 0, 2, 3])
+def test_frozen_stages_are_mmpretrains(stages):
+    stock = VisionTransformer(SMALL, (64, 32), frozen_stages=stages)
+    frozen = [
+        {name for name, each in model.named_parameters() if not each.requires_grad}
+        for model in (small(frozen_stages=stages), stock)
+    ]
+    assert frozen[0] == frozen[1] and bool(frozen[0]) == (stages > 0)
 
 
 @pytest.mark.parametrize(
