@@ -1,4 +1,4 @@
-"""A training step of plain_saip.py as others would write it, to compare speeds."""
+"""Weights and views of SAIP for plain_saip.py, and a step as others would write it."""
 
 import json
 from types import SimpleNamespace
@@ -19,13 +19,17 @@ def views_of(inputs):  # inputs of SAIP.loss -> views of plain_saip.py
     return views | {'csr_noise': inputs['csr_noise']}
 
 
-def weights_of(model):  # -> student, teacher by the authors' names
-    state = model.state_dict()
+def names_of(state):  # -> our names of student, teacher by the authors' names
     names = json.loads(CASE.read_text())['official_state_dict_shapes']
     student = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}
     student = {k: v for k, v in student.items() if v in state}
     averaged = {v: renamed(v, STUDENT_TO_TEACHER) for v in student.values()}
-    teacher = {k: averaged[v] for k, v in student.items() if averaged[v] != v}
+    return student, {k: averaged[v] for k, v in student.items() if averaged[v] != v}
+
+
+def weights_of(model):  # -> student, teacher by the authors' names
+    state = model.state_dict()
+    student, teacher = names_of(state)
     student = {k: state[v].clone().requires_grad_() for k, v in student.items()}
     return student, {k: state[v].clone() for k, v in teacher.items()}
 

@@ -1,7 +1,6 @@
 """Backbones without a class token, against plain loops and the stock classes."""
 
 import copy
-import json
 import re
 from types import SimpleNamespace
 
@@ -14,14 +13,13 @@ from launch import ROOT
 from mmengine.config import Config
 from mmpretrain.models.backbones import MobileNetV3, ResNet
 from mmpretrain.registry import MODELS
+from plain_step import names_of
 from random_models import ARCH
 from tiny_views import tiny_views
 
-from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, renamed
 from saip_mm.models import PooledBackbone, SAIPTinyViT
 from saip_mm.models.encoder import channels_of
 
-CASE = ROOT / 'tests/cases/case_a.json'
 PLAIN = SimpleNamespace(decoder_heads=4)
 
 
@@ -59,10 +57,8 @@ BACKBONES = pytest.mark.parametrize('name', ['tinyvit', 'cspnext', 'mobilenet'])
 
 def plain_losses(model, views: dict) -> dict:
     """The method with one stock ``forward`` per view and its maps' means as tokens."""
-    names = json.loads(CASE.read_text())['official_state_dict_shapes']
     state = model.state_dict()
-    ours = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}
-    p = {name: state[key] for name, key in ours.items() if key in state}
+    p = {name: state[key] for name, key in names_of(state)[0].items()}
 
     def look(role, image, shown=1.0):
         middle, last = role.backbone(image)

@@ -1,10 +1,8 @@
 """SAIP against the plain method, and what it promises besides."""
 
 import copy
-import json
 import math
 import signal
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,13 +12,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS, MODELS
+from plain_step import names_of, views_of
 from plain_training import Recipe, start, train_step
 from tiny_views import tiny_views
 
-from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, renamed
 from saip_mm.training.saving import STOP_SIGNALS
 
-CASE = Path(__file__).parents[1] / 'cases/case_a.json'
 PLAIN = SimpleNamespace(heads=3, decoder_heads=4, middle=2, mask_ratio=0.75)
 
 
@@ -30,15 +27,10 @@ class FollowPlainly(Hook):
 
     def before_train(self, runner):
         model = runner.model.double()
-        names = json.loads(CASE.read_text())['official_state_dict_shapes']
-        ours = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}
         state = model.state_dict()
-        self.student = {name: ours[name] for name in names if ours[name] in state}
-        theirs = {n: renamed(n, STUDENT_TO_TEACHER) for n in self.student.values()}
-        self.teacher = {
-            name: theirs[key]
-            for name, key in self.student.items()
-            if name.startswith(('backbone.', 'csm_decoder.'))
+        self.student, self.teacher = names_of(state)
+        assert {name.partition('.')[0] for name in self.teacher} == {
+            *('backbone', 'csm_decoder')
         }
         self.plain = start(
             {name: state[key] for name, key in self.student.items()},
@@ -50,7 +42,10 @@ class FollowPlainly(Hook):
 
         def keep_views(*args, **kwargs):
             data = forward(*args, **kwargs)
-            self.batches.append(plain_views(data['inputs']))
+            views = views_of(data['inputs'])
+            noise = views.pop('csr_noise')
+            views = {name: view.double() for name, view in views.items()}
+            self.batches.append(views | dict(csr_noise=noise))
             return data
 
         model.data_preprocessor.forward = keep_views
@@ -60,18 +55,6 @@ class FollowPlainly(Hook):
         self.losses.append(outputs)
         self.plain_losses.append(train_step(self.plain, self.batches, recipe, PLAIN))
         self.batches.clear()
-
-
-def plain_views(inputs: dict) -> dict:
-    """Views under the names of the plain method, in double precision."""
-    views = {f'global_{i}': inputs['globals'][:, i] for i in range(2)}
-    locals_ = inputs['locals'].unbind(1)
-    views |= {f'local_{i}': view for i, view in enumerate(locals_)}
-    views |= {name: inputs[name] for name in ('roi', 'inst', 'csr', 'scene')}
-    views = {name: view.double() for name, view in views.items()}
-    views['csr_noise'] = inputs['csr_noise']
-    views['inst_mask'], views['roi_mask'] = inputs['scene_masks'].unbind(1)
-    return views
 
 
 @pytest.mark.parametrize(
