@@ -32,7 +32,7 @@ def configure(args: argparse.Namespace) -> Config:
     cfg.load_from = str(resolve_checkpoint(args.checkpoint))
     if args.tta:
         for name in ('tta_model', 'tta_pipeline'):
-            if name not in cfg:
+            if cfg.get(name) is None:
                 raise ValueError(f'{args.config} has no {name}, which --tta needs')
         cfg.model = dict(cfg.tta_model, module=cfg.model)
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline

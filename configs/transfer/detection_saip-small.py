@@ -33,6 +33,7 @@ train_dataloader = _base_.boxes_loaders['train']
 test_dataloader = _base_.boxes_loaders['test']
 test_evaluator = dict(ann_file='data/boxes/test.json')
 val_dataloader = val_cfg = val_evaluator = None
+tta_model = tta_pipeline = None  # those of RTMDet are for larger images
 
 auto_scale_lr = dict(base_batch_size=8)
 optim_wrapper = dict(_base_.short_optimizer, _delete_=True)

@@ -87,6 +87,7 @@ test_dataloader = dict(
 )
 val_dataloader = val_cfg = val_evaluator = None
 
+tta_model = tta_pipeline = None  # those of LIP swap its left and right labels
 auto_scale_lr = dict(base_batch_size=16)
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3, weight_decay=0.05), clip_grad=dict(max_norm=3.0)

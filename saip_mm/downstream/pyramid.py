@@ -45,6 +45,7 @@ class ViTPyramid(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.in_stride = in_stride
         wanted = [None] * len(strides) if out_channels is None else out_channels
         if len(wanted) != len(strides):
             raise ValueError(

@@ -39,6 +39,27 @@ class SafeRunner(Runner):
     def dump_config(self) -> None:
         """Do nothing: :class:`LaunchHook` does so once a training may begin."""
 
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build a model as MMEngine does, and compare strides.
+
+        Raises:
+            ValueError: If a ``ViTPyramid`` is for another stride than the patch size of
+                the backbone, so that boxes and maps would be misplaced.
+        """
+        built = super().build_model(model)
+        parts = dict(built.named_modules())
+        for name, neck in parts.items():
+            stride = getattr(neck, 'in_stride', None)
+            owner = name.partition('neck')[0]
+            patch = getattr(parts.get(f'{owner}backbone'), 'patch_size', None)
+            if stride and patch and stride != patch:
+                raise ValueError(
+                    f'model.{name}.in_stride={stride}, but the backbone has '
+                    f'patch_size={patch}: set in_stride to it, and the channels of '
+                    'what follows to those of the maps'
+                )
+        return built
+
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None
     ) -> None:

@@ -6,6 +6,9 @@ import pytest
 from launch import ROOT, call
 from written_formats import write
 
+from saip_mm.training import SafeRunner
+from saip_mm.training.config import load_config
+
 BOXES = (
     'test_dataloader.dataset.ann_file=annotations/instances_val2017.json',
     'train_dataloader.dataset.ann_file=annotations/instances_train2017.json',
@@ -55,3 +58,21 @@ def test_train_and_test(name, tmp_path, capfd):
     call('tools/test.py', config, 'run', *arguments, cwd=tmp_path)
     (path,) = tmp_path.glob('test/*/*.json')
     assert -1 <= json.loads(path.read_text())[metric] <= 1
+
+
+def test_patches_of_another_size_than_the_necks(tmp_path):
+    """The config's neck is for patches of 8."""
+    pytest.importorskip('mmdet')
+    config = ROOT / 'configs/transfer/detection_saip-small.py'
+    options = {'model.backbone.patch_size': 16, 'model.backbone.init_cfg': None}
+    cfg = load_config(str(config), options | dict(work_dir=str(tmp_path)))
+    with pytest.raises(ValueError, match=r'neck\.0\.in_stride=8, .* patch_size=16'):
+        SafeRunner.from_cfg(cfg)
+
+
+@pytest.mark.parametrize('name', ['parsing', 'detection'])
+def test_no_augmentation_of_other_data_sets(name, tmp_path):
+    config = ROOT / f'configs/transfer/{name}_saip-small.py'
+    (tmp_path / 'model.pth').touch()
+    with pytest.raises(ValueError, match='has no tta_model, which --tta needs'):
+        call('tools/test.py', config, tmp_path / 'model.pth', '--tta', cwd=tmp_path)

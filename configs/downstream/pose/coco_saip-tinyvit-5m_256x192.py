@@ -12,6 +12,7 @@ model = dict(
     head=dict(in_channels=256),
 )
 train_dataloader = dict(batch_size=128)
+auto_scale_lr = dict(base_batch_size=1024)  # 8 GPUs
 optim_wrapper = dict(
     constructor='mmpretrain.WeightDecayGroups',
     paramwise_cfg=dict(_delete_=True, no_decay=['attention_biases']),
