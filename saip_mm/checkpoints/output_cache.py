@@ -47,10 +47,11 @@ class OutputCache:
             with self._open() as file:
                 file.execute(f'CREATE TABLE IF NOT EXISTS outputs ({columns})')
         except (OSError, sqlite3.Error) as error:
-            raise OSError(
-                f'{self.path} cannot be used as a cache ({error}): delete it, or '
-                'choose another folder'
-            ) from error
+            if not _is_busy(error):
+                raise OSError(
+                    f'{self.path} cannot be used as a cache ({error}): delete it, or '
+                    'choose another folder'
+                ) from error
 
     def __call__(
         self, images: Tensor, compute: Callable[[Tensor], Outputs], kind: str
@@ -107,8 +108,9 @@ class OutputCache:
                         self._warn('an entry is damaged, and is computed again')
                         file.execute('DELETE FROM outputs WHERE key = ?', [key])
         except sqlite3.Error as error:
-            self.readable = self.writable = False
-            self._warn(f'{error}: not used any more; delete it')
+            if not _is_busy(error):
+                self.readable = self.writable = False
+                self._warn(f'{error}: not used any more; delete it')
         return found
 
     def _write(self, new: dict[bytes, Outputs]) -> None:
@@ -118,8 +120,9 @@ class OutputCache:
             with self._open() as file:
                 file.executemany('INSERT OR IGNORE INTO outputs VALUES (?, ?, ?)', rows)
         except sqlite3.Error as error:
-            self.writable = False
-            self._warn(f'{error}: nothing more is stored')
+            if not _is_busy(error):
+                self.writable = False
+                self._warn(f'{error}: nothing more is stored')
 
     def _log(self, found: int, images: int) -> None:
         epoch = MessageHub.get_current_instance().get_info('epoch', 0)
@@ -134,3 +137,8 @@ class OutputCache:
 
     def _warn(self, text: str) -> None:
         print_log(f'{self.path}: {text}', 'current', WARNING)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether others write for longer than the timeout; the next batch may succeed."""
+    return isinstance(error, sqlite3.OperationalError) and 'locked' in str(error)

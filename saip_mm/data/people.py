@@ -1,5 +1,6 @@
 """Base class of data sets of person images."""
 
+import hashlib
 import pickle
 import random
 from abc import ABC, abstractmethod
@@ -129,6 +130,21 @@ class PeopleDataset(BaseDataset, ABC):
     def parts(self) -> list['PeopleDataset']:
         """Return the data sets that load the images: this one, or those it joins."""
         return [self]
+
+    def digest(self) -> str:
+        """A hash of the list of images, not of their contents and place.
+
+        The same list has the same digest in all processes, and after resuming.
+        """
+        digest = hashlib.sha256()
+        for part in self.parts():
+            digest.update(part.listed())
+        return digest.hexdigest()[:12]
+
+    def listed(self) -> bytes | memoryview:
+        """The list of images as bytes; their number, for a data set without a list."""
+        entries = getattr(self, 'data_bytes', None)
+        return str(len(self)).encode() if entries is None else entries.data
 
     def load(
         self, index: int, key: Key, max_reduction: Reduction = unreduced

@@ -95,6 +95,9 @@ class ShardedImages(PeopleDataset):
     def __len__(self) -> int:
         return self.ends[-1]
 
+    def listed(self) -> bytes:
+        return json.dumps(self.shards).encode()
+
     def get_data_info(self, idx: int) -> dict:
         return dict(sample_idx=idx, shard=bisect_right(self.ends, idx))
 
@@ -110,8 +113,9 @@ class ShardedImages(PeopleDataset):
             ImageError: Its shard is missing or damaged.
             OSError: The machine or its storage failed.
         """
-        where, reader = self.source(data_info), self._open()
+        where = self.source(data_info)
         try:
+            reader = self._open()
             shard = self.shards[data_info['shard']]
             # LitData would wait for the rest of the shard.
             if not self.remote and not is_complete(self.data_root, shard):
@@ -134,7 +138,7 @@ class ShardedImages(PeopleDataset):
     def _open(self) -> Any:
         """Return this process's reader; readers do not survive a fork."""
         if self._reader[0] != os.getpid():
-            reader = litdata().open_shards(self.data_root, self.cache_dir)
+            reader = self._fetch_index()
             self._reader = (os.getpid(), reader)
         return self._reader[1]
 

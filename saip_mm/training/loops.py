@@ -7,8 +7,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from ..checkpoints.teachers import DISTILLED_FROM, find_teacher
+from ..data import PeopleDataset
 from ..data.sampler import StatelessSampler
 from .guards import StepRefused
 from .processes import on_main_process, unwrap_model
@@ -89,6 +91,9 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
             'number of images: is the data the same for all of them?': len(
                 self.dataloader.dataset
             ),
+            'list of images: is the data the same for all of them?': _digest(
+                self.dataloader.dataset
+            ),
             'batch size: set train_dataloader.batch_size': self.dataloader.batch_size,
             'seed: set randomness.diff_rank_seed=False (images and scales are drawn '
             'from the seed, and views differ anyway)': self.runner.seed,
@@ -114,6 +119,14 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                     f'{now}: {SAME_DATA}'
                 )
             hub.update_info(name, now)
+        now = _digest(self.dataloader.dataset)
+        if self.iter and hub.runtime_info.get('data', now) != now:
+            self.runner.logger.warning(
+                'the list of images is not that of the checkpoint: images of this '
+                'epoch may be repeated or omitted. Shards of the same images, and '
+                'boxes or keypoints that were changed, count as another list'
+            )
+        hub.update_info('data', now)
 
     def _compare_teachers(self) -> None:
         teacher = find_teacher(unwrap_model(self.runner.model))
@@ -211,3 +224,7 @@ def _end_scaler_step(optim_wrapper: OptimWrapper) -> None:
         if hasattr(optim_wrapper.optimizer, name):
             delattr(optim_wrapper.optimizer, name)
     optim_wrapper.loss_scaler.update()
+
+
+def _digest(dataset: Dataset) -> str:
+    return dataset.digest() if isinstance(dataset, PeopleDataset) else ''

@@ -242,7 +242,9 @@ def continue_epoch(runner: Runner) -> None:
     loader = runner.train_dataloader
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     # The sampler was built before the seed was read from the checkpoint.
-    if hasattr(sampler, 'seed') and not runner._randomness_cfg.get('diff_rank_seed'):
+    stated = (runner.cfg.get('train_dataloader') or {}).get('sampler') or {}
+    differs = runner._randomness_cfg.get('diff_rank_seed')
+    if hasattr(sampler, 'seed') and stated.get('seed') is None and not differs:
         sampler.seed = runner.seed
     # Loops over iterations skip batches themselves.
     if isinstance(runner.train_loop, EpochBasedTrainLoop) and loader.batch_sampler:

@@ -5,7 +5,9 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from logging import ERROR, FileHandler
+from pathlib import Path
 
+from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel
@@ -131,7 +133,7 @@ class SafeRunner(Runner):
             continue_epoch(self)  # which that loop does itself
 
     def train(self) -> nn.Module:
-        """Train; errors go to the log file as well.
+        """Train; errors go to the log file as well, or to one of the process.
 
         Raises:
             TypeError: If a model that learns from labels is to be trained on a data set
@@ -154,6 +156,9 @@ class SafeRunner(Runner):
             record = self.logger.makeRecord(
                 self.logger.name, ERROR, __file__, 0, 'stopped', (), sys.exc_info()
             )
+            if not files:  # only the first process has a log
+                path = Path(self.log_dir, f'error_of_process_{get_rank()}.log')
+                files = [FileHandler(path, delay=True)]
             for file in files:  # the terminal shows it anyway
                 file.handle(record)
             raise

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -99,6 +100,17 @@ def test_a_damaged_file(filled, logged):
         Lookups(filled.cache.path.parent)
     with pytest.raises(OSError, match='cannot be used as a cache .*another folder'):
         Lookups(filled.cache.path)
+
+
+def test_a_busy_file_is_used_again(filled, logged, monkeypatch):
+    path = filled.cache.path
+    monkeypatch.setattr(
+        sqlite3, 'connect', lambda path, timeout: connect(path, timeout=0.01)
+    )
+    with closing(connect(path)) as other:
+        other.execute('BEGIN EXCLUSIVE')
+        assert [filled(), Lookups(path.parent)()] == [6, 6]
+    assert filled() == 0 and not any('delete it' in text for text in logged)
 
 
 def test_a_full_disk_does_not_stop_a_training(filled, logged, monkeypatch):

@@ -149,6 +149,16 @@ def test_paths_comments_and_empty_lines(folder):
     assert values(PersonImages(str(folder), 'list.txt')) == [10, 0]
 
 
+def test_digests_tell_lists_apart(folder):
+    found = set()
+    for names in (['b.png', 'a/2.BMP'], ['a/2.BMP', 'b.png'], ['b.png', 'a/10.png']):
+        (folder / 'list.txt').write_text('\n'.join(names))
+        digests = {PersonImages(str(folder), 'list.txt').digest() for _ in range(2)}
+        assert len(digests) == 1
+        found |= digests
+    assert len(found) == 3
+
+
 def test_names_of_any_bytes(tmp_path):
     name = os.fsdecode(b'caf\xe9.png')  # Latin-1, so not UTF-8
     save(tmp_path / name, value=5)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from launch import ROOT, TINY, run, run_two
+from PIL import Image
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,30 @@ def test_different_seeds_of_processes_are_rejected(tmp_path):
     expected = 'processes differ (3, 4) in their seed: set randomness.diff_rank_seed'
     assert f'{expected}=False' in done.stdout
     assert not list(tmp_path.glob('*.pth'))
+
+
+def test_different_images_of_processes_are_rejected(tmp_path):
+    """The same number of images, in another order."""
+    names = [f'{i}.png' for i in range(16)]
+    for name in names:
+        Image.new('RGB', (32, 64)).save(tmp_path / name)
+    (tmp_path / '0.txt').write_text('\n'.join(names))
+    (tmp_path / '1.txt').write_text('\n'.join(reversed(names)))
+    (tmp_path / 'config.py').write_text(
+        f"_base_ = '{ROOT / TINY}'\n"
+        f"people = dict(type='PersonImages', data_root='{tmp_path}', _delete_=True,\n"
+        "    ann_file='{{$RANK:0}}.txt',\n"
+        '    pipeline={{_base_.train_dataloader.dataset.pipeline}})\n'
+        'train_dataloader = dict(batch_size=4, dataset=people)\n'
+    )
+    work_dir = tmp_path / 'run'
+    arguments = [tmp_path / 'config.py', '--work-dir', work_dir]
+    done = run_two('tools/train.py', *arguments, check=False)
+    assert done.returncode == 1
+    assert 'in their list of images: is the data the same for all' in done.stdout
+    assert not list(work_dir.glob('*.pth'))
+    (log,) = work_dir.glob('*/error_of_process_1.log')
+    assert 'in their list of images' in log.read_text()
 
 
 def test_slurm_starts_one_task_per_gpu(tmp_path):

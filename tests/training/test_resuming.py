@@ -9,6 +9,7 @@ from mmengine.config import Config
 from short_runs import EVERY_STEP, assert_same_end, copy_state, train
 
 from saip_mm.checkpoints.files import saved_checkpoints
+from saip_mm.data import PeopleDataset
 from saip_mm.training import SafeRunner
 from saip_mm.training.resuming import check_checkpoint, choose_checkpoint, newest_valid
 
@@ -115,6 +116,24 @@ def test_checkpoints_of_another_training_are_moved_away(undisturbed, tmp_path):
 def test_other_data_are_rejected(option, message, undisturbed, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(tmp_path, option, resume=undisturbed / 'epoch_0_iter_2.pth')
+
+
+def test_another_list_of_as_many_images_is_reported(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(PeopleDataset, 'listed', lambda self: b'another list')
+    train(tmp_path, resume=undisturbed / 'epoch_0_iter_2.pth')
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert log.count('the list of images is not that of the checkpoint') == 1
+
+
+def test_a_stated_seed_of_the_sampler_is_kept(tmp_path):
+    train(tmp_path / 'a', 'train_dataloader.sampler.seed=7', EVERY_STEP)
+    copy_state(tmp_path / 'a/epoch_0_iter_2.pth', tmp_path / 'b')
+    train(tmp_path / 'b', 'train_dataloader.sampler.seed=7', resume=True)
+    assert_same_end(tmp_path / 'b', tmp_path / 'a')
+    train(tmp_path / 'c')
+    weights = [torch.load(tmp_path / x / 'epoch_2.pth') for x in 'ac']
+    weights = [each['state_dict']['backbone.pos_embed'] for each in weights]
+    assert not torch.equal(*weights)
 
 
 def test_another_number_of_steps_per_epoch_is_rejected(tmp_path):
