@@ -26,7 +26,7 @@ from saip_mm.training.config import load_config
 KEPT = 'the keypoints found so far are kept; rerun the command to continue'
 
 
-def load_predictor(config: str, checkpoint: str) -> Predictor:
+def load_pose_model(config: str, checkpoint: str) -> Predictor:
     try:
         import mmpose.apis  # noqa: F401
     except ImportError as error:
@@ -124,7 +124,7 @@ def main() -> None:
     out = (args.out or Path(args.img_dir, 'keypoints.json')).expanduser()
     check_writable(out)
     people = PersonImages(args.img_dir, args.list)
-    predictor = load_predictor(args.config, args.checkpoint)
+    predictor = load_pose_model(args.config, args.checkpoint)
     partial = out.with_suffix('.part')
     found = find_keypoints(predictor, people, args, partial)
     content = to_coco(names_of(people), found)

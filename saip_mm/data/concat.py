@@ -32,6 +32,9 @@ class ConcatPeople(PeopleDataset):
     def parts(self) -> list[PeopleDataset]:
         return list(dict.fromkeys(self.datasets))
 
+    def listed(self) -> bytes:
+        return ' '.join(each.digest() for each in self.datasets).encode()
+
     def full_init(self) -> None:
         self._fully_initialized = True
 

@@ -85,13 +85,9 @@ class Subject:
             if patches:
                 maps.append(found.patches.cpu())
         joined = {name: torch.cat(parts) for name, parts in tokens.items()}
-        found = Embedded(joined, torch.cat(maps) if patches else None)
-        for values in (*joined.values(), *([found.patches] if patches else [])):
-            if not values.isfinite().all():
-                raise ValueError(
-                    'features are not finite: the network cannot be probed'
-                )
-        return found
+        if not all(each.isfinite().all() for each in (*joined.values(), *maps)):
+            raise ValueError('features are not finite: the network cannot be probed')
+        return Embedded(joined, torch.cat(maps) if patches else None)
 
 
 def log(text: str) -> None:

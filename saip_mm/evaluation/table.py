@@ -43,10 +43,11 @@ def summarize(rows: Iterable[Path]) -> list[dict]:
 def _summary_of(row: Path) -> dict:
     seeds = sorted(row.glob('seed*'), key=lambda seed: (len(seed.name), seed.name))
     read = {seed: found for seed in seeds if (found := read_result(seed))}
-    results, probes = list(read.values()), defaultdict(list)
+    results, probes = list(read.values()), defaultdict(dict)  # scores by seed
     for seed, found in read.items():
+        number = int(seed.name.removeprefix('seed'))
         for name, score in (found['probes'] | _fine_tuned(seed)).items():
-            probes[name].append((int(seed.name.removeprefix('seed')), score))
+            probes[name][number] = score
     return dict(
         row=row.name,
         n=len(results),
@@ -57,9 +58,8 @@ def _summary_of(row: Path) -> dict:
         flops=_statistics([each['flops'] for each in results if 'flops' in each]),
         minutes=_statistics([each['seconds'] / 60 for each in results]),
         probes={
-            name: _statistics(list(scores)) | dict(seeds=list(seeds))
-            for name, found in probes.items()
-            for seeds, scores in [zip(*found, strict=True)]
+            name: _statistics(list(scores.values())) | dict(seeds=list(scores))
+            for name, scores in probes.items()
         },
     )
 

@@ -95,6 +95,7 @@ class Predictor:
             ) from error
         self.model.to(device).eval()
         self.gallery: tuple[list[str], Tensor] = ([], torch.empty(0, 0))
+        self.nearest: int | None = None
 
     def index(
         self,

@@ -1,5 +1,7 @@
 """The training loop."""
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
@@ -7,7 +9,6 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from ..checkpoints.teachers import DISTILLED_FROM, find_teacher
 from ..data import PeopleDataset
@@ -85,15 +86,19 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 f'{f"; the last batch of {last}: set drop_last=True" if last else ""}'
             )
 
+    @cached_property
+    def _digest(self) -> str:
+        """That of the list of images; empty for data sets of other libraries."""
+        dataset = self.dataloader.dataset
+        return dataset.digest() if isinstance(dataset, PeopleDataset) else ''
+
     def _compare_processes(self) -> None:
         values = {
             'step: is work_dir the same folder for all of them?': self.iter,
             'number of images: is the data the same for all of them?': len(
                 self.dataloader.dataset
             ),
-            'list of images: is the data the same for all of them?': _digest(
-                self.dataloader.dataset
-            ),
+            'list of images: is the data the same for all of them?': self._digest,
             'batch size: set train_dataloader.batch_size': self.dataloader.batch_size,
             'seed: set randomness.diff_rank_seed=False (images and scales are drawn '
             'from the seed, and views differ anyway)': self.runner.seed,
@@ -119,7 +124,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                     f'{now}: {SAME_DATA}'
                 )
             hub.update_info(name, now)
-        now = _digest(self.dataloader.dataset)
+        now = self._digest
         if self.iter and hub.runtime_info.get('data', now) != now:
             self.runner.logger.warning(
                 'the list of images is not that of the checkpoint: images of this '
@@ -224,7 +229,3 @@ def _end_scaler_step(optim_wrapper: OptimWrapper) -> None:
         if hasattr(optim_wrapper.optimizer, name):
             delattr(optim_wrapper.optimizer, name)
     optim_wrapper.loss_scaler.update()
-
-
-def _digest(dataset: Dataset) -> str:
-    return dataset.digest() if isinstance(dataset, PeopleDataset) else ''

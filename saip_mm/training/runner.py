@@ -133,7 +133,7 @@ class SafeRunner(Runner):
             continue_epoch(self)  # which that loop does itself
 
     def train(self) -> nn.Module:
-        """Train; errors go to the log file as well, or to one of the process.
+        """Train; errors also go to the log file, or to one of their process.
 
         Raises:
             TypeError: If a model that learns from labels is to be trained on a data set

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from saip_mm.data import folders
+from saip_mm.data.concat import ConcatPeople
 from saip_mm.data.images import ImageError
 from saip_mm.data.person_images import PersonImages
 from saip_mm.training.config import training_images
@@ -157,6 +158,8 @@ def test_digests_tell_lists_apart(folder):
         assert len(digests) == 1
         found |= digests
     assert len(found) == 3
+    a, b = (PersonImages(str(folder), data_prefix=dict(img_path=x)) for x in ('', 'a'))
+    assert len({ConcatPeople(sets).digest() for sets in ([a, a, b], [a, b, b])}) == 2
 
 
 def test_names_of_any_bytes(tmp_path):
