@@ -109,6 +109,4 @@ def test_every_imported_package_is_declared(installed: Path) -> None:
     for module, packages in packages_distributions().items():
         if names & {name.lower().replace('_', '-') for name in packages}:
             declared.add(module)
-    # Plain implementations that tools/benchmark.py imports from a clone.
-    declared |= {path.stem for path in (ROOT / 'tests').glob('plain_*.py')}
     assert imported - declared <= sys.stdlib_module_names

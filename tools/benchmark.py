@@ -33,14 +33,14 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.append(str(Path(__file__).parents[1] / 'tests'))
 import plain_step
 import plain_views
+from benchmarks import loading, steps
+from benchmarks.performance import Step, interleave, render, timed
 
 from saip_mm import __version__
 from saip_mm.data import ApplyViews, PersonImages
 from saip_mm.data.concat import pipeline_of
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable, read_json, write_text
-from saip_mm.report import loading, steps
-from saip_mm.report.performance import Step, interleave, render, timed
 from saip_mm.training.config import add_options, load_config, training_images
 from saip_mm.training.loaders import build_loader
 from saip_mm.zoo import processor

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import plain_views
 import pytest
+from benchmarks.loading import draw_files
 from launch import ROOT, TINY
 from launch import run as run_script
 from mmengine.config import Config
@@ -14,7 +15,6 @@ from random_models import write_teacher
 
 from saip_mm.checkpoints.teachers import DistillationTeacher
 from saip_mm.data import DrawViews, PersonImages
-from saip_mm.report.loading import draw_files
 
 TOOL = 'tools/benchmark.py'
 STAR = ROOT / 'tests/configs/tiny_star.py'

@@ -12,9 +12,10 @@ from torch import Tensor, distributed, nn
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
-from ..data import DrawViews
-from ..data.concat import pipeline_of
-from ..models import SAIP
+from saip_mm.data import DrawViews
+from saip_mm.data.concat import pipeline_of
+from saip_mm.models import SAIP
+
 from .performance import WARM_UP, Spread, Step, median_and_range, now, timed
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'

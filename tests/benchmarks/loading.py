@@ -10,7 +10,8 @@ from PIL import Image
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from ..data import PeopleDataset, SyntheticPeople
+from saip_mm.data import PeopleDataset, SyntheticPeople
+
 from .performance import WARM_UP, Spread, interleave, median_and_range, now
 
 
