@@ -35,8 +35,11 @@ def parse_args() -> argparse.Namespace:
 
 def summary(swapped: Swapped) -> str:
     """Summary of the changes, for the terminal."""
-    levels = [level.stride for level in swapped.levels]
-    levels = ', '.join('a vector' if s is None else f'stride {s}' for s in levels)
+    strides = (level.stride for level in swapped.levels)
+    levels = ['a vector' if s is None else f'stride {s}' for s in strides]
+    for index in swapped.unused:
+        levels[index] = 'one that is not used'
+    levels = ', '.join(levels)
     how = 'adapted to the new' if swapped.adapted else 'projected to the previous'
     step = 'built, but not trained: the model has an operator that needs a GPU'
     if swapped.loss is not None:

@@ -40,7 +40,8 @@ from .prediction import (
 
 # Steps of pipelines that read the image, or need labels.
 OMITTED = ('ReadImage', 'LoadImageFromFile', 'LoadImage')
-OMITTED += ('LoadAnnotations', 'CheckLabels', 'TokenizeCaptions')
+OMITTED += ('LoadAnnotations', 'LoadPanopticAnnotations')
+OMITTED += ('CheckLabels', 'TokenizeCaptions')
 SEARCHES = ('reid', 'text_retrieval')  # tasks that need a gallery
 
 

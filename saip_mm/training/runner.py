@@ -11,7 +11,7 @@ from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmpretrain.models import BaseSelfSupervisor
@@ -61,6 +61,20 @@ class SafeRunner(Runner):
                     'what follows to those of the maps'
                 )
         return built
+
+    def build_optim_wrapper(
+        self, optim_wrapper: dict | OptimWrapper
+    ) -> OptimWrapper | OptimWrapperDict:
+        """Build the optimizer as MMEngine does; explains one that needs a GPU."""
+        try:
+            return super().build_optim_wrapper(optim_wrapper)
+        except AssertionError as error:
+            if 'only available' not in str(error):
+                raise
+            raise ValueError(
+                f'{error}: without one, add --cfg-options '
+                'optim_wrapper.type=OptimWrapper or BFloat16OptimWrapper'
+            ) from error
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None

@@ -268,3 +268,55 @@ def test_missing_libraries_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr('saip_mm.downstream.swap.stock.find_spec', lambda name: None)
     with pytest.raises(Refusal, match=r'MMPose \(mmpose\) is not installed: `make'):
         read_stock('mmpose::a/b.py', tmp_path / 'new.py')
+
+
+@pytest.mark.parametrize(
+    ('name', 'size'),
+    [
+        ('mmdet::ssd/ssd300_coco.py', (300, 300)),
+        (
+            'mmdet::reid/reid_r50_8xb32-6e_mot17train80_test-mot17val20.py',
+            (256, 128),
+        ),
+    ],
+)
+def test_detectors_and_reid_of_one_image_size_keep_it(name, size, checkpoint, tmp_path):
+    pytest.importorskip('mmdet')
+    swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
+    assert swapped.loss > 0
+    backbone = Config.fromfile(tmp_path / 'new.py').model.backbone
+    assert tuple(backbone.img_size) == size
+
+
+def test_imports_of_the_config_are_kept_also_as_a_string(checkpoint, tmp_path):
+    own, out = tmp_path / 'own.py', tmp_path / 'new.py'
+    imports = "dict(imports='mmpretrain.models')"
+    own.write_text(f'_base_ = {RESNET!r}\ncustom_imports = {imports}\n')
+    swap_backbone(str(own), str(checkpoint), out)
+    assert Config.fromfile(out).custom_imports.imports[:2] == [
+        'mmpretrain.models',
+        'saip_mm',
+    ]
+
+
+def test_the_new_config_may_lie_behind_a_link(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a/b').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to('a/b')
+    (tmp_path / 'own.py').write_text(f'_base_ = {RESNET!r}\n')
+    swap_backbone('own.py', str(checkpoint), 'link/new.py')
+    assert Config.fromfile('link/new.py').model.backbone.type == 'mmpretrain.SAIPViT'
+
+
+def test_configs_that_cannot_be_inherited(checkpoint, tmp_path):
+    own, out = tmp_path / 'own.py', tmp_path / 'new.py'
+    for text, why in (
+        ('from mmengine.config import read_base\nwith read_base():\n    pass\n',
+         "inherit one of the library's text configs"),
+        ("model = dict(type='EncoderDecoder')\n", "has default_scope='', not one of"),
+        (f"_base_ = {RESNET!r}\ncustom_imports = dict(imports='own_package')\n",
+         'cannot be read here: ImportError'),
+    ):  # fmt: skip
+        own.write_text(text)
+        with pytest.raises(Refusal, match=why):
+            swap_backbone(str(own), str(checkpoint), out)

@@ -90,3 +90,11 @@ def test_a_wrapped_data_set_of_people_is_refused():
     config.dataset = dict(type='RepeatDataset', times=2, dataset=people)
     with pytest.raises(TypeError, match='RepeatDataset cannot .* in a ConcatDataset'):
         SafeRunner.build_dataloader(config)
+
+
+def test_mixed_precision_without_a_gpu_is_explained(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    options = '--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'
+    with pytest.raises(ValueError, match='optim_wrapper.type=OptimWrapper'):
+        call('tools/train.py', TINY, '--work-dir', tmp_path / 'run', *options)

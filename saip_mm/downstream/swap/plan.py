@@ -58,8 +58,9 @@ def plan_changes(
     top |= dict(load_from=None) if stock.cfg.get('load_from') else {}
     if schedule := schedule_of(stock):
         top['param_scheduler'] = schedule
+    imported = (stock.cfg.get('custom_imports') or {}).get('imports', [])
     imports = [
-        *(stock.cfg.get('custom_imports') or {}).get('imports', []),
+        *([imported] if isinstance(imported, str) else imported),
         'saip_mm',
         *(['saip_mm.downstream.pyramid'] if pyramid else []),
         *(['saip_mm.models.cspnext'] if _is_cspnext(ours) else []),

@@ -43,7 +43,9 @@ class Swapped:
     """Result of :func:`swap_backbone`.
 
     Attributes:
-        levels: Outputs of the original backbone, which the new config reproduces.
+        levels: Outputs of the original backbone, whose strides the new config
+            reproduces.
+        unused: Indices of levels that get no gradient, and keep the last map's stride.
         adapted: Whether neck or heads have new input channels; otherwise, 1×1
             convolutions restore the previous numbers.
         report: Tensors loaded into the backbone.
@@ -52,6 +54,7 @@ class Swapped:
     """
 
     levels: Sequence[Level]
+    unused: Sequence[int]
     adapted: bool
     report: LoadReport
     loss: float | None
@@ -89,7 +92,11 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
         start = dict(type='Pretrained', checkpoint=checkpoint, prefix=ours.prefix)
         changes['model']['backbone']['init_cfg'] = start
         draft.write_text(_text(stock, changes, out, unused))
-        return try_config(Config.fromfile(draft), stock, ours)
+        try:
+            cfg = Config.fromfile(draft)
+        except Exception as error:  # also of the modules that it imports
+            raise Refusal(f'cannot be inherited: {reason(error)}') from error
+        return try_config(cfg, stock, ours)
 
     failure: Exception | None = None
     try:
@@ -105,7 +112,8 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
                     failure = error
                 continue
             draft.replace(out)
-            return Swapped(levels, adapt, report, loss, dropped_settings(stock))
+            dropped = dropped_settings(stock)
+            return Swapped(levels, unused, adapt, report, loss, dropped)
     finally:
         draft.unlink(missing_ok=True)
     raise _refusal(stock, failure) from failure

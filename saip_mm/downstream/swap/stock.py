@@ -75,7 +75,9 @@ class Stock:
         ``SAIPViT`` resizes its position embeddings for images of other sizes.
         """
         if self.library == 'mmdet':
-            return 800, 1344  # images have many sizes
+            resized = [s for s in self.transforms() if s['type'] == 'Resize']
+            fixed = [s.get('scale') for s in resized if not s.get('keep_ratio')]
+            return _pair(fixed and fixed[0], True) or (800, 1344)  # of many sizes
         for key, width_first in _SIZES.items():
             for step in self.transforms():
                 if pair := _pair(step.get(key), width_first):
@@ -85,9 +87,9 @@ class Stock:
     @property
     def trial_size(self) -> tuple[int, int]:
         """(h, w) of the images of the trial, which may be smaller."""
-        small = dict(mmdet=(256, 256), mmseg=(128, 128))
-        own = self.size if max(self.size) <= 512 else (256, 256)
-        return small.get(self.library, own)
+        if self.library == 'mmseg':
+            return 128, 128
+        return self.size if max(self.size) <= 512 else (256, 256)
 
     def transforms(self) -> Iterator[dict]:
         """All transforms of the training data, including nested ones."""
@@ -138,11 +140,12 @@ def read_stock(name: str, out: Path) -> Stock:
     except Exception as error:  # configs are code and may raise anything
         raise Refusal(f'cannot be read here: {reason(error)}') from error
     if lazy:
+        stock = 'use its counterpart among' if '::' in name else 'inherit one of'
         raise Refusal(
             'is a pure Python config (read_base), which a text config cannot inherit; '
-            'use its counterpart among the text configs'
+            f"{stock} the library's text configs"
         )
-    library = cfg.get('default_scope', name.partition('::')[0])
+    library = cfg.get('default_scope', name.partition('::')[0] * ('::' in name))
     if library not in LIBRARIES:
         raise Refusal(
             f'has default_scope={library!r}, not one of {", ".join(LIBRARIES)}'
@@ -167,8 +170,10 @@ def _locate(name: str, out: Path) -> tuple[Path, str]:
         path = Path(name)
         if not path.is_file():
             raise Refusal('no such file')
-        base = path if path.is_absolute() else os.path.relpath(path, out.parent)
-        return path, repr(str(base))
+        base, whole = os.path.relpath(path, out.parent), path.resolve()
+        # MMEngine drops `x/..` from paths, which leads elsewhere where x is a link.
+        linked = base != os.path.relpath(whole, out.parent.resolve())
+        return path, repr(str(whole if linked or path.is_absolute() else base))
     if library not in LIBRARIES:
         raise Refusal(f'{library!r} is not one of {", ".join(LIBRARIES)}')
     _check_installed(library)
