@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ def read_rows(file: Path, needed: set[str]) -> dict[int, dict[str, str]]:
     for line, row in rows.items():
         if None in row or None in row.values():
             raise ValueError(f'{file}, line {line}: should have {len(columns)} values')
+        row['path'] = row['path'] and os.path.normpath(row['path'])
     require_files(
         file,
         str(file.parent),

@@ -98,6 +98,12 @@ def build_checked_loader(
             f'({type(error).__name__}: {error}). Do the annotations have the format, '
             'class names and image names that its config expects?'
         ) from error
+    if not len(loader):
+        files = ', '.join(map(str, paths_in(config)))
+        raise ValueError(
+            f'{len(loader.dataset)} samples of {files} do not fill a batch of '
+            f'{loader.batch_size} per process: reduce batch_size of the data loader'
+        )
     if is_main_process():
         check_images(loader.dataset)
     name_files_in_errors(loader.dataset)

@@ -9,6 +9,7 @@ from mmpretrain.registry import DATASETS
 from written_formats import CAPTIONED, write
 
 from saip_mm.downstream.text_retrieval import datasets
+from saip_mm.training.loaders import build_checked_loader
 
 pytest.importorskip('open_clip')
 
@@ -94,6 +95,18 @@ def test_invalid_data_sets(what, message, tmp_path):
         read('CUHKPEDES', tmp_path, 'test')
 
 
+def test_images_in_two_splits_are_said(tmp_path, monkeypatch):
+    path = write('cuhk-pedes', tmp_path) / 'reid_raw.json'
+    entries = json.loads(path.read_text())
+    first = next(entry for entry in entries if entry['split'] == 'train')
+    path.write_text(json.dumps([*entries, first | dict(split='test')]))
+    logged = []
+    monkeypatch.setattr(datasets, 'print_log', lambda text, **_: logged.append(text))
+    read('CUHKPEDES', tmp_path, 'test')
+    name = first['file_path']
+    assert f'1 images of test are in other splits as well, such as {name}' in logged[0]
+
+
 def test_long_captions_are_counted(tmp_path, monkeypatch):
     path = write('cuhk-pedes', tmp_path) / 'reid_raw.json'
     entries = json.loads(path.read_text())
@@ -105,3 +118,12 @@ def test_long_captions_are_counted(tmp_path, monkeypatch):
     assert '8 images of 2 people in train, 16 captions of up to 500 words' in logged[0]
     assert '(at least 1 are too long' in logged[0]
     assert '12 images in all, 40206 in the complete data set' in logged[0]
+
+
+def test_fewer_samples_than_a_batch(tmp_path):
+    write('cuhk-pedes', tmp_path)
+    data = dict(type='CUHKPEDES', data_root=str(tmp_path), split='train')
+    loader = dict(dataset=data, batch_size=64, num_workers=0, drop_last=True)
+    loader |= dict(sampler=dict(type='DefaultSampler', shuffle=True))
+    with pytest.raises(ValueError, match='16 samples of .* do not fill a batch of 64'):
+        build_checked_loader(loader)

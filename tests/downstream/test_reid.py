@@ -70,6 +70,10 @@ def test_csv_file(cameras, tmp_path):
     (tmp_path / 'labels.csv').write_text('path,split,identity\n1.jpg,query, ')
     with pytest.raises(ValueError, match='line 2: identity is empty'):
         build('ReIDCSV', tmp_path, 'test')
+    rows = '1.jpg,query,a\n./1.jpg,gallery,a'
+    (tmp_path / 'labels.csv').write_text(f'path,split,identity\n{rows}')
+    with pytest.raises(ValueError, match='1 queries, such as 1.jpg, are in the gall'):
+        build('ReIDCSV', tmp_path, 'test')
     (tmp_path / 'labels.csv').write_text('path,split,identity,split\n1.jpg,query,a,b')
     with pytest.raises(ValueError, match='more than one column split'):
         build('ReIDCSV', tmp_path, 'test')

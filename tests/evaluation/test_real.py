@@ -145,6 +145,7 @@ def test_attributes_of_a_csv_file(tmp_path):
         ('never', 'red', r'\.csv: has more than one column red; rename or remove'),
         ('train,', 'test,', 'no row has the split train'),
         ('test/7.png', 'train/7.png', '1 images are in both splits, such as train/7.'),
+        ('test/7.png', './train/7.png', '1 images are in both splits, such as train/7'),
         (',1,', ',0,', 'no attribute varies both among'),
         ('test/7.png', 'test/no.png', r'1 of 48 .*test/no.png \(line \d+\); paths are'),
         (',', ';', 'has path;identity;.*; save it with commas between columns'),

@@ -112,7 +112,7 @@ def read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
     except Exception as error:  # damaged files raise many kinds of errors
         raise ValueError(
             f'{path} is damaged or not a MATLAB file of version 5 ({error}); download '
-            'it again'
+            'it again, or save it with -v7 in MATLAB'
         ) from error
     if missing := [key for key in keys if key not in content]:
         found = ', '.join(key for key in content if not key.startswith('__'))

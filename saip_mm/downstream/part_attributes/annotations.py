@@ -45,6 +45,9 @@ class PartAnnotations(COCO):
             for image in self.dataset['images']
         }
         for number, each in enumerate(self.dataset['annotations']):
+            mask = each.get('segmentation')
+            if isinstance(mask, list):  # MMDetection leaves such polygons out as well
+                each['segmentation'] = [p for p in mask if _is_polygon(p)] or mask
             if problem := self._problem(each, sizes):
                 raise ValueError(
                     f'{path}: annotation {each.get("id", f"at index {number}")}: '
@@ -63,6 +66,8 @@ class PartAnnotations(COCO):
         if annotation['category_id'] not in self.labels:
             return f'"categories" do not contain {annotation["category_id"]}'
         ids = annotation['attribute_ids']
+        if not isinstance(ids, list):
+            return f'its "attribute_ids" are {ids!r}, not a list'
         if unknown := [each for each in ids if each not in self.attribute_labels]:
             return f'"attributes" do not contain {", ".join(map(str, unknown))}'
         return mask_problem(annotation['segmentation'], *size)
@@ -85,16 +90,18 @@ def mask_problem(mask: list | dict, height: int, width: int) -> str | None:
         if isinstance(counts, list) and sum(counts) != height * width:
             return f'its run lengths do not add up to {height} x {width} pixels'
         return None
-    if not isinstance(mask, list) or not all(
-        isinstance(each, list) and len(each) >= 6 and len(each) % 2 == 0
-        for each in mask
-    ):
+    if not isinstance(mask, list) or not mask or not all(map(_is_polygon, mask)):
         return '"segmentation" is neither run lengths nor polygons of 3 or more points'
     points = np.array([value for each in mask for value in each]).reshape(-1, 2)
     size = width, height
-    if not len(points) or (points.max(0) <= 0).any() or (points.min(0) >= size).any():
+    if (points.max(0) <= 0).any() or (points.min(0) >= size).any():
         return f'its mask lies outside its image of {width} x {height} pixels'
     return None
+
+
+def _is_polygon(points: object) -> bool:
+    """Whether it lists the coordinates of 3 or more points."""
+    return isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0
 
 
 def knowledge_matrix(path: str) -> np.ndarray:

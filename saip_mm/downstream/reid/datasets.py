@@ -70,6 +70,8 @@ class ReIDCSV(ReIDDataset):
     def read(self, part: str) -> list[ReIDImage]:
         file = Path(self.data_root, 'labels.csv')
         rows = read_rows(file, {'path', 'split', 'identity'})
+        if 'camera' not in next(iter(rows.values())):
+            _check_apart(file, rows)
         for line, row in rows.items():
             if row['split'] not in self.PARTS:
                 raise ValueError(
@@ -97,6 +99,20 @@ class ReIDCSV(ReIDDataset):
         if not images:
             raise ValueError(f'{file}: no row has the split {part}')
         return images
+
+
+def _check_apart(file: Path, rows: dict[int, dict[str, str]]) -> None:
+    """Raise ValueError if queries are in the gallery, and would find themselves."""
+    query, gallery = (
+        {row['path'] for row in rows.values() if row['split'] == split}
+        for split in ('query', 'gallery')
+    )
+    if both := sorted(query & gallery):
+        raise ValueError(
+            f'{file}: {len(both)} queries, such as {both[0]}, are in the gallery as '
+            'well, where they would find themselves: remove them there, or add a '
+            'column camera'
+        )
 
 
 @DATASETS.register_module()

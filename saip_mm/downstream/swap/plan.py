@@ -58,9 +58,8 @@ def plan_changes(
     top |= dict(load_from=None) if stock.cfg.get('load_from') else {}
     if schedule := schedule_of(stock):
         top['param_scheduler'] = schedule
-    imported = (stock.cfg.get('custom_imports') or {}).get('imports', [])
     imports = [
-        *([imported] if isinstance(imported, str) else imported),
+        *_imports(stock),
         'saip_mm',
         *(['saip_mm.downstream.pyramid'] if pyramid else []),
         *(['saip_mm.models.cspnext'] if _is_cspnext(ours) else []),
@@ -71,6 +70,11 @@ def plan_changes(
         model=changed,
         optim_wrapper=optimizer_for(stock, ours),
     )
+
+
+def _imports(stock: Stock) -> list[str]:
+    names = (stock.cfg.get('custom_imports') or {}).get('imports', [])
+    return [names] if isinstance(names, str) else names
 
 
 def _own_levels(ours: Backbone, levels: Sequence[Level]) -> list[tuple[int, int]]:

@@ -92,11 +92,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
         start = dict(type='Pretrained', checkpoint=checkpoint, prefix=ours.prefix)
         changes['model']['backbone']['init_cfg'] = start
         draft.write_text(_text(stock, changes, out, unused))
-        try:
-            cfg = Config.fromfile(draft)
-        except Exception as error:  # also of the modules that it imports
-            raise Refusal(f'cannot be inherited: {reason(error)}') from error
-        return try_config(cfg, stock, ours)
+        return try_config(_read(draft), stock, ours)
 
     failure: Exception | None = None
     try:
@@ -112,11 +108,17 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
                     failure = error
                 continue
             draft.replace(out)
-            dropped = dropped_settings(stock)
-            return Swapped(levels, unused, adapt, report, loss, dropped)
+            return Swapped(levels, unused, adapt, report, loss, dropped_settings(stock))
     finally:
         draft.unlink(missing_ok=True)
     raise _refusal(stock, failure) from failure
+
+
+def _read(draft: Path) -> Config:
+    try:
+        return Config.fromfile(draft)
+    except Exception as error:  # also of the modules that it imports
+        raise Refusal(f'cannot be inherited: {reason(error)}') from error
 
 
 def _refusal(stock: Stock, failure: Exception) -> Refusal:

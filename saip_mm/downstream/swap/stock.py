@@ -140,10 +140,9 @@ def read_stock(name: str, out: Path) -> Stock:
     except Exception as error:  # configs are code and may raise anything
         raise Refusal(f'cannot be read here: {reason(error)}') from error
     if lazy:
-        stock = 'use its counterpart among' if '::' in name else 'inherit one of'
         raise Refusal(
             'is a pure Python config (read_base), which a text config cannot inherit; '
-            f"{stock} the library's text configs"
+            "inherit one of the library's text configs"
         )
     library = cfg.get('default_scope', name.partition('::')[0] * ('::' in name))
     if library not in LIBRARIES:
@@ -172,8 +171,8 @@ def _locate(name: str, out: Path) -> tuple[Path, str]:
             raise Refusal('no such file')
         base, whole = os.path.relpath(path, out.parent), path.resolve()
         # MMEngine drops `x/..` from paths, which leads elsewhere where x is a link.
-        linked = base != os.path.relpath(whole, out.parent.resolve())
-        return path, repr(str(whole if linked or path.is_absolute() else base))
+        same = base == os.path.relpath(whole, out.parent.resolve())
+        return path, repr(base if same and not path.is_absolute() else str(whole))
     if library not in LIBRARIES:
         raise Refusal(f'{library!r} is not one of {", ".join(LIBRARIES)}')
     _check_installed(library)

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from logging import WARNING
 
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
@@ -37,6 +38,14 @@ class CaptionedPeople(SplitDataset):
         _check_images(source, folder, [entry[self.PATH] for entry in everyone])
         chosen = [entry for entry in everyone if entry['split'] == self.split]
         people = sorted({str(entry['id']) for entry in chosen})
+        others = {e[self.PATH] for e in everyone if e['split'] != self.split}
+        if shared := sorted(others.intersection(e[self.PATH] for e in chosen)):
+            print_log(
+                f'{source}: {len(shared)} images of {self.split} are in other splits '
+                f'as well, such as {shared[0]}: tests on them say too much',
+                logger='current',
+                level=WARNING,
+            )
         words = [len(text.split()) for e in chosen for text in e['captions']]
         if not chosen:
             raise ValueError(f'{source}: no entry has the split {self.split!r}')
