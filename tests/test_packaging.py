@@ -71,8 +71,10 @@ def test_the_model_index_is_inside_the_package(installed: Path) -> None:
     assert (installed / 'saip_mm/.mim' / found['Config']).is_file()
     config = installed / 'mine.py'
     config.write_text("_base_ = 'saip_mm::pretrain/saip_small.py'\n")
-    code = 'from saip_mm.training.config import load_config\n'
-    code += f'print(load_config({str(config)!r}).model.type)'
+    code = 'from saip_mm.training import SafeRunner\n'
+    code += 'from saip_mm.training.config import load_config\n'
+    code += f'cfg = load_config({str(config)!r}, dict(work_dir="run"))\n'
+    code += 'print(type(SafeRunner.from_cfg(cfg).model).__name__)'
     command, env = [sys.executable, '-c', code], dict(os.environ)
     env['PYTHONPATH'] = str(installed)
     output = subprocess.check_output(command, cwd=installed, env=env, text=True)

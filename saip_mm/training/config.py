@@ -147,7 +147,9 @@ def _read(path: str) -> Config:
         kind = 'config file' if path.endswith('.py') else 'file or folder'
         raise FileNotFoundError(f'{path}: no such {kind}')
     try:
-        return Config.fromfile(path)
+        cfg = Config.fromfile(path)
+        _remove_scope(cfg._cfg_dict)
+        return cfg
     except ImportError as error:
         raise ModuleNotFoundError(
             f'{path}: {error}. `tools/install.sh complete` installs MMDetection, '
@@ -166,6 +168,21 @@ def _read(path: str) -> Config:
             f'{path} cannot be read as a config: {type(error).__name__}: {error}'
             f'{"".join(lines[-1:])}{hint}'
         ) from error
+
+
+def _remove_scope(setting: object) -> None:
+    """Remove the scope that MMEngine gives to settings of ``saip_mm::…``.
+
+    There is none of this name: what the package has is registered in other libraries.
+    """
+    if isinstance(setting, dict):
+        if setting.get('_scope_') == 'saip_mm':
+            del setting['_scope_']
+        setting = setting.values()
+    elif not isinstance(setting, list | tuple):
+        return
+    for each in setting:
+        _remove_scope(each)
 
 
 def _replace(cfg: Config, option: str, value: object) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.optim import CosineAnnealingLR
+from mmengine.optim import CosineAnnealingLR, LinearLR
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
@@ -199,7 +199,7 @@ class QuarantineHook(Hook):
 
 
 def _compare_lengths(runner: Runner) -> None:
-    """Warn if the learning rate is scheduled for another number of epochs."""
+    """Warn if the learning rate is scheduled for another number of steps."""
     steps = len(runner.train_dataloader)
     remedy = (
         'set the end (or T_max) of that param_scheduler to train_cfg.max_epochs, or '
@@ -211,6 +211,14 @@ def _compare_lengths(runner: Runner) -> None:
             'new training from its weights with load_from'
         )
     for each in runner.param_schedulers or ():
+        if isinstance(each, LinearLR) and each.start_factor < each.end_factor:
+            end = (each.begin + each.total_iters) * (steps if each.by_epoch else 1)
+            if 2 * end > runner.max_iters:
+                runner.logger.warning(
+                    f'the learning rate is warmed up for {end:,} of '
+                    f'{runner.max_iters:,} steps: set the end of that param_scheduler '
+                    'to a tenth of the training'
+                )
         if isinstance(each, CosineAnnealingLR):
             end = (each.begin + each.T_max) * (steps if each.by_epoch else 1)
             if end != runner.max_iters:

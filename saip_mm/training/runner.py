@@ -14,6 +14,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import load_state_dict
+from mmengine.runner.runner import ParamSchedulerType
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
@@ -75,6 +76,29 @@ class SafeRunner(Runner):
                 f'{error}: without one, add --cfg-options '
                 'optim_wrapper.type=OptimWrapper or BFloat16OptimWrapper'
             ) from error
+
+    def build_param_scheduler(self, scheduler: object) -> ParamSchedulerType:
+        """Build schedules as MMEngine does, without warm-ups of a step or none.
+
+        They would end at once, or leave the learning rate at its start for good.
+        """
+        if isinstance(scheduler, list):
+            scheduler = [self._without_short_warmup(each) for each in scheduler]
+        return super().build_param_scheduler(scheduler)
+
+    def _without_short_warmup(self, config: object) -> object:
+        converted = isinstance(config, dict) and config.get('convert_to_iter_based')
+        if not converted or not str(config['type']).endswith('LinearLR'):
+            return config
+        steps, begin = len(self.train_dataloader), config.get('begin', 0)
+        if int(config['end'] * steps) - int(begin * steps) > 1:
+            return config
+        self.logger.warning(
+            f'the learning rate is not warmed up: {config["end"] - begin} epochs of '
+            f'{steps} steps would be less than two'
+        )
+        # Kept, because checkpoints list the states of all schedules.
+        return dict(config, start_factor=1.0, end=begin + 1.5 / steps)
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from launch import ROOT, TINY
+from launch import ROOT, TINY, call
 from mmengine.config import Config
 from mmengine.optim import CosineAnnealingLR
 from mmpretrain.registry import HOOKS, MODELS
@@ -134,3 +134,22 @@ def test_a_training_logs_the_share_and_scaled_learning_rates(tmp_path):
     assert 'max_initial_share=0.001 (the momentum then starts at 0.4' in out
     assert 'model.backbone.img_size=' not in out
     assert 'minimum after 6 steps, but the training has 18:' in out
+
+
+@pytest.mark.parametrize('end', [0.5, 0.2, 1])
+def test_warm_ups_of_less_than_two_steps_do_not_stay_at_their_start(end, tmp_path):
+    """With three steps per epoch, as of a small folder."""
+    warmup = dict(
+        type='LinearLR', start_factor=0.1, end=end, convert_to_iter_based=True
+    )
+    config = tmp_path / 'own.py'
+    config.write_text(f"_base_ = '{TINY}'\nparam_scheduler = [{warmup}]\n")
+    run = tmp_path / 'run'
+    arguments = '--work-dir', run, '--cfg-options', 'train_cfg.max_epochs=1'
+    call('tools/train.py', config, *arguments)
+    (log,), (scalars,) = (run.glob(p) for p in ('*/*.log', '*/*/scalars.json'))
+    rates = [json.loads(line)['base_lr'] for line in scalars.read_text().splitlines()]
+    short, text = end < 1, log.read_text()
+    assert rates[0] / rates[-1] == pytest.approx(1 if short else 0.1)
+    assert ('is not warmed up' in text) == short
+    assert ('is warmed up for 2 of 3 steps' in text) != short
