@@ -12,7 +12,7 @@ import torch
 from mmengine.utils import to_2tuple
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from ..data.images import normalize
 from ..data.views import Size
@@ -21,6 +21,7 @@ BINS = 4  # of the histogram, per color
 PIXELS = (8, 4)  # (h, w)
 STRIPES = 6
 DEFAULT_SIZE = (256, 128)  # (h, w)
+PATCH_SIZE = 16
 
 
 class Embedded(NamedTuple):
@@ -122,16 +123,25 @@ def _crops(setting: object) -> Iterator[int | tuple[int, int]]:
 
 
 class BaselineFeatures:
-    """Features without a network: one of ``BASELINES``."""
+    """Features without a network: one of ``BASELINES``.
 
-    has_patches = False
+    Args:
+        name: Those of images. Patches have a feature in ``'mean-color'`` alone.
+        size: (h, w) of the images in pixels.
+        patch_size: Side of a patch in pixels.
+    """
 
-    def __init__(self, name: str, size: Size = DEFAULT_SIZE) -> None:
+    def __init__(
+        self, name: str, size: Size = DEFAULT_SIZE, patch_size: int = PATCH_SIZE
+    ) -> None:
         self.function = BASELINES[name]
-        self.size = size
+        self.has_patches = self.function is mean_color
+        self.size, self.patch_size = size, patch_size
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
-        return Embedded(dict(image=self.function(images.float())))
+        images = images.float()
+        colors = avg_pool2d(images, self.patch_size) if patches else None
+        return Embedded(dict(image=self.function(images)), colors)
 
 
 def mean_color(images: Tensor) -> Tensor:

@@ -1,5 +1,12 @@
-"""Linear maps of features, and what they read: attributes, parts, keypoints."""
+"""Linear maps of features, and what they read: attributes, parts, keypoints.
 
+Maps that read parts and keypoints also know where a patch is, as heads do that are
+fine-tuned. Otherwise, a network whose tokens state their positions plainly, as sines do
+before any training, would score as if it saw people: positions alone are worth more
+than what small networks add to them.
+"""
+
+import math
 from typing import NamedTuple
 
 import torch
@@ -11,6 +18,7 @@ HEATMAP_SIGMA = 1.0  # in patches
 UNLABELED = 255
 CHUNK = 32  # images at a time in full resolution
 STRENGTH = 1e-2  # of ridge regression
+WAVES = 8  # of positions, per direction
 COMPONENTS = 64  # of whitening
 SHRINKAGE = 0.1  # of whitening
 
@@ -147,10 +155,10 @@ def part_iou(
         adaptive_avg_pool2d(_indicators(parts, count), train.shape[2:])
         for parts in train_parts.split(CHUNK)
     ]
-    fitted = fit_discriminant(_rows(train), _rows(torch.cat(shares)))
+    fitted = fit_discriminant(_placed(train), _rows(torch.cat(shares)))
     confusion = torch.zeros(count, count, dtype=torch.long)  # [true, predicted]
     for maps, parts in zip(test.split(CHUNK), test_parts.split(CHUNK), strict=True):
-        scores = _maps(fitted(_rows(maps)), maps).float()
+        scores = _maps(fitted(_placed(maps)), maps).float()
         scores = interpolate(scores, parts.shape[1:], mode='bilinear')
         pairs = parts.long() * count + scores.argmax(dim=1)
         pairs = pairs[parts != UNLABELED]
@@ -182,8 +190,8 @@ def keypoint_pck(
     """
     grid = train.shape[2:]
     patch = torch.tensor([size[1] / grid[1], size[0] / grid[0]])  # (x, y)
-    fitted = fit_ridge(_rows(train), _rows(_heatmaps(train_keypoints, grid, patch)))
-    found = _peaks(_maps(fitted(_rows(test)), test)) * patch
+    fitted = fit_ridge(_placed(train), _rows(_heatmaps(train_keypoints, grid, patch)))
+    found = _peaks(_maps(fitted(_placed(test)), test)) * patch
     labeled = test_keypoints[..., 2] > 0
     if not labeled.any():
         raise ValueError('no keypoint of the test images is labeled')
@@ -200,6 +208,17 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
 def _rows(maps: Tensor) -> Tensor:
     """[N, C, h, w] → [N·h·w, C]"""
     return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _placed(maps: Tensor) -> Tensor:
+    """[N, C, h, w] → [N·h·w, C + P], with the lowest cosines of the position."""
+    down, across = (
+        torch.arange(min(WAVES, side))[:, None] * (torch.arange(side) + 0.5) / side
+        for side in maps.shape[2:]
+    )
+    waves = [(math.pi * each).cos() for each in (down, across)]
+    waves = torch.einsum('ih,jw->ijhw', *waves).flatten(0, 1)
+    return _rows(torch.cat([maps, waves.expand(len(maps), -1, -1, -1)], dim=1))
 
 
 def _maps(rows: Tensor, like: Tensor) -> Tensor:

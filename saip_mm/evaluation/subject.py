@@ -29,6 +29,7 @@ from ..models.weights import load_weights
 from ..training.config import load_config
 from .features import (
     BASELINES,
+    PATCH_SIZE,
     BackboneFeatures,
     BaselineFeatures,
     Embedded,
@@ -131,8 +132,12 @@ def load_subject(
                 'its model and a train_dataloader'
             )
     if source in BASELINES:
-        size = stated_size(config.model.backbone.get('img_size') if config else None)
-        features = BaselineFeatures(source, size)
+        stated = config.model.backbone if config else {}
+        features = BaselineFeatures(
+            source,
+            stated_size(stated.get('img_size')),
+            stated.get('patch_size') or PATCH_SIZE,
+        )
         return Subject(features, no_heads=f'{source} is not a network')
     if source == RANDOM:
         if config is None:

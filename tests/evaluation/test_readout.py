@@ -37,7 +37,7 @@ def test_attribute_accuracy_is_the_mean_of_both_rates(monkeypatch):
 
 def test_parts_against_a_loop_over_labels(monkeypatch):
     """Scores are the features: what remains is enlarging, choosing and counting."""
-    monkeypatch.setattr(readout, 'fit_discriminant', lambda *_: lambda x: x)
+    monkeypatch.setattr(readout, 'fit_discriminant', lambda *_: lambda x: x[:, :5])
     parts = torch.randint(0, 5, (40, *SIZE), generator=rng(), dtype=torch.uint8)
     parts[parts == 3] = 0  # a label that no test image has
     parts[:, :5] = 255  # unlabeled
@@ -78,6 +78,24 @@ def test_keypoints_are_found_in_features_that_show_them():
     assert keypoint_pck(*halves[:3], hidden, boxes, SIZE) > 0.8
     with pytest.raises(ValueError, match='no keypoint of the test images is labeled'):
         keypoint_pck(*halves[:3], 0 * hidden, boxes, SIZE)
+
+
+def test_features_without_an_image_tell_the_usual_place():
+    """Of half of the keypoints, and of parts whose rows are always the same."""
+    labels = keypoints(60)
+    labels[:, :3, :2] = torch.tensor([12.0, 20.0])
+    nothing = torch.zeros(60, 2, *GRID)
+    boxes = torch.tensor([[0.0, 0.0, 32.0, 64.0]]).expand(20, 4)
+    score = keypoint_pck(
+        nothing[:40], labels[:40], nothing[40:], labels[40:], boxes, SIZE
+    )
+    places = labels[:40, :, :2].mean(0)  # of the last two, worth little
+    near = (labels[40:, :, :2] - places).norm(dim=-1) <= 6.4
+    assert score == pytest.approx(near.double().mean().item(), abs=0.05) and score > 0.6
+    parts = torch.arange(SIZE[0], dtype=torch.uint8).div(16, rounding_mode='floor')
+    parts = parts[:, None].expand(SIZE).repeat(60, 1, 1)
+    halves = nothing[:40], parts[:40], nothing[40:], parts[40:]
+    assert part_iou(*halves) > 0.8
 
 
 @pytest.mark.parametrize('strength', [1e-4, 1e-2, 1.0])
