@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.optim import CosineAnnealingLR, LinearLR
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
@@ -93,7 +92,6 @@ class SAIPHook(Hook):
         _compare_patch_sizes(runner, model)
         _compare_image_sizes(runner, model)
         _require_views(runner, model)
-        _compare_lengths(runner)
         global_batch = runner.train_dataloader.batch_size * get_world_size()
         self.schedule = self.momentum(global_batch, runner.max_iters)
         self._report_share(runner)
@@ -195,36 +193,6 @@ class QuarantineHook(Hook):
                 runner.logger.warning(
                     f'{count} of {len(source)} images are unusable so far and were '
                     f'replaced by others: see {source.quarantine.path}'
-                )
-
-
-def _compare_lengths(runner: Runner) -> None:
-    """Warn if the learning rate is scheduled for another number of steps."""
-    steps = len(runner.train_dataloader)
-    remedy = (
-        'set the end (or T_max) of that param_scheduler to train_cfg.max_epochs, or '
-        'omit it'
-    )
-    if runner.iter:
-        remedy = (
-            "a resumed training keeps its checkpoint's schedules; for others, start a "
-            'new training from its weights with load_from'
-        )
-    for each in runner.param_schedulers or ():
-        if isinstance(each, LinearLR) and each.start_factor < each.end_factor:
-            end = (each.begin + each.total_iters) * (steps if each.by_epoch else 1)
-            if 2 * end > runner.max_iters:
-                runner.logger.warning(
-                    f'the learning rate is warmed up for {end:,} of '
-                    f'{runner.max_iters:,} steps: set the end of that param_scheduler '
-                    'to a tenth of the training'
-                )
-        if isinstance(each, CosineAnnealingLR):
-            end = (each.begin + each.T_max) * (steps if each.by_epoch else 1)
-            if end != runner.max_iters:
-                runner.logger.warning(
-                    f'the learning rate reaches its minimum after {end:,} steps, but '
-                    f'the training has {runner.max_iters:,}: {remedy}'
                 )
 
 

@@ -25,6 +25,7 @@ from ..checkpoints.files import (
 )
 from ..files import write_text
 from .processes import on_main_process
+from .schedules import compare_lengths
 
 _LAUNCH = 'launch.json'  # in a work directory: time and job of its launch
 SAME_DATA = (
@@ -73,6 +74,7 @@ class LaunchHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
+        compare_lengths(runner)
         on_main_process(self._prepare, runner)
 
     def _prepare(self, runner: Runner) -> None:

@@ -26,6 +26,7 @@ from .loops import AccumulatingTrainLoop
 from .processes import on_main_process, unwrap_model
 from .resuming import DueValidationHook, LaunchHook, choose_checkpoint, continue_epoch
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
+from .schedules import startable
 
 _CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
 _BACKBONE_ALONE = (
@@ -78,27 +79,9 @@ class SafeRunner(Runner):
             ) from error
 
     def build_param_scheduler(self, scheduler: object) -> ParamSchedulerType:
-        """Build schedules as MMEngine does, without warm-ups of a step or none.
-
-        They would end at once, or leave the learning rate at its start for good.
-        """
-        if isinstance(scheduler, list):
-            scheduler = [self._without_short_warmup(each) for each in scheduler]
-        return super().build_param_scheduler(scheduler)
-
-    def _without_short_warmup(self, config: object) -> object:
-        converted = isinstance(config, dict) and config.get('convert_to_iter_based')
-        if not converted or not str(config['type']).endswith('LinearLR'):
-            return config
-        steps, begin = len(self.train_dataloader), config.get('begin', 0)
-        if int(config['end'] * steps) - int(begin * steps) > 1:
-            return config
-        self.logger.warning(
-            f'the learning rate is not warmed up: {config["end"] - begin} epochs of '
-            f'{steps} steps would be less than two'
-        )
-        # Kept, because checkpoints list the states of all schedules.
-        return dict(config, start_factor=1.0, end=begin + 1.5 / steps)
+        """Build schedules as MMEngine does; see :func:`startable`."""
+        steps = len(self.train_dataloader)
+        return super().build_param_scheduler(startable(scheduler, steps, self.logger))
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None

@@ -1,20 +1,22 @@
 """The teacher's momentum, and the share of initial weights that is left in it."""
 
 import json
+import logging
 import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 from launch import ROOT, TINY, call
+from mmengine import optim
 from mmengine.config import Config
-from mmengine.optim import CosineAnnealingLR
+from mmengine.optim import CosineAnnealingLR, LinearLR
 from mmpretrain.registry import HOOKS, MODELS
 from short_runs import train
 
 from saip_mm.training import SAIPHook
 from saip_mm.training.config import load_config
-from saip_mm.training.hooks import _compare_lengths
+from saip_mm.training.schedules import compare_lengths, startable
 from saip_mm.training.teacher import TeacherMomentum
 
 
@@ -97,7 +99,7 @@ def test_a_schedule_of_another_length_is_reported(options):
         max_iters=20,
         logger=SimpleNamespace(warning=warnings.append),
     )
-    _compare_lengths(runner)
+    compare_lengths(runner)
     rates = []
     for _ in range(20):
         optimizer.step()
@@ -152,4 +154,37 @@ def test_warm_ups_of_less_than_two_steps_do_not_stay_at_their_start(end, tmp_pat
     short, text = end < 1, log.read_text()
     assert rates[0] / rates[-1] == pytest.approx(1 if short else 0.1)
     assert ('is not warmed up' in text) == short
-    assert ('is warmed up for 2 of 3 steps' in text) != short
+    assert ('is warmed up for 2 steps, and the training has 3' in text) != short
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(type='LinearLR', by_epoch=True, end=1),
+        dict(type='mmengine.LinearLR', by_epoch=False, begin=2, end=3),
+        dict(type=LinearLR, end=0.1, convert_to_iter_based=True),
+        dict(type='ConstantLR', end=0.3, convert_to_iter_based=True),
+        dict(type='CosineAnnealingLR', begin=0.1, end=0.2, convert_to_iter_based=True),
+        dict(type='LinearLR', start_factor=1.0, end_factor=0.1),
+    ],
+)
+def test_short_schedules_start(config):
+    """Four steps per epoch; what is asked for on purpose stays."""
+    logger = logging.getLogger(__name__)
+    ((found,),) = startable(dict(optimizer=[config]), 4, logger).values()
+    weight = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    options = dict(found)
+    kind, converted = options.pop('type'), options.pop('convert_to_iter_based', False)
+    build = getattr(optim, str(getattr(kind, '__name__', kind)).split('.')[-1])
+    if converted:
+        schedule = build.build_iter_from_epoch(optimizer, epoch_length=4, **options)
+    else:
+        schedule = build(optimizer, **options)
+    for _ in range(5):
+        optimizer.step()
+        schedule.step()
+    if found is not config:
+        assert optimizer.param_groups[0]['lr'] in (0.0, 1.0)
+    else:
+        assert 'end' not in config

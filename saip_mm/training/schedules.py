@@ -1,0 +1,80 @@
+"""Learning-rate schedules that do not fit the length of a training."""
+
+from logging import Logger
+
+from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR
+from mmengine.runner import Runner
+
+# Kinds that stay at their first value for good if they last one step, and the setting
+# that makes them have no effect.
+_STUCK = dict(LinearLR='start_factor', ConstantLR='factor')
+
+
+def startable(scheduler: object, epoch_length: int, logger: Logger) -> object:
+    """The config of ``param_scheduler`` with warm-ups of one step or none disabled.
+
+    MMEngine never ends a ``LinearLR`` of one step, so that the learning rate would stay
+    at its start, and refuses schedules that rounding to steps leaves empty. They stay
+    in the list, because checkpoints contain the states of all schedules.
+
+    Args:
+        scheduler: A config, a list, or lists by the name of an optimizer.
+        epoch_length: Steps per epoch.
+        logger: Gets a warning for each warm-up.
+    """
+    if isinstance(scheduler, list | tuple):
+        return [startable(each, epoch_length, logger) for each in scheduler]
+    if not isinstance(scheduler, dict):
+        return scheduler
+    if 'type' not in scheduler:
+        return {k: startable(v, epoch_length, logger) for k, v in scheduler.items()}
+    kind = str(getattr(scheduler['type'], '__name__', scheduler['type']))
+    converted = scheduler.get('convert_to_iter_based', False)
+    unit = epoch_length if converted else 1
+    begin, end = scheduler.get('begin', 0), scheduler.get('end')
+    if end is None or (steps := int(end * unit) - int(begin * unit)) > 1:
+        return scheduler
+    if converted and steps < 1:
+        scheduler = dict(scheduler, end=begin + 1.5 / epoch_length)
+    factor = _STUCK.get(kind.rpartition('.')[2])
+    if factor is None or (factor == 'factor' and not converted):
+        return scheduler
+    logger.warning(
+        f'a {kind} of less than two steps, from {begin} to {end}, has no effect: the '
+        'learning rate is not warmed up'
+    )
+    return dict(scheduler, **{factor: 1.0})
+
+
+def compare_lengths(runner: Runner) -> None:
+    """Warn if the learning rate is scheduled for another number of steps."""
+    schedules = runner.param_schedulers or ()
+    if isinstance(schedules, dict):  # by optimizer
+        schedules = sum(schedules.values(), [])
+    remedy = (
+        'set the end (or T_max) of that param_scheduler to the length of the training, '
+        'or omit it'
+    )
+    if runner.iter:
+        remedy = (
+            "a resumed training keeps its checkpoint's schedules; for others, start a "
+            'new training from its weights with load_from'
+        )
+    for each in schedules:
+        unit = len(runner.train_dataloader) if each.by_epoch else 1
+        if isinstance(each, LinearLR) and each.start_factor < each.end_factor:
+            end = (each.begin + each.total_iters) * unit
+            if 2 * end > runner.max_iters:
+                runner.logger.warning(
+                    f'the learning rate is warmed up for {end:,} steps, and the '
+                    f'training has {runner.max_iters:,}: set the end of that '
+                    'param_scheduler to about a tenth of them'
+                )
+        elif isinstance(each, CosineAnnealingLR | PolyLR):
+            length = each.T_max if hasattr(each, 'T_max') else each.total_iters + 1
+            end = (each.begin + length) * unit
+            if end != runner.max_iters:
+                runner.logger.warning(
+                    f'the learning rate reaches its minimum after {end:,} steps, but '
+                    f'the training has {runner.max_iters:,}: {remedy}'
+                )
