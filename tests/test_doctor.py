@@ -83,3 +83,10 @@ def test_images_alone(report, tmp_path):
     assert status == 0
     assert 'ok    image 4 is usable' in out
     assert f'warn  {tmp_path}/8.png: not an image' in out
+
+
+def test_fewer_images_than_a_batch(report, folder):
+    config = ROOT / 'configs/pretrain/saip_small.py'
+    option = f'train_dataloader.dataset.data_root={folder}'
+    status, text = report(config, '--cfg-options', option)
+    assert status == 1 and 'do not fill a batch of 32' in text

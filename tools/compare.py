@@ -154,6 +154,11 @@ def equalize(configs: dict[str, Config], unit: str) -> None:
         cost, epochs = cost_of(config), config.train_cfg.max_epochs
         per_epoch = cost.images * (cost.flops if unit == 'flops' else 1)
         budget = budget or epochs * per_epoch
+        if 2 * budget < per_epoch:
+            raise ValueError(
+                f'{name}: an epoch costs {per_epoch / budget:.1f} times as much as the '
+                'whole first training: give more --epochs'
+            )
         epochs = max(1, round(budget / per_epoch))
         configs[name] = with_epochs(config, epochs)
         images = epochs * cost.images

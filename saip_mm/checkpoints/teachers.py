@@ -236,6 +236,11 @@ def _of_mmpretrain(path: Path, model: str) -> _Network:
     kind = MODELS.get(name)
     if kind is None or not issubclass(kind, VisionTransformer):
         raise ValueError(f'{name} is not a ViT with a class token')
+    if kind.forward is not VisionTransformer.forward:
+        raise ValueError(
+            f'a {name} hides patches or returns more than tokens; set '
+            "model.backbone.type='VisionTransformer' in that config"
+        )
     vit = MODELS.build(dict(cfg.model.backbone, out_type='raw', init_cfg=None))
     if vit.cls_token is None:
         raise ValueError('it has no class token')

@@ -50,8 +50,13 @@ def cost_of(config: Config) -> Cost:
     size = min(IMAGES, loading.batch_size)
     counted = dict(loading, batch_size=size, num_workers=0, drop_last=True)
     loader = build_loader(counted, seed=0)
-    if not len(loader):
-        raise ValueError(f'the training data have fewer than {size} images: add some')
+    total = len(loader.dataset)
+    left_out = total % loading.batch_size if loading.get('drop_last') else 0
+    if not len(loader) or total == left_out:
+        raise ValueError(
+            f'{total} training images do not fill a batch of {loading.batch_size}: add '
+            'some, or reduce train_dataloader.batch_size'
+        )
     flops = images = 0
     for step, batch in enumerate(islice(loader, STEPS)):
         if isinstance(model, SAIP):
@@ -63,8 +68,6 @@ def cost_of(config: Config) -> Cost:
             model.parse_losses(losses)[0].backward()
         flops += counter.get_total_flops()
         images += size
-    total = len(loader.dataset)
-    left_out = total % loading.batch_size if loading.get('drop_last') else 0
     return Cost(flops / images, total - left_out)
 
 
@@ -75,7 +78,7 @@ def with_epochs(config: Config, epochs: int) -> Config:
     config.train_cfg.max_epochs = epochs
     schedulers = config.get('param_scheduler') or []
     for each in schedulers if isinstance(schedulers, list) else [schedulers]:
-        for name in ('begin', 'end', 'T_max'):
+        for name in ('begin', 'end', 'T_max', 'step_size'):
             if each.get(name) is not None:
                 value = Fraction(each[name]) * ratio
                 exact = each.get('convert_to_iter_based') and value.denominator > 1

@@ -162,6 +162,9 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
 
     try:
         readout = choose_readout(tokens, score, whiten=False)
+    except ValueError:  # no attribute varies in both halves
+        readout = Readout()
+    try:
         log(f'{name}: readout: {readout}')
         tested = readout(subject.embed(test.paths).tokens)
         accuracy = attribute_accuracy(readout(tokens), labels, tested, test_labels)

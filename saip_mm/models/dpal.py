@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .attention import use_attend
 from .distillation import check_channels, patch_targets
+from .encoder import batch_statistics
 from .saip import token_spread
 from .search import CrossAttentionBlock
 
@@ -155,8 +156,9 @@ class DPAL(BaseSelfSupervisor):
         check_channels(taught, self.adapter.out_channels, 'model.adapter')
 
         whole = self.backbone.encode(person, until='maps')
-        parts = self.backbone.encode(crops.transpose(0, 1).flatten(0, 1))
-        scenes = self.backbone.encode(scene, until='maps').last_map
+        with batch_statistics(self.backbone):
+            parts = self.backbone.encode(crops.transpose(0, 1).flatten(0, 1))
+            scenes = self.backbone.encode(scene, until='maps').last_map
         features = (
             torch.cat([whole.image_token, parts.image_token])[:, None],
             whole.last_map.flatten(2).mT,

@@ -124,7 +124,7 @@ class Encoder(BaseModule):
         if visible is not None and self.mask_color is not None:
             images = self.mask_color(images, visible)
             own_statistics = True
-        context = _batch_statistics if own_statistics else nullcontext
+        context = batch_statistics if own_statistics else nullcontext
         with context(self.backbone):
             encoded = self.backbone.encode(images, visible, until, attention)
         channels_last = encoded.middle_map.permute(0, 2, 3, 1)
@@ -135,7 +135,7 @@ class Encoder(BaseModule):
 
 
 @contextmanager
-def _batch_statistics(backbone: nn.Module) -> Iterator[None]:
+def batch_statistics(backbone: nn.Module) -> Iterator[None]:
     """Normalize by the statistics of the batch, without changing the running ones.
 
     Masked images and crops have other statistics than whole images, which the running

@@ -108,6 +108,7 @@ class DueValidationHook(Hook):
         loop = runner.train_loop
         if not (runner._resume and runner.val_loop and hasattr(loop, 'max_epochs')):
             return
+        loop._decide_current_val_interval()
         epoch, last = runner.epoch, loop.max_epochs
         due = epoch == last or epoch % loop.val_interval == 0
         if due and epoch >= loop.val_begin and not done_in_epoch(runner, runner.iter):

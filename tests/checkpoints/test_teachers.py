@@ -128,6 +128,7 @@ def test_features_are_those_of_saip(dtype, atol, images):
         ('vit_nothing', 'test_vit', 'timm has no such model'),
         ('vit.py', 'test_vit', 'no tensor fits VisionTransformer'),
         ('swin.py', 'test_vit', 'SwinTransformer is not a ViT with a class token'),
+        ('mae.py', 'test_vit', "MAEViT hides patches .*set model.backbone.type='Visi"),
         ('other.py', 'test_vit', 'SwimTransformer is not a ViT with a class token'),
     ],
 )
@@ -135,6 +136,7 @@ def test_unsuitable_teachers(model, weights, text, images, tmp_path):
     (tmp_path / 'vit.py').write_text(MM_CONFIG)
     swin = "model = dict(backbone=dict(type='SwinTransformer', arch='tiny'))"
     (tmp_path / 'swin.py').write_text(swin)
+    (tmp_path / 'mae.py').write_text("model = dict(backbone=dict(type='MAEViT'))")
     (tmp_path / 'other.py').write_text(swin.replace('Swin', 'Swim'))
     path = tmp_path / 'weights.pth'
     if weights:

@@ -168,3 +168,21 @@ def test_unsuitable_channels(model, inputs):
     cfg.adapter.in_channels = 20
     with pytest.raises(ValueError, match=r'adapter\.in_channels=20'):
         MODELS.build(cfg)
+
+
+class TokenNorm(nn.BatchNorm1d):
+    """A batch norm over tokens [B, N, C]."""
+
+    def forward(self, tokens):
+        return super().forward(tokens.flatten(0, 1)).view_as(tokens)
+
+
+def test_batch_norms_describe_whole_images(model, inputs):
+    """Neither crops nor scenes, into which crops are pasted."""
+    model.backbone.pre_norm = norm = TokenNorm(24).double()
+    model.loss(inputs)
+    assert norm.num_batches_tracked == 1 and norm.training
+    expected = TokenNorm(24).double()
+    model.backbone.pre_norm = expected
+    model.backbone.encode(inputs['globals'][:, 0])
+    torch.testing.assert_close(norm.running_mean, expected.running_mean)
