@@ -18,10 +18,10 @@ CLONE_ONLY = ('install.sh', 'benchmark.py')  # they need setup.py, and tests
 # The base installation requires none of these: the onedl-* packages have the import
 # names of upstream's mmengine, mmcv and mmpretrain, which must not be overwritten.
 PRETRAIN = (
-    'torch>=2.11,<2.15',
+    'torch>=2.11,<2.16',
     'torchvision>=0.26,<0.30',
     'numpy>=2.0,<2.3',
-    'pillow>=11.3,<13',
+    'pillow>=11.3,<14',
     'onedl-mmengine>=0.10.12,<0.11',
     'onedl-mmcv>=2.3.6,<2.4',
     'onedl-mmpretrain>=1.3.6,<1.4',

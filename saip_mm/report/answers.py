@@ -11,10 +11,10 @@ from torch import Tensor
 from ..data.folders import some
 from ..data.images import read_image, to_tensor
 from ..data.views import Crop
-from .pictures import INST, Picture, draw_row, heat, outline
+from .pictures import INST, LETTERS, Picture, draw_row, heat, outline
 
 HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
-FONT = ImageFont.load_default(LINE * 0.7)
+FONT = ImageFont.truetype(LETTERS, LINE * 0.6)
 SCENES, NEIGHBORS, PARTS = 4, 6, 16  # shown at most
 SHOWN = 0.3  # boxes with scores above it are drawn by MMDetection
 
@@ -92,7 +92,7 @@ def draw_scenes(
 def write_sentence(sentence: str) -> Image.Image:
     """A sentence on white ground."""
     canvas = Image.new('RGB', (220, HEIGHT), 'white')
-    text, font = textwrap.fill(sentence, 26), ImageFont.load_default(LINE * 0.8)
+    text, font = textwrap.fill(sentence, 26), ImageFont.truetype(LETTERS, LINE * 0.7)
     ImageDraw.Draw(canvas).multiline_text((4, 4), text, 'black', font)
     return canvas
 

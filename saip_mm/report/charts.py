@@ -30,7 +30,7 @@ _STYLE = dict.fromkeys([*_INKED.split(), 'xtick.color', 'ytick.color'], _INK) | 
 # Title and unit of charts, and names of logged scalars by label.
 _CSM, _CSR = 'Matching (CSM)', 'Reconstruction (CSR)'
 _LOSSES = {
-    ('Total loss', 'sum'): dict(loss='loss'),
+    ('Total loss', 'weighted sum'): dict(loss='loss'),
     (_CSM, 'nats'): {
         'loss': 'loss_csm',
         'entropy': 'teacher_entropy',
@@ -44,6 +44,12 @@ _LOSSES = {
     ("Spread of the teacher's tokens", '0: all alike'): dict(deviation='feature_std'),
     ('Learning rate', 'as logged'): {'base_lr': 'base_lr', 'lr, first group': 'lr'},
 }
+# Names of the logged losses that ``SAIP.loss_weights`` multiplies.
+WEIGHTED = dict(
+    matching=('loss_csm', 'loss_attn'),
+    reconstruction=('loss_csr',),
+    search=('loss_css_inst', 'loss_css_roi'),
+)
 # Measures with a chart of their own, and its unit if it is another.
 _APART = {'gain': '', 'RankMe': 'effective rank'}
 
@@ -65,13 +71,23 @@ class Chart(NamedTuple):
         return f'{self.title} ({self.unit}): {"; ".join(ends)}'
 
 
-def loss_charts(series: Series, prototypes: int | None = None) -> list[Chart]:
+def loss_charts(
+    series: Series,
+    prototypes: int | None = None,
+    loss_weights: dict[str, float] | None = None,
+) -> list[Chart]:
     """Charts of all logged losses.
 
     Args:
         series: Scalars of a work directory.
         prototypes: K of the matching head: ln K is the entropy of a uniform teacher.
+        loss_weights: Those of the model, by which logged losses are divided.
     """
+    for objective, weight in (loss_weights or {}).items():
+        for name in WEIGHTED.get(objective, ()):
+            if name in series and weight:
+                points = [(step, value / weight) for step, value in series[name]]
+                series = series | {name: points}
     levels = {_CSR: {'predicting zero': 1.0}}
     if prototypes:
         levels[_CSM] = {f'uniform: ln {prototypes}': math.log(prototypes)}

@@ -1,12 +1,14 @@
 """Pictures of samples, in rows with captions."""
 
+import math
 from itertools import accumulate, chain
 from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -15,6 +17,8 @@ from ..data.views import Crop, Views
 
 INST, ROI = (0, 200, 80), (240, 40, 40)  # colors of the whole person and of a part
 GAP, TEXT = 8, 18  # pixels
+LETTERS = findfont('DejaVu Sans')  # Latin, Greek and Cyrillic; a part of matplotlib
+FONT = ImageFont.truetype(LETTERS, 11)
 
 
 class Picture(NamedTuple):
@@ -145,8 +149,10 @@ def draw_row(
     lefts = list(accumulate((each.width + GAP for each in images), initial=0))
     top = TEXT if title else 0
     bottom = top + max(each.height for each in images)
-    row = Image.new('RGB', (lefts[-1], bottom + TEXT + GAP), 'white')
+    width = max(lefts[-1], math.ceil(FONT.getlength(title)))
+    row = Image.new('RGB', (width, bottom + TEXT + GAP), 'white')
     pen = ImageDraw.Draw(row)
+    pen.font = FONT
     pen.text((0, 0), title, fill='black')
     for picture, image, left in zip(pictures, images, lefts, strict=False):
         row.paste(image, (left, top), image)

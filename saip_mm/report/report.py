@@ -203,7 +203,8 @@ class Report:
 
     def _losses(self) -> dict:
         prototypes = self._setting('model', 'matching', 'out_channels')
-        return self._charts(loss_charts(self.work_dir.series(), prototypes))
+        weights = self._setting('model', 'loss_weights')
+        return self._charts(loss_charts(self.work_dir.series(), prototypes, weights))
 
     def _charts(self, charts: list[Chart], remedy: str = '') -> dict:
         if not charts:
@@ -216,12 +217,13 @@ class Report:
         return dict(groups=[(title, [row]) for title, row in rows])
 
     def _neighbors(self) -> dict:
+        source = self.work_dir.start() or RANDOM
+        config = self.config if source == RANDOM else None
+        packaged = f'For comparison, the packaged {PACKAGED_MODEL}'
         subjects = {
-            'Before, random weights': load_subject(RANDOM, self.config, DEVICE),
+            f'Before, {source} weights': load_subject(source, config, DEVICE),
             'Now': self.latest[0],
-            f'For comparison, the packaged {PACKAGED_MODEL}': load_subject(
-                PACKAGED_MODEL, device=DEVICE
-            ),
+            packaged: load_subject(PACKAGED_MODEL, device=DEVICE),
         }
         images = self.gallery.images.permute(0, 2, 3, 1).numpy()
         tokens = {name: each.embed(images).image for name, each in subjects.items()}

@@ -101,6 +101,13 @@ class WorkDir:
         except ValueError as error:
             raise Unavailable(f'{error}: if you trust it, give --config.') from error
 
+    def start(self) -> str | None:
+        """The checkpoint that the training started from; None for random weights."""
+        file = self.config_file()
+        config = parse_config(_read(file), str(file))
+        given = config.model.get('backbone', {}).get('init_cfg') or {}
+        return config.get('load_from') or given.get('checkpoint')
+
     def series(self) -> Series:
         """Scalars of all runs; for repeated steps, those of the later run."""
         merged: dict[str, dict[int, float]] = defaultdict(dict)

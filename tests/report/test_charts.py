@@ -59,3 +59,13 @@ def test_charts_are_svg_in_the_color_of_the_text(points):
     assert 'width' not in root.attrib
     assert '<b>' not in svg and '<i>' not in svg
     assert 'currentColor' in svg and '#000000' not in svg
+
+
+def test_losses_are_shown_without_their_weights():
+    series = dict(loss=POINTS, loss_csm=POINTS, loss_csr=POINTS, teacher_entropy=POINTS)
+    charts = loss_charts(series, loss_weights=dict(matching=0.5, reconstruction=1))
+    found = {chart.title: chart.curves for chart in charts}
+    doubled = [(step, 2 * value) for step, value in POINTS]
+    assert found['Matching (CSM)'] == dict(loss=doubled, entropy=POINTS)
+    assert found['Reconstruction (CSR)'] == dict(loss=POINTS)
+    assert found['Total loss'] == dict(loss=POINTS)
