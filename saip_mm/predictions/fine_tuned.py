@@ -21,12 +21,12 @@ from ..checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_
 from ..data.images import ImageError
 from ..models.weights import load_weights
 from ..report.answers import (
-    SHOWN,
     describe_parts,
     draw_attributes,
     draw_neighbors,
     draw_parsing,
     enlarge,
+    note_if_empty,
     write_beside,
     write_sentence,
 )
@@ -266,14 +266,15 @@ class Predictor:
             found = sample.pred_instances
             if 'attributes' in found:  # numbers refer to the text
                 found.label_names = [str(i) for i in range(1, len(answer) + 1)]
+            if self.task == 'pose':  # in proportion; on small images as by default
+                thick = max(1, max(image.shape[:2]) // 400)
+                self._visualizer.radius, self._visualizer.line_width = 3 * thick, thick
             self._visualizer.add_datasample('answer', image, sample, draw_gt=False)
             picture = Image.fromarray(self._visualizer.get_image())
             if 'attributes' in found:
                 picture = write_beside(picture, describe_parts(answer))
-            elif self.task == 'detection' and not any(
-                each['score'] > SHOWN for each in answer
-            ):
-                picture = write_beside(picture, [f'no box has a score above {SHOWN}'])
+            elif note := note_if_empty(answer):
+                picture = write_beside(picture, [note])
         picture.save(out)
 
     @cached_property

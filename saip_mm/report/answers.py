@@ -16,7 +16,7 @@ from .pictures import INST, LETTERS, Picture, draw_row, heat, outline
 HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
 FONT = ImageFont.truetype(LETTERS, LINE * 0.6)
 SCENES, NEIGHBORS, PARTS = 4, 6, 16  # shown at most
-SHOWN = 0.3  # boxes with scores above it are drawn by MMDetection
+SHOWN = 0.3  # MMDetection and MMPose draw what has higher scores
 
 
 def draw_attributes(image: np.ndarray, scores: dict[str, float]) -> Image.Image:
@@ -87,6 +87,16 @@ def draw_scenes(
             outline(picture, Crop(top, left, bottom - top, right - left), INST)
         row.append(Picture(picture, f'{each["score"]:.2f}'))
     return draw_row(row, height=HEIGHT)
+
+
+def note_if_empty(answer: list[dict]) -> str | None:
+    """What to write if MMDetection or MMPose draws nothing of an answer."""
+    for each in answer:
+        points = each.get('keypoints', {}).values()
+        if any(score > SHOWN for *_, score in points) or each.get('score', 0) > SHOWN:
+            return None
+    kind = 'keypoint' if answer and 'keypoints' in answer[0] else 'box'
+    return f'no {kind} has a score above {SHOWN}'
 
 
 def write_sentence(sentence: str) -> Image.Image:

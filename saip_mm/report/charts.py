@@ -41,7 +41,7 @@ _LOSSES = {
     ('Search (CSS)', 'nats per token'): dict(
         person='loss_css_inst', part='loss_css_roi'
     ),
-    ("Spread of the teacher's tokens", '0: all alike'): dict(deviation='feature_std'),
+    ('Spread of image tokens', '0: all alike'): dict(deviation='feature_std'),
     ('Learning rate', 'as logged'): {'base_lr': 'base_lr', 'lr, first group': 'lr'},
 }
 # Names of the logged losses that ``SAIP.loss_weights`` multiplies.

@@ -65,7 +65,7 @@ class People:
         self.infos = [
             self.dataset.get_data_info(i) for i in spread(len(self.dataset), GALLERY)
         ]
-        self.bad: dict[str, str] = {}
+        self.bad: list[str] = []
 
     def samples(self, count: int) -> list[dict]:
         """Samples of up to ``count`` different people (images, if ids are unknown).
@@ -103,7 +103,7 @@ class People:
     def _usable(
         self, infos: Iterable[dict], load: Callable[[dict], T], count: int = GALLERY
     ) -> list[T]:
-        """Up to ``count`` loaded images; others are listed in ``bad``."""
+        """Up to ``count`` loaded images; errors are listed in ``bad``."""
         loaded: list[T] = []
         for info in infos:
             if len(loaded) == count:
@@ -111,9 +111,10 @@ class People:
             try:
                 loaded.append(load(info))
             except (ImageError, OSError) as error:
-                self.bad[self.dataset.source(info)] = str(error)
+                if str(error) not in self.bad:  # also of the image of a scene
+                    self.bad.append(str(error))
         if not loaded:
-            raise OSError(next(iter(self.bad.values())))
+            raise OSError(self.bad[0])
         return loaded
 
 

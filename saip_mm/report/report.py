@@ -177,7 +177,7 @@ class Report:
         with suppress(Exception):
             notes.append(self.people.note)
             if bad := self.people.bad:
-                reasons = '; '.join([*bad.values()][:3])
+                reasons = '; '.join(bad[:3])
                 self.gaps.append(f'{len(bad)} unreadable image(s): {reasons}')
                 notes.append(f'Skipped: {self.gaps[-1]}.')
         done = self.work_dir.progress(self._setting('train_cfg', 'max_epochs'))
