@@ -62,6 +62,11 @@ def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:
         then(worker)
 
 
+def _name(dataset: dict) -> str:
+    files = ', '.join(map(str, paths_in(dataset)))
+    return files or dataset.get('data_root') or dataset['type']
+
+
 def build_checked_loader(
     dataloader: DataLoader | dict,
     seed: int | None = None,
@@ -89,19 +94,19 @@ def build_checked_loader(
         TypeError,
         ValueError,
     ) as error:
-        named = any(p.is_file() and str(p) in str(error) for p in paths_in(config))
-        if named and isinstance(error, ValueError):
+        files = list(paths_in(config))
+        named = any(path.is_file() and str(path) in str(error) for path in files)
+        if isinstance(error, ValueError) and (named or not files):
             raise
         check_records(config)
         raise ValueError(
-            f'the data set {", ".join(map(str, paths_in(config)))} cannot be loaded '
+            f'the data set {_name(config)} cannot be loaded '
             f'({type(error).__name__}: {error}). Do the annotations have the format, '
             'class names and image names that its config expects?'
         ) from error
     if not len(loader):
-        files = ', '.join(map(str, paths_in(config)))
         raise ValueError(
-            f'{len(loader.dataset)} samples of {files} do not fill a batch of '
+            f'{len(loader.dataset)} samples of {_name(config)} do not fill a batch of '
             f'{loader.batch_size} per process: reduce batch_size of the data loader'
         )
     if is_main_process():
