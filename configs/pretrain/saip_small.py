@@ -17,7 +17,7 @@ model = dict(
     data_preprocessor=dict(patch_size=patch_size),
     backbone=dict(patch_size=patch_size),
     reconstruction=dict(patch_size=patch_size),
-    # Against 0.03 and 1: better re-identification, slightly worse keypoints and parts.
+    # Against 0.03 and 1: better re-identification (docs/comparison.md).
     loss_weights=dict(matching=0.3, search=0.3),
 )
 
