@@ -7,7 +7,6 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 import torch
-from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -17,7 +16,8 @@ from ..data.views import Crop, Views
 
 INST, ROI = (0, 200, 80), (240, 40, 40)  # colors of the whole person and of a part
 GAP, TEXT = 8, 18  # pixels
-LETTERS = findfont('DejaVu Sans')  # Latin, Greek and Cyrillic; a part of matplotlib
+# DejaVu Sans, a part of matplotlib: Latin, Greek and Cyrillic.
+LETTERS = f'{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf'
 FONT = ImageFont.truetype(LETTERS, 11)
 
 
