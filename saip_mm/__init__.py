@@ -18,6 +18,11 @@ try:
     logging.disable(logging.WARNING)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
+        from mmpretrain.utils import dependency
+
+        # MMPretrain's language models cannot be imported with transformers 5.
+        if dependency.satisfy_requirement('transformers>=5'):
+            dependency.WITH_MULTIMODAL = False
         import mmpretrain.datasets
 
         from . import data, evaluation, models, training

@@ -84,7 +84,7 @@ def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
         cfg: Its config, whose backbone has an ``img_size``.
 
     Raises:
-        ValueError: If the model is of another kind.
+        ValueError: If the model is of another kind, or tested on images of other sizes.
     """
     if task not in OUTPUTS:
         raise ValueError(
@@ -113,7 +113,30 @@ def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
                 f'Gaussian heatmaps, not for {type(decoder).__name__}'
             )
     size = to_2tuple(img_size)
-    return Deployed(task, model, size, preprocessor.mean, preprocessor.std)
+    _compare_sizes(cfg, size)
+    mean, std = preprocessor.get('mean'), preprocessor.get('std')
+    if mean is None or std is None:
+        raise ValueError(f'{cfg.filename}: the model does not normalize images')
+    return Deployed(task, model, size, mean, std)
+
+
+def _compare_sizes(cfg: Config, size: tuple[int, int]) -> None:
+    """Raise ValueError if images of (h, w) are not what tests show to the model."""
+    for step in cfg.test_dataloader.dataset.pipeline:
+        shape = step.get('scale') or step.get('input_size')  # (w, h)
+        if shape is None:
+            continue
+        if step.get('keep_ratio'):
+            raise ValueError(
+                f'{cfg.filename}: the test pipeline keeps the aspect ratio of images, '
+                'and exported networks take one size; to export, train with '
+                'keep_ratio=False'
+            )
+        if to_2tuple(shape) != size[::-1]:
+            raise ValueError(
+                f'{cfg.filename}: the test pipeline resizes images to {tuple(shape)} '
+                f'(w, h), not to model.backbone.img_size={size} (h, w): make them equal'
+            )
 
 
 def decode_heatmaps(

@@ -112,3 +112,18 @@ def test_every_imported_package_is_declared(installed: Path) -> None:
         if names & {name.lower().replace('_', '-') for name in packages}:
             declared.add(module)
     assert imported - declared <= sys.stdlib_module_names
+
+
+def test_transformers_5_may_be_installed(tmp_path):
+    """MMPretrain finds it, and cannot import its language models."""
+    info = tmp_path / 'transformers-5.0.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Name: transformers\nVersion: 5.0.0\n')
+    (tmp_path / 'transformers.py').write_text('')
+    done = subprocess.run(
+        [sys.executable, '-c', "import saip_mm; saip_mm.load_backbone('saip-small')"],
+        env=os.environ | dict(PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}'),
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr

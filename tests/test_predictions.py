@@ -116,7 +116,7 @@ def test_sentences_find_images(images, checkpoint, tmp_path):
     written = json.loads((tmp_path / 'predictions.json').read_text())
     assert written == {sentence: answer}
     (picture,) = tmp_path.glob('a man _ tall tall *.png')
-    assert Image.open(picture).width > 600 and len(picture.stem) == 80
+    assert Image.open(picture).width > 600 and len(picture.stem) == 60
     with pytest.raises(ValueError, match='a query is empty'):
         predict(config, path, [' '], images)
 
@@ -197,6 +197,10 @@ def test_boxes_are_those_of_mmdet(images, checkpoint, tmp_path):
     np.testing.assert_allclose(boxes, expected.bboxes.numpy(), atol=1e-2)
     scores = [each['score'] for each in found.answer]
     np.testing.assert_allclose(scores, expected.scores.numpy(), atol=1e-3)
+    predictor.cfg.test_dataloader.batch_size = 3
+    assert next(predictor(images)).answer == found.answer, 'whatever is beside it'
+    (unnamed,) = predict(COCO, checkpoint(COCO), images[:1])
+    assert [dict(each, label='person') for each in unnamed] == found.answer
     predictor.draw(found, tmp_path / 'boxes.png')
     width, height = Image.open(images[0]).size
     assert Image.open(tmp_path / 'boxes.png').size == (3 * width, 3 * height)

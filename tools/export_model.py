@@ -5,10 +5,12 @@ python tools/export_model.py configs/transfer/reid_saip-small.py \\
 
 The input `images` is float32 [batch, 3, h, w], RGB, 0-255, for any number of images
 resized to the size of the config; for re-identification, normalized as well, as
-trackers do. Outputs: `feature` [batch, C] of length 1 (re-identification), `scores`
-[batch, N] (attributes), `labels`, uint8 [batch, h, w] (parsing), or `keypoints`
-[batch, K, 2] as x, y in pixels and `scores` [batch, K] (pose). The metadata of the file
-state size, normalization and names. The answers are compared with PyTorch's.
+trackers do; for pose, person boxes enlarged as in training, and extended to the aspect
+ratio of the input. Outputs: `feature` [batch, C] of length 1 (re-identification),
+`scores` [batch, N] (attributes), `labels`, uint8 [batch, h, w] (parsing), or
+`keypoints` [batch, K, 2] as x, y in pixels and `scores` [batch, K] (pose). The metadata
+of the file state size, normalization and names. The answers are compared with
+PyTorch's.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 from saip_mm import __version__
 from saip_mm.checkpoints.onnx import write_onnx
@@ -33,6 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument('--out', required=True, type=Path, help='.onnx')
     args = parser.parse_args()
+    args.out = args.out.expanduser()
     if args.out.suffix != '.onnx':
         parser.error(f'--out {args.out} does not end in .onnx')
     return args
@@ -44,7 +48,7 @@ def compare(path: Path, network: Deployed) -> str:
     Returns:
         The largest difference, the size of the file, and the latency on one thread.
     """
-    import onnxruntime  # here, as write_onnx says which packages are missing
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -61,7 +65,10 @@ def compare(path: Path, network: Deployed) -> str:
     if network.task == 'parsing':
         difference = f'in {np.mean(found[0] != pairs[0][1]):.1%} of the labels'
     else:
-        difference = f'by at most {max(np.abs(a - b).max() for a, b in pairs):.1g}'
+        largest = max(np.abs(a - b).max() for a, b in pairs)
+        if not np.isfinite(largest):
+            raise ValueError(f'{path}: its answers for random images are not finite')
+        difference = f'by at most {largest:.1g}'
     seconds = []
     for _ in range(20):
         start = time.perf_counter()
@@ -74,16 +81,39 @@ def compare(path: Path, network: Deployed) -> str:
     )
 
 
+def crops(cfg: Config) -> str:
+    """How MMPose cuts the inputs of a pose model out of photographs."""
+    steps = cfg.test_dataloader.dataset.pipeline
+    steps = cfg.test_dataloader.dataset.pipeline
+    (padding,) = (
+        each.get('padding', 1.25) for each in steps if 'CenterScale' in each['type']
+    )
+    return (
+        f'RGB, 0-255: a box {padding} times as large as the person box, extended to '
+        'the aspect ratio of the input, black outside the image'
+    )
+
+
 def main() -> None:
     args = parse_args()
     check_writable(args.out)
+    try:
+        import onnxruntime  # noqa: F401  (to compare)
+    except ImportError as error:
+        raise ValueError(
+            "onnxruntime is not installed; run pip install '.[onnx]'"
+        ) from error
     predictor = Predictor(load_config(args.config), args.checkpoint)
     network = deploy(predictor.task, predictor.model, predictor.cfg).eval()
-    normalized = 'normalized by mean and std' if network.task == 'reid' else '0-255'
+    inputs = 'RGB, 0-255'
+    if network.task == 'reid':
+        inputs = 'RGB, normalized by mean and std'
+    elif network.task == 'pose':
+        inputs = crops(predictor.cfg)
     names = predictor.meta.get('classes') or predictor.meta.get('keypoint_id2name', {})
     meta = dict(
         task=network.task,
-        input=f'RGB, {normalized}',
+        input=inputs,
         img_size=network.img_size,
         mean=[round(v, 3) for v in network.mean.flatten().tolist()],
         std=[round(v, 3) for v in network.std.flatten().tolist()],

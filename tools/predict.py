@@ -100,7 +100,7 @@ def main() -> None:
             name = names[prediction.path]
             answers[name] = prediction.answer
             if predictor.task == 'text_retrieval':
-                name = name.replace(os.sep, '_')[:80]  # names of files are limited
+                name = name.replace(os.sep, '_')[:60]  # a name of a file has 255 bytes
             picture = args.out / f'{name}.png'
             picture.parent.mkdir(parents=True, exist_ok=True)
             predictor.draw(prediction, picture)

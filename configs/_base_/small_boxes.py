@@ -2,7 +2,6 @@
 
 boxes_size = (256, 256)
 boxes_read = [dict(type='ReadImage'), dict(type='LoadAnnotations', with_bbox=True)]
-boxes_loader = dict(batch_size=8, num_workers=2)
 boxes = dict(data_root='data/boxes', data_prefix=dict(img=''))
 boxes_train = [
     *boxes_read,
@@ -23,10 +22,13 @@ boxes_test = [
 ]
 boxes_loaders = dict(
     train=dict(
-        **boxes_loader,
+        batch_size=8,
+        num_workers=2,
         dataset=dict(**boxes, ann_file='train.json', pipeline=boxes_train),
     ),
     test=dict(
-        **boxes_loader, dataset=dict(**boxes, ann_file='test.json', pipeline=boxes_test)
+        batch_size=1,  # others are padded, which changes the answers of ViTs
+        num_workers=2,
+        dataset=dict(**boxes, ann_file='test.json', pipeline=boxes_test),
     ),
 )

@@ -60,7 +60,7 @@ resize = dict(type='Resize', scale=size, keep_ratio=True)
 train_pipeline = [read, *_base_.train_pipeline[1:3], resize, *_base_.train_pipeline[4:]]
 test_pipeline = [read, resize, _base_.test_pipeline[2]]
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 val_dataloader = val_cfg = val_evaluator = None
 
 auto_scale_lr = dict(base_batch_size=8)

@@ -1,13 +1,13 @@
 """``init_cfg=dict(type='Pretrained', …)`` of SAIP's backbones."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from logging import WARNING
 
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
-from torch import nn
+from torch import Tensor, nn
 
 from ..models.weights import LoadReport, format_size, load_weights
 from .backbone import IMAGENET, choose_backbone, find_backbone
@@ -62,6 +62,7 @@ def load_pretrained(
                     'source_grid=(h, w), or convert it with '
                     'tools/convert_checkpoint.py --grid'
                 )
+            _compare_patches(module, backbone.tensors)
             report = load_weights(module, backbone.state_dict(prefix=''))
     except FileNotFoundError as error:
         raise FileNotFoundError(
@@ -79,3 +80,15 @@ def load_pretrained(
             level=WARNING,
         )
     return report
+
+
+def _compare_patches(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError if a ViT's patches have another size than the file's."""
+    if 'patch_embed.projection.weight' in tensors:
+        found = tensors['patch_embed.projection.weight'].shape[-1]
+        if found != module.patch_size:
+            raise ValueError(
+                f'has patches of {found} pixels, and the model of {module.patch_size}: '
+                f'set model.backbone.patch_size={found} or, if heads need the old '
+                'stride, use tools/swap_backbone.py'
+            )

@@ -1,5 +1,7 @@
 """Sentences about drawn people, true in varied words."""
 
+import re
+
 import numpy as np
 
 from .person import Person
@@ -78,4 +80,4 @@ def describe(person: Person, details: float, rng: np.random.Generator) -> str:
     for detail in rng.permutation(found):
         if rng.random() < details:
             sentences.append(f'{say("note")} {detail}.')
-    return ' '.join(sentences)
+    return re.sub(r'\ba (?=[aeio])', 'an ', ' '.join(sentences))

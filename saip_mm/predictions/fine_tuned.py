@@ -43,6 +43,7 @@ OMITTED = ('ReadImage', 'LoadImageFromFile', 'LoadImage')
 OMITTED += ('LoadAnnotations', 'LoadPanopticAnnotations')
 OMITTED += ('CheckLabels', 'TokenizeCaptions')
 SEARCHES = ('reid', 'text_retrieval')  # tasks that need a gallery
+NUMBERED = 1000  # classes without names, at most
 
 
 class Predictor:
@@ -59,6 +60,7 @@ class Predictor:
         task: ``'attributes'``, ``'reid'``, ``'text_retrieval'``, ``'pose'``,
             ``'detection'``, ``'parsing'``.
         meta: Names of classes or keypoints, as the data set of the training has them.
+        classes: Names of classes; numbers, if the checkpoint has none.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Predictor:
         path = resolve_checkpoint(checkpoint)
         content = read_checkpoint(path)
         self.meta = content.get('meta', {}).get('dataset_meta') or {}
+        numbers = [str(number) for number in range(NUMBERED)]
+        self.classes = self.meta.get('classes') or numbers
         if self.task == 'pose' and not self.meta:
             from mmpose.apis.inference import dataset_meta_from_config
 
@@ -138,8 +142,8 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Yield a prediction for each image file or sentence.
 
-        Batches are at most as large as those of the config's tests. ``left_out`` is
-        that of :meth:`index`.
+        Batches are at most as large as those of the config's tests, and of one image
+        for MMDetection. ``left_out`` is that of :meth:`index`.
         """
         if self.task == 'text_retrieval':
             found = self._sentences(images)
@@ -165,9 +169,10 @@ class Predictor:
         self, images: Iterable[str], batch_size: int, left_out: list[ImageError] | None
     ) -> Iterator[tuple[str, np.ndarray, object]]:
         """Yield image files, RGB images, and data samples."""
-        # Images of several sizes cannot be batched by MMSegmentation, and are padded by
-        # MMDetection, which changes the answers of ViTs.
-        batch_size = min(batch_size, self.cfg.test_dataloader.batch_size)
+        # Images of several sizes cannot be batched by MMSegmentation, and are padded to
+        # the largest by MMDetection, which changes the answers of ViTs.
+        largest = 1 if self.scope == 'mmdet' else self.cfg.test_dataloader.batch_size
+        batch_size = min(batch_size, largest)
         with DefaultScope.overwrite_default_scope(self.scope):
             for batch in readable_batches(images, batch_size, left_out):
                 found, prepared = [], []
@@ -228,7 +233,7 @@ class Predictor:
         found = sample.pred_instances
         answer = [
             dict(
-                label=self.meta['classes'][label],
+                label=self.classes[label],
                 score=_rounded(score),
                 bbox=[*map(_rounded, box)],
             )
@@ -246,8 +251,8 @@ class Predictor:
     def _parsing(self, sample: object) -> dict:
         labels = sample.pred_sem_seg.data
         shares = labels.flatten().bincount().div(labels.numel()).tolist()
-        names = self.meta['classes']
-        return _sorted({names[i]: share for i, share in enumerate(shares) if share})
+        names = enumerate(shares)
+        return _sorted({self.classes[i]: share for i, share in names if share})
 
     def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
         """Write a picture of an answer."""
@@ -260,7 +265,7 @@ class Predictor:
             picture = draw_neighbors(Image.fromarray(image), answer)
         elif self.task == 'parsing':
             labels = sample.pred_sem_seg.data[0].cpu().numpy()
-            picture = draw_parsing(image, labels, self.meta['classes'], answer)
+            picture = draw_parsing(image, labels, self.classes, answer)
         else:
             image, sample = enlarge(image, sample)
             found = sample.pred_instances

@@ -40,6 +40,12 @@ def test_files_without_weights(tmp_path):
         read_checkpoint(tmp_path / 'nowhere.pth')
 
 
+def test_the_patch_size_to_set_is_said(tmp_path):
+    path = backbone_file(tmp_path / 'a.pth', vit(patch_size=8))
+    with pytest.raises(ValueError, match='a.pth.* set model.backbone.patch_size=8 or'):
+        load_pretrained(vit(), path)
+
+
 @pytest.mark.parametrize(
     'unusual', [torch.empty(3, 2, device='meta'), torch.ones(3, 2).to_sparse()]
 )

@@ -60,6 +60,8 @@ def spoil(folder, what: str) -> None:
         entries[2]['captions'] = []
     elif what == 'empty':
         entries[2]['captions'][1] = ' '
+    elif what == 'text':
+        entries[2]['captions'] = 'A man.'
     elif what == 'number':
         entries[2]['captions'][0] = 7
     elif what == 'test':
@@ -84,6 +86,7 @@ def spoil(folder, what: str) -> None:
         ('file_path', 'entry 2: file_path is 5 and split'),
         ('no captions', 'entry 2: .*jpg has no captions; add one, or remove'),
         ('empty', "entry 2: caption ' ' of .*jpg is no sentence; correct it"),
+        ('text', 'entry 2: the captions of .* are a string; put it in a list'),
         ('number', 'entry 2: caption 7 of .*jpg is no sentence'),
         ('test', "no entry has the split 'test'"),
     ],
@@ -92,6 +95,27 @@ def test_invalid_data_sets(what, message, tmp_path):
     write('cuhk-pedes', tmp_path)
     spoil(tmp_path, what)
     with pytest.raises((OSError, ValueError), match=message):
+        read('CUHKPEDES', tmp_path, 'test')
+
+
+def test_entries_of_one_image_are_merged(tmp_path):
+    path = write('cuhk-pedes', tmp_path) / 'reid_raw.json'
+    expected = {
+        split: read('CUHKPEDES', tmp_path, split) for split in ('train', 'test')
+    }
+    entries = [
+        dict(entry, captions=[caption], file_path=f'./{entry["file_path"]}')
+        for entry in json.loads(path.read_text())
+        for caption in entry['captions']
+    ]
+    path.write_text(json.dumps(entries))
+    for split, found in expected.items():
+        merged = read('CUHKPEDES', tmp_path, split)
+        assert [e['captions'] for e in merged] == [e['captions'] for e in found]
+        assert [e['gt_label'] for e in merged] == [e['gt_label'] for e in found]
+    entries[1]['id'] = 'another'
+    path.write_text(json.dumps(entries))
+    with pytest.raises(ValueError, match='has the ids .* and another; correct one'):
         read('CUHKPEDES', tmp_path, 'test')
 
 

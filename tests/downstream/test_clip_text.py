@@ -91,9 +91,31 @@ def save(model: torch.nn.Module, path, how: str) -> None:
             torch.jit.save(torch.jit.trace_module(model, inputs), path)
     elif how == 'state dict':
         torch.save(model.state_dict(), path)
+    elif how == 'hugging face':
+        torch.save(hugging_face(model.state_dict()), path)
     else:
         state = {f'module.{name}': x for name, x in model.state_dict().items()}
         torch.save(dict(epoch=3, name='run', state_dict=state), path)
+
+
+def hugging_face(state: dict) -> dict:
+    """The names of ``CLIPModel`` in transformers."""
+    names = dict(positional_embedding='embeddings.position_embedding.weight')
+    names |= {'token_embedding.weight': 'embeddings.token_embedding.weight'}
+    names |= {f'ln_final.{x}': f'final_layer_norm.{x}' for x in ('weight', 'bias')}
+    names = {old: f'text_model.{new}' for old, new in names.items()}
+    parts = {'ln_1': 'layer_norm1', 'ln_2': 'layer_norm2', 'mlp.c_fc': 'mlp.fc1'}
+    parts |= {'mlp.c_proj': 'mlp.fc2', 'attn.out_proj': 'self_attn.out_proj'}
+    found = {'text_projection.weight': state['text_projection'].T.contiguous()}
+    found['vision_model.post_layernorm.weight'] = torch.ones(64)
+    for i in range(2):
+        old, new = f'transformer.resblocks.{i}.', f'text_model.encoder.layers.{i}.'
+        for x in ('weight', 'bias'):
+            names |= {f'{old}{a}.{x}': f'{new}{b}.{x}' for a, b in parts.items()}
+            rows = state[f'{old}attn.in_proj_{x}'].chunk(3)
+            for part, each in zip('qkv', rows, strict=True):
+                found[f'{new}self_attn.{part}_proj.{x}'] = each.clone()
+    return found | {new: state[old] for old, new in names.items()}
 
 
 SMALL = dict(type='CLIPText', width=64, num_layers=2, out_channels=32)
@@ -112,6 +134,7 @@ def build(path, **text) -> torch.nn.Module:
     [
         ('archive', False, True),
         ('state dict', False, True),
+        ('hugging face', False, True),
         ('training', False, False),
         ('training', True, True),
     ],
@@ -141,7 +164,9 @@ def test_archives_are_not_run(tmp_path):
 
 def test_files_that_are_not_clip(tmp_path):
     path = tmp_path / 'clip.pt'
-    with pytest.raises(FileNotFoundError, match='no checkpoint .*clip.pt'):
+    with pytest.raises(
+        FileNotFoundError, match='no CLIP model .*clip.pt: set model.text'
+    ):
         build(path)
     save(small_clip(), path, 'archive')
     whole = path.read_bytes()

@@ -111,7 +111,7 @@ POSE, PARSING, PARTS, REID, *_ = CASES = [
         ('mmpretrain', 'reid/market1501_saip-vit-tiny_256x128', 'market1501',
          'Market-1501-v15.09.15', 'reid/rank10', IDENTITIES, 48),
         ('mmpretrain', 'reid/msmt17_saip-vit-tiny_256x128', 'msmt17',
-         '', 'reid/mAP', IDENTITIES, 24),
+         'MSMT17_V1', 'reid/mAP', IDENTITIES, 24),
         ('mmpretrain', 'attributes/pa100k_saip-vit-tiny_256x128', 'pa100k',
          'PA100k', 'attributes/F1', people(2)),
         ('mmpretrain', 'attributes/peta-zs_saip-vit-tiny_256x128', 'peta',

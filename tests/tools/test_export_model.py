@@ -132,10 +132,33 @@ def test_other_models_are_refused(tmp_path):
     assert not out.exists()
 
 
-def test_missing_packages(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    'resize, message',
+    [
+        (
+            'scale=(96, 192)',
+            r'resizes images to \(96, 192\) \(w, h\), not to .*128, 64',
+        ),
+        ('scale=(64, 128), keep_ratio=True', 'keeps the aspect ratio of images'),
+    ],
+)
+def test_images_of_another_size_than_in_tests_are_refused(resize, message, tmp_path):
+    config = tmp_path / 'other.py'
+    config.write_text(
+        f"_base_ = '{ROOT}/configs/transfer/attributes_saip-small.py'\n"
+        f"pipeline = [dict(type='ReadImage'), dict(type='Resize', {resize}),"
+        " dict(type='PackInputs')]\n"
+        'test_dataloader = dict(dataset=dict(pipeline=pipeline))\n'
+    )
+    predictor = load_predictor(config, write_model(tmp_path / 'model.pth', config))
+    with pytest.raises(ValueError, match=f'other.py: the test pipeline {message}'):
+        deploy('attributes', predictor.model, predictor.cfg)
+
+
+@pytest.mark.parametrize('name', ['onnx', 'onnxruntime', 'onnxscript'])
+def test_missing_packages(name, tmp_path, monkeypatch):
     config = ROOT / 'configs/transfer/attributes_saip-small.py'
     checkpoint = write_model(tmp_path / 'model.pth', config)
-    for name in ('onnx', 'onnxruntime', 'onnxscript'):
-        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ValueError, match="run pip install '.\\[onnx\\]'"):
         call('tools/export_model.py', config, checkpoint, '--out', tmp_path / 'a.onnx')

@@ -19,6 +19,16 @@ VOCABULARY = 49408
 WORDS = 75  # of a caption, beside start and end
 HEAD_CHANNELS = 64  # of an attention head
 EMBEDDING = 'token_embedding.weight'
+HUGGING_FACE = {
+    'text_model.embeddings.token_embedding': 'token_embedding',
+    'text_model.embeddings.position_embedding.weight': 'positional_embedding',
+    'text_model.encoder.layers': 'transformer.resblocks',
+    'text_model.final_layer_norm': 'ln_final',
+    '.layer_norm': '.ln_',
+    '.self_attn.': '.attn.',
+    '.mlp.fc1.': '.mlp.c_fc.',
+    '.mlp.fc2.': '.mlp.c_proj.',
+}  # parts of names in transformers, and here
 
 
 def open_clip(module: str) -> ModuleType:
@@ -62,8 +72,9 @@ class CLIPText(BaseModule):
         quick_gelu: Whether the activation is QuickGELU, as in OpenAI's models, or GELU,
             as in most of OpenCLIP's; a checkpoint does not tell.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a model of
-            OpenAI (TorchScript archive or state dict) or OpenCLIP, whose image encoder
-            is ignored. None starts from random weights.
+            OpenAI (TorchScript archive or state dict), OpenCLIP, or Hugging Face's
+            ``CLIPModel``, whose image encoder is ignored. None starts from random
+            weights.
     """
 
     def __init__(
@@ -101,6 +112,24 @@ class CLIPText(BaseModule):
         return features, features[rows, tokens.argmax(dim=1)]
 
 
+def from_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The text transformer of a ``CLIPModel`` of transformers, by OpenAI's names."""
+    found = {}
+    for name, tensor in tensors.items():
+        if not name.startswith(('text_model.', 'text_projection.')):
+            continue
+        for theirs, ours in HUGGING_FACE.items():
+            name = name.replace(theirs, ours)
+        found[name] = tensor
+    found.pop('text_model.embeddings.position_ids', None)
+    if 'text_projection.weight' in found:
+        found['text_projection'] = found.pop('text_projection.weight').T
+    for name in [name for name in found if '.attn.q_proj.' in name]:
+        parts = [found.pop(name.replace('.q_', f'.{each}_')) for each in 'qkv']
+        found[name.replace('.q_proj.', '.in_proj_')] = torch.cat(parts)
+    return found
+
+
 def read_clip_text(path: str, tower: torch.nn.Module) -> Mapping[str, Tensor]:
     """Weights of CLIP's text transformer in float32, for a ``tower`` of their shapes.
 
@@ -108,11 +137,19 @@ def read_clip_text(path: str, tower: torch.nn.Module) -> Mapping[str, Tensor]:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is damaged or not a CLIP model of these shapes.
     """
-    path = resolve_checkpoint(path)
+    try:
+        path = resolve_checkpoint(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f'there is no CLIP model {path}: set model.text.init_cfg.checkpoint to one '
+            'of OpenAI or OpenCLIP, or model.text.init_cfg=None for random weights'
+        ) from error
     if is_torchscript(path):
         tensors = read_torchscript(path)
     else:
         tensors = state_dict_of(read_checkpoint(path))
+    if any(name.startswith('text_model.') for name in tensors):
+        tensors = from_hugging_face(tensors)
     # OpenCLIP's models with other image encoders put the text encoder below `text.`.
     found = [name for name in tensors if name.endswith(EMBEDDING)]
     prefix = min(found, key=len).removesuffix(EMBEDDING) if found else ''

@@ -19,8 +19,9 @@ class CaptionedPeople(SplitDataset):
 
     Entries have `img_path`, `captions` and `gt_label`, which numbers the people of the
     split from 0. The training set has an entry for each caption, other splits one for
-    each image. Images are below `imgs`; one of the `ANNOTATIONS` lists them. All of it
-    is checked, whatever the split. Arguments are those of :class:`SplitDataset`.
+    each image, also if the file has several. Images are below `imgs`; one of the
+    `ANNOTATIONS` lists them. All of it is checked, whatever the split. Arguments are
+    those of :class:`SplitDataset`.
     """
 
     SPLITS = ('train', 'val', 'test')
@@ -34,7 +35,7 @@ class CaptionedPeople(SplitDataset):
         name = next((n for n in self.ANNOTATIONS if n in found), self.ANNOTATIONS[0])
         check_layout(self.data_root, ['imgs', name], type(self).__name__)
         source, folder = (os.path.join(self.data_root, n) for n in (name, 'imgs'))
-        everyone = self._read(source)
+        everyone = _merged(source, self._read(source), self.PATH)
         _check_images(source, folder, [entry[self.PATH] for entry in everyone])
         chosen = [entry for entry in everyone if entry['split'] == self.split]
         people = sorted({str(entry['id']) for entry in chosen})
@@ -97,6 +98,8 @@ class CaptionedPeople(SplitDataset):
                 f'{self.PATH} is {name!r} and split {split!r}; give an image below '
                 f'imgs and one of {", ".join(self.SPLITS)}'
             )
+        if isinstance(captions, str):
+            return f'the captions of {name} are a string; put it in a list'
         if not isinstance(captions, list) or not captions:
             return f'{name} has no captions; add one, or remove the entry'
         for text in captions:
@@ -130,6 +133,23 @@ class RSTPReid(CaptionedPeople):
     ANNOTATIONS = ('data_captions.json',)
     PATH = 'img_path'
     COMPLETE = 20_505
+
+
+def _merged(source: str, entries: list[dict], key: str) -> list[dict]:
+    """One entry per image and split, with the captions of all."""
+    merged = {}
+    for entry in entries:
+        name = entry[key]
+        first = merged.setdefault(
+            (entry['split'], os.path.normpath(name)), dict(entry, captions=[])
+        )
+        if first['id'] != entry['id']:
+            raise ValueError(
+                f'{source}: {name} has the ids {first["id"]} and {entry["id"]}; '
+                'correct one of them'
+            )
+        first['captions'] += entry['captions']
+    return list(merged.values())
 
 
 def _check_images(source: str, folder: str, names: Sequence[str]) -> None:

@@ -28,6 +28,11 @@ class MaskedLanguageHead(BaseModule):
 
     def __init__(self, channels: int, num_blocks: int, mask_ratio: float) -> None:
         super().__init__()
+        if channels % HEAD_CHANNELS:
+            raise ValueError(
+                f'MaskedLanguageHead: out_channels={channels} of model.text is not a '
+                'multiple of 64'
+            )
         parts = open_clip('transformer')
         heads, self.mask_ratio = channels // HEAD_CHANNELS, mask_ratio
         self.norm_text, self.norm_image, self.norm = (

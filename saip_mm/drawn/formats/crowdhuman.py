@@ -37,9 +37,12 @@ class CrowdHuman(FormatWriter):
 def annotate_person(scene: Drawing, i: int, number: int) -> dict:
     """Return the keys of the box of people[i]; number: of the box in the image."""
     person = scene.people[i]
+    # Clothes may be wider than the body.
+    first = np.minimum(person.full_box[:2], person.visible_box[:2])
+    last = np.maximum(person.full_box[2:], person.visible_box[2:])
     full, visible, head = (
         as_xywh(np.concatenate([np.floor(box[:2]), np.ceil(box[2:])]).astype(int))
-        for box in (person.full_box, person.visible_box, person.head_box)
+        for box in ([*first, *last], person.visible_box, person.head_box)
     )
     shown = visible[2] * visible[3] / max(full[2] * full[3], 1)
     x, y, w, h = head

@@ -102,5 +102,5 @@ class Msmt17(ReId):
         time = ('morning', 'noon', 'afternoon')[index % 3]
         frame = f'{index:03}_{drawn.camera + 1:02}_0303{time}_{number:04}_0'
         path = f'{identity:04}/{identity:04}_{frame}.jpg'
-        self.save_image(f'MSMT17_V1/{folder}/{path}', drawn.image)
-        return {f'MSMT17_V1/list_{part}.txt': f'{path} {identity}'}
+        self.save_image(f'{folder}/{path}', drawn.image)
+        return {f'list_{part}.txt': f'{path} {identity}'}

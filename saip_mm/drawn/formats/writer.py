@@ -91,7 +91,10 @@ class FormatWriter(ABC):
                     f'{self.out}: holds a data set of other settings (see {path}); '
                     'give another folder'
                 )
-        elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+        elif self.out.exists() and (
+            not self.out.is_dir()
+            or any(not each.match('.*.partial') for each in self.out.iterdir())
+        ):
             raise ValueError(
                 f'{self.out}: is not an empty folder; give another one, or empty it'
             )
