@@ -7,9 +7,9 @@ and start-up. A value counts as reached at the first probe at or above it.
 """
 
 import argparse
-from itertools import pairwise
 
-from saip_mm.checkpoints.kept_config import parse_config
+import numpy as np
+
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.report.work_dir import Series, WorkDir
 from saip_mm.training.config import parse_option
@@ -36,24 +36,16 @@ def parse_args() -> argparse.Namespace:
 
 def minutes_until(series: Series, step: int) -> float:
     """Time of the steps up to ``step``, as the next log of each says, or the last."""
-    points = [(0, 0.0), *series.get('time', [])]
-    points.append((max(step, points[-1][0]), points[-1][1]))
-    return (
-        sum(
-            (min(b, step) - a) * seconds
-            for (a, _), (b, seconds) in pairwise(points)
-            if a < step
-        )
-        / 60
-    )
+    logged, seconds = map(list, zip(*series.get('time', [(0, 0.0)]), strict=True))
+    which = np.searchsorted(logged, np.arange(1, step + 1)).clip(max=len(logged) - 1)
+    return np.array(seconds)[which].sum() / 60
 
 
 def rows(path: str, reach: list[tuple[str, float]]) -> list[str]:
     """Rows of the table for a work directory."""
     work_dir = WorkDir(path)
     series = work_dir.series()
-    file = work_dir.config_file()
-    config = parse_config(file.read_text(), str(file))
+    config = work_dir.saved_config()
     batch = config.train_dataloader.batch_size * work_dir.processes()
     found = []
     for name, value in reach:

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..data.images import normalize, resize
 from ..files import sha256
-from ..models.class_token import attention_maps
+from ..models.attention import attention_maps
 from ..models.distillation import Taught
 from ..models.weights import Grid, format_size, load_weights
 from .backbone import choose_backbone, find_backbone

@@ -28,15 +28,12 @@ class Cost(NamedTuple):
 
 
 def cost_of(config: Config) -> Cost:
-    """Count the FLOPs of a few training steps on the CPU.
+    """Count the FLOPs of a few training steps of a pretraining on the CPU.
 
     PyTorch counts multiplications and additions of matrix products and convolutions;
     views, wherever they are made, the optimizer and averages of weights are not
     counted. The number is the mean over steps, because the sizes of SAIP's views
     change. A teacher's outputs are not taken from its cache.
-
-    Args:
-        config: Config of a pretraining.
 
     Raises:
         ValueError: If there are fewer images than in a batch.

@@ -76,12 +76,11 @@ class BackboneFeatures:
 
 
 class StockFeatures:
-    """Features of any backbone: its last map and the mean over it, or its last token.
+    """Features of any backbone of MMPretrain: its last map and the mean over it, or its
+    last token.
 
-    Args:
-        model: An algorithm of MMPretrain.
-        dataset: Config of its training images. The size of their crops is that of the
-            images to probe, unless the backbone states one.
+    The images to probe are as large as the backbone states, or as the crops in the
+    config of its data set.
     """
 
     def __init__(self, model: BaseSelfSupervisor, dataset: dict) -> None:
@@ -123,13 +122,8 @@ def _crops(setting: object) -> Iterator[int | tuple[int, int]]:
 
 
 class BaselineFeatures:
-    """Features without a network: one of ``BASELINES``.
-
-    Args:
-        name: Those of images. Patches have a feature in ``'mean-color'`` alone.
-        size: (h, w) of the images in pixels.
-        patch_size: Side of a patch in pixels.
-    """
+    """Features without a network: one of ``BASELINES``. Patches have a feature in
+    ``'mean-color'`` alone."""
 
     def __init__(
         self, name: str, size: Size = DEFAULT_SIZE, patch_size: int = PATCH_SIZE

@@ -5,6 +5,7 @@ import time
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.models import BaseSelfSupervisor
 from mmpretrain.registry import HOOKS
 
 from ..training.processes import Agreement, unwrap_model
@@ -57,27 +58,25 @@ class ProbeHook(Hook):
     def probe(self, runner: Runner) -> None:
         """Probe now, in the main process; errors are logged."""
         if is_main_process():
-            self._probe(runner)
+            model = unwrap_model(runner.model)
+            training = model.training
+            try:
+                self._probe(runner, model.eval())
+            except Exception as error:  # must not end a long training
+                runner.logger.warning(
+                    f'the probes failed after {runner.iter} steps; training continues: '
+                    f'{type(error).__name__}: {error}'
+                )
+            model.train(training)
         self.agreement.any(False)  # the others wait
 
-    def _probe(self, runner: Runner) -> None:
-        began, model = time.monotonic(), unwrap_model(runner.model)
-        training = model.training
-        model.eval()
-        try:
-            if self.subject is None or self.subject.model is None:
-                self.subject = subject_of(model, runner.cfg.train_dataloader.dataset)
-            scores = {} if self.real else run_probes(self.subject, self.sizes)
-            for found in probe_real(self.subject, self.real):
-                scores |= found
-        except Exception as error:  # must not end a long training
-            runner.logger.warning(
-                f'the probes failed after {runner.iter} steps; training continues: '
-                f'{type(error).__name__}: {error}'
-            )
-            return
-        finally:
-            model.train(training)
+    def _probe(self, runner: Runner, model: BaseSelfSupervisor) -> None:
+        began = time.monotonic()
+        if self.subject is None or self.subject.model is None:
+            self.subject = subject_of(model, runner.cfg.train_dataloader.dataset)
+        scores = {} if self.real else run_probes(self.subject, self.sizes)
+        for found in probe_real(self.subject, self.real):
+            scores |= found
         text = ', '.join(f'{name} {score:.4f}' for name, score in scores.items())
         people = 'photographs' if self.real else 'drawn people'
         runner.logger.info(

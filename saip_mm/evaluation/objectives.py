@@ -52,15 +52,10 @@ def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str,
     A stranger is the person of the batch's next image.
 
     Args:
-        model: Not changed.
+        model: In evaluation mode; not changed.
         batches: From :func:`draw_batches`.
     """
-    training = model.training
-    model.eval()
-    try:
-        found = [_scores(model, batch, step) for step, batch in enumerate(batches)]
-    finally:
-        model.train(training)
+    found = [_scores(model, batch, step) for step, batch in enumerate(batches)]
     means = {}
     for name in found[0]:
         values = torch.cat([scores[name].double().cpu() for scores in found])
@@ -99,13 +94,9 @@ def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
 
 def _reconstruct(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
     """Loss with anchor tokens [B, C] and with those of strangers."""
-
-    def loss(token: Tensor) -> Tensor:
+    losses = {}
+    for end, token in ('', anchor), ('_stranger', anchor.roll(1, dims=0)):
         prediction, mask = model.reconstruct(model.teacher['encoder'], token, inputs)
         loss = model.reconstruction.loss(prediction, inputs['csr'], mask)
-        return loss.expand(len(token))
-
-    return {
-        'reconstruction/loss': loss(anchor),
-        'reconstruction/loss_stranger': loss(anchor.roll(1, dims=0)),
-    }
+        losses[f'reconstruction/loss{end}'] = loss.expand(len(token))
+    return losses

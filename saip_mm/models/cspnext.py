@@ -48,11 +48,7 @@ class SAIPCSPNeXt(PooledBackbone, CSPNeXt):
 
     @staticmethod
     def levels_of(config: dict) -> dict[int, tuple[int, int]]:
-        """Index in ``out_indices`` and channels of the maps, by stride.
-
-        Args:
-            config: From :meth:`config_of`.
-        """
+        """Index in ``out_indices`` and channels of the maps, by stride."""
         width = config['widen_factor']
         return {2 << i: (i, int(width * (64 << i))) for i in range(5)}
 

@@ -9,11 +9,10 @@ from mmengine.logging import MessageHub
 from mmengine.model import BaseModule, initialize
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models import BaseSelfSupervisor
-from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from .attention import use_attend
+from .attention import transformer_blocks, use_attend
 from .distillation import check_channels, patch_targets
 from .encoder import batch_statistics
 from .saip import token_spread
@@ -51,9 +50,7 @@ class PatternAdapter(BaseModule):
         self.gate_block = CrossAttentionBlock(in_channels, num_heads)
         self.gate = nn.Linear(in_channels, len(PATTERNS))
         self.expert_tokens = nn.Parameter(torch.zeros(1, len(PATTERNS), in_channels))
-        self.expert_self_block = TransformerEncoderLayer(
-            in_channels, num_heads, 4 * in_channels, norm_cfg=dict(type='LN', eps=1e-6)
-        )
+        (self.expert_self_block,) = transformer_blocks(1, in_channels, num_heads)
         self.expert_block = CrossAttentionBlock(in_channels, num_heads)
         self.hidden = nn.Linear(in_channels, hidden_channels)
         self.matrix = nn.Linear(hidden_channels, in_channels * out_channels)
@@ -143,7 +140,6 @@ class DPAL(BaseSelfSupervisor):
             inputs: Normalized views. The first of ``globals`` [B, 2, 3, H, W],
                 ``locals`` [B, n, 3, h, w], ``roi`` [B, 3, h, w] and ``scene``
                 [B, 3, S, T] are used.
-            data_samples: Not used; part of MMPretrain's interface.
 
         Returns:
             dict: ``loss_global``, ``loss_local``, ``loss_relation``, ``loss_gate`` and
@@ -203,16 +199,12 @@ def relation_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
-    """How much patches belong to a person: their first principal component.
+    """How much patches [B, h·w, D] belong to a person: their first principal component.
 
     Over all patches of the micro-batches of all processes, scaled to [0, 1], with the
     sign for which the middle of the images has more of it than their border. On the
     device alone: the covariance is squared ten times, which is a power iteration of
     1,024 steps.
-
-    Args:
-        patches: [B, h·w, D] tokens of the teacher.
-        grid: (h, w)
 
     Returns:
         [B, h·w]

@@ -77,16 +77,14 @@ class MaskColor(nn.Module):
 
 
 class Encoder(BaseModule):
-    """A backbone, the norm of its middle tokens and its mask color; the teacher
-    averages all of them.
+    """A backbone, the norm of its middle tokens and its mask color.
 
     Norm and color are not part of the backbone because no downstream task uses them:
     there they would be unused parameters in distributed training and stray keys in
     exports.
 
     Args:
-        backbone: A module with the ``encode`` method of
-            :class:`~saip_mm.models.saip_vit.SAIPViT`.
+        backbone: With the ``encode`` method of ``SAIPViT``.
         middle_norm: Norm over the channels of the middle tokens.
         mask_color: Hides patches from a backbone that computes all of them; None for
             one that computes the visible ones only, or if nothing is ever hidden.
@@ -143,17 +141,15 @@ def batch_statistics(backbone: nn.Module) -> Iterator[None]:
     all processes, but only one probes a model.
     """
     norms = [each for each in backbone.modules() if isinstance(each, _BatchNorm)]
-    names = ('track_running_stats', 'running_mean', 'running_var')
-    kept = [{name: getattr(norm, name) for name in names} for norm in norms]
+    kept = [(x.track_running_stats, x.running_mean, x.running_var) for x in norms]
     for norm in norms:
         norm.track_running_stats = False
         norm.running_mean = norm.running_var = None
     try:
         yield
     finally:
-        for norm, values in zip(norms, kept, strict=True):
-            for name, value in values.items():
-                setattr(norm, name, value)
+        for x, values in zip(norms, kept, strict=True):
+            x.track_running_stats, x.running_mean, x.running_var = values
 
 
 @torch.no_grad()
@@ -172,24 +168,22 @@ def channels_of(backbone: nn.Module) -> tuple[int, int]:
             'use SAIPViT, SAIPTinyViT or SAIPCSPNeXt, or write an adapter '
             '(docs/extending.md, "Add a backbone")'
         )
-    grid, training = (3, 5), backbone.training
-    size = [side * backbone.patch_size for side in grid]
+    patch, training = backbone.patch_size, backbone.training
     backbone.eval()
     try:
-        encoded = backbone.encode(torch.zeros(1, 3, *size))
+        encoded = backbone.encode(torch.zeros(1, 3, 3 * patch, 5 * patch))
     except Exception as error:  # a backbone for one size fails in its own ways
         raise ValueError(
-            f'backbone {kind} cannot encode images of {size[0]}×{size[1]} (h×w); SAIP '
-            f'scales images to any multiple of {backbone.patch_size}: '
+            f'backbone {kind} cannot encode images of {3 * patch}×{5 * patch} (h×w), '
+            f'but SAIP scales images to any multiple of {patch}: '
             f'{type(error).__name__}: {error}'
         ) from error
     finally:
         backbone.train(training)
-    found = tuple(encoded.middle_map.shape[2:])
-    if found != grid:
+    height, width = encoded.middle_map.shape[2:]
+    if (height, width) != (3, 5):
         raise ValueError(
-            f'backbone {kind}: the middle map of a {size[0]}×{size[1]} image is '
-            f'{found[0]}×{found[1]}, not {grid[0]}×{grid[1]}: its stride has to be '
-            f'patch_size={backbone.patch_size}'
+            f'backbone {kind}: the middle map of a {3 * patch}×{5 * patch} image is '
+            f'{height}×{width}, not 3×5: its stride has to be patch_size={patch}'
         )
     return encoded.image_token.shape[1], encoded.middle_map.shape[1]

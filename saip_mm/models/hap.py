@@ -96,7 +96,6 @@ class HAP(BaseSelfSupervisor):
         Args:
             inputs: ``image`` [B, 3, H, W], normalized; ``visible`` [B, 2, K], the
                 patches that each mask keeps, as indices into the row-major grid.
-            data_samples: Not used; part of MMPretrain's interface.
 
         Returns:
             dict: ``loss_rec`` and ``loss_align``; for monitoring, ``feature_std``, the

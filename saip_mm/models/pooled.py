@@ -73,8 +73,7 @@ class PooledBackbone(PretrainedStart):
         steps = self.steps()
         for step in steps[: self.middle_step + 1]:
             x = step(x)
-        middle = x
-        patches = middle.flatten(2)
+        middle, patches = x, x.flatten(2)
         if visible is not None:
             index = visible[:, None].expand(-1, patches.shape[1], -1)
             patches = patches.gather(2, index)

@@ -57,7 +57,6 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
                 ``ApplyViews``: uint8 ``globals`` [B, 2, 3, H, W], ``locals``
                 [B, n, 3, h, w], ``roi`` and ``inst`` [B, 3, h, w], ``scene``
                 [B, 3, S, S]; ``scene_masks``; ``csr_noise``. Some may be missing.
-            training: Not used; part of MMEngine's interface.
 
         Returns:
             dict: ``inputs`` for :meth:`saip_mm.models.SAIP.loss`, and no data samples.

@@ -3,11 +3,12 @@
 import torch
 from mmengine.model import BaseModule, initialize
 from mmengine.model.weight_init import trunc_normal_
-from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+
+from .attention import transformer_blocks
 
 
 @MODELS.register_module()
@@ -48,16 +49,9 @@ class CrossScaleReconstructionHead(BaseModule):
         self.grid = (img_size[0] // patch_size, img_size[1] // patch_size)
         self.embed = nn.Linear(in_channels, embed_dims)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
-        self.pos_embed = nn.Parameter(
-            torch.zeros(1, 1 + self.grid[0] * self.grid[1], embed_dims)
-        )
-        norm = dict(type='LN', eps=1e-6)
-        self.blocks = nn.ModuleList(
-            TransformerEncoderLayer(
-                embed_dims, num_heads, 4 * embed_dims, norm_cfg=norm
-            )
-            for _ in range(num_blocks)
-        )
+        positions = 1 + self.grid[0] * self.grid[1]
+        self.pos_embed = nn.Parameter(torch.zeros(1, positions, embed_dims))
+        self.blocks = transformer_blocks(num_blocks, embed_dims, num_heads)
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
         self.predict = nn.Linear(embed_dims, 3 * patch_size**2)
 

@@ -2,18 +2,27 @@
 
 import copy
 import math
+from functools import partial
 
 import torch
 from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.checkpoint import checkpoint
 
 from .attention import use_attend
 from .encoder import Encoded, Encoder, MaskColor, channels_of
 from .matching import attention_divergence
-from .recompute import recompute_blocks
+
+# Losses of the objectives, which ``SAIP.loss_weights`` multiplies.
+WEIGHTED = dict(
+    matching=('loss_csm', 'loss_attn'),
+    reconstruction=('loss_csr',),
+    search=('loss_css_inst', 'loss_css_roi'),
+)
 
 
 @MODELS.register_module()
@@ -24,17 +33,16 @@ class SAIP(BaseSelfSupervisor):
     *teacher* (the expert encoder) is its moving average and provides the targets. The
     teacher's backbone is the one to use downstream.
 
-    ``backbone`` is the student's, as OpenMMLab tools expect. ``prefix='backbone.'`` on
-    a training checkpoint therefore selects the student, while
-    ``tools/export_backbone.py`` exports the teacher by default.
+    ``backbone`` is the student's, as OpenMMLab tools expect: ``prefix='backbone.'`` on
+    a training checkpoint selects the student, ``tools/export_backbone.py`` the teacher.
 
     A head that is omitted omits its objective. (Without matching, no loss may reach the
     last blocks, and without reconstruction and search the norm of middle tokens:
     distributed training then needs ``find_unused_parameters=True`` in the config.)
 
     Args:
-        backbone: A backbone with the ``encode`` method of ``SAIPViT``: ``SAIPViT``,
-            ``SAIPTinyViT``, ``SAIPCSPNeXt``, or an adapter (docs/extending.md).
+        backbone: ``SAIPViT``, ``SAIPTinyViT``, ``SAIPCSPNeXt``, or another one with
+            their ``encode`` method (docs/extending.md).
         matching: A ``CrossScaleMatchingHead``.
         reconstruction: A ``CrossScaleReconstructionHead``.
         search: A ``CrossScaleSearchHead``.
@@ -42,9 +50,8 @@ class SAIP(BaseSelfSupervisor):
             is a second one, and frozen.
         loss_weights: Factors of the losses of ``matching``, ``reconstruction`` and
             ``search``, 1 by default. Weighted losses are logged.
-        recompute: Keep only the inputs of transformer blocks, in a ViT and in the
-            decoders, and compute the blocks again in the backward pass: less memory,
-            more time, the same gradients.
+        recompute: Keep only the inputs of transformer blocks, and compute the blocks
+            again in the backward pass: less memory, more time, the same gradients.
         data_preprocessor: A ``SAIPDataPreprocessor``.
     """
 
@@ -67,29 +74,33 @@ class SAIP(BaseSelfSupervisor):
             raise ValueError(
                 'SAIP needs a head: matching, reconstruction, search or distillation'
             )
-        self.loss_weights = _complete_weights(loss_weights or {})
+        self.loss_weights = dict.fromkeys(WEIGHTED, 1.0) | (loss_weights or {})
+        for name, weight in self.loss_weights.items():
+            number = isinstance(weight, int | float) and 0 <= weight < math.inf
+            if name not in WEIGHTED or not number:
+                raise ValueError(
+                    f'loss_weights.{name}={weight!r}: give numbers of at least 0 for '
+                    f'{", ".join(WEIGHTED)}'
+                )
         channels, middle_channels = channels_of(self.backbone)
         self.middle_norm = nn.LayerNorm(middle_channels, eps=1e-6)
         self.matching = MODELS.build(matching) if matching else None
         self.reconstruction = MODELS.build(reconstruction) if reconstruction else None
         self.search = MODELS.build(search) if search else None
         self.distillation = MODELS.build(distillation) if distillation else None
-        use_attend(self)
-        if recompute:
-            recompute_blocks(self)
-
-        self._check_channels(channels, middle_channels)
         self.mask_color = None
         if self.reconstruction and not getattr(self.backbone, 'omits_hidden', False):
             self.mask_color = MaskColor(self.backbone.patch_size)
-            whole = self.matching or self.search or self.reconstruction.anchor
-            norms = [m for m in self.backbone.modules() if isinstance(m, _BatchNorm)]
-            if norms and not whole:
-                raise ValueError(
-                    'reconstruction alone with anchor=False shows only masked images, '
-                    f'but the running statistics of {type(self.backbone).__name__} '
-                    'need whole ones: set anchor=True'
-                )
+        self._check_heads(channels, middle_channels)
+        use_attend(self)
+        if recompute:
+            # MMEngine's activation_checkpointing uses reentrant autograd, which fails
+            # in distributed training if a block is used more than once in a step.
+            for block in self.modules():
+                if isinstance(block, TransformerEncoderLayer):
+                    block.forward = partial(
+                        checkpoint, block.forward, use_reentrant=False
+                    )
 
         encoder = Encoder(self.backbone, self.middle_norm, self.mask_color)
         student = nn.ModuleDict(dict(encoder=encoder))
@@ -99,19 +110,28 @@ class SAIP(BaseSelfSupervisor):
         # Not a submodule: its parameters are named `backbone.…` and `middle_norm.…`.
         self.__dict__['student'] = student
 
-    def _check_channels(self, channels: int, middle_channels: int) -> None:
-        for name, head, needed in (
-            ('matching', self.matching, channels),
-            ('reconstruction', self.reconstruction, middle_channels),
-            ('search', self.search, middle_channels),
-            ('distillation', self.distillation, channels),
-        ):
+    def _check_heads(self, channels: int, middle_channels: int) -> None:
+        kind = type(self.backbone).__name__
+        for name, needed in dict(
+            matching=channels,
+            reconstruction=middle_channels,
+            search=middle_channels,
+            distillation=channels,
+        ).items():
+            head = getattr(self, name)
             if head and head.in_channels != needed:
-                kind = type(self.backbone).__name__
                 raise ValueError(
                     f'{name}.in_channels={head.in_channels}, but {kind} gives it '
                     f'tokens of {needed} channels'
                 )
+        if not self.mask_color or self.matching or self.search or self.distillation:
+            return
+        norms = any(isinstance(each, _BatchNorm) for each in self.backbone.modules())
+        if norms and not self.reconstruction.anchor:
+            raise ValueError(
+                f'running statistics of {kind} need whole images, and reconstruction '
+                'alone shows it masked ones: set reconstruction.anchor=True'
+            )
 
     def loss(self, inputs: dict[str, Tensor], data_samples: None = None) -> dict:
         """Compute the losses of one (micro-)batch.
@@ -125,84 +145,92 @@ class SAIP(BaseSelfSupervisor):
                 local view ``roi``, the anchor shrunk ``inst``, and the second global
                 ``csr``, with ``csr_noise`` [B, …, …]; ``scene`` [B, 3, S, S] and
                 ``scene_masks`` [B, 2, …, …], 1 where inst and where roi was pasted.
-            data_samples: Not used; part of MMPretrain's interface.
 
         Returns:
-            dict: For each head, its losses: ``loss_csm`` and ``loss_attn``;
-            ``loss_csr``; ``loss_css_inst`` and ``loss_css_roi``; those of
-            :meth:`DistillationHead.loss`. With matching also
-            ``teacher_entropy``, ``matching_kl`` and ``teacher_mean`` of
-            :meth:`CrossScaleMatchingHead.loss`, unweighted, and ``feature_std``, the
-            spread of the teacher's unit tokens (0: all images alike, 1: in all
-            directions).
+            dict: Losses of the heads, those of ``WEIGHTED`` and of
+            :meth:`DistillationHead.loss`. With matching also what else
+            :meth:`CrossScaleMatchingHead.loss` returns, and ``feature_std``, the spread
+            of the teacher's unit tokens (0: all images alike, 1: in all directions).
         """
-        taught = self.matching or self.distillation
-        until = 'end' if taught else 'middle'
-        losses, anchor_token = {}, None
-        anchored = self.reconstruction and self.reconstruction.anchor
-        encode = self.student['encoder']
-        if taught or self.search or anchored:
-            heads = self.matching, self.distillation
-            globals_ = encode(
-                _fold(inputs['globals']),
-                until='maps' if self.distillation else until,
-                attention=any(head and head.attention for head in heads),
-            )
-            anchor = globals_.middle_tokens.chunk(2)[0]
-            anchor_token = anchor[:, 0]
-        if taught or self.search:
-            roi = encode(inputs['roi'], until=until, crops=True)
-        if taught:
-            losses |= self._learn_from_teachers(globals_, roi, inputs)
+        globals_, roi, tokens = self._encode_views(inputs)
+        anchor = globals_.middle_tokens.chunk(2)[0] if globals_ else None
+        losses = {}
+        if self.matching:
+            losses |= self._match(globals_, tokens, inputs)
+        if self.distillation:
+            losses |= self._distill(globals_, tokens, inputs)
         if self.reconstruction:
-            prediction, mask = self.reconstruct(encode, anchor_token, inputs)
+            token = anchor[:, 0] if globals_ else None
+            prediction, mask = self.reconstruct(self.student['encoder'], token, inputs)
             loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
-            losses['loss_csr'] = self.loss_weights['reconstruction'] * loss
+            losses['loss_csr'] = loss
         if self.search:
             logits = self.find([anchor, roi.middle_tokens], inputs['scene'])
-            loss = self.search.loss(logits, inputs['scene_masks'])
-            loss = self.loss_weights['search'] * loss
-            losses |= dict(loss_css_inst=loss[0], loss_css_roi=loss[1])
+            inst, roi = self.search.loss(logits, inputs['scene_masks'])
+            losses |= dict(loss_css_inst=inst, loss_css_roi=roi)
+        for objective, names in WEIGHTED.items():
+            for name in names:
+                if name in losses:
+                    losses[name] = self.loss_weights[objective] * losses[name]
         return losses
 
-    def _learn_from_teachers(
-        self, globals_: Encoded, roi: Encoded, inputs: dict
-    ) -> dict:
-        """Losses of matching and distillation, which see all crops."""
-        encode = self.student['encoder']
-        locals_ = encode(_fold(inputs['locals']), crops=True)
-        inst = encode(inputs['inst'], crops=True)
-        tokens = [each.image_token for each in (globals_, locals_, roi, inst)]
-        tokens = torch.cat(tokens).unflatten(0, (-1, len(inputs['globals'])))
-        losses = self._match(globals_, tokens, inputs) if self.matching else {}
-        if head := self.distillation:
-            attention = head.attention and globals_.attention is not None
-            patches = head.patch_mlp is not None
-            views = _fold(inputs['globals'])
-            taught = head.teacher(self, views, attention, patches)
-            losses |= head.loss(tokens, globals_, taught)
-        return losses
+    def _encode_views(
+        self, inputs: dict[str, Tensor]
+    ) -> tuple[Encoded | None, Encoded | None, Tensor | None]:
+        """Show the student all views but ``csr``, as far as the heads need them.
+
+        Returns:
+            The 2·B global views, the B views ``roi``, and image tokens [V, B, C] of all
+            V crops of each image.
+        """
+        student = self.student['encoder']
+        taught = [head for head in (self.matching, self.distillation) if head]
+        anchored = self.reconstruction and self.reconstruction.anchor
+        until = 'end' if taught else 'middle'
+        globals_ = roi = tokens = None
+        if taught or self.search or anchored:
+            globals_ = student(
+                _fold(inputs['globals']),
+                until='maps' if self.distillation else until,
+                attention=any(head.attention for head in taught),
+            )
+        if taught or self.search:
+            roi = student(inputs['roi'], until=until, crops=True)
+        if taught:
+            locals_ = student(_fold(inputs['locals']), crops=True)
+            inst = student(inputs['inst'], crops=True)
+            crops = [globals_, locals_, roi, inst]
+            tokens = torch.cat([crop.image_token for crop in crops])
+            tokens = tokens.unflatten(0, (-1, len(inputs['globals'])))
+        return globals_, roi, tokens
 
     def _match(self, globals_: Encoded, tokens: Tensor, inputs: dict) -> dict:
+        """Losses of matching, for image tokens [V, B, C] of all crops."""
         with torch.no_grad():
             expert = self.teacher['encoder'](
                 _fold(inputs['globals']), attention=self.matching.attention
             )
             target = self.teacher['projector'](expert.image_token)
         logits = self.student['projector'](tokens.flatten(0, 1))
-        by_view = (-1, len(inputs['globals']))
+        by_view = (-1, tokens.shape[1])
         losses = self.matching.loss(
             logits.unflatten(0, by_view), target.unflatten(0, by_view)
         )
-        weight = self.loss_weights['matching']
-        losses['loss_csm'] = weight * losses['loss_csm']
         losses['feature_std'] = token_spread(expert.image_token)
         if self.matching.attention and globals_.attention is not None:
-            loss = attention_divergence(
+            losses['loss_attn'] = attention_divergence(
                 globals_.attention, expert.attention, self.matching.center.dtype
             )
-            losses['loss_attn'] = weight * loss
         return losses
+
+    def _distill(self, globals_: Encoded, tokens: Tensor, inputs: dict) -> dict:
+        """Losses of distillation, for image tokens [V, B, C] of all crops."""
+        head = self.distillation
+        attention = head.attention and globals_.attention is not None
+        patches = head.patch_mlp is not None
+        views = _fold(inputs['globals'])
+        taught = head.teacher(self, views, attention, patches)
+        return head.loss(tokens, globals_, taught)
 
     def reconstruct(
         self, encoder: Encoder, anchor_token: Tensor | None, inputs: dict[str, Tensor]
@@ -240,11 +268,7 @@ class SAIP(BaseSelfSupervisor):
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """Average the teacher's parameters with the student's, and copy buffers.
-
-        Args:
-            momentum: Share of the old teacher that is kept.
-        """
+        """Average parameters, keeping the share ``momentum``, and copy buffers."""
         teacher, student = self.teacher, self.student
         average = get_ema_multi_avg_fn(momentum)
         average([*teacher.parameters()], [*student.parameters()], None)
@@ -260,22 +284,6 @@ class SAIP(BaseSelfSupervisor):
         super().train(mode)
         self.teacher.eval()
         return self
-
-
-def _complete_weights(given: dict[str, float]) -> dict[str, float]:
-    weights = dict.fromkeys(('matching', 'reconstruction', 'search'), 1.0)
-    if unknown := given.keys() - weights.keys():
-        raise ValueError(
-            f'loss_weights: {", ".join(sorted(unknown))} is not one of '
-            f'{", ".join(weights)}'
-        )
-    weights |= given
-    for name, weight in weights.items():
-        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise ValueError(
-                f'loss_weights.{name}={weight!r} should be a number of at least 0'
-            )
-    return weights
 
 
 def _fold(views: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from mmpretrain.models.utils import (
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from .class_token import block_maps, class_token
+from .attention import block_maps, class_token
 from .encoder import Encoded
 from .weights import Grid, PretrainedStart, format_size, other_functions
 

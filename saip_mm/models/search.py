@@ -3,12 +3,11 @@
 import torch
 from mmcv.cnn.bricks.transformer import FFN
 from mmengine.model import BaseModule, initialize
-from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .class_token import class_token
+from .attention import class_token, transformer_blocks
 
 
 class CrossAttentionBlock(BaseModule):
@@ -49,13 +48,7 @@ class CrossScaleSearchHead(BaseModule):
         super().__init__()
         self.in_channels = in_channels
         self.query_embed = nn.Linear(in_channels, embed_dims)
-        norm = dict(type='LN', eps=1e-6)
-        self.query_blocks = nn.ModuleList(
-            TransformerEncoderLayer(
-                embed_dims, num_heads, 4 * embed_dims, norm_cfg=norm
-            )
-            for _ in range(num_blocks)
-        )
+        self.query_blocks = transformer_blocks(num_blocks, embed_dims, num_heads)
         self.scene_embed = nn.Linear(in_channels, embed_dims)
         self.scene_norm = nn.LayerNorm(embed_dims, eps=1e-6)
         self.cross_block = CrossAttentionBlock(embed_dims, num_heads)

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..models.saip import WEIGHTED
 from .work_dir import Series
 
 MAX_POINTS = 400  # per curve
@@ -44,12 +45,6 @@ _LOSSES = {
     ('Spread of image tokens', '0: all alike'): dict(deviation='feature_std'),
     ('Learning rate', 'as logged'): {'base_lr': 'base_lr', 'lr, first group': 'lr'},
 }
-# Names of the logged losses that ``SAIP.loss_weights`` multiplies.
-WEIGHTED = dict(
-    matching=('loss_csm', 'loss_attn'),
-    reconstruction=('loss_csr',),
-    search=('loss_css_inst', 'loss_css_roi'),
-)
 # Measures with a chart of their own, and its unit if it is another.
 _APART = {'gain': '', 'RankMe': 'effective rank'}
 

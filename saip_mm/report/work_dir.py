@@ -5,6 +5,7 @@ import math
 import re
 import time
 from collections import defaultdict
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -89,22 +90,25 @@ class WorkDir:
             return file
         raise Unavailable(f'{self.path} has no config (*.py): give --config.')
 
+    def saved_config(self) -> Config:
+        """That config, parsed as data without executing it."""
+        file = self.config_file()
+        return parse_config(_read(file), str(file))
+
     def config(self) -> Config:
-        """That config, parsed as data without executing it, and safe to build.
+        """That config, safe to build.
 
         Raises:
             Unavailable: If there is none, or it is not allowed.
         """
-        file = self.config_file()
         try:
-            return check_buildable(parse_config(_read(file), str(file)), str(file))
+            return check_buildable(self.saved_config(), str(self.config_file()))
         except ValueError as error:
             raise Unavailable(f'{error}: if you trust it, give --config.') from error
 
     def start(self) -> str | None:
         """The checkpoint that the training started from; None for random weights."""
-        file = self.config_file()
-        config = parse_config(_read(file), str(file))
+        config = self.saved_config()
         given = config.model.get('backbone', {}).get('init_cfg') or {}
         return config.get('load_from') or given.get('checkpoint')
 
@@ -112,8 +116,10 @@ class WorkDir:
         """Scalars of all runs; for repeated steps, those of the later run."""
         merged: dict[str, dict[int, float]] = defaultdict(dict)
         for run in self.runs:
-            lines = _read(*run.glob('vis_data/scalars.json')).splitlines()
-            records = [record for record in map(_parse, lines) if record]
+            records = []
+            for line in _read(*run.glob('vis_data/scalars.json')).splitlines():
+                with suppress(ValueError):  # of an incomplete line
+                    records.append(json.loads(line))
             first = min((record['step'] for record in records), default=math.inf)
             for name, points in merged.items():
                 merged[name] = {k: v for k, v in points.items() if k < first}
@@ -158,16 +164,6 @@ class WorkDir:
 
 def _read(*files: Path) -> str:
     return '\n'.join(file.read_text(errors='replace') for file in sorted(files))
-
-
-def _parse(line: str) -> dict | None:
-    """Parse a line of scalars.json; None if it is incomplete."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    known = isinstance(record, dict) and isinstance(record.get('step'), int)
-    return record if known else None
 
 
 def _seconds(log: str, last: int = 0) -> float:

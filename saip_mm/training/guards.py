@@ -58,15 +58,13 @@ class FiniteGuard(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.agreement = Agreement()
-        model = unwrap_model(runner.model)
-        model.register_forward_hook(self._check_losses)
+        unwrap_model(runner.model).register_forward_hook(self._check_losses)
         wrapper = runner.optim_wrapper
         by_value = getattr(wrapper, 'clip_func', None) is clip_grad_value_
         if by_value and not hasattr(wrapper, 'loss_scaler'):  # which looks by itself
             wrapper.clip_func = self._clip_values
-        optimizer = wrapper.optimizer
-        optimizer.register_step_pre_hook(self._check_gradients)
-        optimizer.register_step_post_hook(self._note_step)
+        wrapper.optimizer.register_step_pre_hook(self._check_gradients)
+        wrapper.optimizer.register_step_post_hook(self._note_step)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None
@@ -83,16 +81,7 @@ class FiniteGuard(Hook):
             return
         self._read_losses()
         if not self.agreement.any(bool(self.reasons)):
-            # Skipped by a loss scaler, which lowers its scale until gradients fit.
-            self.in_row = 0
-            self.overflows += 1
-            if self.overflows == MAX_OVERFLOWS:
-                raise FloatingPointError(
-                    f'gradients were not finite in {MAX_OVERFLOWS} steps in a row, in '
-                    'spite of finite losses and the loss scaler. Lower the learning '
-                    'rate or a fixed loss_scale, or train in bfloat16 '
-                    "(optim_wrapper.type='BFloat16OptimWrapper')"
-                )
+            self._count_overflow()
             return
         self.in_row += 1
         step = runner.iter + 1
@@ -117,6 +106,18 @@ class FiniteGuard(Hook):
                 'weights with load_from and a lower learning rate'
             )
 
+    def _count_overflow(self) -> None:
+        """A loss scaler skipped a step; it lowers its scale until gradients fit."""
+        self.in_row = 0
+        self.overflows += 1
+        if self.overflows == MAX_OVERFLOWS:
+            raise FloatingPointError(
+                f'gradients were not finite in {MAX_OVERFLOWS} steps in a row, in '
+                'spite of finite losses and the loss scaler. Lower the learning rate '
+                'or a fixed loss_scale, or train in bfloat16 '
+                "(optim_wrapper.type='BFloat16OptimWrapper')"
+            )
+
     def _note_step(self, *_) -> None:
         self.stepped = True
 
@@ -132,25 +133,20 @@ class FiniteGuard(Hook):
         self.reasons += dict.fromkeys(bad)
         self.losses.clear()
 
-    def _clip_values(
-        self,
-        parameters: list[nn.Parameter],
-        clip_value: float,
-        foreach: bool | None = None,
-    ) -> None:
+    def _clip_values(self, parameters: list[nn.Parameter], *args, **kwargs) -> None:
         """Clip gradients after a look at them: infinite ones become finite."""
         if not _are_finite(parameters):
             self.reasons.append('gradients')
-        clip_grad_value_(parameters, clip_value, foreach)
+        clip_grad_value_(parameters, *args, **kwargs)
 
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
         # From a loss scaler that leaves overflows to a fused optimizer, which calls
         # hooks regardless. Gradients are still scaled: their norm may be infinite.
         overflow = getattr(optimizer, 'found_inf', None)
         self._read_losses()
-        clipped = 'gradients' in self.reasons
         parameters = (p for group in optimizer.param_groups for p in group['params'])
-        if overflow is None and not clipped and not _are_finite(parameters):
+        unknown = overflow is None and 'gradients' not in self.reasons
+        if unknown and not _are_finite(parameters):
             self.reasons.append('gradients')
         if self.agreement.any(bool(self.reasons) or bool(overflow)):
             raise StepRefused(
@@ -197,32 +193,24 @@ class CollapseWatch(Hook):
         self.patience = patience
         self.in_row = 0
 
-    def before_train(self, runner: Runner) -> None:
-        model = unwrap_model(runner.model)
-        matching = getattr(model, 'matching', None)
-        self.prototypes = matching.center.numel() if matching else None
-
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        signs = self._signs(outputs or {})
-        self.in_row = self.in_row + 1 if signs else 0
-        if self.in_row and self.in_row % self.patience == 0:
-            others = ', a higher teacher momentum or another teacher temperature'
-            print_log(
-                f'{self.in_row} steps in a row: {"; ".join(signs)}. The representation '
-                'seems to collapse. A lower learning rate'
-                f'{others if self.prototypes else ""} may help',
-                'current',
-                WARNING,
-            )
-
-    def _signs(self, outputs: dict) -> list[str]:
-        signs = []
+        outputs, signs = outputs or {}, []
         spread, entropy = outputs.get('feature_std'), outputs.get('teacher_entropy')
         if spread is not None and float(spread) < MIN_FEATURE_STD:
             signs.append(f'feature_std is {float(spread):.4f}')
-        share = 0.5 if entropy is None else float(entropy) / math.log(self.prototypes)
-        if not ENTROPY_MARGIN <= share <= 1 - ENTROPY_MARGIN:
-            signs.append(f'teacher_entropy is {share:.2%} of its maximum')
-        return signs
+        if entropy is not None:
+            prototypes = unwrap_model(runner.model).matching.center.numel()
+            share = float(entropy) / math.log(prototypes)
+            if not ENTROPY_MARGIN <= share <= 1 - ENTROPY_MARGIN:
+                signs.append(f'teacher_entropy is {share:.2%} of its maximum')
+        self.in_row = self.in_row + 1 if signs else 0
+        if self.in_row and self.in_row % self.patience == 0:
+            print_log(
+                f'{self.in_row} steps in a row: {"; ".join(signs)}. The representation '
+                'seems to collapse. A lower learning rate, a higher teacher momentum '
+                'or another teacher temperature may help',
+                'current',
+                WARNING,
+            )

@@ -1,6 +1,7 @@
 """The training loop."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,10 +96,10 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     def _compare_processes(self) -> None:
         values = {
             'step: is work_dir the same folder for all of them?': self.iter,
-            'number of images: is the data the same for all of them?': len(
-                self.dataloader.dataset
+            'list of images: is the data the same for all of them?': (
+                len(self.dataloader.dataset),
+                self._digest,
             ),
-            'list of images: is the data the same for all of them?': self._digest,
             'batch size: set train_dataloader.batch_size': self.dataloader.batch_size,
             'seed: set randomness.diff_rank_seed=False (images and scales are drawn '
             'from the seed, and views differ anyway)': self.runner.seed,
@@ -158,11 +159,9 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Make one optimizer step.
 
-        Args:
-            idx: Not used; counts batches since the epoch began or was resumed.
-            data_batch: ``inputs``, tensors [B, …] in a dict or a list or alone, and
-                perhaps a list of ``data_samples``; everything else, added by hooks, is
-                passed to all micro-batches.
+        ``data_batch`` has ``inputs``, tensors [B, …] in a dict or a list or alone, and
+        perhaps a list of ``data_samples``; everything else, added by hooks, is passed
+        to all micro-batches.
         """
         runner = self.runner
         idx = done_in_epoch(runner, self.iter)  # also if the epoch was resumed
@@ -194,31 +193,21 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     def split(self, data_batch: dict) -> list[dict]:
         """The micro-batches of a batch."""
         count = self._micro_batches
-        if count == 1:
-            return [data_batch]
-        parts = {
-            name: _chunk(data_batch[name], count)
-            for name in ('inputs', 'data_samples')
-            if data_batch.get(name) is not None
-        }
+        names = [n for n in ('inputs', 'data_samples') if data_batch.get(n) is not None]
         return [
-            data_batch | {name: chunks[i] for name, chunks in parts.items()}
+            data_batch | {name: _chunk(data_batch[name], i, count) for name in names}
             for i in range(count)
         ]
 
 
-def _chunk(values: dict | list | Tensor, count: int) -> list:
-    """Split tensors [B, …], possibly nested, and lists of B data samples."""
-    if isinstance(values, Tensor):
-        return values.chunk(count)
+def _chunk(values: dict | list | Tensor, number: int, count: int) -> Any:
+    """Part of tensors [B, …], possibly nested, or of a list of B data samples."""
     if isinstance(values, dict):
-        chunks = _chunk(list(values.values()), count)
-        return [dict(zip(values, each, strict=True)) for each in chunks]
-    if isinstance(values[0], Tensor):
-        chunks = (each.chunk(count) for each in values)
-        return list(map(list, zip(*chunks, strict=True)))
+        return {name: _chunk(each, number, count) for name, each in values.items()}
+    if isinstance(values, list) and isinstance(values[0], Tensor):
+        return [_chunk(each, number, count) for each in values]
     size = len(values) // count
-    return [values[i * size : (i + 1) * size] for i in range(count)]
+    return values[number * size : (number + 1) * size]
 
 
 def _end_scaler_step(optim_wrapper: OptimWrapper) -> None:

@@ -80,8 +80,7 @@ class SafeCheckpointHook(CheckpointHook):
     ) -> None:
         super().__init__(**options)
         # CheckpointHook itself rejects unknown arguments only when it first saves.
-        refused = {*self.args, *FIXED.intersection(options)}
-        if refused:
+        if refused := {*self.args, *FIXED.intersection(options)}:
             raise TypeError(f'SafeCheckpointHook has no argument {min(refused)!r}')
         if max_failures < 1 or minutes <= 0:
             raise ValueError(
@@ -99,17 +98,17 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write logs as plain data, which PyTorch reads without MMEngine."""
-        hub = checkpoint['message_hub']
+        hub, info = checkpoint['message_hub'], checkpoint['message_hub']['runtime_info']
         hub['log_scalars'] = {
             name: [torch.from_numpy(np.array(each)) for each in buffer.data]
             for name, buffer in hub['log_scalars'].items()
         }
         hub['runtime_info'] = {
             name: value.item() if isinstance(value, np.generic) else value
-            for name, value in hub['runtime_info'].items()
+            for name, value in info.items()
         }
-        if DISTILLED_FROM in hub['runtime_info']:  # exports state it
-            checkpoint['meta'][DISTILLED_FROM] = hub['runtime_info'][DISTILLED_FROM]
+        if DISTILLED_FROM in info:  # exports state it
+            checkpoint['meta'][DISTILLED_FROM] = info[DISTILLED_FROM]
 
     def before_train(self, runner: Runner) -> None:
         self.saved_at = time.monotonic()
@@ -178,11 +177,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _is_asked(self) -> bool:
         """Whether a signal to any process, or failures to save, are to end the run."""
-        return self.agreement.any(self._is_hopeless or self.stop_by is not None)
-
-    @property
-    def _is_hopeless(self) -> bool:
-        return self.failures >= self.max_failures
+        hopeless = self.failures >= self.max_failures
+        return self.agreement.any(hopeless or self.stop_by is not None)
 
     def _stop_validating(self, runner: Runner) -> None:
         for hook in runner.hooks:
@@ -192,15 +188,13 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _stop(self, runner: Runner, step: int) -> None:
         """Save and exit, in all processes."""
-        hopeless = self._is_hopeless  # before it tries once more
-        if not hopeless:
-            self._save(runner, step)
-        lost = self.agreement.any(self.failures > 0)
         cause = 'a signal to another process, or its failures to save'
-        if self.stop_by:
-            cause = self.stop_by.name
-        if hopeless:
+        if self.failures >= self.max_failures:
             cause = f'{self.failures} consecutive failures to save a checkpoint'
+        else:
+            self._save(runner, step)
+            cause = self.stop_by.name if self.stop_by else cause
+        lost = self.agreement.any(self.failures > 0)
         outcome = 'rerun with --resume to continue'
         if lost:
             outcome = f'its state could not be saved. {self._remedy()}'
@@ -232,13 +226,14 @@ class SafeCheckpointHook(CheckpointHook):
         path = Path(self.out_dir, self.filename_tmpl.format(step))
         self.last_ckpt = str(path)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        parts = dict(
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-        )
         try:
             runner.save_checkpoint(
-                self.out_dir, path.name, meta=meta, by_epoch=self.by_epoch, **parts
+                self.out_dir,
+                path.name,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
             )
         except OSError as error:
             self.failures += 1

@@ -25,7 +25,7 @@ def model(cfg):
     model = MODELS.build(cfg.model)
     for parameter in model.parameters():  # unlike the initial ones, they differ
         torch.nn.init.normal_(parameter.data, std=0.5)
-    return model
+    return model.eval()
 
 
 def test_everybody_is_drawn_once_and_nobody_is_alone(cfg, batches):

@@ -176,6 +176,19 @@ def test_a_model_without_any_head_is_refused():
         MODELS.build(dict(type='SAIP', backbone=Config.fromfile(TINY).model.backbone))
 
 
+def test_weights_multiply_the_losses_of_their_objective():
+    cfg, inputs = Config.fromfile(TINY).model, tiny_views()
+    plain = tiny_model()
+    weighted = MODELS.build(dict(cfg, loss_weights=dict(search=2.0, matching=0.5)))
+    weighted.load_state_dict(plain.state_dict())
+    found, expected = weighted.train().loss(inputs), plain.loss(inputs)
+    factors = dict(loss_csm=0.5, loss_attn=0.5, loss_csr=1)
+    for name, factor in dict(factors, loss_css_inst=2, loss_css_roi=2).items():
+        assert found[name] == factor * expected[name]
+    with pytest.raises(ValueError, match='loss_weights.match=0.5'):
+        MODELS.build(dict(cfg, loss_weights=dict(match=0.5)))
+
+
 @pytest.mark.parametrize('weight', [-1, math.nan, math.inf, None, '1'])
 def test_weights_of_losses_are_numbers(weight):
     cfg = dict(Config.fromfile(TINY).model, loss_weights=dict(search=weight))

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from saip_mm.models import SAIPViT
-from saip_mm.models.class_token import class_token
+from saip_mm.models.attention import class_token
 
 SMALL = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
 

@@ -13,12 +13,12 @@ TRACE = 'Traceback (most recent call last):\n  File "x"\n'
 FIRST, SECOND = '20260101_000000', '20260102_000000'
 
 
-def add_run(folder, name, losses, log='', tail=''):
-    """A run that logged `{step: loss}`; `tail` ends its scalars.json."""
+def add_run(folder, name, losses, log=''):
+    """A run that logged `{step: loss}`, and is at work on another line."""
     scalars = folder / name / 'vis_data' / 'scalars.json'
     scalars.parent.mkdir(parents=True)
     lines = [json.dumps(dict(loss=loss, step=step)) for step, loss in losses.items()]
-    scalars.write_text('\n'.join([*lines, tail]))
+    scalars.write_text('\n'.join([*lines, '{"loss": 1']))
     (folder / name / f'{name}.log').write_text(log)
     return WorkDir(folder)
 

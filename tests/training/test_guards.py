@@ -1,6 +1,7 @@
 """Non-finite steps leave no trace in the weights; collapse is reported."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -174,11 +175,12 @@ def test_collapse_is_reported_after_a_while(spread, entropy, sign, monkeypatch):
     monkeypatch.setattr(
         'saip_mm.training.guards.print_log', lambda text, *_: texts.append(text)
     )
+    matching = SimpleNamespace(center=torch.zeros(64))
+    runner = SimpleNamespace(model=SimpleNamespace(matching=matching))
     watch = CollapseWatch(patience=3)
-    watch.prototypes = 64
     outputs = dict(feature_std=spread, teacher_entropy=entropy)
     for _ in range(4):
-        watch.after_train_iter(None, 0, None, outputs)
+        watch.after_train_iter(runner, 0, None, outputs)
     assert len(texts) == (sign is not None)
     if sign:
         assert '3 steps in a row' in texts[0] and sign in texts[0]
