@@ -34,8 +34,7 @@ def load_pretrained(
     Args:
         module: A backbone for SAIP; its ``source_grid`` is the (h, w) patch grid of the
             file's positions, if not stated there.
-        checkpoint: A ``.pth`` or ``.safetensors`` file, with our names or timm's, or a
-            work directory, for its latest checkpoint.
+        checkpoint: A file, with our names or timm's, or a work directory.
         prefix: Prefix of the backbone in the file, such as ``'backbone.'`` for the
             student in a training checkpoint; by default the teacher, if there is one.
 

@@ -75,8 +75,7 @@ class Predictor:
         path = resolve_checkpoint(checkpoint)
         content = read_checkpoint(path)
         self.meta = content.get('meta', {}).get('dataset_meta') or {}
-        numbers = [str(number) for number in range(NUMBERED)]
-        self.classes = self.meta.get('classes') or numbers
+        self.classes = self.meta.get('classes') or [*map(str, range(NUMBERED))]
         if self.task == 'pose' and not self.meta:
             from mmpose.apis.inference import dataset_meta_from_config
 
@@ -169,8 +168,8 @@ class Predictor:
         self, images: Iterable[str], batch_size: int, left_out: list[ImageError] | None
     ) -> Iterator[tuple[str, np.ndarray, object]]:
         """Yield image files, RGB images, and data samples."""
-        # Images of several sizes cannot be batched by MMSegmentation, and are padded to
-        # the largest by MMDetection, which changes the answers of ViTs.
+        # MMDetection pads images to the largest, which changes the answers of ViTs;
+        # MMSegmentation cannot batch images of several sizes.
         largest = 1 if self.scope == 'mmdet' else self.cfg.test_dataloader.batch_size
         batch_size = min(batch_size, largest)
         with DefaultScope.overwrite_default_scope(self.scope):
@@ -202,8 +201,7 @@ class Predictor:
 
     def _attributes(self, sample: object) -> dict:
         scores = sample.pred_score.tolist()
-        names = self.meta.get('classes') or map(str, range(len(scores)))
-        return _sorted(dict(zip(names, scores, strict=True)))
+        return _sorted(dict(zip(self.classes, scores, strict=False)))
 
     def _reid(self, sample: object) -> list:
         paths, features = self.gallery
@@ -218,16 +216,11 @@ class Predictor:
 
     def _pose(self, sample: object) -> list:
         people, names = sample.pred_instances, self.meta['keypoint_id2name']
-        found = zip(people.keypoints, people.keypoint_scores, strict=True)
-        return [
-            dict(
-                keypoints={
-                    names[i]: [*map(_rounded, each)]
-                    for i, each in enumerate(np.c_[points, scores])
-                }
-            )
-            for points, scores in found
-        ]
+        answer = []
+        for rows in zip(people.keypoints, people.keypoint_scores, strict=True):
+            points = enumerate(np.c_[rows])
+            answer.append({names[i]: [*map(_rounded, each)] for i, each in points})
+        return [dict(keypoints=each) for each in answer]
 
     def _detection(self, sample: object) -> list:
         found = sample.pred_instances
@@ -251,8 +244,8 @@ class Predictor:
     def _parsing(self, sample: object) -> dict:
         labels = sample.pred_sem_seg.data
         shares = labels.flatten().bincount().div(labels.numel()).tolist()
-        names = enumerate(shares)
-        return _sorted({self.classes[i]: share for i, share in names if share})
+        named = zip(self.classes, shares, strict=False)
+        return _sorted({name: share for name, share in named if share})
 
     def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
         """Write a picture of an answer."""

@@ -58,6 +58,8 @@ class SAIPHook(Hook):
         for name, value in (shares | dict(max_initial_share=max_initial_share)).items():
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f'{name}={value} is not between 0 and 1')
+        if base_batch_size is not None and base_batch_size < 1:
+            raise ValueError(f'base_batch_size={base_batch_size} should be at least 1')
         self.start, self.end = momentum, end_momentum
         self.base_batch_size = base_batch_size
         self.max_initial_share = max_initial_share
@@ -87,7 +89,8 @@ class SAIPHook(Hook):
                 'default_hooks.saip from the config'
             )
         self.model = model
-        _compare_sizes(runner, model)
+        _compare_patch_sizes(runner, model)
+        _compare_image_sizes(runner, model)
         _require_views(runner, model)
         global_batch = runner.train_dataloader.batch_size * get_world_size()
         self.schedule = self.momentum(global_batch, runner.max_iters)
@@ -158,6 +161,8 @@ class QuarantineHook(Hook):
     def __init__(self, max_share: float = 0.01, max_few: int = 10) -> None:
         if not 0 <= max_share < 1:
             raise ValueError(f'max_share={max_share} should be at least 0, below 1')
+        if max_few < 0:
+            raise ValueError(f'max_few={max_few} should be at least 0')
         self.max_share, self.max_few = max_share, max_few
 
     def before_train(self, runner: Runner) -> None:
@@ -191,26 +196,29 @@ class QuarantineHook(Hook):
                 )
 
 
-def _compare_sizes(runner: Runner, model: SAIP) -> None:
-    """Raise ValueError if patches differ; warn if views do from what exports state."""
-    found = {
-        'model.backbone': model.backbone.patch_size,
-        'model.data_preprocessor': model.data_preprocessor.patch_size,
-    }
+def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
+    found = [
+        ('model.backbone', model.backbone.patch_size),
+        ('model.data_preprocessor', model.data_preprocessor.patch_size),
+    ]
     if model.reconstruction:
-        found['model.reconstruction'] = model.reconstruction.patch_size
-    stated = tuple(model.backbone.img_size)
+        found.append(('model.reconstruction', model.reconstruction.patch_size))
     for step in _drawing_steps(runner):
-        found['train_dataloader.dataset.pipeline'] = step.patch_size
-        if len(set(found.values())) > 1:
-            sizes = ', '.join(f'{size} in {where}' for where, size in found.items())
-            raise ValueError(f'patch_size must be the same everywhere; it is {sizes}')
-        if tuple(step.global_size) != stated:
-            runner.logger.warning(
-                f'model.backbone.img_size={stated}, the size (h, w) that exports state '
-                'and features are computed at, is not that of the views, global_size='
-                f'{tuple(step.global_size)}: set it, and model.reconstruction.img_size'
-            )
+        found.append(('train_dataloader.dataset.pipeline', step.patch_size))
+    if len({size for _, size in found}) > 1:
+        sizes = ', '.join(f'{size} in {where}' for where, size in found)
+        raise ValueError(f'patch_size must be the same everywhere; it is {sizes}')
+
+
+def _compare_image_sizes(runner: Runner, model: nn.Module) -> None:
+    """Warn if views have another size than the one that exports will state."""
+    stated = tuple(model.backbone.img_size)
+    for size in {tuple(step.global_size) for step in _drawing_steps(runner)} - {stated}:
+        runner.logger.warning(
+            f'model.backbone.img_size={stated}, the size (h, w) that exports state and '
+            f'features are computed at, is not that of the views, global_size={size}: '
+            'set it, and model.reconstruction.img_size, to that size'
+        )
 
 
 def _require_views(runner: Runner, model: SAIP) -> None:
