@@ -180,7 +180,8 @@ class Report:
                 reasons = '; '.join(bad[:3])
                 self.gaps.append(f'{len(bad)} unreadable image(s): {reasons}')
                 notes.append(f'Skipped: {self.gaps[-1]}.')
-        done = self.work_dir.progress(self._setting('train_cfg', 'max_epochs'))
+        lengths = (self._setting('train_cfg', x) for x in ('max_epochs', 'max_iters'))
+        done = self.work_dir.progress(*lengths)
         return dict(
             name=self.work_dir.name,
             done=done,

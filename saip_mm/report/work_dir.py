@@ -134,12 +134,17 @@ class WorkDir:
         found = re.findall(r'^\s*GPU number: (\d+)$', '\n'.join(self.logs), re.M)
         return int(found[-1]) if found else 1
 
-    def progress(self, max_epochs: int | None) -> Progress:
-        """How far the training is, out of ``max_epochs`` if known."""
+    def progress(
+        self, max_epochs: int | None, max_iters: int | None = None
+    ) -> Progress:
+        """How far the training is, out of ``max_epochs`` or ``max_iters`` if known."""
         log = self.logs[-1] if self.logs else ''
         logged = _STEP.findall('\n'.join(self.logs))
         epoch, iteration, length = map(int, logged[-1]) if logged else (1, 0, 0)
-        saved = max(map(epoch_and_step, self.checkpoints), default=(0, 0))[0]
+        saved, saved_iter = max(map(epoch_and_step, self.checkpoints), default=(0, 0))
+        finished = (max_epochs and saved >= max_epochs) or (
+            max_iters and not saved and saved_iter >= max_iters
+        )
         steps = [points[-1][0] for points in self.series().values() if points]
         written = [f.stat().st_mtime for run in self.runs[-1:] for f in run.rglob('*')]
         _, found, traceback = log.partition(_TRACEBACK)
@@ -147,15 +152,17 @@ class WorkDir:
         state = 'interrupted'
         if crashed:
             state = 'crashed'
-        elif max_epochs and saved >= max_epochs:
+        elif finished:
             state = 'finished'
         elif written and not found:
             quiet = max(_QUIET, 5 * _seconds(log, last=2))
             state = 'running' if time.time() - max(written) < quiet else state
         return Progress(
             state=state,
-            step=max(saved * length, (epoch - 1) * length + iteration, *steps, 0),
-            steps=length * max_epochs if length and max_epochs else None,
+            step=max(
+                saved * length or saved_iter, (epoch - 1) * length + iteration, *steps
+            ),
+            steps=length * max_epochs if length and max_epochs else max_iters,
             seconds=sum(map(_seconds, self.logs)),
             last_logged=datetime.fromtimestamp(max(written)) if written else None,
             traceback=(found + traceback).strip() if crashed else None,

@@ -47,6 +47,14 @@ def test_a_finished_run(tmp_path):
     assert (done.state, done.step, done.steps) == ('running', 20, 30)
 
 
+def test_a_training_measured_in_steps(tmp_path):
+    (tmp_path / 'iter_20.pth').touch()
+    work_dir = add_run(tmp_path, FIRST, {5: 1.0, 17: 1.0})
+    done = work_dir.progress(None, 20)
+    assert (done.state, done.step, done.steps) == ('finished', 20, 20)
+    assert work_dir.progress(None, 30).state == 'running'
+
+
 @pytest.mark.parametrize('age, state', [(5, 'running'), (4000, 'interrupted')])
 def test_a_run_is_running_while_it_writes(age, state, tmp_path):
     work_dir = add_run(tmp_path, FIRST, {5: 1.0}, step_line(1, 1, 5))
