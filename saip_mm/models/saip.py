@@ -166,8 +166,8 @@ class SAIP(BaseSelfSupervisor):
             losses['loss_csr'] = loss
         if self.search:
             logits = self.find([anchor, roi.middle_tokens], inputs['scene'])
-            inst, roi = self.search.loss(logits, inputs['scene_masks'])
-            losses |= dict(loss_css_inst=inst, loss_css_roi=roi)
+            found = self.search.loss(logits, inputs['scene_masks'])
+            losses |= dict(zip(WEIGHTED['search'], found, strict=True))
         for objective, names in WEIGHTED.items():
             for name in names:
                 if name in losses:
