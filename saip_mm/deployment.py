@@ -112,7 +112,7 @@ def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
                 f'{cfg.filename}: keypoints are exported for the codec UDPHeatmap with '
                 f'Gaussian heatmaps, not for {type(decoder).__name__}'
             )
-    size = to_2tuple(img_size)
+    size = tuple(to_2tuple(img_size))
     _compare_sizes(cfg, size)
     mean, std = preprocessor.get('mean'), preprocessor.get('std')
     if mean is None or std is None:
@@ -132,10 +132,11 @@ def _compare_sizes(cfg: Config, size: tuple[int, int]) -> None:
                 'and exported networks take one size; to export, train with '
                 'keep_ratio=False'
             )
-        if to_2tuple(shape) != size[::-1]:
+        shape = tuple(to_2tuple(shape))
+        if shape != size[::-1]:
             raise ValueError(
-                f'{cfg.filename}: the test pipeline resizes images to {tuple(shape)} '
-                f'(w, h), not to model.backbone.img_size={size} (h, w): make them equal'
+                f'{cfg.filename}: the test pipeline resizes images to {shape} (w, h), '
+                f'not to model.backbone.img_size={size} (h, w): make them equal'
             )
 
 

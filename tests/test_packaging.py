@@ -116,9 +116,10 @@ def test_every_imported_package_is_declared(installed: Path) -> None:
 
 def test_transformers_5_may_be_installed(tmp_path):
     """MMPretrain finds it, and cannot import its language models."""
-    info = tmp_path / 'transformers-5.0.0.dist-info'
-    info.mkdir()
-    (info / 'METADATA').write_text('Name: transformers\nVersion: 5.0.0\n')
+    for name in ('transformers', 'pycocotools'):  # which it looks for
+        info = tmp_path / f'{name}-5.0.0.dist-info'
+        info.mkdir()
+        (info / 'METADATA').write_text(f'Name: {name}\nVersion: 5.0.0\n')
     (tmp_path / 'transformers.py').write_text('')
     done = subprocess.run(
         [sys.executable, '-c', "import saip_mm; saip_mm.load_backbone('saip-small')"],

@@ -65,10 +65,9 @@ def compare(path: Path, network: Deployed) -> str:
     if network.task == 'parsing':
         difference = f'in {np.mean(found[0] != pairs[0][1]):.1%} of the labels'
     else:
-        largest = max(np.abs(a - b).max() for a, b in pairs)
-        if not np.isfinite(largest):
+        if not all(np.isfinite(a).all() for a in found):
             raise ValueError(f'{path}: its answers for random images are not finite')
-        difference = f'by at most {largest:.1g}'
+        difference = f'by at most {max(np.abs(a - b).max() for a, b in pairs):.1g}'
     seconds = []
     for _ in range(20):
         start = time.perf_counter()
@@ -84,10 +83,8 @@ def compare(path: Path, network: Deployed) -> str:
 def crops(cfg: Config) -> str:
     """How MMPose cuts the inputs of a pose model out of photographs."""
     steps = cfg.test_dataloader.dataset.pipeline
-    steps = cfg.test_dataloader.dataset.pipeline
-    (padding,) = (
-        each.get('padding', 1.25) for each in steps if 'CenterScale' in each['type']
-    )
+    found = (x.get('padding', 1.25) for x in steps if 'CenterScale' in x['type'])
+    padding = next(found, 1.0)
     return (
         f'RGB, 0-255: a box {padding} times as large as the person box, extended to '
         'the aspect ratio of the input, black outside the image'

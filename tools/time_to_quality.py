@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 def minutes_until(series: Series, step: int) -> float:
     """Time of the steps up to ``step``, as the next log of each says, or the last."""
-    logged, seconds = map(list, zip(*series.get('time', [(0, 0.0)]), strict=True))
+    logged, seconds = map(list, zip(*series.get('time') or [(0, 0.0)], strict=True))
     which = np.searchsorted(logged, np.arange(1, step + 1)).clip(max=len(logged) - 1)
     return np.array(seconds)[which].sum() / 60
 

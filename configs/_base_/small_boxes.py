@@ -27,7 +27,7 @@ boxes_loaders = dict(
         dataset=dict(**boxes, ann_file='train.json', pipeline=boxes_train),
     ),
     test=dict(
-        batch_size=1,  # others are padded, which changes the answers of ViTs
+        batch_size=1,  # larger batches are padded, which changes the answers of ViTs
         num_workers=2,
         dataset=dict(**boxes, ann_file='test.json', pipeline=boxes_test),
     ),

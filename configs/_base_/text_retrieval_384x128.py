@@ -8,8 +8,9 @@ batches of several processes are matched as one. As in IRRA, images
 are normalized by CLIP's mean and deviation, although the backbone was pretrained with
 ImageNet's.
 
-    data/CLIP/ViT-B-16.pt    OpenAI's model (github.com/openai/CLIP), or OpenCLIP's
-                             ViT-B-16 with `model.text.quick_gelu=False`
+    data/CLIP/ViT-B-16.pt    OpenAI's model (github.com/openai/CLIP), also as published
+                             on Hugging Face, or OpenCLIP's ViT-B-16 with
+                             `model.text.quick_gelu=False`
 
 Without it, the text encoder starts from random weights: `model.text.init_cfg=None`.
 """

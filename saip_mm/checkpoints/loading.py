@@ -83,8 +83,9 @@ def load_pretrained(
 
 def _compare_patches(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Raise ValueError if a ViT's patches have another size than the file's."""
-    if 'patch_embed.projection.weight' in tensors:
-        found = tensors['patch_embed.projection.weight'].shape[-1]
+    name = 'patch_embed.projection.weight'
+    if name in tensors and name in module.state_dict():
+        found = tensors[name].shape[-1]
         if found != module.patch_size:
             raise ValueError(
                 f'has patches of {found} pixels, and the model of {module.patch_size}: '

@@ -80,7 +80,7 @@ class StockFeatures:
     last token.
 
     The images to probe are as large as the backbone states, or as the crops in the
-    config of its data set.
+    config of the training images.
     """
 
     def __init__(self, model: BaseSelfSupervisor, dataset: dict) -> None:

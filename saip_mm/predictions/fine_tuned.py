@@ -201,7 +201,8 @@ class Predictor:
 
     def _attributes(self, sample: object) -> dict:
         scores = sample.pred_score.tolist()
-        return _sorted(dict(zip(self.classes, scores, strict=False)))
+        names = self.meta.get('classes') or self.classes[: len(scores)]
+        return _sorted(dict(zip(names, scores, strict=True)))
 
     def _reid(self, sample: object) -> list:
         paths, features = self.gallery
@@ -244,8 +245,8 @@ class Predictor:
     def _parsing(self, sample: object) -> dict:
         labels = sample.pred_sem_seg.data
         shares = labels.flatten().bincount().div(labels.numel()).tolist()
-        named = zip(self.classes, shares, strict=False)
-        return _sorted({name: share for name, share in named if share})
+        found = {self.classes[i]: share for i, share in enumerate(shares) if share}
+        return _sorted(found)
 
     def draw(self, prediction: Prediction, out: str | os.PathLike) -> None:
         """Write a picture of an answer."""

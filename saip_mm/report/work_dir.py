@@ -160,7 +160,7 @@ class WorkDir:
         return Progress(
             state=state,
             step=max(
-                saved * length or saved_iter, (epoch - 1) * length + iteration, *steps
+                saved * length, saved_iter, (epoch - 1) * length + iteration, *steps
             ),
             steps=length * max_epochs if length and max_epochs else max_iters,
             seconds=sum(map(_seconds, self.logs)),

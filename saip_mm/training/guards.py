@@ -207,10 +207,11 @@ class CollapseWatch(Hook):
                 signs.append(f'teacher_entropy is {share:.2%} of its maximum')
         self.in_row = self.in_row + 1 if signs else 0
         if self.in_row and self.in_row % self.patience == 0:
+            others = ', a higher teacher momentum or another teacher temperature'
+            others = '' if entropy is None else others  # without matching
             print_log(
                 f'{self.in_row} steps in a row: {"; ".join(signs)}. The representation '
-                'seems to collapse. A lower learning rate, a higher teacher momentum '
-                'or another teacher temperature may help',
+                f'seems to collapse. A lower learning rate{others} may help',
                 'current',
                 WARNING,
             )

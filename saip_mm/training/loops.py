@@ -193,6 +193,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     def split(self, data_batch: dict) -> list[dict]:
         """The micro-batches of a batch."""
         count = self._micro_batches
+        if count == 1:
+            return [data_batch]
         names = [n for n in ('inputs', 'data_samples') if data_batch.get(n) is not None]
         return [
             data_batch | {name: _chunk(data_batch[name], i, count) for name in names}
@@ -204,7 +206,7 @@ def _chunk(values: dict | list | Tensor, number: int, count: int) -> Any:
     """Part of tensors [B, …], possibly nested, or of a list of B data samples."""
     if isinstance(values, dict):
         return {name: _chunk(each, number, count) for name, each in values.items()}
-    if isinstance(values, list) and isinstance(values[0], Tensor):
+    if isinstance(values, list | tuple) and isinstance(values[0], Tensor):
         return [_chunk(each, number, count) for each in values]
     size = len(values) // count
     return values[number * size : (number + 1) * size]

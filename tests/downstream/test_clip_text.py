@@ -165,7 +165,7 @@ def test_archives_are_not_run(tmp_path):
 def test_files_that_are_not_clip(tmp_path):
     path = tmp_path / 'clip.pt'
     with pytest.raises(
-        FileNotFoundError, match='no CLIP model .*clip.pt: set model.text'
+        FileNotFoundError, match='no checkpoint .*clip.pt.*Set model.text.init_cfg'
     ):
         build(path)
     save(small_clip(), path, 'archive')

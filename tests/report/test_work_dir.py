@@ -14,7 +14,7 @@ FIRST, SECOND = '20260101_000000', '20260102_000000'
 
 
 def add_run(folder, name, losses, log=''):
-    """A run that logged `{step: loss}`, and is at work on another line."""
+    """A run that logged `{step: loss}`, and was writing another line."""
     scalars = folder / name / 'vis_data' / 'scalars.json'
     scalars.parent.mkdir(parents=True)
     lines = [json.dumps(dict(loss=loss, step=step)) for step, loss in losses.items()]

@@ -74,6 +74,8 @@ def test_onnxruntime_agrees_with_the_library(task, tmp_path):
     # Untrained models have ties between labels, and flat heatmaps.
     assert close.mean() > (0.95 if task in LIBRARY else 0.999)
     known = {p.key: json.loads(p.value) for p in onnx.load(out).metadata_props}
+    assert known['input'].startswith('RGB, ')
+    assert ('1.25 times as large' in known['input']) == (task == 'pose')
     assert known['task'] == task and known['names'] == ['a', 'b']
     assert known['img_size'] == [height, width] and known['mean'][0] == MEAN[0]
 

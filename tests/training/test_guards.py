@@ -165,6 +165,7 @@ def test_losses_may_be_lists():
     [
         (0.5, 3.0, None),
         (0.001, 3.0, 'feature_std is 0.0010'),
+        (0.001, None, 'feature_std is 0.0010'),
         (0.5, 1e-4, 'teacher_entropy is 0.00% of'),
         (0.5, 4.1588, 'teacher_entropy is 100.00% of'),
         (None, None, None),
@@ -184,6 +185,7 @@ def test_collapse_is_reported_after_a_while(spread, entropy, sign, monkeypatch):
     assert len(texts) == (sign is not None)
     if sign:
         assert '3 steps in a row' in texts[0] and sign in texts[0]
+        assert ('momentum' in texts[0]) == (entropy is not None)
 
 
 @pytest.mark.parametrize('center_momentum', [1.0, 0.9])

@@ -125,8 +125,10 @@ def from_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if 'text_projection.weight' in found:
         found['text_projection'] = found.pop('text_projection.weight').T
     for name in [name for name in found if '.attn.q_proj.' in name]:
-        parts = [found.pop(name.replace('.q_', f'.{each}_')) for each in 'qkv']
-        found[name.replace('.q_proj.', '.in_proj_')] = torch.cat(parts)
+        names = [name.replace('.q_', f'.{each}_') for each in 'qkv']
+        if found.keys() >= set(names):
+            parts = [found.pop(each) for each in names]
+            found[name.replace('.q_proj.', '.in_proj_')] = torch.cat(parts)
     return found
 
 
@@ -141,8 +143,8 @@ def read_clip_text(path: str, tower: torch.nn.Module) -> Mapping[str, Tensor]:
         path = resolve_checkpoint(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f'there is no CLIP model {path}: set model.text.init_cfg.checkpoint to one '
-            'of OpenAI or OpenCLIP, or model.text.init_cfg=None for random weights'
+            f'{error}. Set model.text.init_cfg.checkpoint to a CLIP model, or '
+            'model.text.init_cfg=None for random weights'
         ) from error
     if is_torchscript(path):
         tensors = read_torchscript(path)
@@ -163,8 +165,8 @@ def read_clip_text(path: str, tower: torch.nn.Module) -> Mapping[str, Tensor]:
         compare_weights(tower, own)
     except ValueError as error:
         raise ValueError(
-            f'{path} {error}. Give a CLIP model of OpenAI or OpenCLIP, such as '
-            'ViT-B-16.pt; for one of another size, set width, num_layers and '
+            f'{path} {error}. Give a CLIP model of OpenAI, OpenCLIP or Hugging Face, '
+            'such as ViT-B-16.pt; for one of another size, set width, num_layers and '
             'out_channels of model.text; for random weights, model.text.init_cfg=None'
         ) from error
     return own

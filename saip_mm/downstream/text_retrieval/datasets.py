@@ -143,7 +143,7 @@ def _merged(source: str, entries: list[dict], key: str) -> list[dict]:
         first = merged.setdefault(
             (entry['split'], os.path.normpath(name)), dict(entry, captions=[])
         )
-        if first['id'] != entry['id']:
+        if str(first['id']) != str(entry['id']):
             raise ValueError(
                 f'{source}: {name} has the ids {first["id"]} and {entry["id"]}; '
                 'correct one of them'
