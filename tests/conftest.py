@@ -12,6 +12,7 @@ from image_files import folder, photographs, photos, shards  # noqa: F401
 from launch import TINY, call
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.visualization import Visualizer
 
 # Without a log file, MMEngine would print a line per initialized parameter.
 MMLogger.get_current_instance().setLevel('WARNING')
@@ -30,6 +31,14 @@ def _same_start() -> Iterator[None]:
     yield
     init_default_scope('mmpretrain')  # for fixtures of the next module
     os.environ.pop('TORCH_FORCE_WEIGHTS_ONLY_LOAD', None)  # of one_line_errors
+    forget(Visualizer)
+
+
+def forget(kind: type) -> None:
+    """Remove visualizers, which write into the folders of their tests."""
+    kind._instance_dict.clear()
+    for each in kind.__subclasses__():
+        forget(each)
 
 
 @pytest.fixture(autouse=True, scope='module')
