@@ -10,13 +10,11 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..models import SAIP
+from ..models.saip import WEIGHTED
 from .processes import unwrap_model
 
-LOSSES = dict(
-    matching=('loss_csm', 'loss_attn'),
-    reconstruction=('loss_csr',),
-    search=('loss_css_inst', 'loss_css_roi'),
-    distillation=('loss_distill_class', 'loss_distill_patch', 'loss_distill_attn'),
+LOSSES = WEIGHTED | dict(
+    distillation=('loss_distill_class', 'loss_distill_patch', 'loss_distill_attn')
 )
 
 
