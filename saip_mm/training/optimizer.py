@@ -120,7 +120,7 @@ class BFloat16OptimWrapper(OptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module):
         device = next(model.parameters()).device.type
-        enabled = device != 'cpu' or _cpu_has_bfloat16()
+        enabled = device != 'cpu' or cpu_has_bfloat16()
         with (
             super().optim_context(model),
             torch.autocast(device, torch.bfloat16, enabled=enabled),
@@ -129,11 +129,11 @@ class BFloat16OptimWrapper(OptimWrapper):
 
 
 @cache
-def _cpu_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
     found = torch.cpu.get_capabilities().get('avx512_bf16', False)
     if not found:
         print_log(
-            'This CPU has no instructions for bfloat16: training in float32',
+            'This CPU has no instructions for bfloat16: float32 is used',
             logger='current',
             level=logging.WARNING,
         )

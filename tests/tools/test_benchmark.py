@@ -33,7 +33,7 @@ def results(tool, tmp_path_factory):
     draw_files(people, 8, (64, 32))
     path = tmp_path_factory.mktemp('benchmark') / 'tiny.json'
     options = ['--batch-size', '2', '--rounds', '1', '--workers', '1']
-    options += ['--precision', 'bf16', '--data', str(people)]
+    options += ['--precision', 'fp32', '--data', str(people)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', str(ROOT))
         patch.setattr('sys.argv', [TOOL, str(TINY), '--out', str(path), *options])
@@ -75,10 +75,10 @@ def test_every_part_is_measured_and_rendered(results, run, tmp_path):
     assert found['machine'] in text
     assert f'    python {TOOL} {TINY}' in text
     median, low, high = found['steps'][1]['seconds']['total']
-    assert f'| ours | bf16 | 2 | {median:.3f} ({low:.3f}–{high:.3f}) |' in text
+    assert f'| ours | fp32 | 2 | {median:.3f} ({low:.3f}–{high:.3f}) |' in text
     assert run('--render', results, page)[0] == 2
     other = tmp_path / 'other.json'
-    other.write_text(json.dumps(found | dict(matmul_flop_per_s=dict(fp32=1.0))))
+    other.write_text(json.dumps(found | dict(matmul_flop_per_s=dict(bf16=1.0))))
     for file, message in ((other, 'steps lack matmul_flop_per_s'), (page, 'not JSON')):
         assert message in run('--render', page, file)[0]
     assert run(TINY, '--out', other, '--parts', 'reading')[0] == 2

@@ -11,7 +11,7 @@ from mmpretrain.registry import MODELS, OPTIM_WRAPPERS
 from torch import nn
 
 from saip_mm.models import SAIPViT
-from saip_mm.training.optimizer import _cpu_has_bfloat16
+from saip_mm.training.optimizer import cpu_has_bfloat16
 
 NO_DECAY = ['cls_token', 'pos_embed']
 RATE = 0.75
@@ -143,8 +143,8 @@ def test_bfloat16_is_used_where_the_cpu_has_it(avx512_bf16, monkeypatch):
     monkeypatch.setattr(
         torch.cpu, 'get_capabilities', lambda: dict(avx512_bf16=avx512_bf16)
     )
-    not_cached = _cpu_has_bfloat16.__wrapped__
-    monkeypatch.setattr('saip_mm.training.optimizer._cpu_has_bfloat16', not_cached)
+    not_cached = cpu_has_bfloat16.__wrapped__
+    monkeypatch.setattr('saip_mm.training.optimizer.cpu_has_bfloat16', not_cached)
     layer = nn.Linear(4, 4)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     config = dict(type='BFloat16OptimWrapper', optimizer=optimizer)
