@@ -131,11 +131,26 @@ assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null 
     rm -rf "$folder/source"
 }
 
-# Built here because the published wheels are for NumPy 1.
+# Built here because the published wheels are for NumPy 1. Its setup.py reads a variable
+# that exec() set in a function, which Python 3.13 forgets (PEP 667).
 build_xtcocotools() {
     say 'Building xtcocotools: about a minute.'
-    "$python" -m pip wheel -qq --no-deps --no-cache-dir --no-build-isolation \
-        --no-binary xtcocotools -w "$1/new" "xtcocotools==$(pinned xtcocotools)"
+    mkdir -p "$1/patch"
+    cat >"$1/patch/sitecustomize.py" <<'EOF'
+import builtins, sys
+
+run = builtins.exec
+
+def run_in_caller(code, *namespaces, **options):
+    caller = sys._getframe(1)
+    run(code, *(namespaces or (caller.f_globals, caller.f_locals)), **options)
+
+builtins.exec = run_in_caller
+EOF
+    PYTHONPATH=$1/patch "$python" -m pip wheel -qq --no-deps --no-cache-dir \
+        --no-build-isolation --no-binary xtcocotools -w "$1/new" \
+        "xtcocotools==$(pinned xtcocotools)"
+    rm -r "$1/patch"
 }
 
 # Calls the builder $3 unless folder $1 has a wheel of package $2. Builders write into
