@@ -1,7 +1,8 @@
 """Check all training images in advance.
 
     python tools/check_data.py configs/pretrain/saip_vit-tiny.py --out bad_images.jsonl
-    python tools/check_data.py data/people --out bad_images.jsonl --good good.txt
+    python tools/check_data.py data/people --out bad_images.jsonl \\
+        --good data/people/good.txt
 
 Images are read as in training, by several processes. OUT lists unusable images and
 images of a single color (such as black), which training would use: one JSON object per

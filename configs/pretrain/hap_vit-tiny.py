@@ -5,12 +5,13 @@ masks prefer body parts, which needs keypoints. Data: half of LUPerson as person
 in data/LUPerson, a list of them, and keypoints in COCO's format, by any MMPose model of
 COCO keypoints (the paper: ViTPose):
 
-    cd data/LUPerson && find . -name '*.jpg' | sort | shuf -n 2100000 > half.txt
+    (cd data/LUPerson && find . -name '*.jpg' | sort | shuf -n 2100000 > half.txt)
     python tools/make_keypoints.py data/LUPerson CONFIG WEIGHTS --list half.txt
 
 Run on 16 GPUs (global batch 16 × 256 = 4096, so a learning rate of 2.4e-3):
 
-    GPUS=16 tools/slurm_train.sh PARTITION hap configs/pretrain/hap_vit-tiny.py
+    GPUS=16 tools/slurm_train.sh \
+        PARTITION hap configs/pretrain/hap_vit-tiny.py work_dirs/hap
 
 The alignment loss compares the images of a micro-batch with each other: unlike in SAIP,
 `optim_wrapper.accumulative_counts` changes the result. This project has not run the

@@ -3,7 +3,7 @@
 Data: LUPerson as a folder tree of person crops in data/LUPerson. The paper uses a
 random quarter of its 4 M images; list one with
 
-    cd data/LUPerson && find . -name '*.jpg' | sort | shuf -n 1000000 > quarter.txt
+    (cd data/LUPerson && find . -name '*.jpg' | sort | shuf -n 1000000 > quarter.txt)
 
 Run on 8 GPUs (global batch 8 × 256 = 2048, so a learning rate of 2e-3):
 

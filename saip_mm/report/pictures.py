@@ -146,7 +146,9 @@ def draw_row(
     if height:
         widths = [max(1, height * image.width // image.height) for image in images]
         images = [x.resize((w, height)) for x, w in zip(images, widths, strict=True)]
-    lefts = list(accumulate((each.width + GAP for each in images), initial=0))
+    pairs = zip(images, pictures, strict=True)
+    widths = [max(x.width, math.ceil(FONT.getlength(y.caption))) for x, y in pairs]
+    lefts = list(accumulate((each + GAP for each in widths), initial=0))
     top = TEXT if title else 0
     bottom = top + max(each.height for each in images)
     width = max(lefts[-1], math.ceil(FONT.getlength(title)))

@@ -59,7 +59,10 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
     if resume in (None, 'auto'):
         return None
     path = resolve_checkpoint(resume)
-    check_checkpoint(path)
+    try:
+        check_checkpoint(path)
+    except ValueError as error:
+        raise ValueError(f'{error}; resume from another checkpoint') from error
     return path
 
 

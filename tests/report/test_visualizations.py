@@ -157,3 +157,10 @@ def test_held_out_people_are_others(cfg):
 def test_rows_of_very_narrow_images():
     row = draw_row([Picture(Image.new('RGB', (2, 3000), 'red'), 'narrow')])
     assert row.getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_captions_do_not_touch():
+    narrow, wide = (Image.new('RGB', (x, 160), 'white') for x in (20, 300))
+    long = draw_row([Picture(narrow, 'roi, inst'), Picture(wide, '')], height=None)
+    short = draw_row([Picture(narrow, ''), Picture(wide, '')], height=None)
+    assert long.width > short.width

@@ -105,7 +105,14 @@ def _is_cspnext(ours: Backbone) -> bool:
 
 def _levels_of(ours: Backbone) -> dict[int, tuple[int, int]]:
     """Index and channels of a hierarchical backbone's maps, by stride."""
-    return backbone_class(ours.config['type']).levels_of(ours.config)
+    kind = ours.config['type']
+    owner = backbone_class(kind)
+    if not hasattr(owner, 'levels_of'):
+        raise Refusal(
+            f'the strides of the maps of a {kind} are unknown (it has no levels_of): '
+            'set backbone and in_channels in a config of your own'
+        )
+    return owner.levels_of(ours.config)
 
 
 def _pyramid(
