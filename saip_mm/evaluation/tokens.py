@@ -5,7 +5,7 @@ people.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data.folders import find_images
+from ..data.images import ImageError, read_image
 from ..downstream.attributes_csv import AttributeImages, read_attributes
 from ..downstream.market1501 import DISTRACTOR, ReIDImage, read_folder
 from ..downstream.retrieval import (
@@ -185,15 +186,27 @@ def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
 
     ``RankMe`` is the effective rank of image tokens, ``spread`` the root of the summed
     variances of unit tokens (0: all alike, 1: in all directions). They show a collapse;
-    high values are no evidence of useful features.
+    high values are no evidence of useful features. Images that cannot be read are left
+    out, and logged.
     """
     names = thinned(find_images(str(folder)), MAX_UNLABELED)
     paths = [os.path.join(folder, name) for name in names]
     name = Path(folder).resolve().name
     log(f'{name}: {len(paths)} unlabeled images')
-    tokens = subject.embed(paths).image
+    embedded = subject.embed(_readable(paths))
+    if not embedded.tokens:
+        raise ValueError(f'{folder}: none of the {len(paths)} images can be read')
+    tokens = embedded.image
     spread = token_spread(tokens).item()
     return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': spread}
+
+
+def _readable(paths: Iterable[str]) -> Iterator[np.ndarray]:
+    for path in paths:
+        try:
+            yield read_image(path)
+        except ImageError as error:
+            log(f'left out: {error}')
 
 
 def rank_me(features: Tensor) -> float:

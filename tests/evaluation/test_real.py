@@ -73,6 +73,7 @@ def test_effective_rank(tmp_path):
     assert rank_me(basis[:, :2] * torch.tensor([3.0, 1.0])) == pytest.approx(expected)
     for i, color in enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 0)]):
         save(tmp_path / f'{i}.png', color)
+    (tmp_path / 'cut.png').write_bytes((tmp_path / '0.png').read_bytes()[:40])
     (scores,) = probe_real(COLORS, RealPeople(unlabeled=tmp_path))
     values = np.sqrt([2, 1, 1])
     shares = values / values.sum()
@@ -81,6 +82,10 @@ def test_effective_rank(tmp_path):
     spread = np.sqrt(unit.var(axis=0).sum())
     name = tmp_path.name
     assert scores == pytest.approx({f'{name}/RankMe': rank, f'{name}/spread': spread})
+    for path in tmp_path.glob('[0-9].png'):
+        path.unlink()
+    with pytest.raises(ValueError, match='none of the 1 images can be read'):
+        next(probe_real(COLORS, RealPeople(unlabeled=tmp_path)))
 
 
 class ColorInTheMiddle:
