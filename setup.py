@@ -15,9 +15,12 @@ MIM_CONTENT = ('configs', 'tools', 'model-index.yml')
 CLONE_ONLY = ('install.sh', 'benchmark.py')  # they need setup.py, and tests
 
 # The versions in constraints.txt are tested; docs/verification.md lists others.
-# The base installation requires none of these: the onedl-* packages have the import
-# names of upstream's mmengine, mmcv and mmpretrain, which must not be overwritten.
+# The base installation requires none but BASE, for environments that have the rest: the
+# onedl-* packages have the import names of upstream's mmengine, mmcv and mmpretrain,
+# which must not be overwritten.
+BASE = ('safetensors>=0.5,<0.9',)  # the packaged weights; depends on nothing
 PRETRAIN = (
+    *BASE,
     'torch>=2.11,<2.16',
     'torchvision>=0.26,<0.30',
     'numpy>=2.0,<2.3',
@@ -32,7 +35,6 @@ PRETRAIN = (
     'matplotlib>=3.9,<3.11',
     'pyyaml>=6.0,<7',
     'rich>=13,<16',
-    'safetensors>=0.5,<0.9',
     'tensorboard>=2.18,<2.22',
 )
 # Compiled mmcv ops, mmpose and xtcocotools need further steps that an extra cannot
@@ -108,6 +110,7 @@ setup(
         'saip_mm.report': ['*.jinja'],
     },
     python_requires='>=3.10,<3.14',
+    install_requires=list(BASE),
     extras_require={
         'pretrain': list(PRETRAIN),
         'downstream': list(DOWNSTREAM),

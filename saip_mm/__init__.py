@@ -18,6 +18,11 @@ try:
     logging.disable(logging.WARNING)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
+        import torch
+
+        if torch.__version__ < (2, 1):
+            raise ImportError(f'PyTorch {torch.__version__} is older than 2.1')
+
         from mmpretrain.utils import dependency
 
         # MMPretrain's language models cannot be imported with transformers 5.

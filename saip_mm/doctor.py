@@ -19,6 +19,7 @@ from .errors import script_parser
 
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 GIB = 2**30
+TESTED = (2, 11)  # the oldest PyTorch of the extra `pretrain`
 
 
 class Finding(NamedTuple):
@@ -40,6 +41,13 @@ def packages() -> Iterator[Finding]:
 
     modules = torch, mmengine, mmpretrain
     yield Finding(OK, ', '.join(f'{m.__name__} {m.__version__}' for m in modules))
+    if torch.__version__ < TESTED:
+        yield Finding(
+            WARN,
+            f'PyTorch {torch.__version__} is older than '
+            f'{".".join(map(str, TESTED))}, the oldest tested with all tools',
+            'docs/verification.md says what was tried with older ones',
+        )
     if find_spec('mmcv') is None or find_spec('mmcv._ext') is None:
         yield Finding(
             WARN,
@@ -156,8 +164,8 @@ def main() -> int:
         except Exception as error:  # whatever it is, run the other checks
             failed = True
             remedy = (
-                'in a clone, tools/install.sh pretrain for a new environment, or pip '
-                "install '.[pretrain]' for this one"
+                'in a clone, tools/install.sh pretrain for a new environment; pip '
+                "install '.[pretrain]' also replaces upstream's MMEngine and MMCV"
             )
             if check in (config, images):
                 remedy = f'correct {args.source}, or the files it names'

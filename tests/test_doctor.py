@@ -73,6 +73,13 @@ def test_a_broken_environment(names, checks, tmp_path):
     assert any(line.startswith('ok    ') for line in lines)
 
 
+def test_an_older_pytorch(report, monkeypatch):
+    monkeypatch.setattr(doctor, 'TESTED', (99, 0))
+    status, out = report()
+    assert status == 0
+    assert re.search(r'warn  PyTorch \S+ is older than 99.0, the oldest tested', out)
+
+
 def test_images_alone(report, tmp_path):
     status, out = report(tmp_path)
     assert status == 1 and f'fail  images: {tmp_path}: no images in this folder' in out

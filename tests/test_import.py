@@ -38,3 +38,22 @@ def test_an_import_has_no_side_effects():
         )
         assert done.returncode == 0, done.stderr
         assert argument == '' or done.stdout + done.stderr == ''
+
+
+OLD = """
+import sys
+import torch
+
+torch.__version__ = torch.torch_version.TorchVersion('2.0.1')
+import saip_mm
+assert not hasattr(saip_mm, 'load_backbone')
+assert 'mmpretrain' not in sys.modules
+"""
+
+
+def test_old_pytorch_is_named():
+    done = subprocess.run(
+        [sys.executable, '-c', OLD], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'PyTorch 2.0.1 is older than 2.1' in done.stderr

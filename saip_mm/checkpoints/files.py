@@ -5,9 +5,10 @@ import hashlib
 import json
 import os
 import re
+import tarfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from logging import WARNING
 from pathlib import Path
 from pickle import UnpicklingError
@@ -35,6 +36,14 @@ _PLACES = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'ema_state_dict
 _ADDRESS = re.compile(r'[a-z][\w.+-]+:')  # two letters: `C:` is a drive
 _WRAPPERS = re.compile(r'^(?:(?:module|_orig_mod)(?:\.|$))+')
 _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
+# In errors of torch's restricted unpickler; the second before 2.4.
+_REFUSED = re.compile(r'(?:GLOBAL|Unsupported class) (\S+)')
+# Since 2.6, PyTorch can be told what else is harmless, and under which names.
+_TAKES_GLOBALS = torch.__version__ >= (2, 6)
+_NEEDS_NEWER = (
+    '. PyTorch 2.6 and newer also read options of argparse, numbers of NumPy and '
+    f'logs of MMEngine; this is PyTorch {torch.__version__}'
+)
 
 
 class _SafeHistory(HistoryBuffer):
@@ -162,15 +171,15 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
                 with suppress(ValueError, RecursionError):
                     meta[key] = json.loads(text)
             return dict(state_dict=tensors, meta=meta)
-        with torch.serialization.safe_globals(_safe_globals()):
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        checkpoint = _unpickle(path)
     except Exception as error:  # damaged files fail in many ways
-        refused = re.search(r'GLOBAL (\S+)', str(error))
+        refused = _REFUSED.search(str(error))
         if isinstance(error, UnpicklingError) and refused:
+            hint = '' if _TAKES_GLOBALS else _NEEDS_NEWER
             raise ValueError(
                 f'{path} was refused for safety: it uses {refused[1]}, and only '
                 'tensors and plain data are read, so that no code in a file is run. '
-                'If you trust its origin, save its state dict alone'
+                f'If you trust its origin, save its state dict alone{hint}'
             ) from error
         raise ValueError(f'{path} {_what_is_wrong(path, error)}') from error
     if not isinstance(checkpoint, dict):
@@ -178,6 +187,22 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
             f'{path} contains a {type(checkpoint).__name__} instead of a state dict'
         )
     return checkpoint
+
+
+def _unpickle(path: Path) -> object:
+    """The content of a file by ``torch.save``.
+
+    Before PyTorch 2.6, it may have only tensors, and Python's numbers, texts and
+    collections.
+    """
+    if _TAKES_GLOBALS:
+        known = torch.serialization.safe_globals(_safe_globals())
+    elif tarfile.is_tarfile(path):  # could run code (CVE-2025-32434)
+        raise UnpicklingError('it is a tar archive, the first format of PyTorch')
+    else:
+        known = nullcontext()
+    with known:
+        return torch.load(path, map_location='cpu', weights_only=True)
 
 
 def _what_is_wrong(path: Path, error: Exception) -> str:

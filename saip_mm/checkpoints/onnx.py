@@ -24,7 +24,15 @@ def write_onnx(
             CPU, in evaluation mode.
         outputs: Names of what it returns.
         meta: Metadata of the file; each value is encoded as JSON.
+
+    Raises:
+        ValueError: If PyTorch is too old, or packages are missing.
     """
+    if torch.__version__ < (2, 6):
+        raise ValueError(
+            f'cannot be exported to ONNX with PyTorch {torch.__version__}: use 2.6 or '
+            'newer'
+        )
     try:
         import onnx
         import onnxscript  # noqa: F401  (torch's exporter needs it)

@@ -5,9 +5,9 @@ from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..checkpoints.teachers import find_teacher
@@ -36,8 +36,12 @@ def cost_of(config: Config) -> Cost:
     change. A teacher's outputs are not taken from its cache.
 
     Raises:
-        ValueError: If there are fewer images than in a batch.
+        ValueError: If there are fewer images than in a batch, or PyTorch is too old.
     """
+    if torch.__version__ < (2, 3):
+        raise ValueError(f'counting FLOPs needs PyTorch 2.3, not {torch.__version__}')
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
     model = build_model(config).train()
     if teacher := find_teacher(model):
         teacher.cache = None

@@ -3,12 +3,15 @@
 import logging
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import torch
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmpretrain.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import nn
+
+_CPUINFO = Path('/proc/cpuinfo')  # Linux's description of the CPU
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -130,7 +133,8 @@ class BFloat16OptimWrapper(OptimWrapper):
 
 @cache
 def cpu_has_bfloat16() -> bool:
-    found = torch.cpu.get_capabilities().get('avx512_bf16', False)
+    # PyTorch itself tells only in recent releases.
+    found = _CPUINFO.is_file() and 'avx512_bf16' in _CPUINFO.read_text()
     if not found:
         print_log(
             'This CPU has no instructions for bfloat16: float32 is used',

@@ -5,6 +5,7 @@ import errno
 import os
 import pickle
 import stat
+import tarfile
 import zipfile
 from functools import partial
 
@@ -92,6 +93,28 @@ def test_names_of_numpy_1_and_2_are_read(tmp_path):
     for each in path, renamed:
         assert read_checkpoint(each)['scores'].tolist() == [0, 1, 2]
         assert read_checkpoint(each)['best'] == 2
+
+
+def test_before_pytorch_2_6_tensors_and_plain_data_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr('saip_mm.checkpoints.files._TAKES_GLOBALS', False)
+    path = tmp_path / 'a.pth'
+    write_checkpoint(path, dict(w=torch.ones(1)), dict(grid=[8, 4]))
+    assert read_checkpoint(path)['meta'] == dict(grid=[8, 4])
+    torch.save(dict(model={}, args=argparse.Namespace(epochs=1)), path)
+    with pytest.raises(ValueError, match='uses argparse.Namespace.*PyTorch 2.6 and ne'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('takes_globals', [True, False])
+def test_tar_archives_are_refused(tmp_path, monkeypatch, takes_globals):
+    """The reader of PyTorch before 2.6 could be made to run code by them."""
+    monkeypatch.setattr('saip_mm.checkpoints.files._TAKES_GLOBALS', takes_globals)
+    path, part = tmp_path / 'a.pth', tmp_path / 'storages'
+    part.write_bytes(pickle.dumps(0))
+    with tarfile.open(path, 'w') as archive:
+        archive.add(part, 'storages')
+    with pytest.raises(ValueError, match='a.pth .*tar (archive|format)'):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])

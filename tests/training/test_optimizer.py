@@ -138,17 +138,24 @@ def test_bad_settings_are_rejected(classifier):
         by_name(classifier, **DECAY)
 
 
-@pytest.mark.parametrize('avx512_bf16', [True, False])
-def test_bfloat16_is_used_where_the_cpu_has_it(avx512_bf16, monkeypatch):
-    monkeypatch.setattr(
-        torch.cpu, 'get_capabilities', lambda: dict(avx512_bf16=avx512_bf16)
-    )
+@pytest.mark.parametrize(
+    'flags, dtype',
+    [
+        ('flags: avx512f avx512_bf16 avx512_vnni', torch.bfloat16),
+        ('flags: avx512f avx512_vnni', torch.float32),
+        (None, torch.float32),  # not Linux
+    ],
+)
+def test_bfloat16_is_used_where_the_cpu_has_it(flags, dtype, monkeypatch, tmp_path):
+    cpuinfo = tmp_path / 'cpuinfo'
+    if flags:
+        cpuinfo.write_text(f'processor: 0\n{flags}\n')
+    monkeypatch.setattr('saip_mm.training.optimizer._CPUINFO', cpuinfo)
     not_cached = cpu_has_bfloat16.__wrapped__
     monkeypatch.setattr('saip_mm.training.optimizer.cpu_has_bfloat16', not_cached)
     layer = nn.Linear(4, 4)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     config = dict(type='BFloat16OptimWrapper', optimizer=optimizer)
     with OPTIM_WRAPPERS.build(config).optim_context(layer):
-        dtype = layer(torch.ones(2, 4)).dtype
-    assert dtype == (torch.bfloat16 if avx512_bf16 else torch.float32)
+        assert layer(torch.ones(2, 4)).dtype == dtype
     assert layer.weight.dtype == torch.float32
