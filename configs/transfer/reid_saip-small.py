@@ -11,9 +11,11 @@
 person 0 is a distractor in tests. Or `data/reid/labels.csv` has the columns path, split
 (train, query or gallery), identity and, optionally, camera: set
 `train_dataloader.dataset.type=ReIDCSV test_dataloader.dataset.type=ReIDCSV`. A query is
-compared with images of other cameras. To test a checkpoint:
+compared with images of other cameras. To test the last checkpoint, with the config that
+the training wrote:
 
-    python tools/test.py CONFIG CHECKPOINT
+    python tools/test.py work_dirs/reid_saip-small/reid_saip-small.py \
+        work_dirs/reid_saip-small
 """
 
 _base_ = ['../_base_/reid_256x128.py', '../_base_/fine_tuning.py']

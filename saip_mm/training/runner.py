@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..data.concat import holds_people
-from ..models.weights import check_finite, load_weights
+from ..models.weights import check_finite, format_size, load_weights
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
 from .processes import on_main_process, unwrap_model
@@ -33,6 +33,17 @@ _BACKBONE_ALONE = (
     "To start from a backbone alone, set model.backbone.init_cfg=dict(type='Pretrained'"
     ', …)'
 )
+
+
+def _misfit(
+    names: list[str], weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> str:
+    """A name, with both shapes if any of the tensors has another one."""
+    name = next((name for name in names if name in weights), None)
+    if name is None:
+        return names[0]
+    shapes = format_size(weights[name].shape), format_size(wanted[name].shape)
+    return '{} ({} in the checkpoint, {} in the model)'.format(name, *shapes)
 
 
 class SafeRunner(Runner):
@@ -244,8 +255,9 @@ class SafeRunner(Runner):
         if missing and isinstance(self._test_loop, BaseLoop):
             raise ValueError(
                 f'{len(missing)} of {len(trained)} parameters of this '
-                f'{type(model).__name__} are not in the checkpoint, such as '
-                f'{missing[0]}: is it one of another model or task?'
+                f'{type(model).__name__} are not in the checkpoint or have another '
+                f'shape, such as {_misfit(missing, weights, trained)}. If this is not '
+                'the config of the training, use the one in its work directory'
             )
         check_finite({name: weights[name] for name in fitting if name in trained})
         load_state_dict(model, weights, strict=False, logger=self.logger)
