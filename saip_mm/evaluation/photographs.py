@@ -22,7 +22,7 @@ from ..data.person_boxes import (
 )
 from ..data.views import Size
 from .readout import UNLABELED, keypoint_pck, part_iou
-from .subject import Subject, log, thinned
+from .subject import Subject, log, score_name, thinned
 
 MARGIN = 0.1  # around a person's box, on each side
 MIN_SIZE = (64, 32)  # (h, w) of a person in pixels
@@ -150,7 +150,7 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
     # All label maps are checked before the images are embedded, which takes minutes.
     train, labels = _read_parts(folder / 'train', subject.features.size)
     test, test_labels = _read_parts(folder / 'test', subject.features.size)
-    name = folder.resolve().name
+    name = score_name(folder, 'parts')
     log(f'{name}: {len(test)} images for testing, {len(train)} others for fitting')
     maps, test_maps = (subject.embed(x, patches=True).patches for x in (train, test))
     return {f'{name}/mIoU': part_iou(maps, labels, test_maps, test_labels)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from .photographs import probe_keypoints, probe_parts
-from .subject import Subject
+from .subject import Subject, score_name
 from .tokens import probe_attributes, probe_reid, probe_unlabeled
 
 
@@ -33,17 +33,11 @@ class RealPeople:
         for name in ('reid', 'coco'):
             if isinstance(given := getattr(self, name), str):
                 raise ValueError(f'{name}={given!r}: give a list of paths')
-        if len({Path(folder).resolve().name for folder in self.reid}) < len(self.reid):
+        if len({score_name(folder, 'reid') for folder in self.reid}) < len(self.reid):
             raise ValueError(
                 f'reid={[*map(str, self.reid)]}: two folders have the same name, after '
                 'which scores are named; rename one'
             )
-        for kind, folder in self._folders():
-            if folder.resolve().name == kind:
-                raise ValueError(
-                    f'{folder}: its scores would have the names of those of drawn '
-                    f'people ({kind}/…): rename the folder'
-                )
         files = [*self.reid, self.attributes, self.parts, self.unlabeled, *self.coco]
         if missing := [each for each in files if each and not Path(each).exists()]:
             raise FileNotFoundError(
@@ -55,14 +49,6 @@ class RealPeople:
                 f'coco={list(self.coco)}: give IMAGES ANN, or IMAGES ANN for fitting '
                 'and IMAGES ANN for testing'
             )
-
-    def _folders(self) -> Iterator[tuple[str, Path]]:
-        """Kinds of probes, and folders that scores are named after."""
-        yield from (('reid', Path(folder)) for folder in self.reid)
-        if self.attributes:
-            yield 'attributes', Path(self.attributes).resolve().parent
-        if self.parts:
-            yield 'parts', Path(self.parts)
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))

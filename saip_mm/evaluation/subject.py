@@ -96,6 +96,15 @@ def log(text: str) -> None:
     print_log(text, logger='current')
 
 
+def score_name(folder: str | Path, kind: str) -> str:
+    """The name of a folder, for its scores; with its parent's, if it is ``kind``.
+
+    Scores of drawn people are named ``kind``.
+    """
+    folder = Path(folder).resolve()
+    return f'{folder.parent.name}-{kind}' if folder.name == kind else folder.name
+
+
 def thinned(names: list[str], most: int) -> list[str]:
     """At most so many names, at equal distances."""
     return names[:: -(-len(names) // most)]

@@ -25,7 +25,7 @@ from ..downstream.retrieval import (
 )
 from ..models.saip import token_spread
 from .readout import LinearMap, attribute_accuracy, fit_whitening
-from .subject import Subject, log, thinned
+from .subject import Subject, log, score_name, thinned
 
 QUERY, GALLERY, TRAIN = 'query', 'bounding_box_test', 'bounding_box_train'
 MAX_TRAIN = 2000  # images of half of the training people
@@ -83,7 +83,7 @@ def probe_reid(subject: Subject, folder: str | Path) -> dict[str, float]:
     # All names are checked first: embedding the images takes minutes.
     query, gallery = (read_folder(os.path.join(folder, x)) for x in (QUERY, GALLERY))
     people = {image.pid for image in gallery if image.pid > DISTRACTOR}
-    name = Path(folder).resolve().name
+    name = score_name(folder, 'reid')
     log(
         f'{name}: {len(query)} queries; a gallery of {len(gallery)} images, of '
         f'{len(people)} people'
@@ -145,7 +145,7 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
             ``MAX_LABELED`` images of each split are used, at equal distances.
     """
     file = Path(file)
-    name = file.resolve().parent.name
+    name = score_name(file.resolve().parent, 'attributes')
     train, test = map(_thinned, read_attributes(file).values())
     log(
         f'{name}: {len(test.paths)} images for testing, {len(train.paths)} others for '

@@ -84,15 +84,6 @@ def test_keypoints_of_other_photographs(tmp_path):
         RealPeople(reid=['a/market', tmp_path / 'market'])
 
 
-@pytest.mark.parametrize(
-    'kind, file', [('reid', ''), ('attributes', 'labels.csv'), ('parts', '')]
-)
-def test_folders_named_like_probes_of_drawn_people(kind, file, tmp_path):
-    source = tmp_path / kind / file
-    with pytest.raises(ValueError, match=f'/{kind}: its scores .*: rename'):
-        RealPeople(**{kind: [source] if kind == 'reid' else source})
-
-
 def test_people_outside_a_photograph_of_unknown_size(tmp_path):
     ann = photographs(tmp_path, 10)
     content = json.loads(ann.read_text())
@@ -129,6 +120,12 @@ def label_maps(folder, count):
 def test_parts_of_photographs(tmp_path):
     scores = probe(parts=label_maps(tmp_path / 'gray', 20))
     assert scores == {'gray/mIoU': pytest.approx(1, abs=0.11)}
+
+
+def test_folders_named_like_probes_of_drawn_people(tmp_path):
+    """Their scores do not replace those of drawn people."""
+    scores = probe(parts=label_maps(tmp_path / 'mine/parts', 20))
+    assert [*scores] == ['mine-parts/mIoU']
 
 
 def test_label_maps_that_cannot_be_used(tmp_path):
