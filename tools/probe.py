@@ -75,6 +75,11 @@ def main() -> None:
         report(found)
     if args.drawn or not people:
         report(evaluation.run_probes(subject))
+    if not scores:
+        raise ValueError(
+            f'{args.source} has no features of patches, which --parts and --coco need: '
+            'add --reid or --attributes'
+        )
 
 
 if __name__ == '__main__':

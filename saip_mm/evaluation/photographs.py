@@ -39,7 +39,6 @@ def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, f
             folder and annotations for fitting, and those for testing. At most
             ``MAX_PEOPLE`` people are used of each.
     """
-    _require_patches(subject, 'keypoints')
     train = test = _read_people(*sets[:2])
     if len(sets) == 2:
         names = sorted({person.img_path for person, _ in train})
@@ -66,11 +65,6 @@ def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, f
     return {
         'coco/PCK': keypoint_pck(patches, keypoints, *tested, subject.features.size)
     }
-
-
-def _require_patches(subject: Subject, probe: str) -> None:
-    if not subject.features.has_patches:
-        raise ValueError(f'{probe} need features of patches, which only networks have')
 
 
 def _read_people(img_dir: str | Path, ann_file: str | Path) -> People:
@@ -143,9 +137,9 @@ def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
 
     The folder has ``train`` and ``test``, each with ``images`` and, of the same names
     and sizes with the extension .png, ``labels``; 255 means unlabeled, as in
-    MMSegmentation. At most ``MAX_PEOPLE`` images are used of each.
+    MMSegmentation. At most ``MAX_PEOPLE`` images are used of each. The subject has
+    features of patches.
     """
-    _require_patches(subject, 'parts')
     folder = Path(folder)
     # All label maps are checked before the images are embedded, which takes minutes.
     train, labels = _read_parts(folder / 'train', subject.features.size)

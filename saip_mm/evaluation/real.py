@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from .photographs import probe_keypoints, probe_parts
-from .subject import Subject, score_name
+from .subject import Subject, log, score_name
 from .tokens import probe_attributes, probe_reid, probe_unlabeled
 
 
@@ -74,7 +74,7 @@ def people_of(args: argparse.Namespace) -> RealPeople:
 
 
 def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float]]:
-    """Probe features on photographs.
+    """Probe features on photographs, on parts and keypoints only those of patches.
 
     Yields:
         Scores of one data set after another, named after its folder.
@@ -88,6 +88,9 @@ def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float
         yield probe_reid(subject, folder)
     if people.attributes:
         yield probe_attributes(subject, people.attributes)
+    if (people.parts or people.coco) and not subject.features.has_patches:
+        log('parts and keypoints omitted: no features of patches')
+        people = replace(people, parts=None, coco=())
     if people.parts:
         yield probe_parts(subject, people.parts)
     if people.coco:

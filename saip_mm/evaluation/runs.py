@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -214,8 +214,6 @@ def probe(run: Run) -> dict[str, float]:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     subject = load_subject(source, config, device)
     people = RealPeople(**run.config.get(PROBED, {}))
-    if not subject.features.has_patches:
-        people = replace(people, parts=None, coco=())
     scores = run_probes(subject)
     for found in probe_real(subject, people):
         scores |= found

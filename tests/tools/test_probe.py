@@ -84,7 +84,8 @@ def test_real_folders(probe, test_data):
 def test_drawn_people_only_where_asked(probe, tmp_path):
     write_pair(tmp_path)
     own = {f'{tmp_path.name}/mAP': 1.0, f'{tmp_path.name}/rank1': 1.0}
-    assert probe('pixels', '--reid', tmp_path) == own
+    (ann := tmp_path / 'ann.json').touch()  # for patches, which pixels has not
+    assert probe('pixels', '--reid', tmp_path, '--coco', tmp_path, ann) == own
     config = tmp_path / 'config.py'
     config.write_text(
         'train_dataloader = {}\nmodel = dict(backbone=dict(img_size=[64, 32]))'
@@ -113,7 +114,7 @@ def test_bad_input(tiny_run, tmp_path):
     assert 'give IMAGES ANN' in error('pixels', *coco[:2])
     assert 'ann.json: there are no such photographs' in error(tiny_run, *coco)
     (tmp_path / 'ann.json').touch()
-    assert 'keypoints need features of patches' in error('pixels', *coco)
+    assert 'pixels has no features of patches' in error('pixels', *coco)
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bad.pth')
     assert 'bad.pth: is not a ViT' in error(tmp_path / 'bad.pth')
 
