@@ -1,4 +1,4 @@
-"""A small SAIP (0.7 M parameters) on some ten thousand images of people, on one GPU.
+"""A small SAIP (0.7 M parameters) on 10,000 to 20,000 images of people, on one GPU.
 
     python tools/train.py configs/pretrain/saip_small_128x64.py --cfg-options \
         train_dataloader.dataset.data_root=data/people

@@ -1,4 +1,4 @@
-"""ViT-Tiny with SAIP on some ten thousand images of people, on one GPU.
+"""ViT-Tiny with SAIP on 10,000 to 20,000 images of people, on one GPU.
 
     python tools/train.py configs/pretrain/saip_vit-tiny_128x64.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
