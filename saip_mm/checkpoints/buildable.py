@@ -1,4 +1,4 @@
-"""Saved configs of trainings that can be built without executing code."""
+"""Saved training configs that can be built without executing code."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def check_buildable(cfg: Config, name: str) -> Config:
     Initial weights of the backbone are removed from the config.
 
     Raises:
-        ValueError: If it does not; begins with ``name``.
+        ValueError: If it builds others; the message begins with ``name``.
     """
     try:
         parts = cfg.model, cfg.train_dataloader.dataset

@@ -17,7 +17,7 @@ class AttributeImages(NamedTuple):
 
     paths: list[str]
     pids: list[str]
-    """[N] who is seen; the path, if the file does not say it."""
+    """[N] identities; the path, if the file does not give one."""
     labels: np.ndarray
     """bool [N, A]"""
     attributes: list[str]
@@ -85,7 +85,7 @@ def read_attributes(file: Path) -> dict[str, AttributeImages]:
 
     Args:
         file: CSV file with the columns ``path`` (below its folder), ``split`` (train or
-            test), optionally ``identity``, and one of 0 and 1 per attribute.
+            test), optionally ``identity``, and one per attribute, of 0 and 1.
 
     Raises:
         OSError: If a file is missing.

@@ -41,8 +41,8 @@ class RealPeople:
         for kind, folder in self._folders():
             if folder.resolve().name == kind:
                 raise ValueError(
-                    f'{folder}: its scores would have the names of those of drawn '
-                    f'people ({kind}/…): rename the folder'
+                    f'{folder}: its scores would be named like those of drawn people '
+                    f'({kind}/…): rename the folder'
                 )
         files = [*self.reid, self.attributes, self.parts, self.unlabeled, *self.coco]
         if missing := [each for each in files if each and not Path(each).exists()]:
@@ -69,7 +69,7 @@ class RealPeople:
 
 
 def add_people_options(parser: argparse.ArgumentParser) -> None:
-    """Options for :class:`RealPeople`; read them with :func:`people_of`."""
+    """Add options for :class:`RealPeople`; read them with :func:`people_of`."""
     add = parser.add_argument_group('photographs to probe on').add_argument
     several = dict(nargs='+', default=[])
     add('--reid', metavar='DIR', help='like Market-1501', **several)
@@ -95,8 +95,8 @@ def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float
 
     Raises:
         OSError: If a file is missing or cannot be read.
-        ValueError: If labels, or names of files, are malformed or too few, or label
-            maps have other sizes than their images.
+        ValueError: If labels, or names of files, are malformed or too few, or sizes of
+            label maps differ from those of their images.
     """
     for folder in people.reid:
         yield probe_reid(subject, folder)

@@ -64,7 +64,7 @@ class CrossScaleReconstructionHead(BaseModule):
         """Choose the patches to remove.
 
         Args:
-            noise: [B, h, w] uniform noise, of any grid; enlarged to ``grid`` so that
+            noise: [B, h, w] uniform noise, on any grid; enlarged to ``grid`` so that
                 neighboring patches tend to be removed together.
             grid: (h, w) patch grid of the masked image.
 

@@ -28,7 +28,7 @@ class Gallery(NamedTuple):
     images: Tensor
     """uint8 [N, 3, h, w]"""
     pids: np.ndarray
-    """int64 [N]; a number of its own for every photograph."""
+    """int64 [N]; a different number for every photograph."""
     camids: np.ndarray
     """int64 [N]"""
     known: bool
@@ -36,7 +36,7 @@ class Gallery(NamedTuple):
 
 
 class People:
-    """Images of people, and the training's views of them.
+    """Images of people, and views of them as in training.
 
     Args:
         cfg: Config of the training. Drawn people and scenes are drawn from other seeds;
@@ -124,7 +124,7 @@ def spread(total: int, count: int) -> list[int]:
 
 
 def _choose(dataset: ConfigDict, folder: str | None) -> str:
-    """Change a config to the data that is shown; returns its description."""
+    """Change a data set's config to the data to show; return its description."""
     scenes = dataset.get('scenes')
     if scenes and scenes.type.endswith('SyntheticScenes'):
         scenes.seed = scenes.get('seed', 0) + HELD_OUT

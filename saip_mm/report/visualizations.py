@@ -1,6 +1,6 @@
 """What a model has learned: reconstruction, search, attention, neighbors.
 
-The functions ``show_…`` make groups of rows of pictures of them, with a title each.
+The functions ``show_…`` return groups of rows of pictures, each with a title.
 """
 
 import numpy as np

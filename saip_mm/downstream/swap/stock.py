@@ -70,7 +70,7 @@ class Stock:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(h, w) of training images in pixels, as far as the pipeline states it.
+        """(h, w) of training images in pixels; a default if the pipeline states none.
 
         ``SAIPViT`` resizes its position embeddings for images of other sizes.
         """
@@ -126,7 +126,7 @@ def _pair(value: object, width_first: bool) -> tuple[int, int] | None:
 
 
 def read_stock(name: str, out: Path) -> Stock:
-    """Read a config, ``library::path`` or a file, that ``out`` is to inherit.
+    """Read a config, ``library::path`` or a file, that ``out`` will inherit.
 
     Raises:
         Refusal: If the config or its library does not exist or cannot be read, or if
