@@ -82,8 +82,9 @@ def measure(cfg: Config, seconds: float = 10.0) -> dict:
 
 def build(cfg: Config) -> nn.Module:
     """The model of a config, in the scope of its library, with random weights."""
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope'))
+    with torch.random.fork_rng([]), scope:
+        torch.manual_seed(0)
         return MODELS.build(cfg.model)
 
 

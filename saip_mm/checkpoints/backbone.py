@@ -37,7 +37,7 @@ def backbone_class(kind: str) -> type[nn.Module]:
         except ImportError as error:
             raise ValueError(str(error)) from error
     if kind not in MODELS.module_dict:
-        raise ValueError(f'is a {kind}, which backbone_class does not import')
+        raise ValueError(f'is a {kind}: import the module that defines it first')
     return MODELS.module_dict[kind]
 
 

@@ -9,6 +9,7 @@ from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity, normaliz
 
 from .encoder import AttentionMaps, Encoded
 from .matching import attention_divergence
+from .weights import XAVIER
 
 
 class Taught(NamedTuple):
@@ -81,7 +82,7 @@ class DistillationHead(BaseModule):
         self.patch_mlp = mlp() if patch_weight else None
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        initialize(self, XAVIER)
 
     def loss(
         self, tokens: Tensor, globals_: Encoded, taught: Taught

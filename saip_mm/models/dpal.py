@@ -17,6 +17,7 @@ from .distillation import check_channels, patch_targets
 from .encoder import batch_statistics
 from .saip import token_spread
 from .search import CrossAttentionBlock
+from .weights import XAVIER
 
 PATTERNS = ('global', 'local', 'relation')
 
@@ -57,7 +58,7 @@ class PatternAdapter(BaseModule):
         self.norm = nn.LayerNorm(out_channels, eps=1e-6)
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        initialize(self, XAVIER)
         trunc_normal_(self.gate_token, std=0.02)
         trunc_normal_(self.expert_tokens, std=0.02)
 

@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from .encoder import AttentionMaps
+from .weights import XAVIER
 
 
 class Projector(BaseModule):
@@ -36,7 +37,7 @@ class Projector(BaseModule):
         self.prototypes = nn.Parameter(torch.zeros(out_channels, bottleneck_channels))
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        initialize(self, XAVIER)
         # Initialized like torch's linear layers: only directions matter, but the norm
         # determines how fast they change.
         nn.init.kaiming_uniform_(self.prototypes, a=math.sqrt(5))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .attention import transformer_blocks
+from .weights import XAVIER
 
 
 @MODELS.register_module()
@@ -56,7 +57,7 @@ class CrossScaleReconstructionHead(BaseModule):
         self.predict = nn.Linear(embed_dims, 3 * patch_size**2)
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        initialize(self, XAVIER)
         trunc_normal_(self.mask_token, std=0.02)
         trunc_normal_(self.pos_embed, std=0.02)
 

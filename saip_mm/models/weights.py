@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 Grid = tuple[int, int]
 
-_LINEAR = dict(type='Xavier', layer='Linear', distribution='uniform')
+XAVIER = dict(type='Xavier', layer='Linear', distribution='uniform')
 
 # Tensors that features do not depend on: classifiers, decoders, heads and averages of
 # other methods, SAIP's norm of middle tokens, and objectives that a SAIP model may
@@ -199,7 +199,7 @@ class PretrainedStart:
         kept, self.init_cfg = self.init_cfg, None
         super().init_weights()
         self.init_cfg = kept
-        initialize(self, [_LINEAR, *init_cfg])
+        initialize(self, [XAVIER, *init_cfg])
 
     def train(self, mode: bool = True) -> nn.Module:
         super().train(mode)  # returns None, unlike every other module
