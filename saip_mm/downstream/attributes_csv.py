@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ class AttributeImages(NamedTuple):
     attributes: list[str]
     """[A] names."""
 
-    def take(self, positions: np.ndarray) -> 'AttributeImages':
+    def take(self, positions: Sequence[int]) -> 'AttributeImages':
         """The images at some positions."""
         return AttributeImages(
             [self.paths[i] for i in positions],

@@ -14,6 +14,7 @@ from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from ..checkpoints.buildable import parts_of
 from ..data.images import normalize
 from ..data.views import Size
 
@@ -110,15 +111,11 @@ def stated_size(stated: int | Sequence[int] | None) -> Size:
     return tuple(to_2tuple(stated or DEFAULT_SIZE))
 
 
-def _crops(setting: object) -> Iterator[int | tuple[int, int]]:
+def _crops(dataset: dict) -> Iterator[int | tuple[int, int]]:
     """Sizes of random crops in the config of a data set."""
-    if isinstance(setting, dict):
-        if str(setting.get('type')).endswith('RandomResizedCrop'):
-            yield setting['scale']
-        setting = list(setting.values())
-    if isinstance(setting, list | tuple):
-        for each in setting:
-            yield from _crops(each)
+    for part in parts_of(dataset):
+        if str(part.get('type')).endswith('RandomResizedCrop'):
+            yield part['scale']
 
 
 class BaselineFeatures:

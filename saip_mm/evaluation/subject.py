@@ -101,6 +101,11 @@ def thinned(names: list[str], most: int) -> list[str]:
     return names[:: -(-len(names) // most)]
 
 
+def spread(total: int, count: int) -> list[int]:
+    """``count`` evenly spread indices of ``total``; all if there are fewer."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
+
+
 def load_subject(
     source: str,
     config: str | Path | Config | None = None,

@@ -25,7 +25,7 @@ from ..downstream.retrieval import (
 )
 from ..models.saip import token_spread
 from .readout import LinearMap, attribute_accuracy, fit_whitening
-from .subject import Subject, log, thinned
+from .subject import Subject, log, spread, thinned
 
 QUERY, GALLERY, TRAIN = 'query', 'bounding_box_test', 'bounding_box_train'
 MAX_TRAIN = 2000  # images of each half of the training people
@@ -176,9 +176,7 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
 
 def _thinned(images: AttributeImages) -> AttributeImages:
     """At most ``MAX_LABELED`` images, evenly spaced."""
-    count = len(images.paths)
-    kept = np.linspace(0, count - 1, min(count, MAX_LABELED)).round().astype(int)
-    return images.take(kept)
+    return images.take(spread(len(images.paths), MAX_LABELED))
 
 
 def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
@@ -197,8 +195,8 @@ def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
     if not embedded.tokens:
         raise ValueError(f'{folder}: none of the {len(paths)} images can be read')
     tokens = embedded.image
-    spread = token_spread(tokens).item()
-    return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': spread}
+    scores = dict(RankMe=rank_me(tokens), spread=token_spread(tokens).item())
+    return {f'{name}/{measure}': score for measure, score in scores.items()}
 
 
 def _readable(paths: Iterable[str]) -> Iterator[np.ndarray]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data import PeopleDataset
 from ..data.concat import pipeline_of
 from ..data.images import ImageError, resize, to_tensor
+from ..evaluation.subject import spread
 from ..models.device_views import pop_views
 from .work_dir import Unavailable
 
@@ -116,11 +117,6 @@ class People:
         if not loaded:
             raise OSError(self.bad[0])
         return loaded
-
-
-def spread(total: int, count: int) -> list[int]:
-    """``count`` evenly spread indices of ``total``; all if there are fewer."""
-    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
 
 
 def _choose(dataset: ConfigDict, folder: str | None) -> str:

@@ -21,6 +21,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import is_installed
 
+from ..checkpoints.buildable import parts_of
 from ..data import PeopleDataset, PersonImages, ShardedImages
 from ..data.concat import holds_people
 from ..data.sharded_images import INDEX, PLAN
@@ -170,19 +171,14 @@ def _read(path: str) -> Config:
         ) from error
 
 
-def _remove_scope(setting: object) -> None:
+def _remove_scope(config: dict) -> None:
     """Remove the scope that MMEngine gives to settings of ``saip_mm::…``.
 
     There is no such scope: the package registers its classes in other libraries.
     """
-    if isinstance(setting, dict):
-        if setting.get('_scope_') == 'saip_mm':
-            del setting['_scope_']
-        setting = setting.values()
-    elif not isinstance(setting, list | tuple):
-        return
-    for each in setting:
-        _remove_scope(each)
+    for part in parts_of(config):
+        if part.get('_scope_') == 'saip_mm':
+            del part['_scope_']
 
 
 def _replace(cfg: Config, option: str, value: object) -> None:

@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
+from ...checkpoints.buildable import parts_of
 from ...training.config import register_mmseg
 
 LIBRARIES = dict(
@@ -103,16 +104,6 @@ class Level:
 
     channels: int
     stride: float | None
-
-
-def parts_of(config: object) -> Iterator[dict]:
-    """All dicts in a part of a config, outer ones first."""
-    if isinstance(config, dict):
-        yield config
-        config = list(config.values())
-    if isinstance(config, list | tuple):
-        for each in config:
-            yield from parts_of(each)
 
 
 def _pair(value: object, width_first: bool) -> tuple[int, int] | None:
