@@ -23,16 +23,16 @@ PRETRAIN = (
     *BASE,
     'torch>=2.11,<2.16',
     'torchvision>=0.26,<0.30',
-    'numpy>=2.0,<2.3',
+    'numpy>=2.0,<2.5',
     'pillow>=11.3,<14',
     'onedl-mmengine>=0.10.12,<0.11',
     'onedl-mmcv>=2.3.6,<2.4',
     'onedl-mmpretrain>=1.3.6,<1.4',
     # Required by onedl-mmcv; listed for its range only. `tools/install.sh` replaces it
     # by opencv-python-headless, the same cv2 without libGL.
-    'opencv-python>=4.10,<4.13',
+    'opencv-python>=4.10,<6',
     'jinja2>=3.1,<4',
-    'matplotlib>=3.9,<3.11',
+    'matplotlib>=3.9,<3.12',
     'pyyaml>=6.0,<7',
     'rich>=13,<16',
     'tensorboard>=2.18,<2.22',
@@ -41,20 +41,21 @@ PRETRAIN = (
 # express: see `tools/install.sh`.
 DOWNSTREAM = (
     *PRETRAIN,
+    'numpy>=2.0,<2.4',  # MMPose draws circles of a radius that later ones refuse
     'onedl-mmdetection>=3.5.1,<3.6',
     'onedl-mmsegmentation>=1.4.2,<1.5',
     'json-tricks>=3.17,<4',
     'munkres>=1.1,<4',
     'open_clip_torch>=3.2,<4',
     'pycocotools>=2.0.7,<3',
-    'scipy>=1.13,<1.16',
+    'scipy>=1.13,<1.18',
     'cython>=3.0,<4',
     'ninja>=1.11,<2',
     'setuptools>=80,<82',
     'wheel>=0.43,<1',
 )
 # torch's exporter imports onnxscript.
-ONNX = ('onnx>=1.18,<1.24', 'onnxruntime>=1.20,<1.24', 'onnxscript>=0.5.4,<0.8')
+ONNX = ('onnx>=1.18,<1.24', 'onnxruntime>=1.20,<1.33', 'onnxscript>=0.5.4,<0.8')
 # Teachers of distillation that timm builds.
 TIMM = ('timm>=1.0.20,<1.1',)
 # Millions of images in few large files.
@@ -68,8 +69,8 @@ DEV = (
     'hypothesis>=6.100,<7',
     'import-linter>=2.5,<3',
     'ruff>=0.17.5,<0.18',
-    'scikit-learn>=1.5,<1.8',
-    'scipy>=1.13,<1.16',
+    'scikit-learn>=1.5,<1.10',
+    'scipy>=1.13,<1.18',
     'setuptools>=80,<82',
     *TIMM,
 )

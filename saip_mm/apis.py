@@ -16,7 +16,7 @@ from .checkpoints.files import open_checkpoint
 from .data.images import normalize, read_batches
 
 Image = str | os.PathLike | np.ndarray
-MANY = 1000  # number of images from which progress is shown
+MANY = 1000  # number of images for which progress is shown
 
 
 class ImageFeatures(NamedTuple):
@@ -26,8 +26,8 @@ class ImageFeatures(NamedTuple):
     """[B, C] of whole images: the class token after the final norm, or the mean of the
     last map."""
     patches: Tensor
-    """[B, C, h, w] of their patches: the last map, of stride ``patch_size``, or 32 of a
-    CSPNeXt."""
+    """[B, C, h, w] of their patches: the last map, of stride ``patch_size``, or 32 for
+    a CSPNeXt."""
 
 
 class PretrainedBackbone(nn.Module):
@@ -110,17 +110,17 @@ def embed(
         batch_size: Number of images per forward pass.
 
     Returns:
-        On the CPU, [N, C]; of patches [N, C, h, w].
+        On the CPU, [N, C]; for patches [N, C, h, w].
 
     Raises:
         ImageError: If a file cannot be read.
-        TypeError: If ``backbone`` is not a loaded one, ``images`` is a single image, or
-            an element is not an image.
+        TypeError: If ``backbone`` is not from :func:`load_backbone`, ``images`` is a
+            single image, or an element is not an image.
         ValueError: If ``img_size`` is not a whole number of patches.
     """
     if not isinstance(backbone, PretrainedBackbone):
         kind = type(backbone).__name__
-        raise TypeError(f'embed takes a backbone of load_backbone first, not a {kind}')
+        raise TypeError(f'embed takes a backbone from load_backbone, not a {kind}')
     img_size = tuple(to_2tuple(backbone.img_size if img_size is None else img_size))
     patch = backbone.backbone.patch_size
     if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):

@@ -79,7 +79,7 @@ def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
     """Prepare a fine-tuned model for export.
 
     Args:
-        task: Of the model.
+        task: Task of the model.
         model: The model in evaluation mode, on the CPU.
         cfg: Its config, whose backbone has an ``img_size``.
 
@@ -121,7 +121,7 @@ def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
 
 
 def _compare_sizes(cfg: Config, size: tuple[int, int]) -> None:
-    """Raise ValueError if images of (h, w) are not what tests show to the model."""
+    """Raise ValueError if tests show images of other sizes (h, w) to the model."""
     for step in cfg.test_dataloader.dataset.pipeline:
         shape = step.get('scale') or step.get('input_size')  # (w, h)
         if shape is None:

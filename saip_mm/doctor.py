@@ -3,7 +3,7 @@
     python -m saip_mm.doctor [CONFIG, or a folder, list or shards of images]
 
 Prints one finding per line (ok, warn or fail) with a remedy; the exit status is 1 if
-anything fails. Problems that a training itself reports at its start are not repeated.
+anything fails. Problems that training itself reports at its start are not repeated.
 """
 
 import logging
@@ -64,8 +64,8 @@ def devices() -> Iterator[Finding]:
         yield Finding(
             WARN,
             f'no GPU that torch {torch.__version__} can use; {os.cpu_count()} cores',
-            'CPUs suffice for a trial; to use a GPU, compare nvidia-smi with the CUDA '
-            'version that the driver supports',
+            'CPUs suffice for a trial; to use a GPU, compare the CUDA version of torch '
+            'with the one that the driver supports (nvidia-smi)',
         )
     for index in range(torch.cuda.device_count()):
         name = torch.cuda.get_device_name(index)

@@ -76,8 +76,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:
     """Read a user's text file, UTF-8 or UTF-16 with a byte-order mark.
 
-    Invalid bytes raise a ValueError that names the file, or see :func:`open` for other
-    values of ``errors``.
+    Invalid bytes raise a ValueError that names the file, unless ``errors`` says
+    otherwise (see :func:`open`).
     """
     content = Path(path).read_bytes()
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -1,7 +1,7 @@
 """The model zoo: OpenMMLab's metafiles and a table of trained models.
 
-``metafile.yml`` next to the configs records data, size and speed of each and, edited by
-hand, results and weights. ``docs/model_zoo.md`` lists those with results.
+``metafile.yml`` next to configs records the data, size and speed of each and, edited by
+hand, results and weights. ``docs/model_zoo.md`` lists the configs with results.
 """
 
 import platform
@@ -43,12 +43,12 @@ def update(root: Path, config: Path, metadata: dict) -> None:
 
 
 def measure(cfg: Config, seconds: float = 10.0) -> dict:
-    """Count and time a model with random weights on one image: ``Metadata``.
+    """Count and time a model with random weights on one image; return ``Metadata``.
 
-    For a pretraining config, only the backbone. Images have the size of the position
-    embeddings. Models run as their libraries count FLOPs (``mode='tensor'``): one pass
-    without flips or decoding, with as many proposals as the config allows. The latency
-    is measured for ``seconds`` of CPU time.
+    For a pretraining config, only the backbone is measured. Images have the size of the
+    position embeddings. Models run as their libraries count FLOPs (``mode='tensor'``):
+    one pass without flips or decoding, with as many proposals as the config allows. The
+    latency is measured for ``seconds`` of CPU time.
     """
     model = build(cfg)
     size = tuple(cfg.model.backbone.img_size)
@@ -82,8 +82,9 @@ def measure(cfg: Config, seconds: float = 10.0) -> dict:
 
 def build(cfg: Config) -> nn.Module:
     """The model of a config, in the scope of its library, with random weights."""
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope'))
+    with torch.random.fork_rng([]), scope:
+        torch.manual_seed(0)
         return MODELS.build(cfg.model)
 
 

@@ -152,7 +152,7 @@ def test_bad_files_and_arguments(model, work_dir, photos, tmp_path):
         saip_mm.embed(saip_mm.load_backbone(work_dir), [], img_size=(60, 32))
     with pytest.raises(ValueError, match='img_size=.0, 0. is not'):
         saip_mm.embed(saip_mm.load_backbone(work_dir), [], img_size=0)
-    with pytest.raises(TypeError, match='of load_backbone first, not a list'):
+    with pytest.raises(TypeError, match='from load_backbone, not a list'):
         saip_mm.embed(photos[0], saip_mm.load_backbone(work_dir))
     file = tmp_path / 'bare.pth'
     meta = dict(mean=[1, 2])

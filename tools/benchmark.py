@@ -3,12 +3,12 @@
     python tools/benchmark.py configs/pretrain/saip_demo.py --out demo.json
     python tools/benchmark.py --render docs/performance.md demo.json
 
-Uses the GPU, if there is one. Both sides of a comparison take turns, after a warm-up;
-results are medians with the lowest and the highest value. Steps see random pixels at
-the middle scales of the config; loaders see drawn people, as JPEG files of the size of
-a global view. The plain implementation is that of a ViT: other backbones are measured
-alone. With a frozen teacher, "ours" computes its outputs, and "cached" reads them from
-disk. Other parts in the file OUT are kept, as is text above the results.
+Uses the GPU if there is one. After a warm-up, both sides of a comparison take turns;
+results are medians with the lowest and the highest value. Steps use random pixels at
+the middle scales of the config; loaders use drawn people, as JPEG files of the size of
+a global view. The plain implementation has only a ViT: other backbones are measured
+alone. With a frozen teacher, "ours" computes the teacher's outputs, and "cached" reads
+them from disk. Other parts in the file OUT are kept, and so is text above the results.
 """
 
 import argparse
@@ -219,7 +219,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--batch-size', nargs='+', type=int, default=[4])
     parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--workers', type=int, default=2, help='of data loaders')
+    parser.add_argument('--workers', type=int, default=2, help='per data loader')
     parser.add_argument(
         '--data', nargs='+', default=[], help='folders or shards, for the part reading'
     )

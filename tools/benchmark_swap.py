@@ -2,9 +2,9 @@
 
 python tools/benchmark_swap.py --out work_dirs/swap.json --table docs/swap_backbone.md
 
-Draws from the text configs of each library outside of `_base_` that define a model.
-Each runs in its own process, with limits on time and memory. Results are written after
-each config: rerun the command to resume. Text above an existing table is kept.
+Draws from the text configs of each library, outside of `_base_`, that define a model.
+Each config runs in its own process, with limited time and memory. Results are written
+after each config: rerun the command to resume. Text above an existing table is kept.
 """
 
 import argparse
@@ -37,8 +37,8 @@ HEADER = f'| library | drawn | {" | ".join(OUTCOMES)} |'
 
 def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
-    parser.add_argument('--out', type=Path, required=True, help='JSON file of results')
-    parser.add_argument('--table', type=Path, help='Markdown file of the table')
+    parser.add_argument('--out', type=Path, required=True, help='JSON file for results')
+    parser.add_argument('--table', type=Path, help='Markdown file for the table')
     parser.add_argument(
         '--libraries', nargs='+', choices=list(LIBRARIES), default=list(LIBRARIES)
     )

@@ -2,7 +2,7 @@
 
 One row per sample: the source image with the boxes of the anchor (green) and roi (red),
 all views, the scene with the pasted inst (green) and roi (red), and their tokens. For
-HAP: the view, its limbs, and what two masks keep.
+HAP, a row shows the view, its limbs, and what the two masks keep.
 """
 
 import argparse

@@ -8,8 +8,8 @@ Images are read as in training, by several processes. OUT lists unusable images 
 images of a single color (such as black), which training would use: one JSON object per
 line with `index` and `reason`, or `scene` and `reason` for scenes from another source.
 GOOD lists the other images, as an `ann_file` of PersonImages. The exit status is 1 if
-OUT lists any images, 2 after an error, and 130 after Ctrl-C or 143 after SIGTERM, when
-OUT.partial lists the images found so far.
+OUT lists any images, 2 after an error, 130 after Ctrl-C, and 143 after SIGTERM; in the
+last two cases, OUT.partial lists the images found so far.
 """
 
 import argparse
@@ -35,7 +35,7 @@ images: PeopleDataset  # and scenes, also in the forked worker processes
 def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
     add = parser.add_argument
-    add('source', help='config file; folder or list of images; or shards')
+    add('source', help='config file, folder or list of images, or shards')
     add('--out', required=True, type=Path, help='list of bad images')
     add('--good', type=Path, help='list of all other images (of a folder or a list)')
     add('--processes', type=int, default=os.cpu_count(), help='default: one per core')

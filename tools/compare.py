@@ -4,21 +4,20 @@ python tools/compare.py pixels random configs/pretrain/a.py configs/pretrain/b.p
     --seeds 0 1 2 --work-dir work_dirs/compare
 
 Rows are configs, `random` (the model of the first config, or of --random-of, without
-training), or the baselines `mean-color`, `histogram`, `stripes` and `pixels`. All are
-probed on drawn people, and on the photographs that are given.
+training), or the baselines `mean-color`, `histogram`, `stripes` and `pixels`. All rows
+are probed on drawn people, and on photographs if you provide some.
 
 `--epochs N` changes the number of epochs of the configs, and their schedules in
-proportion. `--equal flops` does so too, so that all trainings cost as much as the
-first, to the nearest epoch; `--equal images`, so that they see as many images.
+proportion. `--equal flops` changes them so that all runs cost as much as the first, to
+the nearest epoch; `--equal images`, so that all runs see as many images as the first.
 
-`--fine-tune` also trains each of these downstream configs from the backbone of each
-run, with `--shares` of the labels, and tests it.
+`--fine-tune` also trains the given downstream configs from the backbone of each run,
+with `--shares` of the labels, and tests them.
 
 Each run has a folder WORK_DIR/ROW/seedN. Rerun the command to resume: finished runs are
-skipped. Commands can run at the same time in one folder: each skips the runs that
-another is at work on.
-`--table` prints the results so far, even during runs. `--max-minutes` stops the
-command, to be rerun.
+skipped. Several commands can run in one folder at the same time: each skips the runs
+that another is working on. `--table` prints the results so far, even during runs.
+`--max-minutes` stops the command; rerun it to continue.
 """
 
 import argparse
@@ -66,13 +65,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--random-of',
         metavar='CONFIG',
-        help='config of the model for untrained rows (default: first config)',
+        help='config of the model for untrained rows (default: the first config)',
     )
     parser.add_argument(
         '--epochs',
         type=int,
         metavar='N',
-        help='train for N epochs instead of those of the configs',
+        help='train for N epochs instead of the number in the configs',
     )
     parser.add_argument(
         '--equal',
@@ -93,7 +92,7 @@ def parse_args() -> argparse.Namespace:
     add_options(parser)
     add_fine_tuning_options(parser)
     parser.add_argument(
-        '--table', action='store_true', help='print the table so far, run nothing'
+        '--table', action='store_true', help='print the table so far without running'
     )
     args = parser.parse_args()
     if not args.rows and not args.table:

@@ -1,4 +1,4 @@
-"""Convert weights of the authors' SAIP, DINO, timm (DeiT), MAE or MMPretrain.
+"""Convert weights from the authors' SAIP, DINO, timm (DeiT), MAE or MMPretrain.
 
 python tools/convert_checkpoint.py deit_tiny_patch16_224-a1311bcf.pth --out deit.pth
 python tools/convert_checkpoint.py official_saip.pth --out teacher.pth
@@ -72,8 +72,8 @@ def add_facts(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         type=int,
         metavar='N',
-        help='attention heads of an uncommon ViT: of all blocks, or of the others and '
-        'of the last block',
+        help='attention heads of an uncommon ViT: one number for all blocks, or one '
+        'for all but the last block and one for the last block',
     )
     for name in ('mean', 'std'):
         parser.add_argument(

@@ -2,7 +2,7 @@
 
 With COCO-style boxes:
     python tools/crop_people.py photos data/people --ann photos/boxes.json
-With a detector of MMDetection with a class "person":
+With an MMDetection detector that has a class "person":
     python tools/crop_people.py photos data/people \\
         --det-config CONFIG --det-checkpoint WEIGHTS
 

@@ -5,12 +5,12 @@ python tools/export_backbone.py work_dirs/saip --out backbone.safetensors
 python tools/export_backbone.py work_dirs/saip --out pose.pth --img-size 256 192
 python tools/export_backbone.py work_dirs/saip --out backbone.onnx
 
-Without --format, .pth files have OpenMMLab's names with the prefix 'backbone.', and
-.safetensors files timm's for ViTs, and OpenMMLab's without a prefix for others. ONNX
-networks take any number of images of one size: `images` (float32 [batch, 3, h, w], RGB,
-0-255, normalized inside) gives `image` [batch, C] and `patches` [batch, C, h', w']. All
-contain metadata: architecture, patch grid, image size (h, w), mean and std (RGB,
-0-255), and the source checkpoint.
+By default, .pth files have OpenMMLab's names with the prefix 'backbone.'; .safetensors
+files have timm's names for ViTs, and OpenMMLab's without a prefix for other backbones.
+ONNX networks take any number of images of one size: `images` (float32 [batch, 3, h, w],
+RGB, 0-255, normalized inside) gives `image` [batch, C] and `patches`
+[batch, C, h', w']. All files contain metadata: architecture, patch grid, image size
+(h, w), mean and std (RGB, 0-255), and the source checkpoint.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
     parser.add_argument('checkpoint', help='a checkpoint or a work directory')
     parser.add_argument(
-        '--out', required=True, type=Path, help='.pth, .safetensors or .onnx'
+        '--out', required=True, type=Path, help='.pth, .safetensors or .onnx file'
     )
     parser.add_argument(
         '--role',

@@ -3,14 +3,13 @@
 python tools/export_model.py configs/transfer/reid_saip-small.py \\
     work_dirs/reid_saip-small --out reid.onnx
 
-The input `images` is float32 [batch, 3, h, w], RGB, 0-255, for any number of images
-resized to the size of the config; for re-identification, normalized as well, as
-trackers do; for pose, person boxes enlarged as in training, and extended to the aspect
-ratio of the input. Outputs: `feature` [batch, C] of length 1 (re-identification),
-`scores` [batch, N] (attributes), `labels`, uint8 [batch, h, w] (parsing), or
-`keypoints` [batch, K, 2] as x, y in pixels and `scores` [batch, K] (pose). The metadata
-of the file state size, normalization and names. The answers are compared with
-PyTorch's.
+The input `images` is float32 [batch, 3, h, w], RGB, 0-255: any number of images resized
+to the size of the config. Re-identification expects images normalized as trackers do;
+pose expects person boxes enlarged as in training, and extended to the aspect ratio of
+the input. Outputs: `feature` [batch, C] with unit norm (re-identification), `scores`
+[batch, N] (attributes), `labels`, uint8 [batch, h, w] (parsing), or `keypoints`
+[batch, K, 2] as x, y in pixels and `scores` [batch, K] (pose). The file's metadata
+state size, normalization and names. The tool compares the answers with PyTorch's.
 """
 
 import argparse
@@ -32,9 +31,9 @@ from saip_mm.training.config import load_config
 
 def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
-    parser.add_argument('config', help='config of the training; it is executed')
+    parser.add_argument('config', help='training config; it is executed')
     parser.add_argument('checkpoint', help='checkpoint or work directory')
-    parser.add_argument('--out', required=True, type=Path, help='.onnx')
+    parser.add_argument('--out', required=True, type=Path, help='.onnx file to write')
     args = parser.parse_args()
     args.out = args.out.expanduser()
     if args.out.suffix != '.onnx':

@@ -1,7 +1,7 @@
 """Find people's keypoints: `python tools/make_keypoints.py FOLDER CONFIG CHECKPOINT`.
 
-Writes keypoints.json, or --out, in COCO's format. Each image is the box of one person.
-Rerun an interrupted command to continue.
+Writes keypoints.json, or --out, in COCO's format. Each image counts as the box of one
+person. Rerun an interrupted command to continue.
 """
 
 import argparse
@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('img_dir', help='folder of person images')
     parser.add_argument('config', help='config of a top-down MMPose model')
-    parser.add_argument('checkpoint', help='its weights')
+    parser.add_argument('checkpoint', help='weights of the model')
     parser.add_argument('--list', default='', help='list of images (.txt) in FOLDER')
     parser.add_argument('--out', type=Path, help='default: FOLDER/keypoints.json')
     parser.add_argument('--score-thr', type=float, default=0.0, help='minimum score')

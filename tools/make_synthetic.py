@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
         '--num',
         type=int,
         required=True,
-        help='training images; validation and test have a quarter as many each',
+        help='training images; validation and test each have a quarter as many',
     )
     add('--seed', type=int, default=0, help='seed of the people')
     add('--size', type=int, nargs=2, metavar=('H', 'W'), help='image size in pixels')

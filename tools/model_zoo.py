@@ -2,9 +2,9 @@
 
 python tools/model_zoo.py configs/downstream/reid/*.py
 
-Counts parameters and multiply-adds of configs and times one CPU thread, then updates
-metafile.yml next to each config and the table in docs/model_zoo.md, which shows the
-entries of all metafiles that have results. Without configs, only the table is updated.
+Counts parameters and multiply-adds of configs and times them on one CPU thread. Then
+updates metafile.yml next to each config and the table in docs/model_zoo.md, which shows
+all metafile entries that have results. Without configs, only the table is updated.
 """
 
 from pathlib import Path

@@ -3,14 +3,14 @@
     python tools/pack_shards.py data/people data/people_shards
     python tools/pack_shards.py configs/pretrain/saip_vit-tiny.py data/people_shards
 
-Millions of small files are slow on every file system. To train on shards:
+Millions of small files are slow on every file system. To train on the shards:
 
     python tools/train.py CONFIG --cfg-options \\
         train_dataloader.dataset.type=ShardedImages \\
         train_dataloader.dataset.data_root=data/people_shards
 
-Training is unchanged: image files are packed as they are and in order. Unusable images
-are skipped and listed in OUT/bad_images.jsonl. Rerun an interrupted command to continue
+Training is the same: image files are packed unchanged and in order. Unusable images are
+skipped and listed in OUT/bad_images.jsonl. Rerun an interrupted command to continue
 (exit status 130 after Ctrl-C, 143 after SIGTERM).
 """
 
@@ -26,13 +26,13 @@ from saip_mm.training.config import add_options, training_images
 def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
     add = parser.add_argument
-    add('source', help='config file; folder or list of images; or shards')
+    add('source', help='config file, folder or list of images, or shards')
     add('out', help='folder for the shards')
     add(
         '--images-per-shard',
         type=int,
         default=10_000,
-        help='default: 10,000, about 100 MB of person images',
+        help='default: 10,000, or about 100 MB of person images',
     )
     add('--processes', type=int, default=os.cpu_count(), help='default: one per core')
     add_options(parser)

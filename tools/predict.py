@@ -3,20 +3,20 @@
     python tools/predict.py configs/transfer/attributes_saip-small.py \\
         work_dirs/attributes_saip-small photos --out predictions
 
-Attributes with scores, the nearest 100 images of a gallery (--gallery,
-re-identification), keypoints (images of one person each), boxes, attributes of
-parts, or parsing maps: pictures, and all answers in predictions.json. A model of
-text-to-image retrieval searches for a sentence:
+Writes pictures, and all answers to predictions.json: attributes with scores, the
+nearest 100 images in a gallery (--gallery, re-identification), keypoints (images of one
+person each), boxes, attributes of parts, or parsing maps. A model of text-to-image
+retrieval searches for a sentence:
 
     python tools/predict.py CONFIG CHECKPOINT 'a man in a red coat' --gallery photos \\
         --out predictions
 
-A pretrained SAIP searches photographs of scenes for the person of each image:
+A pretrained SAIP searches photographs of scenes for the person in each image:
 
     python tools/predict.py configs/pretrain/saip_demo.py work_dirs/demo people \\
         --gallery scenes --out predictions
 
-Unreadable images are listed and left out; the exit status is then 1.
+Unreadable images are listed and skipped; the exit status is then 1.
 """
 
 import argparse
@@ -40,13 +40,13 @@ KEPT = f'the answers so far, if any, are in {PARTIAL}'
 
 def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
-    parser.add_argument('config', help='config of the training; it is executed')
+    parser.add_argument('config', help='training config; it is executed')
     parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument(
         'images',
         help='image or folder of images; for text-to-image retrieval, a sentence',
     )
-    parser.add_argument('--out', type=Path, required=True, help='folder of results')
+    parser.add_argument('--out', type=Path, required=True, help='folder for results')
     parser.add_argument('--gallery', help='folder of images to rank for each query')
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument(

@@ -9,9 +9,9 @@ python tools/probe.py saip-small --coco data/coco/val2017 data/coco/keypoints.js
 
 Probes the teacher of a training checkpoint or work directory, an exported backbone, a
 randomly initialized model, or a baseline without a network. Only linear maps are
-fitted, in closed form. Which token of an image is read, and whether it is whitened, is
-chosen on training people. No model was trained on the drawn people. With photographs,
-drawn people are probed only if --drawn is given.
+fitted, in closed form. The token that represents an image, and whether it is whitened,
+are chosen on training people. No model was trained on the drawn people. If photographs
+are given, drawn people are probed only with --drawn.
 """
 
 import argparse
@@ -35,8 +35,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--config',
         type=Path,
-        help='config of the training (default: the one in the checkpoint, read as '
-        'data); baselines use its image size',
+        help='training config (default: the one in the checkpoint, loaded as data); '
+        'baselines use its image size',
     )
     parser.add_argument(
         '--role',

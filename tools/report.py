@@ -1,7 +1,7 @@
-"""Write an HTML report of a training: `python tools/report.py WORK_DIR`.
+"""Write an HTML report of a run: `python tools/report.py WORK_DIR`.
 
 One self-contained page: curves, training samples, reconstruction, search, attention,
-nearest neighbors before and after training, and config. Works during a training, after
+nearest neighbors before and after training, and config. Works during training, after
 it, and after a crash.
 """
 
@@ -16,14 +16,14 @@ from saip_mm.report.report import Report
 
 def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
-    parser.add_argument('work_dir', help='work directory of the training')
+    parser.add_argument('work_dir', help='work directory of the run')
     parser.add_argument('--out', help='page to write (default: WORK_DIR/report.html)')
     parser.add_argument(
         '--images', help="folder of person images to show instead of the config's"
     )
     parser.add_argument(
         '--config',
-        help='config, if the one in the work directory cannot be read as data',
+        help='config, if the one in the work directory cannot be loaded as data',
     )
     parser.add_argument(
         '--overview',

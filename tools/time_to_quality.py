@@ -1,9 +1,9 @@
-"""Print after how many images and minutes trainings reached values of their probes.
+"""Print how many images and minutes runs took to reach given probe scores.
 
     python tools/time_to_quality.py work_dirs/demo --reach reid/mAP=0.05 search/IoU=0.3
 
-Reads the logs of trainings with ProbeHook. Minutes are those of steps, without probes
-and start-up. A value counts as reached at the first probe at or above it.
+Reads the logs of runs with ProbeHook. Minutes count only steps, not probes or start-up.
+A value counts as reached at the first probe at or above it.
 """
 
 import argparse

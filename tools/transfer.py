@@ -4,10 +4,10 @@ python tools/transfer.py configs/transfer/*_saip-small.py --weights random saip-
     --shares 0.1 1 --seeds 0 1 2 --work-dir work_dirs/transfer
 
 Trains every config from every initialization with tools/train.py, tests the last
-checkpoint with tools/test.py, and prints a table per config. All runs of a config that
-counts iterations, as those of configs/transfer/ do, have as many steps. A share of the
-labels is drawn by the seed, of whole people in re-identification, and is the same for
-all initial weights.
+checkpoint with tools/test.py, and prints a table per config. If a config counts
+iterations, as those of configs/transfer/ do, all of its runs have the same number of
+steps. Shares of the labels depend only on the seed, not on the initial weights; in
+re-identification, they consist of whole people.
 
 Rerun the command to resume: finished runs are skipped. `--table` prints the results so
 far.
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     add_shares_option(parser)
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--work-dir', type=Path, default='work_dirs/transfer')
-    parser.add_argument('--table', action='store_true', help='print the table only')
+    parser.add_argument('--table', action='store_true', help='only print the table')
     add_options(parser)
     args = parser.parse_args()
     if min(args.seeds) < 0:

@@ -1,9 +1,9 @@
 """HAP (arXiv 2310.20695) for ViT-Tiny: 400 epochs of 2.1 M person images.
 
 HAP is another method, for comparison, here from random weights instead of MAE's. Its
-masks prefer body parts, which needs keypoints. Data: half of LUPerson as person crops
-in data/LUPerson, a list of them, and keypoints in COCO's format, by any MMPose model of
-COCO keypoints (the paper: ViTPose):
+masks prefer body parts, so it needs keypoints. Data: half of LUPerson as person crops
+in data/LUPerson, a list of these crops, and keypoints in COCO's format from any MMPose
+model for COCO keypoints (the paper uses ViTPose):
 
     (cd data/LUPerson && find . -name '*.jpg' | sort | shuf -n 2100000 > half.txt)
     python tools/make_keypoints.py data/LUPerson CONFIG WEIGHTS --list half.txt
@@ -13,9 +13,9 @@ Run on 16 GPUs (global batch 16 × 256 = 4096, so a learning rate of 2.4e-3):
     GPUS=16 tools/slurm_train.sh \
         PARTITION hap configs/pretrain/hap_vit-tiny.py work_dirs/hap
 
-The alignment loss compares the images of a micro-batch with each other: unlike in SAIP,
-`optim_wrapper.accumulative_counts` changes the result. This project has not run the
-full recipe.
+The alignment loss compares the images of a micro-batch with each other. Unlike in SAIP,
+`optim_wrapper.accumulative_counts` therefore changes the result. This project has not
+run the full recipe.
 """
 
 _base_ = ['../_base_/saip_vit-tiny.py', '../_base_/default_runtime.py']

@@ -1,4 +1,4 @@
-"""The SAIP recipe for CSPNeXt-S, MMDetection's class; see saip_vit-tiny.py.
+"""The SAIP recipe for MMDetection's CSPNeXt-S; see saip_vit-tiny.py.
 
     tools/dist_train.sh configs/pretrain/saip_cspnext-s.py 8
 

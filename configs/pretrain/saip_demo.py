@@ -1,8 +1,8 @@
-"""A small SAIP on drawn people: 6 to 10 minutes on two CPU cores, without any data.
+"""A small SAIP on drawn people: 6 to 15 minutes on two CPU cores, without any data.
 
     python tools/train.py configs/pretrain/saip_demo.py
 
-`make demo` runs it in two processes. Expected result on people that it has not seen:
+`make demo` runs it in two processes. Expected result on people unseen in training:
 re-identification mAP from 0.03 to 0.09, search IoU 0.52 against 0.15 for a stranger's
 query (docs/verification.md). The recipe is that of saip_small_128x64.py with patches of
 16 pixels. Unlike in the other configs, scenes are drawn as well.

@@ -3,10 +3,10 @@
     python tools/train.py configs/pretrain/saip_small.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
-Two cores are used better by two processes: tools/dist_train.sh … 2 with
+On two cores, two processes are faster: run tools/dist_train.sh … 2 with
 train_dataloader.batch_size=16 train_dataloader.num_workers=0 (docs/performance.md).
-The recipe of saip_small_128x64.py with patches of 16 instead of 8 pixels, which cost a
-quarter, smaller batches, more weight on matching, and less on search.
+The recipe is that of saip_small_128x64.py with patches of 16 instead of 8 pixels, which
+cost a quarter, smaller batches, more weight on matching, and less on search.
 """
 
 _base_ = './saip_small_128x64.py'

@@ -1,11 +1,11 @@
-"""A small SAIP (0.7 M parameters) on some ten thousand images of people, on one GPU.
+"""A small SAIP (0.7 M parameters) on 10,000 to 20,000 images of people, on one GPU.
 
     python tools/train.py configs/pretrain/saip_small_128x64.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
-The recipe of the first 601,600 images of the weights `saip-small`, 12 minutes on an
-H200 beside other trainings (docs/model_card.md), and of the others with
-saip_small_continued.py. Larger images are shrunk to 128x96 pixels (h x w).
+This recipe trained the weights `saip-small` on their first 601,600 images, in 12
+minutes on an H200 shared with other runs (docs/model_card.md); saip_small_continued.py
+trained them on the rest. Larger images are shrunk to 128x96 pixels (h x w).
 Patches of 8 pixels give the token grids of saip_vit-tiny.py with a quarter of the
 pixels. Views are made on the model's device.
 """

@@ -3,8 +3,8 @@
     tools/dist_train.sh configs/pretrain/saip_small_continued.py 2 --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
-The weights of loss terms are those of saip_small.py. The package has the teacher's
-backbone only: the heads start at random, hence the warm-up.
+Loss weights are those of saip_small.py. The package contains only the teacher's
+backbone: heads start from random weights, which is why the recipe has a warm-up.
 """
 
 _base_ = './saip_small_128x64.py'

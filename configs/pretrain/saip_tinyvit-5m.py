@@ -4,7 +4,7 @@
 
 The matching token is the mean of the neck's map; search and reconstruction use the
 320-channel map before it. Masked patches are replaced by a learned color. There is no
-attention over the whole image, hence no attention loss. This project has not run the
+attention over the whole image, and so no attention loss. This project has not run the
 full recipe.
 """
 

@@ -1,7 +1,7 @@
 """The SAIP recipe (arXiv 2503.08201) for ViT-Tiny: 300 epochs of 1 M person images.
 
 Data: LUPerson as a folder tree of person crops in data/LUPerson. The paper uses a
-random quarter of its 4 M images; list one with
+random quarter of its 4 M images. To list such a quarter, run
 
     (cd data/LUPerson && find . -name '*.jpg' | sort | shuf -n 1000000 > quarter.txt)
 

@@ -1,12 +1,12 @@
-"""ViT-Tiny with SAIP on some ten thousand images of people, on one GPU.
+"""ViT-Tiny with SAIP on 10,000 to 20,000 images of people, on one GPU.
 
     python tools/train.py configs/pretrain/saip_vit-tiny_128x64.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
-The recipe of the first 1.44 M images of the weights `saip-vit-tiny`, 11 minutes on an
-H200 beside other trainings (docs/model_card.md), and of the others with
-saip_vit-tiny_continued.py. The reconstruction decoder is half as wide and
-deep, and the search decoder half as wide, as those of saip_vit-tiny.py.
+This recipe trained the weights `saip-vit-tiny` on their first 1.44 M images, in 11
+minutes on an H200 shared with other runs (docs/model_card.md);
+saip_vit-tiny_continued.py trained them on the rest. The reconstruction decoder is half
+as wide and deep as that of saip_vit-tiny.py, and the search decoder half as wide.
 """
 
 _base_ = './saip_small_128x64.py'

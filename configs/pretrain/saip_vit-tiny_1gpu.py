@@ -3,32 +3,32 @@
     python tools/train.py configs/pretrain/saip_vit-tiny_1gpu.py --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
-To start from a backbone of tools/export_backbone.py or tools/convert_checkpoint.py, add
+To start from the output of tools/export_backbone.py or tools/convert_checkpoint.py, add
 
         model.backbone.init_cfg.type=Pretrained \
         model.backbone.init_cfg.checkpoint=checkpoints/vit-tiny.pth
 
 Loss weights, clipping, learning rates, and momenta are those of
-saip_vit-tiny_128x64.py, whose results are in docs/model_card.md: in trainings of some
+saip_vit-tiny_128x64.py, whose results are in docs/model_card.md: in runs of a few
 thousand steps, matching with the paper's weight of 1 leaves the other objectives hardly
 any influence on the shared blocks. With images of 256x128 and patches of 16 pixels, no
 result has been measured.
 
-Settings that follow the batch size, including a `train_dataloader.batch_size` from the
-command line and several GPUs:
+Settings that depend on the batch size, including a `train_dataloader.batch_size` from
+the command line and several GPUs:
 
-- Learning rate ∝ batch: the same change of weights per image (`auto_scale_lr`).
+- Learning rate ∝ batch, so that weights change as much per image (`auto_scale_lr`).
 - Teacher and center momentum m → m^(batch / 256): both average over the same number of
   images instead of steps (`base_batch_size`, arXiv 2307.13813).
 - AdamW's betas remain those of the recipe.
 
-Settings that follow the number of images:
+Settings that depend on the number of images:
 
 - The teacher has to replace its initial weights: with few steps, its momentum is
   lowered until 0.1 % of them is left at the end (`max_initial_share`).
-- Outputs ∝ images: the recipe has one output per 15 images. Many more would mostly stay
-  unused and cost memory and time. 8192 suits about 120,000 images; change it in
-  proportion.
+- Outputs ∝ images: the recipe has one output per 15 images. Many more outputs would
+  mostly stay unused, and cost memory and time. 8192 outputs suit about 120,000 images;
+  change this number in proportion.
 """
 
 _base_ = './saip_vit-tiny.py'

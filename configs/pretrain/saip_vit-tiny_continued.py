@@ -3,8 +3,8 @@
     tools/dist_train.sh configs/pretrain/saip_vit-tiny_continued.py 2 --cfg-options \
         train_dataloader.dataset.data_root=data/people
 
-The recipe of saip_small_continued.py, with its small decoders: new anyway, and a step
-takes 1.6 instead of 2.0 s.
+The recipe is that of saip_small_continued.py, including its small decoders: decoders
+start from random weights anyway, and a step takes 1.6 instead of 2.0 s.
 """
 
 _base_ = './saip_small_continued.py'

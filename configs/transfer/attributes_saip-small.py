@@ -1,12 +1,12 @@
-"""Attributes of your own, in a CSV file, fine-tuned from a small SAIP.
+"""Your own attributes, in a CSV file, fine-tuned from a small SAIP.
 
     python tools/train.py configs/transfer/attributes_saip-small.py \
         --cfg-options \
         train_dataloader.dataset.data_root=data/attributes \
         test_dataloader.dataset.data_root=data/attributes model.head.num_classes=35
 
-`data/attributes/labels.csv` has the columns path, split (train or test), and one of 0
-and 1 per attribute; `num_classes` is their number.
+`data/attributes/labels.csv` has the columns path, split (train or test), and one column
+of 0 and 1 per attribute; `num_classes` is the number of attributes.
 """
 
 _base_ = './reid_saip-small.py'

@@ -6,8 +6,8 @@
         test_dataloader.dataset.data_root=data/boxes \
         test_evaluator.ann_file=data/boxes/test.json
 
-`data/boxes` has annotations train.json and test.json; their file names are relative to
-it. Neck and head are RTMDet-tiny's, images at most 256 pixels large.
+`data/boxes` has annotations train.json and test.json, with file names relative to this
+folder. Neck and head are RTMDet-tiny's; images have at most 256 pixels per side.
 """
 
 _base_ = [

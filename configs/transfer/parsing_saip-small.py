@@ -6,7 +6,7 @@
         test_dataloader.dataset.data_root=data/parsing
 
 `data/parsing` has train/images, train/labels/*.png, test/images and test/labels.
-The classes are those of Clothing Co-Parsing; set `classes` to yours.
+The classes are those of Clothing Co-Parsing; set `classes` to your own.
 """
 
 _base_ = [

@@ -3,7 +3,7 @@
     python tools/make_synthetic.py fashionpedia data/fashionpedia --num 1000
     python tools/train.py configs/transfer/part_attributes_saip-small.py
 
-With other data, in the layout of data/fashionpedia:
+To use other data in the layout of data/fashionpedia:
 
     python tools/train.py configs/transfer/part_attributes_saip-small.py \
         --cfg-options \
@@ -14,7 +14,7 @@ With other data, in the layout of data/fashionpedia:
         test_dataloader.dataset.ann_file=val.json \
         test_evaluator.ann_file=data/mine/val.json
 
-KE R-CNN with a quarter of its channels, on images of at most 256 pixels.
+KE R-CNN has a quarter of its usual channels; images have at most 256 pixels per side.
 """
 
 _base_ = [

@@ -5,8 +5,8 @@
         train_dataloader.dataset.data_root=data/pose \
         test_dataloader.dataset.data_root=data/pose
 
-`data/pose` has annotations train.json and test.json; their file names are relative to
-it.
+`data/pose` has annotations train.json and test.json, with file names relative to this
+folder.
 """
 
 _base_ = [

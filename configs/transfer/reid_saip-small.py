@@ -8,11 +8,11 @@
 `num_classes` is the number of people in the training set, each with two images or more.
 `data/reid` has the layout of Market-1501: `bounding_box_train`, `query` and
 `bounding_box_test`, with names such as 0002_c1_17.jpg for person 2 in camera 1, where
-person 0 is a distractor in tests. Or `data/reid/labels.csv` has the columns path, split
-(train, query or gallery), identity and, optionally, camera: set
+person 0 is a distractor in tests. Alternatively, `data/reid/labels.csv` has the columns
+path, split (train, query or gallery), identity and, optionally, camera; then set
 `train_dataloader.dataset.type=ReIDCSV test_dataloader.dataset.type=ReIDCSV`. A query is
-compared with images of other cameras. To test the last checkpoint, with the config that
-the training wrote:
+compared with images from other cameras. To test the last checkpoint, with the config
+that the training wrote:
 
     python tools/test.py work_dirs/reid_saip-small/reid_saip-small.py \
         work_dirs/reid_saip-small

@@ -7,7 +7,7 @@
 
 `data/captions` has the layout of CUHK-PEDES: `imgs`, and `reid_raw.json`, a list of
 `{"split": "train", "id": 1, "file_path": "1.jpg", "captions": ["A man in red."]}`;
-`num_classes` is the number of people for training. The text encoder is small and starts
+`num_classes` is the number of training people. The text encoder is small and starts
 from random weights.
 """
 

@@ -26,7 +26,7 @@ IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
 def backbone_class(kind: str) -> type[nn.Module]:
-    """A class of backbones; imports it if it needs another library.
+    """The class of a backbone; imports it if it needs another library.
 
     Raises:
         ValueError: If that library is missing.
@@ -37,7 +37,7 @@ def backbone_class(kind: str) -> type[nn.Module]:
         except ImportError as error:
             raise ValueError(str(error)) from error
     if kind not in MODELS.module_dict:
-        raise ValueError(f'is a {kind}, which backbone_class does not import')
+        raise ValueError(f'is a {kind}: import the module that defines it first')
     return MODELS.module_dict[kind]
 
 
@@ -49,7 +49,7 @@ class Backbone:
         tensors: Weights by name, without a prefix.
         grid: (h, w) patch grid of ``pos_embed``, or of the training images; None if
             unknown.
-        num_heads: Of all blocks, or [of the others, of the last block]; None if
+        num_heads: Heads of all blocks, or [of all but the last, of the last]; None if
             unknown, or not a ViT.
         role: ``'teacher'``, ``'student'`` or ``'unknown'``.
         prefix: Prefix in the checkpoint.
@@ -69,7 +69,7 @@ class Backbone:
         """``type`` and arguments, except for ``img_size``, from the tensors.
 
         Raises:
-            ValueError: If they are not those of a whole backbone.
+            ValueError: If the tensors are not those of a complete backbone.
         """
         found = (POOLED[name] for name in POOLED if name in self.tensors)
         kind = next(found, 'SAIPViT')

@@ -1,4 +1,4 @@
-"""Saved configs of trainings that can be built without executing code."""
+"""Saved training configs that can be built without executing code."""
 
 from collections.abc import Iterator
 
@@ -11,6 +11,7 @@ from .backbone import POOLED, backbone_class
 # pickles or run code of a model hub.
 _HARMLESS = ('saip_mm.', 'mmengine.dataset.', 'mmpretrain.datasets.dataset_wrappers')
 _HARMLESS += ('torch.nn.', 'mmcv.cnn.')
+_NAMING = ('type', '_scope_')  # settings that name what is built
 
 
 def check_buildable(cfg: Config, name: str) -> Config:
@@ -20,14 +21,15 @@ def check_buildable(cfg: Config, name: str) -> Config:
     Initial weights of the backbone are removed from the config.
 
     Raises:
-        ValueError: If it does not; begins with ``name``.
+        ValueError: If it builds others; the message begins with ``name``.
     """
     try:
         parts = cfg.model, cfg.train_dataloader.dataset
         cfg.model.backbone.pop('init_cfg', None)
     except (AttributeError, TypeError) as error:
         raise ValueError(f'{name} is not a config of pretraining: {error}') from error
-    for kind in _types(parts):
+    named = (part[key] for part in parts_of(parts) for key in _NAMING if key in part)
+    for kind in named:
         if not _is_harmless(kind):
             raise ValueError(
                 f'{name} builds {kind!r}, which is not part of saip_mm; only a config '
@@ -36,14 +38,14 @@ def check_buildable(cfg: Config, name: str) -> Config:
     return cfg
 
 
-def _types(setting: object) -> Iterator[object]:
-    if isinstance(setting, dict):
-        yield from (setting[key] for key in ('type', '_scope_') if key in setting)
-        setting = setting.values()
-    elif not isinstance(setting, list | tuple | set):
-        return
-    for each in setting:
-        yield from _types(each)
+def parts_of(config: object) -> Iterator[dict]:
+    """All dicts in a part of a config, outer ones first."""
+    if isinstance(config, dict):
+        yield config
+        config = list(config.values())
+    if isinstance(config, list | tuple):
+        for each in config:
+            yield from parts_of(each)
 
 
 def _is_harmless(kind: object) -> bool:

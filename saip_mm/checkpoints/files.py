@@ -36,7 +36,7 @@ _PLACES = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'ema_state_dict
 _ADDRESS = re.compile(r'[a-z][\w.+-]+:')  # two letters: `C:` is a drive
 _WRAPPERS = re.compile(r'^(?:(?:module|_orig_mod)(?:\.|$))+')
 _NAME = re.compile(r'(?:epoch_(\d+)_?)?(?:iter_(\d+))?\.pth')
-# In errors of torch's restricted unpickler; the second before 2.4.
+# In errors of torch's restricted unpickler; the second form is older than 2.4.
 _REFUSED = re.compile(r'(?:GLOBAL|Unsupported class) (\S+)')
 # Since 2.6, PyTorch can be told what else is harmless, and under which names.
 _TAKES_GLOBALS = torch.__version__ >= (2, 6)
@@ -57,7 +57,7 @@ class _SafeHistory(HistoryBuffer):
 
 
 def _name_of_method(owner: type, name: str) -> str:
-    """Replaces ``getattr``, by which history buffers name their functions."""
+    """Replaces ``getattr``, through which history buffers refer to their methods."""
     return name
 
 
@@ -152,7 +152,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 
     Args:
         path: A file by ``torch.save``, or a ``.safetensors`` file, which becomes
-            ``dict(state_dict=..., meta=...)``; its metadata are decoded if JSON.
+            ``dict(state_dict=..., meta=...)``; JSON in its metadata is decoded.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -192,7 +192,7 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
 def _unpickle(path: Path) -> object:
     """The content of a file by ``torch.save``.
 
-    Before PyTorch 2.6, it may have only tensors, and Python's numbers, texts and
+    Before PyTorch 2.6, it may contain only tensors, and Python's numbers, strings and
     collections.
     """
     if _TAKES_GLOBALS:
@@ -270,9 +270,9 @@ def holds_tensors(part: object) -> bool:
 
 @contextmanager
 def open_checkpoint(path: str | os.PathLike) -> Iterator[tuple[Path, dict]]:
-    """Yields the file that ``path`` names, and its content; see the functions above.
+    """Yield the file that ``path`` names, and its content; see the functions above.
 
-    Messages of ValueErrors that are raised inside begin with the file.
+    Messages of ValueErrors raised inside begin with the file.
     """
     file = resolve_checkpoint(path)
     checkpoint = read_checkpoint(file)
@@ -293,6 +293,6 @@ def write_checkpoint(
             }
             metadata = {key: json.dumps(value) for key, value in meta.items()}
             content = safetensors.torch.save(tensors, dict(metadata, format='pt'))
-            partial.write_bytes(content)  # save_file makes it private
+            partial.write_bytes(content)  # save_file limits access
         else:
             torch.save(dict(state_dict=state_dict, meta=meta), partial)

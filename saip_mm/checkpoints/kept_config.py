@@ -1,4 +1,4 @@
-"""Saved configs of trainings, read as data without executing them."""
+"""Saved training configs, read as data without executing them."""
 
 import ast
 import math
@@ -29,7 +29,7 @@ def parse_config(text: str, name: str) -> Config:
     """Read the text of a config dumped by MMEngine: plain values without inheritance.
 
     Raises:
-        ValueError: If it contains anything else, such as code; begins with ``name``.
+        ValueError: If it contains anything else; the message begins with ``name``.
     """
     line, settings = 1, {}
     try:

@@ -29,7 +29,7 @@ def pretrained_backbone(
 def load_pretrained(
     module: nn.Module, checkpoint: str | os.PathLike, prefix: str = ''
 ) -> LoadReport:
-    """Load a backbone from a file and log matches.
+    """Load a backbone from a file and log what matched.
 
     Args:
         module: A backbone for SAIP; its ``source_grid`` is the (h, w) patch grid of the

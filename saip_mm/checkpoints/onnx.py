@@ -1,4 +1,4 @@
-"""Networks for ONNX runtimes."""
+"""Export of networks to ONNX."""
 
 import json
 import os

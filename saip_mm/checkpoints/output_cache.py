@@ -1,4 +1,4 @@
-"""Outputs of a frozen model on disk, by the content of the images."""
+"""A disk cache of a frozen model's outputs, by the content of the images."""
 
 import os
 import sqlite3
@@ -20,17 +20,17 @@ Outputs = dict[str, Tensor]
 class OutputCache:
     """Remembers tensors by the pixels that they were computed from, without a limit.
 
-    In a database of SQLite. What a batch lacks is stored in one transaction, as a whole
-    or, after a kill, not at all: it is then computed again from the same images. What
-    is returned is what is stored. Both keep resumed trainings exact, although rounding
-    depends on the size of a batch. Damaged entries are computed again, with a warning.
-    If the file fails later on (a full disk), a warning says so, and everything is
-    computed that is not found. The first batch of each epoch logs the file's size, and
-    how many images were found.
+    They are kept in an SQLite database. The outputs that a batch lacks are stored in
+    one transaction, completely or, after a kill, not at all (they are then computed
+    again from the same images), and stored values are returned: so resumed runs are
+    exact, although rounding depends on the batch size. Damaged entries are computed
+    again, with a warning. If the file fails later (on a full disk), a warning says so,
+    and whatever is not found is computed. The first batch of each epoch logs the file's
+    size, and how many images were found.
 
     Args:
-        folder: Of the file; on a file system with locks, for several processes.
-        model: What the outputs depend on beside the images. Each has its own file.
+        folder: Folder of the file; several processes need a file system with locks.
+        model: What the outputs depend on besides the images; each has its own file.
 
     Raises:
         OSError: If the file cannot be opened; names it.
@@ -59,7 +59,7 @@ class OutputCache:
         """Return the outputs for images; what is missing is computed in one pass.
 
         Args:
-            images: [B, 3, H, W], 0–255, of whole levels up to rounding.
+            images: [B, 3, H, W], 0–255, whole numbers up to rounding.
             compute: Maps images [N, 3, H, W] to tensors [N, …].
             kind: What to compute, if there is a choice.
 

@@ -1,4 +1,4 @@
-"""Frozen models that others learn from: of SAIP, of MMPretrain, and of timm."""
+"""Frozen models that others learn from: SAIP's, MMPretrain's and timm's."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -83,8 +83,8 @@ class DistillationTeacher:
         model: Name of a timm model with a class token, or a config file (.py) of
             MMPretrain with a ``VisionTransformer``; None for SAIP's.
         dtype: Its precision: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
-        cache: A folder. What losses need of the outputs is stored there, in this
-            precision, for views that come again: see ``StatelessSampler.view_epochs``.
+        cache: A folder for the outputs that losses need, in this precision, for views
+            that are seen again: see ``StatelessSampler.view_epochs``.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class DistillationTeacher:
             except (ValueError, RuntimeError, TypeError) as error:
                 if self.model is None:  # open_checkpoint names the file
                     raise
-                unfit = isinstance(error, RuntimeError)  # of torch, for its tensors
+                unfit = isinstance(error, RuntimeError)  # torch's, for shapes
                 raise ValueError(
                     f'{path} as the teacher {self.model}: {error}'
                     f'{"; give weights of this model" if unfit else ""}'
@@ -144,7 +144,7 @@ class DistillationTeacher:
         attention: bool = False,
         patches: bool = True,
     ) -> Taught:
-        """Look at views of a student's batch.
+        """Compute the targets for views of a student's batch.
 
         Args:
             student: An algorithm, for its normalization and patch size.
@@ -180,8 +180,8 @@ class DistillationTeacher:
     def _look(
         self, images: Tensor, grid: Grid, attention: bool, patches: bool
     ) -> Outputs:
-        """Images [B, 3, H, W], 0–255 → ``tokens`` [B, 1 + h·w, D], or without patches
-        [B, 1, D]; with attention ``qkv`` [B, 3, heads, 1 + h·w, d] of the last one."""
+        """Images [B, 3, H, W], 0–255 → ``tokens`` [B, 1 + h·w, D], or [B, 1, D] without
+        patches; with attention, the last block's ``qkv`` [B, 3, heads, 1 + h·w, d]."""
         network = self.network.to(images.device)
         with (
             torch.autocast(images.device.type, enabled=False),
@@ -266,7 +266,7 @@ def _of_timm(path: Path, model: str) -> _Network:
     if not timm.is_model(model):
         raise ValueError('timm has no such model')
     # "Pretrained" by these weights: timm converts their authors' names, and downloads
-    # nothing. It rejects weights that do not fit only if the number of classes does.
+    # nothing. It rejects weights that do not fit only if the number of classes fits.
     tensors = dict(state_dict_of(read_checkpoint(path)))
     weights = dict(state_dict=tensors)
     if 'blocks.0.norm1.weight' in tensors:

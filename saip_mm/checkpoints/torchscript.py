@@ -21,8 +21,8 @@ def is_torchscript(path: Path) -> bool:
 def read_torchscript(path: Path) -> dict[str, Tensor]:
     """Parameters and buffers of the module in an archive, by name.
 
-    ``torch.jit.load`` would run code of the file. This unpickles its attributes only,
-    and replaces every class and function but tensors by an empty object.
+    ``torch.jit.load`` would run code in the file. This only unpickles attributes, and
+    replaces every class and function except tensors by an empty object.
 
     Raises:
         ValueError: If the archive is damaged.

@@ -1,7 +1,7 @@
-"""Application of drawn views to pixels, by OpenCV.
+"""Application of drawn views to pixels, with OpenCV.
 
-Functions work on arrays [h, w, 3]. Colors are computed in uint16, which saturates by
-itself, blur in float32; both are rounded to uint8 once. Sums are of integers, so that
+Functions work on arrays [h, w, 3]. Colors are computed in uint16, which saturates, and
+blur in float32; both are rounded to uint8 once. Only integers are summed, so that
 results do not depend on the number of threads.
 """
 
@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from .images import contiguous
 from .views import Colors, Crop, Size, View
 
-LEVEL = 257  # in uint16, of one level in uint8
+LEVEL = 257  # levels of uint16 in one of uint8
 # Matrices of colors. OpenCV is slow for diagonal ones, hence 2e-7 elsewhere.
 SAME = np.eye(3, 4) + 2e-7
 GRAY = np.tile([0.2989, 0.587, 0.114, 0.0], (3, 1))  # torchvision's

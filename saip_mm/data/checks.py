@@ -48,7 +48,7 @@ def paths_in(config: dict) -> Iterator[Path]:
 
 
 def check_records(dataset: dict) -> None:
-    """Raise ValueError, which names a malformed record of people, as in COCO."""
+    """Raise a ValueError that names a malformed record, if files are like COCO's."""
     for path in paths_in(dataset):
         if path.suffix == '.json' and path.is_file():
             with suppress(OSError, NoPersonCategory):

@@ -99,8 +99,8 @@ def concat_datasets(
 
 
 def pipeline_of(dataset: dict) -> list[dict]:
-    """Return a copy of the pipeline in a config of people, in a concatenation that of
-    the first data set."""
+    """Return a copy of the pipeline in a config of people; for a concatenation, the
+    pipeline of its first data set."""
     parts = dataset.get('datasets')
     own = pipeline_of(parts[0]) if parts else []
     return own or [*(dataset.get('pipeline') or ())]

@@ -139,7 +139,7 @@ class DrawViews(BaseTransform):
     Raises:
         ValueError: An argument is out of range, a size is not a multiple of the patch
             size, the two pasted crops do not fit side by side into the scene, or a view
-            is left out that another is made of.
+            that another one needs is left out.
     """
 
     global_size: Size = (256, 128)
@@ -209,7 +209,7 @@ class DrawViews(BaseTransform):
     def transform(self, results: dict) -> dict:
         rng, shape = results['rng'], results['image'].shape[:2]
         if not self.scene:
-            rng.integers(2)  # in place of its number: other views remain the same
+            rng.integers(2)  # instead of choosing a scene: other views stay the same
         look = self._draw_look(rng)
         anchor = self._draw_view(rng, shape, self.global_size, self.global_0, look)
         second = self._draw_view(

@@ -97,8 +97,8 @@ def require_files(
 ) -> None:
     """Raise FileNotFoundError unless all files in a folder (or ``''``) exist.
 
-    The message names the ``source`` of the names, and ``lines``, their numbers
-    there, and the ``remedy``.
+    The message states the ``source`` of the names, their line numbers there, if given,
+    and the ``remedy``.
     """
     if missing := find_missing(folder, names):
         named = [names[i] + (f' (line {lines[i]})' if lines else '') for i in missing]

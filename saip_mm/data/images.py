@@ -1,4 +1,4 @@
-"""Images: reading of files as RGB arrays, resizing, normalization."""
+"""Images: reading files as RGB arrays, resizing, normalization."""
 
 import errno
 import io
@@ -40,7 +40,7 @@ class ImageError(OSError):
 def raise_if_outage(error: Exception, name: str | os.PathLike) -> None:
     """Raise OSError if an error is a failure of the machine or its storage.
 
-    A lack of memory is raised again.
+    A MemoryError is raised again.
     """
     if isinstance(error, MemoryError):
         raise error
@@ -95,7 +95,7 @@ def decode_image(
 
 
 def image_shape(path: str | os.PathLike) -> tuple[int, int]:
-    """Return the (h, w) of :func:`read_image`, without decoding; errors as there."""
+    """Return (h, w) like :func:`read_image`, with its errors, but without decoding."""
     with _naming(path), _open(Path(path).read_bytes()) as (_, shape, _):
         return shape
 
@@ -143,7 +143,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def contiguous(image: np.ndarray) -> np.ndarray:
-    """The image in row-major order and writable, as PyTorch and OpenCV take it."""
+    """The image in row-major order and writable, as PyTorch and OpenCV need it."""
     # NumPy regards axes of length 1 as contiguous, even with a negative stride.
     return image.copy() if min(image.strides) < 0 else np.require(image, None, 'CW')
 
@@ -204,7 +204,7 @@ def _open(
     """Yield an image, its (h, w) once upright, and its EXIF orientation."""
     content, orientation = drop_metadata(content)
     with Image.open(io.BytesIO(content)) as image:
-        if image.format == 'EPS':  # a program, which Pillow would run by Ghostscript
+        if image.format == 'EPS':  # a program, run by Ghostscript
             raise ImageError('is PostScript; convert it to PNG or remove it')
         width, height = image.size
         if width * height > MAX_PIXELS:

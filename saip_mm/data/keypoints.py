@@ -15,12 +15,12 @@ REMEDY = 'write the file for these images with tools/make_keypoints.py'
 
 
 def add_keypoints(path: str, entries: Sequence[dict]) -> None:
-    """Add to each entry of a data list the keypoints of its person.
+    """Add the keypoints of its person to each entry of a data list.
 
-    This is ``keypoints``, the bytes of float32 [17, 3] (x, y, v), or None if the file
-    has no person for the entry. An entry with a ``box`` gets those of the same box.
-    Others get those of the largest person in the image, and the image's annotated
-    ``size``. The log counts the entries without.
+    ``keypoints`` are the bytes of float32 [17, 3] (x, y, v), or None if the file has no
+    person for the entry. An entry with a ``box`` gets the keypoints of the same box;
+    others get those of the largest person in the image, and the image's annotated
+    ``size``. The log counts the entries without keypoints.
 
     Args:
         path: COCO-style file; file names as in the data list.
@@ -51,8 +51,8 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
         entry['keypoints'] = own[-1].tobytes() if own else None
     count = sum(entry['keypoints'] is not None for entry in entries)
     print_log(
-        f'{path}: keypoints for {count} of {len(names)} images; masks of the others '
-        f'({len(names) - count}), without a person in this file, do not know any parts',
+        f'{path}: keypoints for {count} of {len(names)} images; the others '
+        f'({len(names) - count}) have no person in this file: masks ignore their parts',
         'current',
     )
 
@@ -60,7 +60,7 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
 def _check(path: str, people: People) -> None:
     if (number := len(people[0][1])) != NUM_KEYPOINTS:
         raise ValueError(
-            f"{path}: people have {number} keypoints, and should have COCO's "
+            f"{path}: people have {number} keypoints, but should have COCO's "
             f'{NUM_KEYPOINTS}; {REMEDY} and a model of COCO keypoints'
         )
     outside = [each for each in people if not _has_keypoint_inside(*each)]

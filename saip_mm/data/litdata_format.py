@@ -1,4 +1,4 @@
-"""Reader of single items, and writer, of shards in LitData's format."""
+"""Reader of single items in shards in LitData's format, and writer of such shards."""
 
 import os
 from typing import Any
@@ -16,7 +16,7 @@ __all__ = ['BinaryWriter', 'PyTreeLoader', 'open_shards']
 
 
 class PyTreeLoader(item_loader.PyTreeLoader):
-    """Loader of single items; LitData's own reads ahead the whole shard.
+    """Loader of single items; LitData's own reads the whole shard in advance.
 
     An index names the class of its loader, hence the name of this class.
     """

@@ -99,8 +99,8 @@ class ApplyMaskedView(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Return ``inputs``, a dict of tensors.
 
-        These are ``image`` uint8 [3, h, w], and ``visible`` int64 [2, K], for each mask
-        the patches that it keeps.
+        These are ``image`` uint8 [3, h, w], and ``visible`` int64 [2, K], the patches
+        that each mask keeps.
         """
         view = results['view']
         image = cut(results['image'], view.crop, view.size, view.flip)
@@ -131,8 +131,8 @@ def draw_part_mask(
 ) -> np.ndarray:
     """Draw which patches of a person to remove.
 
-    A random number of parts, in random order, each give up to 30 % of their patches;
-    the others come from blocks, and what is then missing or too much is random.
+    A random number of parts, in random order, each contribute up to 30 % of their
+    patches; the others come from blocks. A shortage or an excess is made up at random.
 
     Args:
         rng: Generator.

@@ -52,7 +52,7 @@ def pack(views: Sequence[View], ratio: tuple[float, float]) -> Tensor:
 
     Args:
         views: Views of one image.
-        ratio: Height and width of the packed image, in those of this image.
+        ratio: Height and width of the packed image, relative to this image.
     """
     return torch.tensor([_numbers(view, *ratio) for view in views], dtype=torch.float32)
 
@@ -75,7 +75,7 @@ def _numbers(view: View, rows: float, columns: float) -> list[float]:
 
 
 def _scale(start: int, length: int, ratio: float) -> tuple[float, float]:
-    """Scale a range to one of at least a pixel: less might contain no center of one."""
+    """Scale a range to at least one pixel: less might not contain a pixel's center."""
     end, length = (start + length) * ratio, max(1.0, length * ratio)
     return max(0.0, end - length), length
 
@@ -106,7 +106,7 @@ class PackViews(BaseTransform):
             the last) and ``view_scene`` [1, 16], float32; ``size_globals``,
             ``size_locals`` and ``size_scene``, empty tensors [0, h, w] with the views'
             shape; ``places`` int64 [2, 2]; ``opacity`` float32; ``scene_masks`` and
-            ``csr_noise`` as of ``ApplyViews``. What belongs to views that were not
+            ``csr_noise`` as from ``ApplyViews``. What belongs to views that were not
             drawn is missing.
         """
         views = results['views']

@@ -61,7 +61,7 @@ def pack_shards(
     write_text(_out / BAD, ''.join(bad))
     config = packed[0]['config']
     index = dict(chunks=shards, config=config)
-    # By this, LitData notices that its copy of the index is old.
+    # A new digest tells LitData that its copy of the index is old.
     digest = hashlib.sha256((_out / PLAN).read_bytes() + json.dumps(index).encode())
     write_text(_out / INDEX, json.dumps(index | dict(updated_at=digest.hexdigest())))
     return sum(shard['chunk_size'] for shard in shards), len(bad)

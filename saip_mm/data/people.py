@@ -122,7 +122,7 @@ class PeopleDataset(BaseDataset, ABC):
         return self.pipeline(results)
 
     def max_reduction(self, shape: Size) -> float:
-        """Return how much the pipeline lets an image or scene of a shape be reduced."""
+        """Return how much the pipeline allows an image of a shape to be reduced."""
         steps = self.pipeline.transforms
         found = [step.max_reduction for step in steps if hasattr(step, 'max_reduction')]
         return max((reduction(shape) for reduction in found), default=1)
@@ -132,7 +132,7 @@ class PeopleDataset(BaseDataset, ABC):
         return [self]
 
     def digest(self) -> str:
-        """A hash of the list of images, not of their contents and place.
+        """A hash of the list of images, not of their contents or location.
 
         The same list has the same digest in all processes, and after resuming.
         """
@@ -220,9 +220,9 @@ class LoadPersonImage(BaseTransform):
 class ReadImage(BaseTransform):
     """Transform that replaces ``LoadImageFromFile`` in pipelines of any library.
 
-    It reads ``img_path`` by :func:`~saip_mm.data.images.read_image`, as pretraining and
-    predictions do: with gray behind transparent pixels, for example. An ``img`` that is
-    there already, as given to the libraries' inference functions, is kept.
+    It reads ``img_path`` with :func:`~saip_mm.data.images.read_image`, like pretraining
+    and predictions: with gray behind transparent pixels, for example. An existing
+    ``img``, as given to the libraries' inference functions, is kept.
     """
 
     def transform(self, results: dict) -> dict:

@@ -20,7 +20,7 @@ T = TypeVar('T')
 
 
 class NoPersonCategory(ValueError):
-    """Annotations of other things than people."""
+    """Annotations of things other than people."""
 
 
 class PersonBox(NamedTuple):

@@ -51,7 +51,7 @@ def _start(parent: int) -> None:
             time.sleep(1)
         os._exit(1)
 
-    # Terminals and schedulers signal all processes of a group; the parent kills this.
+    # Terminals and schedulers signal whole process groups; the parent kills this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=exit_with_parent, daemon=True).start()

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from .images import ImageError
 
 T = TypeVar('T')
-MAX_IN_ROW = 30  # failures in a row from which the storage is suspected
+MAX_IN_ROW = 30  # failures in a row that cast suspicion on the storage
 
 
 class TooManyBadImages(RuntimeError):
@@ -48,9 +48,9 @@ class Quarantine:
         """Return what ``load`` returns for an image, or for its replacement.
 
         ``load`` raises ImageError for bad images; key and index determine what replaces
-        them. Bad images are listed once a replacement was read: an outage of storage,
-        during which nothing can be read, lists none. Raises TooManyBadImages if more
-        images are bad than tolerated, or ``MAX_IN_ROW`` in a row.
+        them. Bad images are listed once a replacement has been read: an outage of the
+        storage, during which nothing can be read, lists none. Raises TooManyBadImages
+        if more images are bad than tolerated, or ``MAX_IN_ROW`` in a row.
         """
         bad, rng = [], None
         while True:

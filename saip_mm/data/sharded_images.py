@@ -20,8 +20,8 @@ from .people import PeopleDataset
 
 INDEX = 'index.json'
 PLAN = 'packed_from.json'  # written first by tools/pack_shards.py
-# Types of the fields of an image: its name (LitData would open a string as a file), its
-# file, and the CRC-32 of that. Others are rejected, since LitData unpickles some.
+# Types of an image's fields: its name (LitData would open a string as a file), its file
+# and the file's CRC-32. Others are rejected, since LitData unpickles some of them.
 TYPES = ['bytes', 'bytes', 'int']
 _SPEC = dict(
     type='builtins.list',
@@ -83,7 +83,7 @@ class ShardedImages(PeopleDataset):
         while True:
             try:
                 return litdata().open_shards(self.data_root, self.cache_dir)
-            except Exception as error:  # of a client of some cloud
+            except Exception as error:  # cloud clients raise any type
                 if not waits:
                     raise ValueError(
                         f'{self.data_root}: no index of shards can be read '

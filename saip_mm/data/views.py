@@ -63,8 +63,8 @@ class Views:
         scene: View of the scene image, before anything is pasted.
         places: (top, left) in the scene of inst (the anchor, shrunk) and of roi.
         opacity: Weight of the person in pasted pixels; the rest is the scene.
-        scene_masks: bool [2, h, w], 1 = more than half of the scene token is inside the
-            rectangle of inst, of roi.
+        scene_masks: bool [2, h, w], for inst and for roi; 1 = more than half of the
+            scene token is inside its rectangle.
     """
 
     globals: tuple[View, ...]

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,13 +18,13 @@ class AttributeImages(NamedTuple):
 
     paths: list[str]
     pids: list[str]
-    """[N] who is seen; the path, if the file does not say it."""
+    """[N] identities; the path, if the file does not give one."""
     labels: np.ndarray
     """bool [N, A]"""
     attributes: list[str]
     """[A] names."""
 
-    def take(self, positions: np.ndarray) -> 'AttributeImages':
+    def take(self, positions: Sequence[int]) -> 'AttributeImages':
         """The images at some positions."""
         return AttributeImages(
             [self.paths[i] for i in positions],
@@ -85,7 +86,7 @@ def read_attributes(file: Path) -> dict[str, AttributeImages]:
 
     Args:
         file: CSV file with the columns ``path`` (below its folder), ``split`` (train or
-            test), optionally ``identity``, and one of 0 and 1 per attribute.
+            test), optionally ``identity``, and one per attribute, of 0 and 1.
 
     Raises:
         OSError: If a file is missing.

@@ -37,7 +37,7 @@ class SplitDataset(BaseDataset):
 
 
 def require_file(path: str, remedy: str) -> str:
-    """Raise FileNotFoundError with a remedy unless the file exists; returns it."""
+    """Return the path; raise FileNotFoundError with a remedy if no file is there."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path}: no such file; {remedy}')
     return path

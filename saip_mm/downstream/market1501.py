@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..data.folders import find_images
 
 NAME = re.compile(r'(-1|\d{1,9})_c(\d{1,9})')
-# Identities of Market-1501 that are no person.
+# Identities of Market-1501 that are not people.
 JUNK, DISTRACTOR = -1, 0
 
 

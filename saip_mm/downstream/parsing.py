@@ -59,7 +59,7 @@ class CheckLabels(BaseTransform):
     MMSegmentation resizes image and map together regardless of their sizes and wraps
     labels above 255. Labels without a class give wrong results on a CPU and crash on a
     GPU without naming the file. Must follow ``LoadAnnotations`` in every pipeline; does
-    nothing where MMSegmentation's inference removes that one.
+    nothing where MMSegmentation's inference removes that step.
 
     Args:
         num_classes: Valid labels are 0 to ``num_classes - 1``, and 255 for ignored

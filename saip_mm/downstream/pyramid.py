@@ -30,7 +30,7 @@ class ViTPyramid(BaseModule):
         strides: Strides of the output maps.
         in_stride: Stride of the ViT's map, its patch size.
         out_channels: Channels of each output map, made by a 1×1 convolution, for necks
-            or heads with fixed channels; None keeps the channels of a map, or of all.
+            or heads with fixed channels; None, for one map or all, keeps its channels.
         neck: Config of a neck for the maps, for MMPose, which takes no list of necks.
         init_cfg: Initialization, see :class:`mmengine.model.BaseModule`.
     """
@@ -75,9 +75,7 @@ def _level(channels: int, in_stride: int, stride: int) -> tuple[nn.Module, int]:
     """A module that changes the stride, and its number of output channels."""
     octaves = math.log2(in_stride / stride)
     if octaves != round(octaves):
-        raise ValueError(
-            f'strides: {stride} is not {in_stride} times or divided by a power of 2'
-        )
+        raise ValueError(f'strides: {stride} is not {in_stride} scaled by a power of 2')
     if octaves <= 0:
         return nn.MaxPool2d(stride // in_stride, ceil_mode=True), channels
     if channels % 2**octaves:

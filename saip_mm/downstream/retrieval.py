@@ -90,7 +90,7 @@ def evaluate_retrieval(
 
 
 def _distances(queries: Tensor, gallery: Tensor) -> Tensor:
-    """Distances [R, G] of unit vectors [R, D] and [G, D], ordered as the cosine.
+    """Distances [R, G] of unit vectors [R, D] and [G, D], ordered like their cosines.
 
     Computed without a matrix product, whose rounding would break ties.
     """

@@ -1,4 +1,4 @@
-"""Body, pose and joints of a synthetic person.
+"""Body, pose and joints of a drawn person.
 
 Lengths are fractions of the stature, angles are radians. The body frame is x to the
 person's left, y down, z forward; seen from the front, x is the image's right.

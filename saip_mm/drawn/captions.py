@@ -1,4 +1,4 @@
-"""Sentences about drawn people, true in varied words."""
+"""True sentences about drawn people, in varied words."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A synthetic person, dressed and placed in an image."""
+"""A drawn person, dressed and placed in an image."""
 
 import math
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ Part = IntEnum(
     'RIGHT_SHOE',
     start=0,
 )
-# Parts of the body, dressed or not: decide which keypoints are visible.
+# Parts of the body, dressed or not; they decide which keypoints are visible.
 Limb = IntEnum('Limb', 'NONE TRUNK HEAD LEFT_ARM RIGHT_ARM LEFT_LEG RIGHT_LEG', start=0)
 
 

@@ -161,7 +161,7 @@ def _face(figure) -> Iterator[Row]:
 def _hand(figure, suffix) -> Iterator[Row]:
     """Root, thumb, fore, middle, ring and little finger, inside the drawn hand.
 
-    The thumb is the side towards where the person faces, as in an arm that hangs.
+    The thumb is on the side that the person faces, as with a hanging arm.
     """
     wrist, hand = figure.joints['wrist' + suffix], figure.joints['hand' + suffix]
     along = hand - wrist

@@ -1,4 +1,4 @@
-"""Backgrounds of synthetic images, and things in front of people."""
+"""Backgrounds of drawn images, and things in front of people."""
 
 import cv2
 import numpy as np

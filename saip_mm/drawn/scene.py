@@ -18,7 +18,7 @@ IDENTITY, PERSON, SCENE, CAMERA, PLACE = 1, 2, 3, 4, 5  # streams of random numb
 SMALLEST = 16  # pixels; below, nothing of a person is left
 NUM_CAMERAS = 6
 NUM_PLACES = 8  # that a camera looks at
-# The others in an image are numbered from here, above those of any data set.
+# Strangers in an image are numbered from here, above the people of any data set.
 STRANGERS = 1 << 20
 
 

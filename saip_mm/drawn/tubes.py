@@ -1,4 +1,4 @@
-"""Shaded tubes, which synthetic people consist of.
+"""Shaded tubes, of which drawn people consist.
 
 A tube is a line of elliptical cross-sections. Clothes, faces and patterns are patches
 in a tube's own coordinates: position along it and angle around it, where 0 is the

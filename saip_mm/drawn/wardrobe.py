@@ -1,7 +1,7 @@
-"""Looks of a synthetic person: skin, hair, clothes and bags, and their patches.
+"""Looks of a drawn person: skin, hair, clothes and bags, and their patches.
 
-Few colors are shared by many people: telling people apart takes more than colors,
-namely what is worn where.
+Many people share a few colors: telling people apart takes more than colors, namely what
+is worn where.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ TOP_PARTS['jumpsuit'] = Part.JUMPSUITS
 LENS = (24, 24, 28)
 TOPS = (BLACK, WHITE, GRAY, BLUE, RED, GREEN, SAND)
 BOTTOMS = (BLACK, GRAY, NAVY, SAND)
-EXTRAS = (BLACK, WHITE, RED, BLUE, BROWN)  # bags, hats, scarfs, gloves
+EXTRAS = (BLACK, WHITE, RED, BLUE, BROWN)  # bags, hats, scarves, gloves
 SHOES = (BLACK, WHITE, BROWN)
 HAIR_STYLES = ('short', 'short', 'long', 'tail', 'bun', 'bald')
 PATTERNS = ('plain', 'plain', 'stripes', 'block', 'logo', 'vertical', 'checks')

@@ -1,4 +1,4 @@
-"""Cost of trainings, and trainings of equal cost."""
+"""Costs of training runs, and runs of equal cost."""
 
 import copy
 from fractions import Fraction
@@ -19,7 +19,7 @@ IMAGES, STEPS = 8, 4  # images per step, and steps, to count
 
 
 class Cost(NamedTuple):
-    """Cost of a training."""
+    """Cost of a training run."""
 
     flops: float
     """FLOPs per image, forward and backward."""
@@ -28,7 +28,7 @@ class Cost(NamedTuple):
 
 
 def cost_of(config: Config) -> Cost:
-    """Count the FLOPs of a few training steps of a pretraining on the CPU.
+    """Count the FLOPs of a few pretraining steps, on the CPU.
 
     PyTorch counts multiplications and additions of matrix products and convolutions;
     views, wherever they are made, the optimizer and averages of weights are not
@@ -45,7 +45,7 @@ def cost_of(config: Config) -> Cost:
     model = build_model(config).train()
     if teacher := find_teacher(model):
         teacher.cache = None
-    # MMPretrain's target networks read the length of the training.
+    # MMPretrain's target networks read the length of the run.
     MessageHub.get_current_instance().update_info('max_iters', STEPS)
     loading = config.train_dataloader
     size = min(IMAGES, loading.batch_size)
@@ -73,7 +73,7 @@ def cost_of(config: Config) -> Cost:
 
 
 def with_epochs(config: Config, epochs: int) -> Config:
-    """The config of a training of so many epochs, with its schedules in proportion."""
+    """The config with another number of epochs, and its schedules in proportion."""
     config = copy.deepcopy(config)
     ratio = Fraction(epochs, config.train_cfg.max_epochs)
     config.train_cfg.max_epochs = epochs

@@ -2,7 +2,7 @@
 
 Features embed RGB images, uint8 [B, 3, h, w], of their ``size`` (h, w). Images are
 compared by the cosine. For baselines, cosine and Euclidean distance, with and without
-centering, were compared on drawn people; each uses the best of them.
+centering, were compared on drawn people; each baseline uses its best variant.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from ..checkpoints.buildable import parts_of
 from ..data.images import normalize
 from ..data.views import Size
 
@@ -28,8 +29,8 @@ class Embedded(NamedTuple):
     """Features of N images."""
 
     tokens: dict[str, Tensor]
-    """[N, D] each, by name: ``image`` and, of a backbone, ``middle``, ``mean``, and
-    ``image+mean``, both at unit length."""
+    """[N, D] each, by name: ``image`` and, for a backbone, ``middle``, ``mean``, and
+    ``image+mean`` (both at unit length, concatenated)."""
     patches: Tensor | None = None
     """[N, C, h, w]; None if not requested."""
 
@@ -42,9 +43,9 @@ class Embedded(NamedTuple):
 class BackboneFeatures:
     """Features of a backbone.
 
-    The tokens of an image are that at the end, the middle one, and the mean of the last
-    map (the first again if there is no class token). Features of patches are those of
-    the middle map and the last one, concatenated.
+    The tokens of an image are the image token, the middle token, and the mean of the
+    last map (the image token again if there is no class token). Features of patches are
+    the middle map and the last map, concatenated.
 
     Args:
         backbone: A backbone for SAIP, such as ``SAIPViT``.
@@ -79,8 +80,8 @@ class StockFeatures:
     """Features of any backbone of MMPretrain: its last map and the mean over it, or its
     last token.
 
-    The images to probe are as large as the backbone states, or as the crops in the
-    config of the training images.
+    Images are probed at the size that the backbone states, or else at the size of the
+    crops in the config of the training images.
     """
 
     def __init__(self, model: BaseSelfSupervisor, dataset: dict) -> None:
@@ -110,20 +111,16 @@ def stated_size(stated: int | Sequence[int] | None) -> Size:
     return tuple(to_2tuple(stated or DEFAULT_SIZE))
 
 
-def _crops(setting: object) -> Iterator[int | tuple[int, int]]:
+def _crops(dataset: dict) -> Iterator[int | tuple[int, int]]:
     """Sizes of random crops in the config of a data set."""
-    if isinstance(setting, dict):
-        if str(setting.get('type')).endswith('RandomResizedCrop'):
-            yield setting['scale']
-        setting = list(setting.values())
-    if isinstance(setting, list | tuple):
-        for each in setting:
-            yield from _crops(each)
+    for part in parts_of(dataset):
+        if str(part.get('type')).endswith('RandomResizedCrop'):
+            yield part['scale']
 
 
 class BaselineFeatures:
-    """Features without a network: one of ``BASELINES``. Patches have a feature in
-    ``'mean-color'`` alone."""
+    """Features without a network: one of ``BASELINES``. Only ``'mean-color'`` has
+    features of patches."""
 
     def __init__(
         self, name: str, size: Size = DEFAULT_SIZE, patch_size: int = PATCH_SIZE
@@ -157,7 +154,7 @@ def color_histogram(images: Tensor) -> Tensor:
 
 
 def striped_histogram(images: Tensor) -> Tensor:
-    """Histograms of six horizontal stripes, as of :func:`color_histogram` [B, 384]."""
+    """Histograms of six horizontal stripes, as in :func:`color_histogram` [B, 384]."""
     stripes = images.tensor_split(STRIPES, dim=2)
     return torch.cat([color_histogram(stripe) for stripe in stripes], dim=1)
 

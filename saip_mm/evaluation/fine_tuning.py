@@ -113,7 +113,7 @@ def named_shares(name: str | Path, shares: Iterable[float]) -> dict[str, float]:
 
 
 def draw_labels(config: Config, share: float, seed: int) -> list[int]:
-    """Indices of training images: a share of them, or those of a share of people."""
+    """Indices of a share of the training images or, where known, of the people."""
     scope = config.get('default_scope')
     with DefaultScope.overwrite_default_scope(scope):
         dataset = DATASETS.build(dict(config.train_dataloader.dataset, pipeline=[]))

@@ -16,15 +16,15 @@ from .subject import subject_of
 
 @HOOKS.register_module()
 class ProbeHook(Hook):
-    """Probes the teacher before training, regularly, and at the end; of algorithms
-    other than SAIP, the backbone.
+    """Probes the teacher (with algorithms other than SAIP, the backbone) before
+    training, at intervals, and at the end.
 
-    Scores are logged and sent to the visualizer as ``probe/…``. Probes do not change
-    the training in any bit, and a failed probe is a warning.
+    Scores are logged and sent to the visualizer as ``probe/…``. Training stays
+    bit-identical, and a failed probe only logs a warning.
 
     Args:
         interval: In epochs; 0 disables probes.
-        sizes: Numbers of drawn people that differ from :class:`ProbeSizes`.
+        sizes: Numbers that differ from the defaults of :class:`ProbeSizes`.
         real: Photographs to probe on instead of drawn people: arguments of
             :class:`~saip_mm.evaluation.real.RealPeople`.
     """
@@ -62,7 +62,7 @@ class ProbeHook(Hook):
             training = model.training
             try:
                 self._probe(runner, model.eval())
-            except Exception as error:  # must not end a long training
+            except Exception as error:  # must not end a long run
                 runner.logger.warning(
                     f'the probes failed after {runner.iter} steps; training continues: '
                     f'{type(error).__name__}: {error}'

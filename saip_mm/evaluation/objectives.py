@@ -19,12 +19,12 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
     """Training views of people that no model was trained on, one image each.
 
     Args:
-        dataset: Config of the training images, whose pipeline makes the views; of
-            several data sets, that of the first.
+        dataset: Config of the training images, whose pipeline makes the views; the
+            first one's, if there are several data sets.
         num_people: At least 2, as each is the stranger of another.
 
     Returns:
-        Stacked views, as of ``ApplyViews``, in batches.
+        Stacked views, as from ``ApplyViews``, in batches.
     """
     if num_people < 2:
         raise ValueError(f'views={num_people}: give at least 2, for strangers')
@@ -81,7 +81,7 @@ def _scores(model: SAIP, batch: dict[str, Tensor], step: int) -> dict[str, Tenso
 
 
 def _search(model: SAIP, anchor: Tensor, inputs: dict) -> dict[str, Tensor]:
-    """IoU of the predicted mask for tokens [B, 1 + n, C] with the place of inst.
+    """IoU of the mask predicted for tokens [B, 1 + n, C] and the place of inst.
 
     Only for scenes in which this place covers at least one token.
     """

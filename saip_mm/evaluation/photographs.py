@@ -36,8 +36,8 @@ def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, f
         subject: Subject of the probe, with features of patches.
         sets: Folder and annotations, with any number of keypoints per person: every
             second photograph, by name, is used for fitting, the others for testing. Or
-            folder and annotations for fitting, and those for testing. At most
-            ``MAX_PEOPLE`` people are used of each.
+            folder and annotations for fitting, then folder and annotations for testing.
+            At most ``MAX_PEOPLE`` people are used of each.
     """
     train = test = _read_people(*sets[:2])
     if len(sets) == 2:
@@ -135,8 +135,8 @@ def _square_up(
 def probe_parts(subject: Subject, folder: str | Path) -> dict[str, float]:
     """Parts of people in photographs with label maps.
 
-    The folder has ``train`` and ``test``, each with ``images`` and, of the same names
-    and sizes with the extension .png, ``labels``; 255 means unlabeled, as in
+    The folder has ``train`` and ``test``, each with ``images`` and ``labels``, which
+    have the same names and sizes, with the extension .png; 255 means unlabeled, as in
     MMSegmentation. At most ``MAX_PEOPLE`` images are used of each. The subject has
     features of patches.
     """

@@ -1,9 +1,9 @@
 """Linear maps of features, and what they read: attributes, parts, keypoints.
 
-Maps that read parts and keypoints also know where a patch is, as heads do that are
-fine-tuned. Otherwise, a network whose tokens state their positions plainly, as sines do
-before any training, would score as if it saw people: positions alone are worth more
-than what small networks add to them.
+Maps that read parts and keypoints also know where a patch is, as fine-tuned heads do.
+Otherwise, a network whose tokens plainly encode their positions, as sines do before any
+training, would score as if it saw people: positions alone are worth more than what
+small networks add to them.
 """
 
 import math
@@ -115,7 +115,7 @@ def attribute_accuracy(
 
     An attribute is predicted where its score exceeds the midpoint between the mean
     scores of training images with and without it, so that rare ones are found. Those
-    that all or none of the images have are excluded; it is a ValueError if all are.
+    that all or none of the images have are excluded; ValueError if none is left.
 
     Args:
         train, test: [N, D] and [M, D] features of images.
@@ -139,10 +139,10 @@ def attribute_accuracy(
 def part_iou(
     train: Tensor, train_parts: Tensor, test: Tensor, test_parts: Tensor
 ) -> float:
-    """Mean IoU of parts over the pixels of the test images, of labels that they have.
+    """Mean IoU of parts over the pixels of the test images, for labels that occur.
 
-    Linear discriminant analysis of the shares of labels in each patch; scores are
-    enlarged bilinearly.
+    The map is a linear discriminant analysis of the labels' shares in each patch; its
+    scores are enlarged bilinearly.
 
     Args:
         train, test: [N, C, h, w] and [M, C, h, w] features of patches.
@@ -179,7 +179,7 @@ def keypoint_pck(
 ) -> float:
     """Share of labeled keypoints found within ``PCK_RADIUS``.
 
-    Fitted to a Gaussian around every labeled keypoint, sampled at the patches; a
+    The map is fitted to Gaussians around labeled keypoints, sampled at the patches; a
     keypoint is placed at the centroid of the 3×3 patches around the highest score.
 
     Args:

@@ -55,7 +55,7 @@ class RealPeople:
 
 
 def add_people_options(parser: argparse.ArgumentParser) -> None:
-    """Options for :class:`RealPeople`; read them with :func:`people_of`."""
+    """Add options for :class:`RealPeople`; read them with :func:`people_of`."""
     add = parser.add_argument_group('photographs to probe on').add_argument
     several = dict(nargs='+', default=[])
     add('--reid', metavar='DIR', help='like Market-1501', **several)
@@ -81,8 +81,8 @@ def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float
 
     Raises:
         OSError: If a file is missing or cannot be read.
-        ValueError: If labels, or names of files, are malformed or too few, or label
-            maps have other sizes than their images.
+        ValueError: If labels, or names of files, are malformed or too few, or sizes of
+            label maps differ from those of their images.
     """
     for folder in people.reid:
         yield probe_reid(subject, folder)

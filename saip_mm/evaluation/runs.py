@@ -35,7 +35,7 @@ class RunFailed(RuntimeError):
 
 
 class OutOfTime(RuntimeError):
-    """The time of the comparison is over; the training was saved."""
+    """The comparison ran out of time; a run in progress was saved."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Run:
     two experiments.
 
     Attributes:
-        row: Folder of the row, of the same name.
+        row: Folder of the row, with its name.
         config: The resolved config of the row; its seed has no effect.
         seed: Seed of the run.
     """
@@ -86,7 +86,7 @@ class Run:
         lines = [line for line in changes if not line.startswith(('@@', '---', '+++'))]
         raise ValueError(
             f'{self.row} was started with another config. Choose another --work-dir, '
-            'or move the folder away. Since then changed:\n' + '\n'.join(lines[:20])
+            'or move the folder away. Changes since then:\n' + '\n'.join(lines[:20])
         )
 
     def complete(self, deadline: float = math.inf) -> None:
@@ -157,7 +157,7 @@ def train(run: Run, config: Path | None = None, deadline: float = math.inf) -> N
 
     Args:
         run: The run.
-        config: A config for it, if not that of the row; its seed has no effect.
+        config: A config to use instead of the row's; its seed has no effect.
         deadline: In seconds of ``time.monotonic``.
 
     Raises:

@@ -106,8 +106,13 @@ def score_name(folder: str | Path, kind: str) -> str:
 
 
 def thinned(names: list[str], most: int) -> list[str]:
-    """At most so many names, at equal distances."""
+    """At most ``most`` names, evenly spaced."""
     return names[:: -(-len(names) // most)]
+
+
+def spread(total: int, count: int) -> list[int]:
+    """``count`` evenly spread indices of ``total``; all if there are fewer."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
 
 
 def load_subject(
@@ -160,8 +165,8 @@ def load_subject(
 def subject_of(
     model: BaseSelfSupervisor, dataset: dict, role: str | None = None
 ) -> Subject:
-    """The teacher or the student of a SAIP, with the heads, on the model's device; of
-    another algorithm, its backbone as it is now.
+    """The teacher or the student of a SAIP model, with the heads, on the model's
+    device; for another algorithm, its backbone as it is now.
 
     Args:
         model: In evaluation mode. Its data preprocessor defines the normalization.
@@ -197,7 +202,7 @@ def build_model(cfg: Config) -> BaseSelfSupervisor:
 
 
 def _initialized(cfg: Config) -> BaseSelfSupervisor:
-    """The model of a config as at the start of a training with its seed (default 0)."""
+    """The model of a config as at the start of a run with its seed (default 0)."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('WARNING')  # otherwise a line per parameter
@@ -217,7 +222,7 @@ def _from_checkpoint(
     no_heads = 'no heads'
     if not any(name.startswith(PREFIXES['teacher']) for name in tensors):
         if cfg and cfg.get('model', {}).get('type') == 'SAIP':
-            cfg = None  # of the training of an exported backbone
+            cfg = None  # the exported backbone was trained with it
     elif cfg is None:
         try:
             cfg = _config_within(checkpoint)
@@ -258,7 +263,7 @@ def _config_within(checkpoint: Mapping) -> Config:
 
 
 def _vit_features(model: BaseSelfSupervisor) -> BackboneFeatures | None:
-    """Features of a ViT of MMPretrain that SAIPViT can compute; None of others."""
+    """Features of a ViT of MMPretrain that SAIPViT can compute; None for others."""
     vit, preprocessor = model.backbone, model.data_preprocessor
     if not isinstance(vit, VisionTransformer) or vit.cls_token is None:
         return None

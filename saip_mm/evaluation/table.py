@@ -17,8 +17,8 @@ from .subject import RANDOM
 
 ABSENT = '–'
 UNTRAINED = (RANDOM, *BASELINES)  # names of rows
-# Objectives of SAIP, which other rows lack, measures that are no scores, and errors of
-# fine-tuned models, which are the better the lower.
+# Objectives of SAIP, which other rows lack, measures that are not scores, and errors of
+# fine-tuned models, of which lower ones are better.
 _NO_SCORES = ('search/', 'reconstruction/')
 _MEASURES = ('/RankMe', '/spread', '/mMR', '/NME', '/EPE')
 MIN_AXES = 3
@@ -26,7 +26,7 @@ INNER = -0.2  # radius of the center, so that the worst baseline is a visible po
 
 
 def summarize(rows: Iterable[Path]) -> list[dict]:
-    """Results of every row, a folder with a folder per seed, so far.
+    """Results so far of every row, a folder with one folder per seed.
 
     Returns:
         A dict per row: ``row``, ``n`` results ``of`` so many runs, and for
@@ -54,7 +54,7 @@ def _summary_of(row: Path) -> dict:
         of=len(seeds),
         revisions=sorted({str(each['environment']['revision']) for each in results}),
         images_seen=_statistics([each['images_seen'] for each in results]),
-        # Fine-tuning has no FLOPs.
+        # FLOPs of fine-tuning are not counted.
         flops=_statistics([each['flops'] for each in results if 'flops' in each]),
         minutes=_statistics([each['seconds'] / 60 for each in results]),
         probes={
@@ -65,7 +65,7 @@ def _summary_of(row: Path) -> dict:
 
 
 def _fine_tuned(folder: Path) -> dict[str, float]:
-    """Scores of the fine-tunings in the folder of a run, such as ``pose_10/PCK``."""
+    """Scores of fine-tuning runs in the folder of a run, such as ``pose_10/PCK``."""
     return {
         f'{each.parent.name}/{metric.rpartition("/")[2]}': score
         for each in sorted(folder.glob('*/seed*'))
@@ -145,7 +145,7 @@ def scores_of(summary: list[dict]) -> dict[str, dict[str, float]]:
 
 def scales_of(summary: list[dict], pick: Callable = max) -> dict[str, Scale]:
     """Scale of each probe, from the best (``max``) or worst (``min``) untrained row to
-    the best row. Probes are left out if no row exceeds it."""
+    the best row. Probes in which no row exceeds that untrained row are left out."""
     scales = {}
     for name, rows in scores_of(summary).items():
         untrained = [rows[row] for row in UNTRAINED if row in rows]
@@ -156,7 +156,7 @@ def scales_of(summary: list[dict], pick: Callable = max) -> dict[str, Scale]:
 
 
 def composite_table(summary: list[dict]) -> str:
-    """Mean of all scaled scores, and places, of all rows as a Markdown table."""
+    """A Markdown table of each row's mean scaled score, and how often it leads."""
     scores, scales = scores_of(summary), scales_of(summary)
     if not scales:
         return ''

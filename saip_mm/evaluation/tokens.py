@@ -1,4 +1,4 @@
-"""Probes of images' tokens: re-identification, attributes, measures without labels.
+"""Probes of image tokens: re-identification, attributes, measures without labels.
 
 Which token of an image is compared, and whether it is whitened, is chosen on training
 people.
@@ -25,16 +25,16 @@ from ..downstream.retrieval import (
 )
 from ..models.saip import token_spread
 from .readout import LinearMap, attribute_accuracy, fit_whitening
-from .subject import Subject, log, score_name, thinned
+from .subject import Subject, log, score_name, spread, thinned
 
 QUERY, GALLERY, TRAIN = 'query', 'bounding_box_test', 'bounding_box_train'
-MAX_TRAIN = 2000  # images of half of the training people
+MAX_TRAIN = 2000  # images of each half of the training people
 MAX_LABELED = 4000  # images of a split with attributes
 MAX_UNLABELED = 2000
 
 
 class Readout(NamedTuple):
-    """The features by which images are compared."""
+    """Which features of images are compared."""
 
     token: str = 'image'
     whitening: LinearMap | None = None
@@ -53,9 +53,9 @@ def choose_readout(
     score: Callable[[Readout], float],
     whiten: bool = True,
 ) -> Readout:
-    """The readout with the best score on other people; the first one of equals.
+    """The readout with the best score on other people; the first of equals.
 
-    Tokens [N, D] are tried by name and, if ``whiten``, whitened as fitted to them.
+    Each token [N, D] is tried as it is and, if ``whiten``, also whitened.
     """
     choices = []
     for token, features in fitted.items():
@@ -78,7 +78,7 @@ def probe_reid(subject: Subject, folder: str | Path) -> dict[str, float]:
 
     Files in ``query`` and ``bounding_box_test`` are named by identity (-1 is ignored,
     0000 a distractor) and camera: ``0002_c1s1_000451_03.jpg``. The readout is the best
-    for people of ``bounding_box_train``; without that folder, it is the image token.
+    one for people of ``bounding_box_train``; without that folder, the image token.
     """
     # All names are checked first: embedding the images takes minutes.
     query, gallery = (read_folder(os.path.join(folder, x)) for x in (QUERY, GALLERY))
@@ -142,7 +142,7 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
     Args:
         subject: Subject of the probe.
         file: CSV file; see :func:`read_attributes`, also for errors. At most
-            ``MAX_LABELED`` images of each split are used, at equal distances.
+            ``MAX_LABELED`` images of each split are used, evenly spaced.
     """
     file = Path(file)
     name = score_name(file.resolve().parent, 'attributes')
@@ -175,17 +175,15 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
 
 
 def _thinned(images: AttributeImages) -> AttributeImages:
-    """At most ``MAX_LABELED`` images, at equal distances."""
-    count = len(images.paths)
-    kept = np.linspace(0, count - 1, min(count, MAX_LABELED)).round().astype(int)
-    return images.take(kept)
+    """At most ``MAX_LABELED`` images, evenly spaced."""
+    return images.take(spread(len(images.paths), MAX_LABELED))
 
 
 def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
     """Measures that need no labels, of at most ``MAX_UNLABELED`` images of a folder.
 
     ``RankMe`` is the effective rank of image tokens, ``spread`` the root of the summed
-    variances of unit tokens (0: all alike, 1: in all directions). They show a collapse;
+    variances of unit tokens (0: all alike, 1: in all directions). Both reveal collapse;
     high values are no evidence of useful features. Images that cannot be read are left
     out, and logged.
     """
@@ -197,8 +195,8 @@ def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
     if not embedded.tokens:
         raise ValueError(f'{folder}: none of the {len(paths)} images can be read')
     tokens = embedded.image
-    spread = token_spread(tokens).item()
-    return {f'{name}/RankMe': rank_me(tokens), f'{name}/spread': spread}
+    scores = dict(RankMe=rank_me(tokens), spread=token_spread(tokens).item())
+    return {f'{name}/{measure}': score for measure, score in scores.items()}
 
 
 def _readable(paths: Iterable[str]) -> Iterator[np.ndarray]:
@@ -212,8 +210,8 @@ def _readable(paths: Iterable[str]) -> Iterator[np.ndarray]:
 def rank_me(features: Tensor) -> float:
     """Effective rank of features [N, D]: RankMe (Garrido et al., arXiv 2210.02885).
 
-    The exponential of the entropy of the normalized singular values. It compares
-    trainings of one method only: more is not better between methods.
+    The exponential of the entropy of the normalized singular values. It compares only
+    runs of one method: between methods, higher is not better.
     """
     singular = torch.linalg.svdvals(features.double())
     return torch.special.entr(singular / singular.sum()).sum().exp().item()

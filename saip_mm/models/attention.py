@@ -1,4 +1,4 @@
-"""Transformer blocks: fast attention in bfloat16 on a CPU, its maps, a token alone."""
+"""Transformer blocks: fast bfloat16 attention on CPUs, its maps, one token's output."""
 
 import torch
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
@@ -22,8 +22,8 @@ def transformer_blocks(number: int, embed_dims: int, num_heads: int) -> nn.Modul
 def attend(query: Tensor, key: Tensor, value: Tensor, dropout_p: float = 0.0) -> Tensor:
     """Scaled dot-product attention, [B, heads, N, d] each.
 
-    PyTorch's kernel for CPUs takes 2 to 5 times as long in bfloat16, with gradients, as
-    the plain products.
+    With gradients, PyTorch's CPU kernel for bfloat16 takes 2 to 5 times as long as
+    plain matrix products.
     """
     if query.device.type != 'cpu' or query.dtype != torch.bfloat16 or dropout_p:
         return scaled_dot_product_attention(query, key, value, dropout_p=dropout_p)
@@ -56,13 +56,13 @@ def block_maps(layer: TransformerEncoderLayer, tokens: Tensor) -> AttentionMaps:
 def class_token(
     layer: TransformerEncoderLayer, tokens: Tensor, attention: bool = False
 ) -> tuple[Tensor, AttentionMaps | None]:
-    """Compute a block for its first token, which attends to all.
+    """Compute a block's output for the first token only, which attends to all.
 
     Equals ``layer(tokens)[:, 0]`` up to rounding. Per token, keys and values are 1/6 of
     a block's multiplications; the rest is computed for one token.
 
     Args:
-        layer: A block; its attention has no shortcut of values.
+        layer: A block whose attention has no value shortcut.
         tokens: [B, N, C], class token first.
         attention: Whether to return the attention maps of all tokens.
 

@@ -18,11 +18,11 @@ from .pooled import PooledBackbone, count_modules
 
 @MODELS.register_module()
 class SAIPCSPNeXt(PooledBackbone, CSPNeXt):
-    """MMDetection's CSPNeXt (arXiv 2212.07784), as it is, for SAIP.
+    """MMDetection's CSPNeXt (arXiv 2212.07784), unchanged, for SAIP.
 
-    The stride-16 stage is the middle map, the mean of the stride-32 map the image
-    token. Maps of odd sizes are rounded up: 112 pixels have 7 patches of 16, and 4
-    columns at stride 32.
+    The stride-16 stage gives the middle map; the mean of the stride-32 map is the image
+    token. Odd sizes are rounded up: 112 pixels have 7 patches of 16, and 4 columns at
+    stride 32.
 
     Args:
         *args, **kwargs: As for :class:`mmdet.models.backbones.CSPNeXt`. CSPNeXt-S has
@@ -34,13 +34,13 @@ class SAIPCSPNeXt(PooledBackbone, CSPNeXt):
 
     @staticmethod
     def config_of(tensors: Mapping[str, Tensor], num_heads: None = None) -> dict:
-        """Arguments of the CSPNeXt-P5 with these tensors, other settings default.
+        """Arguments of the CSPNeXt-P5 with these tensors; others keep their defaults.
 
         Raises:
-            KeyError: If a tensor that tells them is missing.
+            KeyError: If a tensor that determines them is missing.
         """
         return dict(
-            # Widths are rounded down: the widest stage tells most of the factor.
+            # Widths are rounded down: the widest stage gives the most exact factor.
             widen_factor=len(tensors['stage4.0.conv.weight']) / 1024,
             deepen_factor=count_modules(tensors, 'stage2.1.blocks.') / 6,
             out_indices=(4,),

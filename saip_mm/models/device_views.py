@@ -22,8 +22,8 @@ from ..data.views import Size
 
 def pop_views(dataset: ConfigDict) -> Callable[[dict], dict]:
     """Remove the last step of a data set's pipeline, which makes views or leaves them
-    to the model (``PackViews``); returns a transform that makes them as the training
-    does. All parts of a concatenation get the pipeline of the first."""
+    to the model (``PackViews``); return a transform that makes them as in training.
+    All parts of a concatenation get the pipeline of the first."""
     pipeline = pipeline_of(dataset)
     step = TRANSFORMS.build(pipeline.pop())
     _set_pipeline(dataset, pipeline)
@@ -51,7 +51,7 @@ def make_views(packed: dict[str, Tensor]) -> dict[str, Tensor]:
         packed: See :class:`~saip_mm.data.pack_views.PackViews`, stacked.
 
     Returns:
-        As of :class:`~saip_mm.data.apply_views.ApplyViews`, stacked.
+        As from :class:`~saip_mm.data.apply_views.ApplyViews`, stacked.
     """
     image = packed['image'].float()
     globals_ = _make(image, packed['view_globals'], packed['size_globals'].shape[-2:])
@@ -107,7 +107,7 @@ def _product(rows: Tensor, images: Tensor, columns: Tensor) -> Tensor:
 
 
 def resize_matrix(start: Tensor, length: Tensor, size: int, whole: int) -> Tensor:
-    """Bicubic interpolation with antialiasing of a range of pixels, as a matrix.
+    """Antialiased bicubic interpolation of a range of pixels, as a matrix.
 
     Args:
         start: [...] first pixel of the range.
@@ -184,7 +184,7 @@ def _recolor(images: Tensor, view: PackedView) -> Tensor:
 def shift_hue(images: Tensor, turns: float | Tensor) -> Tensor:
     """Shift hues like torchvision's ``adjust_hue``.
 
-    Avoids branches per pixel: with hue H in sixths of a turn, V = max and C = max - min
+    Avoids per-pixel branches: with hue H in sixths of a turn, V = max and C = max - min
     of a pixel, its values are V - C * clamp(|H - n| - 1, 0, 1), where n = 0, 2, 4 for
     red, green, blue and |.| is the distance on the circle: the HSV hexcone (Smith 1978)
     as one formula.

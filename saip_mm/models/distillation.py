@@ -9,6 +9,7 @@ from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity, normaliz
 
 from .encoder import AttentionMaps, Encoded
 from .matching import attention_divergence
+from .weights import XAVIER
 
 
 class Taught(NamedTuple):
@@ -19,8 +20,8 @@ class Taught(NamedTuple):
     patch_map: Tensor | None
     """[B, D, h, w], on the patch grid of the student, if requested."""
     attention: AttentionMaps | None
-    """Maps of the last block between class token and patches, if requested. Without
-    register tokens: rows sum to one over the others."""
+    """Maps of the last block over class token and patches, if requested. Register
+    tokens are left out; rows sum to one without them."""
 
 
 @MODELS.register_module()
@@ -28,19 +29,19 @@ class DistillationHead(BaseModule):
     """The head of SAIP*: tokens and attention of a frozen teacher as further targets.
 
     The authors of SAIP report results of "Ours*" without a description. Unused decoders
-    and a loss in their repositories suggest three terms, beside those of SAIP:
+    and a loss in their repositories suggest three terms, besides those of SAIP:
 
     - the cosine distance of class tokens, the teacher's of the global views and the
       student's of all crops, through a small MLP with a LayerNorm;
     - the cosine distance of patch tokens of the same view;
     - the KL divergence of the last block's query-key and value-value attention, for
-      which student and teacher have as many heads there (two ``num_heads`` of
+      which both need the same number of heads in that block (two ``num_heads`` of
       :class:`~saip_mm.models.saip_vit.SAIPViT`).
 
-    Ours are the weights, the mean over all pairs of crops and global views, and global
-    views for the last two terms. A student without a class token is taught by its
-    pooled token and last map, to whose stride the teacher's map is averaged, and
-    without attention; the authors instead put a class token and blocks on TinyViT.
+    Our own choices are the weights, the mean over all pairs of crops and global views,
+    and global views for the last two terms. A student without a class token is taught
+    through its pooled token and its last map (the teacher's map is averaged to that
+    stride), without attention; the authors add a class token and blocks to TinyViT.
 
     Args:
         teacher: A ``DistillationTeacher``.
@@ -81,7 +82,7 @@ class DistillationHead(BaseModule):
         self.patch_mlp = mlp() if patch_weight else None
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        initialize(self, XAVIER)
 
     def loss(
         self, tokens: Tensor, globals_: Encoded, taught: Taught
@@ -90,8 +91,8 @@ class DistillationHead(BaseModule):
 
         Args:
             tokens: [V, B, C] image tokens of all crops.
-            globals_: Of the student, for G·B global views, with ``last_map``.
-            taught: Of the teacher, for the same global views.
+            globals_: The student's outputs for G·B global views, with ``last_map``.
+            taught: The teacher's outputs for the same global views.
 
         Returns:
             Weighted ``loss_distill_class``, ``loss_distill_patch`` and, if the student
@@ -117,8 +118,8 @@ class DistillationHead(BaseModule):
             ours, theirs = globals_.attention.query_key, taught.attention.query_key
             if ours.shape != theirs.shape:
                 raise ValueError(
-                    f'the last block of the student has {ours.shape[1]} attention '
-                    f'heads, that of the teacher {theirs.shape[1]}: set '
+                    f"the student's last block has {ours.shape[1]} attention heads, "
+                    f"the teacher's {theirs.shape[1]}: set "
                     f"backbone.arch['num_heads']=(HEADS, {theirs.shape[1]}), or "
                     'distillation.attention_weight=0'
                 )
@@ -135,7 +136,7 @@ def patch_targets(taught: Taught, last_map: Tensor) -> Tensor:
 
 
 def check_channels(taught: Taught, channels: int, part: str) -> None:
-    """Compare the teacher's channels with those of a part of the student's config."""
+    """Check that a part of the config has the channels of the teacher."""
     if (found := taught.image_token.shape[1]) != channels:
         raise ValueError(
             f'the teacher has {found} channels, not out_channels={channels}: set '

@@ -17,6 +17,7 @@ from .distillation import check_channels, patch_targets
 from .encoder import batch_statistics
 from .saip import token_spread
 from .search import CrossAttentionBlock
+from .weights import XAVIER
 
 PATTERNS = ('global', 'local', 'relation')
 
@@ -32,7 +33,7 @@ class PatternAdapter(BaseModule):
         out_channels: Channels D of the teacher.
         num_heads: Attention heads.
         hidden_channels: Width of the MLP that makes the matrices.
-        divisor: The matrices are divided by it.
+        divisor: Divides the matrices.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class PatternAdapter(BaseModule):
         self.norm = nn.LayerNorm(out_channels, eps=1e-6)
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        initialize(self, XAVIER)
         trunc_normal_(self.gate_token, std=0.02)
         trunc_normal_(self.expert_tokens, std=0.02)
 
@@ -92,16 +93,16 @@ class DPAL(BaseSelfSupervisor):
     all patches in a scene with two crops pasted into it (relation). Views are those of
     ``DrawViews``: the first global view, all local views and ``roi``, and the scene.
 
-    Written from the paper's description. Ours are: the gate and the experts attend to
-    the tokens that are mapped; means over patterns, crops, tokens and channels; and the
-    sign of the principal component, see :func:`person_mask`.
+    Written from the paper's description. Our own choices: the gate and the experts
+    attend to the tokens that are mapped; losses are means over patterns, crops, tokens
+    and channels; and the sign of the principal component, see :func:`person_mask`.
 
     Args:
         backbone: A backbone for SAIP.
         teacher: A ``DistillationTeacher``.
         adapter: A ``PatternAdapter``.
-        gate_weights: Factor of the gate's cross entropy in the first ``gate_epochs``,
-            and from then on.
+        gate_weights: Factors of the gate's cross entropy, in the first ``gate_epochs``
+            and after them.
         gate_epochs: Number of epochs.
         norm_weight: Factor of the squared norm of the adapter's matrices.
         data_preprocessor: A ``SAIPDataPreprocessor`` with ``scales=(1.0,)``.
@@ -201,10 +202,9 @@ def relation_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     """How much patches [B, h·w, D] belong to a person: their first principal component.
 
-    Over all patches of the micro-batches of all processes, scaled to [0, 1], with the
-    sign for which the middle of the images has more of it than their border. On the
-    device alone: the covariance is squared ten times, which is a power iteration of
-    1,024 steps.
+    Computed over the micro-batches of all processes and scaled to [0, 1], with the sign
+    that gives the middle of the images higher values than their border. To stay on the
+    device, the covariance is squared ten times: a power iteration of 1,024 steps.
 
     Returns:
         [B, h·w]
@@ -216,7 +216,7 @@ def person_mask(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     for _ in range(10):
         power = power / power.norm().clamp_min(tiny)
         power = power @ power
-    # All columns point to the component; index_select, unlike an index, does not wait.
+    # All columns are parallel to the component. Indexing would wait for the device.
     longest = power.diagonal().argmax().view(1)
     score = (centered @ power.index_select(1, longest)).view(-1, *grid)
     top, left = (side // 4 for side in grid)

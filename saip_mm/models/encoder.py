@@ -44,7 +44,7 @@ class Encoded(NamedTuple):
 
     @property
     def last_tokens(self) -> Tensor:
-        """[B, 1 + h'·w', C]: the same of the end, for ``until='maps'`` only."""
+        """[B, 1 + h'·w', C]: the same at the end, for ``until='maps'`` only."""
         return _tokens(self.image_token, self.last_map)
 
 
@@ -115,8 +115,8 @@ class Encoder(BaseModule):
             images, visible, until, attention: As in
                 :meth:`~saip_mm.models.saip_vit.SAIPViT.encode`; patches that are not
                 ``visible`` are hidden.
-            crops: Images are crops or shrunk, and leave the running statistics of a
-                backbone with batch norms alone: those are for whole images.
+            crops: Whether images are cropped or shrunk; they then do not change the
+                running statistics of batch norms, which are for whole images.
         """
         own_statistics = crops and self.backbone.training
         if visible is not None and self.mask_color is not None:
@@ -137,8 +137,8 @@ def batch_statistics(backbone: nn.Module) -> Iterator[None]:
     """Normalize by the statistics of the batch, without changing the running ones.
 
     Masked images and crops have other statistics than whole images, which the running
-    ones are for. Norms stay in their mode: in training mode, synchronized ones wait for
-    all processes, but only one probes a model.
+    ones describe. Norms keep their mode: in training mode, synchronized norms would
+    wait for all processes, but only one probes a model.
     """
     norms = [each for each in backbone.modules() if isinstance(each, _BatchNorm)]
     kept = [(x.track_running_stats, x.running_mean, x.running_var) for x in norms]
@@ -158,8 +158,8 @@ def channels_of(backbone: nn.Module) -> tuple[int, int]:
 
     Raises:
         TypeError: If it has no ``encode`` method or ``patch_size``.
-        ValueError: If it cannot encode rectangles, or the middle map has another stride
-            than ``patch_size``.
+        ValueError: If it cannot encode rectangles, or the stride of the middle map is
+            not ``patch_size``.
     """
     kind = type(backbone).__name__
     if not (hasattr(backbone, 'encode') and hasattr(backbone, 'patch_size')):

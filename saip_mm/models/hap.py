@@ -48,7 +48,7 @@ class HAP(BaseSelfSupervisor):
     contrastive loss matches their class tokens among those of all images of the step.
 
     Args:
-        backbone: A ``SAIPViT`` whose ``middle_block`` is its last one, and with
+        backbone: A ``SAIPViT`` whose ``middle_block`` is its last block, with
             ``fixed_positions=True`` as in MAE.
         decoder: A ``CrossScaleReconstructionHead`` with ``anchor=False``. Its positions
             are fixed as well; its ``mask_ratio`` has no effect.

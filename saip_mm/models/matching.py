@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from .encoder import AttentionMaps
+from .weights import XAVIER
 
 
 class Projector(BaseModule):
@@ -36,8 +37,8 @@ class Projector(BaseModule):
         self.prototypes = nn.Parameter(torch.zeros(out_channels, bottleneck_channels))
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
-        # Initialized as torch's linear layers: only directions matter, but the norm
+        initialize(self, XAVIER)
+        # Initialized like torch's linear layers: only directions matter, but the norm
         # determines how fast they change.
         nn.init.kaiming_uniform_(self.prototypes, a=math.sqrt(5))
 
@@ -66,13 +67,13 @@ def attention_divergence(
 class _CrossEntropy(torch.autograd.Function):
     """Sum of the cross entropies of all images and pairs of different views.
 
-    Holds probabilities of one student view at a time, and keeps none for the backward
-    pass: with 65,536 outputs they are among the largest tensors of a step.
+    Holds the probabilities of one student view at a time, and saves none for the
+    backward pass: with 65,536 outputs they are among the largest tensors of a step.
     """
 
     @staticmethod
     def forward(ctx, student: Tensor, target: Tensor, temperature: float) -> Tensor:
-        """[V, B, K] logits, [T, B, K] probabilities; the first T views are theirs."""
+        """[V, B, K] logits, [T, B, K] probabilities of the first T of these views."""
         ctx.save_for_backward(student, target)
         ctx.temperature = temperature
         total = target.new_zeros(())
@@ -93,7 +94,7 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _others(target: Tensor, view: int) -> list[Tensor]:
-    """Targets [T, B, K] without that of the view, if it is one of the teacher's."""
+    """Targets [T, B, K] except the view's own, if the teacher has seen the view."""
     return [each for number, each in enumerate(target) if number != view]
 
 
@@ -101,8 +102,8 @@ def _others(target: Tensor, view: int) -> list[Tensor]:
 class CrossScaleMatchingHead(BaseModule):
     """Student views must predict the teacher's view of the same image.
 
-    The teacher's logits are centered and sharpened as in DINO (arXiv 2104.14294); last
-    block attention is matched as well, between student and teacher on the same view.
+    The teacher's logits are centered and sharpened as in DINO (arXiv 2104.14294). The
+    last block's attention is also matched, between both models on the same view.
 
     Args:
         in_channels: Channels of the image token.
@@ -148,8 +149,8 @@ class CrossScaleMatchingHead(BaseModule):
         Returns:
             ``loss_csm``; for monitoring, ``teacher_entropy`` in nats (log K if the
             teacher prefers no prototype, 0 if it is certain) and ``matching_kl``, the
-            KL divergence, by which the cross entropy exceeds it; ``teacher_mean`` [K],
-            the mean of the teacher's logits, for :meth:`update_center`.
+            KL divergence (cross entropy minus entropy); ``teacher_mean`` [K], the mean
+            of the teacher's logits, for :meth:`update_center`.
         """
         # Under autocast logits arrive in half precision, which is too coarse here.
         dtype = self.center.dtype
@@ -172,7 +173,7 @@ class CrossScaleMatchingHead(BaseModule):
 
         Args:
             teacher_mean: [K], of this process; averaged over all processes here.
-            batch_ratio: Global batch, relative to the one of ``center_momentum``.
+            batch_ratio: Global batch relative to the one that the momentum is for.
         """
         mean = teacher_mean.clone()
         all_reduce(mean, 'mean')

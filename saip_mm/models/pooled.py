@@ -12,7 +12,7 @@ from .weights import PretrainedStart
 
 
 class PooledBackbone(PretrainedStart):
-    """Mixin that makes a convolutional or hybrid backbone one for SAIP.
+    """Mixin that adapts a convolutional or hybrid backbone to SAIP.
 
     Put it before a backbone whose ``layers`` are the names of all modules that it
     applies one after the other (as in MMPretrain's ``MobileNetV3`` and MMDetection's
@@ -28,8 +28,8 @@ class PooledBackbone(PretrainedStart):
 
     Args:
         *args: As for the backbone.
-        img_size: (h, w) in pixels of the images it is trained on, where nothing else
-            tells; it encodes any other size.
+        img_size: (h, w) in pixels of the training images, for tools that need to know
+            it; images of any other size can be encoded.
         **kwargs: As for the backbone.
     """
 
@@ -68,7 +68,7 @@ class PooledBackbone(PretrainedStart):
                 last map.
             attention: Ignored: there are no attention maps over the whole image.
         """
-        # Convolutions are faster in this order of values (docs/performance.md).
+        # Convolutions are faster in this memory format (docs/performance.md).
         x = images.contiguous(memory_format=torch.channels_last)
         steps = self.steps()
         for step in steps[: self.middle_step + 1]:
@@ -93,6 +93,6 @@ class PooledBackbone(PretrainedStart):
 
 
 def count_modules(names: Iterable[str], prefix: str) -> int:
-    """Number of modules that are named by numbers after a prefix, from tensor names."""
+    """Number of modules that are numbered after a prefix, from names of tensors."""
     numbered = re.compile(rf'{re.escape(prefix)}(\d{{1,4}})\.')
     return len({match[1] for name in names if (match := numbered.match(name))})

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .attention import transformer_blocks
+from .weights import XAVIER
 
 
 @MODELS.register_module()
@@ -56,7 +57,7 @@ class CrossScaleReconstructionHead(BaseModule):
         self.predict = nn.Linear(embed_dims, 3 * patch_size**2)
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        initialize(self, XAVIER)
         trunc_normal_(self.mask_token, std=0.02)
         trunc_normal_(self.pos_embed, std=0.02)
 
@@ -64,7 +65,7 @@ class CrossScaleReconstructionHead(BaseModule):
         """Choose the patches to remove.
 
         Args:
-            noise: [B, h, w] uniform noise, of any grid; enlarged to ``grid`` so that
+            noise: [B, h, w] uniform noise, on any grid; enlarged to ``grid`` so that
                 neighboring patches tend to be removed together.
             grid: (h, w) patch grid of the masked image.
 

@@ -36,8 +36,8 @@ class SAIP(BaseSelfSupervisor):
     ``backbone`` is the student's, as OpenMMLab tools expect: ``prefix='backbone.'`` on
     a training checkpoint selects the student, ``tools/export_backbone.py`` the teacher.
 
-    A head that is omitted omits its objective. (Without matching, no loss may reach the
-    last blocks, and without reconstruction and search the norm of middle tokens:
+    Omitting a head omits its objective. (Without matching, the last blocks may get no
+    gradient; without reconstruction and search, the norm of middle tokens gets none:
     distributed training then needs ``find_unused_parameters=True`` in the config.)
 
     Args:
@@ -46,10 +46,10 @@ class SAIP(BaseSelfSupervisor):
         matching: A ``CrossScaleMatchingHead``.
         reconstruction: A ``CrossScaleReconstructionHead``.
         search: A ``CrossScaleSearchHead``.
-        distillation: A ``DistillationHead``, with which SAIP becomes SAIP*: its teacher
-            is a second one, and frozen.
+        distillation: A ``DistillationHead``, with which SAIP becomes SAIP*; it has
+            another teacher, which is frozen.
         loss_weights: Factors of the losses of ``matching``, ``reconstruction`` and
-            ``search``, 1 by default. Weighted losses are logged.
+            ``search``, 1 by default. Losses are logged with their factors.
         recompute: Keep only the inputs of transformer blocks, and compute the blocks
             again in the backward pass: less memory, more time, the same gradients.
         data_preprocessor: A ``SAIPDataPreprocessor``.
@@ -129,7 +129,7 @@ class SAIP(BaseSelfSupervisor):
         norms = any(isinstance(each, _BatchNorm) for each in self.backbone.modules())
         if norms and not self.reconstruction.anchor:
             raise ValueError(
-                f'running statistics of {kind} need whole images, and reconstruction '
+                f'running statistics of {kind} need whole images, but reconstruction '
                 'alone shows it masked ones: set reconstruction.anchor=True'
             )
 
@@ -141,16 +141,16 @@ class SAIP(BaseSelfSupervisor):
 
         Args:
             inputs: Normalized views. ``globals`` [B, 2, 3, H, W], the anchor first;
-                ``locals`` [B, n, 3, h, w]; at this step's scales, [B, 3, …] each, a
-                local view ``roi``, the anchor shrunk ``inst``, and the second global
-                ``csr``, with ``csr_noise`` [B, …, …]; ``scene`` [B, 3, S, S] and
-                ``scene_masks`` [B, 2, …, …], 1 where inst and where roi was pasted.
+                ``locals`` [B, n, 3, h, w]; rescaled, [B, 3, …] each, ``roi`` (a local
+                view), ``inst`` (the shrunk anchor) and ``csr`` (the second global
+                view), with ``csr_noise`` [B, …, …]; ``scene`` [B, 3, S, S]; and
+                ``scene_masks`` [B, 2, …, …], 1 where ``inst`` or ``roi`` was pasted.
 
         Returns:
-            dict: Losses of the heads, those of ``WEIGHTED`` and of
-            :meth:`DistillationHead.loss`. With matching also what else
-            :meth:`CrossScaleMatchingHead.loss` returns, and ``feature_std``, the spread
-            of the teacher's unit tokens (0: all images alike, 1: in all directions).
+            dict: Losses of the heads, named as in ``WEIGHTED`` and
+            :meth:`DistillationHead.loss`. With matching, also the other outputs of
+            :meth:`CrossScaleMatchingHead.loss`, and ``feature_std``, the spread of the
+            teacher's unit tokens (0: all images alike, 1: in all directions).
         """
         globals_, roi, tokens = self._encode_views(inputs)
         anchor = globals_.middle_tokens.chunk(2)[0] if globals_ else None
@@ -177,7 +177,7 @@ class SAIP(BaseSelfSupervisor):
     def _encode_views(
         self, inputs: dict[str, Tensor]
     ) -> tuple[Encoded | None, Encoded | None, Tensor | None]:
-        """Show the student all views but ``csr``, as far as the heads need them.
+        """Show the student the views that the heads need, except ``csr``.
 
         Returns:
             The 2·B global views, the B views ``roi``, and image tokens [V, B, C] of all
@@ -268,11 +268,11 @@ class SAIP(BaseSelfSupervisor):
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """Average parameters, keeping the share ``momentum``, and copy buffers."""
+        """Average parameters, the teacher's with weight ``momentum``; copy buffers."""
         teacher, student = self.teacher, self.student
         average = get_ema_multi_avg_fn(momentum)
         average([*teacher.parameters()], [*student.parameters()], None)
-        # Averaged batch statistics would long remember those before the first step.
+        # Averages would retain statistics from before the first step for too long.
         for old, new in zip(teacher.buffers(), student.buffers(), strict=True):
             old.copy_(new)
 

@@ -1,4 +1,4 @@
-"""A plain vision transformer for images of any rectangle."""
+"""A plain vision transformer for rectangular images of any size."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _IN_LAYER = re.compile(r'layers\.(\d{1,6})\.')
 
 @MODELS.register_module()
 class SAIPViT(PretrainedStart, VisionTransformer):
-    """MMPretrain's ViT for images of any rectangle, with SAIP's middle outputs.
+    """MMPretrain's ViT for rectangular images of any size, with SAIP's middle outputs.
 
     Parameter names are those of :class:`mmpretrain.models.VisionTransformer`. The
     position embedding belongs to the patch grid of ``img_size``; for images of other
@@ -45,15 +45,15 @@ class SAIPViT(PretrainedStart, VisionTransformer):
 
     Args:
         arch: An architecture name of MMPretrain's ViT, or a dict with ``embed_dims``,
-            ``num_layers``, ``num_heads`` and ``feedforward_channels``. Two
-            ``num_heads`` are those of the other blocks and of the last one, which
+            ``num_layers``, ``num_heads`` and ``feedforward_channels``. A pair of
+            ``num_heads`` is for all but the last block and for the last one, as
             distillation may need (MMPretrain's ``layer_cfgs``).
         img_size: (h, w) in pixels for which positions are learned; a number means a
             square.
         middle_block: Index of the block after which the middle tokens are taken; by
-            default half the number of blocks, which is 6 of 12. With the last one there
-            are no attention maps.
-        out_type: What :meth:`forward` returns of each block in ``out_indices``:
+            default half the number of blocks, which is 6 of 12. With the last block,
+            there are no attention maps.
+        out_type: What :meth:`forward` returns for each block in ``out_indices``:
             ``'featmap'`` [B, C, h, w], ``'cls_token'`` [B, C], ``'raw'`` or
             ``'avg_featmap'``.
         source_grid: (h, w) patch grid of weights without this metadata.
@@ -219,7 +219,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             raise ValueError(
                 f'pos_embed of shape {format_size(pos_embed.shape)} is not a class '
                 f'token and a patch grid of {format_size(grid)} (h×w): give the grid '
-                'of its training'
+                'it was trained with'
             )
         return tuple(grid)
 
@@ -229,7 +229,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
 
         Args:
             tensors: Weights by name.
-            num_heads: Tensors do not show it: None means that of MMPretrain's
+            num_heads: Not evident from tensors; None takes the number of MMPretrain's
                 architecture of the same sizes.
 
         Raises:

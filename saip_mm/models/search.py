@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .attention import class_token, transformer_blocks
+from .weights import XAVIER
 
 
 class CrossAttentionBlock(BaseModule):
@@ -62,7 +63,7 @@ class CrossScaleSearchHead(BaseModule):
             self.mask_branch.append(nn.GELU())
 
     def init_weights(self) -> None:
-        initialize(self, dict(type='Xavier', layer='Linear', distribution='uniform'))
+        initialize(self, XAVIER)
 
     def forward(self, queries: list[Tensor], scene: Tensor) -> Tensor:
         """Search a scene for each of Q queries.

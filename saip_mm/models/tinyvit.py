@@ -1,4 +1,4 @@
-"""TinyViT for images of any rectangle, with a stride of 16 to the end."""
+"""TinyViT for rectangular images of any size, with a stride of 16 up to the end."""
 
 import math
 from collections import OrderedDict
@@ -27,8 +27,8 @@ STAGES = 4
 class WindowAttention(LeAttention):
     """MMPretrain's attention with position biases that are never stale.
 
-    ``LeAttention`` keeps its biases from the last call of ``eval()``, when the average
-    of a teacher has yet to change them, and on that call's device.
+    ``LeAttention`` caches its biases at the last call of ``eval()``, on the device of
+    that moment; averaging changes those of a teacher afterwards.
     """
 
     def train(self, mode: bool = True) -> 'WindowAttention':
@@ -108,13 +108,13 @@ class SAIPTinyViT(PooledBackbone, BaseBackbone):
     Args:
         arch: ``'5m'``, ``'11m'``, ``'21m'``, or a dict with ``channels``,
             ``num_heads`` and ``depths`` of the four stages.
-        window_size: Sides of the windows of the stages; the first has none.
+        window_size: Side of the windows of each stage; the first stage has none.
         mlp_ratio: Hidden channels, relative to those of the block.
         neck_channels: Channels of the neck, and of the image token.
         out_indices: Maps that :meth:`forward` returns: 0 to 3 are stages, 4 the neck.
-        neck_stride: Stride of the neck's map in :meth:`forward`, 16 or 32; by max
-            pooling before it.
-        img_size: (h, w) in pixels of the images it is trained on; any other works.
+        neck_stride: Stride of the neck's map in :meth:`forward`: 16, or 32 by max
+            pooling before the neck.
+        img_size: (h, w) in pixels of the training images; any other size works.
         init_cfg: As for :class:`~saip_mm.models.saip_vit.SAIPViT`.
     """
 
@@ -194,7 +194,7 @@ class SAIPTinyViT(PooledBackbone, BaseBackbone):
         """Arguments of the TinyViT with these tensors.
 
         Raises:
-            KeyError: If a tensor that tells them is missing.
+            KeyError: If a tensor that determines them is missing.
         """
         stages = range(1, count_modules(tensors, 'stages.'))
         first = [f'stages.{i}.blocks.0' for i in stages]

@@ -1,4 +1,4 @@
-"""Initial weights, and checks whether they reproduce the function they are from."""
+"""Initial weights, and checks that they compute what they were trained for."""
 
 import re
 from collections import OrderedDict
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 Grid = tuple[int, int]
 
-_LINEAR = dict(type='Xavier', layer='Linear', distribution='uniform')
+XAVIER = dict(type='Xavier', layer='Linear', distribution='uniform')
 
 # Tensors that features do not depend on: classifiers, decoders, heads and averages of
-# other trainings, SAIP's norm of middle tokens, and objectives that a SAIP model may
+# other methods, SAIP's norm of middle tokens, and objectives that a SAIP model may
 # lack. `ln1` is for models with final_norm=False.
 HARMLESS = re.compile(
     r'(head\w*|fc|pre_logits|attn_pool|projector|predictor|ln1|(middle|inter)_norm|'
     r'matching|reconstruction|search|distillation|teacher\.projector|data_preprocessor)\.'
     r'|decoder_|ema_|(mask_token|masked_embed)$'
 )
-# May be new in the module: normalization comes from its config, and `ln2` belongs to
-# a pooled readout that is yet to be trained.
+# Tensors that weights may lack: normalization comes from the module's config, and `ln2`
+# belongs to a pooled readout that is yet to be trained.
 _MAY_BE_MISSING = re.compile(r'data_preprocessor\.|ln2\.')
 # Tensor names of ViTs that compute a different function.
 _OTHER_FUNCTIONS = (
@@ -44,7 +44,7 @@ class LoadReport:
 
     Attributes:
         unused: Tensors that the module does not need.
-        unexpected: Tensors that the module needs but does not have.
+        unexpected: Tensors that features depend on, but that the module lacks.
         resized: (name, source grid, target grid) of resized positions.
         mismatched: (name, shape in the file, shape in the module).
     """
@@ -92,9 +92,9 @@ def _some(names: list[str], limit: int = 6) -> str:
 def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
     """Check that ``module`` with these weights computes what they were trained for.
 
-    Additional tensors are rejected unless they are known to be harmless. The number of
-    positions of ViTs may differ, as they are resized from the patch grid in the
-    metadata of ``weights``, a state dict.
+    Additional tensors are rejected unless they are known to be harmless. ViTs may have
+    another number of positions: these are resized from the patch grid in the metadata
+    of ``weights``, a state dict.
 
     Raises:
         ValueError: If a tensor is missing, unexpected, not finite or has another shape.
@@ -154,7 +154,7 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor]) -> LoadRep
 
 
 def other_functions(names: Iterable[str]) -> str:
-    """Features of a ViT, by its tensor names, that SAIPViT does not compute."""
+    """What a ViT with tensors of these names has that SAIPViT does not compute."""
     names = list(names)
     found = []
     for what, pattern in _OTHER_FUNCTIONS:
@@ -168,7 +168,7 @@ def check_finite(weights: Mapping[str, Tensor]) -> None:
     """Reject weights that are not finite.
 
     Raises:
-        ValueError: If there are any; names the tensors.
+        ValueError: If there are any, with their names.
     """
     broken = [n for n, tensor in weights.items() if not tensor.float().isfinite().all()]
     if broken:
@@ -199,7 +199,7 @@ class PretrainedStart:
         kept, self.init_cfg = self.init_cfg, None
         super().init_weights()
         self.init_cfg = kept
-        initialize(self, [_LINEAR, *init_cfg])
+        initialize(self, [XAVIER, *init_cfg])
 
     def train(self, mode: bool = True) -> nn.Module:
         super().train(mode)  # returns None, unlike every other module

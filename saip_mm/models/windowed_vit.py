@@ -41,12 +41,12 @@ class SAIPWindowedViT(SAIPViT):
         if window_size < 1 or not set(global_blocks) <= set(range(self.num_layers)):
             raise ValueError(
                 f'window_size={window_size} should be at least 1, and '
-                f'global_blocks={tuple(global_blocks)} of {self.num_layers} blocks'
+                f'global_blocks={tuple(global_blocks)} below {self.num_layers}'
             )
         self.window_size, self.global_blocks = window_size, tuple(global_blocks)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Maps, or what else ``out_type`` says, of the blocks in ``out_indices``."""
+        """Maps, or other outputs by ``out_type``, of the blocks in ``out_indices``."""
         tokens, grid = self._embed(images)
         outputs = []
         for index, layer in enumerate(self.layers):
@@ -89,7 +89,7 @@ def in_windows(
     """Apply a transformer block to the windows of an image.
 
     Args:
-        block: From and to [B, N, C].
+        block: Maps [B, N, C] to [B, N, C].
         tokens: [B, 1 + h·w, C], class token first.
         grid: (h, w)
         window_size: Largest side of a window.

@@ -21,8 +21,8 @@ def predict(
     """Answers of a model for image files, or for sentences.
 
     Args:
-        config: Config of a downstream training or, to search scenes, of a pretraining
-            with SAIP; this file is executed.
+        config: Config of downstream training or, to search scenes, of pretraining with
+            SAIP; this file is executed.
         checkpoint: Its checkpoint or work directory.
         images: Image files; for text-to-image retrieval, sentences such as 'a man in a
             red coat'.
@@ -47,7 +47,7 @@ def predict(
 
     Raises:
         OSError: If a file does not exist or cannot be read.
-        TypeError: If ``images`` or ``gallery`` is a single one.
+        TypeError: If ``images`` or ``gallery`` is a single path or sentence.
         ValueError: If config and checkpoint do not belong together, or the model is of
             another kind.
     """

@@ -52,14 +52,14 @@ class Predictor:
     See :func:`~saip_mm.predictions.predict`.
 
     Args:
-        config: Config of a downstream training.
+        config: Config of downstream training.
         checkpoint: Its checkpoint or work directory.
         device: Device of the model.
 
     Attributes:
         task: ``'attributes'``, ``'reid'``, ``'text_retrieval'``, ``'pose'``,
             ``'detection'``, ``'parsing'``.
-        meta: Names of classes or keypoints, as the data set of the training has them.
+        meta: Names of classes or keypoints, as in the training data set.
         classes: Names of classes; numbers, if the checkpoint has none.
     """
 
@@ -125,7 +125,7 @@ class Predictor:
         if images:
             samples = self._samples(images, 32, left_out)
             bar = track(samples, 'Embedding the gallery', len(images), transient=True)
-            # Without the pixels, of which a large gallery would fill the memory.
+            # Without the pixels: those of a large gallery would fill the memory.
             found = [(path, sample.feature) for path, _, sample in bar]
             if not found:
                 raise left_out[0]
@@ -141,8 +141,8 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Yield a prediction for each image file or sentence.
 
-        Batches are at most as large as those of the config's tests, and of one image
-        for MMDetection. ``left_out`` is that of :meth:`index`.
+        Batches are at most as large as those of the config's tests; for MMDetection,
+        they have one image. ``left_out`` is as in :meth:`index`.
         """
         if self.task == 'text_retrieval':
             found = self._sentences(images)

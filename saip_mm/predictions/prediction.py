@@ -1,4 +1,4 @@
-"""Images of a model, and its answers."""
+"""Images for a model, and its answers."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -54,7 +54,7 @@ def leaving_out(left_out: list[ImageError] | None) -> Iterator[None]:
 
 
 def whole_image(image: np.ndarray, path: str, meta: dict) -> dict:
-    """What the pipelines of all libraries take of an image of one person.
+    """What the pipelines of all libraries need for an image of one person.
 
     The image is RGB, uint8 [h, w, 3]. MMPose's pipelines need the data set's ``meta``.
     """

@@ -1,4 +1,4 @@
-"""Search of people in scenes by a pretrained SAIP."""
+"""Search for people in scenes with a pretrained SAIP model."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,19 +20,19 @@ from .prediction import Prediction, readable_batches
 
 
 class SceneSearch:
-    """A pretrained SAIP that finds the person of a photograph in scenes.
+    """A pretrained SAIP model that finds the person of a photograph in scenes.
 
-    Queries are resized to global views of the training; scenes to about as many pixels
-    as its scenes, in their own aspect ratio. Trained on people pasted into scenes, it
-    expects them to be about as large there as ``DrawViews`` pastes them: in the recipe,
-    somewhat more than half as high as the scene.
+    Queries are resized to the size of global views in training; scenes to about as many
+    pixels as scenes in training, in their own aspect ratio. The model was trained on
+    people pasted into scenes, and expects them to be about as large as ``DrawViews``
+    pastes them: in the recipe, somewhat more than half as high as the scene.
 
     The answer is a list of scenes, likeliest first: ``image``; ``score``, the highest
     probability of a patch; and ``bbox``, x1, y1, x2, y2 in pixels around the patches
-    above 0.5 that are connected with it, None if there are none.
+    above 0.5 that are connected to that one, None if there are none.
 
     Args:
-        config: Config of the pretraining.
+        config: Config of pretraining.
         checkpoint: Its training checkpoint or work directory.
         device: Device of the model.
 
@@ -131,7 +131,7 @@ class SceneSearch:
 def locate(
     values: np.ndarray, shape: tuple[int, int]
 ) -> tuple[float, list[float] | None]:
-    """Highest probability of patches, and the box of those connected with it.
+    """Highest probability of a patch, and the box of likely patches connected to it.
 
     Args:
         values: Probabilities [h, w] of the patches.

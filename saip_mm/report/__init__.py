@@ -1,1 +1,1 @@
-"""The HTML report of a training."""
+"""The HTML report of a training run."""

@@ -39,8 +39,8 @@ def draw_parsing(
     Args:
         image: uint8 [h, w, 3].
         labels: [h, w].
-        names: Of all labels.
-        shares: By name, largest first.
+        names: Names of all labels.
+        shares: Shares of the image by name, largest first.
     """
     picture = _scaled(image)
     palette = (255 * np.array(matplotlib.colormaps['tab20'].colors)).astype(np.uint8)
@@ -71,7 +71,7 @@ def write_beside(picture: Image.Image, lines: list[str]) -> Image.Image:
 def draw_scenes(
     query: np.ndarray, scenes: list[dict], maps: dict[str, Tensor]
 ) -> Image.Image:
-    """A query, and where it is in the scenes that contain it most likely.
+    """A query, and where it is in the scenes that most likely contain it.
 
     Args:
         query: uint8 [h, w, 3].
@@ -100,7 +100,7 @@ def note_if_empty(answer: list[dict]) -> str | None:
 
 
 def write_sentence(sentence: str) -> Image.Image:
-    """A sentence on white ground."""
+    """A sentence on a white background."""
     canvas = Image.new('RGB', (220, HEIGHT), 'white')
     text, font = textwrap.fill(sentence, 26), ImageFont.truetype(LETTERS, LINE * 0.7)
     ImageDraw.Draw(canvas).multiline_text((4, 4), text, 'black', font)
@@ -135,7 +135,7 @@ def enlarge(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
     """A small image and what was found in it, large enough to draw on."""
     height, width = image.shape[:2]
     factor = max(1, -(-HEIGHT // max(height, width)))
-    sample = sample.clone()  # which has the same instances
+    sample = sample.clone()  # shares the instances
     found = sample.pred_instances = sample.pred_instances.clone()
     for name in {'keypoints', 'bboxes'} & {*found.keys()}:
         found[name] = found[name] * factor

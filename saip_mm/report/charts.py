@@ -45,7 +45,7 @@ _LOSSES = {
     ('Spread of image tokens', '0: all alike'): dict(deviation='feature_std'),
     ('Learning rate', 'as logged'): {'base_lr': 'base_lr', 'lr, first group': 'lr'},
 }
-# Measures with a chart of their own, and its unit if it is another.
+# Measures with a chart of their own, and its unit if it differs.
 _APART = {'gain': '', 'RankMe': 'effective rank'}
 
 
@@ -76,7 +76,7 @@ def loss_charts(
     Args:
         series: Scalars of a work directory.
         prototypes: K of the matching head: ln K is the entropy of a uniform teacher.
-        loss_weights: Those of the model, by which logged losses are divided.
+        loss_weights: Factors of the model's losses; logged losses are divided by them.
     """
     for objective, weight in (loss_weights or {}).items():
         for name in WEIGHTED.get(objective, ()):

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data import PeopleDataset
 from ..data.concat import pipeline_of
 from ..data.images import ImageError, resize, to_tensor
+from ..evaluation.subject import spread
 from ..models.device_views import pop_views
 from .work_dir import Unavailable
 
@@ -28,7 +29,7 @@ class Gallery(NamedTuple):
     images: Tensor
     """uint8 [N, 3, h, w]"""
     pids: np.ndarray
-    """int64 [N]; a number of its own for every photograph."""
+    """int64 [N]; a different number for every photograph."""
     camids: np.ndarray
     """int64 [N]"""
     known: bool
@@ -36,7 +37,7 @@ class Gallery(NamedTuple):
 
 
 class People:
-    """Images of people, and the training's views of them.
+    """Images of people, and views of them as in training.
 
     Args:
         cfg: Config of the training. Drawn people and scenes are drawn from other seeds;
@@ -118,13 +119,8 @@ class People:
         return loaded
 
 
-def spread(total: int, count: int) -> list[int]:
-    """``count`` evenly spread indices of ``total``; all if there are fewer."""
-    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
-
-
 def _choose(dataset: ConfigDict, folder: str | None) -> str:
-    """Change a config to the data that is shown; returns its description."""
+    """Change a data set's config to the data to show; return its description."""
     scenes = dataset.get('scenes')
     if scenes and scenes.type.endswith('SyntheticScenes'):
         scenes.seed = scenes.get('seed', 0) + HELD_OUT

@@ -163,7 +163,7 @@ def draw_row(
 
 
 def stack(rows: list[Image.Image]) -> Image.Image:
-    """Rows below each other."""
+    """Rows, one below the other."""
     tops = list(accumulate((row.height for row in rows), initial=0))
     canvas = Image.new('RGB', (max(row.width for row in rows), tops[-1]), 'white')
     for row, top in zip(rows, tops, strict=False):

@@ -1,4 +1,4 @@
-"""HTML report of a training: curves, and what the model has learned."""
+"""HTML report of a training run: curves, and what the model has learned."""
 
 import base64
 import io
@@ -47,7 +47,7 @@ class Report:
             the work directory, which is parsed as data.
 
     Attributes:
-        gaps: Messages about what could not be shown, after the page is made.
+        gaps: Messages about what could not be shown, once the page has been made.
 
     Raises:
         OSError: If ``path`` is not a work directory.
@@ -95,7 +95,7 @@ class Report:
     @property
     def model(self) -> SAIP:
         if (model := self.latest[0].model) is None:
-            raise Unavailable('Only trainings of SAIP have this.')
+            raise Unavailable('Only training runs of SAIP have this.')
         return model
 
     def write(self, out: str | Path | None = None) -> Path:

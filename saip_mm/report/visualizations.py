@@ -1,6 +1,6 @@
 """What a model has learned: reconstruction, search, attention, neighbors.
 
-The functions ``show_…`` make groups of rows of pictures of them, with a title each.
+The functions ``show_…`` return groups of rows of pictures, each with a title.
 """
 
 import numpy as np
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..data.images import normalize
 from ..data.views import Crop
+from ..evaluation.subject import spread
 from ..models import SAIP
 from ..models.reconstruction import from_patches, to_patches
-from .people import Gallery, spread
+from .people import Gallery
 from .pictures import INST, Picture, heat, outline, to_image
 from .work_dir import Unavailable
 

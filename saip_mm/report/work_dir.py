@@ -1,4 +1,4 @@
-"""State of a training from its work directory, at any time and after a crash."""
+"""State of a training run from its work directory, at any time, even after a crash."""
 
 import json
 import math
@@ -22,7 +22,7 @@ Series = dict[str, list[tuple[int, float]]]
 _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
 _TRACEBACK = 'Traceback (most recent call last)'
-_QUIET = 300  # seconds without a log line after which a training is not running
+_QUIET = 300  # seconds without a log line after which a run counts as stopped
 
 
 class Unavailable(Exception):
@@ -30,7 +30,7 @@ class Unavailable(Exception):
 
 
 class Progress(NamedTuple):
-    """Progress of a training."""
+    """Progress of a training run."""
 
     state: str
     """``'finished'``, ``'running'``, ``'crashed'`` or ``'interrupted'``."""
@@ -41,14 +41,14 @@ class Progress(NamedTuple):
     """Time between the first and last line of each log, summed over runs."""
     last_logged: datetime | None
     traceback: str | None
-    """Of a crash."""
+    """Traceback of a crash."""
 
 
 class WorkDir:
     """A work directory of ``tools/train.py``.
 
     Attributes:
-        runs: Folders of all starts of the training, named after their time.
+        runs: Folders of all starts of ``tools/train.py``, named after their time.
         logs: Contents of their log files.
         checkpoints: Training checkpoints, newest first.
 
@@ -91,12 +91,12 @@ class WorkDir:
         raise Unavailable(f'{self.path} has no config (*.py): give --config.')
 
     def saved_config(self) -> Config:
-        """That config, parsed as data without executing it."""
+        """The config in :meth:`config_file`, parsed as data without executing it."""
         file = self.config_file()
         return parse_config(_read(file), str(file))
 
     def config(self) -> Config:
-        """That config, safe to build.
+        """The same config, checked to be safe to build.
 
         Raises:
             Unavailable: If there is none, or it is not allowed.
@@ -107,7 +107,7 @@ class WorkDir:
             raise Unavailable(f'{error}: if you trust it, give --config.') from error
 
     def start(self) -> str | None:
-        """The checkpoint that the training started from; None for random weights."""
+        """The checkpoint that training started from; None for random weights."""
         config = self.saved_config()
         given = config.model.get('backbone', {}).get('init_cfg') or {}
         return config.get('load_from') or given.get('checkpoint')
@@ -137,7 +137,7 @@ class WorkDir:
     def progress(
         self, max_epochs: int | None, max_iters: int | None = None
     ) -> Progress:
-        """How far the training is, out of ``max_epochs`` or ``max_iters`` if known."""
+        """How far training is, out of ``max_epochs`` or ``max_iters`` if known."""
         log = self.logs[-1] if self.logs else ''
         logged = _STEP.findall('\n'.join(self.logs))
         epoch, iteration, length = map(int, logged[-1]) if logged else (1, 0, 0)

@@ -21,12 +21,13 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import is_installed
 
+from ..checkpoints.buildable import parts_of
 from ..data import PeopleDataset, PersonImages, ShardedImages
 from ..data.concat import holds_people
 from ..data.sharded_images import INDEX, PLAN
 from .processes import add_launcher, set_launcher
 
-# For `_base_ = 'saip_mm::…'`, in an installation with configs, which a clone is not.
+# For `_base_ = 'saip_mm::…'`, in installations with configs (a clone is not one).
 MODULE2PACKAGE['saip_mm'] = 'saip_mm'
 # Settings that are not arguments of MMEngine's runner.
 ALSO_READ = (
@@ -39,7 +40,7 @@ ALSO_READ = (
     'tta_model',
     'tta_pipeline',
 )
-# New values by dotted name, or pairs of both.
+# New values by dotted name, as a mapping or as pairs.
 Options = Mapping[str, object] | Sequence[tuple[str, object]]
 
 
@@ -90,10 +91,10 @@ def run_config(args: Namespace) -> Config:
 
 
 def _import_yapf() -> None:
-    """Import yapf, by which MMEngine formats the config for the log.
+    """Import yapf, with which MMEngine formats the config for the log.
 
-    It caches its grammar in a file that another process may be writing, just after an
-    installation, or that was cut off by a full disk. Then another cache is used.
+    yapf caches its grammar in a file. If that file is incomplete, because another
+    process is writing it or the disk was full, another cache is used.
     """
     try:
         import_module('yapf')
@@ -114,8 +115,8 @@ def load_config(path: str, options: Options = ()) -> Config:
             a dict or as pairs; text is interpreted as on the command line.
 
     Raises:
-        OSError: If the file does not exist, or it cannot be read.
-        ImportError: If the library of the config is not installed.
+        OSError: If the file does not exist or cannot be read.
+        ImportError: If a library that the config needs is not installed.
         KeyError: If the first part of an option is unknown. (Later parts are checked
             by the classes.)
         ValueError: If it is not a config, or an option cannot be interpreted.
@@ -170,19 +171,14 @@ def _read(path: str) -> Config:
         ) from error
 
 
-def _remove_scope(setting: object) -> None:
+def _remove_scope(config: dict) -> None:
     """Remove the scope that MMEngine gives to settings of ``saip_mm::…``.
 
-    There is none of this name: what the package has is registered in other libraries.
+    There is no such scope: the package registers its classes in other libraries.
     """
-    if isinstance(setting, dict):
-        if setting.get('_scope_') == 'saip_mm':
-            del setting['_scope_']
-        setting = setting.values()
-    elif not isinstance(setting, list | tuple):
-        return
-    for each in setting:
-        _remove_scope(each)
+    for part in parts_of(config):
+        if part.get('_scope_') == 'saip_mm':
+            del part['_scope_']
 
 
 def _replace(cfg: Config, option: str, value: object) -> None:
@@ -212,7 +208,7 @@ def _find(parent: dict | list, key: str) -> tuple[int | str, object]:
 
 
 def _interpret(text: str) -> object:
-    """A literal of Python, or a list, a tuple or a word without quotes."""
+    """A Python literal, or a list, a tuple or a word without quotes."""
     with suppress(SyntaxError, ValueError):
         value = ast.literal_eval(text)
         return list(value) if isinstance(value, tuple) and text[0] != '(' else value

@@ -1,4 +1,4 @@
-"""Gradients of the objectives on the parameters that they share."""
+"""Gradients of the objectives with respect to the parameters that they share."""
 
 from itertools import combinations
 
@@ -20,19 +20,19 @@ LOSSES = WEIGHTED | dict(
 
 @HOOKS.register_module()
 class ObjectiveGradients(Hook):
-    """Logs how strongly each objective changes what all of them share.
+    """Logs how strongly each objective changes the parameters that all of them share.
 
     Sends to the visualizer the norm of each objective's gradient with respect to the
     parameters that all objectives reach, as ``gradient/matching`` and so on, and the
     cosine of each pair, as ``gradient/cos_matching_search``. If one norm is many times
     another, the sum of the losses follows that objective: change
-    ``SAIP(loss_weights=…)``. Training does not change in any bit, except that batch
-    norms see a batch once more.
+    ``SAIP(loss_weights=…)``. Training stays bit-identical, except that batch norms see
+    a batch once more.
 
     Args:
-        interval: In steps; each time costs about another step, of the first
-            micro-batch. Logged are the gradients of the main process; the others
-            compute theirs because synchronized batch norms need all processes.
+        interval: In steps; each measurement costs about one more step, of the first
+            micro-batch. The main process logs its gradients; the others compute theirs
+            because synchronized batch norms need all processes.
     """
 
     def __init__(self, interval: int = 100) -> None:
@@ -66,7 +66,7 @@ class ObjectiveGradients(Hook):
 
 
 def shared_gradients(model: SAIP, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Gradients of the objectives on the parameters that all of them reach.
+    """Gradients of the objectives by the parameters that all of them reach.
 
     Args:
         model: Its parameters' ``grad`` does not change.

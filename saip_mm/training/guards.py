@@ -36,14 +36,14 @@ class FiniteGuard(Hook):
     with the next step. (Algorithms of MMPretrain average their target network before
     the step; it is then one average ahead.) For debugging, ``refused_step_700.pth``
     keeps the state before a skipped step, and ``refused_step_700_rank_0.pth`` the batch
-    of process 0, as of others with non-finite losses: only for the first of consecutive
-    ones, and at most three times.
+    of process 0 (other processes with non-finite losses save theirs): only for the
+    first of consecutive skipped steps, and at most three times.
 
     Steps that a loss scaler skips while losses are finite do not count, but 50 in a row
-    end the training as well.
+    end the run as well.
 
     Args:
-        max_in_row: Number of consecutive skipped steps that ends the training.
+        max_in_row: Number of consecutive skipped steps that ends the run.
     """
 
     priority = 'VERY_HIGH'
@@ -61,7 +61,7 @@ class FiniteGuard(Hook):
         unwrap_model(runner.model).register_forward_hook(self._check_losses)
         wrapper = runner.optim_wrapper
         by_value = getattr(wrapper, 'clip_func', None) is clip_grad_value_
-        if by_value and not hasattr(wrapper, 'loss_scaler'):  # which looks by itself
+        if by_value and not hasattr(wrapper, 'loss_scaler'):  # it checks itself
             wrapper.clip_func = self._clip_values
         wrapper.optimizer.register_step_pre_hook(self._check_gradients)
         wrapper.optimizer.register_step_post_hook(self._note_step)
@@ -134,13 +134,13 @@ class FiniteGuard(Hook):
         self.losses.clear()
 
     def _clip_values(self, parameters: list[nn.Parameter], *args, **kwargs) -> None:
-        """Clip gradients after a look at them: infinite ones become finite."""
+        """Check gradients, then clip them, which makes infinite ones finite."""
         if not _are_finite(parameters):
             self.reasons.append('gradients')
         clip_grad_value_(parameters, *args, **kwargs)
 
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_) -> None:
-        # From a loss scaler that leaves overflows to a fused optimizer, which calls
+        # Set by a loss scaler that leaves overflows to a fused optimizer, which calls
         # hooks regardless. Gradients are still scaled: their norm may be infinite.
         overflow = getattr(optimizer, 'found_inf', None)
         self._read_losses()
@@ -157,7 +157,7 @@ class FiniteGuard(Hook):
     def _save(self, runner: Runner, step: int, data_batch: dict) -> None:
         folder = Path(runner.work_dir)
         name, rank = f'refused_step_{step}', get_rank()
-        if rank and not {*self.reasons} - {'gradients'}:  # which are the sum of all
+        if rank and not {*self.reasons} - {'gradients'}:  # which all share
             return
         if len(list(folder.glob(f'refused_step_*_rank_{rank}.pth'))) == MAX_SAVED:
             return
@@ -171,7 +171,7 @@ class FiniteGuard(Hook):
 
 
 def _are_finite(parameters: Iterable[nn.Parameter]) -> bool:
-    """Whether all gradients are."""
+    """Whether all gradients are finite."""
     gradients = [each.grad for each in parameters if each.grad is not None]
     # A single number, because reading each one waits for the GPU.
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
@@ -180,7 +180,7 @@ def _are_finite(parameters: Iterable[nn.Parameter]) -> bool:
 
 @HOOKS.register_module()
 class CollapseWatch(Hook):
-    """Warns when representations (of the teacher, if any) collapse, before losses do.
+    """Warns of collapsing representations (the teacher's, if any) before losses do.
 
     Watches ``feature_std`` and ``teacher_entropy`` of ``SAIP``, and the former of
     ``DPAL`` and ``HAP``; MMPretrain's algorithms log neither.

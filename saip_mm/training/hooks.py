@@ -27,8 +27,8 @@ GOOD_SHARE = 0.001  # what the warning recommends
 class SAIPHook(Hook):
     """Draws the scales of each step; updates teacher and center after it.
 
-    They are updated only after actual optimizer steps, as a loss scaler may skip steps:
-    hence a hook of the optimizer, which also works if a wrapper for distributed
+    Both are updated only after actual optimizer steps, since a loss scaler may skip
+    some: hence a hook of the optimizer, which also works if a wrapper for distributed
     training replaces the model's ``train_step``.
 
     A warning is logged at the start if more than a tenth of the teacher's initial
@@ -69,7 +69,7 @@ class SAIPHook(Hook):
         return global_batch / (self.base_batch_size or global_batch)
 
     def momentum(self, global_batch: int, steps: int) -> TeacherMomentum:
-        """Momentum of the teacher in a training of ``steps`` optimizer steps."""
+        """Momentum of the teacher in a run of ``steps`` optimizer steps."""
         ratio = self.batch_ratio(global_batch)
         momentum = TeacherMomentum(self.start**ratio, self.end**ratio, steps)
         if self.max_initial_share is None:
@@ -79,8 +79,8 @@ class SAIPHook(Hook):
     def before_train(self, runner: Runner) -> None:
         if not isinstance(runner.train_loop, AccumulatingTrainLoop):
             raise TypeError(
-                f'SAIP counts optimizer steps, {type(runner.train_loop).__name__} does '
-                "not: set train_cfg=dict(type='AccumulatingTrainLoop', max_epochs=…)"
+                f'SAIP: {type(runner.train_loop).__name__} does not count optimizer '
+                "steps: set train_cfg=dict(type='AccumulatingTrainLoop', max_epochs=…)"
             )
         model = unwrap_model(runner.model)
         if not isinstance(model, SAIP):
@@ -150,7 +150,7 @@ class QuarantineHook(Hook):
 
     The list is ``bad_images.jsonl`` in the work directory, ``bad_scenes.jsonl`` for a
     separate source of scenes, and ``bad_images_0.jsonl`` and so on for several data
-    sets. A new training moves existing lists to ``superseded_TIME``.
+    sets. A new run moves existing lists to ``superseded_TIME``.
 
     Args:
         max_share: Share of bad images above which training stops.
@@ -160,7 +160,7 @@ class QuarantineHook(Hook):
 
     def __init__(self, max_share: float = 0.01, max_few: int = 10) -> None:
         if not 0 <= max_share < 1:
-            raise ValueError(f'max_share={max_share} should be at least 0, below 1')
+            raise ValueError(f'max_share={max_share} should be at least 0 and below 1')
         if max_few < 0:
             raise ValueError(f'max_few={max_few} should be at least 0')
         self.max_share, self.max_few = max_share, max_few
@@ -211,18 +211,18 @@ def _compare_patch_sizes(runner: Runner, model: nn.Module) -> None:
 
 
 def _compare_image_sizes(runner: Runner, model: nn.Module) -> None:
-    """Warn if views have another size than the one that exports will state."""
+    """Warn if the size of views is not the one that exports will state."""
     stated = tuple(model.backbone.img_size)
     for size in {tuple(step.global_size) for step in _drawing_steps(runner)} - {stated}:
         runner.logger.warning(
             f'model.backbone.img_size={stated}, the size (h, w) that exports state and '
-            f'features are computed at, is not that of the views, global_size={size}: '
+            f'features are computed at, differs from global_size={size} of the views: '
             'set it, and model.reconstruction.img_size, to that size'
         )
 
 
 def _require_views(runner: Runner, model: SAIP) -> None:
-    """Raise ValueError if a view is left out that a head of the model needs."""
+    """Raise ValueError if a view that a head of the model needs is left out."""
     masked = model.reconstruction
     crops = model.matching or model.distillation or model.search
     anchor = crops or (masked and masked.anchor)
@@ -236,7 +236,7 @@ def _require_views(runner: Runner, model: SAIP) -> None:
             if head and getattr(options, name) is None:
                 raise ValueError(
                     f'{where}: {name}=None leaves out a view that the model needs: '
-                    'remove it, or set the heads to None that use the view'
+                    'remove it, or set the heads that use the view to None'
                 )
 
 

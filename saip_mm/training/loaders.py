@@ -74,7 +74,7 @@ def build_checked_loader(
 ) -> DataLoader:
     """Build a data loader after checking its files.
 
-    Data sets of people, with maybe millions of images, check their files themselves.
+    Data sets of people, with possibly millions of images, check files themselves.
     """
     if not isinstance(dataloader, dict) or holds_people(dataloader['dataset']):
         return build_loader(dataloader, seed, diff_rank_seed)

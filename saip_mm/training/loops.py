@@ -18,7 +18,7 @@ from .guards import StepRefused
 from .processes import on_main_process, unwrap_model
 from .resuming import SAME_DATA, continue_epoch, done_in_epoch
 
-KEPT_LOGS = 10_000  # latest values of each quantity, at least those of an epoch
+KEPT_LOGS = 10_000  # latest values of each quantity, or those of an epoch if more
 
 
 @LOOPS.register_module()
@@ -89,7 +89,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
 
     @cached_property
     def _digest(self) -> str:
-        """That of the list of images; empty for data sets of other libraries."""
+        """Digest of the list of images; empty for data sets of other libraries."""
         dataset = self.dataloader.dataset
         return dataset.digest() if isinstance(dataset, PeopleDataset) else ''
 
@@ -128,9 +128,9 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         now = self._digest
         if self.iter and hub.runtime_info.get('data', now) != now:
             self.runner.logger.warning(
-                'the list of images is not that of the checkpoint: images of this '
-                'epoch may be repeated or omitted. Shards of the same images, and '
-                'boxes or keypoints that were changed, count as another list'
+                "the list of images is not the checkpoint's: images of this epoch "
+                'may be repeated or omitted. Shards of the same images, and changed '
+                'boxes or keypoints, count as another list'
             )
         hub.update_info('data', now)
 
@@ -151,7 +151,7 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         if before['sha256'] != now['sha256']:
             raise ValueError(
                 f'the checkpoint learned from the teacher {before}, now it is {now}: '
-                'resume with the same teacher, or start a new training from its '
+                'resume with the same teacher, or start a new run from its '
                 'weights with load_from'
             )
         hub.update_info(DISTILLED_FROM, now)
@@ -159,8 +159,8 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Make one optimizer step.
 
-        ``data_batch`` has ``inputs``, tensors [B, …] in a dict or a list or alone, and
-        perhaps a list of ``data_samples``; everything else, added by hooks, is passed
+        ``data_batch`` has ``inputs`` (a tensor [B, …], or a dict or list of them) and
+        possibly a list of ``data_samples``; everything else, added by hooks, is passed
         to all micro-batches.
         """
         runner = self.runner

@@ -32,7 +32,7 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
 
     def _validate_cfg(self) -> None:
         name = type(self).__name__
-        self.paramwise_cfg.pop('_delete_', None)  # of a config without a base
+        self.paramwise_cfg.pop('_delete_', None)  # stays in configs without a base
         if {*self.paramwise_cfg, 'custom_keys'} != self.keys:
             raise ValueError(
                 f'{name} takes paramwise_cfg={self.example}, not '
@@ -113,7 +113,7 @@ class LayerDecay(WeightDecayGroups):
 class BFloat16OptimWrapper(OptimWrapper):
     """Runs the forward pass under bfloat16 autocast where that is faster than float32.
 
-    That is on GPUs, and on CPUs with ``avx512_bf16``. Others emulate bfloat16 at a
+    These are GPUs, and CPUs with ``avx512_bf16``. Other CPUs emulate bfloat16 at a
     fraction of the speed of float32, which is then used, with a warning.
 
     Unlike fp16 it needs no loss scaling; MMEngine's ``AmpOptimWrapper`` scales
@@ -133,7 +133,7 @@ class BFloat16OptimWrapper(OptimWrapper):
 
 @cache
 def cpu_has_bfloat16() -> bool:
-    # PyTorch itself tells only in recent releases.
+    # PyTorch itself reports this only in recent releases.
     found = _CPUINFO.is_file() and 'avx512_bf16' in _CPUINFO.read_text()
     if not found:
         print_log(

@@ -92,10 +92,10 @@ def _find_launcher() -> str:
 def _slurm_tasks() -> int:
     """Number of tasks of this job step; 1 in an interactive shell.
 
-    ``SLURM_NTASKS`` is that of the job, also set in ``salloc`` shells and batch
-    scripts.
+    ``SLURM_NTASKS`` counts the tasks of the whole job, and is also set in ``salloc``
+    shells and batch scripts.
     """
-    if 'SLURM_PTY_PORT' in os.environ:  # of srun --pty
+    if 'SLURM_PTY_PORT' in os.environ:  # set by srun --pty
         return 1
     return int(os.environ.get('SLURM_STEP_NUM_TASKS', 1))
 
@@ -123,7 +123,7 @@ class Agreement:
     """Tells all processes whether a condition is true in any of them.
 
     Communicates between CPUs, so that no process waits for its GPU. Waits for up to two
-    hours: NCCL would end a training of which one process is busy for ten minutes.
+    hours: NCCL would end a run if one process were busy for ten minutes.
     """
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ def exit_together() -> Iterator[None]:
     """Make all processes of a run wait for each other, then exit.
 
     A process that exits while others communicate or save would make them fail. After
-    other errors than SystemExit, a process does not wait. A single process continues.
+    errors other than SystemExit, a process does not wait. A single process continues.
     """
     try:
         yield

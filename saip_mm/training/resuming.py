@@ -30,7 +30,7 @@ from .schedules import compare_lengths
 _LAUNCH = 'launch.json'  # in a work directory: time and job of its launch
 SAME_DATA = (
     'resume with the same images and the same global batch '
-    '(train_dataloader.batch_size × processes), or start a new training from its '
+    '(train_dataloader.batch_size × processes), or start a new run from its '
     'weights with load_from'
 )
 
@@ -42,13 +42,13 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
     from their own newest checkpoint, regardless of ``resume``.
 
     Args:
-        work_dir: Work directory of the training.
+        work_dir: Work directory of the run.
         resume: A checkpoint, a work directory, ``'auto'`` for the newest checkpoint of
             this one, or None to start from scratch.
 
     Raises:
         FileNotFoundError: If a requested checkpoint does not exist.
-        ValueError: If it is damaged, or not the state of a training.
+        ValueError: If it is damaged, or not the state of a run.
     """
     folders = [work_dir] if resume == 'auto' or _is_restart(work_dir) else []
     if resume not in (None, 'auto') and Path(resume).expanduser().is_dir():
@@ -69,9 +69,9 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
 class LaunchHook(Hook):
     """Locks and prepares a work directory.
 
-    Checkpoints of another training, or of later steps, are moved to another folder: the
-    next resume would mistake them for this training's newest. The config is saved here,
-    so that a refused run does not replace it.
+    Checkpoints of another run, or of later steps, are moved to another folder: the next
+    resume would mistake them for the newest of this run. The config is saved here, so
+    that a run that is refused does not replace it.
     """
 
     priority = 'VERY_HIGH'
@@ -84,7 +84,7 @@ class LaunchHook(Hook):
         folder = Path(runner.work_dir)
         self.lock = lock(
             folder / '.lock',
-            f'{folder}: another training is using this work directory; choose another '
+            f'{folder}: another run is using this work directory; choose another '
             '--work-dir, or wait until it ends',
         )
         Runner.dump_config(runner)
@@ -99,10 +99,10 @@ class LaunchHook(Hook):
 
 
 class DueValidationHook(Hook):
-    """Validates before a resumed training continues, if that is due.
+    """Validates before a resumed run continues, if that is due.
 
-    Checkpoints of an epoch's end are saved before its validation, which may have been
-    interrupted.
+    The checkpoint at the end of an epoch is saved before validation, which may have
+    been interrupted.
     """
 
     priority = 'LOWEST'
@@ -141,7 +141,7 @@ def lock(path: Path, busy: str) -> IO:
     """
     file = open(path, 'w')  # noqa: SIM115
     try:
-        # A lock of this process only: its data-loader workers may briefly outlive it.
+        # Held by this process only: its data-loader workers may briefly outlive it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
@@ -151,7 +151,7 @@ def lock(path: Path, busy: str) -> IO:
 
 
 def move_aside(runner: Runner, files: list[Path]) -> None:
-    """Move files of another training to ``superseded_TIME/`` in the work directory."""
+    """Move files of another run to ``superseded_TIME/`` in the work directory."""
     if not files:
         return
     aside = Path(runner.work_dir, f'superseded_{runner.timestamp}')
@@ -159,9 +159,7 @@ def move_aside(runner: Runner, files: list[Path]) -> None:
     for path in files:
         path.rename(aside / path.name)
     names = ', '.join(path.name for path in files)
-    runner.logger.warning(
-        f'of an earlier training, or damaged: {names} moved to {aside}'
-    )
+    runner.logger.warning(f'from an earlier run, or damaged: moved {names} to {aside}')
 
 
 def _is_restart(work_dir: str | os.PathLike) -> bool:
@@ -217,14 +215,14 @@ def check_checkpoint(path: str | os.PathLike) -> None:
 
     Raises:
         OSError: If it cannot be read at the moment.
-        ValueError: If it is damaged, or not the state of a training.
+        ValueError: If it is damaged, or not the state of a run.
     """
     try:
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
     except Exception as error:  # zipfile raises any type on damaged files
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise OSError(  # of the file system: the file may be whole
+            raise OSError(  # of the file system: the file may be intact
                 error.errno,
                 f'{error.strerror or error}; repair that, or move this file away to '
                 'resume from the checkpoint before it',

@@ -52,14 +52,14 @@ class SafeRunner(Runner):
     build_dataloader = staticmethod(build_checked_loader)
 
     def dump_config(self) -> None:
-        """Do nothing: :class:`LaunchHook` does so once a training may begin."""
+        """Do nothing: :class:`LaunchHook` saves it once training may begin."""
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build a model as MMEngine does, and compare strides.
 
         Raises:
-            ValueError: If a ``ViTPyramid`` is for another stride than the patch size of
-                the backbone, so that boxes and maps would be misplaced.
+            ValueError: If the stride of a ``ViTPyramid`` is not the backbone's patch
+                size, which would misplace boxes and maps.
         """
         built = super().build_model(model)
         parts = dict(built.named_modules())
@@ -71,7 +71,7 @@ class SafeRunner(Runner):
                 raise ValueError(
                     f'model.{name}.in_stride={stride}, but the backbone has '
                     f'patch_size={patch}: set in_stride to it, and the channels of '
-                    'what follows to those of the maps'
+                    'later parts to those of the maps'
                 )
         return built
 
@@ -157,19 +157,19 @@ class SafeRunner(Runner):
     def load_or_resume(self) -> None:
         """Load or resume as MMEngine does, also within an epoch."""
         super().load_or_resume()
-        loop = self._train_loop  # of a test: its config, if any
+        loop = self._train_loop  # in a test, its config, if any
         if isinstance(loop, AccumulatingTrainLoop):
             # It counts micro-batches; MMEngine would count steps, and warn.
             self.optim_wrapper.initialize_count_status = lambda *_: None
         elif self._resume and isinstance(loop, BaseLoop):
-            continue_epoch(self)  # which that loop does itself
+            continue_epoch(self)  # the other loop does so itself
 
     def train(self) -> nn.Module:
-        """Train; errors also go to the log file, or to one of their process.
+        """Train; errors also go to the log file, or to a file of their own process.
 
         Raises:
-            TypeError: If a model that learns from labels is to be trained on a data set
-                of people, which has none.
+            TypeError: If a model that learns from labels is given a data set of people,
+                which has none.
         """
         self._check_labels()
         if self._resume and self._load_from is None:
@@ -210,7 +210,7 @@ class SafeRunner(Runner):
     def load_checkpoint(
         self, filename: str, map_location: str | Callable = 'cpu'
     ) -> dict:
-        """Load a checkpoint, and log matches.
+        """Load a checkpoint, and log what matched.
 
         Args:
             filename: File or work directory, not a URL.
@@ -231,8 +231,8 @@ class SafeRunner(Runner):
     def _load(self, model: nn.Module, weights: Mapping[str, Tensor]) -> object:
         """Load weights and return a report.
 
-        All must match in pretraining, and all parameters in a test; detectors, for
-        example, often start from parts.
+        In pretraining, all tensors must match, and in a test all parameters; otherwise
+        parts are enough, from which detectors often start.
         """
         if isinstance(model, BaseSelfSupervisor):
             try:

@@ -61,7 +61,7 @@ class SafeCheckpointHook(CheckpointHook):
       and the run continues. After ``max_failures`` in a row, or if the final state
       could not be saved, the run exits with status 1.
     - On SIGTERM, SIGUSR1, SIGHUP (a lost terminal) or Ctrl-C (SIGINT), the run finishes
-      its step, or of several processes the next one, saves, and exits with status 75,
+      its step (with several processes, the next one), saves, and exits with status 75,
       or 1 if saving failed. A second Ctrl-C exits immediately.
     - Checkpoints within an epoch (``epoch_3_iter_700.pth``: step 700, in epoch 4) are
       resumed with the remaining batches of the epoch.
@@ -176,7 +176,7 @@ class SafeCheckpointHook(CheckpointHook):
                 os.write(2, b'Saving after this step; press Ctrl-C again to exit now\n')
 
     def _is_asked(self) -> bool:
-        """Whether a signal to any process, or failures to save, are to end the run."""
+        """Whether a signal to any process, or failures to save, should end the run."""
         hopeless = self.failures >= self.max_failures
         return self.agreement.any(hopeless or self.stop_by is not None)
 

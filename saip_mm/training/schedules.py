@@ -1,12 +1,12 @@
-"""Learning-rate schedules that do not fit the length of a training."""
+"""Learning-rate schedules that do not fit the length of a run."""
 
 from logging import Logger
 
 from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR
 from mmengine.runner import Runner
 
-# Kinds that stay at their first value for good if they last one step, and the setting
-# that makes them have no effect.
+# Schedules that stay at their first value forever if they last one step, and the
+# setting that makes them have no effect.
 _STUCK = dict(LinearLR='start_factor', ConstantLR='factor')
 
 
@@ -40,7 +40,7 @@ def startable(scheduler: object, epoch_length: int, logger: Logger) -> object:
     if factor is None or (factor == 'factor' and not converted):
         return scheduler
     logger.warning(
-        f'a {kind} of less than two steps, from {begin} to {end}, has no effect: the '
+        f'a {kind} of fewer than two steps, from {begin} to {end}, has no effect: the '
         'learning rate is not warmed up'
     )
     return dict(scheduler, **{factor: 1.0})
@@ -52,13 +52,13 @@ def compare_lengths(runner: Runner) -> None:
     if isinstance(schedules, dict):  # by optimizer
         schedules = sum(schedules.values(), [])
     remedy = (
-        'set the end (or T_max) of that param_scheduler to the length of the training, '
+        'set the end (or T_max) of that param_scheduler to the length of the run, '
         'or omit it'
     )
     if runner.iter:
         remedy = (
-            "a resumed training keeps its checkpoint's schedules; for others, start a "
-            'new training from its weights with load_from'
+            "a resumed run keeps its checkpoint's schedules; for others, start a new "
+            'run from its weights with load_from'
         )
     for each in schedules:
         unit = len(runner.train_dataloader) if each.by_epoch else 1

@@ -25,7 +25,7 @@ class TeacherMomentum(NamedTuple):
         return self.end - (self.end - self.start) * falling
 
     def initial_share(self) -> float:
-        """Share of the initial weights that is left at the end: the product of all."""
+        """Share of initial weights that is left at the end: the product of momenta."""
         falling = (1 + np.cos(np.pi * np.arange(self.steps) / self.steps)) / 2
         return float(np.prod(self.end - (self.end - self.start) * falling))
 

@@ -107,7 +107,7 @@ def test_a_missing_file_is_refused(folder):
         (lambda c: c.update(images=[], annotations=[]), 'contains no people'),
         (
             lambda c: [a.update(keypoints=[1, 1, 2] * 16) for a in c['annotations']],
-            "people have 16 keypoints, and should have COCO's 17",
+            "people have 16 keypoints, but should have COCO's 17",
         ),
         (annotation(keypoints=[1, 1, 2] * 16), 'have 16 and 17 keypoints'),
         (annotation(keypoints=[float('nan')] * 51), '"keypoints" are not finite'),

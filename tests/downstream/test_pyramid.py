@@ -49,7 +49,7 @@ def test_levels_are_aligned():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(in_channels=192, strides=(12,)), 'strides: 12 is not 16 times'),
+        (dict(in_channels=192, strides=(12,)), 'strides: 12 is not 16 scaled'),
         (dict(in_channels=6, strides=(4,)), '6 channels cannot be halved 2 times'),
         (dict(in_channels=6, out_channels=(1, 2)), '2 numbers for 4 strides'),
     ],

@@ -148,7 +148,7 @@ def test_students_without_a_class_token(config, channels, tmp_path):
     [
         (dict(out_channels=47), r'set model\.distillation\.out_channels=48'),
         (dict(in_channels=23), r'distillation\.in_channels=23'),
-        (dict(heads=4), r'student has 4 attention heads, that of the teacher 6'),
+        (dict(heads=4), r"student's last block has 4 attention heads, the teacher's 6"),
     ],
 )
 def test_unsuitable_students(change, text, tmp_path):

@@ -99,7 +99,7 @@ def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):
     assert status == 0 and '| saip-small_50 | 1 |' in printed
     assert result.stat().st_mtime_ns == changed
     weights.write_bytes(b'others')
-    assert 'Since then changed:\n-weights_sha256' in run(*command)[0]
+    assert 'Changes since then:\n-weights_sha256' in run(*command)[0]
 
 
 def test_bad_options(run):

@@ -28,7 +28,7 @@ def test_a_longer_training_needs_other_schedules(undisturbed, tmp_path):
     copy_state(undisturbed / 'epoch_1_iter_5.pth', run)
     train(run, 'train_cfg.max_epochs=3', 'param_scheduler.1.end=9', resume=True)
     log = next(run.glob('*/*.log')).read_text()
-    assert 'minimum after 6 steps, but the training has 9: a resumed training' in log
+    assert 'minimum after 6 steps, but the training has 9: a resumed run' in log
     assert 'nothing is left to train' not in log
 
 
@@ -122,7 +122,7 @@ def test_another_list_of_as_many_images_is_reported(undisturbed, tmp_path, monke
     monkeypatch.setattr(PeopleDataset, 'listed', lambda self: b'another list')
     train(tmp_path, resume=undisturbed / 'epoch_0_iter_2.pth')
     log = next(tmp_path.glob('*/*.log')).read_text()
-    assert log.count('the list of images is not that of the checkpoint') == 1
+    assert log.count("the list of images is not the checkpoint's") == 1
 
 
 def test_a_stated_seed_of_the_sampler_is_kept(tmp_path):

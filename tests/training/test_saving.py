@@ -107,7 +107,7 @@ def test_a_second_run_is_rejected_and_ctrl_c_saves_the_first(tmp_path):
     options = ['train_dataloader.num_workers=2', LONG]
     process = started(tmp_path, '--cfg-options', *options)
     wait_for(process, '[2][1/3]')
-    with pytest.raises(BlockingIOError, match='another training is using this work di'):
+    with pytest.raises(BlockingIOError, match='another run is using this work di'):
         train(tmp_path, 'train_dataloader.batch_size=4')
     assert 'batch_size=8' in (tmp_path / 'tiny.py').read_text()  # not replaced
     os.killpg(process.pid, signal.SIGINT)

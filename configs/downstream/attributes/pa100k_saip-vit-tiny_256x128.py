@@ -12,7 +12,7 @@ github.com/xh-liu/HydraPlus-Net. Unpacked:
 
 or, as in the archives, annotation/annotation.mat and release_data/release_data/.
 
-Run, with a backbone from tools/export_backbone.py:
+Run with a backbone from tools/export_backbone.py:
 
     python tools/train.py \
         configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py \
@@ -21,7 +21,7 @@ Run, with a backbone from tools/export_backbone.py:
         configs/downstream/attributes/pa100k_saip-vit-tiny_256x128.py \
         work_dirs/pa100k_saip-vit-tiny_256x128
 
-From scratch: `--cfg-options model.backbone.init_cfg=None`.
+To train from scratch: `--cfg-options model.backbone.init_cfg=None`.
 """
 
 _base_ = '../../_base_/attributes_256x128.py'

@@ -16,7 +16,7 @@ saip_mm.downstream.attributes.PETA explains how to convert it to a list.
     data/PETA/PETA.mat         105 attributes, 35 of them evaluated
     data/PETA/zero_shot.txt    lines such as `00001.png train`
 
-Run, with a backbone from tools/export_backbone.py:
+Run with a backbone from tools/export_backbone.py:
 
     python tools/train.py \
         configs/downstream/attributes/peta-zs_saip-vit-tiny_256x128.py \
@@ -25,7 +25,7 @@ Run, with a backbone from tools/export_backbone.py:
         configs/downstream/attributes/peta-zs_saip-vit-tiny_256x128.py \
         work_dirs/peta-zs_saip-vit-tiny_256x128
 
-From scratch: `--cfg-options model.backbone.init_cfg=None`.
+To train from scratch: `--cfg-options model.backbone.init_cfg=None`.
 """
 
 _base_ = '../../_base_/attributes_256x128.py'

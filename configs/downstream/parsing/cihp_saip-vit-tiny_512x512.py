@@ -4,7 +4,7 @@ Images show several people and are mostly wide, so their aspect ratio is kept.
 
 Expected result: mIoU 48.2 ("Ours") or 49.2 ("Ours*"), as read off the authors' figures
 (arXiv 2503.08201); not measured by this project. The authors use another decoder and do
-not state settings for CIHP: size is this project's choice, the schedule that of LIP.
+not state settings for CIHP: the size is this project's choice, the schedule LIP's.
 
     tools/dist_train.sh configs/downstream/parsing/cihp_saip-vit-tiny_512x512.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth

@@ -1,7 +1,7 @@
 """Human parsing on LIP with a SAIP ViT-Tiny and a light decoder, 576×384.
 
-SegFormer's decoder (arXiv 2105.15203) on a pyramid of the last map, which costs less
-than the backbone, in place of UPerNet. Otherwise as lip_saip-vit-tiny_576x384.py.
+SegFormer's decoder (arXiv 2105.15203), on a pyramid of the last map, replaces UPerNet
+and costs less than the backbone. All else is as in lip_saip-vit-tiny_576x384.py.
 Expected result: not measured by this project.
 """
 

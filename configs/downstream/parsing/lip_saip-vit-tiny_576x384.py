@@ -1,14 +1,14 @@
 """Human parsing on LIP with a SAIP ViT-Tiny and UPerNet, 576×384.
 
 Expected result: mIoU 52.4 ("Ours") or 55.2 ("Ours*"), as read off the authors' figures
-(arXiv 2503.08201); not measured by this project. Size, epochs and AdamW at 7e-4 are the
-authors', who use another decoder and test at several scales and with flips.
+(arXiv 2503.08201); not measured by this project. Size, epochs and AdamW at 7e-4 are
+those of the authors, who use another decoder and test at several scales with flips.
 Augmentation, weight decay, warm-up and polynomial decay are this project's choice.
 
     tools/dist_train.sh configs/downstream/parsing/lip_saip-vit-tiny_576x384.py 8 \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
 
-At several scales and with flips, as the authors test:
+To test at several scales and with flips, as the authors do:
 
     python tools/test.py configs/downstream/parsing/lip_saip-vit-tiny_576x384.py \
         work_dirs/lip_saip-vit-tiny_576x384 --tta

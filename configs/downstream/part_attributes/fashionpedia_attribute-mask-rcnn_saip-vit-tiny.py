@@ -1,6 +1,6 @@
 """Fashionpedia, Attribute-Mask R-CNN with a ViT-Tiny: a linear layer for attributes.
 
-The model of the data set's paper (arXiv 2004.12276); all else is that of
+This is the model of the data set's paper (arXiv 2004.12276); all else is as in
 fashionpedia_ke-rcnn_saip-vit-tiny.py. Expected result: not measured by this project,
 and not reported by the authors.
 """

@@ -2,7 +2,7 @@
 
 Expected result: AP(IoU+F1) of boxes 38.0 ("Ours" and "Ours*"), as read off the
 authors' figures (arXiv 2503.08201); not measured by this project. Heads, loss weights,
-optimizer, schedule and sizes are the authors'; the batch size is not stated.
+optimizer, schedule and sizes are the authors'; they do not state the batch size.
 
     tools/dist_train.sh \
         configs/downstream/part_attributes/fashionpedia_ke-rcnn_saip-vit-tiny.py 8 \

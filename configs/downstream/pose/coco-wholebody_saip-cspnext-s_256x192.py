@@ -2,7 +2,7 @@
 
 See coco-wholebody_saip-vit-tiny_256x192.py. Expected result: AP 52.7 ("Ours*"), as read
 off the authors' figures (arXiv 2503.08201); not measured by this project. Adam at 5e-4
-is the authors'.
+is the authors' setting.
 """
 
 _base_ = ['coco-wholebody_saip-vit-tiny_256x192.py', '../../_base_/cspnext-s.py']

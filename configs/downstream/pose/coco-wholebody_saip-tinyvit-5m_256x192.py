@@ -1,8 +1,8 @@
 """COCO-WholeBody (133 keypoints) with a TinyViT-5M.
 
 See coco-wholebody_saip-vit-tiny_256x192.py. Expected result: AP 54.2 ("Ours*"), as read
-off the authors' figures (arXiv 2503.08201); not measured by this project. AdamW at 7e-4
-without weight decay or layer decay and batches of 128 are the authors'.
+off the authors' figures (arXiv 2503.08201); not measured by this project. As in the
+authors' setting, AdamW at 7e-4 has no weight or layer decay, and batches have 128.
 """
 
 _base_ = ['coco-wholebody_saip-vit-tiny_256x192.py', '../../_base_/tinyvit-5m.py']

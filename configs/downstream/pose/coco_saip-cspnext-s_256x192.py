@@ -1,8 +1,8 @@
 """COCO keypoints with a CSPNeXt-S; see coco_saip-vit-tiny_256x192.py.
 
 Expected result: AP 72.3 ("Ours*"), as read off the authors' figures (arXiv 2503.08201);
-not measured by this project. The map has a stride of 32, hence a third deconvolution.
-Layer decay, which is for ViTs, is omitted.
+not measured by this project. The map has a stride of 32, so the head has a third
+deconvolution. Layer decay, which is for ViTs, is omitted.
 """
 
 _base_ = ['coco_saip-vit-tiny_256x192.py', '../../_base_/cspnext-s.py']

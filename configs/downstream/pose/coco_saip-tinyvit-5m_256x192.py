@@ -1,8 +1,8 @@
 """COCO keypoints with a TinyViT-5M; see coco_saip-vit-tiny_256x192.py.
 
 Expected result: AP 73.3 ("Ours*"), as read off the authors' figures (arXiv 2503.08201);
-not measured by this project. AdamW at 7e-4 without weight decay or layer decay and
-batches of 128 are the authors'.
+not measured by this project. As in the authors' setting, AdamW at 7e-4 has neither
+weight decay nor layer decay, and batches have 128 images.
 """
 
 _base_ = ['coco_saip-vit-tiny_256x192.py', '../../_base_/tinyvit-5m.py']

@@ -1,8 +1,8 @@
 """Re-identification on Market-1501 with a TinyViT-5M.
 
 See market1501_saip-vit-tiny_256x128.py. Expected result: rank-1 96.0 % ("Ours*"), as
-read off the authors' figures (arXiv 2503.08201); not measured by this project. A
-learning rate of 8e-4 is the authors'.
+read off the authors' figures (arXiv 2503.08201); not measured by this project.
+The learning rate of 8e-4 is the authors'.
 """
 
 _base_ = ['market1501_saip-vit-tiny_256x128.py', '../../_base_/tinyvit-5m.py']

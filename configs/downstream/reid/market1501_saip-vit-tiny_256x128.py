@@ -12,14 +12,14 @@ zheng-lab-anu.github.io/Project/project_reid.html. Unpacked:
     data/Market-1501-v15.09.15/bounding_box_test/    the gallery
     data/Market-1501-v15.09.15/query/                3,368 images of 750 people
 
-Run, with a backbone from tools/export_backbone.py:
+Run with a backbone from tools/export_backbone.py:
 
     python tools/train.py configs/downstream/reid/market1501_saip-vit-tiny_256x128.py \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth
     python tools/test.py configs/downstream/reid/market1501_saip-vit-tiny_256x128.py \
         work_dirs/market1501_saip-vit-tiny_256x128
 
-From scratch: `model.backbone.init_cfg=None`.
+To train from scratch: `model.backbone.init_cfg=None`.
 """
 
 _base_ = '../../_base_/reid_256x128.py'

@@ -13,10 +13,10 @@ agreement at pkuvmc.com/dataset.html. The first version, unpacked:
     data/MSMT17_V1/list_train.txt   and list_val.txt, both used for training
     data/MSMT17_V1/list_query.txt   and list_gallery.txt
 
-The second release, MSMT17_V2, with mask_train_v2/ and mask_test_v2/ instead of train/
-and test/, works as well; set data_root of the three data sets to it.
+To use the second release, MSMT17_V2, which has mask_train_v2/ and mask_test_v2/ instead
+of train/ and test/, set data_root of the three data sets to its folder.
 
-Run, with a backbone from tools/export_backbone.py:
+Run with a backbone from tools/export_backbone.py:
 
     python tools/train.py configs/downstream/reid/msmt17_saip-vit-tiny_256x128.py \
         --cfg-options model.backbone.init_cfg.checkpoint=backbone.pth

@@ -1,8 +1,8 @@
 """Text-to-image person retrieval on CUHK-PEDES with a pretrained ViT-Tiny.
 
 Expected result: rank-1 59.3 % ("Ours") or 65.9 % ("Ours*") after pretraining on
-LUPerson, as read off the authors' figures (arXiv 2503.08201), who choose the epoch on
-the test set; not measured by this project. For comparison, IRRA with CLIP's ViT-B/16:
+LUPerson, as read off the authors' figures (arXiv 2503.08201); not measured by this
+project. The authors choose the epoch on the test set. IRRA with CLIP's ViT-B/16 reaches
 73.38 %. See configs/_base_/text_retrieval_384x128.py for the protocol.
 
 Data: CUHK-PEDES (Li et al., CVPR 2017), sent by its authors on request
@@ -13,7 +13,7 @@ Data: CUHK-PEDES (Li et al., CVPR 2017), sent by its authors on request
     data/CUHK-PEDES/reid_raw.json   (or caption_all.json, if its entries have splits):
                                     captions of 13,003 people
 
-Run, with a backbone from tools/export_backbone.py:
+Run with a backbone from tools/export_backbone.py:
 
     python tools/train.py \
         configs/downstream/text_retrieval/cuhk-pedes_saip-vit-tiny_384x128.py \

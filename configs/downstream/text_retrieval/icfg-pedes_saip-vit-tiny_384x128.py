@@ -1,17 +1,17 @@
 """Text-to-image person retrieval on ICFG-PEDES with a pretrained ViT-Tiny.
 
 Expected result: rank-1 46.0 % ("Ours") or 56.9 % ("Ours*") after pretraining on
-LUPerson, as read off the authors' figures (arXiv 2503.08201), who choose the epoch on
-the test set; not measured by this project. For comparison, IRRA with CLIP's ViT-B/16:
+LUPerson, as read off the authors' figures (arXiv 2503.08201); not measured by this
+project. The authors choose the epoch on the test set. IRRA with CLIP's ViT-B/16 reaches
 63.46 %. See configs/_base_/text_retrieval_384x128.py for the protocol.
 
 Data: ICFG-PEDES (Ding et al., arXiv 2107.12666), images of MSMT17, sent by its authors
 on request (github.com/zifyloo/SSAN):
 
     data/ICFG-PEDES/imgs/             train/, 34,674 images; test/, 19,848 images
-    data/ICFG-PEDES/ICFG-PEDES.json   (or ICFG_PEDES.json): a caption of each image
+    data/ICFG-PEDES/ICFG-PEDES.json   (or ICFG_PEDES.json): one caption per image
 
-Run, with a backbone from tools/export_backbone.py:
+Run with a backbone from tools/export_backbone.py:
 
     python tools/train.py \
         configs/downstream/text_retrieval/icfg-pedes_saip-vit-tiny_384x128.py \

@@ -7,9 +7,9 @@ Data: RSTPReid (Zhu et al., ACM MM 2021), images of MSMT17, sent by its authors 
 request (github.com/NjtechCVLab/RSTPReid-Dataset):
 
     data/RSTPReid/imgs/                20,505 images of 4,101 people
-    data/RSTPReid/data_captions.json   two captions of each
+    data/RSTPReid/data_captions.json   two captions per image
 
-Run, with a backbone from tools/export_backbone.py:
+Run with a backbone from tools/export_backbone.py:
 
     python tools/train.py \
         configs/downstream/text_retrieval/rstpreid_saip-vit-tiny_384x128.py \

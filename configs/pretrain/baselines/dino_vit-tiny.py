@@ -1,7 +1,7 @@
 """DINO (arXiv 2104.14294) in the setting of saip_vit-tiny.py.
 
-The matching of SAIP without attention and without scales: of the views `roi` and
-`inst`, the first is one more local view, the second a global one of the locals' size.
+This is SAIP's matching without attention and without scales. The view `roi` becomes one
+more local view, and `inst` a global view of the local views' size.
 """
 
 _base_ = '../saip_vit-tiny.py'

@@ -1,4 +1,4 @@
-"""HAP in the setting of saip_small.py, which needs keypoints as well.
+"""HAP in the setting of saip_small.py; it also needs keypoints.
 
     python tools/make_keypoints.py data/people CONFIG WEIGHTS
 

@@ -1,4 +1,4 @@
-"""MAE of MMPretrain, which takes squares only, with the size of saip_small.py."""
+"""MMPretrain's MAE, which takes only squares, with the size of saip_small.py."""
 
 _base_ = 'mmpretrain::mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py'
 custom_imports = dict(imports=['saip_mm'], allow_failed_imports=False)

@@ -1,8 +1,8 @@
 """MAE (arXiv 2111.06377) in the setting of saip_vit-tiny.py, on rectangles.
 
-The reconstruction of SAIP without its anchor and without enlargement. The decoder reads
-the last block, and the norm of middle tokens is MAE's final norm. Positions are
-learned, and views have SAIP's colors and blur.
+This is SAIP's reconstruction without anchor and enlargement. The decoder reads the last
+block, and the norm of middle tokens serves as MAE's final norm. Positions are learned,
+and views have SAIP's colors and blur.
 """
 
 _base_ = '../saip_vit-tiny.py'

@@ -1,4 +1,4 @@
-"""MoCo v3 of MMPretrain (arXiv 2104.02057) with the backbone of saip_small.py."""
+"""MMPretrain's MoCo v3 (arXiv 2104.02057) with the backbone of saip_small.py."""
 
 _base_ = 'mmpretrain::mocov3/mocov3_vit-small-p16_16xb256-amp-coslr-300e_in1k.py'
 custom_imports = dict(imports=['saip_mm'], allow_failed_imports=False)

@@ -1,4 +1,4 @@
-"""SimCLR of MMPretrain (arXiv 2002.05709) with a ResNet-18, on images of 128x64."""
+"""MMPretrain's SimCLR (arXiv 2002.05709) with a ResNet-18, on images of 128x64."""
 
 _base_ = 'mmpretrain::simclr/simclr_resnet50_8xb32-coslr-200e_in1k.py'
 custom_imports = dict(imports=['saip_mm'], allow_failed_imports=False)

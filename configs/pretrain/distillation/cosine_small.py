@@ -1,4 +1,4 @@
-"""Plain distillation: only the losses of tokens of saip-star_small.py."""
+"""Plain distillation: only the token losses of saip-star_small.py."""
 
 _base_ = './saip-star_small.py'
 

@@ -1,13 +1,13 @@
 """DPAL (arXiv 2508.07144) for ViT-Tiny: 200 epochs of 1 M person images.
 
-Another method, for comparison with SAIP* on the same data: a frozen teacher gives class
-tokens, patches of the person, and the relations of all patches of a scene. The paper's
-teachers are PATH-B (HumanBench) and SOLIDER; this one is the ViT-Small of
-saip_vit-small.py. Others: docs/distillation.md.
+DPAL is another method, for comparison with SAIP* on the same data. A frozen teacher
+provides class tokens, patches of the person, and relations of all patches of a scene.
+The paper's teachers are PATH-B (HumanBench) and SOLIDER; the teacher here is the
+ViT-Small of saip_vit-small.py. For others, see docs/distillation.md.
 
     tools/dist_train.sh configs/pretrain/distillation/dpal_vit-tiny.py 8
 
-The paper also has a folder of scenes (`train_dataloader.dataset.scenes`). This project
+The paper also uses a folder of scenes (`train_dataloader.dataset.scenes`). This project
 has not run the full recipe.
 """
 

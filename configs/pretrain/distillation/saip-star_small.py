@@ -1,9 +1,9 @@
-"""SAIP* for the small model: the packaged `saip-vit-tiny` teaches it.
+"""SAIP* for the small model, with the packaged `saip-vit-tiny` as the teacher.
 
     python tools/train.py configs/pretrain/distillation/saip-star_small.py \
         --cfg-options train_dataloader.dataset.data_root=data/people
 
-The recipe of saip_small_128x64.py; nothing is downloaded.
+The recipe is that of saip_small_128x64.py; nothing is downloaded.
 """
 
 _base_ = '../saip_small_128x64.py'

@@ -3,9 +3,9 @@
     tools/dist_train.sh configs/pretrain/distillation/saip-star_vit-tiny.py 8
 
 The teacher is the ViT-Small of saip_vit-small.py. With a ViT-Base, for example, set
-`out_channels=768` and the last block's heads to 12. The paper does not describe SAIP*:
-what was inferred is in `DistillationHead`, other teachers in docs/distillation.md. This
-project has not run the full recipe.
+`out_channels=768` and the last block's heads to 12. The paper does not describe SAIP*;
+`DistillationHead` documents what was inferred. For other teachers, see
+docs/distillation.md. This project has not run the full recipe.
 """
 
 _base_ = ['../saip_vit-tiny.py', '../../_base_/distilled_vit-tiny.py']

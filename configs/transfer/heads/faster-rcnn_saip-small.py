@@ -1,7 +1,7 @@
 """The setting of detection_saip-small.py with Faster R-CNN.
 
-For comparison with its light detector. The second stage trains on 128 proposals per
-image instead of 512.
+It serves for comparison with the light detector there. The second stage trains on 128
+proposals per image instead of 512.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """The setting of parsing_saip-small.py with a ViT-Tiny and UPerNet.
 
-For comparison with segformer_saip-vit-tiny.py.
+It serves for comparison with segformer_saip-vit-tiny.py.
 """
 
 _base_ = '../parsing_saip-small.py'

@@ -16,7 +16,7 @@ class PedestrianAttributeMetric(BaseMetric):
     As in the benchmark of RAP (Li et al., 2016): `mA` is the mean over attributes of
     (recall of positives + recall of negatives) / 2. `accuracy` (intersection over union
     of true and predicted attributes), `precision`, and `recall` are means over images;
-    `F1` is the harmonic mean of the latter two. A share of nothing is 0.
+    `F1` is the harmonic mean of the latter two. Ratios with denominator 0 are 0.
 
     Args:
         threshold: Attributes with scores above it are predicted as present.

@@ -81,7 +81,7 @@ class PartAnnotations(COCO):
 
 
 def mask_problem(mask: list | dict, height: int, width: int) -> str | None:
-    """What is wrong with polygons or run lengths for an image of that size."""
+    """What is wrong with polygons or run lengths for an image of this size."""
     if isinstance(mask, dict):
         counts = mask.get('counts')
         if list(mask.get('size') or ()) != [height, width] or not counts:

@@ -50,12 +50,12 @@ class AttributeHead(BaseModule):
 
 @MODELS.register_module()
 class KnowledgeAttributeHead(BaseModule):
-    """KE R-CNN's: queries, one for each attribute, attend to what is known of a part.
+    """KE R-CNN's: queries, one per attribute, attend to what is known about a part.
 
-    That is its region, refined by that of the human; its place in the human's box; and
-    the classifier's weights of the likely categories, mixed by how often these have an
-    attribute in the training annotations. The authors did not publish that matrix; it
-    is computed from the file before the training, and part of checkpoints.
+    That is its region, refined by the human's; its place in the human's box; and the
+    classifier's weights of the likely categories, mixed by how often these have an
+    attribute in the training annotations. The authors did not publish this matrix of
+    frequencies; it is computed before training, and saved in checkpoints.
 
     Args:
         num_attributes: Number of attributes A.

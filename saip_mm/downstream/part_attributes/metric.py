@@ -2,7 +2,7 @@
 
 The metric of Fashionpedia (arXiv 2004.12276), as in its authors' package
 (https://github.com/KMnP/fashionpedia-api): COCO's, but a detection matches only if its
-overlap and the F1 score of its attributes reach a threshold each.
+overlap and the F1 score of its attributes each reach a threshold.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,8 +50,8 @@ class Group(NamedTuple):
 class PartAttributeMetric(BaseMetric):
     """AP_IoU_F1, AP_IoU and AP_F1 in [0, 1], -1 without annotations.
 
-    They are means over thresholds 0.5, 0.55, …, 0.95 of what their names say, and over
-    categories.
+    They are means over categories, and over thresholds 0.5, 0.55, …, 0.95 of the scores
+    that they are named after.
 
     Args:
         ann_file: Annotations; see :class:`PartAnnotations`.
@@ -146,7 +146,7 @@ def f1_scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         second: [G, A].
 
     Returns:
-        [D, G]. If both have none, or all, the mean is that of the other class, 1.
+        [D, G]; 1 if both have no attribute, or all of them.
     """
     first, second = first.astype(float), second.astype(float)
     common, num = first @ second.T, first.shape[1]

@@ -24,9 +24,9 @@ class PartAttributeRoIHead(StandardRoIHead):
         attribute_head: Config of :class:`KnowledgeAttributeHead` or
             :class:`AttributeHead`.
         loss_attribute: Config of the loss of attributes.
-        max_parts: Most proposals of an image for whose attributes to train, drawn at
-            random.
-        margin: Pixels around all parts that stand in for a human who is not found.
+        max_parts: Largest number of proposals per image whose attributes are trained,
+            drawn at random.
+        margin: Pixels around all parts in the box that replaces a human not found.
         **kwargs: As for MMDetection's ``StandardRoIHead``.
     """
 

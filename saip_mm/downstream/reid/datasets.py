@@ -1,4 +1,4 @@
-"""Data sets of re-identification."""
+"""Data sets for re-identification."""
 
 import os
 from collections import Counter
@@ -60,9 +60,9 @@ class Market1501(ReIDDataset):
 class ReIDCSV(ReIDDataset):
     """Images listed in `labels.csv`.
 
-    It has the columns path (below its folder), split (train, query or gallery),
-    identity, and optionally camera, of any text. A query is compared with the images of
-    other cameras; without the column, with all of the gallery.
+    It has the columns path (below its folder), split (train, query or gallery), and as
+    any text identity and optionally camera. A query is compared with the images of
+    other cameras; without that column, with the whole gallery.
     """
 
     PARTS = ('train', 'query', 'gallery')

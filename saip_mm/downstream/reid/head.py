@@ -82,7 +82,7 @@ class ReIDHead(LinearClsHead):
 
 @MODELS.register_module()
 class BatchHardTripletLoss(nn.Module):
-    """Triplets of each image with its farthest positive and nearest negative.
+    """Triplet loss of each image with its farthest positive and nearest negative.
 
     "In Defense of the Triplet Loss" (Hermans et al., 2017) with Euclidean distances:
     softplus(d⁺ - d⁻), or max(0, d⁺ - d⁻ + margin), averaged over the images.

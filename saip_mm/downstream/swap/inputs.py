@@ -5,7 +5,8 @@ import torch
 from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.structures import InstanceData, PixelData
 
-from .stock import Stock, parts_of
+from ...checkpoints.buildable import parts_of
+from .stock import Stock
 
 _BATCH = 2
 

@@ -3,7 +3,7 @@
 from ...checkpoints.backbone import Backbone
 from .stock import Stock
 
-# An untuned default for configs with another optimizer than AdamW.
+# An untuned default for configs with optimizers other than AdamW.
 ADAMW = dict(type='AdamW', lr=2e-4, weight_decay=0.05)
 
 

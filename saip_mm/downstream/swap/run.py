@@ -62,9 +62,9 @@ class Swapped:
 
 
 def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped:
-    """Write a config that inherits another and has a pretrained backbone of SAIP.
+    """Write a config that inherits another one, with a backbone pretrained by SAIP.
 
-    Before, the model is built, loads the weights, and trains a step on random images.
+    First, its model is built, loads the weights, and trains a step on random images.
 
     Args:
         name: ``library::path`` of a stock config, or a file.

@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
+from ...checkpoints.buildable import parts_of
 from ...training.config import register_mmseg
 
 LIBRARIES = dict(
@@ -70,7 +71,7 @@ class Stock:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(h, w) of training images in pixels, as far as the pipeline states it.
+        """(h, w) of training images in pixels; a default if the pipeline states none.
 
         ``SAIPViT`` resizes its position embeddings for images of other sizes.
         """
@@ -105,16 +106,6 @@ class Level:
     stride: float | None
 
 
-def parts_of(config: object) -> Iterator[dict]:
-    """All dicts in a part of a config, outer ones first."""
-    if isinstance(config, dict):
-        yield config
-        config = list(config.values())
-    if isinstance(config, list | tuple):
-        for each in config:
-            yield from parts_of(each)
-
-
 def _pair(value: object, width_first: bool) -> tuple[int, int] | None:
     """(h, w) of a setting; None if it is not a size in pixels."""
     sides = (value, value) if type(value) is int else value
@@ -126,7 +117,7 @@ def _pair(value: object, width_first: bool) -> tuple[int, int] | None:
 
 
 def read_stock(name: str, out: Path) -> Stock:
-    """Read a config, ``library::path`` or a file, that ``out`` is to inherit.
+    """Read a config, ``library::path`` or a file, that ``out`` will inherit.
 
     Raises:
         Refusal: If the config or its library does not exist or cannot be read, or if

@@ -16,7 +16,7 @@ from ...checkpoints.torchscript import is_torchscript, read_torchscript
 from ...models.weights import compare_weights
 
 VOCABULARY = 49408
-WORDS = 75  # of a caption, beside start and end
+WORDS = 75  # of a caption, besides start and end
 HEAD_CHANNELS = 64  # of an attention head
 EMBEDDING = 'token_embedding.weight'
 HUGGING_FACE = {
@@ -70,7 +70,7 @@ class CLIPText(BaseModule):
         num_layers: Transformer blocks.
         out_channels: Channels C after the projection.
         quick_gelu: Whether the activation is QuickGELU, as in OpenAI's models, or GELU,
-            as in most of OpenCLIP's; a checkpoint does not tell.
+            as in most of OpenCLIP's; checkpoints do not state it.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` starts from a model of
             OpenAI (TorchScript archive or state dict), OpenCLIP, or Hugging Face's
             ``CLIPModel``, whose image encoder is ignored. None starts from random
@@ -113,7 +113,7 @@ class CLIPText(BaseModule):
 
 
 def from_hugging_face(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The text transformer of a ``CLIPModel`` of transformers, by OpenAI's names."""
+    """The text transformer of transformers' ``CLIPModel``, with OpenAI's names."""
     found = {}
     for name, tensor in tensors.items():
         if not name.startswith(('text_model.', 'text_projection.')):

@@ -19,8 +19,8 @@ class CaptionedPeople(SplitDataset):
 
     Entries have `img_path`, `captions` and `gt_label`, which numbers the people of the
     split from 0. The training set has an entry for each caption, other splits one for
-    each image, also if the file has several. Images are below `imgs`; one of the
-    `ANNOTATIONS` lists them. All of it is checked, whatever the split. Arguments are
+    each image, even if the file has several. Images are below `imgs`; one of the
+    `ANNOTATIONS` lists them. All of them are checked, whatever the split. Arguments are
     those of :class:`SplitDataset`.
     """
 
@@ -43,7 +43,7 @@ class CaptionedPeople(SplitDataset):
         if shared := sorted(others.intersection(e[self.PATH] for e in chosen)):
             print_log(
                 f'{source}: {len(shared)} images of {self.split} are in other splits '
-                f'as well, such as {shared[0]}: tests on them say too much',
+                f'as well, such as {shared[0]}: tests on them are too optimistic',
                 logger='current',
                 level=WARNING,
             )

@@ -1,4 +1,4 @@
-"""Words hidden from a caption are found in the image."""
+"""Prediction of hidden words of a caption from the image."""
 
 import torch
 from mmengine.model import BaseModule
@@ -58,7 +58,7 @@ class MaskedLanguageHead(BaseModule):
                     nn.init.normal_(weight, std=std)
 
     def forward(self, text: Tensor, image: Tensor, where: Tensor) -> Tensor:
-        """Logits [K, vocabulary] of the K tokens ``where`` is true.
+        """Logits [K, vocabulary] of the K tokens at which ``where`` is true.
 
         Args:
             text: [B, 77, C], of captions with hidden tokens.
@@ -79,10 +79,10 @@ class MaskedLanguageHead(BaseModule):
 
 
 def hide_tokens(tokens: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
-    """Captions [B, 77] with some tokens replaced, and bool [B, 77] where these are.
+    """Captions [B, 77] with hidden tokens, and bool [B, 77], true at these tokens.
 
-    As in BERT, of the tokens chosen with probability ``ratio``, at least one of each
-    caption, 80 % are masked, 10 % become any other, and 10 % stay.
+    As in BERT, tokens are hidden with probability ``ratio``, at least one per caption:
+    80 % of them are masked, 10 % become random ones, and 10 % stay.
     """
     words = (tokens > 0) & (tokens < MASK)
     draws = torch.rand(tokens.shape, device=tokens.device).where(words, 2.0)

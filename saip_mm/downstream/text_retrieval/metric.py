@@ -1,4 +1,4 @@
-"""Rank-k accuracy, mean average precision and mINP of sentences."""
+"""Rank-k accuracy, mean average precision and mINP of searches by sentences."""
 
 from collections.abc import Sequence
 

@@ -27,7 +27,7 @@ class TextRetriever(BaseModel):
             are projected to the channels C of the text.
         text: Text encoder, :class:`CLIPText`.
         num_classes: People in the training set.
-        temperature: Of similarities.
+        temperature: Divides similarities.
         mlm: :class:`MaskedLanguageHead` without ``channels``; None for no hidden words.
         data_preprocessor: Normalizes images.
     """
@@ -66,7 +66,7 @@ class TextRetriever(BaseModel):
         return getattr(self, mode)(inputs, data_samples)
 
     def embed_images(self, images: Tensor) -> Tensor:
-        """Tokens [B, 1 + N, C] of images [B, 3, H, W]; the first is that of the image,
+        """Tokens [B, 1 + N, C] of images [B, 3, H, W]; the first is the image token,
         the others are the last map, row by row."""
         return self.projection(self.backbone.encode(images, until='maps').last_tokens)
 
