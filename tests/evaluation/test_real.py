@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from people_files import write_market1501
 from PIL import Image
 from sklearn.decomposition import PCA
 
@@ -136,6 +137,15 @@ def test_attributes_of_a_csv_file(tmp_path):
     with open(file, 'a') as opened:
         opened.write('\n,,,,\n,,,,\n')  # as Excel may end files
     assert probe_attributes(Subject(ColorInTheMiddle()), file) == {'people/mA': 1.0}
+
+
+def test_folders_named_like_probes_of_drawn_people(tmp_path):
+    """Their scores do not replace those of drawn people."""
+    file = attribute_file(tmp_path / 'mine/attributes')
+    folder = write_market1501(tmp_path / 'mine/reid')
+    reid, attributes = probe_real(COLORS, RealPeople(reid=[folder], attributes=file))
+    assert [*reid] == ['mine-reid/mAP', 'mine-reid/rank1']
+    assert [*attributes] == ['mine-attributes/mA']
 
 
 @pytest.mark.parametrize(
