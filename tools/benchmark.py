@@ -43,7 +43,7 @@ from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable, read_json, write_text
 from saip_mm.training.config import add_options, load_config, training_images
 from saip_mm.training.loaders import build_loader
-from saip_mm.training.optimizer import cpu_has_bfloat16
+from saip_mm.training.optimizer import has_bfloat16
 from saip_mm.zoo import processor
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
@@ -212,8 +212,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, help='file of results (JSON)')
     parser.add_argument('--render', type=Path, help='Markdown file to write')
     parser.add_argument('--parts', nargs='+', choices=PARTS, help='default: all')
-    fast = steps.DEVICE != 'cpu' or cpu_has_bfloat16()
-    precisions = [name for name in DTYPES if fast or name != 'bf16']
+    precisions = [*DTYPES] if has_bfloat16(steps.DEVICE) else ['fp32']
     parser.add_argument(
         '--precision', nargs='+', choices=precisions, default=precisions
     )

@@ -123,16 +123,18 @@ class BFloat16OptimWrapper(OptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module):
         device = next(model.parameters()).device.type
-        enabled = device != 'cpu' or cpu_has_bfloat16()
         with (
             super().optim_context(model),
-            torch.autocast(device, torch.bfloat16, enabled=enabled),
+            torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device)),
         ):
             yield
 
 
 @cache
-def cpu_has_bfloat16() -> bool:
+def has_bfloat16(device: str) -> bool:
+    """Whether a type of device has instructions for bfloat16, as all but some CPUs."""
+    if device != 'cpu':
+        return True
     # PyTorch itself reports this only in recent releases.
     found = _CPUINFO.is_file() and 'avx512_bf16' in _CPUINFO.read_text()
     if not found:

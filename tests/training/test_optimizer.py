@@ -11,7 +11,7 @@ from mmpretrain.registry import MODELS, OPTIM_WRAPPERS
 from torch import nn
 
 from saip_mm.models import SAIPViT
-from saip_mm.training.optimizer import cpu_has_bfloat16
+from saip_mm.training.optimizer import has_bfloat16
 
 NO_DECAY = ['cls_token', 'pos_embed']
 RATE = 0.75
@@ -151,8 +151,8 @@ def test_bfloat16_is_used_where_the_cpu_has_it(flags, dtype, monkeypatch, tmp_pa
     if flags:
         cpuinfo.write_text(f'processor: 0\n{flags}\n')
     monkeypatch.setattr('saip_mm.training.optimizer._CPUINFO', cpuinfo)
-    not_cached = cpu_has_bfloat16.__wrapped__
-    monkeypatch.setattr('saip_mm.training.optimizer.cpu_has_bfloat16', not_cached)
+    not_cached = has_bfloat16.__wrapped__
+    monkeypatch.setattr('saip_mm.training.optimizer.has_bfloat16', not_cached)
     layer = nn.Linear(4, 4)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     config = dict(type='BFloat16OptimWrapper', optimizer=optimizer)
