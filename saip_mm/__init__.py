@@ -32,6 +32,7 @@ try:
 
         from . import data, evaluation, models, training
         from .apis import embed, load_backbone
+        from .evaluation.readout import fit_whitening
 except Exception as error:  # for example, AssertionError for an incompatible MMCV
     # `python -m saip_mm.doctor` imports this package first and must be able to run.
     warnings.warn(

@@ -4,8 +4,6 @@
 hand, results and weights. ``docs/model_zoo.md`` lists the configs with results.
 """
 
-import platform
-import re
 import time
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
+from .evaluation.compute import processor
 from .files import write_text
 
 PAGE = Path('docs/model_zoo.md')
@@ -145,11 +144,3 @@ def _read(path: Path) -> dict:
         return dict(yaml.safe_load(path.read_text('utf-8')))
     except (TypeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(f'{path} cannot be read: {error}') from error
-
-
-def processor() -> str:
-    """Name of the processor on Linux, its architecture elsewhere."""
-    known = Path('/proc/cpuinfo')
-    text = known.read_text() if known.exists() else ''
-    found = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
-    return found[1] if found else platform.machine()

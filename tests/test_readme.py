@@ -123,6 +123,8 @@ def test_python_computes_features(code, tmp_path, monkeypatch):
     exec(code, names)
     assert names['features'].shape == (2, 192)
     torch.testing.assert_close(*names['features'])
+    exec(snippet_with('fit_whitening'), names)
+    assert names['similarity'].shape == (2, 2)
 
 
 def test_the_config_of_several_sources(tmp_path, monkeypatch):

@@ -40,11 +40,11 @@ from saip_mm import __version__
 from saip_mm.data import ApplyViews, PersonImages
 from saip_mm.data.concat import pipeline_of
 from saip_mm.errors import one_line_errors, script_parser
+from saip_mm.evaluation.compute import processor
 from saip_mm.files import check_writable, read_json, write_text
 from saip_mm.training.config import add_options, load_config, training_images
 from saip_mm.training.loaders import build_loader
 from saip_mm.training.optimizer import has_bfloat16
-from saip_mm.zoo import processor
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16)
 

@@ -1,8 +1,11 @@
-"""Costs of training runs, and runs of equal cost."""
+"""Costs of training runs, runs of equal cost, and the processor that runs them."""
 
 import copy
+import platform
+import re
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -88,3 +91,11 @@ def with_epochs(config: Config, epochs: int) -> Config:
         if 'milestones' in each:
             each['milestones'] = [round(x * ratio) for x in each['milestones']]
     return config
+
+
+def processor() -> str:
+    """Name of the processor on Linux, its architecture elsewhere."""
+    known = Path('/proc/cpuinfo')
+    text = known.read_text() if known.exists() else ''
+    found = re.search(r'^model name\s*:\s*(.+)$', text, re.MULTILINE)
+    return found[1] if found else platform.machine()

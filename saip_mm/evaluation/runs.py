@@ -4,7 +4,6 @@ import difflib
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from mmengine.logging import MMLogger, print_log
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint
 from ..files import write_text
 from ..training.resuming import lock
-from .compute import cost_of
+from .compute import cost_of, processor
 from .drawn import run_probes
 from .real import RealPeople, probe_real
 from .subject import load_subject
@@ -232,7 +231,7 @@ def facts(run: Run) -> dict:
         for file in run.folder.glob('2*/2*.log')
     )
     cuda = torch.cuda.is_available()
-    cpu = f'{platform.machine()} with {os.cpu_count()} cores'
+    cpu = f'{processor()} with {os.cpu_count()} cores'
     return dict(
         seed=run.seed,
         images_seen=images_seen,
