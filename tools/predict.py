@@ -100,9 +100,8 @@ def main() -> None:
             name = names[prediction.path]
             answers[name] = prediction.answer
             if predictor.task == 'text_retrieval':
-                name = name.replace(os.sep, '_')[
-                    :60
-                ]  # file names have at most 255 bytes
+                # File names have at most 255 bytes.
+                name = name.replace(os.sep, '_')[:60]
             picture = args.out / f'{name}.png'
             picture.parent.mkdir(parents=True, exist_ok=True)
             predictor.draw(prediction, picture)
