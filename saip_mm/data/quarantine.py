@@ -91,7 +91,6 @@ class Quarantine:
 
     def _list(self, index: int, reason: str) -> None:
         """Read what other processes have listed, and append an image."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, 'ab+') as file:
             # On file systems without locks, an image may be listed twice.
             with suppress(OSError):
@@ -103,7 +102,6 @@ class Quarantine:
                 truncated = bool(lines) and not lines[-1].endswith(b'\n')
                 line = json.dumps(dict(index=index, reason=reason)).encode()
                 file.write((b'\n' if truncated else b'') + line + b'\n')
-                file.flush()
                 self.known.add(index)
             self._read += sum(len(line) for line in lines if line.endswith(b'\n'))
 

@@ -108,6 +108,26 @@ def test_without_the_head_it_is_saip(tmp_path):
     assert names == {'class_mlp', 'patch_mlp'}
 
 
+def test_initial_weights(tmp_path):
+    """Linear layers as in Glorot's paper, tokens and positions near zero."""
+    adapter = MODELS.build(
+        Config.fromfile(ROOT / 'tests/configs/tiny_dpal.py').model.adapter
+    )
+    adapter.init_weights()
+    model = nn.ModuleList([star(tmp_path), adapter])
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear):
+            bound = (6 / sum(layer.weight.shape)) ** 0.5
+            assert 0.9 * bound < layer.weight.abs().max() <= bound, name
+            assert not layer.bias.any(), name
+    for name, parameter in model.named_parameters():
+        if name.endswith(('_token', '_tokens')) or 'reconstruction.pos' in name:
+            assert 0.01 < parameter.std() < 0.03, name
+    prototypes = model[0].matching.projector.prototypes
+    bound = prototypes.shape[1] ** -0.5  # of torch's linear layers
+    assert 0.9 * bound < prototypes.abs().max() <= bound
+
+
 @pytest.mark.parametrize('config, channels', [('tinyvit', 12), ('cspnext', 133)])
 def test_students_without_a_class_token(config, channels, tmp_path):
     """Maps of the teacher are averaged over the stride of the student's last map."""
