@@ -92,7 +92,7 @@ class PackViews(BaseTransform):
     """
 
     def __init__(self, canvas: Size) -> None:
-        self.canvas = tuple(canvas)
+        self.canvas = canvas
 
     def transform(self, results: dict) -> dict:
         """Return the packed inputs of one sample.
@@ -141,9 +141,7 @@ class PackViews(BaseTransform):
         height, width = image.shape[:2]
         scale = min(1.0, self.canvas[0] / height, self.canvas[1] / width)
         rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-        pixels = torch.from_numpy(image).permute(2, 0, 1)
-        if scale < 1:
-            pixels = resize(pixels, (rows, columns))
+        pixels = resize(torch.from_numpy(image).permute(2, 0, 1), (rows, columns))
         padded = torch.zeros(3, *self.canvas, dtype=torch.uint8)
         padded[:, :rows, :columns] = pixels
         return padded, (rows / height, columns / width)

@@ -1,5 +1,6 @@
 """Views made in batches on the device against those that workers make one by one."""
 
+import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import MODELS
@@ -69,8 +70,11 @@ def test_images_larger_than_the_canvas_are_shrunk():
 def test_crops_that_shrink_to_less_than_a_pixel_have_its_color(left: int):
     crop = Crop(top=0, left=left, height=16, width=10)
     view = View(crop, (8, 4), False, Colors((), False), None, None)
-    canvas = torch.arange(12.0)  # of an image of 16x1200
-    _, start, _, width = PackedView.unpack(pack([view], (1 / 16, 1 / 100))).crop[0]
+    image = np.tile(np.arange(12, dtype=np.uint8).repeat(100)[:, None], (16, 1, 3))
+    shrunk, ratio = PackViews(canvas=(8, 12))._fit(image)
+    assert ratio == (1 / 16, 1 / 100)
+    canvas = shrunk[0, 0].float()
+    _, start, _, width = PackedView.unpack(pack([view], ratio)).crop[0]
     colors = resize_matrix(start, width, 4, 12) @ canvas
     assert (colors - colors[0]).abs().max() < 1e-5
     assert abs(colors[0] - left // 100) <= 1
