@@ -23,3 +23,12 @@ def test_outputs_and_gradients(dtype, tolerance):
     expected = results(scaled_dot_product_attention, torch.float64)
     for ours, theirs in zip(found, expected, strict=True):
         assert (ours - theirs).norm() < tolerance * theirs.norm()
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_dropout_is_pytorchs(dtype):
+    qkv, found = torch.randn(3, 2, 3, 17, 32).to(dtype), []
+    for attention in (attend, scaled_dot_product_attention):
+        torch.manual_seed(0)
+        found.append(attention(*qkv, dropout_p=0.5))
+    assert torch.equal(*found)

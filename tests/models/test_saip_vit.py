@@ -54,12 +54,16 @@ def test_frozen_stages_are_mmpretrains(stages):
 
 @pytest.mark.parametrize(
     'options',
-    [{}, dict(qkv_bias=False), dict(layer_scale_init_value=0.3, drop_path_rate=0.5)],
+    [
+        dict(qkv_bias=False),
+        dict(layer_scale_init_value=0.3, drop_path_rate=0.5),
+        *(dict(drop_rate=1.0), dict(attn_drop_rate=1.0)),  # other rates are random
+    ],
 )
-@pytest.mark.parametrize('attention', [False, True])
-def test_the_class_token_is_that_of_the_whole_block(options, attention):
-    """Values and gradients of the block, in training."""
-    layer = TransformerEncoderLayer(24, 3, 48, **options).double()
+@pytest.mark.parametrize('training', [False, True])
+def test_the_class_token_is_that_of_the_whole_block(options, training):
+    """Values and gradients of the block."""
+    layer = TransformerEncoderLayer(24, 3, 48, **options).double().train(training)
     layer.init_weights()
     tokens = torch.randn(5, 9, 24, dtype=torch.float64, requires_grad=True)
     leaves = [tokens, *layer.parameters()]
@@ -67,7 +71,7 @@ def test_the_class_token_is_that_of_the_whole_block(options, attention):
     found = []
     for token in (
         lambda: layer(tokens)[:, 0],
-        lambda: class_token(layer, tokens, attention)[0],
+        lambda: class_token(layer, tokens, attention=training)[0],
     ):
         torch.manual_seed(0)  # of paths that are dropped
         out = token()
