@@ -108,6 +108,18 @@ def test_without_the_head_it_is_saip(tmp_path):
     assert names == {'class_mlp', 'patch_mlp'}
 
 
+def test_factors_of_losses(tmp_path):
+    model, inputs = star(tmp_path), views()
+    head, plain = model.distillation, model.loss(inputs)
+    head.class_weight, head.patch_weight, head.attention_weight = 2, 3, 5
+    found = model.loss(inputs)
+    for name, factor in (('class', 2), ('patch', 3), ('attn', 5)):
+        name = f'loss_distill_{name}'
+        torch.testing.assert_close(found[name], factor * plain[name])
+    losses = star(tmp_path, patch_weight=0.0, attention_weight=0.0).loss(inputs)
+    assert {name for name in losses if 'distill' in name} == {'loss_distill_class'}
+
+
 def test_initial_weights(tmp_path):
     """Linear layers as in Glorot's paper, tokens and positions near zero."""
     adapter = MODELS.build(

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from saip_mm.models.matching import CrossScaleMatchingHead
+from saip_mm.models.saip import token_spread
 
 
 def test_cross_entropy_is_entropy_plus_divergence():
@@ -24,3 +25,9 @@ def test_cross_entropy_is_entropy_plus_divergence():
     entropy = torch.distributions.Categorical(targets).entropy().mean()
     torch.testing.assert_close(found['teacher_entropy'], entropy)
     torch.testing.assert_close(found['loss_csm'], entropy + found['matching_kl'])
+
+
+def test_the_spread_is_1_in_all_directions_and_0_if_all_are_alike():
+    axes = torch.eye(4)
+    assert token_spread(torch.cat([axes, -3 * axes])) == 1
+    assert token_spread(axes[:1] * torch.tensor([[1.0], [2.0], [5.0]])) == 0
