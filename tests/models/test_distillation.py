@@ -133,7 +133,7 @@ def test_initial_weights(tmp_path):
             assert 0.9 * bound < layer.weight.abs().max() <= bound, name
             assert not layer.bias.any(), name
     for name, parameter in model.named_parameters():
-        if name.endswith(('_token', '_tokens')) or 'reconstruction.pos' in name:
+        if name.endswith(('_token', '_tokens', 'pos_embed')):
             assert 0.01 < parameter.std() < 0.03, name
     prototypes = model[0].matching.projector.prototypes
     bound = prototypes.shape[1] ** -0.5  # of torch's linear layers

@@ -19,7 +19,7 @@ SMALL = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
 
 def small(img_size=(64, 32), **kwargs) -> SAIPViT:
     torch.manual_seed(0)
-    model = SAIPViT(SMALL, img_size, middle_block=1, **kwargs)
+    model = SAIPViT(SMALL, img_size, **dict(middle_block=1) | kwargs)
     model.init_weights()
     return model.eval()
 
@@ -104,7 +104,21 @@ def test_a_copy_is_independent_and_keeps_its_grid():
     assert other.state_dict()._metadata['']['grid'] == (4, 2)
 
 
-@pytest.mark.parametrize('middle_block', [-1, 3])
-def test_a_middle_block_outside_the_model_is_refused(middle_block):
-    with pytest.raises(ValueError, match='middle_block'):
-        SAIPViT(SMALL, (64, 32), middle_block=middle_block)
+@pytest.mark.parametrize('options', [dict(final_norm=False), dict(middle_block=2)])
+@pytest.mark.parametrize('until', ['end', 'maps'])
+def test_the_image_token_is_mmpretrains(options, until):
+    vit, images = small(out_type='cls_token', **options), torch.randn(2, 3, 64, 32)
+    token = vit.encode(images, until=until).image_token
+    torch.testing.assert_close(token, vit(images)[0])
+
+
+def test_the_middle_block_is_the_seventh_of_twelve():
+    assert SAIPViT().middle_block == 6
+
+
+@pytest.mark.parametrize(
+    'options', [dict(middle_block=-1), dict(middle_block=3), dict(with_cls_token=False)]
+)
+def test_unsuitable_options_are_refused(options):
+    with pytest.raises(ValueError, match='middle_block=.* is not|needs a class token'):
+        SAIPViT(SMALL, (64, 32), **options)

@@ -91,7 +91,7 @@ def test_same_as_mmpretrains_layer_decay(classifier, scope):
 def test_custom_keys_outside_the_backbone_are_those_of_mmengine(classifier):
     keys = {
         'head': dict(lr_mult=10.0),
-        'head.fc.bias': dict(lr_mult=3.0, decay_mult=0.5),
+        'd.fc.bias': dict(lr_mult=3.0, decay_mult=0.5),  # longer
     }
     ours = by_name(classifier, **DECAY, custom_keys=keys | dict(fc1={}, ln={}))
     theirs = by_name(classifier, 'DefaultOptimWrapperConstructor', custom_keys=keys)
@@ -120,6 +120,15 @@ def test_few_groups_and_no_frozen_parameters(classifier):
     assert len(found) == 2 * 6
     trained = [p for p in classifier.parameters() if p.requires_grad]
     assert sum(len(group['params']) for group in found) == len(trained)
+    flat = by_name(classifier, **DECAY | dict(decay_rate=1))
+    assert {lr for lr, _ in filter(None, flat.values())} == {1e-3}
+
+
+def test_an_optimizer_without_weight_decay(classifier):
+    config = dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=dict(no_decay=[]))
+    config['constructor'] = 'mmpretrain.WeightDecayGroups'
+    found = build_optim_wrapper(classifier, config).optimizer.param_groups
+    assert [group['weight_decay'] for group in found] == [0, 0]
 
 
 def test_bad_settings_are_rejected(classifier):
@@ -152,6 +161,7 @@ def test_bfloat16_is_used_where_the_cpu_has_it(flags, dtype, monkeypatch, tmp_pa
         cpuinfo.write_text(f'processor: 0\n{flags}\n')
     monkeypatch.setattr('saip_mm.training.optimizer._CPUINFO', cpuinfo)
     not_cached = has_bfloat16.__wrapped__
+    assert not_cached('cuda')
     monkeypatch.setattr('saip_mm.training.optimizer.has_bfloat16', not_cached)
     layer = nn.Linear(4, 4)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
