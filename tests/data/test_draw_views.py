@@ -223,6 +223,7 @@ def test_records_are_small_functions_of_the_key(records):
         (dict(local=CROP | dict(area=(0.8, 0.1))), r'local\.area=\(0\.8, 0\.1\) .*low'),
         (dict(global_1=CROP | dict(blur=2)), r'global_1\.blur=2 should be in \[0, 1\]'),
         (dict(global_0=None, scene=None), 'local views, and these need the anchor'),
+        (dict(local=None), 'the scene needs local views'),
         (dict(flip=-0.5), r'flip=-0\.5 should be in \[0, 1\]'),
         (
             dict(colors=vars(DrawViews.colors) | dict(hue=1)),
