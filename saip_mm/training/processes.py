@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+import warnings
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,8 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
     cfg.launcher = args.launcher or _find_launcher()
     if cfg.launcher == 'none':
         return
+    # Some convolutions lay out their gradients differently; copying these costs little.
+    warnings.filterwarnings('ignore', 'Grad strides do not match bucket view strides')
     how = _LAUNCHERS[cfg.launcher]
     missing = [each for each in _VARIABLES[cfg.launcher] if each not in os.environ]
     if missing:

@@ -122,7 +122,9 @@ def test_backbones_with_batch_norm_train_in_two_processes(backbone, tmp_path):
     options = ['train_dataloader.batch_size=4', 'train_cfg.max_epochs=1']
     options += ['sync_bn=torch']  # as in the recipes, has no effect on a CPU
     options += [f'default_hooks.checkpoint.{each}' for each in EVERY_STEP]
-    run_two('tools/train.py', config, '--work-dir', tmp_path, '--cfg-options', *options)
+    arguments = [config, '--work-dir', tmp_path, '--cfg-options', *options]
+    done = run_two('tools/train.py', *arguments)
+    assert 'Grad strides' not in done.stdout
     first, last = (
         read_checkpoint(tmp_path / f'epoch_{name}.pth')['state_dict']
         for name in ('0_iter_1', 1)
