@@ -62,7 +62,7 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
     """Write the backbone of ``checkpoint``, read from ``path``."""
     backbone, report = choose_backbone(checkpoint, args.role).fitted(args.img_size)
     role = backbone.role
-    print(f'{path}, {role}: {report}')
+    print(f'{path}: {report}' if role == 'unknown' else f'{path}, {role}: {report}')
     meta = dict(
         **backbone.facts(),
         role=role,
