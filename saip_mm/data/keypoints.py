@@ -51,8 +51,8 @@ def add_keypoints(path: str, entries: Sequence[dict]) -> None:
         entry['keypoints'] = own[-1].tobytes() if own else None
     count = sum(entry['keypoints'] is not None for entry in entries)
     print_log(
-        f'{path}: keypoints for {count} of {len(names)} images; the others '
-        f'({len(names) - count}) have no person in this file: masks ignore their parts',
+        f'{path}: keypoints for {count} of {len(names)} images; masks of the others '
+        'ignore body parts',
         'current',
     )
 
