@@ -52,6 +52,8 @@ def parse_option(text: str) -> tuple[str, str]:
             f'{text}: should be NAME=VALUE; other arguments, such as a config, must '
             'precede --cfg-options'
         )
+    if 'dict(' in value:  # MMEngine recurses infinitely, or takes it for text
+        raise ArgumentTypeError(f"{text}: write a dictionary as {{'type': 'HAP'}}")
     return name, value
 
 

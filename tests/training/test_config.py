@@ -131,6 +131,10 @@ def test_bad_options(capsys):
             parser.parse_args(['--cfg-options', *options])
         message = f'{options[-1]}: should be NAME=VALUE; other arguments, such as a '
         assert message in capsys.readouterr().err
+    for option in ('a=dict(b=1)', "a=[dict(type='B', c=1)]"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(['x.py', '--cfg-options', option])
+        assert "write a dictionary as {'type': 'HAP'}" in capsys.readouterr().err
     args = ['x.py', '--cfg-options', 'a=1', 'b=2', '--cfg-options', 'a=3']
     assert dict(parser.parse_args(args).cfg_options) == dict(a='3', b='2')
 
