@@ -48,7 +48,6 @@ model = dict(
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
-    pin_memory=False,
     dataset=dict(
         _delete_=True,
         type='SyntheticPeople',

@@ -24,7 +24,6 @@ model = dict(
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
-    pin_memory=False,
     dataset=dict(
         pipeline=[
             dict(_base_.draw_views, patch_size=patch_size),

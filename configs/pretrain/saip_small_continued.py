@@ -18,7 +18,6 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=0,
     persistent_workers=False,
-    pin_memory=False,
     dataset=dict(pipeline=[_base_.draw_views, dict(type='ApplyViews')]),
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.synchronize import Event
 
+from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -40,6 +41,8 @@ def build_loader(
         # Bases such as 'mmpretrain::…' add a scope, which MMEngine would pass on.
         collate = {k: v for k, v in dataloader['collate_fn'].items() if k != '_scope_'}
         dataloader = dict(dataloader, collate_fn=collate)
+    if isinstance(dataloader, dict) and get_device() == 'cpu':
+        dataloader = dict(dataloader, pin_memory=False)  # else PyTorch warns
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     if not loader.num_workers:
         return loader

@@ -1,6 +1,7 @@
 """Loading of checkpoints, and data loaders, by the runners."""
 
 import logging
+import warnings
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from saip_mm.training import SafeRunner
+from saip_mm.training.loaders import build_loader
 
 
 def runner_of(model: nn.Module) -> SafeRunner:
@@ -42,6 +44,16 @@ def test_a_part_of_a_saip_is_rejected(part, message, tmp_path):
             runner.load_checkpoint(tmp_path / 'part.pth')
     else:
         assert 'config' not in runner.load_checkpoint(tmp_path / 'part.pth')['meta']
+
+
+def test_memory_is_pinned_only_for_a_gpu():
+    sampler = dict(type='DefaultSampler', shuffle=False)
+    settings = dict(dataset=[1, 2], sampler=sampler, batch_size=2, num_workers=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        loader = build_loader(dict(settings, pin_memory=True))
+        assert [list(batch) for batch in loader] == [[1, 2]]
+    assert loader.pin_memory == torch.cuda.is_available()
 
 
 def test_a_missing_file_of_an_evaluator_names_the_setting(tmp_path):
