@@ -56,6 +56,8 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
         return
     # Some convolutions lay out their gradients differently; copying these costs little.
     warnings.filterwarnings('ignore', 'Grad strides do not match bucket view strides')
+    # Older versions of PyTorch, and MMEngine, only have this name.
+    warnings.filterwarnings('ignore', '`broadcast_buffers` is deprecated')
     how = _LAUNCHERS[cfg.launcher]
     missing = [each for each in _VARIABLES[cfg.launcher] if each not in os.environ]
     if missing:
