@@ -90,12 +90,30 @@ def load_backbone(
     return network.to(device).eval()
 
 
+def describe_stripes(image: Tensor, patches: Tensor, count: int) -> Tensor:
+    """Features of images, and of their stripes: what a person wears, and where.
+
+    Args:
+        image: [B, C]
+        patches: [B, C, h, w]
+        count: Number of horizontal stripes of equal height.
+
+    Returns:
+        [B, C (1 + count)]: the image's features and the means over stripes, both at
+        unit length, concatenated.
+    """
+    means = nn.functional.adaptive_avg_pool2d(patches, (count, 1)).flatten(1)
+    unit = [nn.functional.normalize(each, dim=1) for each in (image, means)]
+    return torch.cat(unit, dim=1)
+
+
 def embed(
     backbone: PretrainedBackbone,
     images: Iterable[Image] | np.ndarray,
     patches: bool = False,
     img_size: int | tuple[int, int] | None = None,
     batch_size: int = 64,
+    stripes: int = 0,
 ) -> Tensor:
     """Features of any number of images, computed on the backbone's device.
 
@@ -108,15 +126,18 @@ def embed(
             without keeping the aspect ratio), or the side of a square; by default that
             of the backbone.
         batch_size: Number of images per forward pass.
+        stripes: Number of horizontal stripes whose features are appended to those of
+            the image, as in :func:`describe_stripes`.
 
     Returns:
-        On the CPU, [N, C]; for patches [N, C, h, w].
+        On the CPU, [N, C]; for patches [N, C, h, w]; with stripes [N, C (1 + stripes)].
 
     Raises:
         ImageError: If a file cannot be read.
         TypeError: If ``backbone`` is not from :func:`load_backbone`, ``images`` is a
             single image, or an element is not an image.
-        ValueError: If ``img_size`` is not a whole number of patches.
+        ValueError: If ``img_size`` is not a whole number of patches, or both patches
+            and stripes are requested.
     """
     if not isinstance(backbone, PretrainedBackbone):
         kind = type(backbone).__name__
@@ -130,6 +151,8 @@ def embed(
     single = isinstance(images, str | bytes | os.PathLike | PIL.Image.Image)
     if single or (isinstance(images, np.ndarray) and images.ndim == 3):
         raise TypeError('embed takes a list of images: put a single image in a list')
+    if stripes < 0 or (stripes and patches):
+        raise ValueError(f'stripes={stripes}: give 0 or more, and no patches=True')
     if batch_size < 1:
         raise ValueError(f'batch_size={batch_size} should be at least 1')
     total = len(images) if isinstance(images, Sized) else 0
@@ -138,6 +161,8 @@ def embed(
     @torch.no_grad()
     def features_of(batch: Tensor) -> Tensor:
         found = backbone(batch.to(backbone.mean.device))
+        if stripes:
+            return describe_stripes(*found, stripes).cpu()
         return (found.patches if patches else found.image).cpu()
 
     features = []

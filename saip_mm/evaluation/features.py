@@ -14,13 +14,15 @@ from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from ..apis import describe_stripes
 from ..checkpoints.buildable import parts_of
 from ..data.images import normalize
 from ..data.views import Size
 
 BINS = 4  # of the histogram, per color
 PIXELS = (8, 4)  # (h, w)
-STRIPES = 6
+STRIPES = 4  # of the last map
+COLOR_STRIPES = 6
 DEFAULT_SIZE = (256, 128)  # (h, w)
 PATCH_SIZE = 16
 
@@ -29,8 +31,8 @@ class Embedded(NamedTuple):
     """Features of N images."""
 
     tokens: dict[str, Tensor]
-    """[N, D] each, by name: ``image`` and, for a backbone, ``middle``, ``mean``, and
-    ``image+mean`` (both at unit length, concatenated)."""
+    """[N, D] each, by name: ``image`` and, for a backbone, ``middle``, ``mean``,
+    ``image+mean`` and ``image+stripes``."""
     patches: Tensor | None = None
     """[N, C, h, w]; None if not requested."""
 
@@ -43,9 +45,10 @@ class Embedded(NamedTuple):
 class BackboneFeatures:
     """Features of a backbone.
 
-    The tokens of an image are the image token, the middle token, and the mean of the
-    last map (the image token again if there is no class token). Features of patches are
-    the middle map and the last map, concatenated.
+    The tokens of an image are the image token, the middle token, the mean of the last
+    map (the image token again if there is no class token), and the image token with
+    this mean or with the means over ``STRIPES`` stripes. Features of patches are the
+    middle map and the last map, concatenated.
 
     Args:
         backbone: A backbone for SAIP, such as ``SAIPViT``.
@@ -67,8 +70,8 @@ class BackboneFeatures:
         encoded = self.backbone.encode(images, until='maps')
         image, mean = encoded.image_token, encoded.last_map.mean(dim=(2, 3))
         found = dict(image=image, middle=encoded.middle_token, mean=mean)
-        unit = [nn.functional.normalize(each, dim=1) for each in (image, mean)]
-        found['image+mean'] = torch.cat(unit, dim=1)
+        for name, count in (('image+mean', 1), ('image+stripes', STRIPES)):
+            found[name] = describe_stripes(image, encoded.last_map, count)
         if not patches:
             return Embedded(found)
         grid = encoded.middle_map.shape[2:]
@@ -102,8 +105,12 @@ class StockFeatures:
 
     def __call__(self, images: Tensor, patches: bool = False) -> Embedded:
         last = self._last(images)
-        image = last.mean(dim=(2, 3)) if last.ndim == 4 else last
-        return Embedded(dict(image=image), last if patches else None)
+        if last.ndim == 2:
+            return Embedded(dict(image=last))
+        image = last.mean(dim=(2, 3))
+        striped = describe_stripes(image, last, STRIPES)
+        tokens = {'image': image, 'image+stripes': striped}
+        return Embedded(tokens, last if patches else None)
 
 
 def stated_size(stated: int | Sequence[int] | None) -> Size:
@@ -155,7 +162,7 @@ def color_histogram(images: Tensor) -> Tensor:
 
 def striped_histogram(images: Tensor) -> Tensor:
     """Histograms of six horizontal stripes, as in :func:`color_histogram` [B, 384]."""
-    stripes = images.tensor_split(STRIPES, dim=2)
+    stripes = images.tensor_split(COLOR_STRIPES, dim=2)
     return torch.cat([color_histogram(stripe) for stripe in stripes], dim=1)
 
 

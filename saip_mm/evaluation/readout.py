@@ -19,7 +19,7 @@ UNLABELED = 255
 CHUNK = 32  # images at a time in full resolution
 STRENGTH = 1e-2  # of ridge regression
 WAVES = 8  # of positions, per direction
-COMPONENTS = 64  # of whitening
+COMPONENTS = 128  # of whitening
 SHRINKAGE = 0.1  # of whitening
 
 

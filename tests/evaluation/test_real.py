@@ -55,7 +55,8 @@ def test_market_folders_that_cannot_be_used(tmp_path):
 def test_whitening_is_that_of_scikit_learn(monkeypatch):
     monkeypatch.setattr('saip_mm.evaluation.readout.SHRINKAGE', 0)
     rng = torch.Generator().manual_seed(0)
-    features = torch.randn(300, 80, generator=rng) @ torch.randn(80, 80, generator=rng)
+    mixing = torch.randn(160, 160, generator=rng)
+    features = torch.randn(300, 160, generator=rng) @ mixing
     found = fit_whitening(features)(features)
     expected = PCA(COMPONENTS, whiten=True, svd_solver='full').fit_transform(features)
     # Directions have no sign; they divide by n - 1.
