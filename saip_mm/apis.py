@@ -142,12 +142,7 @@ def embed(
     if not isinstance(backbone, PretrainedBackbone):
         kind = type(backbone).__name__
         raise TypeError(f'embed takes a backbone from load_backbone, not a {kind}')
-    img_size = tuple(to_2tuple(backbone.img_size if img_size is None else img_size))
-    patch = backbone.backbone.patch_size
-    if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
-        raise ValueError(
-            f'img_size={img_size} is not (h, w) in whole patches of {patch}'
-        )
+    img_size = _whole_patches(backbone, img_size)
     single = isinstance(images, str | bytes | os.PathLike | PIL.Image.Image)
     if single or (isinstance(images, np.ndarray) and images.ndim == 3):
         raise TypeError('embed takes a list of images: put a single image in a list')
@@ -172,3 +167,15 @@ def embed(
             bar.update(len(batch))
     features = features or [features_of(torch.zeros(1, 3, *img_size))[:0]]
     return torch.cat(features)
+
+
+def _whole_patches(
+    backbone: PretrainedBackbone, img_size: int | tuple[int, int] | None
+) -> tuple[int, int]:
+    img_size = tuple(to_2tuple(backbone.img_size if img_size is None else img_size))
+    patch = backbone.backbone.patch_size
+    if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
+        raise ValueError(
+            f'img_size={img_size} is not (h, w) in whole patches of {patch}'
+        )
+    return img_size

@@ -68,6 +68,10 @@ def test_features_are_those_of_the_plain_vit(model, work_dir, photos):
     same(saip_mm.embed(backbone, arrays), image)
     same(saip_mm.embed(backbone, files, batch_size=2), image)
     same(saip_mm.embed(backbone, [str(files[0]), *arrays[1:]], patches=True), patches)
+    upper, lower = patches[:, :, :2].mean((2, 3)), patches[:, :, 2:].mean((2, 3))
+    unit = image, torch.stack([upper, lower], dim=2).flatten(1)
+    unit = torch.cat([x / x.norm(dim=1, keepdim=True) for x in unit], dim=1)
+    same(saip_mm.embed(backbone, arrays, stripes=2), unit)
     stacked = np.stack([arrays[0], arrays[3]])
     stacked.setflags(write=False)  # as NumPy's views of Pillow's images
     same(saip_mm.embed(backbone, stacked), image[[0, 3]])
@@ -148,6 +152,11 @@ def test_bad_files_and_arguments(model, work_dir, photos, tmp_path):
         saip_mm.load_backbone(work_dir, role='techer')
     with pytest.raises(ValueError, match='batch_size=0'):
         saip_mm.embed(saip_mm.load_backbone(work_dir), photos[1], batch_size=0)
+    for stripes in (-1, 2):
+        with pytest.raises(ValueError, match=f'stripes={stripes}'):
+            saip_mm.embed(
+                saip_mm.load_backbone(work_dir), [], patches=True, stripes=stripes
+            )
     with pytest.raises(ValueError, match='img_size=.60, 32. is not'):
         saip_mm.embed(saip_mm.load_backbone(work_dir), [], img_size=(60, 32))
     with pytest.raises(ValueError, match='img_size=.0, 0. is not'):

@@ -85,6 +85,9 @@ def test_a_backbone_gives_its_tokens_for_normalized_images(images):
     torch.testing.assert_close(embedded.tokens['mean'][-1:], mean)
     both = torch.cat([x / x.norm() for x in (encoded.image_token, mean)], dim=1)
     torch.testing.assert_close(embedded.tokens['image+mean'][-1:], both)
+    rows = last.mean(dim=3).flatten(1)  # each is one of the four stripes
+    both = torch.cat([x / x.norm() for x in (encoded.image_token, rows)], dim=1)
+    torch.testing.assert_close(embedded.tokens['image+stripes'][-1:], both)
     torch.testing.assert_close(embedded.patches[-1:], expected)
     other = torch.rand(2, 3, 48, 80) * 255  # any grid
     assert features(other, patches=True).patches.shape == (2, 48, 3, 5)
