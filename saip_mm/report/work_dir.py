@@ -22,6 +22,7 @@ Series = dict[str, list[tuple[int, float]]]
 _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
 _TRACEBACK = 'Traceback (most recent call last)'
+_STOPPED = re.compile(r' - stopped by .* after step \d+; ')  # of SafeCheckpointHook
 _QUIET = 300  # seconds without a log line after which a run counts as stopped
 
 
@@ -154,7 +155,7 @@ class WorkDir:
             state = 'crashed'
         elif finished:
             state = 'finished'
-        elif written and not found:
+        elif written and not found and not _STOPPED.search(log):
             quiet = max(_QUIET, 5 * _seconds(log, last=2))
             state = 'running' if time.time() - max(written) < quiet else state
         return Progress(

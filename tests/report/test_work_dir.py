@@ -81,6 +81,14 @@ def test_errors_and_restarts(error, state, shown, tmp_path):
     assert restarted.progress(2).state == 'running'
 
 
+def test_a_run_stopped_by_a_signal_is_not_running(tmp_path):
+    stamp, cause = '2026/01/02 03:04:02', 'stopped by SIGINT after step 6; rerun'
+    log = step_line(1, 1, 5) + f'{stamp} - mmengine - WARNING - {cause}\n'
+    assert add_run(tmp_path, FIRST, {5: 1.0}, log).progress(2).state == 'interrupted'
+    resumed = add_run(tmp_path, SECOND, {7: 1.0}, step_line(3, 1, 7))
+    assert resumed.progress(2).state == 'running'
+
+
 def test_configs(tmp_path):
     model = "model = dict(backbone=dict(type='SAIPViT'))\n"
     model += 'train_dataloader = dict(dataset=dict())\n'
