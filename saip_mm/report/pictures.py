@@ -83,7 +83,7 @@ def view_row(sample: dict) -> tuple[str, list[Picture]]:
     steps += ['gray'] * first.colors.gray + ['flip'] * first.flip
     steps += [f'blur {first.blur:.1f}'] if first.blur else []
     changes = ', '.join(steps) or 'no change'
-    return f'{sample["source"]}   {names[0]}: {changes}', row
+    return f'{sample["source"]}; {names[0]}: {changes}', row
 
 
 def _scene_pictures(views: Views, inputs: dict[str, Tensor]) -> list[Picture]:

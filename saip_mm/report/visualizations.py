@@ -154,7 +154,8 @@ def show_attention(model: SAIP, gallery: Gallery) -> Groups:
         named = {f'head {number}': each for number, each in enumerate(heads[:6], 1)}
         for name, values in {'mean': heads.mean(dim=0), **named}.items():
             low, high = values.min().item(), values.max().item()
-            caption = f'{name} {100 * low:.1f}–{100 * high:.1f}%'
+            # A word joiner, so that no line ends within the range.
+            caption = f'{name} {100 * low:.1f}–\u2060{100 * high:.1f}%'
             row.append(Picture(heat(image, values, low, high), caption))
         groups.append(('', [row]))
     return groups
