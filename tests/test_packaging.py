@@ -6,12 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import distributions, packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 from mmengine.config.utils import _get_cfg_metainfo
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 NOT_SOURCE = shutil.ignore_patterns(
@@ -107,10 +108,11 @@ def test_every_imported_package_is_declared(installed: Path) -> None:
     # Installed by tools/install.sh itself, or in place of a declared package.
     declared = {'saip_mm', 'mmpose', 'cv2'}
     (package,) = distributions(name='saip_mm', path=[str(installed)])
-    names = {Requirement(line).name for line in package.requires}
-    for module, packages in packages_distributions().items():
-        if names & {name.lower().replace('_', '-') for name in packages}:
-            declared.add(module)
+    names = {canonicalize_name(Requirement(line).name) for line in package.requires}
+    # packages_distributions() of Python 3.10 misses packages without top_level.txt.
+    for each in distributions():
+        if canonicalize_name(each.name) in names:
+            declared |= {file.parts[0].removesuffix('.py') for file in each.files}
     assert imported - declared <= sys.stdlib_module_names
 
 
