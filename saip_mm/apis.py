@@ -136,8 +136,7 @@ def embed(
         ImageError: If a file cannot be read.
         TypeError: If ``backbone`` is not from :func:`load_backbone`, ``images`` is a
             single image, or an element is not an image.
-        ValueError: If ``img_size`` is not a whole number of patches, or both patches
-            and stripes are requested.
+        ValueError: If ``img_size`` is not a whole number of patches.
     """
     if not isinstance(backbone, PretrainedBackbone):
         kind = type(backbone).__name__
@@ -156,9 +155,8 @@ def embed(
     @torch.no_grad()
     def features_of(batch: Tensor) -> Tensor:
         found = backbone(batch.to(backbone.mean.device))
-        if stripes:
-            return describe_stripes(*found, stripes).cpu()
-        return (found.patches if patches else found.image).cpu()
+        chosen = found.patches if patches else found.image
+        return (describe_stripes(*found, stripes) if stripes else chosen).cpu()
 
     features = []
     for batch in read_batches(images, img_size, batch_size):
