@@ -19,7 +19,6 @@ UNLABELED = 255
 CHUNK = 32  # images at a time in full resolution
 STRENGTH = 1e-2  # of ridge regression
 WAVES = 8  # of positions, per direction
-COMPONENTS = 128  # of whitening
 SHRINKAGE = 0.1  # of whitening
 
 
@@ -83,18 +82,18 @@ def fit_discriminant(
     return LinearMap(mean, scale, weight, prior - (centers.T * weight).sum(dim=0) / 2)
 
 
-def fit_whitening(features: Tensor) -> LinearMap:
+def fit_whitening(features: Tensor, components: int = 128) -> LinearMap:
     """Principal components of features [N, D], divided by their standard deviations.
 
-    Keeps at most ``COMPONENTS``. ``SHRINKAGE`` times the mean variance is added to all
-    variances, so that directions without signal are not amplified.
+    Keeps at most ``components`` of them. ``SHRINKAGE`` times the mean variance is added
+    to all variances, so that directions without signal are not amplified.
     """
     features = features.double()
     mean = features.mean(dim=0)
     _, singular, directions = torch.linalg.svd(features - mean, full_matrices=False)
     variance = singular**2 / len(features)
     scale = (variance + SHRINKAGE * variance.mean()).clamp_min(1e-12).sqrt()
-    kept = min(COMPONENTS, len(scale))
+    kept = min(components, len(scale))
     one, zero = torch.ones(1), torch.zeros(1)
     return LinearMap(mean, one, directions[:kept].T / scale[:kept], zero)
 

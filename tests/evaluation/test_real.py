@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from saip_mm.evaluation import RealPeople, Subject, probe_real
 from saip_mm.evaluation.features import BaselineFeatures, Embedded
-from saip_mm.evaluation.readout import COMPONENTS, fit_whitening
+from saip_mm.evaluation.readout import fit_whitening
 from saip_mm.evaluation.tokens import probe_attributes, probe_reid, rank_me
 
 COLORS = Subject(BaselineFeatures('mean-color', (64, 32)))
@@ -57,8 +57,8 @@ def test_whitening_is_that_of_scikit_learn(monkeypatch):
     rng = torch.Generator().manual_seed(0)
     mixing = torch.randn(160, 160, generator=rng)
     features = torch.randn(300, 160, generator=rng) @ mixing
-    found = fit_whitening(features)(features)
-    expected = PCA(COMPONENTS, whiten=True, svd_solver='full').fit_transform(features)
+    found = fit_whitening(features, 100)(features)
+    expected = PCA(100, whiten=True, svd_solver='full').fit_transform(features)
     # Directions have no sign; they divide by n - 1.
     expected = torch.from_numpy(expected).abs() * (300 / 299) ** 0.5
     torch.testing.assert_close(found.abs(), expected.double(), rtol=1e-3, atol=1e-3)
