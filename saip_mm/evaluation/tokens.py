@@ -28,7 +28,6 @@ from .readout import LinearMap, attribute_accuracy, fit_whitening
 from .subject import Subject, log, score_name, spread, thinned
 
 QUERY, GALLERY, TRAIN = 'query', 'bounding_box_test', 'bounding_box_train'
-COMPONENTS = (64, 128)  # of whitening
 MAX_TRAIN = 2000  # images of each half of the training people
 MAX_LABELED = 4000  # images of a split with attributes
 MAX_UNLABELED = 2000
@@ -46,10 +45,7 @@ class Readout(NamedTuple):
         return features if self.whitening is None else self.whitening(features)
 
     def __str__(self) -> str:
-        if self.whitening is None:
-            return f'{self.token} token'
-        count = self.whitening.weight.shape[1]
-        return f'{self.token} token, {count} whitened components'
+        return f'{self.token} token{"" if self.whitening is None else ", whitened"}'
 
 
 def choose_readout(
@@ -59,14 +55,13 @@ def choose_readout(
 ) -> Readout:
     """The readout with the best score on other people; the first of equals.
 
-    Each token [N, D] is tried as it is and, if ``whiten``, also whitened, with any of
-    ``COMPONENTS``.
+    Each token [N, D] is tried as it is and, if ``whiten``, also whitened.
     """
     choices = []
     for token, features in fitted.items():
         choices.append(Readout(token))
-        for count in COMPONENTS if whiten else ():
-            choices.append(Readout(token, fit_whitening(features, count)))
+        if whiten:
+            choices.append(Readout(token, fit_whitening(features)))
     return max(choices, key=score)
 
 
