@@ -154,9 +154,10 @@ assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null 
         export CUDA_VISIBLE_DEVICES='' FORCE_CUDA=0
     fi
     write_compiler "$folder/compiler"
-    SAIP_CXX=${CXX:-c++} CXX=$folder/compiler/c++ CFLAGS="${CFLAGS:-} -g0" MAX_JOBS=$(nproc) \
-        "$python" -m pip wheel -v --no-deps --no-cache-dir \
-        --no-build-isolation -w "$folder/new" "$folder/source" 2>&1 | tee "$log" |
+    SAIP_CXX=$(command -v "${CXX:-c++}") CXX=c++ PATH=$folder/compiler:$PATH \
+        CFLAGS="${CFLAGS:-} -g0" MAX_JOBS=$(env -u OMP_NUM_THREADS nproc) \
+        "$python" -m pip wheel -v --no-deps --no-cache-dir --no-build-isolation \
+        -w "$folder/new" "$folder/source" 2>&1 | tee "$log" |
         sed -un 's/.*\[\([0-9]*0\)\/\([0-9]*\)\].*/[install]   \1 of \2 files/p' || {
         tail -n 40 "$log" >&2
         die "mmcv did not compile (see above; full log: $log)."
