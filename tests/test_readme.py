@@ -111,7 +111,7 @@ def test_a_command_runs_as_written(command, workplace, monkeypatch):
     assert not call(script, *arguments, cwd=workplace)
 
 
-@pytest.mark.parametrize('code', [each for each in SNIPPETS if 'embed(' in each])
+@pytest.mark.parametrize('code', [x for x in SNIPPETS if 'load_backbone(' in x])
 def test_python_computes_features(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     backbone = SAIPViT()
