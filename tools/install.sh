@@ -121,6 +121,7 @@ precompile() {
     touch "$here/tried"
 }
 if [[ " $* " == *' -c '* ]]; then
+    set -- "$@" -g0
     (flock 9; [ -e "$here/tried" ] || precompile "$@") 9>"$here/lock"
     set -- -I"$here" "$@"
 fi
@@ -155,7 +156,7 @@ assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null 
     fi
     write_compiler "$folder/compiler"
     SAIP_CXX=$(command -v "${CXX:-c++}") CXX=c++ PATH=$folder/compiler:$PATH \
-        CFLAGS="${CFLAGS:-} -g0" MAX_JOBS=$(env -u OMP_NUM_THREADS nproc) \
+        MAX_JOBS=$(env -u OMP_NUM_THREADS nproc) \
         "$python" -m pip wheel -v --no-deps --no-cache-dir --no-build-isolation \
         -w "$folder/new" "$folder/source" 2>&1 | tee "$log" |
         sed -un 's/.*\[\([0-9]*0\)\/\([0-9]*\)\].*/[install]   \1 of \2 files/p' || {
