@@ -15,7 +15,7 @@ help:
 	@echo '             and write a report (first installs for about 3 minutes, once;'
 	@echo '             then 6 to 20 minutes)'
 	@echo 'make check   test style, method, views, checkpoints, resuming (a minute)'
-	@echo 'make test    run all tests (first compiles mmcv ops for 10–25 minutes, once)'
+	@echo 'make test    run all tests (first compiles mmcv ops for 5–15 minutes, once)'
 	@echo 'make lint    check style, formatting and layers'
 	@echo 'make format  fix style and formatting where possible'
 	@echo

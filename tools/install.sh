@@ -139,7 +139,7 @@ compile_mmcv() {
     "$python" -c 'import os, sysconfig
 assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
         die 'no Python.h for this Python (Debian, Ubuntu: python3-dev).'
-    say "Compiling mmcv ops: 9–13 minutes on two cores, once for" \
+    say "Compiling mmcv ops: about 5 minutes on two cores, once for" \
         "$(basename "$folder"). Log: $log"
     if [ ! -d "$folder/source" ]; then
         rm -rf "$folder/unpacked"
