@@ -87,6 +87,9 @@ def fit_whitening(features: Tensor, components: int = 128) -> LinearMap:
 
     Keeps at most ``components`` of them. ``SHRINKAGE`` times the mean variance is added
     to all variances, so that directions without signal are not amplified.
+
+    Returns:
+        A map of features [M, D] to [M, min(components, N, D)], in double precision.
     """
     features = features.double()
     mean = features.mean(dim=0)
