@@ -102,10 +102,18 @@ class DistillationTeacher:
         self.dtype, self.cache = getattr(torch, dtype), cache
 
     @property
+    def path(self) -> Path:
+        """File of the weights."""
+        try:
+            return resolve_checkpoint(self.checkpoint)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f'teacher.checkpoint: {error}') from error
+
+    @property
     def source(self) -> dict[str, str]:
         """Name and SHA-256 of the weights."""
         name = Path(self.model or self.checkpoint).name
-        return dict(name=name, sha256=sha256(resolve_checkpoint(self.checkpoint)))
+        return dict(name=name, sha256=sha256(self.path))
 
     @cached_property
     def _outputs(self) -> OutputCache:
@@ -116,8 +124,7 @@ class DistillationTeacher:
 
     @cached_property
     def network(self) -> _Network:
-        path = resolve_checkpoint(self.checkpoint)
-        build = _of_timm
+        path, build = self.path, _of_timm
         if self.model is None:
             build = _of_saip
         elif self.model.endswith('.py'):

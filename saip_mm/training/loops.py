@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ..checkpoints.teachers import DISTILLED_FROM, find_teacher
 from ..data import PeopleDataset
 from ..data.sampler import StatelessSampler
+from .batches import SAME_DATA, continue_epoch, done_in_epoch
 from .guards import StepRefused
 from .processes import on_main_process, unwrap_model
-from .resuming import SAME_DATA, continue_epoch, done_in_epoch
 
 KEPT_LOGS = 10_000  # latest values of each quantity, or those of an epoch if more
 

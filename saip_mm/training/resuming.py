@@ -1,4 +1,4 @@
-"""Choosing the checkpoint to resume, and resuming within an epoch."""
+"""Choosing the checkpoint to resume."""
 
 import errno
 import fcntl
@@ -6,16 +6,13 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Iterator
-from itertools import islice
 from logging import WARNING
 from pathlib import Path
 from typing import IO
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import Sampler
+from mmengine.runner import Runner
 
 from ..checkpoints.files import (
     epoch_and_step,
@@ -24,15 +21,11 @@ from ..checkpoints.files import (
     saved_checkpoints,
 )
 from ..files import write_text
+from .batches import done_in_epoch
 from .processes import on_main_process
 from .schedules import compare_lengths
 
 _LAUNCH = 'launch.json'  # in a work directory: time and job of its launch
-SAME_DATA = (
-    'resume with the same images and the same global batch '
-    '(train_dataloader.batch_size × processes), or start a new run from its '
-    'weights with load_from'
-)
 
 
 def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path | None:
@@ -234,48 +227,3 @@ def check_checkpoint(path: str | os.PathLike) -> None:
     parts = {'meta', 'state_dict', 'optimizer', 'message_hub'}
     if missing := parts - read_checkpoint(path).keys():
         raise ValueError(f'{path} is not a training checkpoint: no {min(missing)}')
-
-
-def done_in_epoch(runner: Runner, step: int) -> int:
-    """Batches of the current epoch that are done after ``step`` steps in total."""
-    return step - runner.epoch * len(runner.train_dataloader)
-
-
-def continue_epoch(runner: Runner) -> None:
-    """Restore the order of images, and skip batches that were done in this epoch."""
-    loader = runner.train_dataloader
-    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-    # The sampler was built before the seed was read from the checkpoint.
-    stated = (runner.cfg.get('train_dataloader') or {}).get('sampler') or {}
-    differs = runner._randomness_cfg.get('diff_rank_seed')
-    if hasattr(sampler, 'seed') and stated.get('seed') is None and not differs:
-        sampler.seed = runner.seed
-    # Loops over iterations skip batches themselves.
-    if isinstance(runner.train_loop, EpochBasedTrainLoop) and loader.batch_sampler:
-        done = done_in_epoch(runner, runner.iter)
-        if not 0 <= done <= len(loader):
-            raise ValueError(
-                f'the checkpoint has {runner.iter} steps and {runner.epoch} full '
-                f'epochs, but an epoch now has {len(loader)} steps: {SAME_DATA}'
-            )
-        # DataLoader does not allow setting the batch sampler.
-        rest = _RestOfEpoch(loader.batch_sampler, done)
-        object.__setattr__(loader, 'batch_sampler', rest)
-
-
-class _RestOfEpoch:
-    """A batch sampler that skips its first batches, once."""
-
-    def __init__(self, batches: Sampler, start: int) -> None:
-        self.batches = batches
-        self.start = start
-
-    def __iter__(self) -> Iterator[list[int]]:
-        start, self.start = self.start, 0
-        yield from islice(self.batches, start, None)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.batches, name)

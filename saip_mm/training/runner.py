@@ -12,7 +12,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmengine.runner.runner import ParamSchedulerType
 from mmpretrain.models import BaseSelfSupervisor
@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..data.concat import holds_people
 from ..models.weights import check_finite, format_size, load_weights
+from .batches import EndlessLoader, continue_epoch
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
 from .processes import on_main_process, unwrap_model
-from .resuming import DueValidationHook, LaunchHook, choose_checkpoint, continue_epoch
+from .resuming import DueValidationHook, LaunchHook, choose_checkpoint
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
 from .schedules import startable
 
@@ -163,6 +164,8 @@ class SafeRunner(Runner):
             self.optim_wrapper.initialize_count_status = lambda *_: None
         elif self._resume and isinstance(loop, BaseLoop):
             continue_epoch(self)  # the other loop does so itself
+        if isinstance(loop, IterBasedTrainLoop):
+            loop.dataloader_iterator = EndlessLoader(loop.dataloader)
 
     def train(self) -> nn.Module:
         """Train; errors also go to the log file, or to a file of their own process.

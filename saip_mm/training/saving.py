@@ -20,8 +20,8 @@ from mmpretrain.registry import HOOKS
 from ..checkpoints.files import saved_checkpoints
 from ..checkpoints.teachers import DISTILLED_FROM
 from ..files import atomic_write, write_text
+from .batches import done_in_epoch
 from .processes import Agreement
-from .resuming import done_in_epoch
 
 # Exit status of a run that was stopped by a signal and can be resumed.
 INTERRUPTED = os.EX_TEMPFAIL

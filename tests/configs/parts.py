@@ -8,7 +8,7 @@ tiny_people = dict(
     size=(64, 32),
     keep=True,
 )
-in_process = dict(num_workers=0, persistent_workers=False, pin_memory=False)
+in_process = dict(num_workers=0, persistent_workers=False)
 tiny_optimizer = dict(type='OptimWrapper', optimizer=dict(lr=2e-2))
 tiny_schedule = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=False, begin=0, end=2),

@@ -85,7 +85,7 @@ def test_a_teacher_sees_repeated_views_once(name, tmp_path, monkeypatch):
 
 
 def test_a_missing_teacher(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no checkpoint .*missing'):
+    with pytest.raises(FileNotFoundError, match='teacher.checkpoint: .*missing'):
         train('star', tmp_path, tmp_path / 'missing.pth')
 
 

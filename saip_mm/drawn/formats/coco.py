@@ -100,7 +100,8 @@ class Coco(FormatWriter):
         perfect = [
             {key: each[key] for key in ('image_id', 'category_id', 'bbox')}
             | dict(score=1.0)
-            for each in content['annotations']
+            for _, annotations in records['val']
+            for each in annotations
         ]
         self.save_text(DETECTIONS, json.dumps(perfect))
 
