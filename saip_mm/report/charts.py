@@ -135,9 +135,9 @@ def plot(chart: Chart, images_per_step: int | None = None) -> Figure:
         steps = [group[-1, 0] for group in groups]
         values = [group[:, 1].mean() for group in groups]
         marker = 'o' if len(points) <= 30 else None
-        axes.plot(
-            steps, values, label=f'{label} {points[-1][1]:.3g}', marker=marker, ms=3
-        )
+        ends = dict.fromkeys(f'{points[i][1]:.3g}' for i in (0, -1))
+        label = f'{label} {" → ".join(ends)}'
+        axes.plot(steps, values, label=label, marker=marker, ms=3)
     for label, level in chart.levels.items():
         axes.axhline(level, color=_INK, linestyle=':', linewidth=1, label=label)
     images = f' of {images_per_step:,} images' if images_per_step else ''

@@ -47,6 +47,7 @@ def test_curves_are_the_points():
     assert one.get_xydata().tolist() == [list(point) for point in POINTS]
     assert two.get_xydata().tolist() == [list(point) for point in other]
     assert set(level.get_ydata()) == {0.5}
+    assert [each.get_label() for each in (one, two)] == ['one 5.5 → -3', 'two 1 → 2']
     assert axes.get_xlabel() == 'optimizer steps of 2,048 images'
     assert 'one 5.5 at step 10, -3 at step 70; two 1' in str(chart)
 
