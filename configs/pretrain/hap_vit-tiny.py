@@ -74,6 +74,6 @@ optim_wrapper = dict(optimizer=dict(lr=1.5e-4))
 default_hooks = dict(saip=None)  # there is no teacher
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=40, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=40, end=400, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=40, convert_to_iter_based=True),
 ]
 train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=400)

@@ -89,7 +89,6 @@ train_dataloader = dict(
     ),
 )
 
-max_epochs = 16
 auto_scale_lr = dict(enable=False)
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3, fused=True),
@@ -108,9 +107,8 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         begin=1,
-        end=max_epochs,
         eta_min_ratio=0.001,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=max_epochs)
+train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=16)

@@ -32,11 +32,7 @@ train_dataloader = dict(
     ),
 )
 
-max_epochs = 5
 default_hooks = dict(checkpoint=dict(interval=1))
 warmup, cosine = _base_.param_scheduler
-param_scheduler = [
-    dict(warmup, end=0.5),
-    dict(cosine, begin=0.5, end=max_epochs),
-]
-train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [dict(warmup, end=0.5), dict(cosine, begin=0.5)]
+train_cfg = dict(max_epochs=5)

@@ -82,7 +82,6 @@ train_dataloader = dict(
     ),
 )
 
-max_epochs = 32
 auto_scale_lr = dict(enable=False)
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3),
@@ -99,9 +98,8 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         begin=2,
-        end=max_epochs,
         eta_min_ratio=0.001,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=max_epochs)
+train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=32)

@@ -21,11 +21,7 @@ train_dataloader = dict(
     dataset=dict(pipeline=[_base_.draw_views, dict(type='ApplyViews')]),
 )
 
-max_epochs = 13
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 warmup, cosine = _base_.param_scheduler
-param_scheduler = [
-    dict(warmup, end=0.5),
-    dict(cosine, begin=0.5, end=max_epochs),
-]
-train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [dict(warmup, end=0.5), dict(cosine, begin=0.5)]
+train_cfg = dict(max_epochs=13)

@@ -20,6 +20,6 @@ train_dataloader = dict(dataset=dict(data_root='data/LUPerson', ann_file='quarte
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=10, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=10, end=300, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=10, convert_to_iter_based=True),
 ]
 train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=300)

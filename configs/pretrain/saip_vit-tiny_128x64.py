@@ -33,11 +33,7 @@ model = dict(
 )
 train_dataloader = dict(batch_size=256, num_workers=12)
 
-max_epochs = 78
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 warmup, cosine = _base_.param_scheduler
-param_scheduler = [
-    dict(warmup, end=4),
-    dict(cosine, begin=4, end=max_epochs),
-]
-train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [dict(warmup, end=4), dict(cosine, begin=4)]
+train_cfg = dict(max_epochs=78)

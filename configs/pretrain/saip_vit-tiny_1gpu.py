@@ -53,6 +53,6 @@ default_hooks = dict(
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=5, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=5, end=100, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=5, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=100)

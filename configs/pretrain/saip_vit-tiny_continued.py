@@ -30,11 +30,7 @@ model = dict(
 )
 train_dataloader = dict(batch_size=16)
 
-max_epochs = 5
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 warmup, cosine = _base_.param_scheduler
-param_scheduler = [
-    dict(warmup, end=0.25),
-    dict(cosine, begin=0.25, end=max_epochs),
-]
-train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [dict(warmup, end=0.25), dict(cosine, begin=0.25)]
+train_cfg = dict(max_epochs=5)

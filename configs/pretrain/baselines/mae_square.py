@@ -19,9 +19,8 @@ train_dataloader.update(sampler=dict(type='StatelessSampler'), drop_last=True)
 optimizer = dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.95), weight_decay=0.05)
 wrapper = dict(optimizer=optimizer, paramwise_cfg=_base_.optim_wrapper.paramwise_cfg)
 optim_wrapper = dict(_delete_=True, type='OptimWrapper', **wrapper)
-warmup, cosine = _base_.param_scheduler
-cosine.update(begin=0.5, end=5, T_max=4.5, convert_to_iter_based=True)
-param_scheduler = [dict(warmup, end=0.5), cosine]
+cosine = dict(type='CosineAnnealingLR', begin=0.5, convert_to_iter_based=True)
+param_scheduler = [dict(_base_.param_scheduler[0], end=0.5), cosine]
 train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=5)
 randomness = dict(diff_rank_seed=False)  # views differ between processes anyway
 guards = dict(quarantine=dict(type='QuarantineHook'), finite=dict(type='FiniteGuard'))

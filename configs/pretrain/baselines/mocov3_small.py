@@ -21,9 +21,8 @@ train_dataloader = dict(
 train_dataloader.update(sampler=dict(type='StatelessSampler'), drop_last=True)
 optimizer = dict(type='AdamW', lr=5e-4, weight_decay=0.05)
 optim_wrapper = dict(_delete_=True, type='BFloat16OptimWrapper', optimizer=optimizer)
-warmup, cosine = _base_.param_scheduler
-cosine.update(begin=0.5, end=5, T_max=4.5, convert_to_iter_based=True)
-param_scheduler = [dict(warmup, end=0.5), cosine]
+cosine = dict(type='CosineAnnealingLR', begin=0.5, convert_to_iter_based=True)
+param_scheduler = [dict(_base_.param_scheduler[0], end=0.5), cosine]
 train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=5)
 guards = dict(quarantine=dict(type='QuarantineHook'), finite=dict(type='FiniteGuard'))
 default_hooks = dict(checkpoint=dict(interval=1), **guards)

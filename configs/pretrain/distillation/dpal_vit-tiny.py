@@ -77,6 +77,6 @@ optim_wrapper = dict(
 default_hooks = dict(saip=None)  # there is no moving average
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, end=10, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=10, end=200, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=10, convert_to_iter_based=True),
 ]
 train_cfg = dict(type='AccumulatingTrainLoop', max_epochs=200)
