@@ -26,7 +26,6 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    pin_memory=False,
     dataset=dict(
         _delete_=True,
         type='SyntheticPeople',
