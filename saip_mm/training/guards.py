@@ -32,12 +32,13 @@ class StepRefused(ArithmeticError):
 class FiniteGuard(Hook):
     """Skips steps with a non-finite loss or gradient, in all processes together.
 
-    Weights, optimizer, teacher and center stay as they were, and training continues
-    with the next step. (Algorithms of MMPretrain average their target network before
-    the step; it is then one average ahead.) For debugging, ``refused_step_700.pth``
-    keeps the state before a skipped step, and ``refused_step_700_rank_0.pth`` the batch
-    of process 0 (other processes with non-finite losses save theirs): only for the
-    first of consecutive skipped steps, and at most three times.
+    Weights, optimizer, teacher, center and running statistics of batch norms stay as
+    they were, and training continues with the next step. (Algorithms of MMPretrain
+    average their target network before the step; it is then one average ahead.) For
+    debugging, ``refused_step_700.pth`` keeps the state before a skipped step, and
+    ``refused_step_700_rank_0.pth`` the batch of process 0 (other processes with
+    non-finite losses save theirs): only for the first of consecutive skipped steps, and
+    at most three times.
 
     Steps that a loss scaler skips while losses are finite do not count, but 50 in a row
     end the run as well.
@@ -72,6 +73,8 @@ class FiniteGuard(Hook):
         self.losses.clear()
         self.reasons.clear()
         self.stepped = False
+        # A forward pass changes running statistics before its loss is known.
+        self.buffers = [each.clone() for each in runner.model.buffers()]
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
@@ -83,6 +86,8 @@ class FiniteGuard(Hook):
         if not self.agreement.any(bool(self.reasons)):
             self._count_overflow()
             return
+        for buffer, before in zip(runner.model.buffers(), self.buffers, strict=True):
+            buffer.copy_(before)
         self.in_row += 1
         step = runner.iter + 1
         why = '; '.join(self.reasons) or 'in another process'

@@ -15,12 +15,12 @@ from saip_mm.training.processes import Agreement
 CLIPPING = ", clip_grad=dict(type='value', clip_value=0.01)"
 
 
-def config(path, hook, wrapper='OptimWrapper', **arguments):
+def config(path, hook, wrapper='OptimWrapper', base=TINY, **arguments):
     """A config with one of the hooks and wrappers of poison.py."""
     clipping = CLIPPING if hook == 'InfiniteGradient' else ''
     hook = dict(type=hook, **arguments)
     path.write_text(
-        f'_base_ = {str(TINY)!r}\n'
+        f'_base_ = {str(base)!r}\n'
         "custom_imports = dict(imports=['saip_mm', 'poison'])\n"
         f'custom_hooks = [{hook}]\n'
         f'optim_wrapper = dict(type={wrapper!r}{clipping})\n'
@@ -72,6 +72,13 @@ def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path):
         for optimizer in [state(tmp_path, name)['optimizer']]
     ]
     assert 0 < moments[1] < 20 * moments[0]
+
+
+def test_a_non_finite_step_leaves_batch_norms_alone(tmp_path):
+    base = TINY.with_name('tiny_tinyvit.py')
+    cfg = config(tmp_path / 'config.py', 'Poison', base=base, steps=(2,))
+    train(tmp_path, EVERY_STEP, 'train_cfg.max_epochs=1', config=cfg)
+    assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
 
 
 def test_another_loop_is_named_by_the_refused_step():
