@@ -95,4 +95,11 @@ class _Passes(_RestOfEpoch):
         for number in count():
             if hasattr(sampler, 'set_epoch'):
                 sampler.set_epoch(number)
-            yield from self.batches
+            batch = None
+            for batch in self.batches:
+                yield batch
+            if batch is None:
+                raise ValueError(
+                    'the data set does not fill a batch on each process: lower '
+                    'train_dataloader.batch_size'
+                )

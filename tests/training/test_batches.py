@@ -54,3 +54,9 @@ def test_samplers_without_end():
     endless.skip_iter(3)
     for batch in wanted[3:]:
         assert next(endless)[:, 0].tolist() == batch[:, 0].tolist()
+
+
+def test_a_data_set_smaller_than_a_batch():
+    endless = EndlessLoader(DataLoader(Numbers(), 11, drop_last=True))
+    with pytest.raises(ValueError, match='fill a batch .* lower train_dataloader.batc'):
+        next(endless)
