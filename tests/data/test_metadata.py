@@ -96,6 +96,7 @@ FILES = {
         b'\xff\xff\0\x02', b'\xff' * 4
     ),
     'webp-exif-no-tiff': encoded('WEBP', lossless=True, exif=b'no TIFF header'),
+    'tif-xmp': encoded('TIFF', tiffinfo={700: XMP}),
     'tif-interop-no-directory': encoded('TIFF', tiffinfo={0xA005: 8}),
 }
 
