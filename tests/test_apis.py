@@ -131,6 +131,8 @@ def test_on_a_gpu(work_dir, photos):
     [
         (lambda f, a: [a[0], a[1] / 255.0], TypeError, 'images[1] is neither'),
         (lambda f, a: [a[0][..., 0]], TypeError, 'but uint8 [64, 32]'),
+        (lambda f, a: [a[0][..., :2]], TypeError, 'but uint8 [64, 32, 2]'),
+        (lambda f, a: [a[0][:0]], TypeError, 'but uint8 [0, 32, 3]'),
         (lambda f, a: [None], TypeError, 'but NoneType'),
         (lambda f, a: a[0], TypeError, 'in a list'),
         (lambda f, a: str(f[0]), TypeError, 'in a list'),

@@ -49,7 +49,8 @@ def assert_untouched(folder, *names: str) -> None:
         ('InfiniteGradient', 'OptimWrapper'),
     ],
 )
-def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path):
+def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path, monkeypatch):
+    monkeypatch.setattr('saip_mm.training.guards.MAX_SAVED', 1)
     cfg = config(tmp_path / 'config.py', hook, wrapper, steps=(2, 5))
     train(tmp_path, EVERY_STEP, config=cfg)
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
@@ -62,6 +63,7 @@ def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path):
     # State and batch are saved to reproduce it.
     assert_untouched(tmp_path, 'refused_step_2', 'epoch_0_iter_2')
     batch = state(tmp_path, 'refused_step_2_rank_0')
+    assert not [*tmp_path.glob('refused_step_5*')]
     assert (batch['step'], batch['epoch']) == (2, 0)
     infinite = batch['batch']['inputs']['globals'].isinf().any()
     assert infinite == (hook == 'Poison')
