@@ -52,7 +52,7 @@ def assert_untouched(folder, *names: str) -> None:
 def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path, monkeypatch):
     monkeypatch.setattr('saip_mm.training.guards.MAX_SAVED', 1)
     cfg = config(tmp_path / 'config.py', hook, wrapper, steps=(2, 5))
-    train(tmp_path, EVERY_STEP, config=cfg)
+    train(tmp_path, EVERY_STEP, 'default_hooks.finite.max_in_row=2', config=cfg)
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
     assert_untouched(tmp_path, 'epoch_1_iter_4', 'epoch_1_iter_5')
     after = state(tmp_path, 'epoch_0_iter_3')['state_dict']
