@@ -132,12 +132,36 @@ def test_supervision_teaches_the_gate(model, inputs):
         loss.backward()
         optimizer.step()
     assert loss < 0.1 * 0.05
-    early = model.loss(inputs)['loss_gate']
     hub = MessageHub.get_current_instance()
+    hub.update_info('epoch', 19)
+    early = model.loss(inputs)['loss_gate']
     hub.update_info('epoch', 20)
     later = model.loss(inputs)['loss_gate']
     hub.update_info('epoch', 0)
     torch.testing.assert_close(later, early / 10)
+
+
+def test_bfloat16_gives_nearly_the_same_losses(model, inputs):
+    model.float()
+    inputs = {name: view.float() for name, view in inputs.items()}
+    with torch.no_grad():
+        full = model.loss(inputs)
+        with torch.autocast('cpu', torch.bfloat16):
+            half = model.loss(inputs)
+    for name in full:
+        assert half[name].dtype == full[name].dtype, name
+        torch.testing.assert_close(half[name], full[name], rtol=0.05, atol=1e-2)
+
+
+def test_an_adapter_starts_with_experts_that_differ():
+    adapter = MODELS.build(dict(type='PatternAdapter', in_channels=24, out_channels=48))
+    adapter.init_weights()
+    for tokens in (adapter.gate_token, adapter.expert_tokens):
+        assert 0.01 < tokens.std() < 0.03
+    for layer in adapter.modules():
+        if isinstance(layer, nn.Linear):
+            bound = (6 / sum(layer.weight.shape)) ** 0.5  # Xavier's
+            assert 0.9 * bound < layer.weight.abs().max() <= bound
 
 
 @pytest.mark.parametrize('seed', range(4))
