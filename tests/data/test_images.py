@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saip_mm.data.images import ImageError, image_shape, read_image, to_tensor
+from saip_mm.data.images import (
+    ImageError,
+    contiguous,
+    image_shape,
+    read_image,
+    to_tensor,
+)
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
@@ -46,6 +52,8 @@ def test_lossless_gray_and_rgb_are_exact(tmp_path, kind):
         np.testing.assert_array_equal(image, RGB)
         assert image.dtype == np.uint8
         assert image.flags.writeable
+        image.setflags(write=False)
+        assert contiguous(image).flags.writeable
 
 
 def test_transparent_pixels_are_blended_with_gray(tmp_path):

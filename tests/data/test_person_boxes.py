@@ -169,6 +169,7 @@ def test_small_boxes_are_skipped_and_counted_once(photo, monkeypatch):
     assert len(dataset) == 1
     (line,) = lines
     assert '1 people; skipped 3 of 4 person boxes, which are smaller than 64x32' in line
+    assert len(photo(coco(*boxes), min_size=None)) == 1  # (64, 32) by default
     with pytest.raises(ValueError, match='4 of 4 .* smaller than 90x10 .* lower'):
         photo(coco(*boxes[:3], boxes[0]), min_size=(90, 10))
 
@@ -199,7 +200,7 @@ def test_missing_files(photo, tmp_path):
         PersonImages(str(tmp_path), 'absent.json')
     (tmp_path / 'photo.png').unlink()
     with pytest.raises(FileNotFoundError, match=r'1 of 1 .*: photo\.png;'):
-        photo(coco((0, 0, 40, 40)))
+        photo(coco((0, 0, 40, 40), (50, 0, 40, 40)))
 
 
 @pytest.mark.parametrize(

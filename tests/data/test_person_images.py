@@ -141,11 +141,13 @@ def test_tiny_and_broken_images_are_named(folder):
         PersonImages(str(folder), min_size=(64, 32))[1]
 
 
-def test_paths_comments_and_empty_lines(folder):
-    text = '\ufeff# a comment\r\na/2.BMP\r\n\r\n  b.png \nb.png\na/b/1.tif'
+def test_paths_comments_and_empty_lines(folder, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder))
+    text = '\ufeff# a comment\r\na/2.BMP\r\n\r\n  b.png \nb.png\ra/b/1.tif'
     (folder / 'list.txt').write_text(text, encoding='utf-8', newline='')
-    for ann_file in ('list.txt', str(folder / 'list.txt')):
-        assert values(PersonImages(str(folder), ann_file)) == [10, 0, 0, 20]
+    for root, ann_file in ((folder, 'list.txt'), (folder, '~/list.txt'), ('~', '')):
+        people = PersonImages(str(root), ann_file or str(folder / 'list.txt'))
+        assert values(people) == [10, 0, 0, 20]
     (folder / 'list.txt').write_text('a/2.BMP\r\nb.png\r\n', encoding='utf-16')
     assert values(PersonImages(str(folder), 'list.txt')) == [10, 0]
 
