@@ -65,7 +65,7 @@ def test_boxes_get_their_own_keypoints(folder):
     )
     assert len(data) == 4
     _, found = data.load_posed(data.get_data_info(0))
-    np.testing.assert_array_equal(found, POINTS - (6, 16, 0))
+    np.testing.assert_array_equal(found, np.float32(POINTS - (6, 16, 0)), strict=True)
 
 
 def test_replaced_images_come_with_their_keypoints(folder):

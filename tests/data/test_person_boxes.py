@@ -153,8 +153,11 @@ def corners(image):
     ],
 )
 def test_crops(photo, box, margin, expected):
-    results = photo(coco(box), margin=margin)[0]
+    people = photo(coco(box), margin=margin)
+    results = people[0]
     image = results['image']
+    packed = io.BytesIO(people.load_file(people.get_data_info(0)))
+    np.testing.assert_array_equal(Image.open(packed), image)
     assert corners(image) == expected
     top, left, bottom, right = expected
     assert image.shape == (bottom - top + 1, right - left + 1, 3)

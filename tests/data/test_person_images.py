@@ -136,7 +136,8 @@ def test_tiny_and_broken_images_are_named(folder):
     with pytest.raises(ImageError, match=r'tiny\.png'):
         dataset[1]
     save(folder / 'tiny.png', 39, 17)  # as in data sets of low resolution
-    assert dataset[1]['image'].shape == (39, 17, 3)
+    for people in (dataset, PersonImages(str(folder), min_size=(39, 17))):
+        assert people[1]['image'].shape == (39, 17, 3)
     with pytest.raises(ImageError, match=r'tiny\.png: 39x17 .*min_size, 64x32'):
         PersonImages(str(folder), min_size=(64, 32))[1]
 
