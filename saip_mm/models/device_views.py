@@ -43,7 +43,6 @@ def _set_pipeline(dataset: ConfigDict, pipeline: list[dict]) -> None:
         _set_pipeline(part, pipeline)
 
 
-@torch.no_grad()
 def make_views(packed: dict[str, Tensor]) -> dict[str, Tensor]:
     """Compute the views of ``ApplyViews`` for a batch of ``PackViews``.
 
@@ -176,7 +175,7 @@ def _recolor(images: Tensor, view: PackedView) -> Tensor:
             other = 0 if name == 'brightness' else tvf.rgb_to_grayscale(images)
             if name == 'contrast':
                 other = other.mean((-3, -2, -1), keepdim=True)
-            images = (images * factor + other * (1 - factor)).clamp_(0, 1)
+            images = images * factor + other * (1 - factor)  # clamped by the hue
     gray = tvf.rgb_to_grayscale(images)
     return torch.where(view.gray[..., None, None] > 0, gray, images)
 

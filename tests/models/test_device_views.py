@@ -27,7 +27,8 @@ def batch(last_step: object, count: int = 24) -> dict[str, torch.Tensor]:
 
 def test_views_are_those_of_the_workers_up_to_rounding():
     expected = batch(ApplyViews())
-    views = make_views(batch(PackViews(canvas=(100, 60))))
+    with torch.autocast('cpu', torch.bfloat16):  # as in training
+        views = make_views(batch(PackViews(canvas=(100, 60))))
     assert views.keys() == expected.keys()
     for name, view in views.items():
         assert view.dtype == expected[name].dtype, name
@@ -49,12 +50,14 @@ def test_resizing_is_torchvisions(start: int, length: int, size: int):
     torch.testing.assert_close(matrix @ pixels[0], expected[0, :, :1])
 
 
-def test_blurring_is_torchvisions():
-    pixels = torch.rand(1, 20, 20)
-    matrix = blur_matrix(torch.tensor(1.3), 20)
-    expected = tvf.gaussian_blur(pixels, [9, 9], [1.3, 1.3])  # cut off at 3 sigma
+@pytest.mark.parametrize('size, kernel', [(20, 9), (4, 7)])
+def test_blurring_is_torchvisions(size: int, kernel: int):
+    """Cut off at 3 sigma, or where reflected pixels end."""
+    pixels = torch.rand(1, size, size)
+    matrix = blur_matrix(torch.tensor(1.3), size)
+    expected = tvf.gaussian_blur(pixels, [kernel] * 2, [1.3] * 2)
     torch.testing.assert_close(matrix @ pixels @ matrix.T, expected)
-    torch.testing.assert_close(blur_matrix(torch.tensor(0.0), 20), torch.eye(20))
+    torch.testing.assert_close(blur_matrix(torch.tensor(0.0), size), torch.eye(size))
 
 
 def test_images_larger_than_the_canvas_are_shrunk():
