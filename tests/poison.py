@@ -6,6 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmpretrain.registry import HOOKS, OPTIM_WRAPPERS
 
+from saip_mm.training.processes import unwrap_model
+
 
 @HOOKS.register_module(force=True)
 class Poison(Hook):
@@ -23,18 +25,18 @@ class Poison(Hook):
 
 @HOOKS.register_module(force=True)
 class PoisonLoss(Poison):
-    """Adds a NaN loss without a gradient in some steps."""
+    """Adds a NaN loss without a gradient to those of one process in some steps."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         pass
 
     def before_train(self, runner) -> None:
         def add(model, arguments, losses):
-            if runner.iter + 1 in self.steps:
+            if runner.iter + 1 in self.steps and get_rank() == self.rank:
                 losses['loss_more'] = torch.tensor(float('nan'))
             return losses
 
-        runner.model.register_forward_hook(add, prepend=True)
+        unwrap_model(runner.model).register_forward_hook(add, prepend=True)
 
 
 @HOOKS.register_module(force=True)

@@ -62,6 +62,7 @@ def test_a_non_finite_step_leaves_no_trace(hook, wrapper, tmp_path, monkeypatch)
     assert all(tensor.isfinite().all() for tensor in last.values())
     # State and batch are saved to reproduce it.
     assert_untouched(tmp_path, 'refused_step_2', 'epoch_0_iter_2')
+    assert state(tmp_path, 'refused_step_2')['meta']['iter'] == 1
     batch = state(tmp_path, 'refused_step_2_rank_0')
     assert not [*tmp_path.glob('refused_step_5*')]
     assert (batch['step'], batch['epoch']) == (2, 0)
@@ -97,6 +98,7 @@ def test_too_many_in_a_row_stop_the_training(wrapper, tmp_path):
     cfg = config(tmp_path / 'config.py', 'Poison', wrapper, steps=(2, 3, 4, 5))
     with pytest.raises(FloatingPointError, match='3 steps in a row .* the last one 4'):
         train(tmp_path, 'default_hooks.finite.max_in_row=3', config=cfg)
+    assert len([*tmp_path.glob('refused_step_*_rank_0.pth')]) == 1
 
 
 @pytest.mark.parametrize('fused', [False, True])
@@ -145,10 +147,11 @@ def test_scaled_gradients_of_infinite_norm_are_no_overflow():
 
 
 def test_one_process_of_two_makes_both_skip(tmp_path):
-    cfg = config(tmp_path / 'config.py', 'Poison', steps=(2,), rank=1)
+    cfg = config(tmp_path / 'config.py', 'PoisonLoss', steps=(2,), rank=1)
     options = ['--cfg-options', *KEPT, EVERY_STEP, 'train_dataloader.batch_size=4']
     run_two('tools/train.py', cfg, '--work-dir', tmp_path, *options)
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
+    assert_untouched(tmp_path, 'refused_step_2', 'epoch_0_iter_2')
     assert (tmp_path / 'refused_step_2_rank_1.pth').exists()
     assert (tmp_path / 'epoch_2.pth').exists()
 
@@ -162,9 +165,10 @@ def test_non_finite_weights_are_not_saved():
 
 
 def test_losses_may_be_lists():
-    guard = FiniteGuard()
-    losses = dict(loss_a=[torch.ones(1), torch.full((1,), float('nan'))], loss_b=[])
+    guard, nan = FiniteGuard(), torch.full((1,), float('nan'))
+    losses = dict(loss_a=[torch.ones(1), nan], loss_b=(torch.ones(1),), accuracy=nan)
     guard._check_losses(None, None, losses)
+    guard._check_losses(None, None, nan)  # not in training
     guard._read_losses()
     assert guard.reasons == ['loss_a']
 
