@@ -56,14 +56,14 @@ def plain_blocks(count):
     return masked
 
 
-def plain_mask(count, parts):
+def plain_mask(count, parts, most):
     """The patches with the highest priorities: parts, blocks, others."""
     priority = [random.random() for _ in range(GRID[0] * GRID[1])]
     for patch in plain_blocks(count):
         priority[patch] += 2
     parts = random.sample([part for part in parts if part], sum(map(bool, parts)))
     for i in range(min(random.randint(0, 6), len(parts))):
-        share = int(len(parts[i]) * random.uniform(0, 0.3))
+        share = int(len(parts[i]) * random.uniform(0, most))
         for patch in random.sample(parts[i], share):
             priority[patch] = 100 - i + random.random()
     order = sorted(range(len(priority)), key=lambda patch: -priority[patch])
@@ -86,14 +86,18 @@ def test_the_masked_share_is_exact(ratio, keypoints):
         assert mask.shape == GRID and mask.sum() == math.ceil(128 * ratio)
 
 
-@pytest.mark.parametrize('ratio', [0.5, 0.1])
-def test_patches_are_masked_as_often_as_by_plain_loops(ratio):
+@pytest.mark.parametrize('ratio, most', [(0.5, 0.3), (0.1, 0.3), (0.2, 1.0)])
+def test_patches_are_masked_as_often_as_by_plain_loops(ratio, most, monkeypatch):
     """With a small ratio, parts leave no room for blocks."""
+    monkeypatch.setattr(masked_view, 'MAX_PART_SHARE', most)
+    keypoints = KEYPOINTS.copy()
+    if most == 1:
+        keypoints[13:, 2] = 0  # no legs
     rng, number = np.random.default_rng(0), 1500
     random.seed(0)
-    ours = [draw_part_mask(rng, GRID, ratio, KEYPOINTS, PATCH) for _ in range(number)]
-    parts, count = plain_parts(KEYPOINTS), math.ceil(128 * ratio)
-    plain = [plain_mask(count, parts) for _ in range(number)]
+    ours = [draw_part_mask(rng, GRID, ratio, keypoints, PATCH) for _ in range(number)]
+    parts, count = plain_parts(keypoints), math.ceil(128 * ratio)
+    plain = [plain_mask(count, parts, most) for _ in range(number)]
     ours, plain = np.mean(ours, axis=0).ravel(), np.mean(plain, axis=0)
     deviation = np.sqrt((ours * (1 - ours) + plain * (1 - plain)) / number)
     scores = (ours - plain) / deviation
@@ -130,7 +134,7 @@ def test_keypoints_move_with_the_pixels():
     keypoints = KEYPOINTS * (2, 2, 1)
     draw, apply = DrawMaskedView(area=(0.3, 0.6)), ApplyMaskedView()
     flips = set()
-    for index in range(12):
+    for index in range(40):
         results = dict(
             image=dots(keypoints, (512, 256)),
             keypoints=keypoints,
@@ -145,6 +149,13 @@ def test_keypoints_move_with_the_pixels():
         for x, y, _ in known.astype(int):
             assert image[0, y, x] > 150
     assert flips == {True, False}
+
+
+@pytest.mark.parametrize('flip', [0, 1])
+def test_probability_of_flips(flip):
+    people = SyntheticPeople(1, 4, keypoints=True, pipeline=[DrawMaskedView(flip=flip)])
+    for sample in people:
+        assert sample['view'].flip == flip and 'scene' not in sample
 
 
 def test_samples_depend_on_the_key_alone():
