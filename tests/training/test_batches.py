@@ -44,6 +44,7 @@ def test_passes_follow_each_other(workers, start):
     wanted = list(islice(chain(*passes), start, None))
     assert [batch[:, 0].tolist() for batch in batches] == wanted
     assert len(endless.loader) == 3
+    assert endless.loader.batch_sampler.sampler is endless.loader.sampler
     processes = {process for batch in batches for process in batch[:, 1]}
     assert len(processes) == max(workers, 1)  # none was restarted
 

@@ -2,6 +2,7 @@
 
 import math
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -90,7 +91,7 @@ def test_another_loop_is_named_by_the_refused_step():
     guard = FiniteGuard()
     guard.agreement = Agreement()
     with pytest.raises(StepRefused, match='gradients.*only AccumulatingTrainLoop'):
-        guard._check_gradients(torch.optim.SGD([weight], lr=1.0))
+        guard._check_gradients(torch.optim.SGD([weight, torch.zeros(1)], lr=1.0))
 
 
 @pytest.mark.parametrize('wrapper', ['OptimWrapper', 'Scaled'])
@@ -164,6 +165,14 @@ def test_non_finite_weights_are_not_saved():
         FiniteGuard().before_save_checkpoint(None, dict(state_dict=weights))
 
 
+def test_a_full_disk_does_not_stop_the_training(tmp_path, monkeypatch):
+    full = Mock(side_effect=OSError(28, 'No space left on device'))
+    monkeypatch.setattr('saip_mm.training.guards.save_checkpoint', full)
+    runner = SimpleNamespace(work_dir=tmp_path, seed=0, epoch=0)
+    FiniteGuard()._save(runner, 2, {})
+    assert full.called
+
+
 def test_losses_may_be_lists():
     guard, nan = FiniteGuard(), torch.full((1,), float('nan'))
     losses = dict(loss_a=[torch.ones(1), nan], loss_b=(torch.ones(1),), accuracy=nan)
@@ -193,9 +202,10 @@ def test_collapse_is_reported_after_a_while(spread, entropy, sign, monkeypatch):
     runner = SimpleNamespace(model=SimpleNamespace(matching=matching))
     watch = CollapseWatch(patience=3)
     outputs = dict(feature_std=spread, teacher_entropy=entropy)
-    for _ in range(4):
-        watch.after_train_iter(runner, 0, None, outputs)
-    assert len(texts) == (sign is not None)
+    fine = dict(feature_std=0.5, teacher_entropy=3.0)
+    for each in [outputs] * 2 + [fine] + [outputs] * 7:
+        watch.after_train_iter(runner, 0, None, each)
+    assert len(texts) == 2 * (sign is not None)
     if sign:
         assert '3 steps in a row' in texts[0] and sign in texts[0]
         assert ('momentum' in texts[0]) == (entropy is not None)
