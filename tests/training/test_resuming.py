@@ -73,7 +73,8 @@ def test_the_newest_is_resumed_without_a_command_line(undisturbed, tmp_path):
 
 
 def test_micro_batches_are_counted_after_a_resume(tmp_path):
-    options = 'optim_wrapper.accumulative_counts=2', EVERY_STEP
+    options = ['optim_wrapper.accumulative_counts=2', EVERY_STEP]
+    options += ['train_dataloader.dataset.images_per_identity=9']  # 27
     train(tmp_path / 'a', *options)
     train(tmp_path / 'b', *options, resume=tmp_path / 'a/epoch_0_iter_1.pth')
     assert_same_end(tmp_path / 'b', tmp_path / 'a')
