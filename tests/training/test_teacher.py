@@ -72,16 +72,20 @@ def test_momenta_follow_the_batch_size(config, expected, tmp_path):
     hook = HOOKS.build(cfg.default_hooks.saip)
     momentum, end, base = expected
     many = 10_000_000  # steps, after which no initial weights are left
-    assert hook.momentum(8, many).start == pytest.approx(momentum ** (8 / base))
+    scaled = momentum ** (8 / base), end ** (8 / base)
+    assert hook.momentum(8, many)[:2] == pytest.approx(scaled)
     assert hook.momentum(base, many) == (momentum, end, many)
 
 
 def test_the_center_averages_over_the_same_number_of_images():
     """Two steps of half the batch move it as far as one step."""
     head = MODELS.build(Config.fromfile(TINY).model.matching)
-    logits = torch.randn(64)
-    for _ in range(2):
-        head.update_center(logits, batch_ratio=0.5)
+    logits, hook = torch.randn(64), SAIPHook(base_batch_size=8)
+    hook.model = SimpleNamespace(matching=head, update_teacher=lambda momentum: None)
+    hook.schedule = hook.momentum(4, 2)
+    for step in range(2):
+        hook.means = [logits]
+        hook._update(SimpleNamespace(iter=step), hook.batch_ratio(4))
     torch.testing.assert_close(head.center[0], 0.1 * logits)
 
 
