@@ -113,6 +113,8 @@ def test_training_skips_bad_images(photographs, tmp_path):
     data = f'type="PersonImages", data_root={str(photographs)!r}'
     config = on_data(tmp_path / 'config.py', data)
     train(work_dir, *options, config=config)
+    (log,) = work_dir.glob('*/*.log')
+    assert '2 of 12 images are unusable so far' in log.read_text()
     bad = listed(work_dir / 'bad_images.jsonl')
     assert {entry['index'] for entry in bad} == {3, 5}
     reasons = ' '.join(entry['reason'] for entry in bad)
@@ -122,6 +124,8 @@ def test_training_skips_bad_images(photographs, tmp_path):
     assert listed(aside) == bad
     again = listed(work_dir / 'bad_images.jsonl')
     assert {entry['index'] for entry in again} == {3, 5}
+    train(work_dir, *options, config=config, resume=True)  # keeps the list
+    assert listed(work_dir / 'bad_images.jsonl') == again
     # Each of two workers may have found one bad image.
     options.append('default_hooks.quarantine.max_few=0')
     with pytest.raises(RuntimeError, match='[12] of 12 images cannot be used, and at'):

@@ -34,7 +34,9 @@ def test_a_longer_training_needs_other_schedules(undisturbed, tmp_path):
 
 def test_a_finished_training_has_nothing_left(undisturbed, tmp_path):
     copy_state(undisturbed / 'epoch_2.pth', tmp_path / 'run')
+    (tmp_path / 'run/refused_step_4.pth').touch()
     train(tmp_path / 'run', resume=True)
+    assert (tmp_path / 'run/refused_step_4.pth').exists()  # of this training
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'nothing is left to train: the checkpoint is of step 6, and' in log
     assert_same_end(tmp_path / 'run', undisturbed)
