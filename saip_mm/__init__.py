@@ -7,7 +7,9 @@ registries. It never imports MMDetection, MMSegmentation or MMPose.
 import contextlib
 import io
 import logging
+import sys
 import warnings
+from types import SimpleNamespace
 
 __version__ = '0.1.0'
 
@@ -29,6 +31,15 @@ try:
         if dependency.satisfy_requirement('transformers>=5'):
             dependency.WITH_MULTIMODAL = False
         import mmpretrain.datasets
+
+        # MMPretrain imports MMDetection, if installed, for one class, which takes two
+        # seconds. Configs that use the class import its module themselves.
+        if 'mmpretrain.models' not in sys.modules:
+            _name = 'mmpretrain.models.utils.res_layer_extra_norm'
+            sys.modules[_name] = SimpleNamespace(ResLayerExtraNorm=None)
+            import mmpretrain.models
+
+            del sys.modules[_name]
 
         from . import data, evaluation, models, training
         from .apis import embed, load_backbone

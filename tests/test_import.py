@@ -21,6 +21,8 @@ before = state()
 import saip_mm
 if 'quiet' not in sys.argv:
     assert state() == before
+else:
+    assert 'mmdet' not in sys.modules
 from mmpretrain.registry import DATASETS, HOOKS, MODELS
 assert MODELS.get('SAIP') and HOOKS.get('SAIPHook') and DATASETS.get('PersonImages')
 tasks = {m.split('.')[2] for m in sys.modules if m.startswith('saip_mm.downstream.')}
