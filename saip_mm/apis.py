@@ -120,7 +120,7 @@ def embed(
     Args:
         backbone: From :func:`load_backbone`.
         images: Files, or RGB images, uint8 [H, W, 3], of any sizes; a generator is read
-            in batches.
+            one batch ahead.
         patches: Whether to return features of patches instead of whole images.
         img_size: (h, w) in pixels to which images are resized (bicubic, antialiased,
             without keeping the aspect ratio), or the side of a square; by default that

@@ -5,6 +5,7 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from torchvision.transforms.v2 import functional as tvf
 from .metadata import drop_metadata, exif_orientation
 
 MAX_PIXELS = 50_000_000  # larger images take seconds and hundreds of megabytes
+MAX_READERS = 8  # threads; one may need half a gigabyte for the largest images
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 Reduction = Callable[[tuple[int, int]], float]  # of an image, by its (h, w)
 
@@ -105,7 +107,9 @@ def read_batches(
     size: tuple[int, int],
     batch_size: int = 64,
 ) -> Iterator[Tensor]:
-    """Read and resize images.
+    """Read and resize images, the next batch while the caller works on one.
+
+    There are as many threads as PyTorch uses, at most ``MAX_READERS``.
 
     Args:
         images: Files, or RGB images, uint8 [H, W, 3], of any sizes.
@@ -119,9 +123,22 @@ def read_batches(
         ImageError: If a file cannot be read.
         TypeError: If an element is not an image.
     """
-    arrays = (_to_array(image, index) for index, image in enumerate(images))
-    while batch := list(islice(arrays, batch_size)):
-        yield torch.stack([resize(to_tensor(array), size) for array in batch])
+    pool = ThreadPoolExecutor(min(torch.get_num_threads(), MAX_READERS))
+    numbered = enumerate(images)
+
+    def load(index: int, image: object) -> Tensor:
+        return resize(to_tensor(_to_array(image, index)), size)
+
+    def start() -> list[Future]:
+        return [pool.submit(load, *each) for each in islice(numbered, batch_size)]
+
+    try:
+        following = start()
+        while batch := following:
+            following = start()
+            yield torch.stack([image.result() for image in batch])
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _to_array(image: object, index: int) -> np.ndarray:
