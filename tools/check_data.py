@@ -22,9 +22,9 @@ from rich.progress import track
 
 from saip_mm.data import ConcatPeople, PeopleDataset
 from saip_mm.data.images import ImageError
-from saip_mm.data.processes import forked_pool
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import atomic_write, check_writable
+from saip_mm.processes import forked_pool
 from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'

@@ -8,6 +8,7 @@ written last; rerun an interrupted command to continue.
 """
 
 import argparse
+import os
 
 from saip_mm.drawn import WRITERS
 from saip_mm.errors import one_line_errors, script_parser
@@ -26,12 +27,17 @@ def parse_args() -> argparse.Namespace:
     )
     add('--seed', type=int, default=0, help='seed of the people')
     add('--size', type=int, nargs=2, metavar=('H', 'W'), help='image size in pixels')
-    return parser.parse_args()
+    add('--processes', type=int, default=os.cpu_count(), help='default: one per core')
+    args = parser.parse_args()
+    if args.processes < 1:
+        parser.error('--processes should be at least 1')
+    return args
 
 
 def main() -> None:
     args = parse_args()
-    count = WRITERS[args.format](args.out, args.num, args.seed, args.size).write()
+    writer = WRITERS[args.format](args.out, args.num, args.seed, args.size)
+    count = writer.write(args.processes)
     print(f'{count} images and their labels written to {args.out}')
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.progress import track
 
 from ..files import atomic_write, write_text
+from ..processes import forked_pool
 from .images import ImageError
 from .people import PeopleDataset
-from .processes import forked_pool
 from .sharded_images import INDEX, PLAN, is_complete, litdata
 
 PARTS = 'parts'  # folder with a file per finished shard

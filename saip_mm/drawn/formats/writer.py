@@ -14,6 +14,7 @@ from PIL import Image
 from rich.progress import track
 
 from ...files import atomic_write, write_text
+from ...processes import forked_pool
 from ..scene import Drawing, check, draw_person, draw_scene
 
 SETTINGS = 'synthetic.json'
@@ -49,10 +50,10 @@ class FormatWriter(ABC):
         check(self.size, seed=seed)
         self.counts = dict.fromkeys(self.splits, max(num // 4, 1)) | dict(train=num)
 
-    def write(self) -> int:
+    def write(self, processes: int = 1) -> int:
         """Write the data set and return its number of images.
 
-        Images of an interrupted run are kept.
+        Images of an interrupted run are kept. The processes draw different images.
 
         Raises:
             ValueError: If the folder contains anything else.
@@ -60,8 +61,11 @@ class FormatWriter(ABC):
         self._begin()
         images = [(split, i) for split, n in self.counts.items() for i in range(n)]
         records = {split: [] for split in self.counts}
-        for split, number in track(images, 'Images'):
-            records[split].append(self.draw(split, number))
+        with forked_pool(processes) as pool:
+            drawn = pool.map(self.draw, *zip(*images, strict=True), chunksize=8)
+            drawn = track(drawn, 'Images', len(images))
+            for (split, _), record in zip(images, drawn, strict=True):
+                records[split].append(record)
         self.annotate(records)
         return len(images)
 
