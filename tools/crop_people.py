@@ -20,6 +20,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ from saip_mm.data.person_boxes import (
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import check_writable
 from saip_mm.models.weights import load_weights
+from saip_mm.processes import forked_pool
 
 KEPT = 'the crops written so far are kept; rerun the command to continue'
 
@@ -66,7 +68,15 @@ def parse_args() -> argparse.Namespace:
         metavar=('H', 'W'),
         help='skip smaller boxes (pixels)',
     )
+    add(
+        '--processes',
+        type=int,
+        default=os.cpu_count(),
+        help='processes that cut boxes of --ann (default: one per core)',
+    )
     args = parser.parse_args()
+    if args.processes < 1:
+        parser.error('--processes should be at least 1')
     if args.margin < 0 or min(args.min_size) < 1:
         parser.error('--margin should be at least 0, --min-size at least 1')
     if bool(args.det_config) != bool(args.det_checkpoint):
@@ -164,33 +174,45 @@ def save_crops(crops: list[np.ndarray], path: str) -> None:
         os.replace(unfinished, f'{path}.{number}.jpg')
 
 
+def crop_photograph(
+    args: argparse.Namespace,
+    detect: Callable[[np.ndarray], list[Box]] | None,
+    name: str,
+    people: list[PersonBox],
+) -> tuple[Counter, ImageError | None]:
+    """Write a photograph's crops, if missing; return counts, and why it is skipped."""
+    out = os.path.join(args.out_dir, name)
+    if os.path.exists(f'{out}.0.jpg'):
+        return Counter(done=1), None
+    try:
+        image = read_photograph(
+            path_of(args.img_dir, people[0].img_path if people else name),
+            people[0].size if people else None,
+        )
+        boxes = detect(image) if detect else [person.box for person in people]
+        shape = image.shape[:2]
+        large = [box for box in boxes if large_enough(box, shape, args.min_size)]
+        save_crops([crop_person(image, box, args.margin) for box in large], out)
+    except ImageError as error:
+        return Counter(bad=1), error
+    return Counter(crops=len(large), small=len(boxes) - len(large)), None
+
+
 def crop_all(
     args: argparse.Namespace,
     photographs: dict[str, list[PersonBox]],
     detect: Callable[[np.ndarray], list[Box]] | None,
 ) -> Counter:
     """Write all missing crops; return counts of crops and skipped items."""
-    counts = Counter()
-    for name, people in track(photographs.items(), 'Photographs'):
-        out = os.path.join(args.out_dir, name)
-        if os.path.exists(f'{out}.0.jpg'):
-            counts['done'] += 1
-            continue
-        try:
-            image = read_photograph(
-                path_of(args.img_dir, people[0].img_path if people else name),
-                people[0].size if people else None,
-            )
-            boxes = detect(image) if detect else [person.box for person in people]
-            shape = image.shape[:2]
-            large = [box for box in boxes if large_enough(box, shape, args.min_size)]
-            save_crops([crop_person(image, box, args.margin) for box in large], out)
-        except ImageError as error:
-            print(f'Skipped: {error}')
-            counts['bad'] += 1
-            continue
-        counts['crops'] += len(large)
-        counts['small'] += len(boxes) - len(large)
+    counts, columns = Counter(), (photographs.keys(), photographs.values())
+    with forked_pool(args.processes) as pool:
+        crop = partial(crop_photograph, args, detect)
+        # A detector stays in this process.
+        found = map(crop, *columns) if detect else pool.map(crop, *columns, chunksize=8)
+        for counted, error in track(found, 'Photographs', len(photographs)):
+            counts += counted
+            if error:
+                print(f'Skipped: {error}')
     return counts
 
 

@@ -14,6 +14,7 @@ def tool(request) -> ModuleType:
     path = ROOT / request.module.TOOL
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # where processes look for its functions
     spec.loader.exec_module(module)
     return module
 
