@@ -62,6 +62,7 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min_ratio=0.002,
         begin=20,
+        end=120,
         convert_to_iter_based=True,
     ),
 ]

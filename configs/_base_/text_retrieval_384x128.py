@@ -94,7 +94,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=5, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=5, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=5, end=60, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=60, val_interval=1)
 # All processes test with, and save, the same batch-norm statistics.

@@ -92,8 +92,7 @@ class SafeRunner(Runner):
 
     def build_param_scheduler(self, scheduler: object) -> ParamSchedulerType:
         """Build schedules as MMEngine does; see :func:`startable`."""
-        steps = len(self.train_dataloader)
-        return super().build_param_scheduler(startable(scheduler, steps, self.logger))
+        return super().build_param_scheduler(startable(scheduler, self))
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None

@@ -1,7 +1,5 @@
 """Learning-rate schedules that do not fit the length of a run."""
 
-from logging import Logger
-
 from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR
 from mmengine.runner import Runner
 
@@ -10,36 +8,41 @@ from mmengine.runner import Runner
 _STUCK = dict(LinearLR='start_factor', ConstantLR='factor')
 
 
-def startable(scheduler: object, epoch_length: int, logger: Logger) -> object:
+def startable(scheduler: object, runner: Runner) -> object:
     """The config of ``param_scheduler`` with warm-ups of one step or none disabled.
 
     MMEngine never ends a ``LinearLR`` of one step, so that the learning rate would stay
-    at its start, and refuses schedules that rounding to steps leaves empty. They stay
-    in the list, because checkpoints contain the states of all schedules.
+    at its start, and refuses schedules that rounding to steps leaves empty, or that
+    end with the run and begin after it. They stay in the list, because checkpoints
+    contain the states of all schedules.
 
     Args:
         scheduler: A config, a list, or lists by the name of an optimizer.
-        epoch_length: Steps per epoch.
-        logger: Gets a warning for each warm-up.
+        runner: The runner of the training, which logs a warning for each warm-up.
     """
     if isinstance(scheduler, list | tuple):
-        return [startable(each, epoch_length, logger) for each in scheduler]
+        return [startable(each, runner) for each in scheduler]
     if not isinstance(scheduler, dict):
         return scheduler
     if 'type' not in scheduler:
-        return {k: startable(v, epoch_length, logger) for k, v in scheduler.items()}
+        return {k: startable(v, runner) for k, v in scheduler.items()}
     kind = str(getattr(scheduler['type'], '__name__', scheduler['type']))
     converted = scheduler.get('convert_to_iter_based', False)
+    epoch_length = len(runner.train_dataloader)
     unit = epoch_length if converted else 1
     begin, end = scheduler.get('begin', 0), scheduler.get('end')
-    if end is None or (steps := int(end * unit) - int(begin * unit)) > 1:
+    if end is None:
+        by_epoch = scheduler.get('by_epoch', True)
+        length = runner.max_epochs if by_epoch else runner.max_iters
+        return dict(scheduler, end=begin + 1) if begin >= length else scheduler
+    if (steps := int(end * unit) - int(begin * unit)) > 1:
         return scheduler
     if converted and steps < 1:
         scheduler = dict(scheduler, end=begin + 1.5 / epoch_length)
     factor = _STUCK.get(kind.rpartition('.')[2])
     if factor is None or (factor == 'factor' and not converted):
         return scheduler
-    logger.warning(
+    runner.logger.warning(
         f'a {kind} of fewer than two steps, from {begin} to {end}, has no effect: the '
         'learning rate is not warmed up'
     )

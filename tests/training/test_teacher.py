@@ -169,13 +169,20 @@ def test_warm_ups_of_less_than_two_steps_do_not_stay_at_their_start(end, tmp_pat
         dict(type=LinearLR, end=0.1, convert_to_iter_based=True),
         dict(type='ConstantLR', end=0.3, convert_to_iter_based=True),
         dict(type='CosineAnnealingLR', begin=0.1, end=0.2, convert_to_iter_based=True),
+        dict(type='CosineAnnealingLR', begin=2, convert_to_iter_based=True),
+        dict(type='CosineAnnealingLR', begin=8, by_epoch=False),
         dict(type='LinearLR', start_factor=1.0, end_factor=0.1),
     ],
 )
 def test_short_schedules_start(config):
     """Four steps per epoch; what is asked for on purpose stays."""
-    logger = logging.getLogger(__name__)
-    ((found,),) = startable(dict(optimizer=[config]), 4, logger).values()
+    runner = SimpleNamespace(
+        train_dataloader=range(4),
+        max_epochs=2,
+        max_iters=8,
+        logger=logging.getLogger(__name__),
+    )
+    ((found,),) = startable(dict(optimizer=[config]), runner).values()
     weight = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([weight], lr=1.0)
     options = dict(found)

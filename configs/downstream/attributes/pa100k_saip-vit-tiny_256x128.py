@@ -34,7 +34,7 @@ test_dataloader = dict(dataset=pa100k)
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=1, end=30, convert_to_iter_based=True),
 ]
 # The last checkpoint counts; intermediate results are measured on the test set.
 train_cfg = dict(by_epoch=True, max_epochs=30, val_interval=10)

@@ -38,7 +38,7 @@ test_dataloader = dict(dataset=peta)
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', begin=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', begin=1, end=22, convert_to_iter_based=True),
 ]
 # The last checkpoint counts; intermediate results are measured on the test set.
 train_cfg = dict(by_epoch=True, max_epochs=22, val_interval=11)

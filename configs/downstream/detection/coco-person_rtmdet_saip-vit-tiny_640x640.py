@@ -58,6 +58,7 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         begin=150,
+        end=300,
         eta_min_ratio=0.05,
         convert_to_iter_based=True,
     ),

@@ -116,7 +116,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=500),
-    dict(type='PolyLR', power=0.9, convert_to_iter_based=True),
+    dict(type='PolyLR', power=0.9, end=150, convert_to_iter_based=True),
 ]
 train_cfg = dict(
     _delete_=True, type='EpochBasedTrainLoop', max_epochs=150, val_interval=10
