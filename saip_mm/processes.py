@@ -1,5 +1,6 @@
 """Pool of worker processes that share the parent's memory."""
 
+import argparse
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,21 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+
+
+def add_processes_option(
+    parser: argparse.ArgumentParser, about: str = 'default: one per core'
+) -> None:
+    """Add ``--processes`` to a command line."""
+    parser.add_argument(
+        '--processes', type=_at_least_one, default=os.cpu_count(), help=about
+    )
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f'{text} should be at least 1')
+    return number
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from saip_mm.data import ConcatPeople, PeopleDataset
 from saip_mm.data.images import ImageError
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import atomic_write, check_writable
-from saip_mm.processes import forked_pool
+from saip_mm.processes import add_processes_option, forked_pool
 from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'
@@ -38,12 +38,9 @@ def parse_args() -> argparse.Namespace:
     add('source', help='config file, folder or list of images, or shards')
     add('--out', required=True, type=Path, help='list of bad images')
     add('--good', type=Path, help='list of all other images (of a folder or a list)')
-    add('--processes', type=int, default=os.cpu_count(), help='default: one per core')
+    add_processes_option(parser)
     add_options(parser)
-    args = parser.parse_args()
-    if args.processes < 1:
-        parser.error('--processes should be at least 1')
-    return args
+    return parser.parse_args()
 
 
 def reason(position: int) -> str | None:

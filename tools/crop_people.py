@@ -42,7 +42,7 @@ from saip_mm.data.person_boxes import (
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import check_writable
 from saip_mm.models.weights import load_weights
-from saip_mm.processes import forked_pool
+from saip_mm.processes import add_processes_option, forked_pool
 
 KEPT = 'the crops written so far are kept; rerun the command to continue'
 
@@ -68,15 +68,10 @@ def parse_args() -> argparse.Namespace:
         metavar=('H', 'W'),
         help='skip smaller boxes (pixels)',
     )
-    add(
-        '--processes',
-        type=int,
-        default=os.cpu_count(),
-        help='processes that cut boxes of --ann (default: one per core)',
+    add_processes_option(
+        parser, 'processes that cut boxes of --ann (default: one per core)'
     )
     args = parser.parse_args()
-    if args.processes < 1:
-        parser.error('--processes should be at least 1')
     if args.margin < 0 or min(args.min_size) < 1:
         parser.error('--margin should be at least 0, --min-size at least 1')
     if bool(args.det_config) != bool(args.det_checkpoint):

@@ -8,10 +8,10 @@ written last; rerun an interrupted command to continue.
 """
 
 import argparse
-import os
 
 from saip_mm.drawn import WRITERS
 from saip_mm.errors import one_line_errors, script_parser
+from saip_mm.processes import add_processes_option
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,11 +27,8 @@ def parse_args() -> argparse.Namespace:
     )
     add('--seed', type=int, default=0, help='seed of the people')
     add('--size', type=int, nargs=2, metavar=('H', 'W'), help='image size in pixels')
-    add('--processes', type=int, default=os.cpu_count(), help='default: one per core')
-    args = parser.parse_args()
-    if args.processes < 1:
-        parser.error('--processes should be at least 1')
-    return args
+    add_processes_option(parser)
+    return parser.parse_args()
 
 
 def main() -> None:
