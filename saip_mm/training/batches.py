@@ -36,9 +36,12 @@ def continue_epoch(runner: Runner) -> None:
                 f'the checkpoint has {runner.iter} steps and {runner.epoch} full '
                 f'epochs, but an epoch now has {len(loader)} steps: {SAME_DATA}'
             )
-        # DataLoader does not allow setting the batch sampler.
-        rest = _RestOfEpoch(loader.batch_sampler, done)
-        object.__setattr__(loader, 'batch_sampler', rest)
+        _set_batches(loader, _RestOfEpoch(loader.batch_sampler, done))
+
+
+def _set_batches(loader: DataLoader, batches: '_RestOfEpoch') -> None:
+    # DataLoader does not allow setting the batch sampler.
+    object.__setattr__(loader, 'batch_sampler', batches)
 
 
 class EndlessLoader:
@@ -54,8 +57,7 @@ class EndlessLoader:
 
     @cached_property
     def _batches(self) -> Iterator:
-        passes = _Passes(self.loader.batch_sampler, self.start)
-        object.__setattr__(self.loader, 'batch_sampler', passes)
+        _set_batches(self.loader, _Passes(self.loader.batch_sampler, self.start))
         return iter(self.loader)
 
     def skip_iter(self, num_iters: int) -> None:

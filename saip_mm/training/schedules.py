@@ -9,7 +9,7 @@ _STUCK = dict(LinearLR='start_factor', ConstantLR='factor')
 
 
 def startable(scheduler: object, runner: Runner) -> object:
-    """The config of ``param_scheduler`` with warm-ups of one step or none disabled.
+    """The config of ``param_scheduler`` with schedules that cannot start disabled.
 
     MMEngine never ends a ``LinearLR`` of one step, so that the learning rate would stay
     at its start, and refuses schedules that rounding to steps leaves empty, or that
