@@ -65,15 +65,17 @@ def test_flops_do_not_depend_on_a_cache(tmp_path):
 
 
 @pytest.mark.parametrize('epochs', [2, 12])
-@pytest.mark.parametrize('ends', [{}, dict(end=5, T_max=4.5)])
-def test_schedules_keep_their_shape(ends, epochs):
-    cfg = load_config(str(ROOT / 'configs/pretrain/saip_small.py'))
+@pytest.mark.parametrize('ends', [{}, dict(end=5), dict(end=5, T_max=4.5)])
+@pytest.mark.parametrize('name', ['saip_small', 'baselines/mocov3_small'])
+def test_schedules_keep_their_shape(name, ends, epochs):
+    cfg = load_config(str(ROOT / f'configs/pretrain/{name}.py'))
     cfg.param_scheduler[1].update(ends)
     longer = with_epochs(cfg, epochs)
     assert longer.train_cfg.max_epochs == epochs and cfg.train_cfg.max_epochs == 5
     warmup, cosine = longer.param_scheduler
     assert warmup.end == cosine.begin == pytest.approx(0.1 * epochs)
-    assert cosine.get('end', epochs) == epochs
+    end = cosine.get('end', epochs)
+    assert end == epochs and isinstance(end, int)
     assert cosine.get('T_max', 0.9 * epochs) == pytest.approx(0.9 * epochs)
     cfg.param_scheduler = [dict(type='MultiStepLR', milestones=[2, 4])]
     (steps,) = with_epochs(cfg, epochs).param_scheduler

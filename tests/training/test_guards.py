@@ -147,8 +147,9 @@ def test_scaled_gradients_of_infinite_norm_are_no_overflow():
     assert (weight < 0).all()
 
 
-def test_one_process_of_two_makes_both_skip(tmp_path):
-    cfg = config(tmp_path / 'config.py', 'PoisonLoss', steps=(2,), rank=1)
+@pytest.mark.parametrize('hook', ['Poison', 'PoisonLoss'])
+def test_one_process_of_two_makes_both_skip(hook, tmp_path):
+    cfg = config(tmp_path / 'config.py', hook, steps=(2,), rank=1)
     options = ['--cfg-options', *KEPT, EVERY_STEP, 'train_dataloader.batch_size=4']
     run_two('tools/train.py', cfg, '--work-dir', tmp_path, *options)
     assert_untouched(tmp_path, 'epoch_0_iter_1', 'epoch_0_iter_2')
@@ -175,7 +176,8 @@ def test_a_full_disk_does_not_stop_the_training(tmp_path, monkeypatch):
 
 def test_losses_may_be_lists():
     guard, nan = FiniteGuard(), torch.full((1,), float('nan'))
-    losses = dict(loss_a=[torch.ones(1), nan], loss_b=(torch.ones(1),), accuracy=nan)
+    losses = dict(loss_a=[torch.ones(1), nan], loss_b=(torch.ones(1),), loss_c=[])
+    losses['accuracy'] = nan
     guard._check_losses(None, None, losses)
     guard._check_losses(None, None, nan)  # not in training
     guard._read_losses()
