@@ -12,7 +12,7 @@ from typing import IO
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from ..checkpoints.files import (
     epoch_and_step,
@@ -94,20 +94,26 @@ class LaunchHook(Hook):
 class DueValidationHook(Hook):
     """Validates before a resumed run continues, if that is due.
 
-    The checkpoint at the end of an epoch is saved before validation, which may have
-    been interrupted.
+    Checkpoints are saved before validation, which may have been interrupted.
     """
 
     priority = 'LOWEST'
 
     def before_train(self, runner: Runner) -> None:
         loop = runner.train_loop
-        if not (runner._resume and runner.val_loop and hasattr(loop, 'max_epochs')):
+        if not (runner._resume and runner.val_loop):
+            return
+        if isinstance(loop, IterBasedTrainLoop):
+            done, last = runner.iter, loop.max_iters
+        elif isinstance(loop, EpochBasedTrainLoop):
+            if done_in_epoch(runner, runner.iter):
+                return
+            done, last = runner.epoch, loop.max_epochs
+        else:
             return
         loop._decide_current_val_interval()
-        epoch, last = runner.epoch, loop.max_epochs
-        due = epoch == last or epoch % loop.val_interval == 0
-        if due and epoch >= loop.val_begin and not done_in_epoch(runner, runner.iter):
+        due = done == last or done % loop.val_interval == 0
+        if due and done >= loop.val_begin:
             runner.val_loop.run()
             runner.model.train()
 

@@ -76,6 +76,13 @@ def test_another_batch_size_is_rejected(data, reference, tmp_path):
         resume(tmp_path / 'run', data, 'train_dataloader.batch_size=3')
 
 
+def validated(work_dir: Path) -> list[int]:
+    """Epochs or steps of all completed validations."""
+    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    lines = [json.loads(line) for file in files for line in file.open()]
+    return [line['step'] for line in lines if 'reid/mAP' in line]
+
+
 def disturbed(work_dir: Path, options: list[str], **hook: object) -> tuple[int, str]:
     """Exit status and output of a training with one of ``disturbances``."""
     options = [*options, SEED, f'custom_hooks=[{hook}]']
@@ -108,10 +115,8 @@ def test_a_signal_during_validation(data, tmp_path):
     assert 'reid/mAP' not in out.split('Checkpoints will be saved')[1]
     assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
     resume(tmp_path, data, 'default_hooks.checkpoint.save_best=reid/mAP')
-    scores = max(tmp_path.glob('*/vis_data/scalars.json'))
-    lines = [json.loads(line) for line in scores.read_text().splitlines()]
-    epochs = [line['step'] for line in lines if 'reid/mAP' in line]
-    assert epochs == [1, 2, 3] and len(list(tmp_path.glob('best_*.pth'))) == 1
+    assert validated(tmp_path) == [1, 2, 3]
+    assert len(list(tmp_path.glob('best_*.pth'))) == 1
 
 
 def test_a_signal_during_the_validation_of_averages(data, tmp_path):
@@ -131,15 +136,19 @@ def test_a_signal_during_the_validation_of_averages(data, tmp_path):
 
 
 def test_a_loop_over_iterations(data, tmp_path):
-    train_cfg = dict(type='IterBasedTrainLoop', max_iters=10, val_interval=99)
+    train_cfg = dict(type='IterBasedTrainLoop', max_iters=10, val_interval=5)
     options = [*data, f'train_cfg={train_cfg}', 'log_processor.by_epoch=False']
     options += ['default_hooks.checkpoint.by_epoch=False']
-    options += ['default_hooks.checkpoint.interval=99']
-    hook = dict(type='SignalGroup', number=int(signal.SIGTERM), step=8)
-    status, out = disturbed(tmp_path / 'a', options, **hook)
-    assert status == INTERRUPTED, out[-2000:]
-    assert [path.name for path in saved_checkpoints(tmp_path / 'a')] == ['iter_8.pth']
+    options += ['default_hooks.checkpoint.interval=99', 'val_dataloader.batch_size=4']
+    options += ['default_hooks.logger.log_metric_by_epoch=False']
+    # Within the validation after step 5, then in a step.
+    for moment, saved in (dict(batch=1), 5), (dict(step=8), 8):
+        hook = dict(type='SignalGroup', number=int(signal.SIGTERM), **moment)
+        status, out = disturbed(tmp_path / 'a', ['--resume', *options], **hook)
+        assert status == INTERRUPTED, out[-2000:]
+        assert saved_checkpoints(tmp_path / 'a')[0].name == f'iter_{saved}.pth'
     resume(tmp_path / 'a', options)
+    assert validated(tmp_path / 'a') == [5, 10]
     call('tools/train.py', REID, '--work-dir', tmp_path / 'b', *options, SEED)
     assert_same_end(tmp_path / 'a', tmp_path / 'b', 'iter_10.pth', 10)
 
