@@ -1,6 +1,7 @@
 """Run the project's scripts as a user would."""
 
 import atexit
+import gc
 import logging
 import multiprocessing
 import os
@@ -220,6 +221,7 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         patch.chdir(cwd)
+        patch.setattr(gc, 'freeze', lambda: None)  # would keep garbage of other tests
         # tools/train.py sets these for its process; restore them for other tests.
         patch.setattr(logging, 'raiseExceptions', True)
         patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
