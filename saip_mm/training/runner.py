@@ -29,7 +29,14 @@ from .resuming import DueValidationHook, LaunchHook, choose_checkpoint
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
 from .schedules import startable
 
-_CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook)
+_CHECKPOINT_HOOKS = (
+    'CheckpointHook',
+    'mmengine.CheckpointHook',
+    # In the saved config of a run whose config names the class:
+    'mmengine.hooks.CheckpointHook',
+    'mmengine.hooks.checkpoint_hook.CheckpointHook',
+    CheckpointHook,
+)
 _BACKBONE_ALONE = (
     "To start from a backbone alone, set model.backbone.init_cfg=dict(type='Pretrained'"
     ', …)'

@@ -7,11 +7,12 @@ import pytest
 import torch
 from launch import ROOT, TINY, call
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import loops
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from saip_mm.training import SafeRunner
+from saip_mm.training import SafeCheckpointHook, SafeRunner
 from saip_mm.training.loaders import build_loader
 
 
@@ -44,6 +45,22 @@ def test_a_part_of_a_saip_is_rejected(part, message, tmp_path):
             runner.load_checkpoint(tmp_path / 'part.pth')
     else:
         assert 'config' not in runner.load_checkpoint(tmp_path / 'part.pth')['meta']
+
+
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'CheckpointHook',
+        'mmengine.hooks.CheckpointHook',  # as saved for a config in pure Python
+        f'{CheckpointHook.__module__}.CheckpointHook',
+        CheckpointHook,
+    ],
+)
+def test_the_checkpoint_hook_is_replaced_by_any_name(kind):
+    runner = runner_of(nn.Identity())
+    runner.register_hook(dict(type=kind, filename_tmpl='{}.pth'))
+    runner.register_hook(dict(type=kind))
+    assert [type(hook) for hook in runner.hooks] == [CheckpointHook, SafeCheckpointHook]
 
 
 def test_memory_is_pinned_only_for_a_gpu():
