@@ -234,8 +234,9 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
     if len(places) > 1:
         others = ', '.join(map(repr, places[1:]))
         text = f'using the weights in {places[0]!r}, not in {others}'
-        if places == ['state_dict', 'ema_state_dict']:  # MMEngine's hook swaps them
-            text += " (in checkpoints of EMAHook, 'state_dict' is the average)"
+        if places == ['state_dict', 'ema_state_dict']:
+            text += " (EMAHook saves the average as 'state_dict', and exchanges the two "
+            text += 'when it resumes)'
         print_log(text, 'current', WARNING)
     if places:
         checkpoint = checkpoint[places[0]]
