@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mmengine.config import Config
+from mmengine.utils.misc import get_object_from_string
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
 from .backbone import POOLED, backbone_class
@@ -54,9 +55,13 @@ def _is_harmless(kind: object) -> bool:
     kind = kind.removeprefix('mmpretrain.')
     if kind in POOLED.values():
         backbone_class(kind)
+    name = kind
+    if kind.startswith(_HARMLESS):  # a class by its module, of configs in pure Python
+        name = kind.rpartition('.')[2]
     for registry in (MODELS, DATASETS, TRANSFORMS):
         for each in (registry, registry.parent):
-            found = each.module_dict.get(kind)
+            found = each.module_dict.get(name)
             if found is not None:
-                return found.__module__.startswith(_HARMLESS)
+                is_meant = name == kind or get_object_from_string(kind) is found
+                return is_meant and found.__module__.startswith(_HARMLESS)
     return False

@@ -87,3 +87,24 @@ def test_initial_weights_are_removed_or_rejected():
 def test_other_configs_are_rejected():
     with pytest.raises(ValueError, match='c.py is not a config of pretraining'):
         check_buildable(parse_config('model = 3', 'c.py'), 'c.py')
+
+
+@pytest.mark.parametrize(
+    'kind, allowed',
+    [
+        ('saip_mm.models.SAIP', True),  # as in dumps of configs in pure Python
+        ('saip_mm.models.saip.SAIP', True),
+        ('saip_mm.training.SAIP', False),
+        ('saip_mm.files.os.mkdir', False),
+        ('saip_mm.files.write_text', False),
+        ('os.SAIP', False),
+    ],
+)
+def test_a_class_named_by_its_module(kind, allowed):
+    cfg = Config.fromfile(TINY)
+    cfg.model.type = kind
+    if allowed:
+        assert check_buildable(cfg, 'c.py') is cfg
+    else:
+        with pytest.raises(ValueError, match=f"c.py builds '{kind}'"):
+            check_buildable(cfg, 'c.py')
