@@ -235,8 +235,8 @@ def state_dict_of(checkpoint: Mapping) -> OrderedDict[str, Tensor]:
         others = ', '.join(map(repr, places[1:]))
         text = f'using the weights in {places[0]!r}, not in {others}'
         if places == ['state_dict', 'ema_state_dict']:
-            text += " (EMAHook saves the average as 'state_dict', and exchanges them "
-            text += 'when it resumes)'
+            text += " (EMAHook saves the average as 'state_dict', and swaps them when "
+            text += 'it resumes)'
         print_log(text, 'current', WARNING)
     if places:
         checkpoint = checkpoint[places[0]]

@@ -16,6 +16,7 @@ from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmengine.runner.runner import ParamSchedulerType
 from mmpretrain.models import BaseSelfSupervisor
+from mmpretrain.registry import HOOKS
 from torch import Tensor, nn
 
 from ..checkpoints.files import open_checkpoint, state_dict_of
@@ -29,14 +30,6 @@ from .resuming import DueValidationHook, LaunchHook, choose_checkpoint
 from .saving import FIXED, STOP_SIGNALS, SafeCheckpointHook
 from .schedules import startable
 
-_CHECKPOINT_HOOKS = (
-    'CheckpointHook',
-    'mmengine.CheckpointHook',
-    # In the saved config of a run whose config names the class:
-    'mmengine.hooks.CheckpointHook',
-    'mmengine.hooks.checkpoint_hook.CheckpointHook',
-    CheckpointHook,
-)
 _BACKBONE_ALONE = (
     "To start from a backbone alone, set model.backbone.init_cfg=dict(type='Pretrained'"
     ', …)'
@@ -120,9 +113,11 @@ class SafeRunner(Runner):
 
         MMEngine's is kept if the config sets names or locations of checkpoints.
         """
-        is_stock = isinstance(hook, dict) and hook.get('type') in _CHECKPOINT_HOOKS
-        if is_stock and not FIXED.intersection(hook):
-            hook = dict(hook, type=SafeCheckpointHook)
+        if isinstance(hook, dict) and not FIXED.intersection(hook):
+            kind = hook.get('type')
+            kind = HOOKS.get(kind) if isinstance(kind, str) else kind
+            if kind is CheckpointHook:
+                hook = dict(hook, type=SafeCheckpointHook)
         super().register_hook(hook, priority)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
