@@ -35,8 +35,8 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
         self.paramwise_cfg.pop('_delete_', None)  # stays in configs without a base
         if {*self.paramwise_cfg, 'custom_keys'} != self.keys:
             raise ValueError(
-                f'{name} takes paramwise_cfg={self.example}, not '
-                f'{dict(self.paramwise_cfg)}'
+                f'{name} takes paramwise_cfg={self.example}, optionally with '
+                f'custom_keys, not {", ".join(self.paramwise_cfg) or "nothing"}'
             )
         for key, mults in self.paramwise_cfg.get('custom_keys', {}).items():
             if set(mults) - {'lr_mult', 'decay_mult'}:

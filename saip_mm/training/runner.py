@@ -122,14 +122,18 @@ class SafeRunner(Runner):
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register hooks as MMEngine does; None omits any of them, not only its own."""
-        stock = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler')
-        super().register_default_hooks(
-            {
-                name: hook
-                for name, hook in (hooks or {}).items()
-                if hook is not None or name in (*stock, 'checkpoint')
-            }
-        )
+        stock = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler'}
+        kept = {}
+        for name, hook in (hooks or {}).items():
+            if isinstance(hook, dict) and 'type' not in hook:
+                known = sorted(hooks.keys() - {name})
+                raise ValueError(
+                    f'default_hooks.{name} has no type; is one of the other hooks '
+                    f'meant ({", ".join(known)})?'
+                )
+            if hook is not None or name in stock | {'checkpoint'}:
+                kept[name] = hook
+        super().register_default_hooks(kept)
 
     def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
         """Build an evaluator as MMEngine does; errors of its files name the setting."""
@@ -174,8 +178,9 @@ class SafeRunner(Runner):
         Raises:
             TypeError: If a model that learns from labels is given a data set of people,
                 which has none.
+            ValueError: If a model that learns without labels should be validated.
         """
-        self._check_labels()
+        self._check_task()
         if self._resume and self._load_from is None:
             self.resume_from(None)
         self.register_hook(LaunchHook())
@@ -202,13 +207,19 @@ class SafeRunner(Runner):
             for number, handler in handlers.items():
                 signal.signal(number, handler or signal.SIG_DFL)
 
-    def _check_labels(self) -> None:
+    def _check_task(self) -> None:
         dataset = (self.cfg.get('train_dataloader') or {}).get('dataset')
         model = unwrap_model(self.model)
         if holds_people(dataset) and not isinstance(model, BaseSelfSupervisor):
             raise TypeError(
                 f'{type(model).__name__} learns from labels, and {dataset["type"]} has '
                 'none: choose a self-supervised algorithm, or a data set with labels'
+            )
+        if self._val_loop is not None and isinstance(model, BaseSelfSupervisor):
+            raise ValueError(
+                f'{type(model).__name__} learns without labels, and has nothing to '
+                'validate: remove val_dataloader, val_cfg and val_evaluator from the '
+                'config. ProbeHook evaluates features during pretraining'
             )
 
     def load_checkpoint(

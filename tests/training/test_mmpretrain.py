@@ -144,8 +144,17 @@ def test_micro_batches_of_views_and_data_samples():
             'ImageClassifier learns from labels',
         ),
         ("default_hooks['saip'] = dict(type='SAIPHook')\n", 'SAIPHook cannot update'),
+        (
+            "default_hooks['chekpoint'] = dict(interval=2)\n",
+            r'default_hooks.chekpoint has no type.*\(checkpoint, ',
+        ),
+        (
+            'val_dataloader = dict(train_dataloader)\nval_cfg = dict()\n'
+            "val_evaluator = dict(type='Accuracy')\n",
+            'MoCoV3 learns without labels',
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(more, message, tmp_path):
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         train(tmp_path / 'run', config=written('mocov3_small', tmp_path, more))

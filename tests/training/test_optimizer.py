@@ -114,6 +114,12 @@ def test_custom_keys_of_weight_decay_groups_are_those_of_mmengine(classifier):
     assert ours['backbone.ln1.weight'] == pytest.approx((1e-4, 0.0))
 
 
+def test_unknown_settings_of_groups_are_named(classifier):
+    options = dict(no_decay=NO_DECAY, norm_decay_mult=0.0)
+    with pytest.raises(ValueError, match='custom_keys, not no_decay, norm_decay_mult'):
+        groups(classifier, 'mmpretrain.WeightDecayGroups', **options)
+
+
 def test_few_groups_and_no_frozen_parameters(classifier):
     classifier.backbone.pos_embed.requires_grad_(False)
     found = groups(classifier, 'mmpretrain.LayerDecay', _delete_=True, **DECAY)
