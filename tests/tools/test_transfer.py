@@ -145,9 +145,9 @@ def test_comparisons_fine_tune_the_backbone_of_the_run(tmp_path, monkeypatch, ca
     assert call(*arguments, '--max-minutes', 1e-9) == 0, 'nothing is left to do'
 
 
-def importable(path):
+def importable(path, options=()):
     """A config whose library is installed; its modules are imported."""
-    cfg = load_config(str(path))
+    cfg = load_config(str(path), options)
     for library in ('mmdet', 'mmpose', 'mmseg'):
         if cfg.default_scope == library:
             pytest.importorskip(library)
@@ -170,9 +170,36 @@ def test_transparent_pixels_are_gray_as_in_predictions(path, tmp_path):
         assert (image[:2] == (0, 100, 200)).all() and (image[2:] == 128).all()
 
 
+HEAD = {'model.head.in_channels': '192'}
+NECK = {'model.neck.0.in_channels': '192', 'model.neck.1.in_channels': '[192,192,192]'}
+WIDE = {  # from docs/downstream.md
+    'reid': HEAD,
+    'attributes': HEAD,
+    'pose': HEAD,
+    'parsing': {'model.decode_head.in_channels': '192'},
+    'detection': NECK,
+    'part_attributes': NECK | {'model.neck.1.in_channels': '[96,192,192,192]'},
+    'text_retrieval': {},
+}
+
+
+@pytest.mark.parametrize('task', WIDE)
+def test_a_vit_tiny_instead_of_the_small_vit(task):
+    options = {
+        'model.backbone.arch': 'deit-tiny',
+        'model.backbone.init_cfg.checkpoint': 'saip-vit-tiny',
+    }
+    path = REID.with_stem(f'{task}_saip-small')
+    assert_starts(importable(path, options | WIDE[task]))
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_models_start_from_the_weights_in_the_package(path):
-    cfg = importable(path)
+    assert_starts(importable(path))
+
+
+def assert_starts(cfg):
+    """The backbone has its packaged weights, and the model accepts its maps."""
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
         build_optim_wrapper(model, cfg.optim_wrapper)
