@@ -26,7 +26,7 @@ env_cfg = dict(
 # Every random choice is a function of this seed and (epoch, image) or step.
 randomness = dict(seed=0)
 log_level = 'INFO'
-# Logged as means since the last line, instead of at the last step alone.
+# Logged as means of the last ten steps, instead of at the last step alone.
 log_processor = dict(
     mean_pattern='.*(loss|time|grad_norm|teacher_entropy|matching_kl|feature_std).*'
 )

@@ -206,7 +206,8 @@ def run_tool(
 def probe(run: Run) -> dict[str, float]:
     """Scores of a trained or initialized model, or of a baseline.
 
-    Baselines have no features of patches, hence no scores of keypoints and parts.
+    Baselines other than `mean-color` have no features of patches, hence no scores of
+    keypoints and parts.
     """
     source = str(run.folder) if run.is_trained else run.row.name
     config = Config(dict(run.config, randomness=dict(seed=run.seed)))
