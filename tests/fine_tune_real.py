@@ -2,10 +2,11 @@
 
     SAIP_TEST_DATA=DATA python tests/fine_tune_real.py pose --work-dir work_dirs/real
 
-Pretrains a ViT-Tiny briefly on the photographs of DATA/real/coco, exports its backbone,
-fine-tunes tests/configs/real_pose.py (or detection, parsing), and tests it on the
-photographs and on mirror images, which are made here with NumPy. The model fits both
-only if flips during training are correct. Visualizations are in the work directory.
+Pretrains a ViT-Tiny briefly on drawn people, exports its backbone, fine-tunes
+tests/configs/real_pose.py (or detection, parsing) on the photographs of DATA/real/coco,
+and tests it on these and on mirror images, which are made here with NumPy. The model
+fits both only if flips during training are correct. Visualizations are in the work
+directory.
 """
 
 import argparse
