@@ -243,7 +243,7 @@ class Predictor:
         return answer
 
     def _parsing(self, sample: object) -> dict:
-        labels = sample.pred_sem_seg.data
+        labels = sample.pred_sem_seg.data.long()  # floats for one output channel
         shares = labels.flatten().bincount().div(labels.numel()).tolist()
         found = {self.classes[i]: share for i, share in enumerate(shares) if share}
         return _sorted(found)
@@ -258,7 +258,7 @@ class Predictor:
         elif self.task == 'reid':
             picture = draw_neighbors(Image.fromarray(image), answer)
         elif self.task == 'parsing':
-            labels = sample.pred_sem_seg.data[0].cpu().numpy()
+            labels = sample.pred_sem_seg.data[0].long().cpu().numpy()
             picture = draw_parsing(image, labels, self.classes, answer)
         else:
             image, sample = enlarge(image, sample)

@@ -13,6 +13,7 @@ from launch import ROOT, call
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from people_files import person
+from PIL import Image
 from random_models import write_model
 
 from saip_mm.data.images import read_image
@@ -100,6 +101,12 @@ def test_two_classes_in_one_channel(tmp_path):
         found = deploy('parsing', model, cfg)(images)
     assert (found == torch.stack(expected)).float().mean() > 0.999
     assert 0.1 < found.float().mean() < 0.9
+    image = tmp_path / 'image.png'
+    Image.fromarray(images[0].byte().permute(1, 2, 0).numpy()).save(image)
+    (prediction,) = predictor([str(image)])
+    assert prediction.answer.keys() == {'0', '1'}
+    predictor.draw(prediction, tmp_path / 'map.png')
+    assert Image.open(tmp_path / 'map.png').height == 320
     sliding = SimpleNamespace(test_cfg=dict(mode='slide'))
     with pytest.raises(ValueError, match="two.py: .*sliding windows; .*mode='whole'"):
         deploy('parsing', sliding, cfg)
