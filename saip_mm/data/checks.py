@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset, Compose
 
 from .folders import path_of, require_files, some
 from .images import raise_if_outage
-from .person_boxes import NoPersonCategory, read_person_boxes
+from .person_boxes import OtherAnnotations, read_person_boxes
 
 REMEDY = 'unpack all of the data, or remove these from the annotations'
 
@@ -51,7 +51,7 @@ def check_records(dataset: dict) -> None:
     """Raise a ValueError that names a malformed record, if files are like COCO's."""
     for path in paths_in(dataset):
         if path.suffix == '.json' and path.is_file():
-            with suppress(OSError, NoPersonCategory):
+            with suppress(OSError, OtherAnnotations):
                 read_person_boxes(str(path))
 
 

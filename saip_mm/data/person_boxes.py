@@ -19,8 +19,8 @@ Box = tuple[float, float, float, float]
 T = TypeVar('T')
 
 
-class NoPersonCategory(ValueError):
-    """Annotations of things other than people."""
+class OtherAnnotations(ValueError):
+    """Annotations of another format, or of things other than people."""
 
 
 class PersonBox(NamedTuple):
@@ -104,9 +104,11 @@ def read_people(ann_file: str) -> tuple[Photographs, People]:
 def _read_coco(ann_file: str) -> dict:
     if not os.path.isfile(ann_file):
         raise FileNotFoundError(f'{ann_file}: no such annotation file')
-    content = read_json(ann_file)
-    for key in ('images', 'annotations'):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+    content, keys = read_json(ann_file), ('images', 'annotations')
+    if not isinstance(content, dict) or content.keys().isdisjoint(keys):
+        raise OtherAnnotations(f'{ann_file}: has no list of "images", as in COCO')
+    for key in keys:
+        if not isinstance(content.get(key), list):
             raise ValueError(f'{ann_file}: has no list of "{key}", as in COCO')
     return content
 
@@ -146,7 +148,7 @@ def _person_ids(ann_file: str, content: dict) -> set[str]:
     names = dict(_parse(ann_file, content, 'categories', parse))
     ids = {key for key, name in names.items() if name.lower() == 'person'}
     if names and not ids:
-        raise NoPersonCategory(
+        raise OtherAnnotations(
             f'{ann_file}: no category is named "person", only '
             f'{", ".join(names.values())}; rename the category of people'
         )

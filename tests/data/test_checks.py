@@ -60,6 +60,9 @@ def test_missing_images_and_annotations(tmp_path):
     path.write_text(json.dumps(dict(images=[dict(id=1)])))
     with pytest.raises(ValueError, match='train2017.json: has no list of'):
         SafeRunner.build_dataloader(loader)
+    path.write_text(json.dumps(dict(data_list=[])))  # another format
+    with pytest.raises(ValueError, match='train2017.json.* cannot be loaded '):
+        SafeRunner.build_dataloader(loader)
 
 
 def test_other_keypoints_than_those_of_the_config(tmp_path):
