@@ -85,6 +85,9 @@ class DistillationTeacher:
         dtype: Its precision: ``'float32'``, ``'bfloat16'`` or ``'float16'``.
         cache: A folder for the outputs that losses need, in this precision, for views
             that are seen again: see ``StatelessSampler.view_epochs``.
+
+    Raises:
+        ValueError: If ``dtype`` is not the name of a type of floating-point numbers.
     """
 
     def __init__(
@@ -94,12 +97,13 @@ class DistillationTeacher:
         dtype: str = 'float32',
         cache: str | os.PathLike | None = None,
     ) -> None:
-        if not isinstance(getattr(torch, dtype, None), torch.dtype):
+        kind = getattr(torch, dtype, None)
+        if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
             raise ValueError(
                 f'teacher.dtype={dtype!r} is not one of float32, bfloat16, float16'
             )
         self.checkpoint, self.model = checkpoint, model
-        self.dtype, self.cache = getattr(torch, dtype), cache
+        self.dtype, self.cache = kind, cache
 
     @property
     def path(self) -> Path:

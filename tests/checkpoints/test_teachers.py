@@ -162,9 +162,10 @@ def test_weights_of_timm_with_a_classifier(classes, tmp_path):
         _ = DistillationTeacher(path, 'vit_tiny_patch16_224').network
 
 
-def test_an_unknown_precision():
-    with pytest.raises(ValueError, match="teacher.dtype='bf16' is not one of float32,"):
-        DistillationTeacher('saip-small', dtype='bf16')
+@pytest.mark.parametrize('dtype', ['bf16', 'int8'])
+def test_an_unknown_precision(dtype):
+    with pytest.raises(ValueError, match=f"teacher.dtype='{dtype}' is not one of flo"):
+        DistillationTeacher('saip-small', dtype=dtype)
 
 
 def test_views_in_whole_patches(images):
