@@ -3,7 +3,7 @@
     python -m saip_mm.doctor [CONFIG, or a folder, list or shards of images]
 
 Prints one finding per line (ok, warn or fail) with a remedy; the exit status is 1 if
-anything fails. Problems that training itself reports at its start are not repeated.
+anything fails. Warnings that training itself logs at its start are not repeated.
 """
 
 import logging

@@ -29,7 +29,7 @@ def backbone_class(kind: str) -> type[nn.Module]:
     """The class of a backbone; imports it if it needs another library.
 
     Raises:
-        ValueError: If that library is missing.
+        ValueError: If that library is missing, or no imported module defines it.
     """
     if kind == 'SAIPCSPNeXt':
         try:
@@ -52,7 +52,7 @@ class Backbone:
         num_heads: Heads of all blocks, or [of all but the last, of the last]; None if
             unknown, or not a ViT.
         role: ``'teacher'``, ``'student'`` or ``'unknown'``.
-        prefix: Prefix in the checkpoint.
+        prefix: Prefix that selects it in its checkpoint; empty for the only backbone.
         mean, std: Normalization of its training images (RGB, 0–255).
     """
 
@@ -197,7 +197,7 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
             there are such names: in a training checkpoint these are the student's.
 
     Raises:
-        ValueError: If no name has the prefix; lists those found.
+        ValueError: If no name has the prefix, or the file states impossible facts.
     """
     state_dict = state_dict_of(checkpoint)
     wanted = prefix.removesuffix('.') + '.' if prefix else 'backbone.'

@@ -124,7 +124,11 @@ def _official_names(official: Mapping[str, Tensor], role: str) -> dict[str, Tens
 
 
 def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
-    """State dicts of student and teacher, by role, in a checkpoint of SAIP or DINO."""
+    """State dicts of student and teacher, by role, in a checkpoint of SAIP or DINO.
+
+    Raises:
+        ValueError: If there is neither, or none is a ViT.
+    """
     roles = {
         role: state_dict_of(checkpoint[role])
         for role in PREFIXES
@@ -144,7 +148,11 @@ def center_of(checkpoint: Mapping) -> Tensor | None:
 
 
 def source_of(checkpoint: Mapping) -> str:
-    """Project whose names are used: ``saip``, ``dino``, ``mae``, ``timm`` or ``mm``."""
+    """Project whose names are used: ``saip``, ``dino``, ``mae``, ``timm`` or ``mm``.
+
+    Raises:
+        ValueError: If the names are others, or there are two backbones of saip_mm.
+    """
     if any(holds_tensors(checkpoint.get(role)) for role in PREFIXES):
         names = [name for tensors in roles_of(checkpoint).values() for name in tensors]
         return 'saip' if any(_OF_SAIP.match(name) for name in names) else 'dino'

@@ -166,7 +166,10 @@ def contiguous(image: np.ndarray) -> np.ndarray:
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize uint8 ``[..., 3, h, w]`` to ``(height, width)``: bicubic, antialiased."""
+    """Resize ``[..., 3, h, w]`` to ``(height, width)``: bicubic, antialiased.
+
+    Floats may leave the range of ``images``; uint8 saturates.
+    """
     return tvf.resize(images, list(size), InterpolationMode.BICUBIC, antialias=True)
 
 

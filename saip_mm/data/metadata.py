@@ -14,9 +14,10 @@ _COLORS = {0xE0: (b'JFIF\0', 14), 0xEE: (b'Adobe', 12)}
 
 
 def drop_metadata(content: bytes) -> tuple[bytes, int | None]:
-    """Remove everything from a JPEG, PNG or AVIF file that does not affect its pixels.
+    """Remove everything from a JPEG or PNG file that does not affect its pixels.
 
-    Malformed parts and other files are returned unchanged.
+    Of an AVIF file, only EXIF data are removed. Malformed parts and other files are
+    returned unchanged.
 
     Returns:
         The file without metadata, and the orientation in its EXIF data, if any.

@@ -43,7 +43,8 @@ def pack_shards(
         Numbers of packed and of skipped images.
 
     Raises:
-        ValueError: The folder contains shards of other images.
+        ValueError: The folder contains other files or shards of other images, no image
+            can be used, or a shard would be too large.
     """
     global _dataset, _out  # shared with the forked processes
     _dataset, _out = dataset, Path(out)

@@ -47,7 +47,8 @@ class ShardedImages(PeopleDataset):
 
     Raises:
         FileNotFoundError: There is no index of shards.
-        ValueError: The shards were not written by ``tools/pack_shards.py``.
+        ValueError: The shards were not written by ``tools/pack_shards.py``, or those of
+            an object store cannot be read or have no ``cache_dir``.
     """
 
     def __init__(

@@ -31,8 +31,8 @@ class Embedded(NamedTuple):
     """Features of N images."""
 
     tokens: dict[str, Tensor]
-    """[N, D] each, by name: ``image`` and, for a backbone, ``middle``, ``mean``,
-    ``image+mean`` and ``image+stripes``."""
+    """[N, D] each, by name: ``image``; ``image+stripes`` if there is a map; and from
+    :class:`BackboneFeatures` also ``middle``, ``mean`` and ``image+mean``."""
     patches: Tensor | None = None
     """[N, C, h, w]; None if not requested."""
 
@@ -84,7 +84,7 @@ class StockFeatures:
     last token.
 
     Images are probed at the size that the backbone states, or else at the size of the
-    crops in the config of the training images.
+    crops in the config of the training images, or else at ``DEFAULT_SIZE``.
     """
 
     def __init__(self, model: BaseSelfSupervisor, dataset: dict) -> None:

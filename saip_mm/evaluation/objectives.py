@@ -49,7 +49,7 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
 def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str, float]:
     """Scores of the heads that the model has, with the teacher's tokens.
 
-    A stranger is the person of the batch's next image.
+    A stranger is the person of the batch's previous image.
 
     Args:
         model: In evaluation mode; not changed.

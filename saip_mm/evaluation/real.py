@@ -77,7 +77,7 @@ def probe_real(subject: Subject, people: RealPeople) -> Iterator[dict[str, float
     """Probe features on photographs, on parts and keypoints only those of patches.
 
     Yields:
-        Scores of one data set after another, named after its folder.
+        Scores of one data set after another, named after its folder, or ``coco``.
 
     Raises:
         OSError: If a file is missing or cannot be read.

@@ -206,7 +206,7 @@ def run_tool(
 def probe(run: Run) -> dict[str, float]:
     """Scores of a trained or initialized model, or of a baseline.
 
-    Baselines other than `mean-color` have no features of patches, hence no scores of
+    Only ``mean-color`` of the baselines has features of patches, hence scores of
     keypoints and parts.
     """
     source = str(run.folder) if run.is_trained else run.row.name

@@ -29,10 +29,11 @@ def summarize(rows: Iterable[Path]) -> list[dict]:
     """Results so far of every row, a folder with one folder per seed.
 
     Returns:
-        A dict per row: ``row``, ``n`` results ``of`` so many runs, and for
-        ``images_seen``, ``flops``, ``minutes`` and every probe in ``probes`` a dict of
-        ``mean``, ``std`` (of the sample, hence None for one value), ``n`` and
-        ``values``; for a probe also the ``seeds`` of these.
+        A dict per row: ``row``, ``n`` results ``of`` so many runs, the ``revisions`` of
+        the code, and for ``images_seen``, ``flops``, ``minutes`` (None without values)
+        and every probe in ``probes`` a dict of ``mean``, ``std`` (of the sample, hence
+        None for one value), ``n`` and ``values``; for a probe also the ``seeds`` of
+        these.
 
     Raises:
         ValueError: If a result is damaged.

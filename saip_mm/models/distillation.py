@@ -95,8 +95,9 @@ class DistillationHead(BaseModule):
             taught: The teacher's outputs for the same global views.
 
         Returns:
-            Weighted ``loss_distill_class``, ``loss_distill_patch`` and, if the student
-            has attention, ``loss_distill_attn``.
+            Weighted ``loss_distill_class``; unless their weights are 0, also
+            ``loss_distill_patch`` and, if the student has attention,
+            ``loss_distill_attn``.
 
         Raises:
             ValueError: If channels or heads of student and teacher do not match.

@@ -56,7 +56,7 @@ class SAIPDataPreprocessor(BaseDataPreprocessor):
             data: ``scales`` of ``roi`` and ``inst``; ``inputs`` of ``PackViews``, or of
                 ``ApplyViews``: uint8 ``globals`` [B, 2, 3, H, W], ``locals``
                 [B, n, 3, h, w], ``roi`` and ``inst`` [B, 3, h, w], ``scene``
-                [B, 3, S, S]; ``scene_masks``; ``csr_noise``. Some may be missing.
+                [B, 3, S, T]; ``scene_masks``; ``csr_noise``. Some may be missing.
 
         Returns:
             dict: ``inputs`` for :meth:`saip_mm.models.SAIP.loss`, and no data samples.

@@ -143,7 +143,7 @@ class SAIP(BaseSelfSupervisor):
             inputs: Normalized views. ``globals`` [B, 2, 3, H, W], the anchor first;
                 ``locals`` [B, n, 3, h, w]; rescaled, [B, 3, …] each, ``roi`` (a local
                 view), ``inst`` (the shrunk anchor) and ``csr`` (the second global
-                view), with ``csr_noise`` [B, …, …]; ``scene`` [B, 3, S, S]; and
+                view), with ``csr_noise`` [B, …, …]; ``scene`` [B, 3, S, T]; and
                 ``scene_masks`` [B, 2, …, …], 1 where ``inst`` or ``roi`` was pasted.
 
         Returns:

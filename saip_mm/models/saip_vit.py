@@ -65,7 +65,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         **kwargs: As for :class:`mmpretrain.models.VisionTransformer`.
     """
 
-    omits_hidden = True  # computes the visible patches only
+    omits_hidden = True  # blocks compute the visible patches only
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         until: Literal['middle', 'end', 'maps'] = 'end',
         attention: bool = False,
     ) -> Encoded:
-        """Encode images, computing nothing for patches that are not visible.
+        """Encode images; blocks compute nothing for patches that are not visible.
 
         Args:
             images: [B, 3, H, W], normalized; H and W whole numbers of patches.
@@ -224,7 +224,9 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         return tuple(grid)
 
     @staticmethod
-    def config_of(tensors: Mapping[str, Tensor], num_heads: int | None) -> dict:
+    def config_of(
+        tensors: Mapping[str, Tensor], num_heads: int | list[int] | None
+    ) -> dict:
         """Arguments of the ViT with these tensors.
 
         Args:
@@ -242,7 +244,8 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             if name not in tensors or tensors[name].ndim != ndim:
                 raise ValueError(
                     f'is not a ViT with a class token: it lacks {name} (for backbones '
-                    'of your own, see docs/extending.md, "Write an adapter")'
+                    'of your own, see docs/extending.md, "Write an adapter from '
+                    'scratch")'
                 )
         layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
         if layers != set(range(len(layers))):

@@ -185,7 +185,8 @@ class PretrainedStart:
     source_grid: tuple[int, int] | None = None
 
     def init_weights(self) -> None:
-        """Initialize linear layers with Xavier uniform, then apply ``init_cfg``."""
+        """Apply ``init_cfg``; unless it only loads weights, first initialize linear
+        layers with Xavier uniform."""
         named = self.init_cfg or []
         named = [named] if isinstance(named, dict) else named
         pretrained = [cfg for cfg in named if cfg['type'] == 'Pretrained']

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data import PeopleDataset
 from ..data.concat import pipeline_of
-from ..data.images import ImageError, resize, to_tensor
+from ..data.images import resize, to_tensor
 from ..evaluation.subject import spread
 from ..models.device_views import pop_views
 from .work_dir import Unavailable
@@ -111,7 +111,7 @@ class People:
                 break
             try:
                 loaded.append(load(info))
-            except (ImageError, OSError) as error:
+            except OSError as error:
                 if str(error) not in self.bad:  # also of the image of a scene
                     self.bad.append(str(error))
         if not loaded:

@@ -143,7 +143,7 @@ def attention(model: SAIP, images: Tensor) -> Tensor | None:
 
 
 def show_attention(model: SAIP, gallery: Gallery) -> Groups:
-    """Attention of the class token: mean of the heads, then each head."""
+    """Attention of the class token: mean of the heads, then the first six heads."""
     images = gallery.images[spread(len(gallery.images), SHOWN)]
     maps = attention(model, images)
     if maps is None:

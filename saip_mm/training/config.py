@@ -67,15 +67,17 @@ def add_options(parser: ArgumentParser) -> None:
         default=[],
         metavar='NAME=VALUE',
         help='settings that override the config, such as '
-        'train_dataloader.batch_size=64. If the config has text, VALUE is text; '
-        'otherwise a number, true, None, a [list], a (tuple), or text',
+        'train_dataloader.batch_size=64. If the config has text, VALUE is text or '
+        'None; otherwise a number, true, None, a [list], a (tuple), or text',
     )
 
 
 def add_run_options(parser: ArgumentParser) -> None:
     """Add the options of :func:`run_config`, except for ``config``."""
     parser.add_argument(
-        '--work-dir', help='folder for logs and results (default: work_dirs/CONFIG)'
+        '--work-dir',
+        help='folder for logs and results (default: work_dir of the config, or '
+        'work_dirs/CONFIG)',
     )
     add_options(parser)
     add_launcher(parser)
@@ -119,8 +121,8 @@ def load_config(path: str, options: Options = ()) -> Config:
     Raises:
         OSError: If the file does not exist or cannot be read.
         ImportError: If a library that the config needs is not installed.
-        KeyError: If the first part of an option is unknown. (Later parts are checked
-            by the classes.)
+        KeyError: If the first part of an option is not a setting. (Later parts are
+            checked by the classes.)
         ValueError: If it is not a config, or an option cannot be interpreted.
     """
     cfg = _read(path)
@@ -184,7 +186,10 @@ def _remove_scope(config: dict) -> None:
 
 
 def _replace(cfg: Config, option: str, value: object) -> None:
-    """Replace a setting; text is interpreted, unless the present value is text."""
+    """Replace a setting; text is interpreted, unless the present value is text.
+
+    ``None`` is always interpreted.
+    """
     parent, (*path, last) = cfg, option.split('.')
     try:
         for key in path:
@@ -225,7 +230,13 @@ def training_images(source: str, options: Options = ()) -> PeopleDataset:
     Args:
         source: Config file, folder of images, list of images (relative to its own
             folder), or folder of shards.
-        options: New values of the config, as for :func:`load_config`.
+        options: New values of the config, as for :func:`load_config`; ignored without
+            one.
+
+    Raises:
+        OSError: If files do not exist or cannot be read, or there are no images.
+        ValueError: If the images of a config are not of people, or lists or annotations
+            are malformed; otherwise as for :func:`load_config`.
     """
     packed = Path(source, INDEX).is_file() and any(Path(source).glob('*.bin'))
     if packed or Path(source, PLAN).is_file():

@@ -113,7 +113,8 @@ class LayerDecay(WeightDecayGroups):
 class BFloat16OptimWrapper(OptimWrapper):
     """Runs the forward pass under bfloat16 autocast where that is faster than float32.
 
-    These are GPUs, and CPUs with ``avx512_bf16``. Other CPUs emulate bfloat16 at a
+    This is taken for granted of GPUs (``python -m saip_mm.doctor`` names those without
+    bfloat16), and true of CPUs with ``avx512_bf16``. Other CPUs emulate it at a
     fraction of the speed of float32, which is then used, with a warning.
 
     Unlike fp16 it needs no loss scaling; MMEngine's ``AmpOptimWrapper`` scales
@@ -132,7 +133,7 @@ class BFloat16OptimWrapper(OptimWrapper):
 
 @cache
 def has_bfloat16(device: str) -> bool:
-    """Whether a type of device has instructions for bfloat16, as all but some CPUs."""
+    """Whether a type of device has instructions for bfloat16: a CPU may lack them."""
     if device != 'cpu':
         return True
     # PyTorch itself reports this only in recent releases.

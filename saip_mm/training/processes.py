@@ -48,7 +48,12 @@ def add_launcher(parser: ArgumentParser) -> None:
 
 
 def set_launcher(cfg: Config, args: Namespace) -> None:
-    """Set up a config for the launcher that started this process, if any."""
+    """Set up a config for the launcher that started this process, if any.
+
+    Raises:
+        ValueError: If this process was not started by ``args.launcher``, or a launcher
+            other than torchrun has no GPU.
+    """
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher or _find_launcher()

@@ -40,7 +40,8 @@ def choose_checkpoint(work_dir: str | os.PathLike, resume: str | None) -> Path |
             this one, or None to start from scratch.
 
     Raises:
-        FileNotFoundError: If a requested checkpoint does not exist.
+        OSError: If a requested checkpoint does not exist, or cannot be read at the
+            moment.
         ValueError: If it is damaged, or not the state of a run.
     """
     folders = [work_dir] if resume == 'auto' or _is_restart(work_dir) else []
@@ -190,6 +191,7 @@ def newest_valid(folder: str | os.PathLike) -> Path | None:
     Invalid ones are logged.
 
     Raises:
+        OSError: If one cannot be read at the moment.
         ValueError: If there are checkpoints, but none is valid.
     """
     errors = []

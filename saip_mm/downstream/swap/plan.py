@@ -28,7 +28,7 @@ def plan_changes(
         levels: Outputs of the config's own backbone.
         adapt: Whether to set the input channels of neck or heads; otherwise, 1×1
             convolutions restore the previous numbers.
-        unused: Indices of levels that get no gradient; they stay at the ViT's stride.
+        unused: Indices of levels that get no gradient; they have the last map's stride.
 
     Raises:
         NotAdaptable: If ``adapt``, but neck and heads do not state matching channels.
