@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
-from .images import resize
+from .images import resize, to_tensor
 from .views import Size, View
 
 JITTER = ('brightness', 'contrast', 'saturation', 'hue')
@@ -141,7 +141,7 @@ class PackViews(BaseTransform):
         height, width = image.shape[:2]
         scale = min(1.0, self.canvas[0] / height, self.canvas[1] / width)
         rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-        pixels = resize(torch.from_numpy(image).permute(2, 0, 1), (rows, columns))
+        pixels = resize(to_tensor(image), (rows, columns))
         padded = torch.zeros(3, *self.canvas, dtype=torch.uint8)
         padded[:, :rows, :columns] = pixels
         return padded, (rows / height, columns / width)

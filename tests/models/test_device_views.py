@@ -83,6 +83,12 @@ def test_crops_that_shrink_to_less_than_a_pixel_have_its_color(left: int):
     assert abs(colors[0] - left // 100) <= 1
 
 
+def test_images_that_are_reversed_in_memory():
+    image = np.arange(36, dtype=np.uint8).reshape(4, 3, 3)
+    packed, _ = PackViews(canvas=(4, 3))._fit(image[..., ::-1])
+    assert packed.tolist() == image[..., ::-1].transpose(2, 0, 1).tolist()
+
+
 def test_the_preprocessor_makes_the_views():
     preprocessor = MODELS.build(dict(type='SAIPDataPreprocessor', patch_size=8))
     scales = preprocessor.draw_scales(0, 0)
