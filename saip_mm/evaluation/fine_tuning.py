@@ -36,7 +36,7 @@ class FineTuning(Run):
         if self.share < 1:
             try:
                 drawn = dict(indices=draw_labels(self.config, self.share, self.seed))
-            except OSError as error:
+            except (OSError, ValueError) as error:  # missing or malformed data
                 raise RunFailed(f'{self}: {error}') from error
             # In a file, because a command line is too short for many.
             config = self.row / f'labels{self.seed}.py'

@@ -18,7 +18,7 @@ from PIL import Image
 from saip_mm import load_backbone
 from saip_mm.evaluation import runs
 from saip_mm.evaluation.compute import Cost
-from saip_mm.evaluation.fine_tuning import draw_labels
+from saip_mm.evaluation.fine_tuning import FineTuning, draw_labels
 from saip_mm.predictions.prediction import readable_batches
 from saip_mm.training.config import load_config
 
@@ -100,6 +100,14 @@ def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):
     assert result.stat().st_mtime_ns == changed
     weights.write_bytes(b'others')
     assert 'Changes since then:\n-weights_sha256' in run(*command)[0]
+
+
+def test_malformed_labels_fail_one_run_only(colors, capsys):
+    (colors / 'labels.csv').write_text('path,split,warm\n0.png,train,2')
+    config = load_config(str(ATTRIBUTES), options(colors))
+    assert runs.work([[FineTuning(colors / 'row', config, seed=0, share=0.5)]])
+    assert 'error: row seed 0: ' in (error := capsys.readouterr().err)
+    assert "labels.csv, line 2: warm is '2'" in error
 
 
 def test_bad_options(run):
