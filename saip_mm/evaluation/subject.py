@@ -133,7 +133,8 @@ def load_subject(
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If a file cannot be read safely or contains no model.
+        ValueError: If a file cannot be read safely or contains no model, or ``config``
+            is missing or not one of pretraining.
     """
     if config is not None:
         config = config if isinstance(config, Config) else load_config(str(config))

@@ -261,7 +261,7 @@ class SAIPViT(PretrainedStart, VisionTransformer):
         if num_heads is None:
             raise ValueError(
                 f'does not state its number of attention heads, and {arch} is not a '
-                'known ViT: give --num-heads'
+                'known ViT: convert it with tools/convert_checkpoint.py --num-heads N'
             )
         patch_size = tensors['patch_embed.projection.weight'].shape[-1]
         return dict(arch=dict(arch, num_heads=num_heads), patch_size=patch_size)

@@ -48,8 +48,8 @@ def predict(
     Raises:
         OSError: If a file does not exist or cannot be read.
         TypeError: If ``images`` or ``gallery`` is a single path or sentence.
-        ValueError: If config and checkpoint do not belong together, or the model is of
-            another kind.
+        ValueError: If config and checkpoint do not belong together, the model is of
+            another kind, or it needs a ``gallery`` that is not given, or uses none.
     """
     for given in (images, gallery):
         if isinstance(given, str | os.PathLike):
