@@ -203,7 +203,7 @@ class PretrainedStart:
         initialize(self, [XAVIER, *init_cfg])
 
     def train(self, mode: bool = True) -> nn.Module:
-        super().train(mode)  # returns None, unlike every other module
+        super().train(mode)  # returns None, unlike torch's
         return self
 
     def _load_from_state_dict(
