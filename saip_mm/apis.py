@@ -136,8 +136,7 @@ def embed(
         ImageError: If a file cannot be read.
         TypeError: If ``backbone`` is not from :func:`load_backbone`, ``images`` is a
             single image, or an element is not an image.
-        ValueError: If ``img_size`` is not a whole number of patches, or another number
-            is not positive.
+        ValueError: If a number is invalid; ``img_size`` must be in whole patches.
     """
     if not isinstance(backbone, PretrainedBackbone):
         kind = type(backbone).__name__
