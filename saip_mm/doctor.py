@@ -117,11 +117,11 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
         )
 
 
-def images(path: str) -> Iterator[Finding]:
+def images(path: str, options: Sequence[str]) -> Iterator[Finding]:
     """Images of a folder, a list or shards."""
     from .training.config import training_images
 
-    yield from _samples(training_images(path))
+    yield from _samples(training_images(path, options))
 
 
 def _samples(dataset: Sequence) -> Iterator[Finding]:
@@ -151,10 +151,9 @@ def main() -> int:
     )
     args = parser.parse_args()
     checks = [(packages,), (devices,), (storage, args.work_dir.absolute())]
-    if args.source and args.source.endswith('.py'):
-        checks.append((config, args.source, args.cfg_options))
-    elif args.source:
-        checks.append((images, args.source))
+    if args.source:
+        check = config if args.source.endswith('.py') else images
+        checks.append((check, args.source, args.cfg_options))
     failed = False
     for check, *arguments in checks:
         try:

@@ -230,21 +230,22 @@ def training_images(source: str, options: Options = ()) -> PeopleDataset:
     Args:
         source: Config file, folder of images, list of images (relative to its own
             folder), or folder of shards.
-        options: New values of the config, as for :func:`load_config`; ignored without
-            one.
+        options: New values of the config, as for :func:`load_config`.
 
     Raises:
         OSError: If files do not exist or cannot be read, or there are no images.
-        ValueError: If the images of a config are not of people, or lists or annotations
-            are malformed; otherwise as for :func:`load_config`.
+        ValueError: If the images of a config are not of people, lists or annotations
+            are malformed, or there are options for another source; otherwise as for
+            :func:`load_config`.
     """
-    packed = Path(source, INDEX).is_file() and any(Path(source).glob('*.bin'))
-    if packed or Path(source, PLAN).is_file():
-        return ShardedImages(source)
-    if Path(source).is_dir():
-        return PersonImages(source)
-    if source.endswith('.txt'):
-        return PersonImages(str(Path(source).parent), Path(source).name)
+    images = _images_at(source)
+    if images is not None:
+        if options:
+            raise ValueError(
+                f'{source} is not a config, which --cfg-options could change: omit '
+                'them, or give a config instead'
+            )
+        return images
     cfg = load_config(source, options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     dataset = dict(cfg.get('train_dataloader') or {}).get('dataset') or {}
@@ -254,6 +255,18 @@ def training_images(source: str, options: Options = ()) -> PeopleDataset:
             'should be a data set of person images, such as PersonImages'
         )
     return DATASETS.build(dict(dataset, pipeline=[]))
+
+
+def _images_at(source: str) -> PeopleDataset | None:
+    """The images of shards, a folder or a list; None for a config."""
+    packed = Path(source, INDEX).is_file() and any(Path(source).glob('*.bin'))
+    if packed or Path(source, PLAN).is_file():
+        return ShardedImages(source)
+    if Path(source).is_dir():
+        return PersonImages(source)
+    if source.endswith('.txt'):
+        return PersonImages(str(Path(source).parent), Path(source).name)
+    return None
 
 
 def register_mmseg() -> None:

@@ -36,6 +36,8 @@ def test_bad_and_good_images_are_listed(photographs, tmp_path, capsys):
     assert len(PersonImages(data_root=str(photographs), ann_file=str(good))) == 13
     everything = PersonImages(data_root=str(photographs))
     everything.load_image(everything.get_data_info(14))  # training uses flat images
+    with pytest.raises(ValueError, match='is not a config, which --cfg-options'):
+        call('tools/check_data.py', *arguments, '--cfg-options', 'work_dir=a')
     (photographs / '23.png').rename(photographs / '23\n.png')
     with pytest.raises(ValueError, match=r"cannot name '23\\n\.png'; rename"):
         call('tools/check_data.py', *arguments)
