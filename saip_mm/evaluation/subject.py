@@ -147,6 +147,7 @@ def load_subject(
                 'its model and a train_dataloader'
             )
     if source in BASELINES:
+        _refuse(role, source)
         stated = config.model.backbone if config else {}
         features = BaselineFeatures(
             source,
@@ -176,12 +177,18 @@ def subject_of(
     """
     preprocessor = model.data_preprocessor
     if not isinstance(model, SAIP):
+        _refuse(role, type(model).__name__)
         features = _vit_features(model) or StockFeatures(model, dataset)
         return Subject(features, device=preprocessor.mean.device)
     teacher = model.teacher['encoder'].backbone
     backbone = model.backbone if role == 'student' else teacher
     features = BackboneFeatures(backbone, preprocessor.mean, preprocessor.std)
     return Subject(features, model, dataset, preprocessor.mean.device)
+
+
+def _refuse(role: str | None, name: str) -> None:
+    if role is not None:
+        raise ValueError(f'{name} is not a SAIP with teacher and student: omit --role')
 
 
 def build_model(cfg: Config) -> BaseSelfSupervisor:

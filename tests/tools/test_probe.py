@@ -45,6 +45,11 @@ def test_baselines(probe, name):
     assert probe(name, '--config', TINY).keys() == FEATURES | patches
 
 
+def test_only_a_saip_has_roles(probe):
+    with pytest.raises(ValueError, match='pixels is not a SAIP .* omit --role'):
+        probe('pixels', '--role', 'student')
+
+
 def test_a_work_directory_a_checkpoint_and_its_export(probe, tiny_run, tmp_path):
     scores = probe(tiny_run)
     assert scores.keys() == FEATURES | PATCHES | HEADS
