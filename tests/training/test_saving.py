@@ -1,13 +1,21 @@
 """Checkpoints that survive full disks and signals."""
 
 import os
+import re
 import resource
 import signal
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
+import torch
 from launch import Script
 from mmengine.fileio import dump, load, put_text
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import HistoryBuffer
 from short_runs import (
+    EVERY_STEP,
     KEPT,
     assert_same_end,
     copy_state,
@@ -18,6 +26,8 @@ from short_runs import (
 )
 
 from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
+from saip_mm.training import SafeCheckpointHook, SafeRunner
+from saip_mm.training.loops import AccumulatingTrainLoop
 from saip_mm.training.resuming import newest_valid
 from saip_mm.training.saving import INTERRUPTED
 
@@ -65,6 +75,58 @@ def test_a_disk_that_stays_full_ends_the_training(undisturbed, tmp_path):
     assert 'stopped by 2 consecutive failures to save a checkpoint' in out
     assert f'rerun with --resume, from {tmp_path}/run/epoch_0_iter_2.pth' in out
     assert 'Epoch(train) [4]' not in out and 'Traceback' not in out
+
+
+def no_space(*arguments: object) -> None:
+    raise OSError(28, 'No space left on device')
+
+
+def test_failures_that_are_not_in_a_row_do_not_end_the_training(tmp_path, monkeypatch):
+    """Nor does a disk with room for a state but not for another file."""
+    save = SafeRunner.save_checkpoint
+
+    def save_every_third(runner, *arguments, meta: dict, **options) -> None:
+        if meta['iter'] % 3:
+            no_space()
+        save(runner, *arguments, meta=meta, **options)
+
+    monkeypatch.setattr(SafeRunner, 'save_checkpoint', save_every_third)
+    monkeypatch.setattr('saip_mm.training.saving.write_text', no_space)
+    train(tmp_path, EVERY_STEP)
+    names = [path.stem for path in saved_checkpoints(tmp_path)]
+    assert names == ['epoch_2', 'epoch_1_iter_6', 'epoch_1', 'epoch_0_iter_3']
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert log.count('consecutive failure 2 of 3') == 2
+    assert log.count('could not write last_checkpoint') == 4
+
+
+def test_a_best_checkpoint_on_a_full_disk_keeps_the_one_before(tmp_path, monkeypatch):
+    before = tmp_path / 'best_epoch_1.pth'
+    before.touch()
+    monkeypatch.setattr(CheckpointHook, '_save_best_checkpoint', no_space)
+    hook, errors = SafeCheckpointHook(), []
+    hook.outdated = [str(before)]
+    runner = SimpleNamespace(logger=SimpleNamespace(error=errors.append))
+    hook._save_best_checkpoint(runner, {})
+    assert len(errors) == 1 and before.exists()
+
+
+def test_minutes_pass_between_checkpoints(tmp_path, monkeypatch):
+    now, run_iter = [0], AccumulatingTrainLoop.run_iter
+
+    def take_35_seconds(*arguments: object) -> None:
+        now[0] += 35
+        run_iter(*arguments)
+
+    monkeypatch.setattr(AccumulatingTrainLoop, 'run_iter', take_35_seconds)
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr('saip_mm.training.saving.time', clock)
+    options = ['minutes=1', 'interval=9', 'max_keep_ckpts=2']
+    train(tmp_path, *[f'default_hooks.checkpoint.{each}' for each in options])
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    saved = re.findall(r'Saved .*/(\w+)\.pth', log)
+    assert saved == ['epoch_0_iter_2', 'epoch_1_iter_4', 'epoch_1_iter_6', 'epoch_2']
+    assert [path.stem for path in saved_checkpoints(tmp_path)] == saved[:-3:-1]
 
 
 def test_a_signal_on_a_full_disk_does_not_requeue(tmp_path):
@@ -150,6 +212,35 @@ def test_a_signal_to_a_group_of_processes(tmp_path):
     assert 'stopped by SIGTERM after step' in rest, rest[-3000:]
     newest = newest_valid(tmp_path)
     assert f'Saved {newest}' in rest and read_checkpoint(newest)['meta']['iter'] > 3
+
+
+def test_processes_agree_to_stop_before_a_validation_not_within():
+    """They may validate on different numbers of batches."""
+    hook, runner = SafeCheckpointHook(), Mock()
+    hook.failures, hook.stop_by = 0, signal.SIGTERM
+    hook.agreement = Mock(group='of several processes', any=Mock(side_effect=bool))
+    hook._stop_validating = Mock()
+    hook.after_val_iter(runner, 0)
+    assert not hook.agreement.any.called
+    hook.before_val_epoch(runner)
+    hook._stop_validating.assert_called_once_with(runner)
+
+
+def test_logs_are_saved_as_plain_data(tmp_path):
+    """Those of the stock hook are loaded as they are."""
+    buffer, hook = HistoryBuffer([1.0, 2.5], [1, 3], max_length=9), SafeCheckpointHook()
+    info = dict(epoch=3, best_score=np.float64(0.5))
+    hub = dict(log_scalars=dict(loss=buffer), runtime_info=info)
+    checkpoint = dict(meta={}, message_hub=hub)
+    hook.before_save_checkpoint(None, checkpoint)
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    loaded = torch.load(tmp_path / 'a.pth', weights_only=True)
+    assert loaded['message_hub']['runtime_info'] == info
+    logs = loaded['message_hub']['log_scalars']
+    logs['stock'] = buffer
+    hook.after_load_checkpoint(None, loaded)
+    for name in ('loss', 'stock'):
+        np.testing.assert_array_equal(logs[name].data, buffer.data)
 
 
 def test_texts_are_written_as_a_whole(tmp_path):
