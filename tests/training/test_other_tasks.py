@@ -129,6 +129,7 @@ def test_a_signal_during_the_validation_of_averages(data, tmp_path):
         folder = tmp_path / f'{interval}'
         status, out = disturbed(folder, [*options, setting], **hook)
         assert status == INTERRUPTED, out[-2000:]
+        assert out.count('Saved ') == 1
         states.append(read_checkpoint(folder / 'epoch_1.pth'))
     for key in ('state_dict', 'ema_state_dict'):
         for name, tensor in states[0][key].items():
@@ -149,6 +150,7 @@ def test_a_loop_over_iterations(data, tmp_path):
         assert saved_checkpoints(tmp_path / 'a')[0].name == f'iter_{saved}.pth'
     resume(tmp_path / 'a', options)
     assert validated(tmp_path / 'a') == [5, 10]
+    assert not list(tmp_path.glob('a/superseded_*'))
     call('tools/train.py', REID, '--work-dir', tmp_path / 'b', *options, SEED)
     assert_same_end(tmp_path / 'a', tmp_path / 'b', 'iter_10.pth', 10)
 

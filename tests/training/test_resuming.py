@@ -1,6 +1,10 @@
 """Exact resumes, from the right checkpoint."""
 
+import errno
 import shutil
+from itertools import product
+from unittest.mock import Mock
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ from short_runs import EVERY_STEP, assert_same_end, copy_state, train
 from saip_mm.checkpoints.files import saved_checkpoints
 from saip_mm.data import PeopleDataset
 from saip_mm.training import SafeRunner
+from saip_mm.training.loops import AccumulatingTrainLoop
 from saip_mm.training.resuming import check_checkpoint, choose_checkpoint, newest_valid
 
 
@@ -19,8 +24,10 @@ from saip_mm.training.resuming import check_checkpoint, choose_checkpoint, newes
 )
 def test_any_step_can_be_resumed(name, workers, undisturbed, tmp_path):
     copy_state(undisturbed / f'{name}.pth', tmp_path / 'run')
-    train(tmp_path / 'run', f'train_dataloader.num_workers={workers}', resume=True)
+    (tmp_path / 'link').symlink_to('run')
+    train(tmp_path / 'link', f'train_dataloader.num_workers={workers}', resume=True)
     assert_same_end(tmp_path / 'run', undisturbed)
+    assert (tmp_path / f'run/{name}.pth').exists()  # not moved away
 
 
 def test_a_longer_training_needs_other_schedules(undisturbed, tmp_path):
@@ -84,17 +91,32 @@ def test_micro_batches_are_counted_after_a_resume(tmp_path):
     assert 'is not divisible' not in log
 
 
-def test_refused_steps_of_another_training_are_moved_away(tmp_path):
-    (tmp_path / 'refused_step_9_rank_0.pth').touch()
+def test_other_files_of_another_training_are_moved_away(tmp_path):
+    names = ['bad_images.jsonl', 'refused_step_9_rank_0.pth']
+    for name in names:
+        (tmp_path / name).touch()
     train(tmp_path, 'train_cfg.max_epochs=1')
-    assert [*tmp_path.glob('superseded_*/refused_step_9_rank_0.pth')]
-    assert not [*tmp_path.glob('refused_step_*')]
+    (aside,) = tmp_path.glob('superseded_*')
+    assert sorted(path.name for path in aside.iterdir()) == names
+    assert not any((tmp_path / name).exists() for name in names)
 
 
-def test_weights_alone_cannot_be_resumed(tmp_path):
-    torch.save(dict(state_dict={}), tmp_path / 'epoch_3.pth')
-    with pytest.raises(ValueError, match='epoch_3.pth is not a training checkpoint'):
-        check_checkpoint(tmp_path / 'epoch_3.pth')
+@pytest.mark.parametrize('name', ['meta', 'state_dict', 'optimizer', 'message_hub'])
+def test_a_checkpoint_without_a_part_cannot_be_resumed(name, tmp_path):
+    whole = dict(meta={}, state_dict={}, optimizer={}, message_hub={})
+    torch.save(whole, tmp_path / 'epoch_3.pth')
+    check_checkpoint(tmp_path / 'epoch_3.pth')
+    torch.save({key: whole[key] for key in whole.keys() - {name}}, tmp_path / '3.pth')
+    with pytest.raises(ValueError, match=f'3.pth is not a training .*: no {name}'):
+        check_checkpoint(tmp_path / '3.pth')
+
+
+def test_an_error_of_the_file_system_is_no_damage(undisturbed, monkeypatch):
+    """The newest checkpoint may be intact."""
+    error = OSError(errno.EIO, 'Input/output error')
+    monkeypatch.setattr(ZipFile, 'testzip', Mock(side_effect=error))
+    with pytest.raises(OSError, match='Input/output error; repair that.*epoch_2.pth'):
+        newest_valid(undisturbed)
 
 
 def test_checkpoints_of_another_training_are_moved_away(undisturbed, tmp_path):
@@ -172,6 +194,21 @@ def test_torchs_random_numbers_depend_on_the_step(tmp_path):
     copy_state(tmp_path / 'a/epoch_0_iter_2.pth', tmp_path / 'b')
     train(tmp_path / 'b', *options, resume=True)
     assert_same_end(tmp_path / 'b', tmp_path / 'a')
+
+
+def test_torchs_generator_is_seeded_with_seed_step_and_process(monkeypatch):
+    seeds = []
+    loop = AccumulatingTrainLoop.__new__(AccumulatingTrainLoop)
+    for seed, step, rank in 2 * list(product(range(3), repeat=3)):
+        monkeypatch.setattr('saip_mm.training.loops.get_rank', lambda rank=rank: rank)
+        loop._runner, loop._iter = Mock(seed=seed, epoch=0), step
+        loop.runner.train_dataloader = range(9)
+        loop.runner.optim_wrapper._accumulative_counts = 1
+        loop.runner.model.train_step.return_value = {}
+        loop.run_iter(step, {})
+        seeds.append(torch.initial_seed())
+    assert len(set(seeds[:27])) == 27
+    assert seeds[:27] == seeds[27:]
 
 
 def test_another_loop_or_sampler_is_rejected(tmp_path):
