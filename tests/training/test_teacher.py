@@ -10,7 +10,7 @@ import torch
 from launch import ROOT, TINY, call
 from mmengine import optim
 from mmengine.config import Config
-from mmengine.optim import CosineAnnealingLR, LinearLR
+from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR
 from mmpretrain.registry import HOOKS, MODELS
 from short_runs import train
 
@@ -89,13 +89,9 @@ def test_the_center_averages_over_the_same_number_of_images():
     torch.testing.assert_close(head.center[0], 0.1 * logits)
 
 
-@pytest.mark.parametrize(
-    'options', [dict(T_max=12), dict(begin=4, T_max=8), dict(begin=4), dict(T_max=20)]
-)
-def test_a_schedule_of_another_length_is_reported(options):
-    weight, warnings = torch.zeros(1, requires_grad=True), []
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    schedule = CosineAnnealingLR(optimizer, by_epoch=False, **dict(end=20) | options)
+def warnings_about(schedule: object) -> list[str]:
+    """Of a training of five epochs of four steps."""
+    warnings = []
     runner = SimpleNamespace(
         iter=0,
         train_dataloader=range(4),
@@ -104,7 +100,16 @@ def test_a_schedule_of_another_length_is_reported(options):
         logger=SimpleNamespace(warning=warnings.append),
     )
     compare_lengths(runner)
-    rates = []
+    return warnings
+
+
+@pytest.mark.parametrize(
+    'options', [dict(T_max=12), dict(begin=4, T_max=8), dict(begin=4), dict(T_max=20)]
+)
+def test_a_schedule_of_another_length_is_reported(options):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = CosineAnnealingLR(optimizer, by_epoch=False, **dict(end=20) | options)
+    warnings, rates = warnings_about(schedule), []
     for _ in range(20):
         optimizer.step()
         schedule.step()
@@ -112,6 +117,16 @@ def test_a_schedule_of_another_length_is_reported(options):
     lowest = 1 + rates.index(min(rates))
     assert len(warnings) == (lowest < 19)  # `end` itself is not a step
     assert all(f'after {lowest} steps' in text for text in warnings)
+
+
+@pytest.mark.parametrize('kind', [CosineAnnealingLR, PolyLR])
+@pytest.mark.parametrize('by_epoch, length', [(True, 5), (False, 20)])
+def test_a_schedule_that_ends_with_the_training_is_not_reported(kind, by_epoch, length):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    for end in (length - 1, length, length + 1):
+        options = dict(T_max=end) if kind is CosineAnnealingLR else dict(end=end)
+        schedule = kind(optimizer, by_epoch=by_epoch, **options)
+        assert bool(warnings_about(schedule)) == (end != length)
 
 
 def test_views_of_another_size_than_exports_state_are_reported(tmp_path):

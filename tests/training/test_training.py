@@ -43,6 +43,13 @@ def assert_same(ours: dict, reference: dict) -> None:
         )
 
 
+def logged_losses(work_dir: Path) -> dict[str, torch.Tensor]:
+    """Of every step."""
+    state = read_checkpoint(work_dir / 'epoch_2.pth')
+    logs = state['message_hub']['log_scalars']
+    return {name: values[0] for name, values in logs.items() if 'loss' in name}
+
+
 def test_two_processes_of_half_the_batch_train_the_same(one_process, tmp_path):
     train_two(tmp_path)
     assert_same(state_after(tmp_path), state_after(one_process))
@@ -79,6 +86,7 @@ def test_two_micro_batches_of_half_the_batch_train_the_same(one_process, tmp_pat
     options = ['--cfg-options', 'optim_wrapper.accumulative_counts=2']
     run('tools/train.py', FLOAT64, '--work-dir', tmp_path, *options)
     assert_same(state_after(tmp_path), state_after(one_process))
+    assert_same(*map(logged_losses, (tmp_path, one_process)))
 
 
 def test_training_changes_all_parameters(one_process):
