@@ -260,14 +260,26 @@ class SafeCheckpointHook(CheckpointHook):
             )
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        info = runner.message_hub.runtime_info
+        records = [vars(self), info]
+        before = [_best_of(record) for record in records]
         try:
             super()._save_best_checkpoint(runner, metrics)
         except OSError as error:
             text = f'the best checkpoint so far was not saved ({error})'
             runner.logger.error(text)
+            # The next one is compared with what is on disk.
+            for record, saved in zip(records, before, strict=True):
+                for name in _best_of(record).keys() - saved.keys():
+                    del record[name]
+                record.update(saved)
         else:
-            info = runner.message_hub.runtime_info
             best = {info[name] for name in info if name.startswith('best_ckpt')}
             for path in set(self.outdated) - best:
                 Path(path).unlink(missing_ok=True)
         self.outdated.clear()
+
+
+def _best_of(record: dict) -> dict:
+    """Scores and paths of the best checkpoints."""
+    return {name: copy(record[name]) for name in record if name.startswith('best_')}

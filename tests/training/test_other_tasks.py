@@ -14,7 +14,7 @@ from short_runs import assert_same_end, copy_state, started
 from written_formats import write
 
 from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
-from saip_mm.training import SafeCheckpointHook
+from saip_mm.training import SafeCheckpointHook, SafeRunner
 from saip_mm.training.saving import INTERRUPTED
 
 SEED = 'randomness.seed=5'  # resumed runs have that of the checkpoint
@@ -76,11 +76,13 @@ def test_another_batch_size_is_rejected(data, reference, tmp_path):
         resume(tmp_path / 'run', data, 'train_dataloader.batch_size=3')
 
 
-def validated(work_dir: Path) -> list[int]:
-    """Epochs or steps of all completed validations."""
+def scores_of(work_dir: Path) -> dict[int, float]:
+    """Results of all completed validations, by epoch or step."""
     files = sorted(work_dir.glob('*/vis_data/scalars.json'))
     lines = [json.loads(line) for file in files for line in file.open()]
-    return [line['step'] for line in lines if 'reid/mAP' in line]
+    lines = [line for line in lines if 'reid/mAP' in line]
+    assert len(lines) == len({line['step'] for line in lines})
+    return {line['step']: line['reid/mAP'] for line in lines}
 
 
 def disturbed(work_dir: Path, options: list[str], **hook: object) -> tuple[int, str]:
@@ -115,7 +117,7 @@ def test_a_signal_during_validation(data, tmp_path):
     assert 'reid/mAP' not in out.split('Checkpoints will be saved')[1]
     assert [path.name for path in saved_checkpoints(tmp_path)] == ['epoch_1.pth']
     resume(tmp_path, data, 'default_hooks.checkpoint.save_best=reid/mAP')
-    assert validated(tmp_path) == [1, 2, 3]
+    assert [*scores_of(tmp_path)] == [1, 2, 3]
     assert len(list(tmp_path.glob('best_*.pth'))) == 1
 
 
@@ -149,10 +151,28 @@ def test_a_loop_over_iterations(data, tmp_path):
         assert status == INTERRUPTED, out[-2000:]
         assert saved_checkpoints(tmp_path / 'a')[0].name == f'iter_{saved}.pth'
     resume(tmp_path / 'a', options)
-    assert validated(tmp_path / 'a') == [5, 10]
+    assert [*scores_of(tmp_path / 'a')] == [5, 10]
     assert not list(tmp_path.glob('a/superseded_*'))
     call('tools/train.py', REID, '--work-dir', tmp_path / 'b', *options, SEED)
     assert_same_end(tmp_path / 'a', tmp_path / 'b', 'iter_10.pth', 10)
+
+
+def test_what_could_not_be_saved_is_not_the_best(data, tmp_path, monkeypatch):
+    save = SafeRunner.save_checkpoint
+
+    def fail_at_first(runner, out_dir, filename, **options) -> None:
+        if filename.startswith('best_') and runner.epoch == 1:
+            raise OSError(28, 'No space left on device')
+        save(runner, out_dir, filename, **options)
+
+    monkeypatch.setattr(SafeRunner, 'save_checkpoint', fail_at_first)
+    settings = dict(type='SafeCheckpointHook', save_best='reid/mAP', rule='less')
+    options = [f'default_hooks.checkpoint.{k}={v}' for k, v in settings.items()]
+    call('tools/train.py', REID, '--work-dir', tmp_path, *data, SEED, *options)
+    scores = scores_of(tmp_path)
+    assert min(scores, key=scores.get) == 1
+    (best,) = tmp_path.glob('best_*.pth')
+    assert best.stem.endswith(f'epoch_{min((2, 3), key=scores.get)}')
 
 
 def test_a_kill_while_saving_keeps_the_last_checkpoint(data, reference, tmp_path):

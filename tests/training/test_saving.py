@@ -106,7 +106,8 @@ def test_a_best_checkpoint_on_a_full_disk_keeps_the_one_before(tmp_path, monkeyp
     monkeypatch.setattr(CheckpointHook, '_save_best_checkpoint', no_space)
     hook, errors = SafeCheckpointHook(), []
     hook.outdated = [str(before)]
-    runner = SimpleNamespace(logger=SimpleNamespace(error=errors.append))
+    hub = SimpleNamespace(runtime_info={})
+    runner = SimpleNamespace(logger=Mock(error=errors.append), message_hub=hub)
     hook._save_best_checkpoint(runner, {})
     assert len(errors) == 1 and before.exists()
 
