@@ -36,7 +36,7 @@ class WeightDecayGroups(DefaultOptimWrapperConstructor):
         if {*self.paramwise_cfg, 'custom_keys'} != self.keys:
             raise ValueError(
                 f'{name} takes paramwise_cfg={self.example}, optionally with '
-                f'custom_keys, not {", ".join(self.paramwise_cfg) or "nothing"}'
+                f'custom_keys; given: {", ".join(self.paramwise_cfg) or "nothing"}'
             )
         for key, mults in self.paramwise_cfg.get('custom_keys', {}).items():
             if set(mults) - {'lr_mult', 'decay_mult'}:
