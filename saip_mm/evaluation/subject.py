@@ -134,7 +134,8 @@ def load_subject(
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If a file cannot be read safely or contains no model, or ``config``
-            is missing or not one of pretraining.
+            is missing or not one of pretraining, or ``role`` is given for anything but
+            a SAIP or an exported backbone.
     """
     if config is not None:
         config = config if isinstance(config, Config) else load_config(str(config))
@@ -174,6 +175,9 @@ def subject_of(
         model: In evaluation mode. Its data preprocessor defines the normalization.
         dataset: Config of its training images.
         role: ``'teacher'`` (default) or ``'student'``; heads read the teacher anyway.
+
+    Raises:
+        ValueError: If ``role`` is given for another algorithm.
     """
     preprocessor = model.data_preprocessor
     if not isinstance(model, SAIP):

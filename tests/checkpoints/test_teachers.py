@@ -164,7 +164,8 @@ def test_weights_of_timm_with_a_classifier(classes, tmp_path):
 
 @pytest.mark.parametrize('dtype', ['bf16', 'int8'])
 def test_an_unknown_precision(dtype):
-    with pytest.raises(ValueError, match=f"teacher.dtype='{dtype}' is not one of flo"):
+    message = f"teacher.dtype='{dtype}' is not one of float32,"
+    with pytest.raises(ValueError, match=message):
         DistillationTeacher('saip-small', dtype=dtype)
 
 

@@ -117,6 +117,8 @@ def test_a_step_skipped_by_a_loss_scaler_leaves_teacher_and_center_alone(
     before, after = (each['state_dict'] for each in steps[1:])
     assert not torch.equal(before['matching.center'], after['matching.center'])
     teacher, student = 'teacher.projector.prototypes', 'matching.projector.prototypes'
+    averaged = momentum * before[teacher] + (1 - momentum) * after[student]
+    torch.testing.assert_close(after[teacher], averaged)
     wanted = (1 - momentum) * (after[student] - before[teacher])
     moved = after[teacher] - before[teacher]
     torch.testing.assert_close(moved, wanted, rtol=0.02, atol=1e-8)

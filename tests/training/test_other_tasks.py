@@ -145,11 +145,13 @@ def test_a_loop_over_iterations(data, tmp_path):
     options += ['default_hooks.checkpoint.interval=99', 'val_dataloader.batch_size=4']
     options += ['default_hooks.logger.log_metric_by_epoch=False']
     # Within the validation after step 5, then in a step.
-    for moment, saved in (dict(batch=1), 5), (dict(step=8), 8):
+    saved = []
+    for moment, step in (dict(batch=1), 5), (dict(step=8), 8):
         hook = dict(type='SignalGroup', number=int(signal.SIGTERM), **moment)
         status, out = disturbed(tmp_path / 'a', ['--resume', *options], **hook)
         assert status == INTERRUPTED, out[-2000:]
-        assert saved_checkpoints(tmp_path / 'a')[0].name == f'iter_{saved}.pth'
+        saved.insert(0, f'iter_{step}.pth')
+        assert [path.name for path in saved_checkpoints(tmp_path / 'a')] == saved
     resume(tmp_path / 'a', options)
     assert [*scores_of(tmp_path / 'a')] == [5, 10]
     assert not list(tmp_path.glob('a/superseded_*'))

@@ -107,8 +107,15 @@ def test_a_checkpoint_without_a_part_cannot_be_resumed(name, tmp_path):
     torch.save(whole, tmp_path / 'epoch_3.pth')
     check_checkpoint(tmp_path / 'epoch_3.pth')
     torch.save({key: whole[key] for key in whole.keys() - {name}}, tmp_path / '3.pth')
-    with pytest.raises(ValueError, match=f'3.pth is not a training .*: no {name}'):
+    message = f'3.pth is not a training checkpoint: no {name}'
+    with pytest.raises(ValueError, match=message):
         check_checkpoint(tmp_path / '3.pth')
+
+
+def test_weights_alone_cannot_be_resumed(tmp_path):
+    torch.save(dict(state_dict={}), tmp_path / 'epoch_3.pth')
+    with pytest.raises(ValueError, match='epoch_3.pth is not a training checkpoint'):
+        check_checkpoint(tmp_path / 'epoch_3.pth')
 
 
 def test_an_error_of_the_file_system_is_no_damage(undisturbed, monkeypatch):
