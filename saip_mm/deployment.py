@@ -9,6 +9,8 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, normalize, pad
 
+from .data.configs import pipeline_of
+
 OUTPUTS = dict(
     reid=('feature',),
     attributes=('scores',),
@@ -122,7 +124,7 @@ def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
 
 def _compare_sizes(cfg: Config, size: tuple[int, int]) -> None:
     """Raise ValueError if tests show images of other sizes (h, w) to the model."""
-    for step in cfg.test_dataloader.dataset.pipeline:
+    for step in pipeline_of(cfg.test_dataloader.dataset):
         shape = step.get('scale') or step.get('input_size')  # (w, h)
         if shape is None:
             continue

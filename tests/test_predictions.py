@@ -69,6 +69,9 @@ def test_attributes_are_named(images, checkpoint, tmp_path):
     assert Image.open(tmp_path / '0.png.png').height > 100
     cfg = load_config(str(config))
     cfg.data_preprocessor = cfg.model.pop('data_preprocessor')  # where MMEngine has it
+    cfg.model.head.type = f'mmpretrain.{cfg.model.head.type}'
+    tested = cfg.test_dataloader
+    tested.dataset = dict(type='RepeatDataset', dataset=tested.dataset, times=1)
     cfg.dump(tmp_path / 'top.py')
     assert predict(tmp_path / 'top.py', path, images) == answers
 

@@ -38,7 +38,7 @@ from benchmarks.performance import Step, interleave, render, timed
 
 from saip_mm import __version__
 from saip_mm.data import ApplyViews, PersonImages
-from saip_mm.data.concat import pipeline_of
+from saip_mm.data.configs import pipeline_of
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.evaluation.compute import processor
 from saip_mm.files import check_writable, read_json, write_text

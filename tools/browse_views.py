@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from rich.progress import track
 
-from saip_mm.data.concat import pipeline_of
+from saip_mm.data.configs import pipeline_of
 from saip_mm.data.images import ImageError
 from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors

@@ -22,6 +22,7 @@ from mmengine.config import Config
 
 from saip_mm import __version__
 from saip_mm.checkpoints.onnx import write_onnx
+from saip_mm.data.configs import pipeline_of, type_name
 from saip_mm.deployment import OUTPUTS, Deployed, deploy
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable
@@ -81,8 +82,8 @@ def compare(path: Path, network: Deployed) -> str:
 
 def crops(cfg: Config) -> str:
     """How MMPose cuts the inputs of a pose model out of photographs."""
-    steps = cfg.test_dataloader.dataset.pipeline
-    found = (x.get('padding', 1.25) for x in steps if 'CenterScale' in x['type'])
+    steps = pipeline_of(cfg.test_dataloader.dataset)
+    found = (x.get('padding', 1.25) for x in steps if 'CenterScale' in type_name(x))
     padding = next(found, 1.0)
     return (
         f'RGB, 0-255: a box {padding} times as large as the person box, extended to '

@@ -1,11 +1,10 @@
 """Saved training configs that can be built without executing code."""
 
-from collections.abc import Iterator
-
 from mmengine.config import Config
 from mmengine.utils.misc import get_object_from_string
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 
+from ..data.configs import parts_of
 from .backbone import POOLED, backbone_class
 
 # Modules whose classes a saved config may build. Other registered classes may load
@@ -37,16 +36,6 @@ def check_buildable(cfg: Config, name: str) -> Config:
                 'given on the command line may do that'
             )
     return cfg
-
-
-def parts_of(config: object) -> Iterator[dict]:
-    """All dicts in a part of a config, outer ones first."""
-    if isinstance(config, dict):
-        yield config
-        config = list(config.values())
-    if isinstance(config, list | tuple):
-        for each in config:
-            yield from parts_of(each)
 
 
 def _is_harmless(kind: object) -> bool:

@@ -98,14 +98,6 @@ def concat_datasets(
     return ConcatPeople(built)
 
 
-def pipeline_of(dataset: dict) -> list[dict]:
-    """Return a copy of the pipeline in a config of people; for a concatenation, the
-    pipeline of its first data set."""
-    parts = dataset.get('datasets')
-    own = pipeline_of(parts[0]) if parts else []
-    return own or [*(dataset.get('pipeline') or ())]
-
-
 def holds_people(dataset: object) -> bool:
     """Return whether a data set, or the one that a config describes, is of people."""
     if not isinstance(dataset, dict):

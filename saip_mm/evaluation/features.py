@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from ..apis import describe_stripes
-from ..checkpoints.buildable import parts_of
+from ..data.configs import parts_of, type_name
 from ..data.images import normalize
 from ..data.views import Size
 
@@ -121,7 +121,7 @@ def stated_size(stated: int | Sequence[int] | None) -> Size:
 def _crops(dataset: dict) -> Iterator[int | tuple[int, int]]:
     """Sizes of random crops in the config of a data set."""
     for part in parts_of(dataset):
-        if str(part.get('type')).endswith('RandomResizedCrop'):
+        if type_name(part).endswith('RandomResizedCrop'):
             yield part['scale']
 
 

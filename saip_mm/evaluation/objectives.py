@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ..data import ApplyViews, DrawViews, SyntheticPeople
-from ..data.concat import pipeline_of
+from ..data.configs import pipeline_of
 from ..models import SAIP
 
 BATCH = 32

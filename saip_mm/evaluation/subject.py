@@ -23,6 +23,7 @@ from ..checkpoints.buildable import check_buildable
 from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..checkpoints.kept_config import parse_config
 from ..checkpoints.names import PREFIXES
+from ..data.configs import type_name
 from ..data.images import read_batches
 from ..models import SAIP
 from ..models.weights import load_weights
@@ -233,7 +234,7 @@ def _from_checkpoint(
     checkpoint = dict(state_dict=tensors, meta=checkpoint.get('meta') or {})
     no_heads = 'no heads'
     if not any(name.startswith(PREFIXES['teacher']) for name in tensors):
-        if cfg and cfg.get('model', {}).get('type') == 'SAIP':
+        if cfg and type_name(cfg.get('model', {})) == 'SAIP':
             cfg = None  # the exported backbone was trained with it
     elif cfg is None:
         try:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 from torchvision.transforms.v2 import functional as tvf
 
-from ..data.concat import pipeline_of
+from ..data.configs import pipeline_of
 from ..data.images import resize
 from ..data.pack_views import JITTER, UNCHANGED, PackedView, PackViews
 from ..data.views import Size

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ..data.configs import type_name
 from ..training.config import load_config
 from .fine_tuned import Predictor
 from .prediction import Prediction, whole_image
@@ -66,5 +67,5 @@ def load_predictor(
 ) -> Predictor | SceneSearch:
     """Load a model that answers; arguments are those of :func:`predict`."""
     cfg = load_config(str(config))
-    searches = cfg.get('model', {}).get('type') == 'SAIP'
+    searches = type_name(cfg.get('model', {})) == 'SAIP'
     return (SceneSearch if searches else Predictor)(cfg, checkpoint, device)

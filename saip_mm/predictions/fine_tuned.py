@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_of
+from ..data.configs import pipeline_of, type_name
 from ..data.images import ImageError
 from ..models.weights import load_weights
 from ..report.answers import (
@@ -84,8 +85,8 @@ class Predictor:
             self.cfg.model.setdefault('data_preprocessor', self.cfg.data_preprocessor)
         steps = [
             step
-            for step in self.cfg.test_dataloader.dataset.pipeline
-            if step['type'].rpartition('.')[2] not in OMITTED
+            for step in pipeline_of(self.cfg.test_dataloader.dataset)
+            if type_name(step) not in OMITTED
         ]
         with DefaultScope.overwrite_default_scope(self.scope):
             self.model = MODELS.build(self.cfg.model)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.config import Config
 
+from ..data.configs import type_name
 from ..data.images import ImageError, read_image
 
 TASKS = dict(mmdet='detection', mmseg='parsing', mmpose='pose')
@@ -81,10 +82,10 @@ def task_of(cfg: Config) -> str:
     """
     if task := TASKS.get(cfg.get('default_scope')):
         return task
-    if cfg.model.type == 'TextRetriever':
+    if type_name(cfg.model) == 'TextRetriever':
         return 'text_retrieval'
     heads = dict(MultiLabelLinearClsHead='attributes', ReIDHead='reid')
-    head = (cfg.model.get('head') or {}).get('type')
+    head = type_name(cfg.model.get('head') or {})
     if head not in heads:
         raise ValueError(
             f'{cfg.filename}: a model with the head {head} gives no answer that can be '

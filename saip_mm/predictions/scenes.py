@@ -12,7 +12,7 @@ from rich.progress import track
 from torch import Tensor
 
 from ..checkpoints.files import resolve_checkpoint
-from ..data.concat import pipeline_of
+from ..data.configs import pipeline_of, type_name
 from ..data.images import ImageError, normalize, resize, to_tensor
 from ..evaluation.subject import load_subject
 from ..report.answers import draw_scenes
@@ -64,7 +64,7 @@ class SceneSearch:
                 'directory of SAIP with all objectives'
             )
         steps = pipeline_of(subject.dataset)
-        steps = [x for x in steps if x['type'].rpartition('.')[2] == 'DrawViews']
+        steps = [x for x in steps if type_name(x) == 'DrawViews']
         self.views = TRANSFORMS.build(steps[0])
         self.gallery: list[tuple[str, tuple[int, int], Tensor]] = []
 

@@ -11,7 +11,7 @@ from mmpretrain.registry import DATASETS
 from torch import Tensor
 
 from ..data import PeopleDataset
-from ..data.concat import pipeline_of
+from ..data.configs import pipeline_of, type_name
 from ..data.images import resize, to_tensor
 from ..evaluation.subject import spread
 from ..models.device_views import pop_views
@@ -57,7 +57,7 @@ class People:
     def __init__(self, cfg: Config, folder: str | None = None) -> None:
         dataset = copy.deepcopy(cfg.train_dataloader.dataset)
         steps = pipeline_of(dataset)
-        if not any(step['type'].endswith('DrawViews') for step in steps):
+        if not any(type_name(step) == 'DrawViews' for step in steps):
             raise Unavailable('The config has no pipeline of views.')
         self.apply = pop_views(dataset)
         self.note = _choose(dataset, folder)

@@ -21,9 +21,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import is_installed
 
-from ..checkpoints.buildable import parts_of
 from ..data import PeopleDataset, PersonImages, ShardedImages
 from ..data.concat import holds_people
+from ..data.configs import parts_of
 from ..data.sharded_images import INDEX, PLAN
 from .processes import add_launcher, set_launcher
 

@@ -3,6 +3,8 @@
 from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR
 from mmengine.runner import Runner
 
+from ..data.configs import type_name
+
 # Schedules that stay at their first value forever if they last one step, and the
 # setting that makes them have no effect.
 _STUCK = dict(LinearLR='start_factor', ConstantLR='factor')
@@ -26,7 +28,7 @@ def startable(scheduler: object, runner: Runner) -> object:
         return scheduler
     if 'type' not in scheduler:
         return {k: startable(v, runner) for k, v in scheduler.items()}
-    kind = str(getattr(scheduler['type'], '__name__', scheduler['type']))
+    kind = type_name(scheduler)
     converted = scheduler.get('convert_to_iter_based', False)
     epoch_length = len(runner.train_dataloader)
     unit = epoch_length if converted else 1
@@ -39,7 +41,7 @@ def startable(scheduler: object, runner: Runner) -> object:
         return scheduler
     if converted and steps < 1:
         scheduler = dict(scheduler, end=begin + 1.5 / epoch_length)
-    factor = _STUCK.get(kind.rpartition('.')[2])
+    factor = _STUCK.get(kind)
     if factor is None or (factor == 'factor' and not converted):
         return scheduler
     runner.logger.warning(

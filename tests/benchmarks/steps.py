@@ -13,7 +13,7 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from saip_mm.data import DrawViews
-from saip_mm.data.concat import pipeline_of
+from saip_mm.data.configs import pipeline_of
 from saip_mm.models import SAIP
 
 from .performance import WARM_UP, Spread, Step, median_and_range, now, timed

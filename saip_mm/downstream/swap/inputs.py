@@ -5,7 +5,7 @@ import torch
 from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.structures import InstanceData, PixelData
 
-from ...checkpoints.buildable import parts_of
+from ...data.configs import parts_of
 from .stock import Stock
 
 _BATCH = 2

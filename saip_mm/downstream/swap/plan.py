@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mmpretrain.models.backbones import VisionTransformer
 
 from ...checkpoints.backbone import Backbone, backbone_class
+from ...data.configs import type_name
 from .optimizer import kept_keys, optimizer_for, schedule_of
 from .stock import Level, Refusal, Stock
 
@@ -160,7 +161,7 @@ def _pools(model: dict) -> bool:
     neck = model.get('neck')
     if not isinstance(neck, dict):
         return False
-    if neck['type'].split('.')[-1] == 'GlobalAveragePooling':
+    if type_name(neck) == 'GlobalAveragePooling':
         return set(neck) == {'type'}  # with a kernel size, the stride matters
     return neck.get('with_avg_pool', False)
 

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
-from ...checkpoints.buildable import parts_of
+from ...data.configs import parts_of
 from ...training.config import register_mmseg
 
 LIBRARIES = dict(
