@@ -35,3 +35,6 @@ train_dataloader = dict(
 )
 test_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
 test_evaluator = dict(type='PedestrianAttributeMetric')
+
+# Tuned on other people of PETA: mA 0.573 instead of 0.542 (the same with 30).
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10))))
