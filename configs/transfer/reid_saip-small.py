@@ -52,7 +52,8 @@ dataset = dict(type='Market1501', data_root='data/reid')
 train_dataloader = dict(
     **loader,
     batch_size=32,
-    sampler=dict(num_identities=8),
+    # Instead of 8 x 4, mAP on other people of CUHK03 is 0.250 instead of 0.192.
+    sampler=dict(num_identities=16, num_images=2),
     dataset=dict(**dataset, pipeline=train_pipeline),
 )
 test_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
