@@ -142,9 +142,7 @@ def _label(image, camera, canvas, figures):
     if canvas.labels is None:
         return Drawing(image, camera)
     people = tuple(Person(figure, canvas.labels) for figure in figures)
-    return Drawing(
-        image, camera, people, *(each.copy() for each in cv2.split(canvas.labels))
-    )
+    return Drawing(image, camera, people, *cv2.split(canvas.labels))
 
 
 # The last number of a seed is never 0: numpy's seeds (1, 2) and (1, 2, 0) are the same.

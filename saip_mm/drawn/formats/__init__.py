@@ -9,18 +9,10 @@ from .parsing import Cihp, Lip
 from .reid import Market1501, Msmt17
 from .writer import FormatWriter
 
-LAYOUTS = (
-    Coco,
-    CocoWholeBody,
-    CrowdHuman,
-    Lip,
-    Cihp,
-    Market1501,
-    Msmt17,
-    Pa100k,
-    Peta,
-    CuhkPedes,
-    IcfgPedes,
-    Fashionpedia,
-)
-WRITERS: dict[str, type[FormatWriter]] = {layout.name: layout for layout in LAYOUTS}
+WRITERS: dict[str, type[FormatWriter]] = {
+    writer.name: writer
+    for writer in (
+        *(Coco, CocoWholeBody, CrowdHuman, Lip, Cihp, Market1501, Msmt17),
+        *(Pa100k, Peta, CuhkPedes, IcfgPedes, Fashionpedia),
+    )
+}

@@ -29,7 +29,7 @@ class CrowdHuman(FormatWriter):
         self.save_image(f'Images/{name}.jpg', scene.image)
         visible = [i for i, p in enumerate(scene.people) if p.visible_box.any()]
         boxes = [annotate_person(scene, i, box) for box, i in enumerate(visible)]
-        boxes += [PADDING] * max(2 - len(boxes), 0)
+        boxes += [PADDING] * (2 - len(boxes))
         line = json.dumps(dict(ID=name, gtboxes=boxes))
         return {f'annotation_{split}.odgt': line}
 
