@@ -5,7 +5,7 @@ compared by the cosine. For baselines, cosine and Euclidean distance, with and w
 centering, were compared on drawn people; each baseline uses its best variant.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -90,8 +90,13 @@ class StockFeatures:
     def __init__(self, model: BaseSelfSupervisor, dataset: dict) -> None:
         self.model = model
         self.mean, self.std = model.data_preprocessor.mean, model.data_preprocessor.std
+        crops = (
+            part['scale']
+            for part in parts_of(dataset)
+            if type_name(part).endswith('RandomResizedCrop')
+        )
         stated = getattr(model.backbone, 'img_size', None)
-        self.size = stated_size(stated or next(_crops(dataset), None))
+        self.size = stated_size(stated or next(crops, None))
         with torch.no_grad():
             blank = torch.zeros(1, 3, *self.size, device=self.mean.device)
             self.has_patches = self._last(blank).ndim == 4
@@ -116,13 +121,6 @@ class StockFeatures:
 def stated_size(stated: int | Sequence[int] | None) -> Size:
     """(h, w) of images as a config states it, by default 256×128."""
     return tuple(to_2tuple(stated or DEFAULT_SIZE))
-
-
-def _crops(dataset: dict) -> Iterator[int | tuple[int, int]]:
-    """Sizes of random crops in the config of a data set."""
-    for part in parts_of(dataset):
-        if type_name(part).endswith('RandomResizedCrop'):
-            yield part['scale']
 
 
 class BaselineFeatures:

@@ -153,8 +153,9 @@ def part_iou(
     """
     known = [parts[parts != UNLABELED] for parts in (train_parts, test_parts)]
     count = 1 + int(torch.cat(known).max())
+    classes = torch.arange(count)[:, None, None]
     shares = [
-        adaptive_avg_pool2d(_indicators(parts, count), train.shape[2:])
+        adaptive_avg_pool2d((parts[:, None] == classes).float(), train.shape[2:])
         for parts in train_parts.split(CHUNK)
     ]
     fitted = fit_discriminant(_placed(train), _rows(torch.cat(shares)))
@@ -227,11 +228,6 @@ def _maps(rows: Tensor, like: Tensor) -> Tensor:
     """[N·h·w, T] → [N, T, h, w], for the N and grid of ``like``."""
     count, _, height, width = like.shape
     return rows.view(count, height, width, -1).permute(0, 3, 1, 2)
-
-
-def _indicators(labels: Tensor, count: int) -> Tensor:
-    """Labels [N, H, W] → float [N, count, H, W], 1 at labels below ``count``."""
-    return (labels[:, None] == torch.arange(count)[:, None, None]).float()
 
 
 def _heatmaps(keypoints: Tensor, grid: tuple[int, int], patch: Tensor) -> Tensor:

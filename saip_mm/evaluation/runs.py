@@ -204,11 +204,7 @@ def run_tool(
 
 
 def probe(run: Run) -> dict[str, float]:
-    """Scores of a trained or initialized model, or of a baseline.
-
-    Only ``mean-color`` of the baselines has features of patches, hence scores of
-    keypoints and parts.
-    """
+    """Scores of a trained or initialized model, or of a baseline."""
     source = str(run.folder) if run.is_trained else run.row.name
     config = Config(dict(run.config, randomness=dict(seed=run.seed)))
     device = 'cuda' if torch.cuda.is_available() else 'cpu'

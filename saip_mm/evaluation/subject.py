@@ -286,7 +286,5 @@ def _vit_features(model: BaseSelfSupervisor) -> BackboneFeatures | None:
         backbone = replace(found, num_heads=heads, grid=grid).build()[0]
     except ValueError:  # for example, relative positions
         return None
-    device = preprocessor.mean.device
-    return BackboneFeatures(
-        backbone.to(device).eval(), preprocessor.mean, preprocessor.std
-    )
+    backbone = backbone.to(preprocessor.mean.device).eval()
+    return BackboneFeatures(backbone, preprocessor.mean, preprocessor.std)

@@ -231,10 +231,10 @@ def _draw_row(
     marker: str | None,
 ) -> None:
     """Draw a row; those without training are gray and dashed, with a marker."""
-    found = [row['probes'].get(name) for name in scales]
+    probes = row['probes']
     radii = [
-        max(INNER, scale(each['mean'])) if each else math.nan
-        for scale, each in zip(scales.values(), found, strict=True)
+        max(INNER, scale(probes[name]['mean'])) if name in probes else math.nan
+        for name, scale in scales.items()
     ]
     style = dict(marker='o', markersize=4, linewidth=2)
     if marker:

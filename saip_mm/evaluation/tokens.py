@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.folders import find_images
 from ..data.images import ImageError, read_image
-from ..downstream.attributes_csv import AttributeImages, read_attributes
+from ..downstream.attributes_csv import read_attributes
 from ..downstream.market1501 import DISTRACTOR, ReIDImage, read_folder
 from ..downstream.retrieval import (
     LabeledFeatures,
@@ -49,9 +49,7 @@ class Readout(NamedTuple):
 
 
 def choose_readout(
-    fitted: dict[str, Tensor],
-    score: Callable[[Readout], float],
-    whiten: bool = True,
+    fitted: dict[str, Tensor], score: Callable[[Readout], float], whiten: bool = True
 ) -> Readout:
     """The readout with the best score on other people; the first of equals.
 
@@ -146,7 +144,10 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
     """
     file = Path(file)
     name = score_name(file.resolve().parent, 'attributes')
-    train, test = map(_thinned, read_attributes(file).values())
+    train, test = (
+        images.take(spread(len(images.paths), MAX_LABELED))
+        for images in read_attributes(file).values()
+    )
     log(
         f'{name}: {len(test.paths)} images for testing, {len(train.paths)} others for '
         f'fitting; {train.labels.shape[1]} attributes'
@@ -172,11 +173,6 @@ def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
     except ValueError as error:
         raise ValueError(f'{file}: {error}') from error
     return {f'{name}/mA': accuracy}
-
-
-def _thinned(images: AttributeImages) -> AttributeImages:
-    """At most ``MAX_LABELED`` images, evenly spaced."""
-    return images.take(spread(len(images.paths), MAX_LABELED))
 
 
 def probe_unlabeled(subject: Subject, folder: str | Path) -> dict[str, float]:
