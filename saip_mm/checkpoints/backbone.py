@@ -3,6 +3,7 @@
 import importlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from logging import WARNING
@@ -134,9 +135,8 @@ class Backbone:
             ValueError: If tensors are inconsistent, the patch grid is unknown, or
                 ``img_size`` is not a whole number of patches.
         """
-        config = dict(self.config)
-        kind, patch = config.pop('type'), config.get('patch_size', 16)
-        if self.grid is None and kind == 'SAIPViT':
+        config, patch = dict(self.config), self.patch_size
+        if self.grid is None and self.is_vit:
             raise ValueError(
                 'does not state the patch grid of its positions: convert it with '
                 'tools/convert_checkpoint.py --grid H W'
@@ -148,7 +148,8 @@ class Backbone:
             size = format_size(config['img_size'])
             raise ValueError(f'image size {size} is not a multiple of {patch}')
         with torch.random.fork_rng(devices=[]):
-            module = MODELS.module_dict[kind](**config)  # in any default scope
+            # Not MODELS.build, which looks in the default scope.
+            module = MODELS.module_dict[config.pop('type')](**config)
         return module, load_weights(module, self.state_dict(prefix=''))
 
     def fitted(
@@ -218,7 +219,9 @@ def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
         tensors = {renamed(name, TIMM_TO_VIT): each for name, each in tensors.items()}
     meta = checkpoint.get('meta')
     meta = meta if isinstance(meta, Mapping) else {}
-    config = _readable_config(meta)
+    config = {}
+    with suppress(KeyError, ValueError):  # there is none, or it cannot be read
+        config = parse_config(meta['cfg'], 'cfg')
     known = {**_heads(config), **meta, **state_dict._metadata.get(prefix[:-1], {})}
     grid, num_heads = known.get('grid'), known.get('num_heads')
     if grid is not None and not (_are_numbers(grid, 2, int) and min(grid) > 0):
@@ -261,14 +264,6 @@ def _normalization(
             raise ValueError(f'states {values!r} as the {name} of its images')
         found[name] = list(values)
     return found
-
-
-def _readable_config(meta: Mapping) -> dict:
-    """The config in a checkpoint; empty if there is none, or it cannot be read."""
-    try:
-        return parse_config(meta['cfg'], 'cfg')
-    except (KeyError, ValueError):
-        return {}
 
 
 def _part(config: dict, name: str) -> dict:

@@ -1,7 +1,6 @@
 """Checkpoint files: reading without executing anything, and atomic writing."""
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ import torch
 from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor
 
-from ..files import atomic_write
+from ..files import atomic_write, sha256
 
 # Weights in the package, by name; docs/model_card.md describes them.
 PACKAGED = {
@@ -102,8 +101,7 @@ def resolve_checkpoint(path: str | os.PathLike) -> Path:
     given, path = os.fspath(path), Path(path).expanduser()
     if given in PACKAGED and not path.exists():
         path = _WEIGHTS / f'{given}.safetensors'
-        content = path.read_bytes() if path.is_file() else b''
-        if hashlib.sha256(content).hexdigest() != PACKAGED[given]:
+        if not path.is_file() or sha256(path) != PACKAGED[given]:
             raise ValueError(f'{path} is missing or damaged: install saip_mm again')
         return path
     if _ADDRESS.match(given) and not path.exists():

@@ -13,6 +13,7 @@ import torch
 from mmengine.logging import MessageHub, print_log
 from safetensors.torch import load, save
 from torch import Tensor
+from torch.utils.data import default_collate
 
 Outputs = dict[str, Tensor]
 
@@ -84,11 +85,8 @@ class OutputCache:
                 self._write(new)
                 new |= self._read(list(numbers))  # another process may have been first
             known |= new
-        outputs = [known[key] for key in keys]
-        return {
-            name: torch.stack([each[name] for each in outputs]).to(images.device)
-            for name in outputs[0]
-        }
+        outputs = default_collate([known[key] for key in keys])
+        return {name: each.to(images.device) for name, each in outputs.items()}
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -283,10 +283,7 @@ def _of_timm(path: Path, model: str) -> _Network:
     if 'blocks.0.norm1.weight' in tensors:
         weights['num_classes'] = len(tensors.get('head.weight', ()))
     vit = timm.create_model(
-        model,
-        pretrained=True,
-        pretrained_cfg_overlay=weights,
-        dynamic_img_size=True,
+        model, pretrained=True, pretrained_cfg_overlay=weights, dynamic_img_size=True
     )
     vit.pretrained_cfg.pop('state_dict')
     if getattr(vit, 'cls_token', None) is None:
