@@ -20,24 +20,19 @@ from torch.nn.functional import normalize
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint, state_dict_of
 from ..data.configs import pipeline_of, type_name
 from ..data.images import ImageError
+from ..evaluation.subject import Device
 from ..models.weights import load_weights
 from ..report.answers import (
     describe_parts,
     draw_attributes,
     draw_neighbors,
     draw_parsing,
-    enlarge,
+    enlarge_sample,
     note_if_empty,
     write_beside,
     write_sentence,
 )
-from .prediction import (
-    Prediction,
-    leaving_out,
-    readable_batches,
-    task_of,
-    whole_image,
-)
+from .prediction import Prediction, leaving_out, readable_batches, task_of, whole_image
 
 # Steps of pipelines that read the image, or need labels.
 OMITTED = ('ReadImage', 'LoadImageFromFile', 'LoadImage')
@@ -65,10 +60,7 @@ class Predictor:
     """
 
     def __init__(
-        self,
-        config: Config,
-        checkpoint: str | os.PathLike,
-        device: torch.device | str = 'cpu',
+        self, config: Config, checkpoint: str | os.PathLike, device: Device = 'cpu'
     ) -> None:
         self.cfg = config
         self.scope = self.cfg.get('default_scope', 'mmpretrain')
@@ -262,7 +254,7 @@ class Predictor:
             labels = sample.pred_sem_seg.data[0].long().cpu().numpy()
             picture = draw_parsing(image, labels, self.classes, answer)
         else:
-            image, sample = enlarge(image, sample)
+            image, sample = enlarge_sample(image, sample)
             found = sample.pred_instances
             if 'attributes' in found:  # numbers refer to the text
                 found.label_names = [str(i) for i in range(1, len(answer) + 1)]

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.folders import some
 from ..data.images import read_image, to_tensor
 from ..data.views import Crop
-from .pictures import INST, LETTERS, Picture, draw_row, heat, outline
+from .pictures import INST, LETTERS, Picture, draw_row, enlarge, heat, outline
 
 HEIGHT, LINE = 320, 20  # of pictures and of their text, in pixels
 FONT = ImageFont.truetype(LETTERS, LINE * 0.6)
@@ -131,7 +131,7 @@ def _beside(
     return canvas, picture.width + 8
 
 
-def enlarge(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
+def enlarge_sample(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
     """A small image and what was found in it, large enough to draw on."""
     height, width = image.shape[:2]
     factor = max(1, -(-HEIGHT // max(height, width)))
@@ -140,8 +140,7 @@ def enlarge(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
     for name in {'keypoints', 'bboxes'} & {*found.keys()}:
         found[name] = found[name] * factor
     if 'masks' in found:
-        found.masks = found.masks.repeat_interleave(factor, 1)
-        found.masks = found.masks.repeat_interleave(factor, 2)
+        found.masks = enlarge(found.masks, factor)
     large = Image.fromarray(image).resize((factor * width, factor * height))
     return np.array(large), sample
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import interpolate
+from torchvision.transforms.functional import to_pil_image as to_image
 
 from ..data.masked_view import PARTS
 from ..data.views import Crop, Views
@@ -28,11 +29,6 @@ class Picture(NamedTuple):
     caption: str
     kind: str = ''
     """CSS class."""
-
-
-def to_image(image: Tensor) -> Image.Image:
-    """uint8 [3, h, w] -> image."""
-    return Image.fromarray(image.permute(1, 2, 0).numpy())
 
 
 def outline(image: Image.Image, crop: Crop, color: tuple[int, int, int]) -> None:
@@ -90,7 +86,7 @@ def _scene_pictures(views: Views, inputs: dict[str, Tensor]) -> list[Picture]:
     """The scene with the outlines of inst and roi, and their tokens."""
     scene, tokens = to_image(inputs['scene']), inputs['scene'].clone()
     side = tokens.shape[-1] // inputs['scene_masks'].shape[-1]
-    masks = _enlarge(inputs['scene_masks'].bool(), side)
+    masks = enlarge(inputs['scene_masks'].bool(), side)
     for mask, place, color in zip(masks, views.places, (INST, ROI), strict=True):
         half = torch.tensor(color, dtype=torch.uint8)[:, None] // 2
         tokens[:, mask] = tokens[:, mask] // 2 + half
@@ -114,7 +110,7 @@ def masked_row(sample: dict) -> tuple[str, list[Picture]]:
             line = ends[:, :2].ravel().tolist()
             ImageDraw.Draw(limbs).line(line, fill=INST, width=max(2, side // 8))
     row = [Picture(to_image(image), 'view'), Picture(limbs, 'limbs')]
-    removed = _enlarge(torch.from_numpy(view.masks), side)
+    removed = enlarge(torch.from_numpy(view.masks), side)
     for number, mask in enumerate(removed):
         kept = to_image(image.masked_fill(mask, 128))
         share = view.masks[number].mean()
@@ -122,8 +118,8 @@ def masked_row(sample: dict) -> tuple[str, list[Picture]]:
     return sample['source'], row
 
 
-def _enlarge(masks: Tensor, side: int) -> Tensor:
-    """Masks of patches [N, h, w] → of pixels [N, h·side, w·side]."""
+def enlarge(masks: Tensor, side: int) -> Tensor:
+    """Repeat each element of masks [N, h, w]: [N, h·side, w·side]."""
     return masks.repeat_interleave(side, 1).repeat_interleave(side, 2)
 
 

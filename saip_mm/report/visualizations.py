@@ -14,7 +14,7 @@ from ..evaluation.subject import spread
 from ..models import SAIP
 from ..models.reconstruction import from_patches, to_patches
 from .people import Gallery
-from .pictures import INST, Picture, heat, outline, to_image
+from .pictures import INST, Picture, enlarge, heat, outline, to_image
 from .work_dir import Unavailable
 
 SHOWN = 6  # images with their attention, and queries with their neighbors
@@ -67,8 +67,8 @@ def reconstruct(model: SAIP, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         (each * preprocessor.std + preprocessor.mean).round().clamp(0, 255).byte().cpu()
         for each in (filled, images)
     )
-    removed = mask.repeat_interleave(p, 1).repeat_interleave(p, 2)[:, None].bool()
-    visible = original.masked_fill(removed.cpu(), 128)
+    removed = enlarge(mask, p)[:, None].bool().cpu()
+    visible = original.masked_fill(removed, 128)
     return dict(visible=visible, reconstruction=filled, original=original)
 
 
