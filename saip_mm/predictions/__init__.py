@@ -3,12 +3,11 @@
 import os
 from collections.abc import Sequence
 
-import torch
-
 from ..data.configs import type_name
+from ..evaluation.subject import Device
 from ..training.config import load_config
 from .fine_tuned import Predictor
-from .prediction import Prediction, whole_image
+from .prediction import Prediction
 from .scenes import SceneSearch
 
 
@@ -17,7 +16,7 @@ def predict(
     checkpoint: str | os.PathLike,
     images: Sequence[str],
     gallery: Sequence[str] = (),
-    device: torch.device | str = 'cpu',
+    device: Device = 'cpu',
 ) -> list[dict | list]:
     """Answers of a model for image files, or for sentences.
 
@@ -61,9 +60,7 @@ def predict(
 
 
 def load_predictor(
-    config: str | os.PathLike,
-    checkpoint: str | os.PathLike,
-    device: torch.device | str = 'cpu',
+    config: str | os.PathLike, checkpoint: str | os.PathLike, device: Device = 'cpu'
 ) -> Predictor | SceneSearch:
     """Load a model that answers; arguments are those of :func:`predict`."""
     cfg = load_config(str(config))

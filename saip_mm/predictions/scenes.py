@@ -14,7 +14,7 @@ from torch import Tensor
 from ..checkpoints.files import resolve_checkpoint
 from ..data.configs import pipeline_of, type_name
 from ..data.images import ImageError, normalize, resize, to_tensor
-from ..evaluation.subject import load_subject
+from ..evaluation.subject import Device, load_subject
 from ..report.answers import draw_scenes
 from .prediction import Prediction, readable_batches
 
@@ -45,10 +45,7 @@ class SceneSearch:
     task = 'search'
 
     def __init__(
-        self,
-        config: Config,
-        checkpoint: str | os.PathLike,
-        device: torch.device | str = 'cpu',
+        self, config: Config, checkpoint: str | os.PathLike, device: Device = 'cpu'
     ) -> None:
         if not config.model.get('search'):
             raise ValueError(
