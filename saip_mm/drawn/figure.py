@@ -14,6 +14,9 @@ from .wardrobe import Outfit, arm_patches, head_patches, leg_patches, top_patche
 SIDES = {'_l': 'LEFT', '_r': 'RIGHT'}
 KNEES_UP = 0.12  # a thigh that points at the camera by more hides the trunk
 SOLE = np.array([0.0, 0.008, 0.0])  # below ankle and toe
+# Half widths of the head at heights from the crown (0) to the chin (1).
+HEAD = {0.2: 0.04, 0.35: 0.047, 0.5: 0.048, 0.7: 0.043, 0.85: 0.03}
+DEEPER = 1.15  # depth of the head, relative to its width
 
 
 class Identity(NamedTuple):
@@ -192,15 +195,14 @@ class Figure:
     def _add_head(self):
         body, outfit, pose = self.body, self.outfit, self.pose
         crown, chin = self.joints['crown'], self.joints['chin']
-        axis = [
-            crown + height * (chin - crown) for height in (0.2, 0.35, 0.5, 0.7, 0.85)
-        ]
-        radii = body.head * np.array([0.04, 0.047, 0.048, 0.043, 0.03])
+        axis = [crown + height * (chin - crown) for height in HEAD]
+        radii = body.head * np.array([*HEAD.values()])
         depth = self.trunk_depth + 0.003
         skin = (outfit.skin, Part.FACE, Limb.HEAD)
         hair = (outfit.hair, Part.HAIR, Limb.HEAD)
         base = skin if outfit.hair_style == 'bald' else hair
-        self._add(axis, radii, depth, *base, head_patches(outfit), 1.15, pose.turn)
+        look = head_patches(outfit), DEEPER, pose.turn
+        self._add(axis, radii, depth, *base, *look)
         front = turned(np.array([0.0, 0.0, 1.0]), pose.yaw + pose.turn)
         surface = 0.052 * body.head * front
         if front[2] > -0.3:

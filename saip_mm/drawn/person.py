@@ -13,7 +13,7 @@ import numpy as np
 
 from .attributes import ATTRIBUTES
 from .body import turned
-from .figure import SIDES, SOLE, Figure
+from .figure import DEEPER, HEAD, SIDES, SOLE, Figure
 from .labels import Limb
 
 # A body point, whether it faces the camera (> 0), limbs that it is visible on.
@@ -23,10 +23,8 @@ LIMBS = dict(
 )
 BEHIND = -0.04  # a shoulder or hip farther than that lies behind the trunk
 UP = np.array([0.0, -1.0, 0.0])
-# The head as it is drawn: half widths at heights from the crown (0) to the chin (1).
-HEIGHTS = (0.0, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
-HALF_WIDTHS = (0.02, 0.04, 0.047, 0.048, 0.043, 0.03, 0.018)
-DEEPER = 1.15
+# Of the head, with its round ends.
+HEIGHTS, HALF_WIDTHS = (0.0, *HEAD, 1.0), (0.02, *HEAD.values(), 0.018)
 
 
 class Person:

@@ -66,7 +66,7 @@ class Coco(FormatWriter):
     def draw(self, split: str, number: int) -> tuple[dict, list[dict]]:
         scene = self.scene(split, number)
         # Numbers of images differ between the splits, as in COCO.
-        number += 1 + self.num * (split == 'val')
+        number += 1 + self.before(split)
         name, (h, w) = f'{number:012}.jpg', self.size
         self.save_image(f'{split}2017/{name}', scene.image)
         annotations = []

@@ -70,7 +70,7 @@ class Fashionpedia(FormatWriter):
 
     def draw(self, split: str, number: int) -> tuple[dict, list[dict]]:
         portrait = self.portrait(split, number)
-        number += 1 + self.num * (split == 'val')
+        number += 1 + self.before(split)
         folder = 'train' if split == 'train' else 'test'  # as in the original
         name, (h, w) = f'{number:032x}.jpg', self.size
         self.save_image(f'{folder}/{name}', portrait.image)
