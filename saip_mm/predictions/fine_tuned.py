@@ -218,15 +218,10 @@ class Predictor:
 
     def _detection(self, sample: object) -> list:
         found = sample.pred_instances
+        rows = zip(found.labels, found.scores, found.bboxes, strict=True)
         answer = [
-            dict(
-                label=self.classes[label],
-                score=_rounded(score),
-                bbox=[*map(_rounded, box)],
-            )
-            for label, score, box in zip(
-                found.labels, found.scores, found.bboxes, strict=True
-            )
+            dict(label=self.classes[i], score=_rounded(x), bbox=[*map(_rounded, box)])
+            for i, x, box in rows
         ]
         if 'attributes' in found:
             names, least = self.meta['attributes'], self.cfg.test_evaluator.threshold

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from ..data.folders import some
@@ -125,10 +125,8 @@ def _beside(
     picture: Image.Image, width: int, height: int = 0
 ) -> tuple[Image.Image, int]:
     """A picture with white space to its right, and where to write there."""
-    size = picture.width + width, max(picture.height, height)
-    canvas = Image.new('RGB', size, 'white')
-    canvas.paste(picture)
-    return canvas, picture.width + 8
+    border = (0, 0, width, max(0, height - picture.height))
+    return ImageOps.expand(picture, border, 'white'), picture.width + 8
 
 
 def enlarge_sample(image: np.ndarray, sample: object) -> tuple[np.ndarray, object]:
