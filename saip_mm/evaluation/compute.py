@@ -24,10 +24,8 @@ IMAGES, STEPS = 8, 4  # images per step, and steps, to count
 class Cost(NamedTuple):
     """Cost of a training run."""
 
-    flops: float
-    """FLOPs per image, forward and backward."""
-    images: int
-    """Images per epoch."""
+    flops: float  # per image, forward and backward
+    images: int  # per epoch
 
 
 def cost_of(config: Config) -> Cost:

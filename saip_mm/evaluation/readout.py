@@ -25,14 +25,10 @@ SHRINKAGE = 0.1  # of whitening
 class LinearMap(NamedTuple):
     """Standardize, multiply, add."""
 
-    mean: Tensor
-    """[D] of the training features."""
-    scale: Tensor
-    """[D], its standard deviations."""
-    weight: Tensor
-    """[D, T]"""
-    bias: Tensor
-    """[T]"""
+    mean: Tensor  # [D] of the training features
+    scale: Tensor  # [D], their standard deviations
+    weight: Tensor  # [D, T]
+    bias: Tensor  # [T]
 
     def __call__(self, design: Tensor) -> Tensor:
         """[N, D] → [N, T], in double precision."""

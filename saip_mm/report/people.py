@@ -26,14 +26,10 @@ T = TypeVar('T')
 class Gallery(NamedTuple):
     """Images to compare."""
 
-    images: Tensor
-    """uint8 [N, 3, h, w]"""
-    pids: np.ndarray
-    """int64 [N]; a different number for every photograph."""
-    camids: np.ndarray
-    """int64 [N]"""
-    known: bool
-    """Whether identities are known."""
+    images: Tensor  # uint8 [N, 3, h, w]
+    pids: np.ndarray  # int64 [N]; a different number for every photograph
+    camids: np.ndarray  # int64 [N]
+    known: bool  # whether identities are known
 
 
 class People:

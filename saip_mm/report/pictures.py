@@ -27,8 +27,7 @@ class Picture(NamedTuple):
 
     image: Image.Image
     caption: str
-    kind: str = ''
-    """CSS class."""
+    kind: str = ''  # CSS class
 
 
 def outline(image: Image.Image, crop: Crop, color: tuple[int, int, int]) -> None:

@@ -33,16 +33,12 @@ class Unavailable(Exception):
 class Progress(NamedTuple):
     """Progress of a training run."""
 
-    state: str
-    """``'finished'``, ``'running'``, ``'crashed'`` or ``'interrupted'``."""
-    step: int
-    """Optimizer steps done, of ``steps`` if known."""
-    steps: int | None
-    seconds: float
-    """Time between the first and last line of each log, summed over runs."""
+    state: str  # 'finished', 'running', 'crashed' or 'interrupted'
+    step: int  # optimizer steps done
+    steps: int | None  # in all, if known
+    seconds: float  # from the first to the last line of each log, summed over runs
     last_logged: datetime | None
-    traceback: str | None
-    """Traceback of a crash."""
+    traceback: str | None  # of a crash
 
 
 class WorkDir:
