@@ -26,10 +26,7 @@ def plan_changes(
     Args:
         stock: The config.
         ours: The new backbone.
-        levels: Outputs of the config's own backbone.
-        adapt: Whether to set the input channels of neck or heads; otherwise, 1×1
-            convolutions restore the previous numbers.
-        unused: Indices of levels that get no gradient; they have the last map's stride.
+        levels, adapt, unused: See ``levels``, ``adapted`` and ``unused`` of `Swapped`.
 
     Raises:
         NotAdaptable: If ``adapt``, but neck and heads do not state matching channels.
@@ -59,8 +56,9 @@ def plan_changes(
     top |= dict(load_from=None) if stock.cfg.get('load_from') else {}
     if schedule := schedule_of(stock):
         top['param_scheduler'] = schedule
+    imported = (stock.cfg.get('custom_imports') or {}).get('imports', [])
     imports = [
-        *_imports(stock),
+        *([imported] if isinstance(imported, str) else imported),
         'saip_mm',
         *(['saip_mm.downstream.pyramid'] if pyramid else []),
         *(['saip_mm.models.cspnext'] if _is_cspnext(ours) else []),
@@ -71,11 +69,6 @@ def plan_changes(
         model=changed,
         optim_wrapper=optimizer_for(stock, ours),
     )
-
-
-def _imports(stock: Stock) -> list[str]:
-    names = (stock.cfg.get('custom_imports') or {}).get('imports', [])
-    return [names] if isinstance(names, str) else names
 
 
 def _own_levels(ours: Backbone, levels: Sequence[Level]) -> list[tuple[int, int]]:
