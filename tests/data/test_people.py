@@ -186,7 +186,8 @@ def config(photographs, tmp_path):
     people = f'dict(type="PersonImages", data_root={str(photographs)!r})'
     drawn = (
         'dict(type="SyntheticPeople", num_identities=2, images_per_identity=5,\n'
-        '    size=(64, 32), scenes=dict(type="SyntheticScenes", size=(64, 48)))'
+        '    size=(64, 32),\n'
+        '    scenes=dict(type="SyntheticScenes", num_scenes=8, size=(64, 48)))'
     )
     data = f'type="ConcatDataset", datasets=[{people}, {people}, {drawn}]'
     return on_data(tmp_path / 'config.py', data)
