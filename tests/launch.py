@@ -5,6 +5,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import re
 import runpy
 import signal
 import socket
@@ -13,7 +14,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -26,18 +29,23 @@ from saip_mm.training.saving import STOP_SIGNALS
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / 'tests/configs/tiny.py'
 # Imports take several seconds of each script, so that scripts are forked from a process
-# that has imported the package and has done nothing else.
+# that has imported what most of them use and has done nothing else.
 FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload(['saip_mm.evaluation', 'mmpretrain.models'])
+FORKS.set_forkserver_preload(
+    ['launch', 'setuptools', 'saip_mm.evaluation', 'mmpretrain.engine']
+    + ['torch.utils.tensorboard', 'matplotlib.pyplot']
+)
 
 
 _formatted, _format = {}, yapf_api.FormatCode
 
 
 def _format_once(text: str, **style: object) -> tuple[str, bool]:
-    if text not in _formatted:
-        _formatted[text] = _format(text, **style)
-    return _formatted[text]
+    assignments = re.split(r'^(?=\w+=)', text, flags=re.MULTILINE)
+    for each in assignments:
+        if each not in _formatted:
+            _formatted[each] = _format(each, **style)[0]
+    return ''.join(_formatted[each] for each in assignments), True
 
 
 # MMEngine formats a config five times or more per training, longer than the steps take.
@@ -53,7 +61,12 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def _run_script(
-    script: str, arguments: list[str], cwd: Path, env: dict, ctrl_c: object, out: object
+    script: str,
+    arguments: list[str],
+    cwd: Path,
+    env: dict,
+    ctrl_c: object,
+    out: Connection,
 ) -> None:
     """Become a script in a session of its own, whose output goes to a pipe."""
     os.setsid()
@@ -84,15 +97,25 @@ class Script:
         cwd: Working directory.
         ctrl_c: Whether Ctrl-C works as in a terminal, or is ignored as in a background
             job.
+        out: File for the output; else it is read from ``stdout``.
         env: Additional environment variables.
     """
 
     def __init__(
-        self, *command: object, cwd: Path = ROOT, ctrl_c: bool = True, **env: str
+        self,
+        *command: object,
+        cwd: Path = ROOT,
+        ctrl_c: bool = True,
+        out: BinaryIO | None = None,
+        **env: str,
     ) -> None:
         script, *arguments = map(str, command)
         on_ctrl_c = signal.default_int_handler if ctrl_c else signal.SIG_IGN
-        self.pipe, out = FORKS.Pipe(duplex=False)
+        if out is None:
+            self.pipe, out = FORKS.Pipe(duplex=False)
+            self.stdout = os.fdopen(self.pipe.fileno(), closefd=False)
+        else:
+            out = Connection(os.dup(out.fileno()), readable=False)
         options = cwd, environment(**env), on_ctrl_c, out
         self.process = FORKS.Process(
             target=_run_script, args=(script, arguments, *options)
@@ -100,7 +123,6 @@ class Script:
         self.process.start()
         out.close()
         self.pid = self.process.pid
-        self.stdout = os.fdopen(self.pipe.fileno(), closefd=False)
 
     def poll(self) -> int | None:
         return self.process.exitcode
@@ -122,6 +144,13 @@ class Script:
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+
+def popen(command: list[str], stdout: BinaryIO, stderr: int) -> Script:
+    """A Python script as started by ``subprocess.Popen``, except that it is forked."""
+    python, *command = command
+    assert python == sys.executable and stderr == subprocess.STDOUT
+    return Script(*command, cwd=Path.cwd(), out=stdout)
 
 
 def run(

@@ -1,11 +1,14 @@
 """Fixtures for tests of the tools."""
 
 import importlib.util
+import subprocess
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
-from launch import ROOT
+from launch import ROOT, popen
+
+from saip_mm.evaluation import runs
 
 
 @pytest.fixture(scope='module')
@@ -36,3 +39,10 @@ def run(tool, monkeypatch, capsys):
         return status, ' '.join((printed.out + printed.err).split())
 
     return run
+
+
+@pytest.fixture
+def forked(monkeypatch) -> None:
+    """Comparisons fork the tools that they start, which saves imports."""
+    forking = SimpleNamespace(**vars(subprocess) | dict(Popen=popen))
+    monkeypatch.setattr(runs, 'subprocess', forking)

@@ -53,7 +53,7 @@ def result(work_dir: Path, run: str) -> dict:
     return json.loads((work_dir / run / 'result.json').read_text())
 
 
-def test_a_killed_training_is_resumed(tmp_path, probed, capsys):
+def test_a_killed_training_is_resumed(forked, tmp_path, probed, capsys):
     arguments = ['tests/configs/tiny.py', '--work-dir', str(tmp_path), '--seeds', '3']
     process = Script(TOOL, *arguments)
     run = tmp_path / 'tiny/seed3'
@@ -80,7 +80,7 @@ def test_a_killed_training_is_resumed(tmp_path, probed, capsys):
     assert probed == ['tiny seed 3']
 
 
-def test_a_failed_run_does_not_stop_others(tmp_path, capsys):
+def test_a_failed_run_does_not_stop_others(forked, tmp_path, capsys):
     config = (
         f'_base_ = {str(TINY)!r}\n'
         'optim_wrapper = dict(optimizer=dict(lr=1e30))\n'

@@ -68,7 +68,7 @@ def test_a_share_of_the_people_is_drawn_by_the_seed(people):
     assert len({names[i][:4] for i in draw_labels(config, 0.01, seed=0)}) == 1
 
 
-def test_a_table_and_nothing_is_trained_twice(run, colors, tmp_path):
+def test_a_table_and_nothing_is_trained_twice(run, forked, colors, tmp_path):
     given = options(
         colors,
         **{
@@ -120,7 +120,9 @@ def test_bad_options(run):
     assert 'two rows are called saip-small_100' in status
 
 
-def test_comparisons_fine_tune_the_backbone_of_the_run(tmp_path, monkeypatch, capsys):
+def test_comparisons_fine_tune_the_backbone_of_the_run(
+    forked, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(runs, 'probe', lambda run: {'reid/mAP': 0.5})
     monkeypatch.setattr(runs, 'cost_of', lambda config: Cost(100.0, 24))
     write_market1501(tmp_path / 'people')
