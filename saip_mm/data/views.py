@@ -140,7 +140,8 @@ def check_options(options: object, prefix: str = '') -> None:
 
 def check_size(name: str, size: Size, patch_size: int) -> None:
     """Raise ValueError unless a size consists of two multiples of the patch size."""
-    if len(size) != 2 or any(side < 1 or side % patch_size for side in size):
+    two = isinstance(size, list | tuple) and len(size) == 2
+    if not two or any(side < 1 or side % patch_size for side in size):
         raise ValueError(
             f'{name}={size} should be (height, width) in positive multiples of '
             f'patch_size={patch_size}'

@@ -218,6 +218,8 @@ def test_records_are_small_functions_of_the_key(records):
     [
         (dict(global_size=(250, 128)), r'global_size=\(250, 128\).*patch_size=16'),
         (dict(local_size=(128, 0)), r'local_size=\(128, 0\) .*positive multiples'),
+        (dict(scene_size=224), r'scene_size=224 should be \(height, width\)'),
+        (dict(scene_size=None), r'scene_size=None should be \(height, width\)'),
         (dict(num_locals=0), 'num_locals=0'),
         (dict(scene_size=(112, 224)), r'side by side.*at least \(128, 128\)'),
         (dict(local=CROP | dict(area=(0.8, 0.1))), r'local\.area=\(0\.8, 0\.1\) .*low'),
