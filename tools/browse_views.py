@@ -14,6 +14,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from rich.progress import track
 
+from saip_mm.data.concat import holds_people
 from saip_mm.data.configs import pipeline_of
 from saip_mm.data.images import ImageError
 from saip_mm.data.sampler import StatelessSampler
@@ -50,7 +51,7 @@ def main() -> None:
         f'{args.config}: has no train_dataloader.dataset.pipeline of views; use a '
         'config of SAIP or HAP'
     )
-    if not pipeline_of(dataset_cfg):
+    if not (holds_people(dataset_cfg) and pipeline_of(dataset_cfg)):
         raise ValueError(no_views)
     apply = pop_views(dataset_cfg)
     dataset = DATASETS.build(dataset_cfg)

@@ -93,6 +93,11 @@ def test_a_pipeline_without_views(tmp_path):
     with pytest.raises(ValueError, match='config.py: has no .* of views'):
         call('tools/browse_views.py', config, '--out', tmp_path / 'views.png')
     assert call('tools/browse_views.py', config, '--out', 'views.psd') == 2
+    repeated = "train_dataloader['dataset'] = dict(type='RepeatDataset', times=2, "
+    repeated += "dataset=train_dataloader['dataset'])"  # cannot be read by keys
+    config.write_text(CONFIG.format("'ApplyViews'") + repeated)
+    with pytest.raises(ValueError, match='config.py: has no .* of views'):
+        call('tools/browse_views.py', config, '--out', tmp_path / 'views.png')
 
 
 def test_pipelines_of_the_parts_of_a_concatenation(tmp_path, capsys):
