@@ -65,6 +65,7 @@ DEV = (
     *SHARDS,
     'fashionpedia>=1.1,<2',
     'pytest>=8,<10',
+    'pytest-timeout>=2.3,<3',
     'pytest-xdist>=3.6,<4',
     'hypothesis>=6.100,<7',
     'import-linter>=2.5,<3',

@@ -102,8 +102,13 @@ def test_an_outage_lists_no_image(tmp_path):
 def test_processes_share_the_list(tmp_path):
     path = tmp_path / 'bad.jsonl'
     quarantine = Quarantine(path, total=1000, max_share=0.9)
-    with multiprocessing.Pool(4) as pool:
-        pool.starmap(add_all, [(quarantine, range(100))] * 4, chunksize=1)
+    forked = multiprocessing.get_context('fork').Process
+    processes = [forked(target=add_all, args=(quarantine, range(100))) for _ in 'abcd']
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
     assert sorted(entry['index'] for entry in listed(path)) == list(range(100))
 
 
