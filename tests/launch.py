@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import BinaryIO
@@ -235,6 +236,17 @@ def _forget_runners(manager: type[ManagerMixin] = ManagerMixin) -> None:
         _forget_runners(kind)
 
 
+@contextmanager
+def same_signal_handlers() -> Iterator[None]:
+    """Undo what a tool changes for its process; pools would not end without it."""
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
     """Run a Python script of the project in this process, which is faster.
 
@@ -247,7 +259,7 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         Exit status; its errors are raised.
     """
     _forget_runners()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, same_signal_handlers():
         patch.setattr(sys, 'argv', [script, *map(str, arguments)])
         patch.chdir(cwd)
         patch.setattr(gc, 'freeze', lambda: None)  # would keep garbage of other tests
@@ -255,7 +267,6 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
         patch.setattr(logging, 'raiseExceptions', True)
         patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
         patch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
-        handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         try:
             runpy.run_path(str(ROOT / script), run_name='__main__')
         except SystemExit as stop:
@@ -263,7 +274,5 @@ def call(script: str, *arguments: object, cwd: Path = ROOT) -> int | str | None:
                 raise stop.__cause__ from None
             return stop.code
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
             init_default_scope('mmpretrain')  # else another library's stays
     return None

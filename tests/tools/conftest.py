@@ -6,7 +6,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from launch import ROOT, popen
+from launch import ROOT, popen, same_signal_handlers
 
 from saip_mm.evaluation import runs
 
@@ -29,7 +29,8 @@ def run(tool, monkeypatch, capsys):
     def run(*arguments: object) -> tuple[int | str, str]:
         monkeypatch.setattr(sys, 'argv', [tool.__name__, *map(str, arguments)])
         try:
-            tool.main()
+            with same_signal_handlers():
+                tool.main()
             status = 0
         except SystemExit as error:
             status = error.code
