@@ -4,8 +4,7 @@ import hashlib
 import pickle
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ from .quarantine import Quarantine
 from .views import Size
 
 Key = tuple[int, int, int]  # seed, epoch, index
-T = TypeVar('T')
 
 
 class PeopleDataset(BaseDataset, ABC):
@@ -103,13 +101,7 @@ class PeopleDataset(BaseDataset, ABC):
         ``source`` (the image's name). ``scene`` is omitted if a transform has the
         attribute ``needs_scene = False``.
         """
-
-        def load(info: dict) -> dict:
-            image, keypoints = self.load_posed(info)
-            self._check_image(image, info)
-            return dict(image=image, keypoints=keypoints, source=self.source(info))
-
-        results = self._load(load, index, key, self.max_reduction)
+        results = self._load(index, key, self.max_reduction)
         results['rng'] = rng = np.random.default_rng(key)
         if all(getattr(step, 'needs_scene', True) for step in self.pipeline.transforms):
             scenes = self if self.scenes is None else self.scenes
@@ -147,29 +139,24 @@ class PeopleDataset(BaseDataset, ABC):
         self, index: int, key: Key, max_reduction: Reduction = unreduced
     ) -> np.ndarray:
         """Return the image with an index, or its replacement in the sample of a key."""
+        return self._load(index, key, max_reduction)['image']
 
-        def load(info: dict) -> np.ndarray:
-            return self._check_image(self.load_image(info), info)
+    def _load(self, index: int, key: Key, max_reduction: Reduction) -> dict:
+        """Return ``image``, ``keypoints`` and ``source``, as :meth:`sample` needs."""
 
-        return self._load(load, index, key, max_reduction)
-
-    def _check_image(self, image: np.ndarray, info: dict) -> np.ndarray:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise TypeError(
-                f'{self.source(info)}: load_image should return RGB, uint8 [H, W, 3], '
-                f'not {image.dtype} {list(image.shape)}'
-            )
-        return image
-
-    def _load(
-        self, load: Callable[[dict], T], index: int, key: Key, max_reduction: Reduction
-    ) -> T:
-        def load_index(index: int) -> T:
-            return load(self.get_data_info(index) | dict(max_reduction=max_reduction))
+        def load(index: int) -> dict:
+            info = self.get_data_info(index) | dict(max_reduction=max_reduction)
+            image, keypoints = self.load_posed(info)
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise TypeError(
+                    f'{self.source(info)}: load_image should return RGB, uint8 '
+                    f'[H, W, 3], not {image.dtype} {list(image.shape)}'
+                )
+            return dict(image=image, keypoints=keypoints, source=self.source(info))
 
         if self.quarantine is None:
-            return load_index(index)
-        return self.quarantine.load(index, load_index, key)
+            return load(index)
+        return self.quarantine.load(index, load, key)
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Pack the data list in a third of MMEngine's time and memory.
