@@ -43,20 +43,24 @@ class ConcatPeople(PeopleDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """Return ``dataset``, the data set of an image, and ``info``, its entry."""
-        number = bisect_right(self.ends, idx)
+        dataset, own = self._locate(idx)
+        return dict(sample_idx=idx, dataset=dataset, info=dataset.get_data_info(own))
+
+    def _locate(self, index: int) -> tuple[PeopleDataset, int]:
+        """Return the data set of an image, and the image's index in it."""
+        number = bisect_right(self.ends, index)
         dataset = self.datasets[number]
-        info = dataset.get_data_info(idx - self.ends[number] + len(dataset))
-        return dict(sample_idx=idx, dataset=dataset, info=info)
+        return dataset, index - self.ends[number] + len(dataset)
 
     def sample(self, index: int, key: Key) -> dict:
-        found = self.get_data_info(index)
-        return found['dataset'].sample(found['info']['sample_idx'], key)
+        dataset, own = self._locate(index)
+        return dataset.sample(own, key)
 
     def load(
         self, index: int, key: Key, max_reduction: Reduction = unreduced
     ) -> np.ndarray:
-        found = self.get_data_info(index)
-        return found['dataset'].load(found['info']['sample_idx'], key, max_reduction)
+        dataset, own = self._locate(index)
+        return dataset.load(own, key, max_reduction)
 
     def load_image(self, data_info: dict) -> np.ndarray:
         return data_info['dataset'].load_image(data_info['info'])
