@@ -112,27 +112,23 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 )
 
     def _compare_with_checkpoint(self) -> None:
-        hub = self.runner.message_hub
         for name, now in dict(
             images=len(self.dataloader.dataset),
             global_batch=self.dataloader.batch_size * get_world_size(),
             steps_per_epoch=len(self.dataloader),
         ).items():
-            before = hub.runtime_info.get(name, now) if self.iter else now
+            before = self._record(name, now)
             if before != now:
                 raise ValueError(
                     f'the checkpoint was trained with {name}={before}, now it is '
                     f'{now}: {SAME_DATA}'
                 )
-            hub.update_info(name, now)
-        now = self._digest
-        if self.iter and hub.runtime_info.get('data', now) != now:
+        if self._record('data', self._digest) != self._digest:
             self.runner.logger.warning(
                 "the list of images is not the checkpoint's: images of this epoch "
                 'may be repeated or omitted. Shards of the same images, and changed '
                 'boxes or keypoints, count as another list'
             )
-        hub.update_info('data', now)
 
     def _compare_teachers(self) -> None:
         teacher = find_teacher(unwrap_model(self.runner.model))
@@ -146,15 +142,20 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
                 'train_dataloader.sampler.view_epochs=1 to repeat them, or cache=None'
             )
         now = on_main_process(lambda: teacher.source)
-        hub = self.runner.message_hub
-        before = hub.runtime_info.get(DISTILLED_FROM, now) if self.iter else now
+        before = self._record(DISTILLED_FROM, now)
         if before['sha256'] != now['sha256']:
             raise ValueError(
                 f'the checkpoint learned from the teacher {before}, now it is {now}: '
                 'resume with the same teacher, or start a new run from its '
                 'weights with load_from'
             )
-        hub.update_info(DISTILLED_FROM, now)
+
+    def _record(self, name: str, now: Any) -> Any:
+        """Put a value into checkpoints; return the resumed checkpoint's, or ``now``."""
+        hub = self.runner.message_hub
+        before = hub.runtime_info.get(name, now) if self.iter else now
+        hub.update_info(name, now)
+        return before
 
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """Make one optimizer step.
