@@ -14,6 +14,7 @@ import torch
 import torch.distributed
 from mmengine.config import Config
 from mmengine.dist import (
+    all_reduce,
     barrier,
     broadcast_object_list,
     is_distributed,
@@ -148,9 +149,7 @@ class Agreement:
         if self.group is None:
             return value
         flag = torch.tensor(int(value))
-        torch.distributed.all_reduce(
-            flag, torch.distributed.ReduceOp.MAX, group=self.group
-        )
+        all_reduce(flag, 'max', self.group)
         return bool(flag)
 
 
