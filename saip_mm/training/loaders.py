@@ -21,6 +21,7 @@ from ..data.checks import (
     paths_in,
 )
 from ..data.concat import holds_people
+from .saving import STOP_SIGNALS
 
 
 def build_loader(
@@ -57,10 +58,8 @@ def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:
         if ended.is_set():
             os._exit(0)
 
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, leave if number == signal.SIGTERM else signal.SIG_IGN)
     if then is not None:
         then(worker)
 
