@@ -96,7 +96,8 @@ def concat_datasets(
         if (first := datasets.index(each)) < number:
             each = built[first]
         elif isinstance(each, dict):
-            each = dict(each, pipeline=each.get('pipeline') or pipeline)
+            if pipeline and not each.get('pipeline'):
+                each = dict(each, pipeline=pipeline)
             each = DATASETS.build(each)
         built.append(each)
     return ConcatPeople(built)

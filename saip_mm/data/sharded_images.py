@@ -47,6 +47,7 @@ class ShardedImages(PeopleDataset):
 
     Raises:
         FileNotFoundError: There is no index of shards.
+        ImportError: LitData is not installed.
         ValueError: The shards were not written by ``tools/pack_shards.py``, or those of
             an object store cannot be read or have no ``cache_dir``.
     """
@@ -71,6 +72,7 @@ class ShardedImages(PeopleDataset):
 
     def full_init(self) -> None:
         """Read the index of the shards instead of a data list."""
+        litdata()  # if it is missing, say so before images cannot be read
         path = Path(self.data_root, INDEX)
         if self.remote:  # LitData fetches the index
             path = Path(self._fetch_index().input_dir.path, INDEX)

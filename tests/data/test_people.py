@@ -168,6 +168,9 @@ def test_concatenated_data_sets_keep_their_pipelines_and_scenes():
     assert dataset[4] == 'own' and dataset[0][0] == 0
     assert {int(dataset[0, epoch, 0][1]) for epoch in range(20)} == {100, 101}
     assert len(dataset.scenes) == 2  # checked by tools/check_data.py
+    drawn = dict(type='SyntheticScenes', num_scenes=3, size=(32, 24))
+    scenes = dict(type='ConcatDataset', datasets=[drawn, shades(4)])
+    assert len(Shades(2, scenes=scenes).scenes) == 7  # neither has a pipeline
 
 
 def test_other_data_sets_are_joined_by_mmengine():

@@ -7,6 +7,7 @@ import re
 import resource
 import shlex
 import shutil
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,13 @@ def test_images_and_order_match_the_folder(folder, shards, monkeypatch):
     (line,) = (shards / 'bad_images.jsonl').read_text().splitlines()
     bad = json.loads(line)
     assert bad['index'] == 12 and '12.jpg' in bad['reason']
+
+
+def test_without_litdata(shards, monkeypatch):
+    monkeypatch.delattr('saip_mm.data.litdata_format', raising=False)
+    monkeypatch.setitem(sys.modules, 'saip_mm.data.litdata_format', None)
+    with pytest.raises(ImportError, match=r"pip install 'saip_mm\[shards\]'"):
+        ShardedImages(str(shards))
 
 
 def test_litdata_reads_shards(folder, shards, monkeypatch):
