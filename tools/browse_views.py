@@ -18,7 +18,7 @@ from saip_mm.data.concat import holds_people
 from saip_mm.data.configs import pipeline_of
 from saip_mm.data.images import ImageError
 from saip_mm.data.sampler import StatelessSampler
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import atomic_write, check_writable
 from saip_mm.models.device_views import pop_views
 from saip_mm.report.pictures import draw_row, masked_row, stack, view_row
@@ -26,7 +26,7 @@ from saip_mm.training.config import add_options, load_config
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--num', type=int, default=8, help='number of samples')
     parser.add_argument('--out', default='views.png', help='image file to write')

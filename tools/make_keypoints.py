@@ -18,7 +18,7 @@ from saip_mm.checkpoints.files import resolve_checkpoint
 from saip_mm.data import PersonImages
 from saip_mm.data.folders import path_of
 from saip_mm.drawn import KEYPOINTS
-from saip_mm.errors import exit_on_signals, one_line_errors
+from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import check_writable, read_text, sha256, write_text
 from saip_mm.predictions import Predictor
 from saip_mm.training.config import load_config
@@ -110,7 +110,7 @@ def to_coco(names: list[str], found: dict[str, list]) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = script_parser(__doc__)
     parser.add_argument('img_dir', help='folder of person images')
     parser.add_argument('config', help='config of a top-down MMPose model')
     parser.add_argument('checkpoint', help='weights of the model')

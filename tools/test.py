@@ -17,7 +17,7 @@ import argparse
 from mmengine.config import Config
 
 from saip_mm.checkpoints.files import resolve_checkpoint
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.training import SafeRunner, exit_together
 from saip_mm.training.config import add_run_options, run_config
 
@@ -40,7 +40,7 @@ def configure(args: argparse.Namespace) -> Config:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint or work directory')
     parser.add_argument(

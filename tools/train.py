@@ -29,16 +29,15 @@ for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
 if 'OMP_WAIT_POLICY' not in os.environ:
     os.environ.setdefault('GOMP_SPINCOUNT', '1000')
 
-import argparse
 import logging
 
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.training import SafeRunner, exit_together
 from saip_mm.training.config import add_run_options, run_config
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--resume',
