@@ -129,15 +129,15 @@ class CrossScaleReconstructionHead(BaseModule):
 
 
 def to_patches(images: Tensor, patch_size: int) -> Tensor:
-    """[B, 3, h·p, w·p] → [B, h·w, 3·p²], each patch as (row, column, color)."""
+    """[B, C, h·p, w·p] → [B, h·w, C·p²], each patch as (row, column, channel)."""
     p = patch_size
     patches = images.unflatten(3, (-1, p)).unflatten(2, (-1, p))
-    # [B, 3, h, p, w, p] → [B, h·w, p·p·3]
+    # [B, C, h, p, w, p] → [B, h·w, p·p·C]
     return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
 
 def from_patches(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
     """Inverse of :func:`to_patches`, for an (h, w) grid."""
-    patches = patches.unflatten(2, (patch_size, patch_size, 3)).unflatten(1, grid)
-    # [B, h, w, p, p, 3] → [B, 3, h·p, w·p]
+    patches = patches.unflatten(2, (patch_size, patch_size, -1)).unflatten(1, grid)
+    # [B, h, w, p, p, C] → [B, C, h·p, w·p]
     return patches.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad, scaled_dot_product_attention
 
 from .pooled import PooledBackbone, count_modules
+from .reconstruction import from_patches, to_patches
 
 STAGES = 4
 
@@ -70,17 +71,12 @@ class WindowBlock(BaseModule):
         return (tokens + self.mlp(tokens)).mT.unflatten(2, x.shape[2:])
 
     def _attend(self, x: Tensor) -> Tensor:
-        side, (height, width) = self.window_size, x.shape[2:]
+        side, (channels, height, width) = self.window_size, x.shape[1:]
         x = pad(x, (0, -width % side, 0, -height % side))
-        # [B, C, h·s, w·s] → [B, h, w, s, s, C], a window each
-        x = (
-            x.unflatten(3, (-1, side))
-            .unflatten(2, (-1, side))
-            .permute(0, 2, 4, 3, 5, 1)
-        )
-        windows = x.shape
-        x = self.attn(x.flatten(0, 2).flatten(1, 2)).view(windows)
-        x = x.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+        windows = to_patches(x, side)
+        tokens = windows.unflatten(2, (-1, channels)).flatten(0, 1)
+        windows = self.attn(tokens).view_as(windows)
+        x = from_patches(windows, (x.shape[2] // side, x.shape[3] // side), side)
         return x[:, :, :height, :width]
 
 
