@@ -17,12 +17,10 @@ def add_processes_option(
     parser: argparse.ArgumentParser, about: str = 'default: one per core'
 ) -> None:
     """Add ``--processes`` to a command line."""
-    parser.add_argument(
-        '--processes', type=_at_least_one, default=os.cpu_count(), help=about
-    )
+    parser.add_argument('--processes', type=count, default=os.cpu_count(), help=about)
 
 
-def _at_least_one(text: str) -> int:
+def count(text: str) -> int:  # argparse prints the name
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f'{text} should be at least 1')
     return number

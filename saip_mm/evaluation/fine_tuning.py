@@ -95,16 +95,16 @@ def add_shares_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--shares',
         nargs='+',
-        type=_share,
+        type=share,
         default=[1.0],
         help='shares of the labels to fine-tune with (default: 1, all)',
     )
 
 
-def _share(text: str) -> float:
-    if not 0 < (share := float(text)) <= 1:
+def share(text: str) -> float:  # argparse prints the name
+    if not 0 < (number := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f'{text} should be above 0 and at most 1')
-    return share
+    return number
 
 
 def named_shares(name: str | Path, shares: Iterable[float]) -> dict[str, float]:

@@ -166,7 +166,7 @@ class PartAttributeRoIHead(StandardRoIHead):
         return features
 
     def _around(self, boxes: Tensor) -> Tensor:
-        """A box [4] around boxes [n, 4], as for :class:`AppendHuman`."""
+        """A box [4] around boxes [n, 4] and a margin in pixels of the input."""
         if not len(boxes):
             return boxes.new_zeros(4)
         low, high = boxes[:, :2].amin(0), boxes[:, 2:].amax(0)
