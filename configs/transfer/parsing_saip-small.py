@@ -89,8 +89,11 @@ val_dataloader = val_cfg = val_evaluator = None
 
 tta_model = tta_pipeline = None  # those of LIP swap its left and right labels
 auto_scale_lr = dict(base_batch_size=16)
+# Tuned on other photographs of CCP: mIoU 0.064 instead of 0.029 (0.068 with 30).
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-3, weight_decay=0.05), clip_grad=dict(max_norm=3.0)
+    optimizer=dict(lr=1e-3, weight_decay=0.05),
+    clip_grad=dict(max_norm=3.0),
+    paramwise_cfg=dict(custom_keys=dict(decode_head=dict(lr_mult=10))),
 )
 param_scheduler = _base_.short_schedule
 train_cfg = dict(_base_.short_training, _delete_=True)

@@ -24,3 +24,5 @@ model = dict(
         norm_cfg=group_norm,
     ),
 )
+# The faster rate of parsing_saip-small.py was tuned for its single layer.
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(decode_head=dict(lr_mult=1))))
