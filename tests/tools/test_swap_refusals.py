@@ -1,0 +1,85 @@
+"""Configs that no SAIP backbone is put into, and why."""
+
+import pytest
+from launch import call
+from random_models import write_backbone
+
+from saip_mm.downstream.swap import Refusal, swap_backbone
+from saip_mm.downstream.swap.stock import LIBRARIES, read_stock
+
+RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """An exported backbone."""
+    path = tmp_path_factory.mktemp('weights') / 'backbone.pth'
+    write_backbone(path)
+    return path
+
+
+def test_a_failed_step_names_the_size_and_compares_the_own_backbone(
+    checkpoint, tmp_path
+):
+    own = tmp_path / 'own.py'
+    head = 'dict(in_channels=77)'
+    own.write_text(f'_base_ = {RESNET!r}\nmodel = dict(head={head})\n')
+    arguments = 'tools/swap_backbone.py', own, '--checkpoint', checkpoint
+    printed = call(*arguments, '--out', tmp_path / 'new.py')
+    assert 'step on random images of 224×224 pixels (h×w) fails with its own' in printed
+
+
+@pytest.mark.parametrize(
+    ('name', 'why'),
+    [
+        ('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_cocoa.py', 'did you mean'),
+        ('mmdet::glip/glip_atss_swin-t_a_fpn_dyhead_pretrain_obj365.py', 'language'),
+        ('mmdet::ld/ld_r18-gflv1-r101_fpn_1x_coco.py', 'learns from a trained teacher'),
+        ('mmdet::tridentnet/tridentnet_r50-caffe_1x_coco.py', 'neither maps'),
+        ('mmdet::bytetrack/bytetrack_yolox_x_8xb4-80e_crowdhuman-mot17halftrain_'
+         'test-mot17halfval.py', 'needs more than images: it has a tracker'),
+        ('mmpose::body_3d_keypoint/video_pose_lift/h36m/video-pose-lift_tcn-27frm-'
+         'supv_8xb128-160e_h36m.py', 'fails on images'),
+        ('mmpretrain::mae/mae_vit-base-p16_8xb512-amp-coslr-300e_in1k.py', 'takes ma'),
+        ('mmpretrain::conformer/conformer-tiny-p16_8xb128_in1k.py', 'returns nested'),
+        ('mmfoo::a.py', "'mmfoo' is not one of mmpose, mmdet, mmseg, mmpretrain"),
+        ('nowhere.py', 'no such file'),
+    ],
+)  # fmt: skip
+def test_refusals_are_one_line_and_write_no_file(name, why, checkpoint, tmp_path):
+    if name.partition('::')[0] in LIBRARIES:
+        pytest.importorskip(name.partition('::')[0])
+    arguments = 'tools/swap_backbone.py', name, '--checkpoint', checkpoint
+    (printed,) = call(*arguments, '--out', tmp_path / 'new.py').splitlines()
+    assert printed.startswith(f'error: {name}: ') and why in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_inherited_config_is_not_replaced(checkpoint, tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text(text := f'_base_ = {RESNET!r}\n')
+    arguments = 'tools/swap_backbone.py', own, '--checkpoint', checkpoint
+    printed = call(*arguments, '--out', tmp_path / 'a' / '..' / 'own.py')
+    assert 'choose another file for --out' in printed and own.read_text() == text
+    printed = call(*arguments, '--out', own / 'new.py')
+    assert 'own.py/new.py: cannot be written' in printed
+
+
+def test_missing_libraries_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr('saip_mm.downstream.swap.stock.find_spec', lambda name: None)
+    with pytest.raises(Refusal, match=r'MMPose \(mmpose\) is not installed: `make'):
+        read_stock('mmpose::a/b.py', tmp_path / 'new.py')
+
+
+def test_configs_that_cannot_be_inherited(checkpoint, tmp_path):
+    own, out = tmp_path / 'own.py', tmp_path / 'new.py'
+    for text, why in (
+        ('from mmengine.config import read_base\nwith read_base():\n    pass\n',
+         "inherit one of the library's text configs"),
+        ("model = dict(type='EncoderDecoder')\n", "has default_scope='', not one of"),
+        (f"_base_ = {RESNET!r}\ncustom_imports = dict(imports='own_package')\n",
+         'cannot be read here: ImportError'),
+    ):  # fmt: skip
+        own.write_text(text)
+        with pytest.raises(Refusal, match=why):
+            swap_backbone(str(own), str(checkpoint), out)
