@@ -74,6 +74,7 @@ class WindowBlock(BaseModule):
         side, (channels, height, width) = self.window_size, x.shape[1:]
         x = pad(x, (0, -width % side, 0, -height % side))
         windows = to_patches(x, side)
+        # [B, windows, side²·C] → [B·windows, side², C]
         tokens = windows.unflatten(2, (-1, channels)).flatten(0, 1)
         windows = self.attn(tokens).view_as(windows)
         x = from_patches(windows, (x.shape[2] // side, x.shape[3] // side), side)

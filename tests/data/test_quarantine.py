@@ -103,7 +103,8 @@ def test_processes_share_the_list(tmp_path):
     path = tmp_path / 'bad.jsonl'
     quarantine = Quarantine(path, total=1000, max_share=0.9)
     forked = multiprocessing.get_context('fork').Process
-    processes = [forked(target=add_all, args=(quarantine, range(100))) for _ in 'abcd']
+    arguments = quarantine, range(100)
+    processes = [forked(target=add_all, args=arguments) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
