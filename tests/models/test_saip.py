@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from launch import TINY
+from launch import ROOT, TINY
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -215,3 +215,14 @@ def test_bfloat16_gives_nearly_the_same_losses():
     for name in full:
         assert half[name].dtype == torch.float32
         torch.testing.assert_close(half[name], full[name], rtol=0.05, atol=1e-2)
+
+
+def test_heads_that_do_not_suit():
+    cfg = Config.fromfile(ROOT / 'tests/configs/tiny_tinyvit.py').model
+    cfg.search.in_channels = 12
+    with pytest.raises(ValueError, match='search.in_channels=12, .* tokens of 24 ch'):
+        MODELS.build(cfg)
+    # Batch norms would never see a whole image.
+    cfg.matching, cfg.search, cfg.reconstruction.anchor = None, None, False
+    with pytest.raises(ValueError, match='running statistics of SAIPTinyViT need'):
+        MODELS.build(cfg)
