@@ -3,6 +3,7 @@
 import atexit
 import multiprocessing
 import os
+import resource
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -47,6 +48,10 @@ def build_loader(
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     if not loader.num_workers:
         return loader
+    # Each tensor in a queue is an open file. A worker that may not open another one
+    # loses its batch, for which the run would wait forever.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     ended = (loader.multiprocessing_context or multiprocessing).Event()
     atexit.register(ended.set)  # before multiprocessing sends SIGTERM to workers
     loader.worker_init_fn = partial(_start_worker, ended, loader.worker_init_fn)

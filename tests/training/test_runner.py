@@ -1,6 +1,8 @@
 """Loading of checkpoints, and data loaders, by the runners."""
 
 import logging
+import os
+import resource
 import warnings
 
 import pytest
@@ -127,3 +129,19 @@ def test_mixed_precision_without_a_gpu_is_explained(tmp_path):
     options = '--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'
     with pytest.raises(ValueError, match='optim_wrapper.type=OptimWrapper'):
         call('tools/train.py', TINY, '--work-dir', tmp_path / 'run', *options)
+
+
+def test_workers_may_open_as_many_files_as_the_system_allows():
+    """Lists of tensors, as MMDetection's, need an open file for each."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    samples = [torch.zeros(9) for _ in range(300)]
+    config = dict(dataset=samples, batch_size=300, num_workers=1)
+    config |= dict(sampler=dict(type='DefaultSampler'), timeout=20)
+    config |= dict(collate_fn=dict(type='pseudo_collate'))
+    now = len(os.listdir('/proc/self/fd'))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (now + 100, limits[1]))
+    try:
+        (batch,) = build_loader(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(batch) == 300
