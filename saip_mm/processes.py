@@ -13,11 +13,16 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 
 
+def cores() -> int:
+    """Number of cores that this process may use, such as those of a Slurm job."""
+    return len(os.sched_getaffinity(0))
+
+
 def add_processes_option(
     parser: argparse.ArgumentParser, about: str = 'default: one per core'
 ) -> None:
     """Add ``--processes`` to a command line."""
-    parser.add_argument('--processes', type=count, default=os.cpu_count(), help=about)
+    parser.add_argument('--processes', type=count, default=cores(), help=about)
 
 
 def count(text: str) -> int:  # argparse prints the name
@@ -28,10 +33,10 @@ def count(text: str) -> int:  # argparse prints the name
 
 @contextmanager
 def forked_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Fork processes, which exit on Ctrl-C and with this process.
+    """Fork processes, which exit on errors, on Ctrl-C and with this process.
 
     Raises:
-        ChildProcessError: A process was killed.
+        ChildProcessError: A process was killed, or could not be started.
     """
     pool = ProcessPoolExecutor(processes, get_context('fork'), _start, (os.getpid(),))
     others = multiprocessing.active_children()
@@ -40,21 +45,23 @@ def forked_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
         with pool:
             try:
                 yield pool
-            except KeyboardInterrupt:  # the pool would wait for all pending work
+            except BaseException:  # the pool would wait for all pending work
                 # A thread of the pool may fail on canceled futures.
                 threading.excepthook = lambda failure: None
                 for process in multiprocessing.active_children():
                     if process not in others:
                         process.kill()
                 raise
+    except (BlockingIOError, BrokenProcessPool) as error:
+        what = 'was killed, perhaps for lack of memory'
+        if isinstance(error, BlockingIOError):
+            what = 'could not be started, which a limit of processes may forbid'
+        raise ChildProcessError(
+            f'one of {processes} processes {what}: lower --processes'
+        ) from error
     except (OSError, ValueError) as error:
         # Without this, the error would seem to come from the pool.
         raise error.with_traceback(None) from error.__cause__
-    except BrokenProcessPool as error:
-        raise ChildProcessError(
-            f'one of {processes} processes was killed, perhaps for lack of memory: '
-            'lower --processes'
-        ) from error
     finally:
         threading.excepthook = excepthook
 

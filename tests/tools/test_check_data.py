@@ -1,5 +1,7 @@
 """tools/check_data.py lists unusable images."""
 
+import argparse
+import multiprocessing
 import os
 import signal
 
@@ -10,6 +12,7 @@ from launch import call, stop
 from PIL import Image
 
 from saip_mm.data import PersonImages
+from saip_mm.processes import add_processes_option
 
 
 def test_bad_and_good_images_are_listed(photographs, tmp_path, capsys):
@@ -69,6 +72,34 @@ def test_interrupt(photographs, tmp_path):
     assert f'stopped by SIGINT: {partial} lists what was found so far' in text
     assert not out.exists()
     assert listed(partial)[0]['index'] == 3
+
+
+def test_processes_that_cannot_be_started(photographs, tmp_path, monkeypatch):
+    fork, started = os.fork, []
+
+    def fork_twice() -> int:
+        if len(started) == 2:
+            raise BlockingIOError(11, 'Resource temporarily unavailable')
+        started.append(fork())
+        return started[-1]
+
+    monkeypatch.setattr(os, 'fork', fork_twice)
+    with pytest.raises(ChildProcessError, match='not be started.* lower --processes'):
+        arguments = [photographs, '--out', tmp_path / 'bad.jsonl', '--processes', 3]
+        call('tools/check_data.py', *arguments)
+    for process in multiprocessing.active_children():
+        process.join(9)
+        assert process.exitcode  # else the tool would wait for it
+
+
+def test_one_process_per_usable_core():
+    parser, usable = argparse.ArgumentParser(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usable)})
+    try:
+        add_processes_option(parser)
+    finally:
+        os.sched_setaffinity(0, usable)
+    assert parser.parse_args([]).processes == 1
 
 
 def test_scenes_are_checked(photographs, tmp_path):
