@@ -7,7 +7,6 @@ anything fails. Warnings that training itself logs at its start are not repeated
 """
 
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import script_parser
+from .processes import cores
 
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 GIB = 2**30
@@ -63,7 +63,7 @@ def devices() -> Iterator[Finding]:
     if not torch.cuda.is_available():
         yield Finding(
             WARN,
-            f'no GPU that torch {torch.__version__} can use; {os.cpu_count()} cores',
+            f'no GPU that torch {torch.__version__} can use; {cores()} cores',
             'CPUs suffice for a trial; to use a GPU, compare the CUDA version of torch '
             'with the one that the driver supports (nvidia-smi)',
         )

@@ -9,12 +9,18 @@ import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def script_parser(doc: str) -> ArgumentParser:
-    """A parser whose help is the docstring of a script, as written."""
+    """A parser whose help is the docstring of a script, as written.
+
+    Also lets the script print what its terminal cannot show, such as file names that
+    are not UTF-8.
+    """
+    with suppress(AttributeError):  # stdout is closed, or a notebook's
+        sys.stdout.reconfigure(errors='backslashreplace')
     return ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
 
 

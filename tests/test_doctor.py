@@ -1,5 +1,6 @@
 """python -m saip_mm.doctor"""
 
+import io
 import os
 import re
 import subprocess
@@ -78,6 +79,13 @@ def test_an_older_pytorch(report, monkeypatch):
     status, out = report()
     assert status == 0
     assert re.search(r'warn  PyTorch \S+ is older than 99.0, the oldest tested', out)
+
+
+def test_terminals_without_arrows(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['doctor'])
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(io.BytesIO(), 'ascii'))
+    monkeypatch.setattr(doctor, 'TESTED', (99, 0))  # a finding with a remedy
+    assert doctor.main() == 0
 
 
 def test_images_alone(report, tmp_path):

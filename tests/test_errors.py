@@ -1,6 +1,8 @@
 """Errors that tools print as one line."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from mmengine.registry import Registry
 from torch.utils.data import DataLoader, Dataset
 
 from saip_mm.data.images import ImageError, _naming
-from saip_mm.errors import one_line_errors
+from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import read_text
 from saip_mm.training.config import parse_option
 
@@ -71,6 +73,16 @@ def test_errors_in_workers_are_one_line(capsys):
     loader.dataset.error = MemoryError('none left')
     with pytest.raises(MemoryError), one_line_errors():
         next(iter(loader))
+
+
+@pytest.mark.parametrize('encoding', ['ascii', 'utf-8'])
+def test_names_that_a_terminal_cannot_show(encoding, monkeypatch):
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(io.BytesIO(), encoding))
+    script_parser('')
+    print('caf\udce9.png', flush=True)
+    assert sys.stdout.buffer.getvalue() == b'caf\\udce9.png\n'
+    monkeypatch.setattr(sys, 'stdout', None)  # closed
+    script_parser('')
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ import argparse
 import errno
 import io
 import os
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -213,7 +212,6 @@ def crop_all(
 
 def main() -> None:
     args = parse_args()
-    sys.stdout.reconfigure(errors='backslashreplace')  # file names need not be UTF-8
     photographs = find_photographs(args)
     check_writable(os.path.join(args.out_dir, 'crop.jpg'))
     detect = None if args.ann else load_detector(args)

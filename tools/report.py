@@ -6,7 +6,6 @@ it, and after a crash.
 """
 
 import argparse
-import sys
 
 from mmengine.logging import MMLogger
 
@@ -38,7 +37,6 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    sys.stdout.reconfigure(errors='backslashreplace')  # names that are not UTF-8
     # MMEngine would print a line per initialized parameter.
     MMLogger.get_current_instance().setLevel('WARNING')
     report = Report(args.work_dir, args.images, args.config)
