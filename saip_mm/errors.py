@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_NO_SHARED_MEMORY = 'unable to allocate shared memory'  # PyTorch's message
+
 
 def script_parser(doc: str) -> ArgumentParser:
     """A parser whose help is the docstring of a script, as written.
@@ -51,7 +53,7 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
             name = rf'^(?:[\w.]+\.)?{type(error).__name__}: '
             message = re.split(name, traceback, maxsplit=1, flags=re.MULTILINE)[-1]
             message = message.rstrip()
-        print(f'error: {message}', file=sys.stderr)
+        print(f'error: {message}{_how_to_make_room(error)}', file=sys.stderr)
         raise SystemExit(status) from error
 
 
@@ -85,7 +87,22 @@ def _of_worker(error: Exception) -> str:
     return str(error).rpartition('Traceback (most recent call last)')[2]
 
 
+def _how_to_make_room(error: Exception) -> str:
+    """A remedy if something is full that the error does not name."""
+    if _NO_SHARED_MEMORY in str(error):
+        return (
+            '; data-loader workers pass batches through /dev/shm: remove old files '
+            'there, use docker run --shm-size=32g, or set num_workers=0'
+        )
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno in full and not error.filename:
+        return '; df -h shows what is full: a disk, or /dev/shm (shared memory)'
+    return ''
+
+
 def _is_for_the_user(error: Exception) -> bool:
+    if _NO_SHARED_MEMORY in str(error):
+        return True
     if isinstance(error, OSError) and (
         error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
     ):

@@ -75,6 +75,23 @@ def test_errors_in_workers_are_one_line(capsys):
         next(iter(loader))
 
 
+def test_full_shared_memory_is_explained(capsys):
+    text = 'unable to allocate shared memory(shm) for file </torch_1>: No space left'
+
+    def collate(samples: list) -> None:
+        raise RuntimeError(text)  # as PyTorch does there
+
+    loader = DataLoader([0], num_workers=1, collate_fn=collate)
+    with pytest.raises(SystemExit), one_line_errors():
+        next(iter(loader))
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {text}; data-loader workers')
+    assert '--shm-size' in error and error.count('\n') == 1
+    with pytest.raises(SystemExit), one_line_errors():
+        raise OSError(28, 'No space left on device')  # of a semaphore, for example
+    assert '/dev/shm' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('encoding', ['ascii', 'utf-8'])
 def test_names_that_a_terminal_cannot_show(encoding, monkeypatch):
     monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(io.BytesIO(), encoding))
