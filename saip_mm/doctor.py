@@ -7,6 +7,7 @@ anything fails. Warnings that training itself logs at its start are not repeated
 """
 
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -81,6 +82,9 @@ def devices() -> Iterator[Finding]:
 def storage(work_dir: Path) -> Iterator[Finding]:
     """Free space for checkpoints and in shared memory."""
     folder = next(each for each in (work_dir, *work_dir.parents) if each.is_dir())
+    if not os.access(folder, os.W_OK):
+        remedy = 'choose another --work-dir, for the doctor and for training'
+        yield Finding(FAIL, f'{folder} is not writable', remedy)
     free = shutil.disk_usage(folder).free / GIB
     yield Finding(
         OK if free > 20 else WARN if free > 5 else FAIL,

@@ -26,6 +26,13 @@ def test_room_on_the_disk(free, level, monkeypatch, tmp_path):
     assert levels(doctor.storage(tmp_path / 'not' / 'yet'))[0] == level
 
 
+def test_a_work_dir_that_is_not_writable(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.os, 'access', lambda path, mode: False)  # root may all
+    first = next(doctor.storage(tmp_path / 'not' / 'yet'))
+    assert first.level == doctor.FAIL
+    assert first.text == f'{tmp_path} is not writable'
+
+
 @pytest.fixture
 def report(monkeypatch, capsys):
     """Run the doctor; returns its exit status and output."""
