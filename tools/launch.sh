@@ -16,7 +16,9 @@ fi
 : "${MKL_NUM_THREADS:=$OMP_NUM_THREADS}"  # MMEngine's default is 1
 export OMP_NUM_THREADS MKL_NUM_THREADS
 
-if [ -n "${MASTER_ADDR:-}" ]; then
+# Clusters may set MASTER_ADDR for one machine as well; there, runs would share a port.
+if [ "${NNODES:-1}" != 1 ]; then
+    : "${MASTER_ADDR:?name the first of the machines}"
     rendezvous=(--rdzv-backend=c10d --rdzv-endpoint="$MASTER_ADDR:${PORT:-29500}")
 else  # this machine alone, on any free port, without resolving its name
     rendezvous=(--standalone --local-addr=127.0.0.1)

@@ -1,6 +1,7 @@
 """The shell launchers."""
 
 import os
+import socket
 
 import pytest
 from launch import ROOT, TINY, run, run_two
@@ -28,6 +29,21 @@ def test_a_launcher_does_not_import_from_the_current_folder(tmp_path):
     done = run(launcher, 'none.py', 1, cwd=tmp_path, check=False)
     assert 'error: none.py: no such config file' in done.stdout
     assert 'imported' not in done.stdout
+
+
+def test_runs_on_one_machine_do_not_share_the_port_of_a_cluster():
+    with socket.create_server(('127.0.0.1', 0)) as other:  # of another run
+        port = str(other.getsockname()[1])
+        env = dict(MASTER_ADDR='127.0.0.1', PORT=port, MASTER_PORT=port)
+        done = run('tools/dist_train.sh', 'none.py', 1, check=False, **env)
+    assert 'error: none.py: no such config file' in done.stdout
+
+
+def test_several_machines_need_an_address(monkeypatch):
+    monkeypatch.delenv('MASTER_ADDR', raising=False)
+    done = run('tools/dist_train.sh', TINY, 1, check=False, NNODES='2')
+    assert done.returncode
+    assert done.stdout.endswith('MASTER_ADDR: name the first of the machines\n')
 
 
 def test_different_seeds_of_processes_are_rejected(tmp_path):
