@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import script_parser
-from .processes import cores
+from .processes import usable_cores
 
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 GIB = 2**30
@@ -64,7 +64,7 @@ def devices() -> Iterator[Finding]:
     if not torch.cuda.is_available():
         yield Finding(
             WARN,
-            f'no GPU that torch {torch.__version__} can use; {cores()} cores',
+            f'no GPU that torch {torch.__version__} can use; {usable_cores()} cores',
             'CPUs suffice for a trial; to use a GPU, compare the CUDA version of torch '
             'with the one that the driver supports (nvidia-smi)',
         )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 
 
-def cores() -> int:
+def usable_cores() -> int:
     """Number of cores that this process may use, such as those of a Slurm job."""
     return len(os.sched_getaffinity(0))
 
@@ -22,7 +22,7 @@ def add_processes_option(
     parser: argparse.ArgumentParser, about: str = 'default: one per core'
 ) -> None:
     """Add ``--processes`` to a command line."""
-    parser.add_argument('--processes', type=count, default=cores(), help=about)
+    parser.add_argument('--processes', type=count, default=usable_cores(), help=about)
 
 
 def count(text: str) -> int:  # argparse prints the name
