@@ -110,13 +110,15 @@ class WorkDir:
         return config.get('load_from') or given.get('checkpoint')
 
     def series(self) -> Series:
-        """Scalars of all runs; for repeated steps, those of the later run."""
+        """Scalars of all trainings; for repeated steps, those of the later run."""
         merged: dict[str, dict[int, float]] = defaultdict(dict)
         for run in self.runs:
             records = []
             for line in _read(*run.glob('vis_data/scalars.json')).splitlines():
                 with suppress(ValueError):  # of an incomplete line
                     records.append(json.loads(line))
+            # In those of a validation, which also have a time, steps may be epochs.
+            records = [each for each in records if 'iter' in each or 'time' not in each]
             first = min((record['step'] for record in records), default=math.inf)
             for name, points in merged.items():
                 merged[name] = {k: v for k, v in points.items() if k < first}

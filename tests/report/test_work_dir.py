@@ -36,6 +36,18 @@ def test_a_later_run_replaces_the_steps_that_it_repeats(tmp_path):
     assert work_dir.series()['loss'] == [(10, 5.0), (20, 40.0), (40, 2.0)]
 
 
+def test_validations_counted_in_epochs_replace_no_steps(tmp_path):
+    for run, steps in {FIRST: (1, 100, 200), SECOND: (2, 300, 400)}.items():
+        validation = {'reid/mAP': 0.5, 'data_time': 0.1, 'time': 0.2, 'step': steps[0]}
+        logged = [dict(loss=1.0, time=0.3, iter=step, step=step) for step in steps[1:]]
+        file = tmp_path / run / 'vis_data/scalars.json'
+        file.parent.mkdir(parents=True)
+        file.write_text('\n'.join(map(json.dumps, [logged[0], validation, logged[1]])))
+    series = WorkDir(tmp_path).series()
+    assert series['loss'] == [(step, 1.0) for step in (100, 200, 300, 400)]
+    assert series['time'] == [(step, 0.3) for step in (100, 200, 300, 400)]
+
+
 def test_a_finished_run(tmp_path):
     log = step_line(1, 1, 5) + step_line(21, 2, 7)
     (tmp_path / 'epoch_2.pth').touch()
