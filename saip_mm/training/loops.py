@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import LOOPS
@@ -67,9 +68,16 @@ class AccumulatingTrainLoop(EpochBasedTrainLoop):
         type(wrapper).initialize_count_status(
             wrapper, self.runner.model, self.iter * count, self.max_iters * count
         )
+        # MMPretrain's target networks count micro-batches: average once per step.
+        for part in self.runner.model.modules():
+            if isinstance(part, BaseAveragedModel):
+                part.interval *= count
         return super().run()
 
     def run_epoch(self) -> None:
+        # Read by their momentum's schedule only.
+        micro_batches = self.max_iters * self._micro_batches
+        self.runner.message_hub.update_info('max_iters', micro_batches)
         super().run_epoch()
         # MMEngine copies a quantity's whole history whenever it appends a value, and
         # keeps it in checkpoints.

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from launch import ROOT
+from mmpretrain.models.utils import CosineEMA
 from mmpretrain.registry import MODELS
 from short_runs import assert_same_end, copy_state, train
 
@@ -120,6 +121,25 @@ def test_a_sample_is_a_function_of_its_key(tmp_path):
     again = people[3, 0, 1]['inputs']
     assert all(map(torch.equal, first, again))
     assert not any(map(torch.equal, first, other_epoch))
+
+
+def test_a_target_network_is_averaged_once_per_step(tmp_path, monkeypatch):
+    """With the same momenta, whatever the number of micro-batches."""
+    config, momenta = written('mocov3_small', tmp_path), []
+    average = CosineEMA.avg_func
+
+    def noted(self, old, new, steps):
+        average(self, old, new, steps)
+        average(self, old := torch.zeros(1), torch.ones(1), steps)
+        momenta.append(float(old))
+
+    monkeypatch.setattr(CosineEMA, 'avg_func', noted)
+    train(tmp_path / 'whole', config=config)
+    whole = momenta.copy()
+    momenta.clear()
+    train(tmp_path / 'parts', 'optim_wrapper.accumulative_counts=2', config=config)
+    assert len(set(whole)) == 5  # of six steps: the first one copies
+    assert momenta == whole
 
 
 def test_micro_batches_of_views_and_data_samples():
