@@ -21,6 +21,7 @@ Series = dict[str, list[tuple[int, float]]]
 
 _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
+_TEST = re.compile(r' - (Epoch|Iter)\(test\)')
 _TRACEBACK = 'Traceback (most recent call last)'
 _STOPPED = re.compile(r' - stopped by .* after step \d+; ')  # of SafeCheckpointHook
 _QUIET = 300  # seconds without a log line after which a run counts as stopped
@@ -46,7 +47,7 @@ class WorkDir:
 
     Attributes:
         runs: Folders of all starts of ``tools/train.py``, named after their time.
-        logs: Contents of their log files.
+        logs: Contents of their log files, by folder.
         checkpoints: Training checkpoints, newest first.
 
     Raises:
@@ -56,8 +57,11 @@ class WorkDir:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         files = [*self.path.glob('*/*.log'), *self.path.glob('*/vis_data')]
-        self.runs = sorted({file.parent for file in files})
-        self.logs = [_read(*run.glob('*.log')) for run in self.runs]
+        folders = sorted({file.parent for file in files})
+        logs = {folder: _read(*folder.glob('*.log')) for folder in folders}
+        # By default, tools/test.py logs to the same folder.
+        self.logs = {run: log for run, log in logs.items() if not _TEST.search(log)}
+        self.runs = [*self.logs]
         self.checkpoints = saved_checkpoints(self.path)
         if not self.runs and not self.checkpoints:
             raise FileNotFoundError(
@@ -72,17 +76,24 @@ class WorkDir:
         """Names of the folder and of the one that contains it."""
         return '/'.join(self.path.resolve().parts[-2:])
 
+    def _accepted(self) -> list[Path]:
+        """Folders of runs, newest first, but those without a logged step last.
+
+        They may have been refused, for example a resume with other settings.
+        """
+
+        def has_steps(run: Path) -> bool:
+            return (run / 'vis_data/scalars.json').exists()
+
+        return sorted(reversed(self.runs), key=has_steps, reverse=True)
+
     def config_file(self) -> Path:
         """The config that MMEngine dumped in the last run that logged a step, if any.
-
-        A later run may have been refused, for example a resume with other settings.
 
         Raises:
             Unavailable: If there is none.
         """
-        folders = [run / 'vis_data' for run in reversed(self.runs)]
-        folders.sort(key=lambda folder: not (folder / 'scalars.json').exists())
-        dumped = [folder / 'config.py' for folder in folders]
+        dumped = [run / 'vis_data/config.py' for run in self._accepted()]
         for file in filter(Path.is_file, (*dumped, *self.path.glob('*.py'))):
             return file
         raise Unavailable(f'{self.path} has no config (*.py): give --config.')
@@ -129,16 +140,18 @@ class WorkDir:
         return {name: sorted(points.items()) for name, points in merged.items()}
 
     def processes(self) -> int:
-        """Number of training processes; 1 if not logged."""
-        found = re.findall(r'^\s*GPU number: (\d+)$', '\n'.join(self.logs), re.M)
-        return int(found[-1]) if found else 1
+        """Training processes of the last run that logged a step; 1 if not logged."""
+        logs = '\n'.join(self.logs[run] for run in self._accepted())
+        found = re.search(r'^\s*GPU number: (\d+)$', logs, re.M)
+        return int(found[1]) if found else 1
 
     def progress(
         self, max_epochs: int | None, max_iters: int | None = None
     ) -> Progress:
         """How far training is, out of ``max_epochs`` or ``max_iters`` if known."""
-        log = self.logs[-1] if self.logs else ''
-        logged = _STEP.findall('\n'.join(self.logs))
+        logs = [*self.logs.values()]
+        log = logs[-1] if logs else ''
+        logged = _STEP.findall('\n'.join(logs))
         epoch, iteration, length = map(int, logged[-1]) if logged else (1, 0, 0)
         saved, saved_iter = max(map(epoch_and_step, self.checkpoints), default=(0, 0))
         finished = (max_epochs and saved >= max_epochs) or (
@@ -162,7 +175,7 @@ class WorkDir:
                 saved * length, saved_iter, (epoch - 1) * length + iteration, *steps
             ),
             steps=length * max_epochs if length and max_epochs else max_iters,
-            seconds=sum(map(_seconds, self.logs)),
+            seconds=sum(map(_seconds, logs)),
             last_logged=datetime.fromtimestamp(max(written)) if written else None,
             traceback=(found + traceback).strip() if crashed else None,
         )

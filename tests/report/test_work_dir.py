@@ -101,6 +101,21 @@ def test_a_run_stopped_by_a_signal_is_not_running(tmp_path):
     assert resumed.progress(2).state == 'running'
 
 
+def test_tests_and_refused_runs_are_not_the_training(tmp_path):
+    logs = ['    GPU number: 2\n' + step_line(1, 1, 5) + step_line(21, 1, 9)]
+    logs.append('    GPU number: 1\n' + step_line(30, 1, 9).replace('train', 'test'))
+    add_run(tmp_path, FIRST, {5: 1.0}, logs[0])
+    add_run(tmp_path, SECOND, {}, logs[1])
+    refused = tmp_path / '20260103_000000/20260103_000000.log'
+    refused.parent.mkdir()
+    refused.write_text(f'    GPU number: 4\n{TRACE}ValueError: other images')
+    (tmp_path / SECOND / 'vis_data/scalars.json').unlink()
+    work_dir = WorkDir(tmp_path)
+    assert work_dir.runs == [tmp_path / FIRST, refused.parent]
+    assert work_dir.processes() == 2
+    assert work_dir.progress(2).seconds == 20
+
+
 def test_configs(tmp_path):
     model = "model = dict(backbone=dict(type='SAIPViT'))\n"
     model += 'train_dataloader = dict(dataset=dict())\n'
