@@ -11,10 +11,12 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..checkpoints.teachers import find_teacher
 from ..models import SAIP
+from ..training.batches import Passes
 from ..training.loaders import build_loader
 from .subject import build_model
 
@@ -71,6 +73,16 @@ def cost_of(config: Config) -> Cost:
         flops += counter.get_total_flops()
         images += size
     return Cost(flops / images, total - left_out)
+
+
+def images_in(config: Config, steps: int) -> int:
+    """Number of images in the first steps of a training in one process."""
+    loading = config.train_dataloader
+    if loading.get('drop_last'):
+        return steps * loading.batch_size
+    with DefaultScope.overwrite_default_scope(config.get('default_scope')):
+        loader = build_loader(dict(loading, num_workers=0), seed=0)
+    return sum(map(len, islice(Passes(loader.batch_sampler, 0), steps)))
 
 
 def with_epochs(config: Config, epochs: int) -> Config:

@@ -30,19 +30,21 @@ class FineTuning(Run):
 
     share: float = 1.0
 
+    @property
+    def training(self) -> Path:
+        # A file, because a command line is too short for many labels.
+        return self.row / (f'labels{self.seed}.py' if self.share < 1 else 'config.py')
+
     def complete(self, deadline: float = math.inf) -> None:
         """Train, test and write the result; errors are those of :func:`runs.train`."""
-        config = None
         if self.share < 1:
             try:
                 drawn = dict(indices=draw_labels(self.config, self.share, self.seed))
             except (OSError, ValueError) as error:  # missing or malformed data
                 raise RunFailed(f'{self}: {error}') from error
-            # In a file, because a command line is too short for many.
-            config = self.row / f'labels{self.seed}.py'
             changed = f'train_dataloader = dict(dataset={drawn})\n'
-            write_text(config, f"_base_ = 'config.py'\n{changed}")
-        train(self, config, deadline)
+            write_text(self.training, f"_base_ = 'config.py'\n{changed}")
+        train(self, deadline=deadline)
         tested = self.folder / 'test'
         arguments = [self.row / 'config.py', self.folder, '--work-dir', tested]
         run_tool('test', self, arguments)

@@ -18,8 +18,9 @@ from mmengine.logging import MMLogger, print_log
 
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint
 from ..files import write_text
+from ..training.config import load_config
 from ..training.resuming import lock
-from .compute import cost_of, processor
+from .compute import cost_of, images_in, processor
 from .drawn import run_probes
 from .real import RealPeople, probe_real
 from .subject import load_subject
@@ -57,6 +58,11 @@ class Run:
     @property
     def folder(self) -> Path:
         return self.row / f'seed{self.seed}'
+
+    @property
+    def training(self) -> Path:
+        """The config file to train with; its seed has no effect."""
+        return self.row / 'config.py'
 
     @property
     def log(self) -> Path:
@@ -151,20 +157,18 @@ def save(run: Run, result: dict, scores: dict[str, float]) -> None:
     write_text(run.folder / 'result.json', text + '\n')
 
 
-def train(run: Run, config: Path | None = None, deadline: float = math.inf) -> None:
+def train(run: Run, deadline: float = math.inf) -> None:
     """Train with tools/train.py, or resume; at the deadline, the trainer saves.
 
     Args:
         run: The run.
-        config: A config to use instead of the row's; its seed has no effect.
         deadline: In seconds of ``time.monotonic``.
 
     Raises:
         RunFailed: If the trainer fails.
         OutOfTime: If the deadline passes.
     """
-    config = config or run.row / 'config.py'
-    arguments = [config, '--work-dir', run.folder, '--resume']
+    arguments = [run.training, '--work-dir', run.folder, '--resume']
     arguments += ['--cfg-options', f'randomness.seed={run.seed}']
     try:
         run_tool('train', run, arguments, deadline)
@@ -221,7 +225,7 @@ def facts(run: Run) -> dict:
     images_seen = 0
     if run.is_trained:
         steps = read_checkpoint(resolve_checkpoint(run.folder))['meta']['iter']
-        images_seen = steps * run.config.train_dataloader.batch_size
+        images_seen = images_in(load_config(str(run.training)), steps)
     # From the start to the last line of each log.
     seconds = sum(
         file.stat().st_mtime - time.mktime(time.strptime(file.stem, '%Y%m%d_%H%M%S'))

@@ -57,7 +57,7 @@ class EndlessLoader:
 
     @cached_property
     def _batches(self) -> Iterator:
-        _set_batches(self.loader, _Passes(self.loader.batch_sampler, self.start))
+        _set_batches(self.loader, Passes(self.loader.batch_sampler, self.start))
         return iter(self.loader)
 
     def skip_iter(self, num_iters: int) -> None:
@@ -89,8 +89,8 @@ class _RestOfEpoch:
         return getattr(self.batches, name)
 
 
-class _Passes(_RestOfEpoch):
-    """The same for endless passes."""
+class Passes(_RestOfEpoch):
+    """The same for endless passes over the data."""
 
     def _all(self) -> Iterator[list[int]]:
         sampler = getattr(self.batches, 'sampler', None)

@@ -102,6 +102,19 @@ def test_a_table_and_nothing_is_trained_twice(run, forked, colors, tmp_path):
     assert 'Changes since then:\n-weights_sha256' in run(*command)[0]
 
 
+def test_batches_that_are_not_full_count_as_what_they_hold(colors):
+    given = {'train_dataloader.batch_size': 4, 'train_dataloader.drop_last': False}
+    config = load_config(str(ATTRIBUTES), options(colors, **given))
+    run = FineTuning(colors / 'row', config, seed=0, share=0.5)
+    run.prepare()
+    drawn = 'train_dataloader = dict(dataset=dict(indices=[0, 2, 3, 5, 7]))'
+    run.training.write_text(f"_base_ = 'config.py'\n{drawn}\n")
+    torch.save(dict(meta=dict(iter=5), state_dict={}), run.folder / 'iter_5.pth')
+    assert runs.facts(run)['images_seen'] == (4 + 1) + (4 + 1) + 4
+    whole = FineTuning(run.row, config, seed=0)
+    assert runs.facts(whole)['images_seen'] == (4 + 4 + 2) + (4 + 4)
+
+
 def test_malformed_labels_fail_one_run_only(colors, capsys):
     (colors / 'labels.csv').write_text('path,split,warm\n0.png,train,2')
     config = load_config(str(ATTRIBUTES), options(colors))
