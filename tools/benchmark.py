@@ -157,7 +157,9 @@ def training(cfg: Config, args: argparse.Namespace) -> list[dict]:
 
         with tempfile.TemporaryDirectory() as folder:
             paths = loading.draw_files(folder, 32, steps.drawing(cfg).global_size)
-            number = (loading.WARM_UP + args.rounds) * batch
+            # Workers may have made two each before the clock starts.
+            batches = loading.WARM_UP + args.rounds * 2 * args.workers
+            number = batches * batch
             lines = (paths * (number // len(paths) + 1))[:number]
             Path(folder, 'list.txt').write_text('\n'.join(lines))
             config = cfg.train_dataloader.to_dict() | dict(batch_size=batch)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import plain_views
 import pytest
+from benchmarks import loading
 from benchmarks.loading import draw_files
 from launch import ROOT, TINY
 from launch import run as run_script
@@ -142,6 +143,19 @@ def test_the_plain_pipeline_makes_the_same_views(tmp_path):
         for name, view in ours.items():
             difference = np.abs(view.numpy().astype(float) - plain[name].numpy())
             assert difference.mean() < 2, name
+
+
+def test_few_measured_batches_were_made_before(run, tmp_path, monkeypatch):
+    def measure(loader, step):
+        made = loader.num_workers * loader.prefetch_factor
+        return dict(images_per_s=1.0, waiting=0.0, share=made / len(loader))
+
+    monkeypatch.setattr(loading, 'measure_training', measure)
+    options = ['--rounds', '5', '--workers', '3', '--precision', 'fp32']
+    out = tmp_path / 'out.json'
+    assert run(TINY, '--out', out, '--parts', 'training', *options)[0] == 0
+    (row,) = json.loads(out.read_text())['training']
+    assert row['share'] < 1 / 5
 
 
 @pytest.mark.parametrize('heads', [[], ['matching', 'reconstruction', 'search']])
