@@ -46,7 +46,8 @@ class WorkDir:
     """A work directory of ``tools/train.py``.
 
     Attributes:
-        runs: Folders of all starts of ``tools/train.py``, named after their time.
+        runs: Folders of a training and its resumptions, named after their time; those
+            of earlier trainings that started at the same step are left out.
         logs: Contents of their log files, by folder.
         checkpoints: Training checkpoints, newest first.
 
@@ -60,8 +61,9 @@ class WorkDir:
         folders = sorted({file.parent for file in files})
         logs = {folder: _read(*folder.glob('*.log')) for folder in folders}
         # By default, tools/test.py logs to the same folder.
-        self.logs = {run: log for run, log in logs.items() if not _TEST.search(log)}
-        self.runs = [*self.logs]
+        runs = [run for run, log in logs.items() if not _TEST.search(log)]
+        self.runs = _since_last_start(runs)
+        self.logs = {run: logs[run] for run in self.runs}
         self.checkpoints = saved_checkpoints(self.path)
         if not self.runs and not self.checkpoints:
             raise FileNotFoundError(
@@ -124,12 +126,7 @@ class WorkDir:
         """Scalars of all trainings; for repeated steps, those of the later run."""
         merged: dict[str, dict[int, float]] = defaultdict(dict)
         for run in self.runs:
-            records = []
-            for line in _read(*run.glob('vis_data/scalars.json')).splitlines():
-                with suppress(ValueError):  # of an incomplete line
-                    records.append(json.loads(line))
-            # In those of a validation, which also have a time, steps may be epochs.
-            records = [each for each in records if 'iter' in each or 'time' not in each]
+            records = _records(run)
             first = min((record['step'] for record in records), default=math.inf)
             for name, points in merged.items():
                 merged[name] = {k: v for k, v in points.items() if k < first}
@@ -179,6 +176,24 @@ class WorkDir:
             last_logged=datetime.fromtimestamp(max(written)) if written else None,
             traceback=(found + traceback).strip() if crashed else None,
         )
+
+
+def _since_last_start(runs: list[Path]) -> list[Path]:
+    """Runs without those of which a later run repeats all steps."""
+    firsts = [min((x['step'] for x in _records(run)), default=None) for run in runs]
+    known = [first for first in firsts if first is not None]
+    start = len(firsts) - 1 - firsts[::-1].index(min(known)) if known else 0
+    return runs[start:]
+
+
+def _records(run: Path) -> list[dict]:
+    """What a run logged of its steps."""
+    records = []
+    for line in _read(*run.glob('vis_data/scalars.json')).splitlines():
+        with suppress(ValueError):  # of an incomplete line
+            records.append(json.loads(line))
+    # In those of a validation, which also have a time, steps may be epochs.
+    return [each for each in records if 'iter' in each or 'time' not in each]
 
 
 def _read(*files: Path) -> str:

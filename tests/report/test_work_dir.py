@@ -48,6 +48,14 @@ def test_validations_counted_in_epochs_replace_no_steps(tmp_path):
     assert series['time'] == [(step, 0.3) for step in (100, 200, 300, 400)]
 
 
+def test_a_training_that_starts_again_replaces_the_earlier_one(tmp_path):
+    log = step_line(1, 1, 5) + step_line(21, 1, 9)
+    for day, step in enumerate([10, 20, 10, 30], 1):
+        work_dir = add_run(tmp_path, f'2026010{day}_000000', {step: 1.0}, log)
+    assert [run.name[7] for run in work_dir.runs] == ['3', '4']
+    assert work_dir.progress(None).seconds == 2 * 20
+
+
 def test_a_finished_run(tmp_path):
     log = step_line(1, 1, 5) + step_line(21, 2, 7)
     (tmp_path / 'epoch_2.pth').touch()
