@@ -192,8 +192,8 @@ def _records(run: Path) -> list[dict]:
     for line in _read(*run.glob('vis_data/scalars.json')).splitlines():
         with suppress(ValueError):  # of an incomplete line
             records.append(json.loads(line))
-    # In those of a validation, which also have a time, steps may be epochs.
-    return [each for each in records if 'iter' in each or 'time' not in each]
+    # In those of a validation, which also have this time, steps may be epochs.
+    return [each for each in records if 'iter' in each or 'data_time' not in each]
 
 
 def _read(*files: Path) -> str:
