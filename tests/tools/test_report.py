@@ -75,6 +75,7 @@ def test_a_finished_run(work_dir, capsys):
         'Nearest neighbors': 3 * 6 * 6,
     }
     assert "type='SAIP'" in page.text['Config']
+    assert 'without their factors, model.loss_weights' in page.text['Losses']
     assert 'Nothing has been logged' in page.text['Probes']
     # After six steps at a momentum near 1, neighbors are mostly the same.
     neighbors = page.text['Nearest neighbors']
