@@ -112,9 +112,11 @@ def config(path: str, options: list[str]) -> Iterator[Finding]:
     model.init_weights()
     count = sum(each.numel() for each in model.parameters()) / 1e6
     yield Finding(OK, f'{path}: {type(model).__name__} of {count:.1f} M parameters')
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    loading = cfg.train_dataloader
+    dataset = DATASETS.build(loading.dataset)
     yield from _samples(dataset)
-    if len(dataset) < (size := cfg.train_dataloader.get('batch_size', 1)):
+    size = loading.get('batch_size', 1)
+    if loading.get('drop_last') and len(dataset) < size:
         remedy = 'reduce train_dataloader.batch_size'
         yield Finding(
             FAIL, f'{len(dataset)} images do not fill a batch of {size}', remedy

@@ -112,3 +112,5 @@ def test_fewer_images_than_a_batch(report, folder):
     option = f'train_dataloader.dataset.data_root={folder}'
     status, text = report(config, '--cfg-options', option)
     assert status == 1 and 'do not fill a batch of 32' in text
+    smaller = 'train_dataloader.drop_last=False'
+    assert report(config, '--cfg-options', option, smaller)[0] == 0
