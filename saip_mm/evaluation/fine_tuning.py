@@ -49,7 +49,9 @@ class FineTuning(Run):
         arguments = [self.row / 'config.py', self.folder, '--work-dir', tested]
         run_tool('test', self, arguments)
         metrics = json.loads(max(tested.glob('*/*.json')).read_text())
-        for name in ('time', 'data_time'):
+        # COCO's metrics are -1 where nothing is annotated, such as no small object.
+        left_out = {name for name, value in metrics.items() if value == -1}
+        for name in ('time', 'data_time', *left_out):
             metrics.pop(name, None)
         save(self, facts(self), metrics)
 

@@ -16,7 +16,7 @@ from people_files import person, write_market1501
 from PIL import Image
 
 from saip_mm import load_backbone
-from saip_mm.evaluation import runs
+from saip_mm.evaluation import fine_tuning, runs
 from saip_mm.evaluation.compute import Cost
 from saip_mm.evaluation.fine_tuning import FineTuning, draw_labels
 from saip_mm.predictions.prediction import readable_batches
@@ -113,6 +113,19 @@ def test_batches_that_are_not_full_count_as_what_they_hold(colors):
     assert runs.facts(run)['images_seen'] == (4 + 1) + (4 + 1) + 4
     whole = FineTuning(run.row, config, seed=0)
     assert runs.facts(whole)['images_seen'] == (4 + 4 + 2) + (4 + 4)
+
+
+def test_metrics_of_what_is_not_annotated_are_no_scores(tmp_path, monkeypatch):
+    metrics = {'coco/bbox_mAP': 0.5, 'coco/bbox_mAP_s': -1.0, 'time': 0.1}
+    run = FineTuning(tmp_path, Config(), seed=0)
+    file = run.folder / 'test/20260101_000000/metrics.json'
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(metrics))
+    for name in ('train', 'run_tool', 'facts'):
+        monkeypatch.setattr(fine_tuning, name, lambda *_, **__: {})
+    run.complete()
+    result = json.loads((run.folder / 'result.json').read_text())
+    assert result == dict(probes={'coco/bbox_mAP': 0.5})
 
 
 def test_malformed_labels_fail_one_run_only(colors, capsys):
