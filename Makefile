@@ -13,7 +13,7 @@ PINS := setup.py constraints.txt $(INSTALL)
 help:
 	@echo 'make demo    pretrain a small SAIP on drawn people, export its backbone,'
 	@echo '             and write a report (first installs for about 3 minutes, once;'
-	@echo '             then 6 to 20 minutes)'
+	@echo '             then 5 to 20 minutes)'
 	@echo 'make check   test style, method, views, checkpoints, resuming (a minute)'
 	@echo 'make test    run all tests (first compiles mmcv ops for 5–15 minutes, once)'
 	@echo 'make lint    check style, formatting and layers'
@@ -22,7 +22,7 @@ help:
 	@echo 'PYTHON=/path/to/python3.11 selects the Python for .venv.'
 
 demo: .venv/.pretrain
-	@echo '[demo] Pretraining on drawn people: 6 to 20 minutes on two cores.'
+	@echo '[demo] Pretraining on drawn people: 5 to 20 minutes on two cores.'
 	@echo '[demo] After an interruption, rerun `make demo` to resume.'
 	PYTHON=.venv/bin/python tools/dist_train.sh configs/pretrain/saip_demo.py 2 \
 	    --work-dir $(DEMO) --resume --cfg-options \

@@ -1,4 +1,4 @@
-"""A small SAIP on drawn people: 6 to 20 minutes on two CPU cores, without any data.
+"""A small SAIP on drawn people: 5 to 20 minutes on two CPU cores, without any data.
 
     python tools/train.py configs/pretrain/saip_demo.py
 
