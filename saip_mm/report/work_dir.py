@@ -62,7 +62,8 @@ class WorkDir:
         logs = {folder: _read(*folder.glob('*.log')) for folder in folders}
         # By default, tools/test.py logs to the same folder.
         runs = [run for run, log in logs.items() if not _TEST.search(log)]
-        self.runs = _since_last_start(runs)
+        self._records = {run: _records(run) for run in runs}
+        self.runs = _since_last_start(self._records)
         self.logs = {run: logs[run] for run in self.runs}
         self.checkpoints = saved_checkpoints(self.path)
         if not self.runs and not self.checkpoints:
@@ -126,7 +127,7 @@ class WorkDir:
         """Scalars of all trainings; for repeated steps, those of the later run."""
         merged: dict[str, dict[int, float]] = defaultdict(dict)
         for run in self.runs:
-            records = _records(run)
+            records = self._records[run]
             first = min((record['step'] for record in records), default=math.inf)
             for name, points in merged.items():
                 merged[name] = {k: v for k, v in points.items() if k < first}
@@ -178,12 +179,15 @@ class WorkDir:
         )
 
 
-def _since_last_start(runs: list[Path]) -> list[Path]:
+def _since_last_start(records: dict[Path, list[dict]]) -> list[Path]:
     """Runs without those of which a later run repeats all steps."""
-    firsts = [min((x['step'] for x in _records(run)), default=None) for run in runs]
+    firsts = [
+        min((record['step'] for record in logged), default=None)
+        for logged in records.values()
+    ]
     known = [first for first in firsts if first is not None]
     start = len(firsts) - 1 - firsts[::-1].index(min(known)) if known else 0
-    return runs[start:]
+    return list(records)[start:]
 
 
 def _records(run: Path) -> list[dict]:

@@ -90,7 +90,7 @@ class _RestOfEpoch:
 
 
 class Passes(_RestOfEpoch):
-    """The same for endless passes over the data."""
+    """Batches of endless passes over the data, without the first ones."""
 
     def _all(self) -> Iterator[list[int]]:
         sampler = getattr(self.batches, 'sampler', None)
