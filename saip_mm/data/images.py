@@ -4,6 +4,7 @@ import errno
 import io
 import math
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ def read_image(
         OSError: The machine or its storage failed.
     """
     with _naming(path):
-        return _decode(Path(path).read_bytes(), max_reduction)
+        return _decode(_content(path), max_reduction)
 
 
 def decode_image(
@@ -98,7 +99,7 @@ def decode_image(
 
 def image_shape(path: str | os.PathLike) -> tuple[int, int]:
     """Return (h, w) like :func:`read_image`, with its errors, but without decoding."""
-    with _naming(path), _open(Path(path).read_bytes()) as (_, shape, _):
+    with _naming(path), _open(_content(path)) as (_, shape, _):
         return shape
 
 
@@ -189,6 +190,13 @@ def encode_image(image: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, 'PNG')
     return file.getvalue()
+
+
+def _content(path: str | os.PathLike) -> bytes:
+    mode = os.stat(path).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):  # reading may never end
+        raise ImageError('is a pipe or a device, not a file; remove it')
+    return Path(path).read_bytes()
 
 
 @contextmanager

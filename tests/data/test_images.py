@@ -1,5 +1,8 @@
 """read_image against known pixels and against OpenCV."""
 
+import os
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -227,3 +230,16 @@ def test_errors(tmp_path):
         with pytest.raises(ImageError, match=message):
             read_image(tmp_path / name)
     assert image_shape(tmp_path / 'broken.png') == (64, 96)  # decodes nothing
+
+
+def test_pipes_and_devices_are_not_read(tmp_path):
+    """Reading from /dev/zero, or from a pipe to which nobody writes, never ends."""
+    pipe, device = tmp_path / 'pipe.jpg', tmp_path / 'device.jpg'
+    device.symlink_to('/dev/null')
+    os.mkfifo(pipe)
+    # Would end the reading.
+    threading.Thread(target=pipe.write_bytes, args=[b''], daemon=True).start()
+    for path in (device, pipe):
+        for read in (read_image, image_shape):
+            with pytest.raises(ImageError, match=rf'{path}: is a pipe or a device'):
+                read(path)
