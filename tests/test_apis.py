@@ -1,5 +1,8 @@
 """Backbones from Python, against MMPretrain's ViT and Pillow."""
 
+import math
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -166,8 +169,18 @@ def test_bad_files_and_arguments(model, work_dir, photos, tmp_path):
     with pytest.raises(TypeError, match='from load_backbone, not a list'):
         saip_mm.embed(photos[0], saip_mm.load_backbone(work_dir))
     file = tmp_path / 'bare.pth'
-    meta = dict(mean=[1, 2])
     backbone = {f'backbone.{k}': v for k, v in model.backbone.state_dict().items()}
+    for name, values in (
+        ('mean', [1, 2]),
+        ('mean', [1.0, math.nan, 2.0]),
+        ('std', [1.0, math.nan, 2.0]),
+        ('std', [1.0, math.inf, 2.0]),
+    ):
+        torch.save(dict(state_dict=backbone, meta={name: values}), file)
+        said = re.escape(f'bare.pth: states {values} as the {name}')
+        with pytest.raises(ValueError, match=said):
+            saip_mm.load_backbone(file)
+    meta = dict(grid=[4, 2], num_heads=7)
     torch.save(dict(state_dict=backbone, meta=meta), file)
-    with pytest.raises(ValueError, match=r'bare.pth: states \[1, 2\] as the mean'):
+    with pytest.raises(ValueError, match=r'bare.pth: states 7 attention heads'):
         saip_mm.load_backbone(file)

@@ -258,7 +258,7 @@ def _normalization(
         buffer = state_dict.get(f'data_preprocessor.{name}')
         if buffer is not None:
             values = [round(value, 4) for value in buffer.flatten().tolist()]
-        elif not _are_numbers(values, 3, int, float) or (
+        if not _are_numbers(values, 3, int, float) or (
             name == 'std' and min(values) <= 0
         ):
             raise ValueError(f'states {values!r} as the {name} of its images')
@@ -288,7 +288,7 @@ def _heads(config: dict) -> dict[str, int]:
 
 
 def _are_numbers(values: object, count: int, *types: type) -> bool:
-    """Whether ``values``, from an external file, are ``count`` numbers."""
+    """Whether ``values``, from an external file, are ``count`` finite numbers."""
     if not isinstance(values, list | tuple) or len(values) != count:
         return False
-    return all(type(value) in types for value in values)
+    return all(type(value) in types and abs(value) < 1e9 for value in values)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from mmcv.cnn.bricks import DropPath
 from mmengine.model.weight_init import trunc_normal_
@@ -262,6 +263,11 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             raise ValueError(
                 f'does not state its number of attention heads, and {arch} is not a '
                 'known ViT: convert it with tools/convert_checkpoint.py --num-heads N'
+            )
+        if np.any(arch['embed_dims'] % np.array(num_heads)):
+            raise ValueError(
+                f'states {num_heads} attention heads, which cannot share '
+                f'{arch["embed_dims"]} channels equally'
             )
         patch_size = tensors['patch_embed.projection.weight'].shape[-1]
         return dict(arch=dict(arch, num_heads=num_heads), patch_size=patch_size)
