@@ -13,7 +13,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import TRANSFORMS as ALL_TRANSFORMS
 from mmpretrain.registry import DATASETS, TRANSFORMS
 
-from .images import Reduction, encode_image, read_image, unreduced
+from .images import Reduction, encode_image, unreduced
+from .person_boxes import read_photograph
 from .quarantine import Quarantine
 from .views import Size
 
@@ -209,7 +210,8 @@ class ReadImage(BaseTransform):
 
     It reads ``img_path`` with :func:`~saip_mm.data.images.read_image`, like pretraining
     and predictions: with gray behind transparent pixels, for example. An existing
-    ``img``, as given to the libraries' inference functions, is kept.
+    ``img``, as given to the libraries' inference functions, is kept. An image that does
+    not have the annotated size, as in MMDetection's entries, raises ImageError.
     """
 
     def transform(self, results: dict) -> dict:
@@ -217,7 +219,9 @@ class ReadImage(BaseTransform):
         if 'img' in results:
             size = results['img'].shape[:2]
             return results | dict(img_shape=size, ori_shape=size)
-        return results | _loaded(read_image(results['img_path']))
+        size = results.get('height'), results.get('width')
+        image = read_photograph(results['img_path'], None if None in size else size)
+        return results | _loaded(image)
 
 
 def _loaded(image: np.ndarray) -> dict:

@@ -1,16 +1,25 @@
-"""CrowdDet with few boxes per image."""
+"""CrowdDet with few boxes per image; annotated sizes of rotated photographs."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 import torch
+from launch import ROOT
+from PIL import Image
 
 pytest.importorskip('mmdet')
 
 from mmdet.models.task_modules import MultiInstanceAssigner  # noqa: E402
+from mmdet.registry import DATASETS  # noqa: E402
 from mmdet.structures.bbox import HorizontalBoxes  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
+from saip_mm.data.images import ImageError  # noqa: E402
 from saip_mm.downstream.detection import PadBoxes  # noqa: E402
+from saip_mm.training.config import load_config  # noqa: E402
 
 
 def padded(*boxes) -> dict:
@@ -58,3 +67,36 @@ def test_proposals_are_positive_where_they_overlap_the_only_box(boxes):
     assert found[:, 0].tolist() == [int(each) for each in expected]
     assert any(expected) == bool(boxes)
     assert not found[:, 1].any()
+
+
+@pytest.mark.parametrize('upright', [True, False])
+def test_boxes_that_ignore_the_exif_orientation_are_refused(tmp_path, upright):
+    """Boxes of an upright photograph are where OpenCV and so MMDetection see them."""
+    sideways = np.zeros((100, 200, 3), np.uint8)
+    sideways[20:60, 140:180] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # row 0 is the right side
+    Image.fromarray(sideways).save(tmp_path / 'a.jpg', exif=exif, quality=100)
+    box = [40, 140, 40, 40] if upright else [140, 20, 40, 40]
+    height, width = (200, 100) if upright else (100, 200)
+    image = dict(id=1, file_name='a.jpg', height=height, width=width)
+    person = dict(id=1, image_id=1, category_id=1, bbox=box, area=1600, iscrowd=0)
+    content = dict(images=[image], annotations=[person])
+    content |= dict(categories=[dict(id=1, name='person')])
+    (tmp_path / 'test.json').write_text(json.dumps(content))
+    cfg = load_config(str(ROOT / 'configs/transfer/detection_saip-small.py'))
+    dataset = cfg.test_dataloader.dataset
+    dataset.update(data_root=str(tmp_path), pipeline=dataset.pipeline[:2])
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        dataset = DATASETS.build(dataset)
+    if not upright:
+        with pytest.raises(
+            ImageError, match=r'a.jpg: has 200x100 .* for 100x200.*EXIF'
+        ):
+            dataset[0]
+        return
+    results = dataset[0]
+    seen = cv2.imread(str(tmp_path / 'a.jpg'))
+    np.testing.assert_allclose(results['img'].astype(int), seen, atol=3)
+    left, top, right, bottom = results['gt_bboxes'].tensor[0].int().tolist()
+    assert seen[top:bottom, left:right].mean() > 250 > 10 > seen[:top].mean()
