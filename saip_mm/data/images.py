@@ -21,6 +21,7 @@ from torchvision.transforms.v2 import functional as tvf
 from .metadata import drop_metadata, exif_orientation
 
 MAX_PIXELS = 50_000_000  # larger images take seconds and hundreds of megabytes
+MAX_BYTES = 1 << 30  # of a file: more than MAX_PIXELS need, even uncompressed
 MAX_READERS = 8  # threads; one may need half a gigabyte for the largest images
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: neither dark nor light
 Reduction = Callable[[tuple[int, int]], float]  # of an image, by its (h, w)
@@ -193,9 +194,15 @@ def encode_image(image: np.ndarray) -> bytes:
 
 
 def _content(path: str | os.PathLike) -> bytes:
-    mode = os.stat(path).st_mode
-    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):  # reading may never end
+    status = os.stat(path)
+    if stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode):
+        # Reading may never end.
         raise ImageError('is a pipe or a device, not a file; remove it')
+    if status.st_size > MAX_BYTES:
+        raise ImageError(
+            f'{status.st_size:,} bytes exceed the limit of {MAX_BYTES:,}; shrink the '
+            'image or remove it'
+        )
     return Path(path).read_bytes()
 
 

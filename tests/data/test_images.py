@@ -243,3 +243,10 @@ def test_pipes_and_devices_are_not_read(tmp_path):
         for read in (read_image, image_shape):
             with pytest.raises(ImageError, match=rf'{path}: is a pipe or a device'):
                 read(path)
+
+
+def test_files_that_would_fill_the_memory_are_not_read(tmp_path):
+    with open(tmp_path / 'huge.jpg', 'wb') as file:
+        file.truncate((1 << 30) + 1)  # takes no space
+    with pytest.raises(ImageError, match=r'huge.jpg: 1,073,741,825 bytes exceed'):
+        read_image(tmp_path / 'huge.jpg')
