@@ -187,5 +187,5 @@ def _read_labels(path: Path, image: Path, size: Size) -> np.ndarray:
                     f'image, upright, {height}x{width}'
                 )
             return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
-    except OSError as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'{path}: is not an image, or damaged ({error})') from error

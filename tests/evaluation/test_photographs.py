@@ -1,6 +1,8 @@
 """Keypoints and parts of photographs."""
 
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -135,12 +137,17 @@ def test_label_maps_that_cannot_be_used(tmp_path):
     with pytest.raises(ValueError, match=r'1.png: has 9x9 .*image, upright, 128x64'):
         probe(parts=tmp_path)
     content = (path.with_name('0.png')).read_bytes()
-    path.write_bytes(content[:-30])
-    with pytest.raises(ValueError, match='1.png: is not an image, or damaged'):
-        probe(parts=tmp_path)
-    path.write_bytes(b'no image')
-    with pytest.raises(ValueError, match='1.png: is not an image'):
-        probe(parts=tmp_path)
+    side = struct.pack('>II', 20_000, 20_000)
+    bomb = content[:8] + struct.pack('>I', 13) + b'IHDR' + side + bytes([8, 0, 0, 0, 0])
+    for damaged in (
+        content[:-30],
+        content[:33] + struct.pack('>I', 9) + content[37:],  # length of the pixels
+        bomb + struct.pack('>I', zlib.crc32(bomb[12:])) + content[33:],
+        b'no image',
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match='1.png: is not an image, or damaged'):
+            probe(parts=tmp_path)
     mask = np.uint8([0, 255]).repeat(64)[:, None].repeat(64, 1)  # of people
     for name in ('0.png', '1.png'):
         Image.fromarray(mask).save(path.with_name(name))
