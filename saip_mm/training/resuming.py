@@ -69,10 +69,20 @@ class LaunchHook(Hook):
     """
 
     priority = 'VERY_HIGH'
+    lock: IO | None = None
 
     def before_train(self, runner: Runner) -> None:
         compare_lengths(runner)
         on_main_process(self._prepare, runner)
+
+    def unlock(self) -> None:
+        """Unlock the work directory at the end of training, also after an error.
+
+        A notebook may keep the runner. If its file were closed later, a lock that the
+        same process took in the meantime would be lost.
+        """
+        if self.lock:
+            self.lock.close()
 
     def _prepare(self, runner: Runner) -> None:
         folder = Path(runner.work_dir)

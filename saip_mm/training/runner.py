@@ -183,7 +183,8 @@ class SafeRunner(Runner):
         self._check_task()
         if self._resume and self._load_from is None:
             self.resume_from(None)
-        self.register_hook(LaunchHook())
+        launch = LaunchHook()
+        self.register_hook(launch)
         self.register_hook(DueValidationHook())
         handlers = {each: signal.getsignal(each) for each in STOP_SIGNALS}
         try:
@@ -203,8 +204,9 @@ class SafeRunner(Runner):
             for file in files:  # the terminal shows it anyway
                 file.handle(record)
             raise
-        finally:  # hooks may not have restored them
-            for number, handler in handlers.items():
+        finally:
+            launch.unlock()
+            for number, handler in handlers.items():  # hooks may not have restored them
                 signal.signal(number, handler or signal.SIG_DFL)
 
     def _check_task(self) -> None:

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from launch import Script
+from launch import TINY, Script
 from mmengine.fileio import dump, load, put_text
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
@@ -27,6 +27,7 @@ from short_runs import (
 
 from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
 from saip_mm.training import SafeCheckpointHook, SafeRunner
+from saip_mm.training.config import load_config
 from saip_mm.training.loops import AccumulatingTrainLoop
 from saip_mm.training.resuming import newest_valid
 from saip_mm.training.saving import INTERRUPTED
@@ -178,6 +179,18 @@ def test_a_second_run_is_rejected_and_ctrl_c_saves_the_first(tmp_path):
     assert process.wait() == INTERRUPTED
     assert 'stopped by SIGINT after step' in rest and 'Traceback' not in rest
     assert f'Saved {newest_valid(tmp_path)}' in rest
+
+
+def test_an_interrupted_run_that_a_notebook_keeps_is_not_locked(tmp_path, monkeypatch):
+    cfg = load_config(str(TINY), {'work_dir': str(tmp_path)})
+    kept = SafeRunner.from_cfg(cfg)
+    step = Mock(side_effect=KeyboardInterrupt)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(AccumulatingTrainLoop, 'run_iter', step)
+        kept.train()
+    process = started(tmp_path, '--cfg-options', 'train_cfg.max_epochs=1')
+    assert 'Epoch(train) [1][3/3]' in process.communicate()
+    assert process.wait() == 0 and kept
 
 
 def test_a_second_ctrl_c_exits_at_once(tmp_path):
