@@ -124,6 +124,12 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             for partial in Path(runner.work_dir).glob('.*.partial'):
                 partial.unlink()  # of a run killed while saving
+        info = runner.message_hub.runtime_info
+        for name in [name for name in info if name.startswith('best_ckpt')]:
+            # In a copied folder, the path is that of the original, which must remain.
+            here = Path(runner.work_dir, Path(info.pop(name)).name)
+            if here.exists():
+                info[name] = str(here)
         super().before_train(runner)
         self.outdated: list[str] = []  # removed once a better one is on disk
         self.file_backend = copy(self.file_backend)

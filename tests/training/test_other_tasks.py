@@ -4,11 +4,13 @@ import json
 import os
 import signal
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import torch
 from launch import ROOT, call, run
 from mmengine.fileio import get_file_backend
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import save_checkpoint
 from short_runs import assert_same_end, copy_state, started
 from written_formats import write
@@ -175,6 +177,24 @@ def test_what_could_not_be_saved_is_not_the_best(data, tmp_path, monkeypatch):
     assert min(scores, key=scores.get) == 1
     (best,) = tmp_path.glob('best_*.pth')
     assert best.stem.endswith(f'epoch_{min((2, 3), key=scores.get)}')
+
+
+@pytest.mark.parametrize('copied', [True, False])
+def test_another_folder_keeps_its_best_checkpoint(copied, data, tmp_path, monkeypatch):
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    best = [*data, 'default_hooks.checkpoint.save_best=reid/mAP']
+    call('tools/train.py', REID, '--work-dir', first, *best, 'train_cfg.max_epochs=1')
+    before = {path: path.read_bytes() for path in first.glob('*.pth')}
+    assert len(before) == 2
+    if copied:
+        copytree(first, second)
+    monkeypatch.setitem(CheckpointHook.rule_map, 'greater', lambda *_: True)
+    source = second if copied else first
+    call('tools/train.py', REID, '--work-dir', second, '--resume', source, *best)
+    assert {path: path.read_bytes() for path in first.glob('*.pth')} == before
+    assert [path.name for path in second.glob('best_*')] == [
+        'best_reid_mAP_epoch_3.pth'
+    ]
 
 
 def test_a_kill_while_saving_keeps_the_last_checkpoint(data, reference, tmp_path):
