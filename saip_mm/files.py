@@ -1,7 +1,8 @@
-"""Reading users' text files; atomic writing; digests."""
+"""Reading users' text files; atomic writing; locks; digests."""
 
 import codecs
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 @contextmanager
@@ -71,6 +72,23 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file atomically."""
     with atomic_write(path) as partial:
         partial.write_text(text, encoding='utf-8')
+
+
+def lock(path: Path, busy: str) -> IO:
+    """Lock a file against other processes while it is open.
+
+    Raises:
+        BlockingIOError: If another process has locked it, with the message ``busy``.
+    """
+    file = open(path, 'w')  # noqa: SIM115
+    try:
+        # Held by this process only: its data-loader workers may briefly outlive it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise BlockingIOError(busy) from error
+        # Otherwise the file system has no locks.
+    return file
 
 
 def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:

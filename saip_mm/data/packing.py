@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from ..files import atomic_write, write_text
+from ..files import atomic_write, lock, write_text
 from ..processes import forked_pool
 from .images import ImageError
 from .people import PeopleDataset
@@ -43,6 +43,7 @@ def pack_shards(
         Numbers of packed and of skipped images.
 
     Raises:
+        BlockingIOError: Another process is packing into the folder.
         ValueError: The folder contains other files or shards of other images, no image
             can be used, or a shard would be too large.
     """
@@ -51,7 +52,8 @@ def pack_shards(
     _begin(images_per_shard)
     whole = range(len(dataset))
     shards = [whole[i : i + images_per_shard] for i in whole[::images_per_shard]]
-    with forked_pool(processes) as pool:
+    busy = f'{out}: another command is packing into this folder; wait until it ends'
+    with lock(_out / '.lock', busy), forked_pool(processes) as pool:
         done = pool.map(_pack_part, *zip(*enumerate(shards), strict=True))
         parts = list(track(done, 'Shards', len(shards)))
     bad = [json.dumps(entry) + '\n' for part in parts for entry in part['bad']]

@@ -17,9 +17,8 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 
 from ..checkpoints.files import read_checkpoint, resolve_checkpoint
-from ..files import write_text
+from ..files import lock, write_text
 from ..training.config import load_config
-from ..training.resuming import lock
 from .compute import cost_of, images_in, processor
 from .drawn import run_probes
 from .real import RealPeople, probe_real

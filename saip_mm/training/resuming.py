@@ -1,7 +1,6 @@
 """Choosing the checkpoint to resume."""
 
 import errno
-import fcntl
 import json
 import os
 import time
@@ -20,7 +19,7 @@ from ..checkpoints.files import (
     resolve_checkpoint,
     saved_checkpoints,
 )
-from ..files import write_text
+from ..files import lock, write_text
 from .batches import done_in_epoch
 from .processes import on_main_process
 from .schedules import compare_lengths
@@ -141,23 +140,6 @@ def _is_later(path: Path, runner: Runner) -> bool:
     if path.name.startswith('iter'):
         return step > runner.iter
     return (epoch, step) > (runner.epoch, runner.iter)
-
-
-def lock(path: Path, busy: str) -> IO:
-    """Lock a file against other processes while it is open.
-
-    Raises:
-        BlockingIOError: If another process has locked it, with the message ``busy``.
-    """
-    file = open(path, 'w')  # noqa: SIM115
-    try:
-        # Held by this process only: its data-loader workers may briefly outlive it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            raise BlockingIOError(busy) from error
-        # Otherwise the file system has no locks.
-    return file
 
 
 def move_aside(runner: Runner, files: list[Path]) -> None:

@@ -45,6 +45,21 @@ def test_interrupt(folder, tmp_path):
     assert len(ShardedImages(str(out))) == 1012
 
 
+def test_a_second_command_is_refused(folder, tmp_path):
+    for i in range(1000):  # enough for some seconds
+        os.link(folder / '01.png', folder / f'z{i}.png')
+    out = tmp_path / 'out'
+    options = ['--images-per-shard', 5, '--processes', 2]
+    first = Script('tools/pack_shards.py', folder, out, *options)
+    while not (out / 'parts/000003.json').exists():
+        time.sleep(0.01)
+    with pytest.raises(BlockingIOError, match='out: another command is packing into'):
+        pack(folder, out)
+    assert '1012 images packed' in first.communicate()
+    assert first.wait() == 0
+    assert len(ShardedImages(str(out))) == 1012
+
+
 def test_a_url_is_refused(folder, capsys):
     assert call('tools/pack_shards.py', folder, 's3://bucket/people') == 2
     assert 's3://bucket/people: give a local folder' in capsys.readouterr().err
