@@ -49,7 +49,6 @@ class WorkDir:
         runs: Folders of a training and its resumptions, named after their time; those
             of earlier trainings that started at the same step are left out.
         logs: Contents of their log files, by folder.
-        checkpoints: Training checkpoints, newest first.
 
     Raises:
         FileNotFoundError: If the folder has neither a log nor a checkpoint.
@@ -65,7 +64,6 @@ class WorkDir:
         self._records = {run: _records(run) for run in runs}
         self.runs = _since_last_start(self._records)
         self.logs = {run: logs[run] for run in self.runs}
-        self.checkpoints = saved_checkpoints(self.path)
         if not self.runs and not self.checkpoints:
             raise FileNotFoundError(
                 f'{path} is not a work directory: it has neither a log '
@@ -73,6 +71,11 @@ class WorkDir:
                 '(epoch_N.pth); give the --work-dir of tools/train.py, by default '
                 'work_dirs/CONFIG'
             )
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Training checkpoints at this moment, newest first."""
+        return saved_checkpoints(self.path)
 
     @property
     def name(self) -> str:

@@ -108,6 +108,12 @@ def test_probes_and_a_truncated_checkpoint(work_dir):
     assert page.pictures['Search'] == 30
 
 
+def test_a_training_replaces_its_checkpoint_meanwhile(work_dir):
+    page = Report(work_dir)
+    (work_dir / 'epoch_2.pth').rename(work_dir / 'epoch_3.pth')
+    assert page.latest[1] == 'Weights of epoch_3.pth.'
+
+
 @pytest.mark.parametrize(
     'suffix, message, title',
     [
