@@ -206,8 +206,9 @@ class SafeRunner(Runner):
             raise
         finally:
             launch.unlock()
-            for number, handler in handlers.items():  # hooks may not have restored them
-                signal.signal(number, handler or signal.SIG_DFL)
+            for number, handler in handlers.items():
+                if signal.getsignal(number) != handler:  # hooks have not restored it
+                    signal.signal(number, handler or signal.SIG_DFL)
 
     def _check_task(self) -> None:
         dataset = (self.cfg.get('train_dataloader') or {}).get('dataset')

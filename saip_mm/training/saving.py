@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import threading
 import time
 from copy import copy
 from logging import ERROR, WARNING
@@ -117,7 +118,8 @@ class SafeCheckpointHook(CheckpointHook):
         self.failures = 0  # of saving, in a row
         self.agreement = Agreement()
         self.handlers = {}
-        for number in STOP_SIGNALS:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        for number in STOP_SIGNALS if in_main_thread else ():  # others cannot set them
             # Shells let background jobs ignore Ctrl-C, and nohup SIGHUP.
             if signal.getsignal(number) != signal.SIG_IGN:
                 self.handlers[number] = signal.signal(number, self._remember)

@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import signal
+from threading import Thread
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -191,6 +192,15 @@ def test_an_interrupted_run_that_a_notebook_keeps_is_not_locked(tmp_path, monkey
     process = started(tmp_path, '--cfg-options', 'train_cfg.max_epochs=1')
     assert 'Epoch(train) [1][3/3]' in process.communicate()
     assert process.wait() == 0 and kept
+
+
+def test_a_training_in_a_thread(undisturbed, tmp_path):
+    cfg = load_config(str(TINY), {'work_dir': str(tmp_path)})
+    runner = SafeRunner.from_cfg(cfg)
+    thread = Thread(target=runner.train)
+    thread.start()
+    thread.join()
+    assert_same_end(tmp_path, undisturbed)
 
 
 def test_a_second_ctrl_c_exits_at_once(tmp_path):
