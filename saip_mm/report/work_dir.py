@@ -22,6 +22,7 @@ Series = dict[str, list[tuple[int, float]]]
 _STAMP = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 _STEP = re.compile(r'Epoch\(train\)\s+\[\s*(\d+)\]\[\s*(\d+)/(\d+)\]')
 _TEST = re.compile(r' - (Epoch|Iter)\(test\)')
+_BUSY = re.compile(r'^BlockingIOError: .* another run is using', re.MULTILINE)
 _TRACEBACK = 'Traceback (most recent call last)'
 _STOPPED = re.compile(r' - stopped by .* after step \d+; ')  # of SafeCheckpointHook
 _QUIET = 300  # seconds without a log line after which a run counts as stopped
@@ -61,7 +62,13 @@ class WorkDir:
         logs = {folder: _read(*folder.glob('*.log')) for folder in folders}
         # By default, tools/test.py logs to the same folder.
         runs = [run for run, log in logs.items() if not _TEST.search(log)]
-        self._records = {run: _records(run) for run in runs}
+        records = {run: _records(run) for run in runs}
+        # A run that was refused because of another one is none of its resumptions.
+        self._records = {
+            run: records[run]
+            for run in runs
+            if records[run] or not _BUSY.search(logs[run])
+        }
         self.runs = _since_last_start(self._records)
         self.logs = {run: logs[run] for run in self.runs}
         if not self.runs and not self.checkpoints:

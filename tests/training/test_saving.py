@@ -27,6 +27,7 @@ from short_runs import (
 )
 
 from saip_mm.checkpoints.files import read_checkpoint, saved_checkpoints
+from saip_mm.report.work_dir import WorkDir
 from saip_mm.training import SafeCheckpointHook, SafeRunner
 from saip_mm.training.config import load_config
 from saip_mm.training.loops import AccumulatingTrainLoop
@@ -180,6 +181,7 @@ def test_a_second_run_is_rejected_and_ctrl_c_saves_the_first(tmp_path):
     assert process.wait() == INTERRUPTED
     assert 'stopped by SIGINT after step' in rest and 'Traceback' not in rest
     assert f'Saved {newest_valid(tmp_path)}' in rest
+    assert WorkDir(tmp_path).progress(max_epochs=500).state == 'interrupted'
 
 
 def test_an_interrupted_run_that_a_notebook_keeps_is_not_locked(tmp_path, monkeypatch):
