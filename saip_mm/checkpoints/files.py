@@ -23,7 +23,7 @@ from ..files import atomic_write, sha256
 
 # Weights in the package, by name; docs/model_card.md describes them.
 PACKAGED = {
-    'saip-small': '4a974e2a12ad3deb53774c32122aeb5023bd254bfe4b64726c70e691b49771e7',
+    'saip-small': '08887e71a3ce1c5b22269c34596f9e3a4f5c8bc733e949fa72483c0e95a99326',
     'saip-vit-tiny': '63e62c6e865cf020a0bef4ba17437fb4355afafebe638dd8c0629488265503f3',
 }
 _WEIGHTS = Path(__file__).parents[1] / 'weights'
