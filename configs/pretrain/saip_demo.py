@@ -15,9 +15,9 @@ model = dict(
     loss_weights=dict(matching=0.03, search=1.0),
 )
 
-draw_views = dict(
-    _base_.draw_views,
-    patch_size=_base_.patch_size,
+draw, apply = _base_.train_dataloader.dataset.pipeline
+draw = dict(
+    draw,
     num_locals=2,
     global_1=dict(area=(0.5, 1.0), aspect=(0.4, 0.6), blur=0.1),
     local=dict(area=(0.2, 0.6), aspect=(0.4, 0.6), blur=0.5),
@@ -42,7 +42,7 @@ train_dataloader = dict(
             max_people=2,
             keep=True,
         ),
-        pipeline=[draw_views, dict(type='ApplyViews')],
+        pipeline=[draw, apply],
     ),
 )
 
