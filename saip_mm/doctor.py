@@ -8,6 +8,7 @@ anything fails. Warnings that training itself logs at its start are not repeated
 
 import logging
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from .processes import usable_cores
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 GIB = 2**30
 TESTED = (2, 11)  # the oldest PyTorch of the extra `pretrain`
+# Since these releases, forked processes no longer hang (CPython issue 112275).
+SAFE_FORKS = {(3, 10): (3, 10, 15), (3, 11): (3, 11, 10)}
 
 
 class Finding(NamedTuple):
@@ -29,6 +32,21 @@ class Finding(NamedTuple):
     level: str
     text: str
     remedy: str = ''
+
+
+def python() -> Iterator[Finding]:
+    """The release of Python."""
+    release = sys.version_info[:3]
+    since = SAFE_FORKS.get(release[:2], release)
+    if release >= since:
+        yield Finding(OK, f'Python {platform.python_version()}')
+    else:
+        yield Finding(
+            WARN,
+            f'Python {platform.python_version()}: a data-loader worker, and with it the '
+            'training, can hang at its start (rare; CPython issue 112275)',
+            f'use {".".join(map(str, since))} or later',
+        )
 
 
 def packages() -> Iterator[Finding]:
@@ -156,7 +174,7 @@ def main() -> int:
         '--cfg-options', nargs='+', default=[], help='as for tools/train.py'
     )
     args = parser.parse_args()
-    checks = [(packages,), (devices,), (storage, args.work_dir.absolute())]
+    checks = [(python,), (packages,), (devices,), (storage, args.work_dir.absolute())]
     if args.source:
         check = config if args.source.endswith('.py') else images
         checks.append((check, args.source, args.cfg_options))

@@ -81,6 +81,25 @@ def test_a_broken_environment(names, checks, tmp_path):
     assert any(line.startswith('ok    ') for line in lines)
 
 
+@pytest.mark.parametrize(
+    'release, level, remedy',
+    [
+        ('3.10.13', doctor.WARN, 'use 3.10.15 or later'),
+        ('3.10.15', doctor.OK, ''),
+        ('3.11.9', doctor.WARN, 'use 3.11.10 or later'),
+        ('3.11.10', doctor.OK, ''),
+        ('3.12.0', doctor.OK, ''),
+    ],
+)
+def test_releases_of_python_whose_forks_hang(release, level, remedy, monkeypatch):
+    numbers = (*map(int, release.split('.')), 'final', 0)
+    monkeypatch.setattr(doctor.sys, 'version_info', numbers)
+    monkeypatch.setattr(doctor.platform, 'python_version', lambda: release)
+    [finding] = doctor.python()
+    assert (finding.level, finding.remedy) == (level, remedy)
+    assert f'Python {release}' in finding.text
+
+
 def test_an_older_pytorch(report, monkeypatch):
     monkeypatch.setattr(doctor, 'TESTED', (99, 0))
     status, out = report()
