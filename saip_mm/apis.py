@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Sequence, Sized
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from .data.images import normalize, read_batches
 
 Image = str | os.PathLike | np.ndarray
 MANY = 1000  # number of images for which progress is shown
+DARK = 10  # more than the largest value of normalized images
 
 
 class ImageFeatures(NamedTuple):
@@ -40,7 +42,10 @@ class PretrainedBackbone(nn.Module):
     Attributes:
         img_size: (h, w) in pixels of the position embeddings, or of the training
             images.
+        checked: Whether the range of images was checked, which is done once.
     """
+
+    checked = False
 
     def __init__(
         self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float]
@@ -59,9 +64,25 @@ class PretrainedBackbone(nn.Module):
                 patches, not necessarily those of ``img_size``. (A ViT pads others at
                 the bottom and on the right.)
         """
+        # PyTorch before 2.3 cannot tell that it is compiling.
+        compiling = getattr(torch.compiler, 'is_compiling', bool)()
+        if not (compiling or self.checked or images.is_meta or not images.numel()):
+            self.checked = True
+            self._check_range(images)
         images = normalize(images, self.mean, self.std)
         encoded = self.backbone.encode(images, until='maps')
         return ImageFeatures(encoded.image_token, encoded.last_map)
+
+    @staticmethod
+    def _check_range(images: Tensor) -> None:
+        # Features of normalized images are finite, and almost the same for all.
+        if images.is_floating_point() and (largest := images.max().item()) < DARK:
+            warnings.warn(
+                f'the largest value of these images is {largest:.3g}: load_backbone '
+                'gives a network for RGB images in 0–255, which it normalizes itself; '
+                'call its .backbone for images that are normalized already',
+                stacklevel=3,
+            )
 
 
 def load_backbone(
@@ -136,11 +157,14 @@ def embed(
         ImageError: If a file cannot be read.
         TypeError: If ``backbone`` is not from :func:`load_backbone`, ``images`` is a
             single image, or an element is not an image.
-        ValueError: If a number is invalid; ``img_size`` must be in whole patches.
+        ValueError: If a number is invalid, or the backbone is in training mode;
+            ``img_size`` must be in whole patches.
     """
     if not isinstance(backbone, PretrainedBackbone):
         kind = type(backbone).__name__
         raise TypeError(f'embed takes a backbone from load_backbone, not a {kind}')
+    if backbone.backbone.training:  # batch norms would learn from the images
+        raise ValueError('the backbone is in training mode: call backbone.eval() first')
     img_size = _whole_patches(backbone, img_size)
     single = isinstance(images, str | bytes | os.PathLike | PIL.Image.Image)
     if single or (isinstance(images, np.ndarray) and images.ndim == 3):

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -150,6 +151,33 @@ def test_bad_images(work_dir, photos, images, error, message):
     assert message in str(found.value)
 
 
+def test_images_that_are_normalized_already(work_dir, photos):
+    images = torch.rand(2, 3, *SIZE) * 255
+    for given in (images, images.clamp(max=12), images.byte() // 64):
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            saip_mm.load_backbone(work_dir)(given)
+    for given in (images / 255, (images - 110) / 50):
+        backbone = saip_mm.load_backbone(work_dir)
+        with pytest.warns(UserWarning, match='which it normalizes itself'):
+            backbone(given)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # once per backbone
+        backbone(given)
+        saip_mm.load_backbone(work_dir)(given[:0])
+        torch.export.export(saip_mm.load_backbone(work_dir), (given,))
+        saip_mm.load_backbone(work_dir, device='meta')(given.to('meta'))
+
+
+def test_a_backbone_in_training_mode(work_dir, photos):
+    backbone = saip_mm.load_backbone(work_dir)
+    for module in (backbone, backbone.backbone):
+        module.train()
+        with pytest.raises(ValueError, match='call backbone.eval'):
+            saip_mm.embed(backbone, photos[1])
+        saip_mm.embed(backbone.eval(), photos[1])
+
+
 def test_bad_files_and_arguments(model, work_dir, photos, tmp_path):
     with pytest.raises(FileNotFoundError, match='no checkpoint none.pth'):
         saip_mm.load_backbone('none.pth')
@@ -169,7 +197,11 @@ def test_bad_files_and_arguments(model, work_dir, photos, tmp_path):
     with pytest.raises(TypeError, match='from load_backbone, not a list'):
         saip_mm.embed(photos[0], saip_mm.load_backbone(work_dir))
     file = tmp_path / 'bare.pth'
-    backbone = {f'backbone.{k}': v for k, v in model.backbone.state_dict().items()}
+    tensors = model.backbone.state_dict()
+    torch.save({f'net.vit.{k}': v for k, v in tensors.items()}, file)
+    with pytest.raises(ValueError, match="bare.pth: has a ViT under 'net.vit.': remov"):
+        saip_mm.load_backbone(file)
+    backbone = {f'backbone.{k}': v for k, v in tensors.items()}
     for name, values in (
         ('mean', [1, 2]),
         ('mean', [1.0, math.nan, 2.0]),

@@ -243,6 +243,11 @@ class SAIPViT(PretrainedStart, VisionTransformer):
             raise ValueError(f'is not a plain ViT: it has {others}')
         for name, ndim in _TELLING.items():
             if name not in tensors or tensors[name].ndim != ndim:
+                if longer := next((n for n in tensors if n.endswith(f'.{name}')), ''):
+                    prefix = longer.removesuffix(name)
+                    raise ValueError(
+                        f'has a ViT under {prefix!r}: remove this from its names'
+                    )
                 raise ValueError(
                     f'is not a ViT with a class token: it lacks {name} (for backbones '
                     'of your own, see docs/extending.md, "Write an adapter from '
