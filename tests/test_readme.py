@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from launch import ROOT, call
 from mmengine.config import Config
@@ -14,6 +15,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from PIL import Image
 from random_models import write_backbone
 
+import saip_mm
 from saip_mm.models import SAIPViT
 from saip_mm.report import people
 
@@ -93,8 +95,6 @@ def workplace(tmp_path_factory) -> Path:
     photos = (drawn / 'train2017').rename(place / 'photos')
     boxes = drawn / 'annotations/person_keypoints_train2017.json'
     shutil.copy(boxes, photos / 'boxes.json')
-    import timm
-
     model = timm.create_model('deit_tiny_patch16_224')
     torch.save(dict(model=model.state_dict()), place / 'deit_tiny.pth')
     return place
@@ -111,7 +111,7 @@ def test_a_command_runs_as_written(command, workplace, monkeypatch):
     assert not call(script, *arguments, cwd=workplace)
 
 
-@pytest.mark.parametrize('code', [x for x in SNIPPETS if 'load_backbone(' in x])
+@pytest.mark.parametrize('code', [x for x in SNIPPETS if 'backbone = saip_mm' in x])
 def test_python_computes_features(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     backbone = SAIPViT()
@@ -125,6 +125,42 @@ def test_python_computes_features(code, tmp_path, monkeypatch):
     torch.testing.assert_close(*names['features'])
     exec(snippet_with('fit_whitening'), names)
     assert names['similarity'].shape == (2, 2)
+
+
+def test_backbones_for_other_codebases(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_backbone(Path('backbone.pth'))
+    images = torch.rand(2, 3, 128, 64) * 255
+    names = {}
+    exec(snippet_with('class Maps'), names)
+    exec(snippet_with('get_layer_depth'), names)
+    maps = names['Maps']()
+    backbone = saip_mm.load_backbone('backbone.pth')
+    normalized = (images - backbone.mean) / backbone.std
+    with torch.no_grad():
+        torch.testing.assert_close(maps(normalized), backbone(images).patches)
+        token = backbone.backbone.encode(normalized).image_token
+        torch.testing.assert_close(token, backbone(images).image)
+    groups = list(names['groups_of'](maps.vit))
+    assert len(groups) == len(list(maps.parameters())) and maps.out_channels == 192
+    assert groups[-1]['lr'] == 1e-3 and min(g['lr'] for g in groups) == 1e-3 * 0.75**13
+
+    options = ['--out', 'person.safetensors', '--img-size', 256, 128]
+    assert not call('tools/export_backbone.py', 'saip-vit-tiny', *options, cwd=tmp_path)
+    exec(snippet_with('create_model'), names)
+    images = torch.rand(1, 3, 256, 128) * 255
+    normalized = (images - backbone.mean) / backbone.std
+    backbone, model = saip_mm.load_backbone('person.safetensors'), names['model'].eval()
+    cfg = timm.data.resolve_model_data_config(model)
+    torch.testing.assert_close(255 * torch.tensor(cfg['mean']), backbone.mean.flatten())
+    torch.testing.assert_close(255 * torch.tensor(cfg['std']), backbone.std.flatten())
+    with torch.no_grad():
+        features = backbone(images)
+        maps = model.forward_intermediates(
+            normalized, norm=True, intermediates_only=True
+        )
+        torch.testing.assert_close(model(normalized), features.image, rtol=0, atol=1e-3)
+        torch.testing.assert_close(maps[-1], features.patches, rtol=0, atol=1e-3)
 
 
 def test_the_config_of_several_sources(tmp_path, monkeypatch):
