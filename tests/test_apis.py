@@ -169,6 +169,20 @@ def test_images_that_are_normalized_already(work_dir, photos):
         saip_mm.load_backbone(work_dir, device='meta')(given.to('meta'))
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_low_precision_normalizes_exactly(dtype):
+    backbone = saip_mm.load_backbone('saip-small')
+    images = torch.full((1, 3, 128, 64), 235.0)
+    images[:, :, 32:96, 16:48] = torch.tensor([180.0, 60.0, 40.0]).view(3, 1, 1)
+    normalized = (images - backbone.mean) / backbone.std
+    expected = saip_mm.load_backbone('saip-small').backbone.to(dtype)
+    found = backbone.to(dtype)(images)
+    assert found.image.dtype == dtype
+    map_ = expected(normalized.to(dtype))[-1]
+    torch.testing.assert_close(found.patches, map_, rtol=0, atol=0)
+    assert backbone.to('meta').mean.device.type == 'meta'
+
+
 def test_a_backbone_in_training_mode(work_dir, photos):
     backbone = saip_mm.load_backbone(work_dir)
     for module in (backbone, backbone.backbone):
