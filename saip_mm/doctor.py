@@ -43,8 +43,8 @@ def python() -> Iterator[Finding]:
     else:
         yield Finding(
             WARN,
-            f'Python {platform.python_version()}: a data-loader worker, and with it the '
-            'training, can hang at its start (rare; CPython issue 112275)',
+            f'Python {platform.python_version()}: a data-loader worker, and with it '
+            'the training, can hang at its start (rare; CPython issue 112275)',
             f'use {".".join(map(str, since))} or later',
         )
 
