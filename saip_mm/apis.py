@@ -152,12 +152,11 @@ def embed(
         images: Files, or RGB images, uint8 [H, W, 3], of any sizes; a generator is read
             one batch ahead.
         patches: Whether to return features of patches instead of whole images.
-        img_size: (h, w) in pixels to which images are resized (bicubic, antialiased,
-            without keeping the aspect ratio), or the side of a square; by default that
-            of the backbone.
+        img_size: (h, w) in pixels, in whole patches, to which images are resized
+            (bicubic, antialiased, without keeping the aspect ratio), or the side of a
+            square; by default that of the backbone.
         batch_size: Number of images per forward pass.
-        stripes: Number of horizontal stripes whose features are appended to those of
-            the image, as in :func:`describe_stripes`.
+        stripes: Number of stripes whose features to append; :func:`describe_stripes`.
 
     Returns:
         On the CPU, [N, C]; for patches [N, C, h, w]; with stripes [N, C (1 + stripes)].
@@ -166,8 +165,7 @@ def embed(
         ImageError: If a file cannot be read.
         TypeError: If ``backbone`` is not from :func:`load_backbone`, ``images`` is a
             single image, or an element is not an image.
-        ValueError: If a number is invalid, or the backbone is in training mode;
-            ``img_size`` must be in whole patches.
+        ValueError: If a number is invalid, or the backbone is in training mode.
     """
     if not isinstance(backbone, PretrainedBackbone):
         kind = type(backbone).__name__
@@ -196,8 +194,7 @@ def embed(
         features.append(features_of(batch))
         if bar:
             bar.update(len(batch))
-    features = features or [features_of(torch.zeros(1, 3, *img_size))[:0]]
-    return torch.cat(features)
+    return torch.cat(features or [features_of(torch.zeros(1, 3, *img_size).byte())[:0]])
 
 
 def _whole_patches(

@@ -165,6 +165,7 @@ def test_images_that_are_normalized_already(work_dir, photos):
         warnings.simplefilter('error')  # once per backbone
         backbone(given)
         saip_mm.load_backbone(work_dir)(given[:0])
+        saip_mm.embed(saip_mm.load_backbone(work_dir), [])
         torch.export.export(saip_mm.load_backbone(work_dir), (given,))
         saip_mm.load_backbone(work_dir, device='meta')(given.to('meta'))
 
