@@ -170,6 +170,15 @@ def test_images_that_are_normalized_already(work_dir, photos):
         saip_mm.load_backbone(work_dir, device='meta')(given.to('meta'))
 
 
+def test_a_saved_state_dict_is_a_backbone(work_dir, photos, tmp_path):
+    backbone = saip_mm.load_backbone(work_dir)
+    torch.save(backbone.state_dict(), tmp_path / 'own.pth')
+    again = saip_mm.load_backbone(tmp_path / 'own.pth')
+    assert again.mean.flatten().tolist() == list(MEAN)
+    expected = saip_mm.embed(backbone, photos[1])
+    assert torch.equal(saip_mm.embed(again, photos[1]), expected)
+
+
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_low_precision_normalizes_exactly(dtype):
     backbone = saip_mm.load_backbone('saip-small')

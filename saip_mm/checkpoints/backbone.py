@@ -255,7 +255,8 @@ def _normalization(
     found, meta = {}, {**own, **meta}
     for name, usual in IMAGENET.items():
         values = usual if meta.get(name) is None else meta[name]
-        buffer = state_dict.get(f'data_preprocessor.{name}')
+        # `mean` and `std` alone are those of PretrainedBackbone.
+        buffer = state_dict.get(f'data_preprocessor.{name}', state_dict.get(name))
         if buffer is not None:
             values = [round(value, 4) for value in buffer.flatten().tolist()]
         if not _are_numbers(values, 3, int, float) or (
