@@ -13,6 +13,7 @@ model = dict(
     matching=dict(hidden_channels=256),
     # Otherwise the shared blocks follow matching alone in so short a training.
     loss_weights=dict(matching=0.03, search=1.0),
+    every_nth=None,
 )
 
 draw, apply = _base_.train_dataloader.dataset.pipeline

@@ -23,7 +23,7 @@ from ..downstream.retrieval import (
     evaluate_retrieval,
     report_left_out,
 )
-from ..models.saip import token_spread
+from ..models.matching import token_spread
 from .readout import LinearMap, attribute_accuracy, fit_whitening
 from .subject import Subject, log, score_name, spread, thinned
 

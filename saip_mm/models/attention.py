@@ -1,10 +1,13 @@
 """Transformer blocks: fast bfloat16 attention on CPUs, its maps, one token's output."""
 
+from functools import partial
+
 import torch
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
 
 from .encoder import AttentionMaps
 
@@ -36,6 +39,17 @@ def use_attend(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, MultiheadAttention):
             module.scaled_dot_product_attention = attend
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Let MMPretrain's blocks in ``model`` keep only their inputs.
+
+    MMEngine's activation_checkpointing uses reentrant autograd, which fails in
+    distributed training if a block is used more than once in a step.
+    """
+    for block in model.modules():
+        if isinstance(block, TransformerEncoderLayer):
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def attention_maps(query: Tensor, key: Tensor, value: Tensor) -> AttentionMaps:

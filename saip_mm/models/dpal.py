@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .attention import transformer_blocks, use_attend
 from .distillation import check_channels, patch_targets
 from .encoder import batch_statistics
-from .saip import token_spread
+from .matching import token_spread
 from .search import CrossAttentionBlock
 from .weights import XAVIER
 

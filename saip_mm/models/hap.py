@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data.images import normalize
 from .encoder import Encoder
-from .saip import token_spread
+from .matching import token_spread
 from .saip_vit import SAIPViT, set_sine_positions
 
 

@@ -51,6 +51,12 @@ class Projector(BaseModule):
         return F.linear(F.normalize(self.mlp(tokens), dim=-1), prototypes)
 
 
+def token_spread(tokens: Tensor) -> Tensor:
+    """Root of the summed variances of unit tokens [N, C] over N."""
+    unit = F.normalize(tokens.float(), dim=-1)
+    return unit.var(0, correction=0).sum().sqrt()
+
+
 def attention_divergence(
     student: AttentionMaps, teacher: AttentionMaps, dtype: torch.dtype
 ) -> Tensor:

@@ -2,20 +2,17 @@
 
 import copy
 import math
-from functools import partial
 
 import torch
 from mmpretrain.models import BaseSelfSupervisor
-from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from torch.utils.checkpoint import checkpoint
 
-from .attention import use_attend
+from .attention import recompute_blocks, use_attend
 from .encoder import Encoded, Encoder, MaskColor, channels_of
-from .matching import attention_divergence
+from .matching import attention_divergence, token_spread
 
 # Losses of the objectives, which ``SAIP.loss_weights`` multiplies.
 WEIGHTED = dict(
@@ -50,6 +47,9 @@ class SAIP(BaseSelfSupervisor):
             another teacher, which is frozen.
         loss_weights: Factors of the losses of ``matching``, ``reconstruction`` and
             ``search``, 1 by default. Losses are logged with their factors.
+        every_nth: Numbers n for ``reconstruction`` and ``search``, 1 by default: every
+            n-th image of a batch, from the first on, is used for that objective (the
+            same ones with micro-batches, if n divides their size).
         recompute: Keep only the inputs of transformer blocks, and compute the blocks
             again in the backward pass: less memory, more time, the same gradients.
         data_preprocessor: A ``SAIPDataPreprocessor``.
@@ -63,6 +63,7 @@ class SAIP(BaseSelfSupervisor):
         search: dict | None = None,
         distillation: dict | None = None,
         loss_weights: dict[str, float] | None = None,
+        every_nth: dict[str, int] | None = None,
         recompute: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -75,13 +76,8 @@ class SAIP(BaseSelfSupervisor):
                 'SAIP needs a head: matching, reconstruction, search or distillation'
             )
         self.loss_weights = dict.fromkeys(WEIGHTED, 1.0) | (loss_weights or {})
-        for name, weight in self.loss_weights.items():
-            number = isinstance(weight, int | float) and 0 <= weight < math.inf
-            if name not in WEIGHTED or not number:
-                raise ValueError(
-                    f'loss_weights.{name}={weight!r}: give numbers of at least 0 for '
-                    f'{", ".join(WEIGHTED)}'
-                )
+        self.every_nth = dict(reconstruction=1, search=1) | (every_nth or {})
+        self._check_numbers()
         channels, middle_channels = channels_of(self.backbone)
         self.middle_norm = nn.LayerNorm(middle_channels, eps=1e-6)
         self.matching = MODELS.build(matching) if matching else None
@@ -94,13 +90,7 @@ class SAIP(BaseSelfSupervisor):
         self._check_heads(channels, middle_channels)
         use_attend(self)
         if recompute:
-            # MMEngine's activation_checkpointing uses reentrant autograd, which fails
-            # in distributed training if a block is used more than once in a step.
-            for block in self.modules():
-                if isinstance(block, TransformerEncoderLayer):
-                    block.forward = partial(
-                        checkpoint, block.forward, use_reentrant=False
-                    )
+            recompute_blocks(self)
 
         encoder = Encoder(self.backbone, self.middle_norm, self.mask_color)
         student = nn.ModuleDict(dict(encoder=encoder))
@@ -109,6 +99,21 @@ class SAIP(BaseSelfSupervisor):
         self.teacher = copy.deepcopy(student).requires_grad_(False)
         # Not a submodule: its parameters are named `backbone.…` and `middle_norm.…`.
         self.__dict__['student'] = student
+
+    def _check_numbers(self) -> None:
+        for name, weight in self.loss_weights.items():
+            number = isinstance(weight, int | float) and 0 <= weight < math.inf
+            if name not in WEIGHTED or not number:
+                raise ValueError(
+                    f'loss_weights.{name}={weight!r}: give numbers of at least 0 for '
+                    f'{", ".join(WEIGHTED)}'
+                )
+        numbers = self.every_nth.values()
+        if len(numbers) > 2 or any(not isinstance(n, int) or n < 1 for n in numbers):
+            raise ValueError(
+                f'every_nth={self.every_nth}: give whole numbers of at least 1 for '
+                'reconstruction and search'
+            )
 
     def _check_heads(self, channels: int, middle_channels: int) -> None:
         kind = type(self.backbone).__name__
@@ -160,13 +165,17 @@ class SAIP(BaseSelfSupervisor):
         if self.distillation:
             losses |= self._distill(globals_, tokens, inputs)
         if self.reconstruction:
-            token = anchor[:, 0] if globals_ else None
-            prediction, mask = self.reconstruct(self.student['encoder'], token, inputs)
-            loss = self.reconstruction.loss(prediction, inputs['csr'], mask)
+            n = self.every_nth['reconstruction']
+            token = anchor[::n, 0] if globals_ else None
+            views = {name: inputs[name][::n] for name in ('csr', 'csr_noise')}
+            prediction, mask = self.reconstruct(self.student['encoder'], token, views)
+            loss = self.reconstruction.loss(prediction, views['csr'], mask)
             losses['loss_csr'] = loss
         if self.search:
-            logits = self.find([anchor, roi.middle_tokens], inputs['scene'])
-            found = self.search.loss(logits, inputs['scene_masks'])
+            n = self.every_nth['search']
+            queries = [anchor[::n], roi.middle_tokens[::n]]
+            logits = self.find(queries, inputs['scene'][::n])
+            found = self.search.loss(logits, inputs['scene_masks'][::n])
             losses |= dict(zip(WEIGHTED['search'], found, strict=True))
         for objective, names in WEIGHTED.items():
             for name in names:
@@ -228,8 +237,7 @@ class SAIP(BaseSelfSupervisor):
         head = self.distillation
         attention = head.attention and globals_.attention is not None
         patches = head.patch_mlp is not None
-        views = _fold(inputs['globals'])
-        taught = head.teacher(self, views, attention, patches)
+        taught = head.teacher(self, _fold(inputs['globals']), attention, patches)
         return head.loss(tokens, globals_, taught)
 
     def reconstruct(
@@ -289,9 +297,3 @@ class SAIP(BaseSelfSupervisor):
 def _fold(views: Tensor) -> Tensor:
     """[B, V, 3, h, w] → [V·B, 3, h, w], view by view."""
     return views.transpose(0, 1).flatten(0, 1)
-
-
-def token_spread(tokens: Tensor) -> Tensor:
-    """Root of the summed variances of unit tokens [N, C] over N."""
-    unit = nn.functional.normalize(tokens.float(), dim=-1)
-    return unit.var(0, correction=0).sum().sqrt()

@@ -3,8 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from saip_mm.models.matching import CrossScaleMatchingHead
-from saip_mm.models.saip import token_spread
+from saip_mm.models.matching import CrossScaleMatchingHead, token_spread
 
 
 def test_cross_entropy_is_entropy_plus_divergence():

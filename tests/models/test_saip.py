@@ -206,6 +206,29 @@ def test_weights_of_losses_are_numbers(weight):
         MODELS.build(cfg)
 
 
+def test_objectives_on_every_nth_image():
+    cfg, inputs = Config.fromfile(TINY).model, tiny_views()
+    inputs = {name: torch.cat([each, each.flip(-1)]) for name, each in inputs.items()}
+    plain = tiny_model()
+    some = MODELS.build(dict(cfg, every_nth=dict(reconstruction=2, search=3)))
+    some.load_state_dict(plain.state_dict())
+    found, expected = some.train().loss(inputs), plain.loss(inputs)
+    for names, n in ((('csr',), 2), (('css_inst', 'css_roi'), 3)):
+        alone = plain.loss({name: each[::n] for name, each in inputs.items()})
+        for name in names:
+            torch.testing.assert_close(found[f'loss_{name}'], alone[f'loss_{name}'])
+            assert found[f'loss_{name}'] != expected[f'loss_{name}']
+    assert found['loss_csm'] == expected['loss_csm']
+
+
+@pytest.mark.parametrize(
+    'given', [dict(matching=2), dict(search=0), dict(search=1.5), dict(search=None)]
+)
+def test_every_nth_image_is_a_whole_number(given):
+    with pytest.raises(ValueError, match='every_nth.*whole numbers of at least 1'):
+        MODELS.build(dict(Config.fromfile(TINY).model, every_nth=given))
+
+
 def test_bfloat16_gives_nearly_the_same_losses():
     model, inputs = tiny_model(), tiny_views()
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 _base_ = ['../saip_small.py']
 
-model = dict(matching=None, search=None)
+model = dict(matching=None, search=None, every_nth=None)
 draw, apply = _base_.train_dataloader.dataset.pipeline
 draw.update(local=None, scene=None)
 train_dataloader = dict(dataset=dict(pipeline=[draw, apply]))

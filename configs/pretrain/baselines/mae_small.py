@@ -8,6 +8,7 @@ model = dict(
     matching=None,
     reconstruction=dict(anchor=False),
     search=None,
+    every_nth=None,
 )
 draw, apply = _base_.train_dataloader.dataset.pipeline
 draw.update(global_0=None, local=None, scene=None)  # for one view
