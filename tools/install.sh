@@ -37,7 +37,8 @@ sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
         fi
     done < <(type -aP ${PYTHON:-python3.11 python3.12 python3.13 python3.10 python3})
     die "no Python 3.10, 3.11, 3.12 or 3.13 with the venv module${PYTHON:+ at PYTHON=$PYTHON}." \
-        'Install one (Debian, Ubuntu: python3 python3-venv python3-dev),' \
+        'Install one (Debian, Ubuntu: python3 python3-venv python3-dev;' \
+        'macOS: brew install python@3.11),' \
         'or select one: make PYTHON=/path/to/python3.11 …'
 }
 
@@ -225,6 +226,9 @@ from xtcocotools.coco import COCO
 nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5)'
 }
 
+if [ "$what" = complete ] && [ "$(uname)" != Linux ]; then
+    die 'The complete environment is for Linux. `make demo` does not need it.'
+fi
 make_venv
 rm -f .venv/.pretrain .venv/.complete
 install_pretrain

@@ -12,7 +12,8 @@ if ! [[ $processes =~ ^[1-9][0-9]*$ ]]; then
 fi
 
 # Processes share the cores; torchrun's own default is one thread each.
-: "${OMP_NUM_THREADS:=$((($(nproc) + processes - 1) / processes))}"
+cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)  # macOS has no nproc
+: "${OMP_NUM_THREADS:=$(((cores + processes - 1) / processes))}"
 : "${MKL_NUM_THREADS:=$OMP_NUM_THREADS}"  # MMEngine's default is 1
 export OMP_NUM_THREADS MKL_NUM_THREADS
 
