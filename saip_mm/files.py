@@ -2,15 +2,20 @@
 
 import codecs
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # on Windows, files are not locked
+    fcntl = None
 
 
 @contextmanager
@@ -44,8 +49,9 @@ def check_writable(path: str | os.PathLike) -> None:
         raise IsADirectoryError(f'{path}: is a folder; give a file to write')
     folder = next(each for each in path.parents if each.exists())
     try:
-        with open(_partial(folder / path.name), 'xb') as file:
-            os.unlink(file.name)
+        partial = _partial(folder / path.name)
+        partial.touch(exist_ok=False)
+        partial.unlink()
     except OSError as error:
         raise OSError(
             f'{path}: cannot be written ({error.strerror}); choose another file'
@@ -57,6 +63,8 @@ def _partial(path: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
+    if sys.platform == 'win32':  # syncs neither folders nor files opened for reading
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -81,6 +89,8 @@ def lock(path: Path, busy: str) -> IO:
         BlockingIOError: If another process has locked it, with the message ``busy``.
     """
     file = open(path, 'w')  # noqa: SIM115
+    if fcntl is None:
+        return file
     try:
         # Held by this process only: its data-loader workers may briefly outlive it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,6 +99,13 @@ def lock(path: Path, busy: str) -> IO:
             raise BlockingIOError(busy) from error
         # Otherwise the file system has no locks.
     return file
+
+
+def wait_for_lock(file: IO) -> None:
+    """Lock an open file against other processes, where the file system has locks."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def read_text(path: str | os.PathLike, errors: str = 'strict') -> str:

@@ -1,21 +1,27 @@
-"""Pool of worker processes that share the parent's memory."""
+"""Pool of worker processes."""
 
 import argparse
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 
+# Libraries of macOS may crash in a forked process, and Windows cannot fork.
+START_METHOD = 'spawn' if sys.platform in ('darwin', 'win32') else 'fork'
+
 
 def usable_cores() -> int:
     """Number of cores that this process may use, such as those of a Slurm job."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS, Windows
 
 
 def add_processes_option(
@@ -32,13 +38,21 @@ def count(text: str) -> int:  # argparse prints the name
 
 
 @contextmanager
-def forked_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Fork processes, which exit on errors, on Ctrl-C and with this process.
+def worker_pool(
+    processes: int, share: Callable | None = None, *shared: object
+) -> Iterator[ProcessPoolExecutor]:
+    """Start processes, which exit on errors, on Ctrl-C and with this process.
+
+    Args:
+        processes: Number of processes.
+        share: Called first in each process, with ``shared``. Forked processes, unlike
+            spawned ones, get these objects without a copy.
 
     Raises:
         ChildProcessError: A process was killed, or could not be started.
     """
-    pool = ProcessPoolExecutor(processes, get_context('fork'), _start, (os.getpid(),))
+    arguments = os.getpid(), share, *shared
+    pool = ProcessPoolExecutor(processes, get_context(START_METHOD), _start, arguments)
     others = multiprocessing.active_children()
     excepthook = threading.excepthook
     try:
@@ -66,7 +80,7 @@ def forked_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
         threading.excepthook = excepthook
 
 
-def _start(parent: int) -> None:
+def _start(parent: int, share: Callable | None, *shared: object) -> None:
     def exit_with_parent() -> None:
         while os.getppid() == parent:
             time.sleep(1)
@@ -76,3 +90,5 @@ def _start(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=exit_with_parent, daemon=True).start()
+    if share:
+        share(*shared)

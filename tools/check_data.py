@@ -24,7 +24,7 @@ from saip_mm.data import ConcatPeople, PeopleDataset
 from saip_mm.data.images import ImageError
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import atomic_write, check_writable
-from saip_mm.processes import add_processes_option, forked_pool
+from saip_mm.processes import add_processes_option, worker_pool
 from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'
@@ -41,6 +41,12 @@ def parse_args() -> argparse.Namespace:
     add_processes_option(parser)
     add_options(parser)
     return parser.parse_args()
+
+
+def share(dataset: PeopleDataset) -> None:
+    """Set the images that this process checks."""
+    global images
+    images = dataset
 
 
 def reason(position: int) -> str | None:
@@ -66,7 +72,7 @@ def list_bad(out: Path, number: int, processes: int) -> dict[int, str]:
     with (
         exit_on_signals(kept),
         open(partial, 'w') as file,
-        forked_pool(processes) as pool,
+        worker_pool(processes, share, images) as pool,
     ):
         found = pool.map(reason, range(total), chunksize=64)
         for position, why in enumerate(track(found, 'Images', total)):

@@ -41,7 +41,7 @@ from saip_mm.data.person_boxes import (
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import check_writable
 from saip_mm.models.weights import load_weights
-from saip_mm.processes import add_processes_option, forked_pool
+from saip_mm.processes import add_processes_option, worker_pool
 
 KEPT = 'the crops written so far are kept; rerun the command to continue'
 
@@ -199,7 +199,7 @@ def crop_all(
 ) -> Counter:
     """Write all missing crops; return counts of crops and skipped items."""
     counts, columns = Counter(), (photographs.keys(), photographs.values())
-    with forked_pool(args.processes) as pool:
+    with worker_pool(args.processes) as pool:
         crop = partial(crop_photograph, args, detect)
         # A detector stays in this process.
         found = map(crop, *columns) if detect else pool.map(crop, *columns, chunksize=8)

@@ -15,13 +15,14 @@ def leave(number: int, frame: object) -> None:
     if os.getpid() == MAIN:
         name = signal.Signals(number).name
         os.write(2, f'stopped by {name}; rerun with --resume to continue\n'.encode())
-    os._exit(os.EX_TEMPFAIL)
+    os._exit(75)  # EX_TEMPFAIL
 
 
 # Before the slow imports; SafeCheckpointHook takes over when training begins.
-for each in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
+for each in ('SIGTERM', 'SIGUSR1', 'SIGHUP', 'SIGINT'):
+    each = getattr(signal, each, None)  # Windows lacks some
     # Background jobs ignore Ctrl-C, and nohup SIGHUP.
-    if signal.getsignal(each) != signal.SIG_IGN:
+    if each and signal.getsignal(each) != signal.SIG_IGN:
         signal.signal(each, leave)
 
 # Read when PyTorch is imported. By default, OpenMP threads that wait for each other

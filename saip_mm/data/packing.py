@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import track
 
 from ..files import atomic_write, lock, write_text
-from ..processes import forked_pool
+from ..processes import worker_pool
 from .images import ImageError
 from .people import PeopleDataset
 from .sharded_images import INDEX, PLAN, is_complete, litdata
@@ -47,13 +47,15 @@ def pack_shards(
         ValueError: The folder contains other files or shards of other images, no image
             can be used, or a shard would be too large.
     """
-    global _dataset, _out  # shared with the forked processes
-    _dataset, _out = dataset, Path(out)
+    _share(dataset, Path(out))
     _begin(images_per_shard)
     whole = range(len(dataset))
     shards = [whole[i : i + images_per_shard] for i in whole[::images_per_shard]]
     busy = f'{out}: another command is packing into this folder; wait until it ends'
-    with lock(_out / '.lock', busy), forked_pool(processes) as pool:
+    with (
+        lock(_out / '.lock', busy),
+        worker_pool(processes, _share, dataset, _out) as pool,
+    ):
         done = pool.map(_pack_part, *zip(*enumerate(shards), strict=True))
         parts = list(track(done, 'Shards', len(shards)))
     bad = [json.dumps(entry) + '\n' for part in parts for entry in part['bad']]
@@ -68,6 +70,12 @@ def pack_shards(
     digest = hashlib.sha256((_out / PLAN).read_bytes() + json.dumps(index).encode())
     write_text(_out / INDEX, json.dumps(index | dict(updated_at=digest.hexdigest())))
     return sum(shard['chunk_size'] for shard in shards), len(bad)
+
+
+def _share(dataset: PeopleDataset, out: Path) -> None:
+    """Set what this process packs, and where."""
+    global _dataset, _out
+    _dataset, _out = dataset, out
 
 
 def _begin(images_per_shard: int) -> None:

@@ -1,6 +1,5 @@
 """Replacement of unusable images, which are listed in a file."""
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -12,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from mmengine.logging import print_log
 
+from ..files import wait_for_lock
 from .images import ImageError
 
 T = TypeVar('T')
@@ -92,9 +92,7 @@ class Quarantine:
     def _list(self, index: int, reason: str) -> None:
         """Read what other processes have listed, and append an image."""
         with open(self.path, 'ab+') as file:
-            # On file systems without locks, an image may be listed twice.
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+            wait_for_lock(file)  # without locks, an image may be listed twice
             file.seek(self._read)
             lines = file.readlines()
             self.known |= _indices(lines)

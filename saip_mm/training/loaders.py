@@ -3,7 +3,6 @@
 import atexit
 import multiprocessing
 import os
-import resource
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from multiprocessing.synchronize import Event
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
+from torch.multiprocessing import get_sharing_strategy
 from torch.utils.data import DataLoader
 
 from ..data.checks import (
@@ -48,14 +48,24 @@ def build_loader(
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     if not loader.num_workers:
         return loader
-    # Each tensor in a queue is an open file. A worker that may not open another one
-    # loses its batch, for which the run would wait forever.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if get_sharing_strategy() == 'file_descriptor':  # PyTorch's on Linux only
+        _allow_open_files()
     ended = (loader.multiprocessing_context or multiprocessing).Event()
     atexit.register(ended.set)  # before multiprocessing sends SIGTERM to workers
     loader.worker_init_fn = partial(_start_worker, ended, loader.worker_init_fn)
     return loader
+
+
+def _allow_open_files() -> None:
+    """Raise the limit of open files, of which each tensor in a queue is one.
+
+    A worker that may not open another one loses its batch, for which the run would wait
+    forever.
+    """
+    import resource  # not on Windows
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _start_worker(ended: Event, then: Callable | None, worker: int) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 import time
 import zipfile
 from logging import WARNING
@@ -24,6 +25,7 @@ from .batches import done_in_epoch
 from .processes import on_main_process
 from .schedules import compare_lengths
 
+_PROC = Path('/proc')  # macOS has none
 _LAUNCH = 'launch.json'  # in a work directory: time and job of its launch
 
 
@@ -170,7 +172,13 @@ def _is_restart(work_dir: str | os.PathLike) -> bool:
 
 def _parent_began() -> float:
     """Start time of the parent process, as Unix time."""
-    status = Path(f'/proc/{os.getppid()}/stat').read_text()
+    parent = str(os.getppid())
+    if not _PROC.exists():
+        command = ['ps', '-o', 'lstart=', '-p', parent]
+        english = os.environ | dict(LC_ALL='C')
+        began = subprocess.check_output(command, env=english, text=True)
+        return time.mktime(time.strptime(began.strip()))
+    status = (_PROC / parent / 'stat').read_text()
     # Field 22; the second one, a name in parentheses, may contain spaces.
     ticks = int(status.rpartition(')')[2].split()[19])
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf('SC_CLK_TCK')

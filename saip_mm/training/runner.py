@@ -7,6 +7,7 @@ from contextlib import suppress
 from logging import ERROR, FileHandler
 from pathlib import Path
 
+from mmengine import device
 from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..data.concat import holds_people
 from ..models.weights import check_finite, format_size, load_weights
+from ..processes import START_METHOD
 from .batches import EndlessLoader, continue_epoch
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
@@ -51,6 +53,21 @@ class SafeRunner(Runner):
     """A runner that saves atomically, checks data, and executes no code in files."""
 
     build_dataloader = staticmethod(build_checked_loader)
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up processes as MMEngine does; on a Mac, on the CPU and without forking.
+
+        Raises:
+            OSError: On Windows, where nothing was tested.
+        """
+        if sys.platform == 'win32':
+            raise OSError('training and testing do not run on Windows: use WSL')
+        if sys.platform == 'darwin':
+            mp_cfg = dict(env_cfg.get('mp_cfg', {}), mp_start_method=START_METHOD)
+            env_cfg = dict(env_cfg, mp_cfg=mp_cfg)
+            # MMEngine would choose MPS, for which DDP has no backend.
+            device.utils.DEVICE = 'cpu'
+        super().setup_env(env_cfg)
 
     def dump_config(self) -> None:
         """Do nothing: :class:`LaunchHook` saves it once training may begin."""

@@ -25,10 +25,15 @@ from .batches import done_in_epoch
 from .processes import Agreement
 
 # Exit status of a run that was stopped by a signal and can be resumed.
-INTERRUPTED = os.EX_TEMPFAIL
+INTERRUPTED = 75  # EX_TEMPFAIL
 # Arguments of CheckpointHook for locations and names of checkpoints.
 FIXED = {'out_dir', 'filename_tmpl', 'file_client_args', 'backend_args'}
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)
+# Windows, where backbones can be loaded, has no SIGUSR1 and no SIGHUP.
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ('SIGTERM', 'SIGUSR1', 'SIGHUP', 'SIGINT')
+    if hasattr(signal, name)
+)
 
 
 @register_backend('local', force=True, prefixes='')

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.progress import track
 
 from ...files import atomic_write, write_text
-from ...processes import forked_pool
+from ...processes import worker_pool
 from ..scene import Drawing, check, draw_person, draw_scene
 
 SETTINGS = 'synthetic.json'
@@ -61,7 +61,7 @@ class FormatWriter(ABC):
         self._begin()
         images = [(split, i) for split, n in self.counts.items() for i in range(n)]
         records = {split: [] for split in self.counts}
-        with forked_pool(processes) as pool:
+        with worker_pool(processes) as pool:
             drawn = pool.map(self.draw, *zip(*images, strict=True), chunksize=8)
             drawn = track(drawn, 'Images', len(images))
             for (split, _), record in zip(images, drawn, strict=True):
