@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import gc
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ MMLogger.get_current_instance().setLevel('WARNING')
 # Background jobs of scripts ignore Ctrl-C, and so would programs started by tests.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# As MMEngine does for training, whatever Python's default.
+multiprocessing.set_start_method('fork', force=True)
 # pytest-xdist keeps the cores busy.
 torch.set_num_threads(1)
 

@@ -14,6 +14,7 @@ them from disk. Other parts in the file OUT are kept, and so is text above the r
 import argparse
 import atexit
 import json
+import multiprocessing
 import platform
 import shlex
 import subprocess
@@ -250,6 +251,7 @@ def main() -> None:
         check_writable(args.out)
     cfg = load_config(args.files[0], args.cfg_options)
     init_default_scope('mmpretrain')
+    multiprocessing.set_start_method('fork', force=True)  # of workers, as in training
     if args.peak:
         return print(
             steps.peak_memory(
