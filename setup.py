@@ -111,7 +111,7 @@ setup(
         'saip_mm': ['weights/*.safetensors'],
         'saip_mm.report': ['*.jinja'],
     },
-    python_requires='>=3.10,<3.14',
+    python_requires='>=3.10,<3.15',
     install_requires=list(BASE),
     extras_require={
         'pretrain': list(PRETRAIN),

@@ -6,7 +6,7 @@
 # Safe to interrupt and rerun: .venv/.pretrain and .venv/.complete are created once the
 # installation is finished and can be imported.
 #
-#     PYTHON        interpreter for .venv (default: 3.11, 3.12, 3.13 or 3.10)
+#     PYTHON        interpreter for .venv (default: 3.11, 3.12, 3.13, 3.14 or 3.10)
 #     SAIP_WHEELS   cache of compiled wheels, shared by clones
 #                   (default: ${XDG_CACHE_HOME:-~/.cache}/saip_mm/wheels)
 set -euo pipefail
@@ -31,12 +31,12 @@ find_python() {
     local path
     while read -r path; do
         if "$path" -c 'import sys, ensurepip, venv
-sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
+sys.exit(not (3, 10) <= sys.version_info < (3, 15))' 2>/dev/null; then
             echo "$path"
             return
         fi
-    done < <(type -aP ${PYTHON:-python3.11 python3.12 python3.13 python3.10 python3})
-    die "no Python 3.10, 3.11, 3.12 or 3.13 with the venv module${PYTHON:+ at PYTHON=$PYTHON}." \
+    done < <(type -aP ${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3.10 python3})
+    die "no Python from 3.10 to 3.14 with the venv module${PYTHON:+ at PYTHON=$PYTHON}." \
         'Install one (Debian, Ubuntu: python3 python3-venv python3-dev;' \
         'macOS: brew install python@3.11),' \
         'or select one: make PYTHON=/path/to/python3.11 …'
