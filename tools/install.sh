@@ -54,10 +54,13 @@ make_venv() {
 }
 
 # The libraries pull in two OpenCV packages that write to the same cv2/. Only the
-# headless one is kept: the other needs libGL, which servers lack.
+# headless one is kept: the other needs libGL, which servers lack. On Python 3.14, it is
+# newer than the other: OpenCV 4.12 asks for NumPy < 2.3, imaug for OpenCV < 4.13, and
+# Python 3.14 needs NumPy 2.3, with which OpenCV 4.12 works.
 keep_headless_opencv() {
     "$python" -m pip uninstall -qq --yes opencv-python
-    pip_install --force-reinstall --no-deps opencv-python-headless
+    pip_install --force-reinstall --no-deps \
+        "opencv-python-headless==$(pinned opencv-python-headless)"
 }
 
 check() {  # $1: description, $2: Python code, run outside the source tree
