@@ -159,7 +159,8 @@ assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null 
         export CUDA_VISIBLE_DEVICES='' FORCE_CUDA=0
     fi
     write_compiler "$folder/compiler"
-    SAIP_CXX=$(command -v "${CXX:-c++}") CXX=c++ PATH=$folder/compiler:$PATH \
+    SAIP_CXX=$(command -v "${CXX:-c++}") CXX=c++ \
+        PATH=$folder/compiler:${python%/*}:$PATH \
         MAX_JOBS=$(env -u OMP_NUM_THREADS nproc) \
         "$python" -m pip wheel -v --no-deps --no-cache-dir --no-build-isolation \
         -w "$folder/new" "$folder/source" 2>&1 | tee "$log" |
