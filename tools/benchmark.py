@@ -43,6 +43,7 @@ from saip_mm.data.configs import pipeline_of
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.evaluation.compute import processor
 from saip_mm.files import check_writable, read_json, write_text
+from saip_mm.processes import START_METHOD
 from saip_mm.training.config import add_options, load_config, training_images
 from saip_mm.training.loaders import build_loader
 from saip_mm.training.optimizer import has_bfloat16
@@ -251,7 +252,7 @@ def main() -> None:
         check_writable(args.out)
     cfg = load_config(args.files[0], args.cfg_options)
     init_default_scope('mmpretrain')
-    multiprocessing.set_start_method('fork', force=True)  # of workers, as in training
+    multiprocessing.set_start_method(START_METHOD, force=True)  # as in training
     if args.peak:
         return print(
             steps.peak_memory(
