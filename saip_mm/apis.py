@@ -156,7 +156,7 @@ def embed(
             (bicubic, antialiased, without keeping the aspect ratio), or the side of a
             square; by default that of the backbone.
         batch_size: Number of images per forward pass.
-        stripes: Number of stripes whose features to append; :func:`describe_stripes`.
+        stripes: Number of horizontal stripes to add, as in :func:`describe_stripes`.
 
     Returns:
         On the CPU, [N, C]; for patches [N, C, h, w]; with stripes [N, C (1 + stripes)].

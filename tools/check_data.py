@@ -29,7 +29,7 @@ from saip_mm.training.config import add_options, training_images
 
 FLAT = 'all pixels have nearly the same color'
 MIN_RANGE = 8  # between the lowest and the highest value of a channel, 0–255
-images: PeopleDataset  # and scenes, also in the forked worker processes
+images: PeopleDataset  # and scenes, also in the worker processes
 
 
 def parse_args() -> argparse.Namespace:

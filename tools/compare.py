@@ -23,7 +23,6 @@ that another is working on. `--table` prints the results so far, even during run
 import argparse
 import json
 import math
-import os
 import signal
 import sys
 import time
@@ -55,6 +54,7 @@ from saip_mm.evaluation.table import (
 )
 from saip_mm.files import check_writable, write_text
 from saip_mm.training.config import add_options, load_config
+from saip_mm.training.saving import INTERRUPTED
 
 
 def parse_args() -> argparse.Namespace:
@@ -241,7 +241,7 @@ def main() -> int:
         status = int(work([chain(run, downstream) for run in runs], deadline))
     except OutOfTime as error:
         print(f'{args.max_minutes:g} minutes are over ({error}); rerun to continue')
-        status = os.EX_TEMPFAIL
+        status = INTERRUPTED
     report(args)
     return status
 
