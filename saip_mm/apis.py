@@ -16,7 +16,7 @@ from .checkpoints.backbone import choose_backbone
 from .checkpoints.files import open_checkpoint
 from .data.images import normalize, read_batches
 
-Image = str | os.PathLike | np.ndarray
+Image = str | os.PathLike | np.ndarray | PIL.Image.Image
 MANY = 1000  # number of images for which progress is shown
 DARK = 10  # more than the largest value of normalized images
 
@@ -149,8 +149,8 @@ def embed(
 
     Args:
         backbone: From :func:`load_backbone`.
-        images: Files, or RGB images, uint8 [H, W, 3], of any sizes; a generator is read
-            one batch ahead.
+        images: Files, RGB images, uint8 [H, W, 3], or Pillow's, of any sizes; a
+            generator is read one batch ahead.
         patches: Whether to return features of patches instead of whole images.
         img_size: (h, w) in pixels, in whole patches, to which images are resized
             (bicubic, antialiased, without keeping the aspect ratio), or the side of a

@@ -87,6 +87,18 @@ def test_the_student(model, work_dir, photos):
     same(saip_mm.embed(backbone, photos[1]), image)
 
 
+def test_images_of_pillow(work_dir, photos):
+    backbone = saip_mm.load_backbone(work_dir)
+    features = saip_mm.embed(backbone, photos[0])
+    opened = [Image.open(file) for file in photos[0]]
+    assert torch.equal(saip_mm.embed(backbone, opened), features)
+    gray = opened[1].convert('L')
+    expected = saip_mm.embed(backbone, [np.stack([np.asarray(gray)] * 3, axis=2)])
+    assert torch.equal(saip_mm.embed(backbone, [gray]), expected)
+    with pytest.raises(ImageError, match=re.escape('images[1]: 32 bits per value')):
+        saip_mm.embed(backbone, [gray, gray.convert('F')])
+
+
 def test_any_size_of_whole_patches(work_dir, photos, tmp_path):
     backbone = saip_mm.load_backbone(work_dir)
     out = tmp_path / 'large.pth'

@@ -105,7 +105,7 @@ def image_shape(path: str | os.PathLike) -> tuple[int, int]:
 
 
 def read_batches(
-    images: Iterable[str | os.PathLike | np.ndarray],
+    images: Iterable[str | os.PathLike | np.ndarray | Image.Image],
     size: tuple[int, int],
     batch_size: int = 64,
 ) -> Iterator[Tensor]:
@@ -114,7 +114,7 @@ def read_batches(
     There are as many threads as PyTorch uses, at most ``MAX_READERS``.
 
     Args:
-        images: Files, or RGB images, uint8 [H, W, 3], of any sizes.
+        images: Files, RGB images, uint8 [H, W, 3], or Pillow's, of any sizes.
         size: (h, w) in pixels.
         batch_size: Number of images per batch; the last one may have fewer.
 
@@ -146,6 +146,9 @@ def read_batches(
 def _to_array(image: object, index: int) -> np.ndarray:
     if isinstance(image, str | os.PathLike):
         return read_image(image)
+    if isinstance(image, Image.Image):
+        with _naming(f'images[{index}]'):
+            image = np.array(_to_rgb(image))
     shape, dtype = np.shape(image), getattr(image, 'dtype', None)
     if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3 and image.size:
         return image
