@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as tvf
 
 from ..data.configs import pipeline_of
 from ..data.images import resize
-from ..data.pack_views import JITTER, UNCHANGED, PackedView, PackViews
+from ..data.pack_views import JITTER, PackedView, PackViews
 from ..data.views import Size
 
 
@@ -160,22 +160,22 @@ def blur_matrix(sigma: Tensor, size: int) -> Tensor:
 def _recolor(images: Tensor, view: PackedView) -> Tensor:
     """Color jitter, then grayscale, of images [B, V, 3, h, w] in [0, 1].
 
-    Each image has its own order of changes. All four changes are therefore applied four
-    times, with a neutral factor unless it is their turn.
+    Each image has its own order of changes. Each turn therefore blends and shifts hues,
+    one of them with a neutral factor.
     """
-    for turn in range(len(JITTER)):
-        for change, name in enumerate(JITTER):
-            factor = view.factors[..., change]
-            its_turn = view.order[..., turn] == change
-            factor = factor.where(its_turn, UNCHANGED[change])[..., None, None, None]
-            if name == 'hue':
-                images = shift_hue(images, factor[..., 0])
-                continue
-            # The others blend with black, the mean gray, and the grayscale image.
-            other = 0 if name == 'brightness' else tvf.rgb_to_grayscale(images)
-            if name == 'contrast':
-                other = other.mean((-3, -2, -1), keepdim=True)
-            images = images * factor + other * (1 - factor)  # clamped by the hue
+    factors = view.factors.gather(-1, view.order.long())[..., None, None, None]
+    changes = view.order[..., None, None, None]
+    for change, factor in zip(changes.unbind(2), factors.unbind(2), strict=True):
+        is_hue = change == JITTER.index('hue')
+        share = torch.where(is_hue, 1, factor)
+        # Brightness blends with black, contrast with the mean gray, saturation with
+        # the grayscale image.
+        other = tvf.rgb_to_grayscale(images)
+        mean = other.mean((-3, -2, -1), keepdim=True)
+        other = torch.where(change == JITTER.index('contrast'), mean, other)
+        other = other * (change != JITTER.index('brightness'))
+        images = images * share + other * (1 - share)  # clamped below
+        images = shift_hue(images, torch.where(is_hue, factor, 0)[..., 0])
     gray = tvf.rgb_to_grayscale(images)
     return torch.where(view.gray[..., None, None] > 0, gray, images)
 
