@@ -4,7 +4,7 @@ import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +48,18 @@ def forget(kind: type) -> None:
 def _fast_collection() -> None:
     """Exclude imported objects from the garbage that MMEngine collects per data set."""
     gc.freeze()
+
+
+@pytest.fixture
+def logged(monkeypatch) -> Callable[[str], list[str]]:
+    """Replaces the ``print_log`` of a module of the package; lists its texts."""
+
+    def logged(module: str) -> list[str]:
+        texts, place = [], f'saip_mm.{module}.print_log'
+        monkeypatch.setattr(place, lambda text, *_, **__: texts.append(text))
+        return texts
+
+    return logged
 
 
 @pytest.fixture(scope='session')

@@ -210,15 +210,12 @@ def test_dinos_files(tmp_path, capsys):
 @pytest.mark.parametrize(
     'places', [('state_dict', 'state_dict_ema'), ('model', 'model_ema')]
 )
-def test_the_average_of_weights_is_used_and_logged(tmp_path, monkeypatch, places):
+def test_the_average_of_weights_is_used_and_logged(tmp_path, logged, places):
     weights, average = vit(1), vit(2)
     plain, ema = places
     content = {plain: weights.state_dict(), ema: average.state_dict()}
     torch.save(content | dict(meta=dict(grid=[4, 4], num_heads=2)), tmp_path / 'a.pth')
-    said = []
-    monkeypatch.setattr(
-        'saip_mm.checkpoints.files.print_log', lambda text, *_: said.append(text)
-    )
+    said = logged('checkpoints.files')
     model = ours(tmp_path / 'a.pth')
     assert said == [f"using the weights in '{ema}', not in '{plain}'"]
     expected = tokens(average.forward_features)
@@ -264,11 +261,8 @@ def test_a_config_states_the_number_of_heads(backbone, heads):
     assert found.num_heads == heads
 
 
-def test_backbones_for_bgr_images_are_reported(monkeypatch):
-    said = []
-    monkeypatch.setattr(
-        'saip_mm.checkpoints.backbone.print_log', lambda text, **_: said.append(text)
-    )
+def test_backbones_for_bgr_images_are_reported(logged):
+    said = logged('checkpoints.backbone')
     for rgb in (True, False):
         model = dict(type='RTMDet', data_preprocessor=dict(bgr_to_rgb=rgb))
         cfg = Config(dict(model=model)).pretty_text

@@ -69,14 +69,11 @@ def test_positions_are_resized_like_opencv_does(target):
 
 
 @pytest.mark.parametrize('mean', [None, [127.5] * 3])
-def test_another_normalization_is_reported(mean, tmp_path, monkeypatch):
+def test_another_normalization_is_reported(mean, tmp_path, logged):
     backbone = Backbone(vit().state_dict(), (4, 2), 2)
     meta = dict(grid=[4, 2]) | (dict(mean=mean, std=mean) if mean else {})
     write_checkpoint(tmp_path / 'a.pth', backbone.state_dict(), meta)
-    said = []
-    monkeypatch.setattr(
-        'saip_mm.checkpoints.loading.print_log', lambda text, **_: said.append(text)
-    )
+    said = logged('checkpoints.loading')
     load_pretrained(vit(), tmp_path / 'a.pth')
     assert len(said) == 1 + bool(mean)
     assert not mean or 'mean [127.5, 127.5, 127.5] and std [127' in said[1]

@@ -11,7 +11,6 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 
-from saip_mm.checkpoints import output_cache
 from saip_mm.checkpoints.output_cache import OutputCache
 
 SEEDED = torch.Generator().manual_seed(1)
@@ -44,14 +43,12 @@ class Lookups:
 
 
 @pytest.fixture
-def logged(monkeypatch) -> list[str]:
-    texts = []
-    monkeypatch.setattr(output_cache, 'print_log', lambda text, *_: texts.append(text))
-    return texts
+def texts(logged) -> list[str]:
+    return logged('checkpoints.output_cache')
 
 
 @pytest.fixture
-def filled(tmp_path, logged) -> Lookups:
+def filled(tmp_path, texts) -> Lookups:
     MessageHub.get_current_instance().update_info('epoch', 0)  # trainings set others
     assert Lookups(tmp_path)() == 6
     return Lookups(tmp_path)
@@ -64,9 +61,9 @@ def damage(lookups: Lookups) -> None:
         file.execute('UPDATE outputs SET value = ? WHERE rowid = 2', [value])
 
 
-def test_what_is_found(filled, logged):
+def test_what_is_found(filled, texts):
     assert filled() == 0
-    assert 'found 6 of the first 6 views of epoch 1' in logged[-1]
+    assert 'found 6 of the first 6 views of epoch 1' in texts[-1]
     assert filled(IMAGES.flip(0) + 1e-3) == 0  # up to rounding, and in any order
     assert filled(torch.cat([IMAGES, 255 - IMAGES[:2], 255 - IMAGES[:1]])) == 2
     assert filled(kind='other') == 6
@@ -86,23 +83,23 @@ def test_what_is_returned_is_what_is_stored(tmp_path):
     torch.testing.assert_close(found, torch.cat([IMAGES[:4] - 1, IMAGES[4:]]))
 
 
-def test_a_damaged_entry_is_computed_again(filled, logged):
+def test_a_damaged_entry_is_computed_again(filled, texts):
     damage(filled)
     assert [filled(), filled()] == [1, 0]
-    assert sum('an entry is damaged' in text for text in logged) == 1
+    assert sum('an entry is damaged' in text for text in texts) == 1
 
 
-def test_a_damaged_file(filled, logged):
+def test_a_damaged_file(filled, texts):
     filled.cache.path.write_bytes(b'?' * 5000)
     assert [filled(), filled()] == [6, 6]
-    assert sum('not used any more; delete it' in text for text in logged) == 1
+    assert sum('not used any more; delete it' in text for text in texts) == 1
     with pytest.raises(OSError, match='sqlite cannot be used as a cache .*delete it'):
         Lookups(filled.cache.path.parent)
     with pytest.raises(OSError, match='cannot be used as a cache .*another folder'):
         Lookups(filled.cache.path)
 
 
-def test_a_busy_file_is_used_again(filled, logged, monkeypatch):
+def test_a_busy_file_is_used_again(filled, texts, monkeypatch):
     path = filled.cache.path
     monkeypatch.setattr(
         sqlite3, 'connect', lambda path, timeout: connect(path, timeout=0.01)
@@ -110,10 +107,10 @@ def test_a_busy_file_is_used_again(filled, logged, monkeypatch):
     with closing(connect(path)) as other:
         other.execute('BEGIN EXCLUSIVE')
         assert [filled(), Lookups(path.parent)()] == [6, 6]
-    assert filled() == 0 and not any('delete it' in text for text in logged)
+    assert filled() == 0 and not any('delete it' in text for text in texts)
 
 
-def test_a_full_disk_does_not_stop_a_training(filled, logged, monkeypatch):
+def test_a_full_disk_does_not_stop_a_training(filled, texts, monkeypatch):
     def limited(*arguments, **options):
         file = connect(*arguments, **options)
         file.execute('PRAGMA max_page_count = 1')
@@ -122,7 +119,7 @@ def test_a_full_disk_does_not_stop_a_training(filled, logged, monkeypatch):
     monkeypatch.setattr(sqlite3, 'connect', limited)
     many = torch.randint(256, (40, 3, 8, 4)).float()
     assert [filled(many), filled(many), filled()] == [40, 40, 0]
-    assert sum('is full: nothing more is stored' in text for text in logged) == 1
+    assert sum('is full: nothing more is stored' in text for text in texts) == 1
 
 
 class Killed(sqlite3.Connection):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saip_mm.data import PersonImages, keypoints
+from saip_mm.data import PersonImages
 from saip_mm.data.quarantine import Quarantine
 
 POINTS = np.stack([np.arange(17) * 2, np.arange(17) * 4, np.full(17, 2)], axis=1)
@@ -43,9 +43,8 @@ def people(folder, content, **options) -> PersonImages:
     return PersonImages(str(folder), keypoints='points.json', **options)
 
 
-def test_each_image_gets_its_largest_person(folder, monkeypatch):
-    lines = []
-    monkeypatch.setattr(keypoints, 'print_log', lambda line, _: lines.append(line))
+def test_each_image_gets_its_largest_person(folder, logged):
+    lines = logged('data.keypoints')
     data = people(folder, content())
     for index, shift in enumerate((1, 2, 3)):
         image, found = data.load_posed(data.get_data_info(index))

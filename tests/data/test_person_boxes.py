@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saip_mm.data import person_images
 from saip_mm.data.images import ImageError
 from saip_mm.data.person_boxes import read_person_boxes
 from saip_mm.data.person_images import PersonImages
@@ -164,10 +163,9 @@ def test_crops(photo, box, margin, expected):
     assert 'photo.png, box (x, y, w, h)' in results['source']
 
 
-def test_small_boxes_are_skipped_and_counted_once(photo, monkeypatch):
+def test_small_boxes_are_skipped_and_counted_once(photo, logged):
     boxes = [(0, 0, 32, 64), (0, 0, 31.9, 64), (0, 40, 32, 64), (180, 0, 90, 90)]
-    lines = []
-    monkeypatch.setattr(person_images, 'print_log', lambda line, _: lines.append(line))
+    lines = logged('data.person_images')
     dataset = photo(coco(*boxes), min_size=(64, 32), margin=0.5)
     assert len(dataset) == 1
     (line,) = lines

@@ -55,9 +55,9 @@ def test_links_are_followed_and_do_not_loop(folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize('kind', [PermissionError, TimeoutError])
-def test_subfolders_without_permission_are_left_out(folder, monkeypatch, kind):
+def test_subfolders_without_permission_are_left_out(folder, monkeypatch, logged, kind):
     """Root may list everything: the error is raised by hand."""
-    listed, lines = os.scandir, []
+    listed, lines = os.scandir, logged('data.folders')
 
     def scandir(path):
         if str(path) == refused:
@@ -65,7 +65,6 @@ def test_subfolders_without_permission_are_left_out(folder, monkeypatch, kind):
         return listed(path)
 
     monkeypatch.setattr(os, 'scandir', scandir)
-    monkeypatch.setattr(folders, 'print_log', lambda line, **_: lines.append(line))
     refused = str(folder / 'a')
     if kind is PermissionError:
         assert folders.find_images(str(folder)) == ['b.png']
@@ -75,11 +74,8 @@ def test_subfolders_without_permission_are_left_out(folder, monkeypatch, kind):
         folders.find_images(str(folder))
 
 
-def test_formats_of_pillow_are_read_and_others_counted(folder, monkeypatch):
-    lines = []
-    monkeypatch.setattr(
-        folders, 'print_log', lambda line, logger, level: lines.append(line)
-    )
+def test_formats_of_pillow_are_read_and_others_counted(folder, logged):
+    lines = logged('data.folders')
     for name in ('z1.avif', 'z2.jpe', 'z3.qoi'):
         save(folder / name)
     for name in ('z.HEIC', 'y.heic', 'clip.mpg', 'paper.ps', 'a.ico', 'LICENSE'):

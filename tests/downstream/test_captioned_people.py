@@ -8,7 +8,7 @@ import pytest
 from mmpretrain.registry import DATASETS
 from written_formats import CAPTIONED, write
 
-from saip_mm.downstream.text_retrieval import datasets
+import saip_mm.downstream.text_retrieval  # noqa: F401  (registers the data sets)
 from saip_mm.training.loaders import build_checked_loader
 
 pytest.importorskip('open_clip')
@@ -119,29 +119,27 @@ def test_entries_of_one_image_are_merged(tmp_path):
         read('CUHKPEDES', tmp_path, 'test')
 
 
-def test_images_in_two_splits_are_said(tmp_path, monkeypatch):
+def test_images_in_two_splits_are_said(tmp_path, logged):
     path = write('cuhk-pedes', tmp_path) / 'reid_raw.json'
     entries = json.loads(path.read_text())
     first = next(entry for entry in entries if entry['split'] == 'train')
     path.write_text(json.dumps([*entries, first | dict(split='test')]))
-    logged = []
-    monkeypatch.setattr(datasets, 'print_log', lambda text, **_: logged.append(text))
+    texts = logged('downstream.text_retrieval.datasets')
     read('CUHKPEDES', tmp_path, 'test')
     name = first['file_path']
-    assert f'1 images of test are in other splits as well, such as {name}' in logged[0]
+    assert f'1 images of test are in other splits as well, such as {name}' in texts[0]
 
 
-def test_long_captions_are_counted(tmp_path, monkeypatch):
+def test_long_captions_are_counted(tmp_path, logged):
     path = write('cuhk-pedes', tmp_path) / 'reid_raw.json'
     entries = json.loads(path.read_text())
     entries[3]['captions'][1] = 'very ' * 500
     path.write_text(json.dumps(entries))
-    logged = []
-    monkeypatch.setattr(datasets, 'print_log', lambda text, **_: logged.append(text))
+    texts = logged('downstream.text_retrieval.datasets')
     read('CUHKPEDES', tmp_path, 'train')
-    assert '8 images of 2 people in train, 16 captions of up to 500 words' in logged[0]
-    assert '(at least 1 are too long' in logged[0]
-    assert '12 images in all, 40206 in the complete data set' in logged[0]
+    assert '8 images of 2 people in train, 16 captions of up to 500 words' in texts[0]
+    assert '(at least 1 are too long' in texts[0]
+    assert '12 images in all, 40206 in the complete data set' in texts[0]
 
 
 def test_fewer_samples_than_a_batch(tmp_path):

@@ -198,11 +198,8 @@ def test_losses_may_be_lists():
         (None, None, None),
     ],
 )
-def test_collapse_is_reported_after_a_while(spread, entropy, sign, monkeypatch):
-    texts = []
-    monkeypatch.setattr(
-        'saip_mm.training.guards.print_log', lambda text, *_: texts.append(text)
-    )
+def test_collapse_is_reported_after_a_while(spread, entropy, sign, logged):
+    texts = logged('training.guards')
     matching = SimpleNamespace(center=torch.zeros(64))
     runner = SimpleNamespace(model=SimpleNamespace(matching=matching))
     watch = CollapseWatch(patience=3)
