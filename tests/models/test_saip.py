@@ -153,16 +153,6 @@ def test_the_teacher_starts_as_the_student_whatever_memory_held():
         assert torch.equal(value, model.student.get_parameter(name)), name
 
 
-def test_linear_layers_of_heads_start_as_by_xavier():
-    model = tiny_model()
-    for head in (model.matching, model.reconstruction, model.search):
-        for layer in head.modules():
-            if isinstance(layer, torch.nn.Linear):
-                bound = math.sqrt(6 / sum(layer.weight.shape))
-                assert 0.9 * bound < layer.weight.abs().max() <= bound
-                assert not layer.bias.any()
-
-
 @pytest.mark.parametrize(
     'left_out, losses',
     [
