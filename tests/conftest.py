@@ -14,6 +14,7 @@ from launch import TINY, call
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
+from random_models import MEAN, write_backbone
 
 # Without a log file, MMEngine would print a line per initialized parameter.
 MMLogger.get_current_instance().setLevel('WARNING')
@@ -76,3 +77,11 @@ def tiny_run(tmp_path_factory) -> Path:
     work_dir = tmp_path_factory.mktemp('tiny') / 'run'
     call('tools/train.py', TINY, '--work-dir', work_dir)
     return work_dir
+
+
+@pytest.fixture(scope='session')
+def backbone(tmp_path_factory) -> Path:
+    """A ViT-Tiny as written by tools/export_backbone.py."""
+    path = tmp_path_factory.mktemp('backbone') / 'backbone.pth'
+    write_backbone(path, mean=[*MEAN])
+    return path

@@ -10,13 +10,12 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmpretrain.registry import MODELS as PRETRAINING
-from random_models import write_backbone
+from random_models import MEAN
 
 from saip_mm.downstream.pyramid import ViTPyramid
 from saip_mm.downstream.swap import swap_backbone
 from saip_mm.downstream.swap.stock import read_stock
 
-MEAN = [100.0, 110.0, 120.0]
 FASTER = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 # Strides of the used levels by stock config; other levels keep the ViT's stride.
@@ -29,14 +28,6 @@ STRIDES = {
     'mmseg::fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py': {2: 8, 3: 8},
     'mmseg::upernet/upernet_r18_4xb4-80k_ade20k-512x512.py': {0: 4, 1: 8, 2: 16, 3: 32},
 }
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory):
-    """An exported backbone."""
-    path = tmp_path_factory.mktemp('weights') / 'backbone.pth'
-    write_backbone(path, mean=MEAN)
-    return path
 
 
 def build(cfg):
@@ -79,19 +70,19 @@ def test_hierarchical_backbones_use_their_own_levels(kind, name, indices, tmp_pa
 
 
 @pytest.mark.parametrize('name', STRIDES)
-def test_levels_are_those_of_the_stock_backbone(name, checkpoint, tmp_path):
+def test_levels_are_those_of_the_stock_backbone(name, backbone, tmp_path):
     pytest.importorskip(name.partition('::')[0])
     out = tmp_path / 'new.py'
-    swapped = swap_backbone(name, str(checkpoint), out)
+    swapped = swap_backbone(name, str(backbone), out)
     assert swapped.loss > 0
     assert len(swapped.report.matched) == 150 and not swapped.report.missing
 
     new = build(Config.fromfile(out))
-    trained = torch.load(checkpoint, weights_only=True)['state_dict']
+    trained = torch.load(backbone, weights_only=True)['state_dict']
     for tensor_name, tensor in new.backbone.state_dict().items():
         if tensor_name != 'pos_embed':
             assert torch.equal(tensor, trained[f'backbone.{tensor_name}'])
-    assert new.data_preprocessor.mean.flatten().tolist() == MEAN
+    assert new.data_preprocessor.mean.flatten().tolist() == [*MEAN]
 
     stock = read_stock(name, out)
     stock.model.backbone.init_cfg = stock.model.pretrained = None
@@ -120,24 +111,24 @@ def test_levels_are_those_of_the_stock_backbone(name, checkpoint, tmp_path):
         assert end <= start
 
 
-def test_channels_are_projected_for_heads_that_cannot_be_adapted(checkpoint, tmp_path):
+def test_channels_are_projected_for_heads_that_cannot_be_adapted(backbone, tmp_path):
     """The neck concatenates four maps; the head states the total only."""
     name = (
         'mmpose::face_2d_keypoint/topdown_heatmap/cofw/'
         'td-hm_hrnetv2-w18_8xb64-60e_cofw-256x256.py'
     )
     pytest.importorskip(name.partition('::')[0])
-    swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
+    swapped = swap_backbone(name, str(backbone), tmp_path / 'new.py')
     assert not swapped.adapted and swapped.loss > 0
     new, old = Config.fromfile(tmp_path / 'new.py').model, read_stock(name, tmp_path)
     assert new.neck.out_channels == [18, 36, 72, 144]
     assert new.neck.neck == old.model.neck and new.head == old.model.head
 
 
-def test_a_base_that_sets_its_neck_to_none(checkpoint, tmp_path):
+def test_a_base_that_sets_its_neck_to_none(backbone, tmp_path):
     pytest.importorskip('mmseg')
     config, out = ROOT / 'configs/transfer/parsing_saip-small.py', tmp_path / 'new.py'
-    assert swap_backbone(str(config), str(checkpoint), out).loss > 0
+    assert swap_backbone(str(config), str(backbone), out).loss > 0
     assert Config.fromfile(out).model.neck.type == 'mmpretrain.ViTPyramid'
 
 
@@ -148,9 +139,9 @@ def test_a_base_that_sets_its_neck_to_none(checkpoint, tmp_path):
         ('mmpretrain::deit/deit-tiny_4xb256_in1k.py', 'cls_token', 192),
     ],
 )
-def test_classifiers_need_no_pyramid(name, out_type, channels, checkpoint, tmp_path):
+def test_classifiers_need_no_pyramid(name, out_type, channels, backbone, tmp_path):
     assert read_stock(name, tmp_path).model.head.in_channels == channels
-    swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
+    swapped = swap_backbone(name, str(backbone), tmp_path / 'new.py')
     assert swapped.adapted and swapped.loss > 0
     cfg = Config.fromfile(tmp_path / 'new.py')
     assert cfg.model.backbone.get('out_type') == out_type
@@ -160,9 +151,9 @@ def test_classifiers_need_no_pyramid(name, out_type, channels, checkpoint, tmp_p
     assert model(torch.randn(2, 3, 224, 224)).shape == (2, 1000)
 
 
-def test_only_differences_are_written(checkpoint, tmp_path, capsys):
+def test_only_differences_are_written(backbone, tmp_path, capsys):
     out = tmp_path / 'a new.py'
-    arguments = 'tools/swap_backbone.py', RESNET, '--checkpoint', checkpoint
+    arguments = 'tools/swap_backbone.py', RESNET, '--checkpoint', backbone
     assert call(*arguments, '--out', out) is None
     assert 'backbone: 150 of 150 tensors matched' in capsys.readouterr().out
     text = out.read_text()
@@ -186,7 +177,7 @@ def test_only_differences_are_written(checkpoint, tmp_path, capsys):
     assert 'SAIPViT' in done.stdout, done.stderr
 
 
-def test_inapplicable_settings_are_dropped_and_listed(checkpoint, tmp_path, capsys):
+def test_inapplicable_settings_are_dropped_and_listed(backbone, tmp_path, capsys):
     own = tmp_path / 'own.py'
     own.write_text(
         f"""_base_ = {RESNET!r}
@@ -196,7 +187,7 @@ optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0, custom_keys={{
 """
     )
     out = tmp_path / 'new.py'
-    arguments = 'tools/swap_backbone.py', own, '--checkpoint', checkpoint
+    arguments = 'tools/swap_backbone.py', own, '--checkpoint', backbone
     assert call(*arguments, '--out', out) is None
     printed = capsys.readouterr().out
     for dropped in (
@@ -227,29 +218,29 @@ optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0, custom_keys={{
         ),
     ],
 )
-def test_detectors_and_reid_of_one_image_size_keep_it(name, size, checkpoint, tmp_path):
+def test_detectors_and_reid_of_one_image_size_keep_it(name, size, backbone, tmp_path):
     pytest.importorskip('mmdet')
-    swapped = swap_backbone(name, str(checkpoint), tmp_path / 'new.py')
+    swapped = swap_backbone(name, str(backbone), tmp_path / 'new.py')
     assert swapped.loss > 0
-    backbone = Config.fromfile(tmp_path / 'new.py').model.backbone
-    assert tuple(backbone.img_size) == size
+    cfg = Config.fromfile(tmp_path / 'new.py')
+    assert tuple(cfg.model.backbone.img_size) == size
 
 
-def test_imports_of_the_config_are_kept_also_as_a_string(checkpoint, tmp_path):
+def test_imports_of_the_config_are_kept_also_as_a_string(backbone, tmp_path):
     own, out = tmp_path / 'own.py', tmp_path / 'new.py'
     imports = "dict(imports='mmpretrain.models')"
     own.write_text(f'_base_ = {RESNET!r}\ncustom_imports = {imports}\n')
-    swap_backbone(str(own), str(checkpoint), out)
+    swap_backbone(str(own), str(backbone), out)
     assert Config.fromfile(out).custom_imports.imports[:2] == [
         'mmpretrain.models',
         'saip_mm',
     ]
 
 
-def test_the_new_config_may_lie_behind_a_link(checkpoint, tmp_path, monkeypatch):
+def test_the_new_config_may_lie_behind_a_link(backbone, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'a/b').mkdir(parents=True)
     (tmp_path / 'link').symlink_to('a/b')
     (tmp_path / 'own.py').write_text(f'_base_ = {RESNET!r}\n')
-    swap_backbone('own.py', str(checkpoint), 'link/new.py')
+    swap_backbone('own.py', str(backbone), 'link/new.py')
     assert Config.fromfile('link/new.py').model.backbone.type == 'mmpretrain.SAIPViT'

@@ -1,30 +1,23 @@
 """Configs that no SAIP backbone is put into, and why."""
 
 import pytest
-from launch import call
-from random_models import write_backbone
+import torch
+from launch import TINY, call
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
 
 from saip_mm.downstream.swap import Refusal, swap_backbone
 from saip_mm.downstream.swap.stock import LIBRARIES, read_stock
+from saip_mm.models import SAIPTinyViT
 
 RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 
 
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory):
-    """An exported backbone."""
-    path = tmp_path_factory.mktemp('weights') / 'backbone.pth'
-    write_backbone(path)
-    return path
-
-
-def test_a_failed_step_names_the_size_and_compares_the_own_backbone(
-    checkpoint, tmp_path
-):
+def test_a_failed_step_names_the_size_and_compares_the_own_backbone(backbone, tmp_path):
     own = tmp_path / 'own.py'
     head = 'dict(in_channels=77)'
     own.write_text(f'_base_ = {RESNET!r}\nmodel = dict(head={head})\n')
-    arguments = 'tools/swap_backbone.py', own, '--checkpoint', checkpoint
+    arguments = 'tools/swap_backbone.py', own, '--checkpoint', backbone
     printed = call(*arguments, '--out', tmp_path / 'new.py')
     assert 'step on random images of 224×224 pixels (h×w) fails with its own' in printed
 
@@ -46,19 +39,19 @@ def test_a_failed_step_names_the_size_and_compares_the_own_backbone(
         ('nowhere.py', 'no such file'),
     ],
 )  # fmt: skip
-def test_refusals_are_one_line_and_write_no_file(name, why, checkpoint, tmp_path):
+def test_refusals_are_one_line_and_write_no_file(name, why, backbone, tmp_path):
     if name.partition('::')[0] in LIBRARIES:
         pytest.importorskip(name.partition('::')[0])
-    arguments = 'tools/swap_backbone.py', name, '--checkpoint', checkpoint
+    arguments = 'tools/swap_backbone.py', name, '--checkpoint', backbone
     (printed,) = call(*arguments, '--out', tmp_path / 'new.py').splitlines()
     assert printed.startswith(f'error: {name}: ') and why in printed
     assert not list(tmp_path.iterdir())
 
 
-def test_the_inherited_config_is_not_replaced(checkpoint, tmp_path):
+def test_the_inherited_config_is_not_replaced(backbone, tmp_path):
     own = tmp_path / 'own.py'
     own.write_text(text := f'_base_ = {RESNET!r}\n')
-    arguments = 'tools/swap_backbone.py', own, '--checkpoint', checkpoint
+    arguments = 'tools/swap_backbone.py', own, '--checkpoint', backbone
     printed = call(*arguments, '--out', tmp_path / 'a' / '..' / 'own.py')
     assert 'choose another file for --out' in printed and own.read_text() == text
     printed = call(*arguments, '--out', own / 'new.py')
@@ -71,7 +64,7 @@ def test_missing_libraries_are_named(monkeypatch, tmp_path):
         read_stock('mmpose::a/b.py', tmp_path / 'new.py')
 
 
-def test_configs_that_cannot_be_inherited(checkpoint, tmp_path):
+def test_configs_that_cannot_be_inherited(backbone, tmp_path):
     own, out = tmp_path / 'own.py', tmp_path / 'new.py'
     for text, why in (
         ('from mmengine.config import read_base\nwith read_base():\n    pass\n',
@@ -82,4 +75,16 @@ def test_configs_that_cannot_be_inherited(checkpoint, tmp_path):
     ):  # fmt: skip
         own.write_text(text)
         with pytest.raises(Refusal, match=why):
-            swap_backbone(str(own), str(checkpoint), out)
+            swap_backbone(str(own), str(backbone), out)
+
+
+def test_a_backbone_with_maps_of_unknown_strides_is_refused(monkeypatch, tmp_path):
+    cfg = Config.fromfile(TINY.with_name('tiny_tinyvit.py')).model.backbone
+    weights = MODELS.build(cfg).state_dict()
+    weights = {f'backbone.{name}': each for name, each in weights.items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'backbone.pth')
+    monkeypatch.delattr(SAIPTinyViT, 'levels_of')
+    out = tmp_path / 'new.py'
+    with pytest.raises(Refusal, match='SAIPTinyViT are unknown .it has no levels_of'):
+        swap_backbone(RESNET, str(tmp_path / 'backbone.pth'), out)
+    assert not out.exists()
