@@ -3,27 +3,17 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 from scipy.io import loadmat
 
 from ...data.folders import require_files
-from ..attributes_csv import read_attributes
+from ..attributes_csv import AttributeImages, read_attributes
 from ..datasets import REMEDY, SplitDataset, numbered_lines, require_file
 
 PETA_COUNT = 35  # evaluated attributes
 PETA_FIRST = 4  # column of the first label in PETA.mat
-
-
-class Annotations(NamedTuple):
-    """Images in ``folder`` with labels [N, A] of 0 and 1 for the named attributes."""
-
-    folder: str
-    names: list[str]
-    labels: np.ndarray
-    attributes: list[str]
 
 
 class AttributeDataset(SplitDataset):
@@ -38,18 +28,18 @@ class AttributeDataset(SplitDataset):
         trainval=('train', 'val'), train=('train',), val=('val',), test=('test',)
     )
 
-    def read_annotations(self, parts: Sequence[str]) -> Annotations:
+    def read_annotations(self, parts: Sequence[str]) -> AttributeImages:
         """Images of some of ``'train'``, ``'val'`` and ``'test'``."""
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
         found = self.read_annotations(self.SPLITS[self.split])
-        require_files(self.data_root, found.folder, found.names, REMEDY)
+        require_files(self.data_root, '', found.paths, REMEDY)
         self._metainfo['classes'] = tuple(found.attributes)
         labels = found.labels.astype(np.float32)
         return [
-            dict(img_path=os.path.join(found.folder, name), gt_score=label)
-            for name, label in zip(found.names, labels, strict=True)
+            dict(img_path=path, gt_score=label)
+            for path, label in zip(found.paths, labels, strict=True)
         ]
 
 
@@ -67,7 +57,7 @@ class PA100K(AttributeDataset):
         *('data/release_data/release_data', 'data/release_data'),
     )
 
-    def read_annotations(self, parts: Sequence[str]) -> Annotations:
+    def read_annotations(self, parts: Sequence[str]) -> AttributeImages:
         places = [os.path.join(self.data_root, name) for name in self.ANNOTATIONS]
         path = next(filter(os.path.isfile, places), places[0])
         keys = [f'{part}_{what}' for part in parts for what in ('images_name', 'label')]
@@ -84,9 +74,10 @@ class PA100K(AttributeDataset):
                 f'{path}: {self.split} has {len(names)} names, but {len(labels)} rows '
                 'of labels; download the file again'
             )
-        for folder in (os.path.join(self.data_root, name) for name in self.FOLDERS):
-            if os.path.isfile(os.path.join(folder, names[0])):
-                return Annotations(folder, names, labels, attributes)
+        for folder in self.FOLDERS:
+            paths = [os.path.join(self.data_root, folder, name) for name in names]
+            if os.path.isfile(paths[0]):
+                return AttributeImages(paths, names, labels, attributes)
         raise FileNotFoundError(
             f'{self.data_root}: {names[0]} is in none of the folders '
             f'{", ".join(self.FOLDERS)}; unpack the images into the first'
@@ -116,7 +107,7 @@ class PETA(AttributeDataset):
                     print(data.image_name[index], part, file=file)
     """
 
-    def read_annotations(self, parts: Sequence[str]) -> Annotations:
+    def read_annotations(self, parts: Sequence[str]) -> AttributeImages:
         mat_file = os.path.join(self.data_root, 'PETA.mat')
         labels, attributes = _read_table(mat_file)
         path = os.path.join(self.data_root, 'zero_shot.txt')
@@ -124,8 +115,8 @@ class PETA(AttributeDataset):
         names = [name for name, part in split.items() if part in parts]
         labels = labels[[int(os.path.splitext(name)[0]) - 1 for name in names]]
         check_labels(labels, PETA_COUNT, mat_file)
-        folder = os.path.join(self.data_root, 'images')
-        return Annotations(folder, names, labels, attributes)
+        paths = [os.path.join(self.data_root, 'images', name) for name in names]
+        return AttributeImages(paths, names, labels, attributes)
 
 
 @DATASETS.register_module()
@@ -137,9 +128,8 @@ class AttributesCSV(AttributeDataset):
 
     SPLITS = dict(train=('train',), test=('test',))
 
-    def read_annotations(self, parts: Sequence[str]) -> Annotations:
-        found = read_attributes(Path(self.data_root, 'labels.csv'))[parts[0]]
-        return Annotations('', found.paths, found.labels, found.attributes)
+    def read_annotations(self, parts: Sequence[str]) -> AttributeImages:
+        return read_attributes(Path(self.data_root, 'labels.csv'))[parts[0]]
 
 
 def read_mat(path: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
