@@ -10,6 +10,8 @@ from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
+from ..data.folders import some
+
 Grid = tuple[int, int]
 
 XAVIER = dict(type='Xavier', layer='Linear', distribution='uniform')
@@ -75,18 +77,13 @@ class LoadReport:
             ('with another shape', mismatched),
         ):
             if names:
-                parts.append(f'{len(names)} {word}: {_some(names)}')
+                parts.append(f'{len(names)} {word}: {some(names, 6)}')
         return '; '.join(parts)
 
 
 def format_size(sizes: Iterable[int]) -> str:
     """Sizes such as ``16×8``."""
     return '×'.join(map(str, sizes)) or 'a single number'
-
-
-def _some(names: list[str], limit: int = 6) -> str:
-    more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return ', '.join(names[:limit]) + more
 
 
 def compare_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
@@ -172,7 +169,7 @@ def check_finite(weights: Mapping[str, Tensor]) -> None:
     """
     broken = [n for n, tensor in weights.items() if not tensor.float().isfinite().all()]
     if broken:
-        raise ValueError(f'contains NaN or infinity in {_some(broken)}')
+        raise ValueError(f'contains NaN or infinity in {some(broken, 6)}')
 
 
 class PretrainedStart:
