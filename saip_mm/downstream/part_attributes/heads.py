@@ -171,11 +171,7 @@ class KnowledgeAttributeHead(BaseModule):
 class AttentionLayer(nn.Module):
     """Attention and MLP, each followed by addition and normalization.
 
-    Args:
-        channels: Channels C.
-        num_heads: Attention heads.
-        feedforward_channels: Hidden channels of the MLP.
-        dropout: Probability after attention and MLP.
+    Arguments are those of :class:`KnowledgeAttributeHead`.
     """
 
     def __init__(
