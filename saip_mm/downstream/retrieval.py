@@ -9,6 +9,8 @@ from torch.nn.functional import normalize
 
 from .market1501 import DISTRACTOR, JUNK
 
+EXACT = 'donot_use_mm_for_euclid_dist'  # of torch.cdist
+
 
 class LabeledFeatures(NamedTuple):
     """Features [N, D], identities [N], and cameras [N] of images.
@@ -69,7 +71,8 @@ def evaluate_retrieval(
         findable = right.any(dim=1)
         if findable.any():
             *score, rank = score_ranking(
-                _distances(queries[rows[findable]], others),
+                # Without a matrix product, whose rounding would break ties.
+                torch.cdist(queries[rows[findable]], others, compute_mode=EXACT),
                 right[findable],
                 wrong[findable],
             )
@@ -87,15 +90,6 @@ def evaluate_retrieval(
         num_queries=len(ranks),
         num_left_out=len(query.features) - len(ranks),
     )
-
-
-def _distances(queries: Tensor, gallery: Tensor) -> Tensor:
-    """Distances [R, G] of unit vectors [R, D] and [G, D], ordered like their cosines.
-
-    Computed without a matrix product, whose rounding would break ties.
-    """
-    mode = 'donot_use_mm_for_euclid_dist'
-    return torch.cdist(queries, gallery, compute_mode=mode)
 
 
 def report_left_out(result: Retrieval) -> None:

@@ -7,6 +7,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
+from ..retrieval import EXACT
+
 
 @MODELS.register_module()
 class ReIDHead(LinearClsHead):
@@ -112,9 +114,7 @@ class BatchHardTripletLoss(nn.Module):
                 "PKSampler', num_identities=P, num_images=K) and batch_size to P·K"
             )
         features = features.float()
-        distances = torch.cdist(
-            features, features, compute_mode='donot_use_mm_for_euclid_dist'
-        )
+        distances = torch.cdist(features, features, compute_mode=EXACT)
         farthest = distances.masked_fill(~same, -torch.inf).amax(dim=1)
         nearest = distances.masked_fill(same, torch.inf).amin(dim=1)
         gap = farthest - nearest
