@@ -1,11 +1,10 @@
 """Weights and views of SAIP for plain_saip.py, and a step as others would write it."""
 
-import json
 from types import SimpleNamespace
 
 import plain_saip
 import torch
-from reference_case import CASE
+from reference_case import read_case
 
 from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, STUDENT_TO_TEACHER, renamed
 
@@ -20,7 +19,7 @@ def views_of(inputs):  # inputs of SAIP.loss -> views of plain_saip.py
 
 
 def names_of(state):  # -> our names of student, teacher by the authors' names
-    names = json.loads(CASE.read_text())['official_state_dict_shapes']
+    names = read_case()['official_state_dict_shapes']
     student = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}
     student = {k: v for k, v in student.items() if v in state}
     averaged = {v: renamed(v, STUDENT_TO_TEACHER) for v in student.values()}

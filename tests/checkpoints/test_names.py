@@ -1,20 +1,19 @@
 """Weights of other projects, through tools/convert_checkpoint.py."""
 
 import argparse
-import json
 
 import pytest
 import timm
 import torch
-from launch import ROOT, call
+from launch import call
+from reference_case import read_case
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.checkpoints.loading import load_pretrained
 from saip_mm.checkpoints.names import from_official
 from saip_mm.models import SAIPViT
 
-CASE = json.loads((ROOT / 'tests/cases/case_a.json').read_text())
-SHAPES = CASE['official_state_dict_shapes']
+SHAPES = read_case()['official_state_dict_shapes']
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=128)
 
 

@@ -1,7 +1,6 @@
 """HAP against the plain method, with one forward pass per image and mask."""
 
 import copy
-import json
 
 import pytest
 import torch
@@ -11,12 +10,11 @@ from mmengine.config import Config
 from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import MODELS
 from plain_saip import blocks, linear, norm, tokens
+from plain_step import names_of
 
-from saip_mm.checkpoints.names import OFFICIAL_TO_SAIP, renamed
 from saip_mm.models import hap
 
 TINY_HAP = ROOT / 'tests/configs/tiny_hap.py'
-CASE = ROOT / 'tests/cases/case_a.json'
 GRID = (4, 2)
 
 
@@ -71,20 +69,20 @@ def plain_losses(p: dict, inputs: dict) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_losses_and_gradients_equal_the_plain_method(model, inputs):
-    parameters = dict(model.named_parameters())
-    ours = {name.replace('decoder.', 'reconstruction.', 1): name for name in parameters}
-    names = json.loads(CASE.read_text())['official_state_dict_shapes']
-    names = {name: renamed(name, OFFICIAL_TO_SAIP) for name in names}.items()
-    p = {name: parameters[ours[new]] for name, new in names if new in ours}
-    assert len(p) == len(parameters)
+    ours = {
+        name.replace('decoder.', 'reconstruction.', 1): parameter
+        for name, parameter in model.named_parameters()
+    }
+    p = {name: ours[key] for name, key in names_of(ours)[0].items()}
+    assert len(p) == len(ours)
     losses = model.loss(inputs)
     expected = plain_losses(p, inputs)
     torch.testing.assert_close(losses['loss_rec'], expected[0])
     torch.testing.assert_close(losses['loss_align'], expected[1])
-    trained = [each for each in parameters.values() if each.requires_grad]
+    trained = [each for each in p.values() if each.requires_grad]
     gradients = torch.autograd.grad(losses['loss_rec'] + losses['loss_align'], trained)
     torch.testing.assert_close(gradients, torch.autograd.grad(sum(expected), trained))
-    assert len(parameters) - len(trained) == 2  # positions
+    assert len(p) - len(trained) == 2  # positions
 
 
 def test_images_of_another_size(model, inputs):
