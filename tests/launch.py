@@ -56,9 +56,17 @@ yapf_api.FormatCode = _format_once
 def environment(**more: str) -> dict[str, str]:
     """Environment in which scripts find the package, the tests and this Python."""
     path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
-    return os.environ | dict(
-        PYTHONPATH=path, PYTHON=sys.executable, OMP_NUM_THREADS='1', **more
-    )
+    usual = dict(PYTHONPATH=path, PYTHON=sys.executable, OMP_NUM_THREADS='1')
+    return os.environ | usual | more
+
+
+def python(
+    *arguments: object, cwd: Path = ROOT, **env: str
+) -> subprocess.CompletedProcess:
+    """Run a new Python process, and capture its output."""
+    command = [sys.executable, *map(str, arguments)]
+    options = dict(env=environment(**env), capture_output=True, text=True)
+    return subprocess.run(command, cwd=cwd, **options)
 
 
 def _run_script(

@@ -3,11 +3,10 @@
 import io
 import os
 import re
-import subprocess
 import sys
 
 import pytest
-from launch import ROOT, TINY
+from launch import ROOT, TINY, python
 from PIL import Image
 
 from saip_mm import doctor
@@ -66,12 +65,8 @@ def test_a_broken_environment(names, checks, tmp_path):
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / '__init__.py').write_text('raise ImportError("broken")\n')
-    done = subprocess.run(
-        [sys.executable, '-m', 'saip_mm.doctor', 'config.py'],
-        env=os.environ | dict(PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}'),
-        capture_output=True,
-        text=True,
-    )
+    path = f'{tmp_path}{os.pathsep}{ROOT}'
+    done = python('-m', 'saip_mm.doctor', 'config.py', PYTHONPATH=path)
     assert done.returncode == 1
     assert 'has registered nothing (ImportError: broken)' in done.stderr
     assert 'Traceback' not in done.stderr

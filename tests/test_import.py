@@ -1,9 +1,6 @@
 """Importing the package has no effect except registration."""
 
-import subprocess
-import sys
-
-from launch import environment
+from launch import python
 
 PROGRAM = """
 import gc, logging, signal, sys, warnings
@@ -33,12 +30,7 @@ assert tasks == {'attributes_csv', 'market1501', 'retrieval'}, tasks
 
 def test_an_import_has_no_side_effects():
     for argument in ('quiet', ''):
-        done = subprocess.run(
-            [sys.executable, '-c', PROGRAM, argument],
-            env=environment(),
-            capture_output=True,
-            text=True,
-        )
+        done = python('-c', PROGRAM, argument)
         assert done.returncode == 0, done.stderr
         assert argument == '' or done.stdout + done.stderr == ''
 
@@ -55,8 +47,6 @@ assert 'mmpretrain' not in sys.modules
 
 
 def test_old_pytorch_is_named():
-    done = subprocess.run(
-        [sys.executable, '-c', OLD], env=environment(), capture_output=True, text=True
-    )
+    done = python('-c', OLD)
     assert done.returncode == 0, done.stderr
     assert 'PyTorch 2.0.1 is older than 2.1' in done.stderr

@@ -10,11 +10,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from launch import ROOT, python
 from mmengine.config.utils import _get_cfg_metainfo
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
 NOT_SOURCE = shutil.ignore_patterns(
     '.*', 'build', 'data', 'dist', 'work_dirs', '__pycache__', '*.egg-info'
 )
@@ -125,10 +125,6 @@ def test_transformers_5_may_be_installed(tmp_path):
         info.mkdir()
         (info / 'METADATA').write_text(f'Name: {name}\nVersion: 5.0.0\n')
     (tmp_path / 'transformers.py').write_text('')
-    done = subprocess.run(
-        [sys.executable, '-c', "import saip_mm; saip_mm.load_backbone('saip-small')"],
-        env=os.environ | dict(PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}'),
-        capture_output=True,
-        text=True,
-    )
+    code = "import saip_mm; saip_mm.load_backbone('saip-small')"
+    done = python('-c', code, PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}')
     assert not done.returncode, done.stderr

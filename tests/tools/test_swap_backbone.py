@@ -1,11 +1,8 @@
 """Configs with a SAIP backbone, compared with the stock configs that they inherit."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
-from launch import ROOT, TINY, call, environment
+from launch import ROOT, TINY, call, python
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
@@ -172,8 +169,7 @@ def test_only_differences_are_written(backbone, tmp_path, capsys):
         'from mmengine.config import Config; from mmengine.registry import MODELS; '
         f'cfg = Config.fromfile({str(out)!r}); print(MODELS.build(cfg.model).backbone)'
     )
-    command = [sys.executable, '-c', code]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    done = python('-c', code)
     assert 'SAIPViT' in done.stdout, done.stderr
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from launch import ROOT, TINY, environment
+from launch import ROOT, TINY, python
 from mmengine import device
 from short_runs import assert_same_end, train
 
@@ -138,13 +138,7 @@ for name, *sys.argv[1:] in (
 def test_windows_embeds_and_exports_but_does_not_train(tmp_path):
     person = np.random.default_rng(0).integers(0, 256, (64, 32, 3), np.uint8)
     PIL.Image.fromarray(person).save(tmp_path / 'person.png')
-    done = subprocess.run(
-        [sys.executable, '-c', WINDOWS, ROOT / 'tools', TINY],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = python('-c', WINDOWS, ROOT / 'tools', TINY, cwd=tmp_path)
     message = 'error: training and testing do not run on Windows: use WSL\n'
     assert done.stderr.endswith(message), done.stderr
     assert done.returncode == 1

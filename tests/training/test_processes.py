@@ -1,13 +1,11 @@
 """Launchers of several processes, and their common exit."""
 
 import os
-import subprocess
-import sys
 from argparse import ArgumentParser
 
 import pytest
 import torch
-from launch import environment
+from launch import python
 from mmengine.config import Config
 
 from saip_mm.training import processes
@@ -133,11 +131,6 @@ with exit_together():
 
 
 def test_a_process_of_a_group_ends_without_finalization(tmp_path):
-    done = subprocess.run(
-        [sys.executable, '-c', PROGRAM, tmp_path / 'store', processes.__file__],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = python('-c', PROGRAM, tmp_path / 'store', processes.__file__)
     assert done.stdout.splitlines() == ['work', 'exit handler'], done.stderr
     assert done.returncode == 75
