@@ -1,6 +1,5 @@
 """A plain vision transformer for rectangular images of any size."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -23,7 +22,6 @@ from .weights import Grid, PretrainedStart, format_size, other_functions
 # Tensors that determine a ViT's sizes, and their number of dimensions.
 _TELLING = {'cls_token': 3, 'pos_embed': 3, 'patch_embed.projection.weight': 4}
 _TELLING |= {'layers.0.ffn.layers.0.0.weight': 2}
-_IN_LAYER = re.compile(r'layers\.(\d{1,6})\.')
 
 
 @MODELS.register_module()
@@ -253,12 +251,10 @@ class SAIPViT(PretrainedStart, VisionTransformer):
                     'of your own, see docs/extending.md, "Write an adapter from '
                     'scratch")'
                 )
-        layers = {int(match[1]) for name in tensors if (match := _IN_LAYER.match(name))}
-        if layers != set(range(len(layers))):
-            raise ValueError(f'lacks whole blocks: it has {sorted(layers)}')
+        blocks = {name.split('.')[1] for name in tensors if name.startswith('layers.')}
         arch = dict(
             embed_dims=tensors['cls_token'].shape[-1],
-            num_layers=len(layers),
+            num_layers=len(blocks),
             feedforward_channels=tensors['layers.0.ffn.layers.0.0.weight'].shape[0],
         )
         for known in VisionTransformer.arch_zoo.values():
