@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from ..drawn import Drawing, camera_of, draw_person, draw_scene
+from ..drawn import Drawing, camera_of, check_numbers, draw_person, draw_scene
 from .people import PeopleDataset
 from .views import Size
 
@@ -46,7 +46,8 @@ class SyntheticPeople(PeopleDataset):
     ) -> None:
         self.num_identities = num_identities
         self.images_per_identity = images_per_identity
-        _check(self, 'num_identities', 'images_per_identity')
+        check_numbers(1, num_identities=num_identities)
+        check_numbers(1, images_per_identity=images_per_identity)
         draw_person(seed, num_identities - 1, 0, size)  # impossible values fail here
         self.seed, self.size, self.keypoints = seed, tuple(size), keypoints
         self._kept = {} if keep else None
@@ -99,7 +100,7 @@ class SyntheticScenes(PeopleDataset):
         keep: bool = False,
     ) -> None:
         self.num_scenes = num_scenes
-        _check(self, 'num_scenes')
+        check_numbers(1, num_scenes=num_scenes)
         self.seed, self.settings = seed, (tuple(size), max_people)
         draw_scene(seed, 0, size, max_people)  # as above
         self._kept = {} if keep else None
@@ -122,9 +123,3 @@ def _draw(kept: dict | None, draw: Callable[..., Drawing], *key: object) -> Draw
     if key not in kept:
         kept[key] = draw(*key)
     return kept[key]
-
-
-def _check(dataset: PeopleDataset, *names: str) -> None:
-    for name in names:
-        if (number := getattr(dataset, name)) < 1:
-            raise ValueError(f'{name} is {number}; give 1 or more')

@@ -3,4 +3,4 @@
 from .attributes import ATTRIBUTES
 from .formats import WRITERS, FormatWriter
 from .labels import KEYPOINTS, PARTS
-from .scene import Drawing, camera_of, draw_person, draw_scene
+from .scene import Drawing, camera_of, check_numbers, draw_person, draw_scene

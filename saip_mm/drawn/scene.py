@@ -133,9 +133,14 @@ def check(size: tuple[int, int], **numbers: int) -> None:
         raise ValueError(
             f'size is {size}; give (h, w) in pixels, at least {SMALLEST} each'
         )
+    check_numbers(0, **numbers)
+
+
+def check_numbers(least: int, **numbers: int) -> None:
+    """Raise a ValueError that names a number below the least."""
     for name, number in numbers.items():
-        if number < 0:
-            raise ValueError(f'{name} is {number}; give 0 or more')
+        if number < least:
+            raise ValueError(f'{name} is {number}; give {least} or more')
 
 
 def _label(image, camera, canvas, figures):

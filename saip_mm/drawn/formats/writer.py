@@ -15,7 +15,7 @@ from rich.progress import track
 
 from ...files import atomic_write, write_text
 from ...processes import worker_pool
-from ..scene import Drawing, check, draw_person, draw_scene
+from ..scene import Drawing, check, check_numbers, draw_person, draw_scene
 
 SETTINGS = 'synthetic.json'
 SPLITS = ('train', 'val', 'test')
@@ -45,8 +45,7 @@ class FormatWriter(ABC):
     ):
         self.out, self.num, self.seed = Path(out), num, seed
         self.size = tuple(size or self.usual_size)
-        if num < 1:
-            raise ValueError(f'num is {num}; give 1 or more')
+        check_numbers(1, num=num)
         check(self.size, seed=seed)
         self.counts = dict.fromkeys(self.splits, max(num // 4, 1)) | dict(train=num)
 
