@@ -1,6 +1,5 @@
 """Drawn people: their pixels, bodies and data sets."""
 
-import hashlib
 import itertools
 import pickle
 
@@ -12,13 +11,9 @@ from saip_mm.data import SyntheticPeople, SyntheticScenes
 from saip_mm.drawn import draw_person, draw_scene
 
 
-def digest(drawn):
-    return hashlib.sha256(drawn.image.tobytes()).hexdigest()
-
-
 def test_seed_identity_and_index_each_matter():
     keys = itertools.product(*[range(4)] * 3)
-    assert len({digest(draw_person(*key)) for key in keys}) == 64
+    assert len({draw_person(*key).image.tobytes() for key in keys}) == 64
 
 
 def test_an_identity_keeps_its_clothes():
