@@ -5,6 +5,7 @@ import torch
 from launch import ROOT
 from mmpretrain.registry import MODELS
 from plain_saip import matching
+from random_models import ARCH
 from tiny_views import tiny_views
 from torch.utils.data import default_collate
 
@@ -12,14 +13,13 @@ from saip_mm.data import SyntheticPeople
 from saip_mm.training.config import load_config
 
 BASELINES = ROOT / 'configs/pretrain/baselines'
-SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 SIDE = 64
 
 
 def mae() -> torch.nn.Module:
     """The MAE of the config, small and square."""
     cfg = load_config(str(BASELINES / 'mae_vit-tiny.py')).model
-    cfg.backbone.update(arch=SMALL, img_size=SIDE, middle_block=3)
+    cfg.backbone.update(arch=ARCH, img_size=SIDE, middle_block=3)
     cfg.reconstruction.update(
         dict(in_channels=24, embed_dims=32, num_blocks=2, num_heads=4),
         img_size=(SIDE, SIDE),
@@ -36,7 +36,7 @@ def stock_mae(ours: torch.nn.Module) -> torch.nn.Module:
     model = MODELS.build(
         dict(
             type='MAE',
-            backbone=dict(type='MAEViT', arch=SMALL, img_size=SIDE),
+            backbone=dict(type='MAEViT', arch=ARCH, img_size=SIDE),
             neck=dict(
                 type='MAEPretrainDecoder',
                 num_patches=(SIDE // 16) ** 2,
@@ -95,7 +95,7 @@ def test_mae_is_that_of_mmpretrain():
 
 def test_dino_is_plain_dino():
     cfg = load_config(str(BASELINES / 'dino_vit-tiny.py')).model
-    cfg.backbone.update(arch=SMALL, img_size=(64, 32), middle_block=1)
+    cfg.backbone.update(arch=ARCH, img_size=(64, 32), middle_block=1)
     cfg.matching.update(in_channels=24, out_channels=16)
     model = MODELS.build(cfg)
     model.init_weights()

@@ -6,10 +6,9 @@ import sys
 import pytest
 import torch
 from launch import ROOT, TINY, call, environment
+from random_models import ARCH
 
 from saip_mm.models import SAIPViT
-
-SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ SMALL = dict(embed_dims=24, num_layers=4, num_heads=3, feedforward_channels=96)
     ],
 )
 def test_mistakes_in_options(option, message, tmp_path):
-    model = SAIPViT(dict(SMALL, embed_dims=48), img_size=(64, 32), middle_block=1)
+    model = SAIPViT(dict(ARCH, embed_dims=48), img_size=(64, 32), middle_block=1)
     torch.save(model.state_dict(), tmp_path / 'other.pth')
     options = option.replace('OTHER', str(tmp_path / 'other.pth')).split()
     if 'init_cfg' in option:
