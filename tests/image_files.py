@@ -14,6 +14,13 @@ def noise(rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(rng.integers(0, 255, (80, 40, 3), np.uint8))
 
 
+def oriented(orientation: int) -> Image.Exif:
+    """EXIF data with an orientation, from 1 to 8."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
 def cut(source, path) -> None:
     """Write the first half of a file."""
     content = source.read_bytes()
@@ -48,9 +55,7 @@ def folder(tmp_path):
     kinds = dict(jpg='RGB', png='RGBA', webp='RGB', bmp='L', tif='CMYK')
     for i in range(12):
         kind = list(kinds)[i % len(kinds)]
-        exif = Image.Exif()
-        exif[0x112] = 1 + i % 4
-        options = dict(exif=exif) if kind in ('jpg', 'webp') else {}
+        options = dict(exif=oriented(1 + i % 4)) if kind in ('jpg', 'webp') else {}
         noise(rng).convert(kinds[kind]).save(folder / f'{i:02}.{kind}', **options)
     cut(folder / '00.jpg', folder / '12.jpg')
     return folder

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from image_files import listed
+from image_files import cut, listed
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -25,8 +25,8 @@ def whole(path) -> bytes:
 
 
 def half(path) -> None:
-    content = whole(path)
-    path.write_bytes(content[: len(content) // 2])
+    whole(path)
+    cut(path, path)
 
 
 def header(path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from fuzzing import SEEDS, attempt, changed, fuzzed, spoil
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from image_files import noise
 
 from saip_mm.data import PersonImages, ShardedImages
 from saip_mm.data.images import ImageError
@@ -21,8 +21,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('people')
     rng = np.random.default_rng(0)
     for i in range(4):
-        pixels = rng.integers(0, 255, (80, 40, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f'{i}.jpg')
+        noise(rng).save(folder / f'{i}.jpg')
     return folder
 
 

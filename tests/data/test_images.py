@@ -6,6 +6,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
+from image_files import oriented
 from PIL import Image
 
 from saip_mm.data.images import (
@@ -157,9 +158,7 @@ def test_exif_orientations(tmp_path, kind, orientation):
         7: seen[::-1, ::-1].transpose(1, 0, 2),
         8: np.rot90(seen, -1),  # row 0 is the left side
     }[orientation]
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = saved(tmp_path / f'a.{kind}', file.copy(), exif=exif)
+    path = saved(tmp_path / f'a.{kind}', file.copy(), exif=oriented(orientation))
     image = read_image(path)
     assert (*image_shape(path), 3) == image.shape == seen.shape
     assert np.abs(image - seen.astype(int)).mean() < 2
@@ -171,9 +170,7 @@ def test_exif_orientations(tmp_path, kind, orientation):
 @pytest.mark.parametrize('shape', [(1, 40, 3), (40, 1, 3)])
 def test_one_row_or_column_in_any_orientation(tmp_path, shape, orientation):
     line = np.arange(120, dtype=np.uint8).reshape(shape)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    image = read_image(saved(tmp_path / 'a.png', line, exif=exif))
+    image = read_image(saved(tmp_path / 'a.png', line, exif=oriented(orientation)))
     assert np.array_equal(to_tensor(image).permute(1, 2, 0), image)
     reverse = orientation in ((2, 3, 7, 8) if shape[0] == 1 else (3, 4, 6, 7))
     expected = line.reshape(-1, 3)[:: -1 if reverse else 1]
@@ -188,9 +185,7 @@ def test_jpegs_are_decoded_at_a_fraction_of_their_size(tmp_path, mode, allowed, 
     """A scaled DCT is close to the mean of the pixels that become one."""
     smooth = cv2.resize(PHOTO, (203, 301), interpolation=cv2.INTER_CUBIC)
     image = cmyk_of(smooth) if mode == 'CMYK' else Image.fromarray(smooth).convert(mode)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotated
-    path, shapes = saved(tmp_path / 'a.jpg', image, exif=exif), []
+    path, shapes = saved(tmp_path / 'a.jpg', image, exif=oriented(6)), []  # rotated
     reduced = read_image(path, lambda shape: shapes.append(shape) or allowed)
     assert shapes == [(203, 301)]
     file = Image.fromarray(np.rot90(read_image(path)))

@@ -8,6 +8,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from image_files import oriented
 from PIL import Image
 
 from saip_mm.data.images import ImageError
@@ -185,11 +186,9 @@ def test_boxes_and_sizes_that_do_not_fit_the_photograph(photo):
 
 
 def test_boxes_refer_to_the_upright_photograph(photo, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotate clockwise by 90°
     upright = np.asarray(Image.open(tmp_path / 'photo.png'))
     stored = Image.fromarray(np.rot90(upright).copy())
-    stored.save(tmp_path / 'photo.png', exif=exif)
+    stored.save(tmp_path / 'photo.png', exif=oriented(6))  # clockwise by 90°
     assert corners(photo(coco((20, 10, 30, 40)))[0]['image']) == [10, 20, 49, 49]
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from image_files import oriented
 from launch import ROOT
 from PIL import Image
 
@@ -74,8 +75,7 @@ def test_boxes_that_ignore_the_exif_orientation_are_refused(tmp_path, upright):
     """Boxes of an upright photograph are where OpenCV and so MMDetection see them."""
     sideways = np.zeros((100, 200, 3), np.uint8)
     sideways[20:60, 140:180] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 6  # row 0 is the right side
+    exif = oriented(6)  # row 0 is the right side
     Image.fromarray(sideways).save(tmp_path / 'a.jpg', exif=exif, quality=100)
     box = [40, 140, 40, 40] if upright else [140, 20, 40, 40]
     height, width = (200, 100) if upright else (100, 200)

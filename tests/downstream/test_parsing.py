@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from image_files import oriented
 from launch import ROOT
 from mmengine.dataset import Compose
 from mmengine.model import BaseModel
@@ -56,10 +57,8 @@ def test_left_and_right_are_swapped_in_flipped_views():
 
 def save_pair(folder, labels, orientation=1, image_size=(6, 8)):
     """Save an image of stored size (h, w) and a label map; return their entry."""
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     pixels = np.zeros((*image_size, 3), np.uint8)
-    Image.fromarray(pixels).save(folder / 'a.jpg', exif=exif)
+    Image.fromarray(pixels).save(folder / 'a.jpg', exif=oriented(orientation))
     image = labels if isinstance(labels, Image.Image) else Image.fromarray(labels)
     image.save(folder / 'a.png')
     return dict(

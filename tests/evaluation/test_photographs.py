@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from image_files import oriented
 from PIL import Image
 
 from saip_mm.evaluation import RealPeople, Subject, probe_real
@@ -105,8 +106,6 @@ def test_people_outside_a_photograph_of_unknown_size(tmp_path):
 
 def label_maps(folder, count):
     """Images of gray blocks whose labels are how bright they are; stored rotated."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
     rng = np.random.default_rng(0)
     for part in ('train', 'test'):
         for kind in ('images', 'labels'):
@@ -114,20 +113,18 @@ def label_maps(folder, count):
         for i in range(count):
             blocks = rng.integers(0, 3, (4, 2), np.uint8).repeat(32, 0).repeat(32, 1)
             shown = Image.fromarray(np.rot90(blocks) * 100)
-            shown.save(folder / part / f'images/{i}.jpg', exif=exif)
+            shown.save(folder / part / f'images/{i}.jpg', exif=oriented(6))
             Image.fromarray(blocks).save(folder / part / f'labels/{i}.png')
     return folder
 
 
-def test_parts_of_photographs(tmp_path):
-    scores = probe(parts=label_maps(tmp_path / 'gray', 20))
-    assert scores == {'gray/mIoU': pytest.approx(1, abs=0.11)}
-
-
-def test_folders_named_like_probes_of_drawn_people(tmp_path):
-    """Their scores do not replace those of drawn people."""
-    scores = probe(parts=label_maps(tmp_path / 'mine/parts', 20))
-    assert [*scores] == ['mine-parts/mIoU']
+@pytest.mark.parametrize(
+    'name, scored', [('gray', 'gray'), ('mine/parts', 'mine-parts')]
+)
+def test_parts_of_photographs(name, scored, tmp_path):
+    """Scores of a folder do not replace those of drawn people."""
+    scores = probe(parts=label_maps(tmp_path / name, 20))
+    assert scores == {f'{scored}/mIoU': pytest.approx(1, abs=0.11)}
 
 
 def test_label_maps_that_cannot_be_used(tmp_path):
