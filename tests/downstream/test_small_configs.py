@@ -33,12 +33,17 @@ CASES = {
         'fashionpedia/segm_AP_IoU_F1',
         (*PARTS, ALL_OF_STAGE_2),
     ),
+    'text_retrieval_saip-small': (
+        'cuhk-pedes',
+        'text_retrieval/rank1',
+        ('model.num_classes=2',),
+    ),
 }
 
 
 @pytest.mark.parametrize('name', CASES)
 def test_train_and_test(name, tmp_path, capfd):
-    pytest.importorskip('mmdet')
+    pytest.importorskip('open_clip' if 'text' in name else 'mmdet')
     layout, metric, options = CASES[name]
     write(layout, tmp_path / 'data', 4)
     config = ROOT / f'configs/transfer/{name}.py'

@@ -188,19 +188,6 @@ def test_metric_of_too_little():
         evaluate(np.full((3, 2), np.nan), [np.ones((1, 2))] * 3, [0, 1, 2])
 
 
-def test_the_small_config_trains_and_tests(tmp_path, capfd):
-    config, work_dir = ROOT / 'configs/transfer/text_retrieval_saip-small.py', tmp_path
-    options = ['--cfg-options', 'model.num_classes=2', 'train_cfg.max_iters=2']
-    for loader in ('train_dataloader', 'test_dataloader'):
-        options.append(f'{loader}.dataset.data_root={root("cuhk-pedes")}')
-        options += [f'{loader}.num_workers=0', f'{loader}.persistent_workers=False']
-    options.append('train_dataloader.batch_size=4')
-    call('tools/train.py', config, '--work-dir', work_dir, *options)
-    call('tools/test.py', config, work_dir, '--work-dir', tmp_path / 'test', *options)
-    out = capfd.readouterr()
-    assert 'text_retrieval/rank1' in out.out + out.err
-
-
 def test_two_processes_of_half_the_batch_train_the_same(tmp_path):
     data = [
         f'{split}_dataloader.dataset.data_root={root("cuhk-pedes")}'
