@@ -157,9 +157,8 @@ class Script:
 
 def popen(command: list[str], stdout: BinaryIO, stderr: int) -> Script:
     """A Python script as started by ``subprocess.Popen``, except that it is forked."""
-    python, *command = command
-    assert python == sys.executable and stderr == subprocess.STDOUT
-    return Script(*command, cwd=Path.cwd(), out=stdout)
+    assert command[0] == sys.executable and stderr == subprocess.STDOUT
+    return Script(*command[1:], cwd=Path.cwd(), out=stdout)
 
 
 def run(
