@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -13,6 +14,8 @@ from PIL import Image
 from torch import nn
 
 from ..data.folders import find_images
+
+MASKS = 20  # at most so many label maps are read in advance
 
 
 @MODELS.register_module()
@@ -128,9 +131,28 @@ class LabelMaps(BaseSegDataset):
 
     Without an ``ann_file``, MMSegmentation's ``BaseSegDataset`` silently leaves out
     images that do not end in `.jpg`, such as `.JPG`. Arguments are the same.
+
+    Raises:
+        ValueError: If the maps have no labels but 0 and 255 (ignored), as in black and
+            white: a model would learn to answer 0 everywhere.
     """
 
     def load_data_list(self) -> list[dict]:
+        entries = self._find_pairs()
+        paths = [x.get('seg_map_path', '') for x in entries]
+        paths = [path for path in paths if os.path.isfile(path)]
+        found = set()
+        for path in paths[:: len(paths) // MASKS + 1]:
+            with suppress(OSError), Image.open(path) as file:
+                found.update(np.unique(file).tolist())
+        if 255 in found and found <= {0, 255}:
+            raise ValueError(
+                f'{paths[0]} and others are black and white, but 255 means that a '
+                'pixel is ignored: save the numbers of the classes (0, 1, …)'
+            )
+        return entries
+
+    def _find_pairs(self) -> list[dict]:
         if self.ann_file:
             return super().load_data_list()
         images, maps = (self.data_prefix[k] for k in ('img_path', 'seg_map_path'))

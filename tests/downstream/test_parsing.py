@@ -138,3 +138,18 @@ def test_images_of_any_format_are_used(tmp_path):
     found = [sample.img_path for sample in samples]
     assert found == [str(tmp_path / 'train/images' / name) for name in names]
     assert all((sample.gt_sem_seg.data == 3).all() for sample in samples)
+
+
+@pytest.mark.parametrize('mode', ['L', 'RGB'])
+def test_masks_in_black_and_white_are_refused(mode, tmp_path):
+    for name, labels in dict(a=[[0, 255]], b=[[255, 255]]).items():
+        (tmp_path / name).mkdir()
+        labels = Image.fromarray(np.array(labels, np.uint8)).convert(mode)
+        save_pair(tmp_path / name, labels, image_size=(1, 2))
+    prefix = dict(img_path='', seg_map_path='')
+    config = dict(type='mmseg.LabelMaps', data_root=str(tmp_path), data_prefix=prefix)
+    config |= dict(pipeline=[], img_suffix='.jpg', metainfo=dict(classes=('a', 'b')))
+    with pytest.raises(ValueError, match=r'a.png and others are black and white, but'):
+        DATASETS.build(config)
+    save_pair(tmp_path / 'b', np.array([[255, 1]], np.uint8), image_size=(1, 2))
+    DATASETS.build(config)
