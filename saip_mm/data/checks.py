@@ -62,13 +62,16 @@ def check_images(dataset: object) -> None:
 
     Raises:
         FileNotFoundError: Images or label maps are missing.
-        ValueError: People have other numbers of keypoints than the data set names.
+        ValueError: People have other numbers of keypoints than the data set names, or
+            boxes are unusable.
     """
     for each in _built(dataset):
         paths, source = {}, each.ann_file or each.data_root
         named = each.metainfo.get('num_keypoints')  # by MMPose
+        sides = []
         for index in range(len(each)):
             info = each.get_data_info(index)
+            sides += _sides(info)
             found = map(info.get, ('img_path', 'seg_map_path'))
             paths |= dict.fromkeys(filter(None, found))
             number = np.shape(info.get('keypoints'))[-2:-1]
@@ -79,6 +82,26 @@ def check_images(dataset: object) -> None:
                     'these, or set metainfo and model.head.out_channels'
                 )
         require_files(source, '', list(paths), REMEDY)
+        # MMDetection leaves out boxes of less than a pixel, and of other classes.
+        if (sides and max(sides) <= 1) or (not sides and _needs_boxes(each)):
+            raise ValueError(
+                f'{source}: no box is larger than a pixel'
+                f'{" and of a class of the config" * (not sides)}: "bbox" is x, y, '
+                'width, height in pixels, not in shares of the image'
+            )
+
+
+def _sides(info: dict) -> list[float]:
+    """The longer side of each box in an entry of MMPose or MMDetection."""
+    boxes = [x['bbox'] for x in info.get('instances') or () if 'bbox' in x]
+    boxes += [np.ravel(info['bbox'])] if 'bbox' in info else []
+    return [max(box[2] - box[0], box[3] - box[1]) for box in boxes if len(box) == 4]
+
+
+def _needs_boxes(dataset: BaseDataset) -> bool:
+    """Whether a data set is one of MMDetection's for training."""
+    first = dataset.get_data_info(0) if len(dataset) else {}
+    return not dataset.test_mode and 'instances' in first
 
 
 def name_files_in_errors(dataset: object) -> None:

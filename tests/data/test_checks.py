@@ -77,6 +77,32 @@ def test_other_keypoints_than_those_of_the_config(tmp_path):
         check_images(ConcatDataset([datasets.CocoDataset(**coco(tmp_path))]))
 
 
+@pytest.mark.parametrize(
+    'library, spoilt, message',
+    [
+        ('mmpose', 'bbox', 'no box is larger than a pixel: "bbox" is x'),
+        ('mmdet', 'bbox', 'no box is larger than a pixel and of a class of the config'),
+        ('mmdet', 'name', 'no box is larger than a pixel and of a class of the config'),
+    ],
+)
+def test_boxes_without_use_are_refused(library, spoilt, message, tmp_path):
+    datasets = pytest.importorskip(f'{library}.datasets')
+    write('coco', tmp_path)
+    check_images(datasets.CocoDataset(**coco(tmp_path)))
+    content = json.loads((tmp_path / ANN).read_text())
+    if spoilt == 'bbox':  # shares of the image instead of pixels
+        for annotation in content['annotations']:
+            annotation['bbox'] = [0.2, 0.3, 0.1, 0.4]
+    else:
+        content['categories'][0]['name'] = 'Person'
+    (tmp_path / ANN).write_text(json.dumps(content))
+    dataset = datasets.CocoDataset(**coco(tmp_path))
+    with pytest.raises(ValueError, match=f'train2017.json: {message}'):
+        check_images(dataset)
+    if library == 'mmdet':  # tests may have no boxes
+        check_images(datasets.CocoDataset(**coco(tmp_path), test_mode=True))
+
+
 @pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
 @pytest.mark.parametrize('content', [b'', b'no image'])
 def test_unreadable_images_are_named(content, library, tmp_path):
