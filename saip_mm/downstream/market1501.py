@@ -37,6 +37,7 @@ def read_folder(folder: str) -> list[ReIDImage]:
         more = f' (and {len(invalid) - 1} more)' if len(invalid) > 1 else ''
         raise ValueError(
             f'{invalid[0]}: the name does not contain identity and camera, as in '
-            f'0002_c1s1_000451_03.jpg; rename or remove the image{more}'
+            f'0002_c1s1_000451_03.jpg; rename or remove the image{more}, or list all '
+            'images in labels.csv (type=ReIDCSV)'
         )
     return images

@@ -123,8 +123,8 @@ def spoil(root, what: str) -> None:
     'name, what, message',
     [
         ('Market1501', 'layout', 'query not found; it contains .*queries. Set data_ro'),
-        ('Market1501', 'name', 'someone.jpg: the name does not contain identity and'),
-        ('Market1501', 'matches', 'none of 4 queries has an image of the same'),
+        ('Market1501', 'name', 'someone.jpg: the name does not contain .*=ReIDCSV'),
+        ('Market1501', 'matches', 'none of 4 queries has an image of .*=ReIDCSV'),
         ('MSMT17', 'layout', 'list_query.txt not found; it contains list_gal.*Set dat'),
         ('MSMT17', 'line', 'list_query.txt:5: .* does not contain image, camera and'),
     ],

@@ -164,7 +164,7 @@ def _check_matches(
             f'{folder}: none of {len(query)} queries has an image of the same identity '
             f'from another camera among the {len(gallery)} of the gallery: images of '
             "the query's own camera do not count, and query and gallery should be of "
-            'one data set'
+            'one data set. List images without cameras in labels.csv (type=ReIDCSV)'
         )
 
 
