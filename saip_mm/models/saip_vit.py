@@ -111,6 +111,14 @@ class SAIPViT(PretrainedStart, VisionTransformer):
                 # MMPretrain's NumPy numbers break graphs of torch.compile.
                 module.drop_prob = float(module.drop_prob)
 
+    def _freeze_stages(self) -> None:
+        if self.frozen_stages > self.num_layers:
+            raise ValueError(
+                f'frozen_stages={self.frozen_stages}: the ViT has {self.num_layers} '
+                'blocks; with that number, all of it is frozen'
+            )
+        super()._freeze_stages()
+
     def _init_from_scratch(self, init_cfg: list[dict]) -> None:
         super()._init_from_scratch(init_cfg)
         trunc_normal_(self.cls_token, std=0.02)

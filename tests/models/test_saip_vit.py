@@ -117,8 +117,14 @@ def test_the_middle_block_is_the_seventh_of_twelve():
 
 
 @pytest.mark.parametrize(
-    'options', [dict(middle_block=-1), dict(middle_block=3), dict(with_cls_token=False)]
+    'options, message',
+    [
+        (dict(middle_block=-1), 'middle_block=-1 is not one of the 3'),
+        (dict(middle_block=3), 'middle_block=3 is not one of the 3'),
+        (dict(with_cls_token=False), 'needs a class token'),
+        (dict(frozen_stages=12), 'frozen_stages=12: the ViT has 3 blocks'),
+    ],
 )
-def test_unsuitable_options_are_refused(options):
-    with pytest.raises(ValueError, match='middle_block=.* is not|needs a class token'):
+def test_unsuitable_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
         SAIPViT(SMALL, (64, 32), **options)
