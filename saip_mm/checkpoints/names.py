@@ -170,8 +170,15 @@ def source_of(checkpoint: Mapping) -> str:
     ).items():
         if telling in names:
             return source
+    first = r'(.+\.)(blocks\.0\.norm1|layers\.0\.ln1)\.weight'
+    nested = [match[1] for name in names if (match := re.fullmatch(first, name))]
+    remedy = (
+        f'. There is a ViT under {" and ".join(map(repr, nested))}: save these tensors '
+        'alone, without this prefix (docs/training.md, "One GPU")'
+    )
     raise ValueError(
         "has the names of neither the authors' SAIP, DINO, timm (DeiT), MAE nor "
         'MMPretrain; '
         f'they begin with {", ".join(sorted({n.split(".")[0] for n in names})[:8])}'
+        f'{remedy if nested else ""}'
     )

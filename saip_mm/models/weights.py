@@ -35,6 +35,8 @@ _OTHER_FUNCTIONS = (
     ('a norm before the first block', r'^(norm_pre|pre_norm|ln_pre)\.'),
     ('pooling before the final norm', r'^(fc_norm|ln2)\.'),
     ('a distillation token', r'^dist_token$'),
+    ('a convolutional stem', r'^patch_embed\.(conv|backbone|stem)\w*\.'),
+    ('part tokens', r'^part_token'),
     ('gated linear units', r'\.(w12|w3|fc1_[gx])\.'),
     ('relative positions', r'rel(ative)?_pos|\brope\b'),
 )

@@ -144,6 +144,30 @@ def test_unfit_weights_are_rejected(tmp_path, without, size, message):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    'added, message',
+    [
+        ('patch_embed.conv.0.weight', r'has a convolutional stem \(patch_embed.conv.0'),
+        ('part_token1', r'has part tokens \(part_token1\)'),
+    ],
+)
+def test_other_vits_for_people_are_named(added, message, tmp_path):
+    weights = timm_vit().state_dict() | {added: torch.ones(1)}
+    torch.save(dict(teacher=weights), tmp_path / 'lup.pth')
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path / 'lup.pth', tmp_path / 'a.pth', '--num-heads', 2)
+
+
+def test_vits_under_other_prefixes_are_named(tmp_path):
+    weights = timm_vit().state_dict()
+    names = 'module.base_encoder.', 'module.momentum_encoder.'
+    weights = {prefix + name: x for prefix in names for name, x in weights.items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'moco.pth')
+    message = "There is a ViT under 'base_encoder.' and 'momentum_encoder.': save these"
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path / 'moco.pth', tmp_path / 'a.pth')
+
+
 def test_own_training_checkpoints_are_rejected(tmp_path):
     """Their first backbone is the student's, whatever the role."""
     prefixes = 'backbone.', 'teacher.encoder.backbone.'
