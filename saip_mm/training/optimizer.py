@@ -93,6 +93,13 @@ class LayerDecay(WeightDecayGroups):
         rate = self.paramwise_cfg['decay_rate']
         if not 0 < rate <= 1:
             raise ValueError(f'decay_rate={rate}: give more than 0 and at most 1')
+        keys = self.paramwise_cfg.get('custom_keys', {})
+        if unused := [key for key in keys if key.startswith('backbone')]:
+            raise ValueError(
+                'LayerDecay: custom_keys do not apply to the backbone, hence not '
+                f'{", ".join(unused)}; use decay_rate, and to freeze blocks '
+                'model.backbone.frozen_stages'
+            )
 
     def _custom_key(self, name: str) -> dict:
         return {} if name.startswith('backbone.') else super()._custom_key(name)

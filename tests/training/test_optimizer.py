@@ -120,6 +120,12 @@ def test_unknown_settings_of_groups_are_named(classifier):
         groups(classifier, 'mmpretrain.WeightDecayGroups', **options)
 
 
+def test_keys_of_the_backbone_are_refused_with_layer_decay(classifier):
+    frozen = {'head': dict(lr_mult=2.0), 'backbone.layers': dict(lr_mult=0.0)}
+    with pytest.raises(ValueError, match='hence not backbone.layers; use decay_rate'):
+        by_name(classifier, **DECAY, custom_keys=frozen)
+
+
 def test_few_groups_and_no_frozen_parameters(classifier):
     classifier.backbone.pos_embed.requires_grad_(False)
     found = groups(classifier, 'mmpretrain.LayerDecay', _delete_=True, **DECAY)
