@@ -23,7 +23,7 @@ from ..checkpoints.files import (
 from ..files import lock, write_text
 from .batches import done_in_epoch
 from .processes import on_main_process
-from .schedules import compare_lengths
+from .schedules import compare_lengths, name_idle_hooks
 
 _PROC = Path('/proc')  # macOS has none
 _LAUNCH = 'launch.json'  # in a work directory: time and job of its launch
@@ -74,6 +74,7 @@ class LaunchHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         compare_lengths(runner)
+        name_idle_hooks(runner)
         on_main_process(self._prepare, runner)
 
     def unlock(self) -> None:

@@ -1,5 +1,6 @@
-"""Learning-rate schedules that do not fit the length of a run."""
+"""Learning-rate schedules and hooks that do not fit a run."""
 
+from mmengine.hooks import EarlyStoppingHook
 from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR
 from mmengine.runner import Runner
 
@@ -83,3 +84,15 @@ def compare_lengths(runner: Runner) -> None:
                     f'the learning rate reaches its minimum after {end:,} steps, but '
                     f'the training has {runner.max_iters:,}: {remedy}'
                 )
+
+
+def name_idle_hooks(runner: Runner) -> None:
+    """Warn of hooks that wait for a validation, if there is none."""
+    for hook in () if runner.val_loop else runner.hooks:
+        best = getattr(hook, 'save_best', None)
+        if best or isinstance(hook, EarlyStoppingHook):
+            what = f'save_best={best}' if best else 'EarlyStoppingHook'
+            runner.logger.warning(
+                f'{what} has no effect: it acts after validations, and this training '
+                'has none (val_cfg, val_dataloader, val_evaluator)'
+            )

@@ -1,12 +1,15 @@
-"""Validations before resumed runs continue, against MMEngine's uninterrupted loops."""
+"""Validations before resumed runs continue, against MMEngine's uninterrupted loops, and
+hooks that wait for one."""
 
 from unittest.mock import Mock
 
 import pytest
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from saip_mm.training.resuming import DueValidationHook
+from saip_mm.training.schedules import name_idle_hooks
 
 LENGTH = 7  # epochs, or steps
 
@@ -63,3 +66,21 @@ def test_what_was_due_is_validated(kind, settings, expected):
 def test_nothing_is_due_within_an_epoch():
     assert resumed(EpochBasedTrainLoop, dict(val_interval=1), 2)
     assert not resumed(EpochBasedTrainLoop, dict(val_interval=1), 2, more=1)
+
+
+def test_hooks_that_wait_in_vain_for_a_validation_are_named():
+    hooks = [
+        CheckpointHook(save_best='AP', rule='greater'),
+        CheckpointHook(),
+        EarlyStoppingHook('loss'),
+    ]
+    runner = Mock(hooks=hooks)
+    name_idle_hooks(runner)
+    runner.logger.warning.assert_not_called()
+    runner.val_loop = None
+    name_idle_hooks(runner)
+    said = [call.args[0] for call in runner.logger.warning.call_args_list]
+    assert [text.partition(' has no effect')[0] for text in said] == [
+        "save_best=['AP']",
+        'EarlyStoppingHook',
+    ]
