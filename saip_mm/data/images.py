@@ -155,7 +155,7 @@ def _to_array(image: object, index: int) -> np.ndarray:
     found = f'{dtype} {list(shape)}' if dtype else type(image).__name__
     raise TypeError(
         f'images[{index}] is neither a file nor an RGB image, uint8 [h, w, 3], but '
-        f'{found}'
+        f'{found}; convert an image of Pillow by np.array(image.convert("RGB"))'
     )
 
 
@@ -201,6 +201,8 @@ def _content(path: str | os.PathLike) -> bytes:
     if stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode):
         # Reading may never end.
         raise ImageError('is a pipe or a device, not a file; remove it')
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError('is a folder; give the files in it')
     if status.st_size > MAX_BYTES:
         raise ImageError(
             f'{status.st_size:,} bytes exceed the limit of {MAX_BYTES:,}; shrink the '

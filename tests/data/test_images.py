@@ -220,7 +220,7 @@ def test_errors(tmp_path):
         ('text.jpg', r'text\.jpg: not an image'),
         ('program.jpg', r'program\.jpg: is PostScript'),
         ('absent.jpg', r'absent\.jpg: no such file'),
-        ('', 'IsADirectoryError'),
+        ('', 'is a folder; give the files'),
     ):
         with pytest.raises(ImageError, match=message):
             read_image(tmp_path / name)
