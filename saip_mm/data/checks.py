@@ -1,6 +1,6 @@
 """Checks that the data of a config exist, and errors that name their files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import filterfalse
 from os import PathLike
@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset, Compose
 
 from .folders import path_of, require_files, some
 from .images import raise_if_outage
-from .person_boxes import OtherAnnotations, read_person_boxes
+from .person_boxes import OtherAnnotations, check_ends, read_person_boxes
 
 REMEDY = 'unpack all of the data, or remove these from the annotations'
 
@@ -68,10 +68,14 @@ def check_images(dataset: object) -> None:
     for each in _built(dataset):
         paths, source = {}, each.ann_file or each.data_root
         named = each.metainfo.get('num_keypoints')  # by MMPose
-        sides = []
+        sides, ends = [], []
         for index in range(len(each)):
             info = each.get_data_info(index)
-            sides += _sides(info)
+            boxes = _boxes(info)
+            sides += [max(box[2] - box[0], box[3] - box[1]) for box in boxes]
+            if 'height' in info:  # MMPose clips boxes, and does not state sizes
+                size = info['height'], info['width']
+                ends += [(box[2], box[3], size) for box in boxes]
             found = map(info.get, ('img_path', 'seg_map_path'))
             paths |= dict.fromkeys(filter(None, found))
             number = np.shape(info.get('keypoints'))[-2:-1]
@@ -89,13 +93,14 @@ def check_images(dataset: object) -> None:
                 f'{" and of a class of the config" * (not sides)}: "bbox" is x, y, '
                 'width, height in pixels, not in shares of the image'
             )
+        check_ends(source, ends)
 
 
-def _sides(info: dict) -> list[float]:
-    """The longer side of each box in an entry of MMPose or MMDetection."""
+def _boxes(info: dict) -> list[Sequence[float]]:
+    """Boxes, two corners each, in an entry of MMPose or MMDetection."""
     boxes = [x['bbox'] for x in info.get('instances') or () if 'bbox' in x]
     boxes += [np.ravel(info['bbox'])] if 'bbox' in info else []
-    return [max(box[2] - box[0], box[3] - box[1]) for box in boxes if len(box) == 4]
+    return [box for box in boxes if len(box) == 4]
 
 
 def _needs_boxes(dataset: BaseDataset) -> bool:

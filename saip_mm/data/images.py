@@ -155,7 +155,7 @@ def _to_array(image: object, index: int) -> np.ndarray:
     found = f'{dtype} {list(shape)}' if dtype else type(image).__name__
     raise TypeError(
         f'images[{index}] is neither a file nor an RGB image, uint8 [h, w, 3], but '
-        f'{found}; convert an image of Pillow by np.array(image.convert("RGB"))'
+        f'{found}'
     )
 
 

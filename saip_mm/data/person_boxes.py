@@ -6,7 +6,7 @@ orientation applied, as in annotation tools and MMDetection.
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from .views import Size
 
 Box = tuple[float, float, float, float]
 T = TypeVar('T')
+MIN_OUTSIDE = 5  # boxes: fewer may be people whose hidden parts were guessed
 
 
 class OtherAnnotations(ValueError):
@@ -67,7 +68,8 @@ def read_people(ann_file: str) -> tuple[Photographs, People]:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: The file is malformed or contains no people.
+        ValueError: The file is malformed or contains no people, or most boxes end
+            outside of their photographs.
     """
     content = _read_coco(ann_file)
     images = dict(_parse(ann_file, content, 'images', _parse_image))
@@ -98,7 +100,24 @@ def read_people(ann_file: str) -> tuple[Photographs, People]:
             f'{ann_file}: contains no people; its {len(content["annotations"])} '
             'annotations are of other categories, or crowds'
         )
+    boxes = [(each.box, each.size) for each, _ in people]
+    check_ends(ann_file, [(x + w, y + h, size) for (x, y, w, h), size in boxes])
     return dict(images.values()), people
+
+
+def check_ends(source: str, ends: Sequence[tuple[float, float, Size | None]]) -> None:
+    """Raise a ValueError if most boxes end outside of their photographs.
+
+    Args:
+        source: Name of the annotations.
+        ends: x and y of each box's lower right corner, and its photograph's (h, w).
+    """
+    outside = [x > 1.05 * size[1] or y > 1.05 * size[0] for x, y, size in ends if size]
+    if sum(outside) > max(len(outside) / 2, MIN_OUTSIDE):
+        raise ValueError(
+            f'{source}: {sum(outside)} of {len(outside)} boxes end outside of their '
+            'photographs: "bbox" is x, y, width, height, not two corners'
+        )
 
 
 def _read_coco(ann_file: str) -> dict:

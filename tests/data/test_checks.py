@@ -103,6 +103,22 @@ def test_boxes_without_use_are_refused(library, spoilt, message, tmp_path):
         check_images(datasets.CocoDataset(**coco(tmp_path), test_mode=True))
 
 
+def test_corners_instead_of_sizes(test_data, tmp_path):
+    datasets = pytest.importorskip('mmdet.datasets')
+    people = test_data / 'people/pose/coco_subset'
+    files = dict(data_root=str(people), data_prefix=dict(img=''))
+    check_images(datasets.CocoDataset(ann_file='test.json', **files))
+    content = json.loads((people / 'test.json').read_text())
+    for annotation in content['annotations']:
+        x, y, width, height = annotation['bbox']
+        annotation['bbox'] = [x, y, x + width, y + height]
+    path = tmp_path / 'corners.json'
+    path.write_text(json.dumps(content))
+    message = r'corners.json: 1\d\d of 238 boxes end outside of their photographs'
+    with pytest.raises(ValueError, match=message):
+        check_images(datasets.CocoDataset(ann_file=str(path), **files))
+
+
 @pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
 @pytest.mark.parametrize('content', [b'', b'no image'])
 def test_unreadable_images_are_named(content, library, tmp_path):

@@ -185,6 +185,18 @@ def test_boxes_and_sizes_that_do_not_fit_the_photograph(photo):
         photo(coco((0, 0, 40, 40), images=images))[0]
 
 
+def test_corners_instead_of_sizes(test_data, tmp_path):
+    annotations = test_data / 'people/pose/coco_subset/train.json'
+    content = json.loads(annotations.read_text())
+    assert len(read_person_boxes(str(annotations))) == 2105
+    for annotation in content['annotations']:
+        x, y, width, height = annotation['bbox']
+        annotation['bbox'] = [x, y, x + width, y + height]
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='a.json: 15.. of 2105 boxes end outside'):
+        read_person_boxes(str(tmp_path / 'a.json'))
+
+
 def test_boxes_refer_to_the_upright_photograph(photo, tmp_path):
     upright = np.asarray(Image.open(tmp_path / 'photo.png'))
     stored = Image.fromarray(np.rot90(upright).copy())
