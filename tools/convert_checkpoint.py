@@ -14,7 +14,7 @@ import torch
 from mmpretrain.registry import MODELS
 
 from saip_mm import __version__
-from saip_mm.checkpoints.backbone import Backbone, find_backbone
+from saip_mm.checkpoints.backbone import Backbone, choose_backbone
 from saip_mm.checkpoints.files import open_checkpoint, write_checkpoint
 from saip_mm.checkpoints.names import center_of, from_official, roles_of, source_of
 from saip_mm.errors import one_line_errors, script_parser
@@ -126,7 +126,7 @@ def convert_backbone(
             raise ValueError(f'has no {args.role}, only a {"".join(roles)}')
         print(f"taking the {args.role}'s backbone")
         checkpoint = roles[args.role]
-    backbone = find_backbone(checkpoint)
+    backbone = choose_backbone(checkpoint)
     backbone = replace(backbone, **stated(args))
     heads = backbone.config['arch']['num_heads']
     if not backbone.num_heads:
@@ -146,7 +146,7 @@ def convert_saip(checkpoint: dict, grid: Grid | None) -> tuple[dict, dict, LoadR
     roles = roles_of(checkpoint)
     if len(roles) < 2:
         raise ValueError(f'has only a {"".join(roles)}: --full needs both roles')
-    grid = find_grid(find_backbone(roles['student']), 'saip', grid)
+    grid = find_grid(choose_backbone(roles['student']), 'saip', grid)
     state_dict = from_official(
         roles['student'], roles['teacher'], center_of(checkpoint), grid
     )

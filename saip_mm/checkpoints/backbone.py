@@ -163,88 +163,76 @@ class Backbone:
         return replace(self, tensors=tensors, grid=grid, num_heads=heads), report
 
 
-def choose_backbone(checkpoint: Mapping, role: str | None = None) -> Backbone:
-    """The backbone of teacher or student, or the only one.
+def choose_backbone(
+    checkpoint: Mapping, role: str | None = None, prefix: str = ''
+) -> Backbone:
+    """The backbone in a checkpoint; timm's ViTs get SAIPViT's names.
 
     Args:
         checkpoint: From ``read_checkpoint``.
-        role: ``'teacher'`` or ``'student'``; None selects the teacher if there is one.
+        role: ``'teacher'`` or ``'student'`` of a training checkpoint; by default the
+            teacher.
+        prefix: Prefix of its names, such as ``'backbone.'`` for the student, instead of
+            a role; ignored for a file that contains only a backbone.
 
     Raises:
-        ValueError: If there is no such backbone.
+        ValueError: If there is no such backbone, or the file states impossible facts.
     """
     if role not in (None, *PREFIXES):
         raise ValueError(f'role={role!r} is not one of {", ".join(PREFIXES)}')
-    weights = state_dict_of(checkpoint)
-    checkpoint = dict(state_dict=weights, meta=checkpoint.get('meta'))
-    if any(name.startswith(PREFIXES['teacher']) for name in weights):
-        role = role or 'teacher'
-        return replace(find_backbone(checkpoint, PREFIXES[role]), role=role)
-    backbone = find_backbone(checkpoint)
-    if role not in (None, backbone.role):
-        raise ValueError(
-            f'has no {role}, only one backbone (role: {backbone.role}): omit the role'
-        )
-    return replace(backbone, prefix='')
-
-
-def find_backbone(checkpoint: Mapping, prefix: str = '') -> Backbone:
-    """Find the backbone in a checkpoint; timm's ViTs get SAIPViT's names.
-
-    Args:
-        checkpoint: From ``read_checkpoint``.
-        prefix: Prefix of its names, such as ``'teacher.encoder.backbone.'``; ignored
-            for a file that contains only a backbone. By default ``'backbone.'`` if
-            there are such names: in a training checkpoint these are the student's.
-
-    Raises:
-        ValueError: If no name has the prefix, or the file states impossible facts.
-    """
     state_dict = state_dict_of(checkpoint)
-    wanted = prefix.removesuffix('.') + '.' if prefix else 'backbone.'
-    found = any(name.startswith(wanted) for name in state_dict)
-    bare = any(name in state_dict for name in ('cls_token', *POOLED))
-    if prefix and not found and not bare:
-        parts = sorted({name.split('.')[0] for name in state_dict})
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    known_role = meta.get('role', 'unknown')
+    if not prefix and any(name.startswith(PREFIXES['teacher']) for name in state_dict):
+        known_role = role or 'teacher'
+        prefix = PREFIXES[known_role]
+    elif role not in (None, known_role):
         raise ValueError(
-            f'has no weights under {wanted!r}; its names begin with {", ".join(parts)}'
+            f'has no {role}, only one backbone (role: {known_role}): omit the role'
         )
-    prefix = wanted if found else ''
+    start = prefix.removesuffix('.') + '.' if prefix else 'backbone.'
+    if not any(name.startswith(start) for name in state_dict):
+        if prefix and not any(name in state_dict for name in ('cls_token', *POOLED)):
+            parts = sorted({name.split('.')[0] for name in state_dict})
+            raise ValueError(
+                f'has no weights under {start!r}; its names begin with '
+                f'{", ".join(parts)}'
+            )
+        start = ''
     tensors = {
-        name[len(prefix) :]: tensor
+        name[len(start) :]: tensor
         for name, tensor in state_dict.items()
-        if name.startswith(prefix)
+        if name.startswith(start)
     }
     if 'blocks.0.norm1.weight' in tensors:
         tensors = {renamed(name, TIMM_TO_VIT): each for name, each in tensors.items()}
-    meta = checkpoint.get('meta')
-    meta = meta if isinstance(meta, Mapping) else {}
+    facts = _stated(state_dict, meta, start[:-1])
+    return Backbone(tensors, role=known_role, prefix=prefix, **facts)
+
+
+def _stated(state_dict: Mapping, meta: Mapping, owner: str) -> dict:
+    """Patch grid, heads and normalization that a checkpoint states.
+
+    Args:
+        state_dict: Its tensors, with metadata of modules.
+        meta: Its metadata.
+        owner: Name of the backbone's module.
+    """
     config = {}
     with suppress(KeyError, ValueError):  # there is none, or it cannot be read
         config = parse_config(meta['cfg'], 'cfg')
-    known = {**_heads(config), **meta, **state_dict._metadata.get(prefix[:-1], {})}
+    model = config.get('model')
+    model = model if isinstance(model, dict) else {}
+    known = {**_heads(model), **meta, **state_dict._metadata.get(owner, {})}
     grid, num_heads = known.get('grid'), known.get('num_heads')
-    if grid is not None and not (_are_numbers(grid, 2, int) and min(grid) > 0):
+    if grid is not None and not _are_numbers(grid, 2, int, above=0):
         raise ValueError(f'states the patch grid {grid!r}, which is not (h, w)')
     heads = [num_heads] * 2 if type(num_heads) is int else num_heads
-    if heads is not None and not (_are_numbers(heads, 2, int) and min(heads) > 0):
+    if heads is not None and not _are_numbers(heads, 2, int, above=0):
         raise ValueError(f'states {num_heads!r} as its number of attention heads')
-    return Backbone(
-        tensors,
-        grid=grid and tuple(grid),
-        num_heads=list(heads) if isinstance(num_heads, tuple) else num_heads,
-        role=meta.get('role', 'unknown'),
-        prefix=prefix,
-        **_normalization(state_dict, meta, config),
-    )
-
-
-def _normalization(
-    state_dict: Mapping, meta: Mapping, config: dict
-) -> dict[str, list[float]]:
-    """Mean and std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
     # MMPretrain's checkpoints keep their normalization in their config only.
-    own = _part(config, 'data_preprocessor') or config.get('data_preprocessor')
+    own = model.get('data_preprocessor') or config.get('data_preprocessor')
     own = own if isinstance(own, dict) else {}
     if False in (own.get('to_rgb'), own.get('bgr_to_rgb')):
         text = (
@@ -252,44 +240,45 @@ def _normalization(
             'wrong, unless you swap the input channels of its first layer'
         )
         print_log(text, logger='current', level=WARNING)
-    found, meta = {}, {**own, **meta}
+    return dict(
+        grid=grid and tuple(grid),
+        num_heads=list(heads) if isinstance(num_heads, tuple) else num_heads,
+        **_normalization(state_dict, {**own, **meta}),
+    )
+
+
+def _normalization(state_dict: Mapping, stated: Mapping) -> dict[str, list[float]]:
+    """Mean and std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
+    found = {}
     for name, usual in IMAGENET.items():
-        values = usual if meta.get(name) is None else meta[name]
+        values = usual if stated.get(name) is None else stated[name]
         # `mean` and `std` alone are those of PretrainedBackbone.
         buffer = state_dict.get(f'data_preprocessor.{name}', state_dict.get(name))
         if buffer is not None:
             values = [round(value, 4) for value in buffer.flatten().tolist()]
-        if not _are_numbers(values, 3, int, float) or (
-            name == 'std' and min(values) <= 0
-        ):
+        if not _are_numbers(values, 3, int, float, above=0 if name == 'std' else -1e9):
             raise ValueError(f'states {values!r} as the {name} of its images')
         found[name] = list(values)
     return found
 
 
-def _part(config: dict, name: str) -> dict:
-    """A part of the model of a config."""
-    model = config.get('model')
-    part = model.get(name) if isinstance(model, dict) else None
-    return part if isinstance(part, dict) else {}
-
-
-def _heads(config: dict) -> dict[str, int]:
-    """``num_heads`` of the ViT of a config, if it states them."""
-    backbone = _part(config, 'backbone')
-    arch = backbone.get('arch')
-    if isinstance(arch, str):
-        kind = MODELS.get(str(backbone.get('type')))
-        zoo = dict.fromkeys(('mocov3-s', 'mocov3-small'), dict(num_heads=12))
-        # MMPretrain adds these to its zoo when it builds one.
-        arch = (zoo | getattr(kind, 'arch_zoo', {})).get(arch)
-    heads = arch.get('num_heads') if isinstance(arch, dict) else None
+def _heads(model: dict) -> dict[str, int | list[int]]:
+    """``num_heads`` of the ViT in the config of a model, if it states them."""
+    heads = None
+    with suppress(AttributeError, KeyError, TypeError):  # it states no such thing
+        backbone = model['backbone']
+        arch = backbone['arch']
+        if isinstance(arch, str):
+            zoo = dict.fromkeys(('mocov3-s', 'mocov3-small'), dict(num_heads=12))
+            # MMPretrain adds these to its zoo when it builds one.
+            arch = (zoo | MODELS.get(str(backbone['type'])).arch_zoo)[arch]
+        heads = arch['num_heads']
     known = type(heads) is int or _are_numbers(heads, 2, int)  # not those of stages
     return dict(num_heads=heads) if known else {}
 
 
-def _are_numbers(values: object, count: int, *types: type) -> bool:
+def _are_numbers(values: object, count: int, *types: type, above: float = -1e9) -> bool:
     """Whether ``values``, from an external file, are ``count`` finite numbers."""
     if not isinstance(values, list | tuple) or len(values) != count:
         return False
-    return all(type(value) in types and abs(value) < 1e9 for value in values)
+    return all(type(value) in types and above < value < 1e9 for value in values)

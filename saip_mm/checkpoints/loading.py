@@ -10,7 +10,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
 from ..models.weights import LoadReport, format_size, load_weights
-from .backbone import IMAGENET, choose_backbone, find_backbone
+from .backbone import IMAGENET, choose_backbone
 from .files import open_checkpoint
 
 
@@ -44,8 +44,7 @@ def load_pretrained(
     """
     try:
         with open_checkpoint(checkpoint) as (file, content):
-            found = find_backbone(content, prefix) if prefix else None
-            backbone = found or choose_backbone(content)
+            backbone = choose_backbone(content, prefix=prefix)
             given = getattr(module, 'source_grid', None)
             given = given and tuple(given)
             if given and backbone.grid and given != backbone.grid:

@@ -19,7 +19,7 @@ from ..files import sha256
 from ..models.attention import attention_maps
 from ..models.distillation import Taught
 from ..models.weights import Grid, format_size, load_weights
-from .backbone import choose_backbone, find_backbone
+from .backbone import choose_backbone
 from .files import open_checkpoint, read_checkpoint, resolve_checkpoint, state_dict_of
 from .output_cache import OutputCache, Outputs
 
@@ -255,7 +255,7 @@ def _of_mmpretrain(path: Path, model: str) -> _Network:
     vit = MODELS.build(dict(cfg.model.backbone, out_type='raw', init_cfg=None))
     if vit.cls_token is None:
         raise ValueError('it has no class token')
-    tensors = find_backbone(read_checkpoint(path)).tensors
+    tensors = choose_backbone(read_checkpoint(path)).tensors
     load_weights(vit, tensors)
     own = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     mean, std = (own.get(name) for name in ('mean', 'std'))
