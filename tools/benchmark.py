@@ -43,7 +43,7 @@ from saip_mm.data.configs import pipeline_of
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.evaluation.compute import processor
 from saip_mm.files import check_writable, read_json, write_text
-from saip_mm.processes import START_METHOD
+from saip_mm.processes import START_METHOD, count
 from saip_mm.training.config import add_options, load_config, training_images
 from saip_mm.training.loaders import build_loader
 from saip_mm.training.optimizer import has_bfloat16
@@ -220,17 +220,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--precision', nargs='+', choices=precisions, default=precisions
     )
-    parser.add_argument('--batch-size', nargs='+', type=int, default=[4])
-    parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--workers', type=int, default=2, help='per data loader')
+    parser.add_argument('--batch-size', nargs='+', type=count, default=[4])
+    parser.add_argument('--rounds', type=count, default=7)
+    parser.add_argument('--workers', type=count, default=2, help='per data loader')
     parser.add_argument(
         '--data', nargs='+', default=[], help='folders or shards, for the part reading'
     )
     parser.add_argument('--peak', choices=steps.SIDES, help=argparse.SUPPRESS)
     add_options(parser)
     args = parser.parse_args()
-    if min(*args.batch_size, args.rounds, args.workers) < 1:
-        parser.error('--batch-size, --rounds and --workers should be at least 1')
     if not (args.render or args.peak) and (args.out is None or len(args.files) > 1):
         parser.error('give one config and --out FILE, or --render FILE and results')
     if args.render and args.render.suffix != '.md':

@@ -21,6 +21,7 @@ from saip_mm.data.sampler import StatelessSampler
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import atomic_write, check_writable
 from saip_mm.models.device_views import pop_views
+from saip_mm.processes import count
 from saip_mm.report.pictures import draw_row, masked_row, stack, view_row
 from saip_mm.training.config import add_options, load_config
 
@@ -28,13 +29,11 @@ from saip_mm.training.config import add_options, load_config
 def parse_args() -> argparse.Namespace:
     parser = script_parser(__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--num', type=int, default=8, help='number of samples')
+    parser.add_argument('--num', type=count, default=8, help='number of samples')
     parser.add_argument('--out', default='views.png', help='image file to write')
     parser.add_argument('--seed', type=int, default=0, help='seed of the samples')
     add_options(parser)
     args = parser.parse_args()
-    if args.num < 1:
-        parser.error(f'--num {args.num}: give 1 or more')
     kind = Image.registered_extensions().get(Path(args.out).suffix.lower())
     if kind not in Image.SAVE:
         parser.error(f'--out {args.out}: name an image file, such as views.png')

@@ -53,6 +53,7 @@ from saip_mm.evaluation.table import (
     write_radar,
 )
 from saip_mm.files import check_writable, write_text
+from saip_mm.processes import count
 from saip_mm.training.config import add_options, load_config
 from saip_mm.training.saving import INTERRUPTED
 
@@ -69,7 +70,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--epochs',
-        type=int,
+        type=count,
         metavar='N',
         help='train for N epochs instead of the number in the configs',
     )
@@ -99,8 +100,6 @@ def parse_args() -> argparse.Namespace:
         parser.error('name at least one row')
     if min(args.seeds) < 0:
         parser.error('--seeds must not be negative')
-    if args.epochs is not None and args.epochs < 1:
-        parser.error('--epochs must be positive')
     if args.max_minutes <= 0:
         parser.error('--max-minutes must be positive')
     return args

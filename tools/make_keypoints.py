@@ -21,6 +21,7 @@ from saip_mm.drawn import KEYPOINTS
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import check_writable, read_text, sha256, write_text
 from saip_mm.predictions import Predictor
+from saip_mm.processes import count
 from saip_mm.training.config import load_config
 
 KEPT = 'the keypoints found so far are kept; rerun the command to continue'
@@ -117,10 +118,10 @@ def main() -> None:
     parser.add_argument('--list', default='', help='list of images (.txt) in FOLDER')
     parser.add_argument('--out', type=Path, help='default: FOLDER/keypoints.json')
     parser.add_argument('--score-thr', type=float, default=0.0, help='minimum score')
-    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--batch-size', type=count, default=64)
     args = parser.parse_args()
-    if args.batch_size < 1 or args.list.endswith('.json'):
-        parser.error('give --batch-size 1 or more, and a list of images (.txt)')
+    if args.list.endswith('.json'):
+        parser.error(f'--list {args.list}: give a list of images (.txt)')
     out = (args.out or Path(args.img_dir, 'keypoints.json')).expanduser()
     check_writable(out)
     people = PersonImages(args.img_dir, args.list)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from saip_mm.data.packing import BAD, pack_shards
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
-from saip_mm.processes import add_processes_option
+from saip_mm.processes import add_processes_option, count
 from saip_mm.training.config import add_options, training_images
 
 
@@ -30,15 +30,13 @@ def parse_args() -> argparse.Namespace:
     add('out', help='folder for the shards')
     add(
         '--images-per-shard',
-        type=int,
+        type=count,
         default=10_000,
         help='default: 10,000, or about 100 MB of person images',
     )
     add_processes_option(parser)
     add_options(parser)
     args = parser.parse_args()
-    if args.images_per_shard < 1:
-        parser.error('--images-per-shard should be at least 1')
     if '://' in args.out:
         parser.error(f'{args.out}: give a local folder, and upload it')
     return args

@@ -32,6 +32,7 @@ from saip_mm.data.folders import find_images
 from saip_mm.errors import exit_on_signals, one_line_errors, script_parser
 from saip_mm.files import write_text
 from saip_mm.predictions import load_predictor
+from saip_mm.processes import count
 
 NEAREST = 100  # images of the gallery to list per query
 PARTIAL = 'predictions.partial.json'  # in OUT, after an error or a signal
@@ -48,13 +49,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', type=Path, required=True, help='folder for results')
     parser.add_argument('--gallery', help='folder of images to rank for each query')
-    parser.add_argument('--batch-size', type=int, default=16)
+    parser.add_argument('--batch-size', type=count, default=16)
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
     )
     args = parser.parse_args()
-    if args.batch_size < 1:
-        parser.error('--batch-size should be at least 1')
     if args.device.startswith('cuda') and not torch.cuda.is_available():
         parser.error(f'--device {args.device}: PyTorch finds no GPU')
     if args.out.is_file():
