@@ -76,22 +76,19 @@ class PretrainedBackbone(nn.Module):
         compiling = getattr(torch.compiler, 'is_compiling', bool)()
         if not (compiling or self.checked or images.is_meta or not images.numel()):
             self.checked = True
-            self._check_range(images)
+            # Features of normalized images are finite, and almost the same for all.
+            if images.is_floating_point() and (largest := images.max().item()) < DARK:
+                warnings.warn(
+                    f'the largest value of these images is {largest:.3g}: '
+                    'load_backbone gives a network for RGB images in 0–255, which it '
+                    'normalizes itself; call its .backbone for images that are '
+                    'normalized already',
+                    stacklevel=2,
+                )
         images = normalize(images, self.mean, self.std)
         images = images.to(next(self.backbone.parameters()).dtype)
         encoded = self.backbone.encode(images, until='maps')
         return ImageFeatures(encoded.image_token, encoded.last_map)
-
-    @staticmethod
-    def _check_range(images: Tensor) -> None:
-        # Features of normalized images are finite, and almost the same for all.
-        if images.is_floating_point() and (largest := images.max().item()) < DARK:
-            warnings.warn(
-                f'the largest value of these images is {largest:.3g}: load_backbone '
-                'gives a network for RGB images in 0–255, which it normalizes itself; '
-                'call its .backbone for images that are normalized already',
-                stacklevel=3,
-            )
 
 
 def load_backbone(
@@ -172,7 +169,12 @@ def embed(
         raise TypeError(f'embed takes a backbone from load_backbone, not a {kind}')
     if backbone.backbone.training:  # batch norms would learn from the images
         raise ValueError('the backbone is in training mode: call backbone.eval() first')
-    img_size = _whole_patches(backbone, img_size)
+    img_size = tuple(to_2tuple(backbone.img_size if img_size is None else img_size))
+    patch = backbone.backbone.patch_size
+    if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
+        raise ValueError(
+            f'img_size={img_size} is not (h, w) in whole patches of {patch}'
+        )
     single = isinstance(images, str | bytes | os.PathLike | PIL.Image.Image)
     if single or (isinstance(images, np.ndarray) and images.ndim == 3):
         raise TypeError('embed takes a list of images: put a single image in a list')
@@ -195,15 +197,3 @@ def embed(
         if bar:
             bar.update(len(batch))
     return torch.cat(features or [features_of(torch.zeros(1, 3, *img_size).byte())[:0]])
-
-
-def _whole_patches(
-    backbone: PretrainedBackbone, img_size: int | tuple[int, int] | None
-) -> tuple[int, int]:
-    img_size = tuple(to_2tuple(backbone.img_size if img_size is None else img_size))
-    patch = backbone.backbone.patch_size
-    if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
-        raise ValueError(
-            f'img_size={img_size} is not (h, w) in whole patches of {patch}'
-        )
-    return img_size
