@@ -118,16 +118,14 @@ def load_backbone(
 
 
 def describe_stripes(image: Tensor, patches: Tensor, count: int) -> Tensor:
-    """Features of images, and of their stripes: what a person wears, and where.
+    """Features [B, C (1 + count)] of images and of their stripes, both of unit length.
+
+    Stripes show what a person wears, and where.
 
     Args:
         image: [B, C]
-        patches: [B, C, h, w]
+        patches: [B, C, h, w], averaged over each stripe.
         count: Number of horizontal stripes of equal height.
-
-    Returns:
-        [B, C (1 + count)]: the image's features and the means over stripes, both at
-        unit length, concatenated.
     """
     means = nn.functional.adaptive_avg_pool2d(patches, (count, 1)).flatten(1)
     unit = [nn.functional.normalize(each, dim=1) for each in (image, means)]

@@ -26,8 +26,7 @@ class Deployed(nn.Module):
         task: One of ``OUTPUTS``.
         model: A model of MMPretrain, MMSegmentation or MMPose.
         img_size: (h, w) of the images, in pixels.
-        mean: Per color (R, G, B), in 0–255.
-        std: Per color (R, G, B), in 0–255.
+        mean, std: Per color (R, G, B), in 0–255.
     """
 
     def __init__(
@@ -78,12 +77,7 @@ class Deployed(nn.Module):
 
 
 def deploy(task: str, model: nn.Module, cfg: Config) -> Deployed:
-    """Prepare a fine-tuned model for export.
-
-    Args:
-        task: Task of the model.
-        model: The model in evaluation mode, on the CPU.
-        cfg: Its config, whose backbone has an ``img_size``.
+    """Prepare a fine-tuned model, in evaluation mode and on the CPU, for export.
 
     Raises:
         ValueError: If the model is of another kind, or tested on images of other sizes.

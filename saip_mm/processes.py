@@ -43,10 +43,8 @@ def worker_pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """Start processes, which exit on errors, on Ctrl-C and with this process.
 
-    Args:
-        processes: Number of processes.
-        share: Called first in each process, with ``shared``. Forked processes, unlike
-            spawned ones, get these objects without a copy.
+    ``share`` is called first in each process, with ``shared``. Forked processes, unlike
+    spawned ones, get these objects without a copy.
 
     Raises:
         ChildProcessError: A process was killed, or could not be started.

@@ -16,10 +16,10 @@ OPSET = 18
 def write_onnx(
     path: str | os.PathLike, network: nn.Module, outputs: Sequence[str], meta: dict
 ) -> None:
-    """Export a network to ONNX, for any number of images of its own size.
+    """Export a network to ONNX, atomically, for any number of images of its own size.
 
     Args:
-        path: File to write, atomically.
+        path: File to write.
         network: Takes ``images``, float32 [batch, 3, h, w], of its ``img_size``; on the
             CPU, in evaluation mode.
         outputs: Names of what it returns.

@@ -52,8 +52,7 @@ class BackboneFeatures:
 
     Args:
         backbone: A backbone for SAIP, such as ``SAIPViT``.
-        mean: [3] normalization of RGB colors in 0–255.
-        std: [3]
+        mean, std: [3] normalization of RGB colors in 0–255.
     """
 
     has_patches = True

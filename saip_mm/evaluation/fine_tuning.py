@@ -22,13 +22,9 @@ from .subject import RANDOM
 
 @dataclass(frozen=True)
 class FineTuning(Run):
-    """A run that trains a downstream config, and tests it.
+    """A run that trains a downstream config, and tests it."""
 
-    Attributes:
-        share: Share of the labels, drawn by the seed.
-    """
-
-    share: float = 1.0
+    share: float = 1.0  # of the labels, drawn by the seed
 
     @property
     def training(self) -> Path:
@@ -73,14 +69,9 @@ def downstream_config(file: str | Path, options: Options = ()) -> Config:
 
 
 def started_from(weights: str | Path, config: Config) -> Config:
-    """The config with other initial weights of its backbone.
+    """The config of :func:`downstream_config` with other initial weights.
 
-    Args:
-        weights: ``'random'``, or what :func:`resolve_checkpoint` accepts.
-        config: From :func:`downstream_config`.
-
-    Raises:
-        FileNotFoundError: If there are no such weights.
+    These are ``'random'``, or what :func:`resolve_checkpoint` accepts, also for errors.
     """
     config = copy.deepcopy(config)
     if weights == RANDOM:

@@ -16,15 +16,12 @@ VIEWS_SEED = 900_003  # not used by any config
 
 
 def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
-    """Training views of people that no model was trained on, one image each.
+    """Batches of training views of people that no model was trained on, one image each.
 
     Args:
         dataset: Config of the training images, whose pipeline makes the views; the
             first one's, if there are several data sets.
         num_people: At least 2, as each is the stranger of another.
-
-    Returns:
-        Stacked views, as from ``ApplyViews``, in batches.
     """
     if num_people < 2:
         raise ValueError(f'views={num_people}: give at least 2, for strangers')
@@ -49,11 +46,8 @@ def draw_batches(dataset: dict, num_people: int) -> list[dict[str, Tensor]]:
 def probe_objectives(model: SAIP, batches: list[dict[str, Tensor]]) -> dict[str, float]:
     """Scores of the heads that the model has, with the teacher's tokens.
 
-    A stranger is the person of the batch's previous image.
-
-    Args:
-        model: In evaluation mode; not changed.
-        batches: From :func:`draw_batches`.
+    A stranger is the person of the batch's previous image. The model, in evaluation
+    mode, does not change.
     """
     found = [_scores(model, batch, step) for step, batch in enumerate(batches)]
     means = {}

@@ -32,12 +32,10 @@ MIN_PEOPLE, MAX_PEOPLE = 3, 1000  # of each half, or images with parts
 def probe_keypoints(subject: Subject, sets: Sequence[str | Path]) -> dict[str, float]:
     """Keypoints of people in photographs with COCO-style annotations.
 
-    Args:
-        subject: Subject of the probe, with features of patches.
-        sets: Folder and annotations, with any number of keypoints per person: every
-            second photograph, by name, is used for fitting, the others for testing. Or
-            folder and annotations for fitting, then folder and annotations for testing.
-            At most ``MAX_PEOPLE`` people are used of each.
+    ``sets`` are folder and annotations, with any number of keypoints per person: every
+    second photograph, by name, is used for fitting, the others for testing. Or they are
+    folder and annotations for fitting, then folder and annotations for testing. At most
+    ``MAX_PEOPLE`` people are used of each. The subject has features of patches.
     """
     train = test = _read_people(*sets[:2])
     if len(sets) == 2:

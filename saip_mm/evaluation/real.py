@@ -12,22 +12,13 @@ from .tokens import probe_attributes, probe_reid, probe_unlabeled
 
 @dataclass(frozen=True)
 class RealPeople:
-    """Labeled photographs to probe on.
+    """Photographs to probe on; the functions ``probe_…`` describe the files."""
 
-    Attributes:
-        reid: Folders in the layout of Market-1501; see :func:`probe_reid`.
-        attributes: CSV file; see :func:`probe_attributes`.
-        parts: Folder; see :func:`probe_parts`.
-        unlabeled: Folder of images; see :func:`probe_unlabeled`.
-        coco: Folder and annotations, or those for fitting and those for testing; see
-            :func:`probe_keypoints`.
-    """
-
-    reid: Sequence[str] = ()
-    attributes: str | None = None
-    parts: str | None = None
-    unlabeled: str | None = None
-    coco: Sequence[str] = ()
+    reid: Sequence[str] = ()  # folders in the layout of Market-1501
+    attributes: str | None = None  # CSV file
+    parts: str | None = None  # folder
+    unlabeled: str | None = None  # folder
+    coco: Sequence[str] = ()  # folder and annotations; or two of each, see there
 
     def __post_init__(self) -> None:
         for name in ('reid', 'coco'):

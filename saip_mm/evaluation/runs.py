@@ -43,15 +43,10 @@ class Run:
 
     All runs of a row use the config in its folder, so that edits in between cannot mix
     two experiments.
-
-    Attributes:
-        row: Folder of the row, with its name.
-        config: The resolved config of the row; its seed has no effect.
-        seed: Seed of the run.
     """
 
-    row: Path
-    config: Config
+    row: Path  # folder of the row, with its name
+    config: Config  # resolved; its seed has no effect
     seed: int
 
     @property
@@ -159,13 +154,9 @@ def save(run: Run, result: dict, scores: dict[str, float]) -> None:
 def train(run: Run, deadline: float = math.inf) -> None:
     """Train with tools/train.py, or resume; at the deadline, the trainer saves.
 
-    Args:
-        run: The run.
-        deadline: In seconds of ``time.monotonic``.
-
     Raises:
         RunFailed: If the trainer fails.
-        OutOfTime: If the deadline passes.
+        OutOfTime: If the deadline, in seconds of ``time.monotonic``, passes.
     """
     arguments = [run.training, '--work-dir', run.folder, '--resume']
     arguments += ['--cfg-options', f'randomness.seed={run.seed}']

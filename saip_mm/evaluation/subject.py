@@ -45,22 +45,13 @@ Device = torch.device | str
 
 @dataclass
 class Subject:
-    """Subject of probes.
-
-    Attributes:
-        features: Features of images and patches.
-        model: Teacher and heads, for search and reconstruction.
-        dataset: Config of the training data of ``model``, for views as its heads expect
-            them.
-        device: Device of features and model.
-        no_heads: Why search and reconstruction cannot be probed.
-    """
+    """Subject of probes."""
 
     features: BackboneFeatures | StockFeatures | BaselineFeatures
-    model: SAIP | None = None
-    dataset: dict | None = None
+    model: SAIP | None = None  # teacher and heads, for search and reconstruction
+    dataset: dict | None = None  # config of its training data, for views
     device: Device = 'cpu'
-    no_heads: str = 'no heads'
+    no_heads: str = 'no heads'  # why search and reconstruction cannot be probed
     _views: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict, repr=False)
 
     def views(self, num_people: int) -> list[dict[str, Tensor]]:

@@ -137,10 +137,8 @@ def _retrieve(
 def probe_attributes(subject: Subject, file: str | Path) -> dict[str, float]:
     """Attributes by ridge regression, from the token that is best for training people.
 
-    Args:
-        subject: Subject of the probe.
-        file: CSV file; see :func:`read_attributes`, also for errors. At most
-            ``MAX_LABELED`` images of each split are used, evenly spaced.
+    At most ``MAX_LABELED`` images of each split are used, evenly spaced. For the CSV
+    file and errors, see :func:`read_attributes`.
     """
     file = Path(file)
     name = score_name(file.resolve().parent, 'attributes')

@@ -45,12 +45,7 @@ NUMBERED = 1000  # classes without names, at most
 class Predictor:
     """A fine-tuned model that answers for image files.
 
-    See :func:`~saip_mm.predictions.predict`.
-
-    Args:
-        config: Config of downstream training.
-        checkpoint: Its checkpoint or work directory.
-        device: Device of the model.
+    Arguments and answers are those of :func:`~saip_mm.predictions.predict`.
 
     Attributes:
         task: ``'attributes'``, ``'reid'``, ``'text_retrieval'``, ``'pose'``,

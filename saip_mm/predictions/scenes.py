@@ -29,17 +29,8 @@ class SceneSearch:
 
     The answer is a list of scenes, likeliest first: ``image``; ``score``, the highest
     probability of a patch; and ``bbox``, x1, y1, x2, y2 in pixels around the patches
-    above 0.5 that are connected to that one, None if there are none.
-
-    Args:
-        config: Config of pretraining.
-        checkpoint: Its training checkpoint or work directory.
-        device: Device of the model.
-
-    Raises:
-        OSError: If a file does not exist or cannot be read.
-        ValueError: If the config or the checkpoint has no search head, or they do not
-            belong together.
+    above 0.5 that are connected to that one, None if there are none. Arguments and
+    errors are those of :func:`~saip_mm.predictions.predict`.
     """
 
     task = 'search'
@@ -131,7 +122,7 @@ def locate(
     """Highest probability of a patch, and the box of likely patches connected to it.
 
     Args:
-        values: Probabilities [h, w] of the patches.
+        values: Probabilities [h, w] of the patches of a scene.
         shape: (H, W) of the scene in pixels.
 
     Returns:

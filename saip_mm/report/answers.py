@@ -38,7 +38,7 @@ def draw_parsing(
 
     Args:
         image: uint8 [h, w, 3].
-        labels: [h, w].
+        labels: [h, w], indices of ``names``.
         names: Names of all labels.
         shares: Shares of the image by name, largest first.
     """

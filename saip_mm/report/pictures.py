@@ -38,13 +38,11 @@ def outline(image: Image.Image, crop: Crop, color: tuple[int, int, int]) -> None
 
 
 def heat(image: Tensor, values: Tensor, low: float, high: float) -> Image.Image:
-    """Blend a color map into a grayscale image.
+    """Blend a color map, from ``low`` to ``high``, into a grayscale image.
 
     Args:
         image: uint8 [3, H, W].
         values: float [h, w], enlarged bilinearly.
-        low: Value of the darkest color.
-        high: Value of the brightest color.
     """
     scaled = (values[None, None].float() - low) / max(high - low, 1e-12)
     scaled = interpolate(scaled, tuple(image.shape[1:]), mode='bilinear')[0, 0]

@@ -170,9 +170,7 @@ def nearest(
 
     Args:
         features: [N, C] of the gallery.
-        gallery: N images.
-        queries: Indices [Q].
-        count: Number of neighbors.
+        queries: [Q], indices of its images.
     """
     features = torch.nn.functional.normalize(features.double(), dim=1)
     similarity = (features[queries] @ features.T).numpy()

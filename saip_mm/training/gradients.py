@@ -66,14 +66,9 @@ class ObjectiveGradients(Hook):
 
 
 def shared_gradients(model: SAIP, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Gradients of the objectives by the parameters that all of them reach.
+    """Gradients [P] of the model's objectives by the parameters that all of them reach.
 
-    Args:
-        model: Its parameters' ``grad`` does not change.
-        losses: From :meth:`~saip_mm.models.saip.SAIP.loss`; weighted, as in training.
-
-    Returns:
-        [P] per objective that the model has.
+    The losses are weighted, as in training; ``grad`` of parameters does not change.
     """
     parameters = [each for each in model.parameters() if each.requires_grad]
     found = {}

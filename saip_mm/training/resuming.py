@@ -189,11 +189,7 @@ def _parent_began() -> float:
 def newest_valid(folder: str | os.PathLike) -> Path | None:
     """The newest valid checkpoint of a work directory; None if it has no checkpoint.
 
-    Invalid ones are logged.
-
-    Raises:
-        OSError: If one cannot be read at the moment.
-        ValueError: If there are checkpoints, but none is valid.
+    Invalid ones are logged; if there is no other, a ValueError is raised.
     """
     errors = []
     for path in saved_checkpoints(folder):

@@ -14,14 +14,11 @@ _STUCK = dict(LinearLR='start_factor', ConstantLR='factor')
 def startable(scheduler: object, runner: Runner) -> object:
     """The config of ``param_scheduler`` with schedules that cannot start disabled.
 
-    MMEngine never ends a ``LinearLR`` of one step, so that the learning rate would stay
-    at its start, and refuses schedules that rounding to steps leaves empty, or that
-    end with the run and begin after it. They stay in the list, because checkpoints
-    contain the states of all schedules.
-
-    Args:
-        scheduler: A config, a list, or lists by the name of an optimizer.
-        runner: The runner of the training, which logs a warning for each warm-up.
+    It is a dict, a list, or one of these by the name of an optimizer. MMEngine never
+    ends a ``LinearLR`` of one step, so that the learning rate would stay at its start,
+    and refuses schedules that rounding to steps leaves empty, or that end with the run
+    and begin after it. They stay in the list, because checkpoints contain the states of
+    all schedules. A warning is logged for each warm-up.
     """
     if isinstance(scheduler, list | tuple):
         return [startable(each, runner) for each in scheduler]

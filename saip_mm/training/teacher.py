@@ -7,17 +7,11 @@ import numpy as np
 
 
 class TeacherMomentum(NamedTuple):
-    """Momentum of the teacher during training: half a cosine.
+    """Momentum of the teacher during training: half a cosine."""
 
-    Attributes:
-        start: Momentum at the first step.
-        end: Momentum that would follow the last step.
-        steps: Number of optimizer steps.
-    """
-
-    start: float
-    end: float
-    steps: int
+    start: float  # at the first step
+    end: float  # would follow the last step
+    steps: int  # of the optimizer
 
     def at(self, step: int) -> float:
         """Momentum at a step, counted from 0."""
