@@ -112,7 +112,7 @@ def load_backbone(
     """
     with open_checkpoint(path) as (_, checkpoint):
         backbone = choose_backbone(checkpoint, role)
-        module, _ = backbone.build()
+        module = backbone.build()
     network = PretrainedBackbone(module, backbone.mean, backbone.std)
     return network.to(device).eval()
 

@@ -74,7 +74,7 @@ def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
         meta[DISTILLED_FROM] = teacher
         print(f'it learned from {teacher["name"]}: see the license of these weights')
     if args.out.suffix == '.onnx':
-        network = PretrainedBackbone(backbone.build()[0], backbone.mean, backbone.std)
+        network = PretrainedBackbone(backbone.build(), backbone.mean, backbone.std)
         write_onnx(
             args.out,
             network.eval(),

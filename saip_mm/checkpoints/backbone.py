@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ..models.weights import Grid, LoadReport, format_size, load_weights
+from ..models.weights import Grid, LoadReport, compare_weights, format_size
 from .files import state_dict_of
 from .kept_config import parse_config
 from .names import PREFIXES, TIMM_TO_VIT, VIT_TO_TIMM, renamed
@@ -123,9 +123,7 @@ class Backbone:
             std=self.std,
         )
 
-    def build(
-        self, img_size: tuple[int, int] | None = None
-    ) -> tuple[nn.Module, LoadReport]:
+    def build(self, img_size: tuple[int, int] | None = None) -> nn.Module:
         """Build a backbone with these weights; the random generator does not change.
 
         Args:
@@ -150,13 +148,16 @@ class Backbone:
         with torch.random.fork_rng(devices=[]):
             # Not MODELS.build, which looks in the default scope.
             module = MODELS.module_dict[config.pop('type')](**config)
-        return module, load_weights(module, self.state_dict(prefix=''))
+        # Checks that they fit, in spite of strict=False.
+        module.load_state_dict(self.state_dict(prefix=''), strict=False)
+        return module
 
     def fitted(
         self, img_size: tuple[int, int] | None = None
     ) -> tuple['Backbone', LoadReport]:
         """The backbone without unused tensors, resized to an image size if given."""
-        module, report = self.build(img_size)
+        module = self.build(img_size)
+        report = compare_weights(module, self.state_dict(prefix=''))
         tensors = {name: each.detach() for name, each in module.state_dict().items()}
         heads = self.config['arch']['num_heads'] if self.is_vit else None
         grid = tuple(module.patch_resolution)
@@ -207,31 +208,58 @@ def choose_backbone(
     }
     if 'blocks.0.norm1.weight' in tensors:
         tensors = {renamed(name, TIMM_TO_VIT): each for name, each in tensors.items()}
-    facts = _stated(state_dict, meta, start[:-1])
+    facts = _facts(state_dict, meta, start[:-1])
     return Backbone(tensors, role=known_role, prefix=prefix, **facts)
 
 
-def _stated(state_dict: Mapping, meta: Mapping, owner: str) -> dict:
-    """Patch grid, heads and normalization that a checkpoint states.
+def _facts(state_dict: Mapping, meta: Mapping, owner: str) -> dict:
+    """Patch grid, heads and normalization (ImageNet's by default) that a file states.
 
     Args:
         state_dict: Its tensors, with metadata of modules.
         meta: Its metadata.
         owner: Name of the backbone's module.
     """
-    config = {}
-    with suppress(KeyError, ValueError):  # there is none, or it cannot be read
-        config = parse_config(meta['cfg'], 'cfg')
-    model = config.get('model')
-    model = model if isinstance(model, dict) else {}
-    known = {**_heads(model), **meta, **state_dict._metadata.get(owner, {})}
+    known = _facts_in_config(meta['cfg']) if 'cfg' in meta else {}
+    known = {**known, **meta, **state_dict._metadata.get(owner, {})}
     grid, num_heads = known.get('grid'), known.get('num_heads')
     if grid is not None and not _are_numbers(grid, 2, int, above=0):
         raise ValueError(f'states the patch grid {grid!r}, which is not (h, w)')
     heads = [num_heads] * 2 if type(num_heads) is int else num_heads
     if heads is not None and not _are_numbers(heads, 2, int, above=0):
         raise ValueError(f'states {num_heads!r} as its number of attention heads')
-    # MMPretrain's checkpoints keep their normalization in their config only.
+    facts = dict(
+        grid=grid and tuple(grid),
+        num_heads=list(heads) if isinstance(num_heads, tuple) else num_heads,
+    )
+    for name, usual in IMAGENET.items():
+        values = usual if known.get(name) is None else known[name]
+        # `mean` and `std` alone are those of PretrainedBackbone.
+        buffer = state_dict.get(f'data_preprocessor.{name}', state_dict.get(name))
+        if buffer is not None:
+            values = [round(value, 4) for value in buffer.flatten().tolist()]
+        if not _are_numbers(values, 3, int, float, above=0 if name == 'std' else -1e9):
+            raise ValueError(f'states {values!r} as the {name} of its images')
+        facts[name] = list(values)
+    return facts
+
+
+def _facts_in_config(text: str) -> dict:
+    """``num_heads``, ``mean`` and ``std`` that a saved config states.
+
+    MMPretrain's checkpoints keep them nowhere else.
+    """
+    config, model, heads = {}, {}, None
+    with suppress(AttributeError, KeyError, TypeError, ValueError):  # states none
+        config = parse_config(text, 'cfg')
+        model = dict(config['model'])
+        backbone = model['backbone']
+        arch = backbone['arch']
+        if isinstance(arch, str):
+            zoo = dict.fromkeys(('mocov3-s', 'mocov3-small'), dict(num_heads=12))
+            # MMPretrain adds these to its zoo when it builds one.
+            arch = (zoo | MODELS.get(str(backbone['type'])).arch_zoo)[arch]
+        heads = arch['num_heads']
     own = model.get('data_preprocessor') or config.get('data_preprocessor')
     own = own if isinstance(own, dict) else {}
     if False in (own.get('to_rgb'), own.get('bgr_to_rgb')):
@@ -240,41 +268,10 @@ def _stated(state_dict: Mapping, meta: Mapping, owner: str) -> dict:
             'wrong, unless you swap the input channels of its first layer'
         )
         print_log(text, logger='current', level=WARNING)
-    return dict(
-        grid=grid and tuple(grid),
-        num_heads=list(heads) if isinstance(num_heads, tuple) else num_heads,
-        **_normalization(state_dict, {**own, **meta}),
-    )
-
-
-def _normalization(state_dict: Mapping, stated: Mapping) -> dict[str, list[float]]:
-    """Mean and std of a checkpoint's images (RGB, 0–255); ImageNet's by default."""
-    found = {}
-    for name, usual in IMAGENET.items():
-        values = usual if stated.get(name) is None else stated[name]
-        # `mean` and `std` alone are those of PretrainedBackbone.
-        buffer = state_dict.get(f'data_preprocessor.{name}', state_dict.get(name))
-        if buffer is not None:
-            values = [round(value, 4) for value in buffer.flatten().tolist()]
-        if not _are_numbers(values, 3, int, float, above=0 if name == 'std' else -1e9):
-            raise ValueError(f'states {values!r} as the {name} of its images')
-        found[name] = list(values)
-    return found
-
-
-def _heads(model: dict) -> dict[str, int | list[int]]:
-    """``num_heads`` of the ViT in the config of a model, if it states them."""
-    heads = None
-    with suppress(AttributeError, KeyError, TypeError):  # it states no such thing
-        backbone = model['backbone']
-        arch = backbone['arch']
-        if isinstance(arch, str):
-            zoo = dict.fromkeys(('mocov3-s', 'mocov3-small'), dict(num_heads=12))
-            # MMPretrain adds these to its zoo when it builds one.
-            arch = (zoo | MODELS.get(str(backbone['type'])).arch_zoo)[arch]
-        heads = arch['num_heads']
-    known = type(heads) is int or _are_numbers(heads, 2, int)  # not those of stages
-    return dict(num_heads=heads) if known else {}
+    facts = {name: own.get(name) for name in IMAGENET}
+    if type(heads) is int or _are_numbers(heads, 2, int):  # not those of stages
+        facts['num_heads'] = heads
+    return facts
 
 
 def _are_numbers(values: object, count: int, *types: type, above: float = -1e9) -> bool:

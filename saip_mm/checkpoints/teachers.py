@@ -231,7 +231,7 @@ def find_teacher(model: nn.Module) -> DistillationTeacher | None:
 def _of_saip(path: Path, model: None) -> _Network:
     with open_checkpoint(path) as (_, checkpoint):
         backbone = choose_backbone(checkpoint)
-        module, _ = backbone.build()
+        module = backbone.build()
 
     def tokens_of(images: Tensor) -> Tensor:
         return module.encode(images, until='maps').last_tokens

@@ -243,7 +243,7 @@ def _from_checkpoint(
         return subject_of(model, cfg.train_dataloader.dataset, role)
     try:
         backbone = choose_backbone(checkpoint, role)
-        module = backbone.build()[0]
+        module = backbone.build()
     except ValueError as error:
         if 'cfg' not in checkpoint['meta']:
             raise
@@ -274,7 +274,7 @@ def _vit_features(model: BaseSelfSupervisor) -> BackboneFeatures | None:
     heads, grid = vit.arch_settings['num_heads'], tuple(vit.patch_resolution)
     try:
         found = choose_backbone(dict(state_dict=model.state_dict()))
-        backbone = replace(found, num_heads=heads, grid=grid).build()[0]
+        backbone = replace(found, num_heads=heads, grid=grid).build()
     except ValueError:  # for example, relative positions
         return None
     backbone = backbone.to(preprocessor.mean.device).eval()
