@@ -112,8 +112,7 @@ def load_backbone(
     """
     with open_checkpoint(path) as (_, checkpoint):
         backbone = choose_backbone(checkpoint, role)
-        module = backbone.build()
-    network = PretrainedBackbone(module, backbone.mean, backbone.std)
+        network = PretrainedBackbone(backbone.build(), backbone.mean, backbone.std)
     return network.to(device).eval()
 
 

@@ -108,14 +108,6 @@ def find_grid(backbone: Backbone, source: str, given: Grid | None) -> Grid:
     return height, width
 
 
-def stated(args: argparse.Namespace) -> dict:
-    """What the command line states about a backbone."""
-    heads = args.num_heads
-    heads = heads[0] if heads and len(heads) == 1 else heads
-    given = dict(num_heads=heads, mean=args.mean, std=args.std)
-    return {name: value for name, value in given.items() if value}
-
-
 def convert_backbone(
     checkpoint: dict, source: str, args: argparse.Namespace
 ) -> tuple[dict, dict, LoadReport]:
@@ -127,11 +119,18 @@ def convert_backbone(
         print(f"taking the {args.role}'s backbone")
         checkpoint = roles[args.role]
     backbone = choose_backbone(checkpoint)
-    backbone = replace(backbone, **stated(args))
-    heads = backbone.config['arch']['num_heads']
+    heads = args.num_heads
+    heads = heads[0] if heads and len(heads) == 1 else heads
+    backbone = replace(
+        backbone,
+        num_heads=heads or backbone.num_heads,
+        mean=args.mean or backbone.mean,
+        std=args.std or backbone.std,
+    )
     if not backbone.num_heads:
+        heads = backbone.config['arch']['num_heads']
         print(f'attention heads: {heads}, as usual for a ViT of these sizes')
-    backbone = replace(backbone, grid=find_grid(backbone, source, args.grid))
+    backbone.grid = find_grid(backbone, source, args.grid)
     print(
         f'normalization (RGB, 0-255): mean {backbone.mean}, std {backbone.std}; '
         "ImageNet's, unless the file states its own"

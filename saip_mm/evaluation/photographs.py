@@ -1,7 +1,6 @@
 """Keypoints and parts of people in photographs, by linear maps."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -98,12 +97,11 @@ def _embed_people(
             labels.append((keypoints, box.astype(np.float32).ravel()))
             yield crop
 
-    found = crops()
-    if (first := next(found, None)) is None:
+    patches = subject.embed(crops(), patches=True).patches
+    if not labels:
         raise ValueError(
             f'{img_dir}: no person has {MIN_SIZE[0]}x{MIN_SIZE[1]} pixels (h x w)'
         )
-    patches = subject.embed(chain([first], found), patches=True).patches
     keypoints, boxes = (
         torch.from_numpy(np.stack(x)) for x in zip(*labels, strict=True)
     )

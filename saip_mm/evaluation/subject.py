@@ -80,7 +80,7 @@ class Subject:
         joined = {name: torch.cat(parts) for name, parts in tokens.items()}
         if not all(each.isfinite().all() for each in (*joined.values(), *maps)):
             raise ValueError('features are not finite: the network cannot be probed')
-        return Embedded(joined, torch.cat(maps) if patches else None)
+        return Embedded(joined, torch.cat(maps) if maps else None)
 
 
 def log(text: str) -> None:

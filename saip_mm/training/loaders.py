@@ -1,6 +1,7 @@
 """MMEngine's data loaders, with checks of their data."""
 
 import atexit
+import copy
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,9 @@ from ..data.checks import (
 from ..data.concat import holds_people
 from .saving import STOP_SIGNALS
 
+# Errors of libraries that are given other annotations than they expect.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 
 def build_loader(
     dataloader: DataLoader | dict,
@@ -36,15 +40,16 @@ def build_loader(
     Workers ignore stop signals, which schedulers and terminals send to all processes,
     because the step has to be finished.
     """
-    if isinstance(dataloader, dict) and dataloader.get('num_workers') == 0:
-        of_workers = {'persistent_workers', 'prefetch_factor'}
-        dataloader = {k: v for k, v in dataloader.items() if k not in of_workers}
-    if isinstance(dataloader, dict) and isinstance(dataloader.get('collate_fn'), dict):
-        # Bases such as 'mmpretrain::…' add a scope, which MMEngine would pass on.
-        collate = {k: v for k, v in dataloader['collate_fn'].items() if k != '_scope_'}
-        dataloader = dict(dataloader, collate_fn=collate)
-    if isinstance(dataloader, dict) and get_device() == 'cpu':
-        dataloader = dict(dataloader, pin_memory=False)  # else PyTorch warns
+    if isinstance(dataloader, dict):
+        dataloader = copy.deepcopy(dataloader)
+        if dataloader.get('num_workers') == 0:
+            dataloader.pop('persistent_workers', None)
+            dataloader.pop('prefetch_factor', None)
+        if isinstance(dataloader.get('collate_fn'), dict):
+            # Bases such as 'mmpretrain::…' add a scope, which MMEngine would pass on.
+            dataloader['collate_fn'].pop('_scope_', None)
+        if get_device() == 'cpu':
+            dataloader['pin_memory'] = False  # else PyTorch warns
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
     if not loader.num_workers:
         return loader
@@ -104,13 +109,7 @@ def build_checked_loader(
     check_paths(config)
     try:
         loader = build_loader(dataloader, seed, diff_rank_seed)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _MALFORMED as error:
         files = list(paths_in(config))
         named = any(path.is_file() and str(path) in str(error) for path in files)
         if isinstance(error, ValueError) and (named or not files):
