@@ -42,10 +42,9 @@ class PretrainedBackbone(nn.Module):
     Attributes:
         img_size: (h, w) in pixels of the position embeddings, or of the training
             images.
-        checked: Whether the range of images was checked, which is done once.
     """
 
-    checked = False
+    checked = False  # whether the range of images was checked, which is done once
 
     def __init__(
         self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float]

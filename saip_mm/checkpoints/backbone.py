@@ -44,24 +44,16 @@ def backbone_class(kind: str) -> type[nn.Module]:
 
 @dataclass
 class Backbone:
-    """Weights of a backbone with SAIP's names, and their metadata.
+    """Weights of a backbone with SAIP's names, and their metadata."""
 
-    Attributes:
-        tensors: Weights by name, without a prefix.
-        grid: (h, w) patch grid of ``pos_embed``, or of the training images; None if
-            unknown.
-        num_heads: Heads of all blocks, or [of all but the last, of the last]; None if
-            unknown, or not a ViT.
-        role: ``'teacher'``, ``'student'`` or ``'unknown'``.
-        prefix: Prefix that selects it in its checkpoint; empty for the only backbone.
-        mean, std: Normalization of its training images (RGB, 0–255).
-    """
-
-    tensors: dict[str, Tensor]
-    grid: Grid | None = None
+    tensors: dict[str, Tensor]  # by name, without a prefix
+    # Patches of `pos_embed`, or of the training images; None if unknown.
+    grid: Grid | None = None  # (h, w)
+    # Of all blocks, or [of all but the last, of the last]; None if unknown, or no ViT.
     num_heads: int | list[int] | None = None
-    role: str = 'unknown'
-    prefix: str = ''
+    role: str = 'unknown'  # or 'teacher', 'student'
+    prefix: str = ''  # that selects it in its checkpoint; empty for the only backbone
+    # Normalization of its training images, RGB, 0–255.
     mean: list[float] = field(default_factory=IMAGENET['mean'].copy)
     std: list[float] = field(default_factory=IMAGENET['std'].copy)
 
