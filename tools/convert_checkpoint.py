@@ -127,8 +127,8 @@ def convert_backbone(
         mean=args.mean or backbone.mean,
         std=args.std or backbone.std,
     )
+    heads = backbone.config['arch']['num_heads']
     if not backbone.num_heads:
-        heads = backbone.config['arch']['num_heads']
         print(f'attention heads: {heads}, as usual for a ViT of these sizes')
     backbone.grid = find_grid(backbone, source, args.grid)
     print(
