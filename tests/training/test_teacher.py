@@ -16,8 +16,8 @@ from short_runs import train
 
 from saip_mm.training import SAIPHook
 from saip_mm.training.config import load_config
+from saip_mm.training.hooks import TeacherMomentum
 from saip_mm.training.schedules import compare_lengths, startable
-from saip_mm.training.teacher import TeacherMomentum
 
 
 def plain_share(start: float, end: float, steps: int) -> float:
