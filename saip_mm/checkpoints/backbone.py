@@ -13,7 +13,13 @@ from mmengine.logging import print_log
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from ..models.weights import Grid, LoadReport, compare_weights, format_size
+from ..models.weights import (
+    Grid,
+    LoadReport,
+    compare_weights,
+    format_size,
+    load_weights,
+)
 from .files import state_dict_of
 from .kept_config import parse_config
 from .names import PREFIXES, TIMM_TO_VIT, VIT_TO_TIMM, renamed
@@ -87,9 +93,7 @@ class Backbone:
     ) -> OrderedDict[str, Tensor]:
         """State dict with the patch grid in its metadata.
 
-        Args:
-            prefix: Prefix of all names.
-            names: ``'mm'`` for OpenMMLab's, ``'timm'`` for timm's.
+        Names are OpenMMLab's (``'mm'``) or timm's (``'timm'``), after the prefix.
         """
         if names == 'timm' and not self.is_vit:
             kind = self.config['type']
@@ -116,10 +120,9 @@ class Backbone:
         )
 
     def build(self, img_size: tuple[int, int] | None = None) -> nn.Module:
-        """Build a backbone with these weights; the random generator does not change.
+        """Build a backbone with these weights, for images of another size if given.
 
-        Args:
-            img_size: (h, w) in pixels to resize positions to; None keeps them.
+        The size is (h, w) in pixels. The random generator does not change.
 
         Raises:
             ValueError: If tensors are inconsistent, the patch grid is unknown, or
@@ -140,8 +143,7 @@ class Backbone:
         with torch.random.fork_rng(devices=[]):
             # Not MODELS.build, which looks in the default scope.
             module = MODELS.module_dict[config.pop('type')](**config)
-        # Checks that they fit, in spite of strict=False.
-        module.load_state_dict(self.state_dict(prefix=''), strict=False)
+        load_weights(module, self.state_dict(prefix=''))
         return module
 
     def fitted(
@@ -207,10 +209,7 @@ def choose_backbone(
 def _facts(state_dict: Mapping, meta: Mapping, owner: str) -> dict:
     """Patch grid, heads and normalization (ImageNet's by default) that a file states.
 
-    Args:
-        state_dict: Its tensors, with metadata of modules.
-        meta: Its metadata.
-        owner: Name of the backbone's module.
+    The metadata of its state dict are those of modules; the backbone is ``owner``.
     """
     known = _facts_in_config(meta['cfg']) if 'cfg' in meta else {}
     known = {**known, **meta, **state_dict._metadata.get(owner, {})}

@@ -112,15 +112,12 @@ class Run:
 
 
 def work(chains: Sequence[Iterable[Run]], deadline: float = math.inf) -> bool:
-    """Do all runs that have no result yet.
+    """Do all runs that have no result yet; return whether any failed.
 
     Args:
         chains: Runs, each prepared when its turn comes. A run that fails, or that
             another command is at work on, ends its chain.
         deadline: In seconds of ``time.monotonic``.
-
-    Returns:
-        Whether any run failed.
 
     Raises:
         OutOfTime: If the deadline passes.

@@ -52,11 +52,7 @@ def heat(image: Tensor, values: Tensor, low: float, high: float) -> Image.Image:
 
 
 def view_row(sample: dict) -> tuple[str, list[Picture]]:
-    """Augmentations of a sample's anchor, and all its views.
-
-    Args:
-        sample: See :meth:`People.samples`.
-    """
+    """Augmentations of a sample's anchor, and all views of :meth:`People.samples`."""
     views, inputs = sample['views'], sample['inputs']
     source, first = Image.fromarray(sample['image']), views.globals[0]
     outline(source, first.crop, INST)
@@ -94,9 +90,8 @@ def _scene_pictures(views: Views, inputs: dict[str, Tensor]) -> list[Picture]:
 def masked_row(sample: dict) -> tuple[str, list[Picture]]:
     """A view for HAP with the limbs that guide its masks, and what they keep.
 
-    Args:
-        sample: ``view`` of ``DrawMaskedView``, ``inputs`` of ``ApplyMaskedView`` and
-            ``source``.
+    The sample has the ``view`` of ``DrawMaskedView``, ``inputs`` of ``ApplyMaskedView``
+    and ``source``.
     """
     view, image = sample['view'], sample['inputs']['image']
     limbs, side = to_image(image), image.shape[1] // view.masks.shape[1]

@@ -234,9 +234,8 @@ def training_images(source: str, options: Options = ()) -> PeopleDataset:
 
     Raises:
         OSError: If files do not exist or cannot be read, or there are no images.
-        ValueError: If the images of a config are not of people, lists or annotations
-            are malformed, or there are options for another source; otherwise as for
-            :func:`load_config`.
+        ValueError: If a config has no images of people, files are malformed, or there
+            are options for another source; otherwise as for :func:`load_config`.
     """
     images = _images_at(source)
     if images is not None:

@@ -245,11 +245,9 @@ class SafeRunner(Runner):
     def load_checkpoint(
         self, filename: str, map_location: str | Callable = 'cpu'
     ) -> dict:
-        """Load a checkpoint, and log what matched.
+        """Load a checkpoint from a file or work directory, and log what matched.
 
-        Args:
-            filename: File or work directory, not a URL.
-            map_location: Not used: state is loaded to the device of its owner.
+        ``map_location`` is not used: state is loaded to the device of its owner.
         """
         model = unwrap_model(self.model)
         if isinstance(model, BaseTTAModel):
