@@ -45,7 +45,8 @@ NUMBERED = 1000  # classes without names, at most
 class Predictor:
     """A fine-tuned model that answers for image files.
 
-    Arguments and answers are those of :func:`~saip_mm.predictions.predict`.
+    Arguments and answers are those of :func:`~saip_mm.predictions.predict`, but the
+    config is loaded already.
 
     Attributes:
         task: ``'attributes'``, ``'reid'``, ``'text_retrieval'``, ``'pose'``,

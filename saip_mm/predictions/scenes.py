@@ -30,7 +30,7 @@ class SceneSearch:
     The answer is a list of scenes, likeliest first: ``image``; ``score``, the highest
     probability of a patch; and ``bbox``, x1, y1, x2, y2 in pixels around the patches
     above 0.5 that are connected to that one, None if there are none. Arguments and
-    errors are those of :func:`~saip_mm.predictions.predict`.
+    errors are those of :func:`~saip_mm.predictions.predict`, but the config is loaded.
     """
 
     task = 'search'
