@@ -165,12 +165,7 @@ def embed(
         raise TypeError(f'embed takes a backbone from load_backbone, not a {kind}')
     if backbone.backbone.training:  # batch norms would learn from the images
         raise ValueError('the backbone is in training mode: call backbone.eval() first')
-    img_size = tuple(to_2tuple(backbone.img_size if img_size is None else img_size))
-    patch = backbone.backbone.patch_size
-    if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
-        raise ValueError(
-            f'img_size={img_size} is not (h, w) in whole patches of {patch}'
-        )
+    img_size = _whole_patches(backbone, img_size)
     single = isinstance(images, str | bytes | os.PathLike | PIL.Image.Image)
     if single or (isinstance(images, np.ndarray) and images.ndim == 3):
         raise TypeError('embed takes a list of images: put a single image in a list')
@@ -193,3 +188,15 @@ def embed(
         if bar:
             bar.update(len(batch))
     return torch.cat(features or [features_of(torch.zeros(1, 3, *img_size).byte())[:0]])
+
+
+def _whole_patches(
+    backbone: PretrainedBackbone, img_size: int | tuple[int, int] | None
+) -> tuple[int, int]:
+    img_size = tuple(to_2tuple(backbone.img_size if img_size is None else img_size))
+    patch = backbone.backbone.patch_size
+    if len(img_size) != 2 or any(side < patch or side % patch for side in img_size):
+        raise ValueError(
+            f'img_size={img_size} is not (h, w) in whole patches of {patch}'
+        )
+    return img_size
