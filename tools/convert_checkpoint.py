@@ -16,7 +16,13 @@ from mmpretrain.registry import MODELS
 from saip_mm import __version__
 from saip_mm.checkpoints.backbone import Backbone, choose_backbone
 from saip_mm.checkpoints.files import open_checkpoint, write_checkpoint
-from saip_mm.checkpoints.names import center_of, from_official, roles_of, source_of
+from saip_mm.checkpoints.names import (
+    center_of,
+    from_official,
+    roles_of,
+    select,
+    source_of,
+)
 from saip_mm.errors import one_line_errors, script_parser
 from saip_mm.files import check_writable
 from saip_mm.models.weights import Grid, LoadReport, compare_weights
@@ -33,6 +39,10 @@ def parse_args() -> argparse.Namespace:
         choices=['teacher', 'student'],
         default='teacher',
         help='backbone of SAIP or DINO to convert (default: teacher)',
+    )
+    parser.add_argument(
+        '--prefix',
+        help='start of the names of the ViT, such as base_encoder in MoCo v3',
     )
     parser.add_argument(
         '--full',
@@ -167,6 +177,8 @@ def main() -> None:
     args = parse_args()
     check_writable(args.out)
     with open_checkpoint(args.checkpoint) as (path, checkpoint):
+        if args.prefix:
+            checkpoint = select(checkpoint, args.prefix)
         source = source_of(checkpoint)
         print(f'{path}: names of {source}')
         if args.full and source != 'saip':

@@ -139,6 +139,23 @@ def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
     return roles
 
 
+def select(checkpoint: Mapping, prefix: str) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a checkpoint under a prefix, without the prefix.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    start = prefix.removeprefix('module.').removesuffix('.') + '.'  # of DDP
+    tensors = {
+        name.removeprefix(start): tensor
+        for name, tensor in state_dict_of(checkpoint).items()
+        if name.startswith(start)
+    }
+    if not tensors:
+        raise ValueError(f'has no tensors under {start}')
+    return dict(state_dict=tensors)
+
+
 def center_of(checkpoint: Mapping) -> Tensor | None:
     """The center of the matching loss in the authors' checkpoint, if saved."""
     for kept in (checkpoint, *checkpoint.values()):
@@ -172,10 +189,7 @@ def source_of(checkpoint: Mapping) -> str:
             return source
     first = r'(.+\.)(blocks\.0\.norm1|layers\.0\.ln1)\.weight'
     nested = [match[1] for name in names if (match := re.fullmatch(first, name))]
-    remedy = (
-        f'. There is a ViT under {" and ".join(map(repr, nested))}: save these tensors '
-        'alone, without this prefix (docs/training.md, "One GPU")'
-    )
+    remedy = f'. There is a ViT under a prefix: give --prefix {" or ".join(nested)}'
     raise ValueError(
         "has the names of neither the authors' SAIP, DINO, timm (DeiT), MAE nor "
         'MMPretrain; '

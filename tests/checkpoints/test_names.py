@@ -158,14 +158,23 @@ def test_other_vits_for_people_are_named(added, message, tmp_path):
         convert(tmp_path / 'lup.pth', tmp_path / 'a.pth', '--num-heads', 2)
 
 
-def test_vits_under_other_prefixes_are_named(tmp_path):
-    weights = timm_vit().state_dict()
-    names = 'module.base_encoder.', 'module.momentum_encoder.'
-    weights = {prefix + name: x for prefix in names for name, x in weights.items()}
+@pytest.mark.parametrize('given', ['momentum_encoder', 'module.momentum_encoder.'])
+def test_vits_under_other_prefixes(given, tmp_path):
+    vit = timm_vit().state_dict()
+    weights = {f'module.base_encoder.{name}': x + 1 for name, x in vit.items()}
+    weights |= {f'module.momentum_encoder.{name}': x for name, x in vit.items()}
     torch.save(dict(state_dict=weights), tmp_path / 'moco.pth')
-    message = "There is a ViT under 'base_encoder.' and 'momentum_encoder.': save these"
+    files = tmp_path / 'moco.pth', tmp_path / 'a.pth'
+    message = 'There is a ViT under a prefix: give --prefix base_enc.* or momentum_enc'
     with pytest.raises(ValueError, match=message):
-        convert(tmp_path / 'moco.pth', tmp_path / 'a.pth')
+        convert(*files)
+    with pytest.raises(ValueError, match='moco.pth: has no tensors under encoder.'):
+        convert(*files, '--prefix', 'encoder')
+    convert(*files, '--prefix', given, '--num-heads', 2)
+    ours = SAIPViT(ARCH, (64, 64), middle_block=0)
+    load_pretrained(ours, tmp_path / 'a.pth')
+    assert torch.equal(ours.pos_embed, vit['pos_embed'])
+    assert torch.equal(ours.ln1.weight, vit['norm.weight'])
 
 
 def test_own_training_checkpoints_are_rejected(tmp_path):
