@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset, Compose
 
+from ..files import read_json
 from .folders import path_of, require_files, some
 from .images import raise_if_outage
 from .person_boxes import OtherAnnotations, check_ends, read_person_boxes
@@ -62,11 +63,13 @@ def check_images(dataset: object) -> None:
 
     Raises:
         FileNotFoundError: Images or label maps are missing.
-        ValueError: People have other numbers of keypoints than the data set names, or
-            boxes are unusable.
+        ValueError: People have other numbers of keypoints than the data set names,
+            classes or flips are inconsistent, or boxes are unusable.
     """
     for each in _built(dataset):
         paths, source = {}, each.ann_file or each.data_root
+        _check_classes(source, each)
+        _check_flips(source, each.metainfo)
         named = each.metainfo.get('num_keypoints')  # by MMPose
         sides, ends = [], []
         for index in range(len(each)):
@@ -94,6 +97,38 @@ def check_images(dataset: object) -> None:
                 'width, height in pixels, not in shares of the image'
             )
         check_ends(source, ends)
+
+
+def _check_classes(source: str, dataset: BaseDataset) -> None:
+    """Raise a ValueError if MMDetection would number categories unlike ``classes``.
+
+    It numbers those that are among the classes, in the order of the file.
+    """
+    ids, classes = getattr(dataset, 'cat_ids', None), dataset.metainfo.get('classes')
+    own = classes != type(dataset).METAINFO.get('classes')
+    if ids is None or (len(ids) == len(classes) and not (own and len(ids) > 1)):
+        return
+    categories = read_json(source)['categories']
+    names = {each['id']: each['name'] for each in categories}
+    found = [names[i] for i in ids]
+    if not found or found != list(classes)[: len(found)]:
+        raise ValueError(
+            f'{source}: of metainfo.classes, {some(classes)}, its "categories" have '
+            f'{some(found) or "none"}, and labels are counted in this order: spell and '
+            'order metainfo.classes as in the file, which has '
+            f'{some([*names.values()])}, and put missing ones last'
+        )
+
+
+def _check_flips(source: str, metainfo: dict) -> None:
+    """Raise a ValueError if flipping keypoints twice would exchange them."""
+    flipped, names = metainfo.get('flip_indices', ()), metainfo.get('keypoint_id2name')
+    for index, other in enumerate(flipped):
+        if flipped[other] != index:
+            raise ValueError(
+                f'{source}: by metainfo, "swap" of the keypoint {names[index]!r} is '
+                f'{names[other]!r}, but not the other way round: set "swap" of both'
+            )
 
 
 def _boxes(info: dict) -> list[Sequence[float]]:

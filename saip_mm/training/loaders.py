@@ -26,7 +26,8 @@ from ..data.concat import holds_people
 from .saving import STOP_SIGNALS
 
 # Errors of libraries that are given other annotations than they expect.
-_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError)
+_MALFORMED += (TypeError, ValueError)
 
 
 def build_loader(

@@ -1,9 +1,11 @@
 """Missing and unreadable files are named."""
 
 import json
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset, ConcatDataset
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
@@ -82,7 +84,7 @@ def test_other_keypoints_than_those_of_the_config(tmp_path):
     [
         ('mmpose', 'bbox', 'no box is larger than a pixel: "bbox" is x'),
         ('mmdet', 'bbox', 'no box is larger than a pixel and of a class of the config'),
-        ('mmdet', 'name', 'no box is larger than a pixel and of a class of the config'),
+        ('mmdet', 'name', 'of metainfo.classes, person, bicycle, .* have none, and'),
     ],
 )
 def test_boxes_without_use_are_refused(library, spoilt, message, tmp_path):
@@ -99,8 +101,62 @@ def test_boxes_without_use_are_refused(library, spoilt, message, tmp_path):
     dataset = datasets.CocoDataset(**coco(tmp_path))
     with pytest.raises(ValueError, match=f'train2017.json: {message}'):
         check_images(dataset)
-    if library == 'mmdet':  # tests may have no boxes
+    if library == 'mmdet' and spoilt == 'bbox':  # tests may have no boxes
         check_images(datasets.CocoDataset(**coco(tmp_path), test_mode=True))
+
+
+def test_classes_unlike_the_categories(tmp_path):
+    datasets = pytest.importorskip('mmdet.datasets')
+    write('coco', tmp_path)
+    content = json.loads((tmp_path / ANN).read_text())
+    names = ['hat', 'person', 'scarf']
+    content['categories'] = [dict(id=i, name=n) for i, n in enumerate(names)]
+
+    def check(*classes, **kwargs):
+        (tmp_path / ANN).write_text(json.dumps(content))
+        info = dict(metainfo=dict(classes=classes)) if classes else {}
+        check_images(datasets.CocoDataset(**coco(tmp_path), **info, **kwargs))
+
+    check(*names)
+    check('person')
+    check('hat', 'person', 'scarf', 'veil')
+    check('person', 'scarf')
+    message = 'train2017.json: of metainfo.classes, .*"categories" have {}, and labels'
+    with pytest.raises(ValueError, match=message.format('hat, person')):
+        check('hat', 'Scarf', 'person')
+    with pytest.raises(ValueError, match=message.format('person, scarf')):
+        check('scarf', 'person')
+    with pytest.raises(ValueError, match=message.format('none')):
+        check('Person', test_mode=True)
+    content['categories'] = [dict(id=1, name='person')]
+    check()
+    content['categories'].append(dict(id=2, name='car'))
+    with pytest.raises(ValueError, match=message.format('person, car')):
+        check()
+
+
+def test_flips_that_do_not_exchange_keypoints(tmp_path):
+    datasets = pytest.importorskip('mmpose.datasets')
+    write('coco', tmp_path)
+    folder = Path(datasets.__file__).parents[1] / '.mim/configs/_base_/datasets'
+    info = Config.fromfile(folder / 'coco.py').dataset_info
+    check_images(datasets.CocoDataset(**coco(tmp_path), metainfo=info))
+    info.keypoint_info[2]['swap'] = ''
+    message = "train2017.json: by metainfo, .*'left_eye' is 'right_eye', but not the"
+    with pytest.raises(ValueError, match=message):
+        check_images(datasets.CocoDataset(**coco(tmp_path), metainfo=info))
+
+
+def test_repeated_ids(tmp_path):
+    pytest.importorskip('mmdet.datasets')
+    write('coco', tmp_path)
+    content = json.loads((tmp_path / ANN).read_text())
+    for annotation in content['annotations']:
+        annotation['id'] = 1
+    (tmp_path / ANN).write_text(json.dumps(content))
+    loader = dict(dataset=dict(coco(tmp_path), type='mmdet.CocoDataset'))
+    with pytest.raises(ValueError, match='train2017.json.* cannot be loaded .*unique'):
+        SafeRunner.build_dataloader(loader)
 
 
 def test_corners_instead_of_sizes(test_data, tmp_path):
