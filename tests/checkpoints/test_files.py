@@ -62,6 +62,13 @@ def test_functions_of_a_history_buffer_are_not_loaded(tmp_path):
     assert read_checkpoint(tmp_path / 'a.pth')['loss'].mean() == 2
 
 
+def test_empty_arrays_are_read(tmp_path):
+    colors = np.zeros((0, 3), np.uint8)  # of MMPose's data sets without a skeleton
+    torch.save(dict(meta=dict(skeleton_link_colors=colors)), tmp_path / 'a.pth')
+    meta = read_checkpoint(tmp_path / 'a.pth')['meta']
+    assert meta['skeleton_link_colors'].shape == (0, 3)
+
+
 def test_a_checkpoint_of_mmengine_is_read_whole(tmp_path):
     optimizer = torch.optim.AdamW(nn.Linear(3, 1).parameters())
     optimizer.step(lambda: torch.ones(1))
