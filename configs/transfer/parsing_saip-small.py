@@ -6,7 +6,9 @@
         test_dataloader.dataset.data_root=data/parsing
 
 `data/parsing` has train/images, train/labels/*.png, test/images and test/labels.
-The classes are those of Clothing Co-Parsing; set `classes` to your own.
+The classes are those of Clothing Co-Parsing; set `classes` to your own in a copy of
+this file (configs that inherit from it keep its classes). If they distinguish left from
+right, add pairs of their numbers to RandomFlip, as in swap_seg_labels=[(14, 15)].
 """
 
 _base_ = [

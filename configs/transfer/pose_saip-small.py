@@ -7,6 +7,11 @@
 
 `data/pose` has annotations train.json and test.json, with file names relative to this
 folder.
+
+For other keypoints than COCO's, inherit from this config, and set
+model.head.out_channels to their number and `metainfo` of both data sets as in MMPose's
+configs/_base_/datasets/coco.py. The `swap` of a keypoint names its counterpart in the
+mirror image; color and skeleton_info may be missing or empty.
 """
 
 _base_ = [
