@@ -84,7 +84,7 @@ def _safe_globals() -> list:
         (_SafeHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
         _SafeHistory,
         (_name_of_method, 'builtins.getattr'),
-        bytes,  # as which pickle writes empty arrays
+        (''.encode, 'builtins.bytes'),  # bytes() of empty arrays, but not of a size
     ]
 
 
