@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import inspect
 import os
 import pickle
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -18,7 +17,6 @@ from unittest import mock
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.runner import Runner
 from mmengine.utils import is_installed
 
 from ..data import PeopleDataset, PersonImages, ShardedImages
@@ -26,20 +24,10 @@ from ..data.concat import holds_people
 from ..data.configs import parts_of
 from ..data.sharded_images import INDEX, PLAN
 from .processes import add_launcher, set_launcher
+from .settings import SETTINGS, check_settings
 
 # For `_base_ = 'saip_mm::…'`, in installations with configs (a clone is not one).
 MODULE2PACKAGE['saip_mm'] = 'saip_mm'
-# Settings that are not arguments of MMEngine's runner.
-ALSO_READ = (
-    'activation_checkpointing',
-    'compile',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
-)
 # New values by dotted name, as a mapping or as pairs.
 Options = Mapping[str, object] | Sequence[tuple[str, object]]
 
@@ -123,13 +111,13 @@ def load_config(path: str, options: Options = ()) -> Config:
         ImportError: If a library that the config needs is not installed.
         KeyError: If the first part of an option is not a setting. (Later parts are
             checked by the classes.)
-        ValueError: If it is not a config, or an option cannot be interpreted.
+        ValueError: If it is not a config, an option cannot be interpreted, or a setting
+            would be ignored or misread.
     """
     cfg = _read(path)
-    known = {*inspect.signature(Runner).parameters, *ALSO_READ}
     for option, value in dict(options).items():
         key = option.split('.')[0]
-        if key in known:
+        if key in SETTINGS:
             _replace(cfg, option, value)
             continue
         if key in cfg:
@@ -138,9 +126,10 @@ def load_config(path: str, options: Options = ()) -> Config:
                 'already evaluated, so nothing would change; set what is made from it, '
                 'or edit the config'
             )
-        close = difflib.get_close_matches(key, known, n=1)
+        close = difflib.get_close_matches(key, SETTINGS, n=1)
         hint = f'; did you mean {close[0]!r}?' if close else ''
         raise KeyError(f'--cfg-options {option}: unknown setting {key!r}{hint}')
+    check_settings(path, cfg)
     return cfg
 
 

@@ -156,6 +156,46 @@ def test_bad_configs(content, message, tmp_path):
         load_config(str(path), {})
 
 
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ("load_from = 'a.pth',", 'load_from is a tuple: remove the comma'),
+        ('train_dataloder = dict()', 'train_dataloder .* mean train_dataloader'),
+        ("strategy = dict(type='DeepSpeedStrategy')", 'DeepSpeed, are not supported'),
+        ("runner_type = 'FlexibleRunner'", 'DeepSpeed, are not supported'),
+        ("custom_hooks = dict(type='EMAHook')", 'should be a list of dictionaries'),
+        ("custom_hooks = ['EMAHook']", 'should be a list of dictionaries'),
+        ("log_level = 'debug'", "log_level='debug' should be a name such as INFO"),
+        ('randomness = dict(seed=-1)', 'seed=-1 should be an integer from 0'),
+        ("randomness = dict(seed='x')", "seed='x' should be an integer from 0"),
+        ('optim_wrapper = dict(clip_grad=1.0)', 'clip_grad=1.0 should be a dictionary'),
+        ('optim_wrapper = dict(clip_grad=dict(max_norm=0))', 'max_norm=0 would remove'),
+        (
+            "optim_wrapper = dict(clip_grad=dict(type='value', clip_value=-1))",
+            'clip_value=-1 would .* set optim_wrapper.clip_grad=None',
+        ),
+    ],
+)
+def test_settings_that_would_be_ignored_or_misread(content, message, tmp_path):
+    path = tmp_path / 'm.py'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf'm\.py: .*{message}'):
+        load_config(str(path))
+
+
+def test_settings_that_a_config_may_have(tmp_path):
+    path = tmp_path / 'm.py'
+    path.write_text(
+        "custom_hooks = (dict(type='EMAHook'),)\n"
+        'models, train_pipeline, max_epochs = [1], [2], 3\n'
+        "log_level, randomness, load_from = 'DEBUG', dict(seed=0), None\n"
+        "optim_wrapper = dict(clip_grad=dict(type='value', clip_value=1))\n"
+    )
+    assert load_config(str(path)).models == [1]
+    with pytest.raises(ValueError, match="custom_hooks should be .* not {'0':"):
+        load_config(str(path), {'custom_hooks': None, 'custom_hooks.0.type': 'EMAHook'})
+
+
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match='none.py: no such config'):
         load_config(str(tmp_path / 'none.py'), {})
