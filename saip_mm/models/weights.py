@@ -83,6 +83,17 @@ class LoadReport:
         return '; '.join(parts)
 
 
+def misfit(
+    names: list[str], weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+) -> str:
+    """A name, with both shapes if any of the tensors has another one."""
+    name = next((name for name in names if name in weights), None)
+    if name is None:
+        return names[0]
+    shapes = format_size(weights[name].shape), format_size(wanted[name].shape)
+    return '{} ({} in the checkpoint, {} in the model)'.format(name, *shapes)
+
+
 def format_size(sizes: Iterable[int]) -> str:
     """Sizes such as ``16×8``."""
     return '×'.join(map(str, sizes)) or 'a single number'

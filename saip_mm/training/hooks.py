@@ -274,6 +274,7 @@ def _require_views(runner: Runner, model: SAIP) -> None:
 
 
 def _drawing_steps(runner: Runner) -> Iterator[DrawViews]:
-    """DrawViews of each training data set."""
-    for part in runner.train_dataloader.dataset.parts():
+    """DrawViews of each training data set; QuarantineHook refuses other data sets."""
+    people = runner.train_dataloader.dataset
+    for part in people.parts() if holds_people(people) else ():
         yield from (x for x in part.pipeline.transforms if isinstance(x, DrawViews))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..data.concat import holds_people
-from ..models.weights import check_finite, format_size, load_weights
+from ..models.weights import check_finite, load_weights, misfit
 from ..processes import START_METHOD
 from .batches import EndlessLoader, continue_epoch
 from .loaders import build_checked_loader
@@ -36,17 +36,6 @@ _BACKBONE_ALONE = (
     "To start from a backbone alone, set model.backbone.init_cfg=dict(type='Pretrained'"
     ', …)'
 )
-
-
-def _misfit(
-    names: list[str], weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
-) -> str:
-    """A name, with both shapes if any of the tensors has another one."""
-    name = next((name for name in names if name in weights), None)
-    if name is None:
-        return names[0]
-    shapes = format_size(weights[name].shape), format_size(wanted[name].shape)
-    return '{} ({} in the checkpoint, {} in the model)'.format(name, *shapes)
 
 
 class SafeRunner(Runner):
@@ -136,6 +125,12 @@ class SafeRunner(Runner):
             if kind is CheckpointHook:
                 hook = dict(hook, type=SafeCheckpointHook)
         super().register_hook(hook, priority)
+
+    def call_hook(self, fn_name: str, **kwargs: object) -> None:
+        """Call hooks as MMEngine does, which would hide where a TypeError occurred."""
+        for hook in self._hooks:
+            if hasattr(hook, fn_name):
+                getattr(hook, fn_name)(self, **kwargs)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register hooks as MMEngine does; None omits any of them, not only its own."""
@@ -289,7 +284,7 @@ class SafeRunner(Runner):
             raise ValueError(
                 f'{len(missing)} of {len(trained)} parameters of this '
                 f'{type(model).__name__} are not in the checkpoint or have another '
-                f'shape, such as {_misfit(missing, weights, trained)}. If this is not '
+                f'shape, such as {misfit(missing, weights, trained)}. If this is not '
                 'the config of the training, use the one in its work directory'
             )
         check_finite({name: weights[name] for name in fitting if name in trained})

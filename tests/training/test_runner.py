@@ -4,17 +4,19 @@ import logging
 import os
 import resource
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from launch import ROOT, TINY, call
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import loops
 from mmpretrain.registry import MODELS
 from torch import nn
 
 from saip_mm.training import SafeCheckpointHook, SafeRunner
+from saip_mm.training.hooks import QuarantineHook, _drawing_steps
 from saip_mm.training.loaders import build_loader
 
 
@@ -145,3 +147,25 @@ def test_workers_may_open_as_many_files_as_the_system_allows():
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert len(batch) == 300
+
+
+class Buggy(Hook):
+    """A hook with a mistake in its code."""
+
+    def before_train(self, runner: SafeRunner) -> None:
+        len(runner)
+
+
+def test_a_type_error_in_a_hook_keeps_its_place():
+    runner = runner_of(nn.Identity())
+    runner.register_hook(Buggy())
+    with pytest.raises(TypeError, match='has no len[^<]*$') as error:
+        runner.call_hook('before_train')
+    assert error.traceback[-1].name == 'before_train'
+
+
+def test_images_of_other_libraries_are_refused():
+    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1]))
+    assert not list(_drawing_steps(runner))  # SAIPHook asks before QuarantineHook
+    with pytest.raises(TypeError, match='cannot replace images of list'):
+        QuarantineHook().before_train(runner)
