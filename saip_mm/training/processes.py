@@ -35,6 +35,9 @@ _VARIABLES = dict(
     mpi=(f'{_OMPI}RANK', f'{_OMPI}SIZE', f'{_OMPI}LOCAL_RANK', 'MASTER_ADDR'),
     slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
 )
+_LOCAL_RANK = dict(
+    pytorch='LOCAL_RANK', mpi=f'{_OMPI}LOCAL_RANK', slurm='SLURM_LOCALID'
+)
 
 
 def add_launcher(parser: ArgumentParser) -> None:
@@ -82,6 +85,7 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
         if torch.cuda.device_count() == 1:  # Slurm may show each task its own GPU only
             os.environ['SLURM_LOCALID'] = '0'
     if torch.cuda.is_available():
+        _require_gpu(cfg.launcher)
         return
     if cfg.launcher != 'pytorch':
         raise ValueError(
@@ -89,6 +93,16 @@ def set_launcher(cfg: Config, args: Namespace) -> None:
             f'on a CPU are started by {_LAUNCHERS["pytorch"]}'
         )
     use_cpu_processes(cfg)
+
+
+def _require_gpu(launcher: str) -> None:
+    """Raise ValueError if there are fewer GPUs than processes on this machine."""
+    number = int(os.environ.get(_LOCAL_RANK[launcher], 0))
+    if number >= (count := torch.cuda.device_count()):
+        raise ValueError(
+            f'process {number} of this machine has no GPU, because PyTorch sees only '
+            f'{count}: start at most as many processes, or set CUDA_VISIBLE_DEVICES'
+        )
 
 
 def _find_launcher() -> str:

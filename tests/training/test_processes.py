@@ -32,6 +32,7 @@ def launcher(monkeypatch):
         monkeypatch.setenv(name, '')  # so that it is restored
         monkeypatch.delenv(name)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 8)
 
     def launcher(environment: dict, *arguments: str) -> str:
         for name, value in environment.items():
@@ -102,6 +103,13 @@ def test_a_slurm_task_may_see_its_own_gpu_only(count, expected, launcher, monkey
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
     launcher(dict(TASK, SLURM_LOCALID='5'))
     assert os.environ['SLURM_LOCALID'] == expected
+
+
+@pytest.mark.parametrize('variables', [TORCHRUN, dict(MPI, MASTER_ADDR='n1')])
+def test_more_processes_than_gpus(variables, launcher, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    with pytest.raises(ValueError, match='process 1 .* no GPU, .* sees only 1: start'):
+        launcher(variables)
 
 
 def test_slurm_and_mpi_need_a_gpu(launcher, monkeypatch):
