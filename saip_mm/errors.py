@@ -11,7 +11,10 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 
+# Modules of PyTorch whose errors concern arguments that a config sets.
+_OF_TORCH = ('torch.optim.', 'torch.utils.data.dataloader', 'torch.utils.data.sampler')
 _NO_SHARED_MEMORY = 'unable to allocate shared memory'  # PyTorch's message
 
 
@@ -30,10 +33,11 @@ def script_parser(doc: str) -> ArgumentParser:
 def one_line_errors(status: int = 1) -> Iterator[None]:
     """Run a tool: print ``error: …`` and exit, for errors that users can correct.
 
-    These are errors raised explicitly by this project or MMEngine, configs that do not
-    match a class, files that cannot be opened, and a full disk. All others keep their
-    traceback. Ctrl-C exits with status 130. Nothing in a file of weights is executed.
-    What has been imported is exempt from garbage collection, also in forked processes.
+    These are errors raised explicitly by this project, MMEngine, or PyTorch's loaders
+    and optimizers, configs that do not match a class, files that cannot be opened, and
+    a full disk. All others keep their traceback. Ctrl-C exits with status 130. Nothing
+    in a file of weights is executed. What has been imported is exempt from garbage
+    collection, also in forked processes.
     """
     gc.freeze()
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
@@ -94,14 +98,39 @@ def _how_to_make_room(error: Exception) -> str:
             '; data-loader workers pass batches through /dev/shm: remove old files '
             'there, use docker run --shm-size=32g, or set num_workers=0'
         )
+    if _lost_worker(error):
+        return (
+            '; a worker of a data loader has died, usually because the system ran out '
+            'of memory (dmesg tells): lower num_workers, and rerun with --resume'
+        )
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError) and error.errno in full and not error.filename:
         return '; df -h shows what is full: a disk, or /dev/shm (shared memory)'
     return ''
 
 
+def _lost_worker(error: Exception) -> bool:
+    """Whether a data loader's worker process was killed, perhaps while sending."""
+    if isinstance(error, ConnectionResetError):
+        return _module_of(error) == 'multiprocessing.reduction'
+    return isinstance(error, RuntimeError) and 'DataLoader worker (pid' in str(error)
+
+
+def _innermost(error: Exception) -> TracebackType:
+    """The traceback of the call that raised an error."""
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    return trace
+
+
+def _module_of(error: Exception) -> str:
+    """The module that raised an error."""
+    return _innermost(error).tb_frame.f_globals.get('__name__', '')
+
+
 def _is_for_the_user(error: Exception) -> bool:
-    if _NO_SHARED_MEMORY in str(error):
+    if _NO_SHARED_MEMORY in str(error) or _lost_worker(error):
         return True
     if isinstance(error, OSError) and (
         error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -110,16 +139,13 @@ def _is_for_the_user(error: Exception) -> bool:
     if traceback := _of_worker(error):
         file, code = re.findall(r'File "(.+)", line .+\n +(.+)', traceback)[-1]
         return Path(file).is_relative_to(Path(__file__).parent) and code[:5] == 'raise'
-    trace = error.__traceback__
-    while trace.tb_next:
-        trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get('__name__', '')
+    trace, module = _innermost(error), _module_of(error)
     # Registries call what configs name: wrong arguments fail there.
     if module.startswith('mmengine.registry'):
         return True
-    instruction = trace.tb_frame.f_code.co_code[trace.tb_lasti]
-    return (
-        instruction == dis.opmap['RAISE_VARARGS']
-        and not isinstance(error, AssertionError)
-        and module.partition('.')[0] in ('__main__', 'mmengine', 'saip_mm')
-    )
+    if trace.tb_frame.f_code.co_code[trace.tb_lasti] != dis.opmap['RAISE_VARARGS']:
+        return False
+    checks_arguments = module.startswith(('mmengine.', *_OF_TORCH))
+    if isinstance(error, AssertionError):
+        return checks_arguments and bool(error.args)
+    return checks_arguments or module.partition('.')[0] in ('__main__', 'saip_mm')

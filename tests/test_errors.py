@@ -2,11 +2,18 @@
 
 import io
 import json
+import os
+import signal
+import socket
 import sys
+from multiprocessing import reduction
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
+from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
 
 from saip_mm.data.images import ImageError, _naming
@@ -29,6 +36,10 @@ def raise_key_error() -> None:
     raise KeyError('quoted')
 
 
+def accumulate_nothing() -> None:
+    OptimWrapper(SGD([torch.zeros(1)]), accumulative_counts=0)
+
+
 @pytest.mark.parametrize(
     'fails, line',
     [
@@ -37,6 +48,9 @@ def raise_key_error() -> None:
         (lambda: read_text(IMAGE), f'error: {IMAGE}: not UTF-8 text'),
         (lambda: THINGS.build(dict(type='Think')), 'Think is not in'),
         (lambda: THINGS.build(dict(type='Thing', sise=1)), "argument 'sise'"),
+        (accumulate_nothing, 'accumulative_counts'),
+        (lambda: DataLoader([0], num_workers=-1), 'num_workers'),
+        (lambda: SGD([torch.zeros(1)], lr=-1), 'learning rate'),
     ],
 )
 def test_errors_that_users_can_correct_are_one_line(fails, line, capsys):
@@ -73,6 +87,38 @@ def test_errors_in_workers_are_one_line(capsys):
     loader.dataset.error = MemoryError('none left')
     with pytest.raises(MemoryError), one_line_errors():
         next(iter(loader))
+
+
+class Killed(Dataset):
+    """Its worker process is killed while it loads, as by a lack of memory."""
+
+    def __getitem__(self, index: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def __len__(self) -> int:
+        return 1
+
+
+def receive_from_a_dead_process() -> None:
+    """Receive a tensor from a worker that dies while it sends it."""
+    ours, theirs = socket.socketpair()
+    ours.send(b'unread')
+    theirs.close()
+    reduction.recvfds(ours, 1)
+
+
+def load_in_a_killed_worker() -> None:
+    next(iter(DataLoader(Killed(), num_workers=1)))
+
+
+@pytest.mark.parametrize(
+    'fails', [load_in_a_killed_worker, receive_from_a_dead_process]
+)
+def test_a_killed_worker_is_explained(fails, capsys):
+    with pytest.raises(SystemExit), one_line_errors():
+        fails()
+    error = capsys.readouterr().err
+    assert 'ran out of memory' in error and error.count('\n') == 1
 
 
 def test_full_shared_memory_is_explained(capsys):
