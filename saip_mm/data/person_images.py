@@ -74,10 +74,18 @@ class PersonImages(PeopleDataset):
                 'PersonImages: data_prefix should be dict(img_path=FOLDER), not '
                 f'{dict(data_prefix)}'
             )
-        data_root, ann_file, folder, keypoints = map(
-            os.path.expanduser,
-            (data_root, ann_file, data_prefix['img_path'], keypoints),
-        )
+        paths = data_root, ann_file, data_prefix['img_path'], keypoints
+        if wrong := [each for each in paths if isinstance(each, list | tuple)]:
+            raise ValueError(
+                f'PersonImages: {wrong[0]} should be one path; ConcatDataset joins '
+                'several data sets'
+            )
+        if urls := [each for each in paths if '://' in each]:
+            raise ValueError(
+                f'PersonImages: {urls[0]} is a URL, and only ShardedImages reads '
+                'those: pack a local copy with tools/pack_shards.py, and upload that'
+            )
+        data_root, ann_file, folder, keypoints = map(os.path.expanduser, paths)
         if not (data_root or ann_file or folder):
             raise ValueError('PersonImages: give data_root, the folder of the images')
         if margin < 0:

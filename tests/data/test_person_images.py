@@ -109,6 +109,8 @@ def test_errors_of_the_constructor(tmp_path):
     (tmp_path / 'chunk-0-0.bin').touch()
     for options, message in (
         (dict(), 'give data_root'),
+        (dict(data_root=['a', 'b']), r"\['a', 'b'\] should be one path; ConcatDataset"),
+        (dict(data_root='s3://b/people'), 's3://b/people is a URL, .* ShardedImages'),
         (dict(data_root='absent'), 'absent: no such folder of images; set data_root'),
         (dict(data_root=str(tmp_path)), r'no images .*\.jpg .*3 other .*ShardedImages'),
         (dict(data_prefix=dict(image='x')), 'data_prefix should be'),
