@@ -80,12 +80,13 @@ class PersonImages(PeopleDataset):
                 f'PersonImages: {wrong[0]} should be one path; ConcatDataset joins '
                 'several data sets'
             )
+        paths = tuple(map(os.path.expanduser, paths))
         if urls := [each for each in paths if '://' in each]:
             raise ValueError(
                 f'PersonImages: {urls[0]} is a URL, and only ShardedImages reads '
                 'those: pack a local copy with tools/pack_shards.py, and upload that'
             )
-        data_root, ann_file, folder, keypoints = map(os.path.expanduser, paths)
+        data_root, ann_file, folder, keypoints = paths
         if not (data_root or ann_file or folder):
             raise ValueError('PersonImages: give data_root, the folder of the images')
         if margin < 0:

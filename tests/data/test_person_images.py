@@ -103,6 +103,13 @@ def test_formats_of_pillows_plugins(folder, monkeypatch):
     assert values(PersonImages(str(folder))) == [0, 90, 30, 10, 20]
 
 
+def test_folders_may_be_paths(folder):
+    expected = PersonImages(str(folder))
+    assert values(PersonImages(folder)) == values(expected)
+    prefixed = PersonImages(data_prefix=dict(img_path=folder))
+    assert values(prefixed) == values(expected)
+
+
 def test_errors_of_the_constructor(tmp_path):
     (tmp_path / 'IMG_1.HEIC').write_text('')
     (tmp_path / 'l.txt').write_text('# nothing\n\n')
