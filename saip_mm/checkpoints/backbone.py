@@ -22,7 +22,7 @@ from ..models.weights import (
 )
 from .files import state_dict_of
 from .kept_config import parse_config
-from .names import PREFIXES, TIMM_TO_VIT, VIT_TO_TIMM, renamed
+from .names import PREFIXES, TIMM_TO_VIT, VIT_TO_TIMM, renamed, under
 
 # Backbones without a class token, by a tensor that only they have.
 POOLED = {
@@ -187,19 +187,15 @@ def choose_backbone(
             f'has no {role}, only one backbone (role: {known_role}): omit the role'
         )
     start = prefix.removesuffix('.') + '.' if prefix else 'backbone.'
-    if not any(name.startswith(start) for name in state_dict):
+    tensors = under(start, state_dict)
+    if not tensors:
         if prefix and not any(name in state_dict for name in ('cls_token', *POOLED)):
             parts = sorted({name.split('.')[0] for name in state_dict})
             raise ValueError(
                 f'has no weights under {start!r}; its names begin with '
                 f'{", ".join(parts)}'
             )
-        start = ''
-    tensors = {
-        name[len(start) :]: tensor
-        for name, tensor in state_dict.items()
-        if name.startswith(start)
-    }
+        start, tensors = '', dict(state_dict)
     if 'blocks.0.norm1.weight' in tensors:
         tensors = {renamed(name, TIMM_TO_VIT): each for name, each in tensors.items()}
     facts = _facts(state_dict, meta, start[:-1])

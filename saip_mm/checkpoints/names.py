@@ -139,6 +139,11 @@ def roles_of(checkpoint: Mapping) -> dict[str, OrderedDict[str, Tensor]]:
     return roles
 
 
+def under(start: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``start``, without it."""
+    return {n[len(start) :]: t for n, t in tensors.items() if n.startswith(start)}
+
+
 def select(checkpoint: Mapping, prefix: str) -> dict[str, dict[str, Tensor]]:
     """The tensors of a checkpoint under a prefix, without the prefix.
 
@@ -146,11 +151,7 @@ def select(checkpoint: Mapping, prefix: str) -> dict[str, dict[str, Tensor]]:
         ValueError: If there are none.
     """
     start = prefix.removeprefix('module.').removesuffix('.') + '.'  # of DDP
-    tensors = {
-        name.removeprefix(start): tensor
-        for name, tensor in state_dict_of(checkpoint).items()
-        if name.startswith(start)
-    }
+    tensors = under(start, state_dict_of(checkpoint))
     if not tensors:
         raise ValueError(f'has no tensors under {start}')
     return dict(state_dict=tensors)

@@ -139,8 +139,7 @@ class LabelMaps(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         entries = self._find_pairs()
-        paths = [x.get('seg_map_path', '') for x in entries]
-        paths = [path for path in paths if os.path.isfile(path)]
+        paths = [x['seg_map_path'] for x in entries if x.get('seg_map_path')]
         found = set()
         for path in paths[:: len(paths) // MASKS + 1]:
             with suppress(OSError), Image.open(path) as file:

@@ -1,7 +1,6 @@
 """MMEngine's data loaders, with checks of their data."""
 
 import atexit
-import copy
 import multiprocessing
 import os
 import signal
@@ -42,13 +41,14 @@ def build_loader(
     because the step has to be finished.
     """
     if isinstance(dataloader, dict):
-        dataloader = copy.deepcopy(dataloader)
+        dataloader = dict(dataloader)
         if dataloader.get('num_workers') == 0:
             dataloader.pop('persistent_workers', None)
             dataloader.pop('prefetch_factor', None)
         if isinstance(dataloader.get('collate_fn'), dict):
             # Bases such as 'mmpretrain::…' add a scope, which MMEngine would pass on.
-            dataloader['collate_fn'].pop('_scope_', None)
+            collate = dataloader['collate_fn'].items()
+            dataloader['collate_fn'] = {k: v for k, v in collate if k != '_scope_'}
         if get_device() == 'cpu':
             dataloader['pin_memory'] = False  # else PyTorch warns
     loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)

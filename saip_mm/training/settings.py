@@ -35,12 +35,13 @@ _SAME_NAME = 0.92  # similarity of names that differ in a letter
 def check_settings(path: str, cfg: Config) -> None:
     """Raise ValueError if a setting of the config would be ignored or misread."""
     for name, value in cfg.items():
-        if name in SETTINGS - _TUPLES and isinstance(value, tuple):
-            raise ValueError(
-                f'{path}: {name} is a tuple: remove the comma after its value'
-            )
-        close = difflib.get_close_matches(name, SETTINGS, n=1, cutoff=_SAME_NAME)
-        if close and name not in SETTINGS:
+        if name in SETTINGS:
+            if isinstance(value, tuple) and name not in _TUPLES:
+                raise ValueError(
+                    f'{path}: {name} is a tuple: remove the comma after its value'
+                )
+            continue
+        if close := difflib.get_close_matches(name, SETTINGS, n=1, cutoff=_SAME_NAME):
             raise ValueError(
                 f'{path}: {name} is not a setting; did you mean {close[0]}? If it is a '
                 'variable, give it another name'
