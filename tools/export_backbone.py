@@ -46,6 +46,12 @@ def parse_args() -> argparse.Namespace:
         help='resize the position embeddings for this image size, in pixels',
     )
     parser.add_argument(
+        '--patch-size',
+        type=int,
+        metavar='P',
+        help='resize the patches of a ViT to P×P pixels, for images scaled likewise',
+    )
+    parser.add_argument(
         '--format',
         choices=['mm', 'timm'],
         help='tensor names (default: mm for .pth, timm for .safetensors of ViTs)',
@@ -60,7 +66,10 @@ def parse_args() -> argparse.Namespace:
 
 def export(path: Path, checkpoint: dict, args: argparse.Namespace) -> None:
     """Write the backbone of ``checkpoint``, read from ``path``."""
-    backbone, report = choose_backbone(checkpoint, args.role).fitted(args.img_size)
+    backbone = choose_backbone(checkpoint, args.role)
+    if args.patch_size is not None:
+        backbone = backbone.with_patch_size(args.patch_size)
+    backbone, report = backbone.fitted(args.img_size)
     role = backbone.role
     print(f'{path}: {report}' if role == 'unknown' else f'{path}, {role}: {report}')
     meta = dict(

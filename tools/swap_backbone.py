@@ -27,6 +27,13 @@ def parse_args() -> argparse.Namespace:
         'or a work directory',
     )
     parser.add_argument('--out', required=True, type=Path, help='config to write, .py')
+    parser.add_argument(
+        '--patch-size',
+        type=int,
+        metavar='P',
+        help='resize the patches of a ViT to P×P pixels: with 16 instead of 8, the '
+        'backbone costs a quarter',
+    )
     args = parser.parse_args()
     if args.out.suffix != '.py':
         parser.error(f'--out {args.out} does not end in .py')
@@ -55,7 +62,7 @@ def main() -> None:
     # Without a log file, MMEngine would print a line per initialized parameter.
     MMLogger.get_current_instance().setLevel('WARNING')
     try:
-        swapped = swap_backbone(args.config, args.checkpoint, args.out)
+        swapped = swap_backbone(args.config, args.checkpoint, args.out, args.patch_size)
     except (OSError, ValueError) as error:
         about = f'{args.config}: ' if isinstance(error, Refusal) else ''
         sys.exit(f'error: {about}{error}')

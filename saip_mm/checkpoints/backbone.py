@@ -12,6 +12,7 @@ import torch
 from mmengine.logging import print_log
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from ..models.weights import (
     Grid,
@@ -29,6 +30,7 @@ POOLED = {
     'patch_embed.seq.0.conv2d.weight': 'SAIPTinyViT',
     'stem.0.conv.weight': 'SAIPCSPNeXt',
 }
+PATCH_EMBEDDING = 'patch_embed.projection.weight'
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
@@ -87,6 +89,30 @@ class Backbone:
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
         return self.config.get('patch_size', 16)
+
+    def with_patch_size(self, side: int) -> 'Backbone':
+        """The same ViT for patches of another size.
+
+        It computes what the original one would if each patch were resized (bilinear,
+        antialiased). The patch grid stays as it is, and the image size changes.
+
+        Raises:
+            ValueError: If this is not a ViT, or ``side`` is not positive.
+        """
+        weight = self.tensors.get(PATCH_EMBEDDING)
+        if weight is None or weight.ndim != 4:
+            raise ValueError('is not a ViT, whose patch size could change')
+        if side < 1:
+            raise ValueError(f'a patch cannot have {side} pixels')
+        # Resizing is linear, and its gradient applies the transposed matrix.
+        patches = torch.zeros(*weight.shape[:2], side, side, requires_grad=True)
+        with torch.enable_grad():
+            seen = interpolate(
+                patches, weight.shape[2:], mode='bilinear', antialias=True
+            )
+            (resized,) = torch.autograd.grad(seen, patches, weight.float())
+        changed = {PATCH_EMBEDDING: resized.to(weight.dtype)}
+        return replace(self, tensors=self.tensors | changed)
 
     def state_dict(
         self, prefix: str = 'backbone.', names: str = 'mm'

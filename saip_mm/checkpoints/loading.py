@@ -1,16 +1,17 @@
 """``init_cfg=dict(type='Pretrained', …)`` of SAIP's backbones."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from logging import WARNING
+from pathlib import Path
 
 from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
-from torch import Tensor, nn
+from torch import nn
 
 from ..models.weights import LoadReport, format_size, load_weights
-from .backbone import IMAGENET, choose_backbone
+from .backbone import IMAGENET, PATCH_EMBEDDING, Backbone, choose_backbone
 from .files import open_checkpoint
 
 
@@ -60,7 +61,7 @@ def load_pretrained(
                     'source_grid=(h, w), or convert it with '
                     'tools/convert_checkpoint.py --grid'
                 )
-            _compare_patches(module, backbone.tensors)
+            backbone = _with_patches_of(module, backbone, file)
             report = load_weights(module, backbone.state_dict(prefix=''))
     except FileNotFoundError as error:
         raise FileNotFoundError(
@@ -80,14 +81,17 @@ def load_pretrained(
     return report
 
 
-def _compare_patches(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ValueError if a ViT's patches have another size than the file's."""
-    name = 'patch_embed.projection.weight'
-    if name in tensors and name in module.state_dict():
-        found = tensors[name].shape[-1]
-        if found != module.patch_size:
-            raise ValueError(
-                f'has patches of {found} pixels, and the model of {module.patch_size}: '
-                f'set model.backbone.patch_size={found} or, if heads need the old '
-                'stride, use tools/swap_backbone.py'
-            )
+def _with_patches_of(module: nn.Module, backbone: Backbone, file: Path) -> Backbone:
+    """The backbone of ``file``, with patches of the module's size if both are ViTs."""
+    if PATCH_EMBEDDING not in backbone.tensors.keys() & module.state_dict():
+        return backbone
+    before, side = backbone.tensors[PATCH_EMBEDDING].shape[-1], module.patch_size
+    if before == side:
+        return backbone
+    print_log(
+        f'{file}: resized patches from {before} to {side} pixels: features are those '
+        f'of images scaled by {before / side:.3g} before (to keep the patches, set '
+        f'model.backbone.patch_size={before})',
+        logger='current',
+    )
+    return backbone.with_patch_size(side)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from saip_mm.checkpoints.backbone import Backbone
@@ -40,10 +41,31 @@ def test_files_without_weights(tmp_path):
         read_checkpoint(tmp_path / 'nowhere.pth')
 
 
-def test_the_patch_size_to_set_is_said(tmp_path):
-    path = backbone_file(tmp_path / 'a.pth', vit(patch_size=8))
-    with pytest.raises(ValueError, match='a.pth.* set model.backbone.patch_size=8 or'):
-        load_pretrained(vit(), path)
+@pytest.mark.parametrize('side', [4, 14, 16])
+def test_resized_patches_see_what_pillow_would_shrink(tmp_path, side, logged):
+    source = vit((64, 32), patch_size=8)
+    path = backbone_file(tmp_path / 'a.pth', source)
+    resized = vit((8 * side, 4 * side), patch_size=side)
+    said = logged('checkpoints.loading')
+    load_pretrained(resized, path)
+    assert f'resized patches from 8 to {side} pixels' in said[0]
+
+    images = torch.randn(2, 3, 8 * side, 4 * side)
+    shrunk = torch.empty(2, 3, 64, 32)
+    for image, channel, row, column in np.ndindex(2, 3, 8, 4):
+        patch = images[image, channel, row * side :, column * side :][:side, :side]
+        patch = Image.fromarray(patch.numpy()).resize((8, 8), Image.BILINEAR)
+        patch = torch.from_numpy(np.array(patch))
+        shrunk[image, channel, row * 8 :, column * 8 :][:8, :8] = patch
+    torch.testing.assert_close(resized(images), source(shrunk), rtol=1e-4, atol=1e-4)
+
+
+def test_only_patches_of_vits_can_be_resized():
+    tiny_vit = Backbone({'patch_embed.seq.0.conv2d.weight': torch.ones(1)})
+    with pytest.raises(ValueError, match='not a ViT, whose patch size'):
+        tiny_vit.with_patch_size(8)
+    with pytest.raises(ValueError, match='patch cannot have 0 pixels'):
+        Backbone(vit().state_dict()).with_patch_size(0)
 
 
 @pytest.mark.parametrize(

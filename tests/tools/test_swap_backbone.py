@@ -9,6 +9,7 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmpretrain.registry import MODELS as PRETRAINING
 from random_models import MEAN
 
+from saip_mm import load_backbone
 from saip_mm.downstream.pyramid import ViTPyramid
 from saip_mm.downstream.swap import swap_backbone
 from saip_mm.downstream.swap.stock import read_stock
@@ -64,6 +65,29 @@ def test_hierarchical_backbones_use_their_own_levels(kind, name, indices, tmp_pa
         swapped.levels, backbone(torch.zeros(1, 3, 128, 64)), strict=True
     ):
         assert level.stride == (128 / map_.shape[2] if len(indices) > 1 else None)
+
+
+def test_resized_patches_need_no_pyramid(tmp_path):
+    pytest.importorskip('mmpose')
+    name = (
+        'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
+        'td-hm_ViTPose-small_8xb64-210e_coco-256x192.py'
+    )
+    out = tmp_path / 'new.py'
+    swapped = swap_backbone(name, 'saip-small', out, patch_size=16)
+    assert swapped.adapted and not swapped.report.missing
+    new = build(Config.fromfile(out))
+    assert new.backbone.patch_size == 16
+    assert not any(isinstance(module, ViTPyramid) for module in new.modules())
+    colors = torch.randn(1, 3, 16, 12)  # of patches
+    original = load_backbone('saip-small').backbone
+    with torch.no_grad():
+        (resized,), (expected,) = (
+            vit(colors.repeat_interleave(side, 2).repeat_interleave(side, 3))
+            for vit, side in [(new.backbone, 16), (original, 8)]
+        )
+    # The file is in float16.
+    torch.testing.assert_close(resized, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize('name', STRIDES)

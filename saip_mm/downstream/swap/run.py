@@ -61,7 +61,12 @@ class Swapped:
     dropped: Sequence[str]
 
 
-def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped:
+def swap_backbone(
+    name: str,
+    checkpoint: str,
+    out: str | os.PathLike,
+    patch_size: int | None = None,
+) -> Swapped:
     """Write a config that inherits another one, with a backbone pretrained by SAIP.
 
     First, its model is built, loads the weights, and trains a step on random images.
@@ -70,6 +75,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
         name: ``library::path`` of a stock config, or a file.
         checkpoint: Exported backbone, training checkpoint, or work directory.
         out: The config to write.
+        patch_size: Side to which a ViT's patches are resized; None keeps them.
 
     Raises:
         Refusal: If the backbone cannot be replaced; states the reason.
@@ -79,9 +85,7 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
     if (out := Path(out)).resolve() == Path(name).resolve():
         raise Refusal('the new config inherits it: choose another file for --out')
     check_writable(out)
-    with open_checkpoint(checkpoint) as (_, content):
-        ours = choose_backbone(content)
-        ours.build()  # to check it
+    ours = _read_backbone(checkpoint, patch_size)
     stock = read_stock(name, out)
     levels = measure_levels(stock)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +116,15 @@ def swap_backbone(name: str, checkpoint: str, out: str | os.PathLike) -> Swapped
     finally:
         draft.unlink(missing_ok=True)
     raise _refusal(stock, failure) from failure
+
+
+def _read_backbone(checkpoint: str, patch_size: int | None) -> Backbone:
+    with open_checkpoint(checkpoint) as (_, content):
+        backbone = choose_backbone(content)
+        if patch_size is not None:
+            backbone = backbone.with_patch_size(patch_size)
+        backbone.build()  # to check it
+        return backbone
 
 
 def _read(draft: Path) -> Config:
