@@ -88,10 +88,13 @@ def _with_patches_of(module: nn.Module, backbone: Backbone, file: Path) -> Backb
     before, side = backbone.tensors[PATCH_EMBEDDING].shape[-1], module.patch_size
     if before == side:
         return backbone
+    # Each step changes more weights per patch, and by as much as before.
+    factor = (before / side) ** 2
     print_log(
         f'{file}: resized patches from {before} to {side} pixels: features are those '
-        f'of images scaled by {before / side:.3g} before (to keep the patches, set '
-        f'model.backbone.patch_size={before})',
+        f'of images scaled by {before / side:.3g} before. To fine-tune without layer '
+        f'decay, set optim_wrapper.paramwise_cfg.custom_keys.patch_embed.lr_mult='
+        f'{factor:.3g}. To keep the patches, set model.backbone.patch_size={before}.',
         logger='current',
     )
     return backbone.with_patch_size(side)

@@ -1,5 +1,7 @@
 """Loading weights into modules."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -58,6 +60,25 @@ def test_resized_patches_see_what_pillow_would_shrink(tmp_path, side, logged):
         patch = torch.from_numpy(np.array(patch))
         shrunk[image, channel, row * 8 :, column * 8 :][:8, :8] = patch
     torch.testing.assert_close(resized(images), source(shrunk), rtol=1e-4, atol=1e-4)
+
+
+def test_the_stated_learning_rate_fits_resized_patches(tmp_path, logged):
+    source, resized = vit((64, 32), patch_size=8), vit((128, 64), patch_size=16)
+    said = logged('checkpoints.loading')
+    load_pretrained(resized, backbone_file(tmp_path / 'a.pth', source))
+    (factor,) = re.findall(r'patch_embed.lr_mult=([\d.]+)\. ', said[0])
+    colors = torch.randn(2, 3, 8, 4)  # of patches
+    direction = torch.randn(2, source.embed_dims, 8, 4)
+    after = []
+    for model, rate in [(source, 1e-3), (resized, 1e-3 * float(factor))]:
+        side = model.patch_size
+        images = colors.repeat_interleave(side, 2).repeat_interleave(side, 3)
+        weight = model.patch_embed.projection.weight
+        optimizer = torch.optim.Adam([weight], lr=rate)
+        (model(images)[0] * direction).sum().backward()
+        optimizer.step()
+        after.append(model(images))
+    torch.testing.assert_close(*after, rtol=1e-4, atol=1e-4)
 
 
 def test_only_patches_of_vits_can_be_resized():
