@@ -70,6 +70,28 @@ def test_timm_gives_the_teachers_features(model, work_dir, tmp_path, size):
     same_features(model.teacher['encoder'].backbone, features, size)
 
 
+def test_timm_sees_resized_patches(model, work_dir, tmp_path):
+    out = tmp_path / 'a.safetensors'
+    export(work_dir, out, '--img-size', 512, 256, '--patch-size', 32)
+    vit = timm.create_model(
+        'vit_tiny_patch16_224',
+        img_size=(512, 256),
+        patch_size=32,
+        num_classes=0,
+        checkpoint_path=str(out),
+    ).eval()
+
+    colors = torch.randn(2, 3, 16, 8)  # of patches
+
+    def patches(side):
+        return colors.repeat_interleave(side, 2).repeat_interleave(side, 3)
+
+    with torch.no_grad():
+        expected = model.teacher['encoder'].backbone(patches(16))[0]
+        features = vit.forward_features(patches(32))[:, 1:].mT.unflatten(2, (16, 8))
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize('name', ['a.pth', 'a.safetensors'])
 def test_metadata_of_exports(work_dir, tmp_path, name):
     export(work_dir, tmp_path / name, '--img-size', 256, 192)
