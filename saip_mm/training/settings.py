@@ -29,6 +29,13 @@ _TUPLES = {
     'tta_pipeline',
     'val_evaluator',
 }
+# Settings of OpenMMLab 1.x, and what replaced them.
+_FORMER = {
+    'checkpoint_config': 'default_hooks.checkpoint',
+    'log_config': 'default_hooks.logger',
+    'lr_config': 'param_scheduler',
+    'optimizer_config': 'optim_wrapper.clip_grad',
+}
 _SAME_NAME = 0.92  # similarity of names that differ in a letter
 
 
@@ -41,15 +48,26 @@ def check_settings(path: str, cfg: Config) -> None:
                     f'{path}: {name} is a tuple: remove the comma after its value'
                 )
             continue
+        if name in _FORMER:
+            raise ValueError(
+                f'{path}: {name} is a setting of OpenMMLab 1.x and would be ignored: '
+                f'use {_FORMER[name]}'
+            )
         if close := difflib.get_close_matches(name, SETTINGS, n=1, cutoff=_SAME_NAME):
             raise ValueError(
                 f'{path}: {name} is not a setting; did you mean {close[0]}? If it is a '
                 'variable, give it another name'
             )
-    if cfg.get('strategy') or cfg.get('runner_type', 'Runner') != 'Runner':
+    wrapper = (cfg.get('model_wrapper_cfg') or {}).get('type', '')
+    if (
+        cfg.get('strategy')
+        or cfg.get('runner_type', 'Runner') != 'Runner'
+        or 'FullySharded' in str(wrapper)
+    ):
         raise ValueError(
-            f'{path}: strategy and runner_type, for FSDP or DeepSpeed, are not '
-            'supported: remove them, and use an OptimWrapper and AdamW'
+            f'{path}: strategy, runner_type and model_wrapper_cfg, for FSDP or '
+            'DeepSpeed, are not supported: remove them, and use an OptimWrapper and '
+            'AdamW'
         )
     hooks = cfg.get('custom_hooks') or []
     if not isinstance(hooks, list | tuple) or any(isinstance(x, str) for x in hooks):

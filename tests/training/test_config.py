@@ -163,6 +163,11 @@ def test_bad_configs(content, message, tmp_path):
         ('train_dataloder = dict()', 'train_dataloder .* mean train_dataloader'),
         ("strategy = dict(type='DeepSpeedStrategy')", 'DeepSpeed, are not supported'),
         ("runner_type = 'FlexibleRunner'", 'DeepSpeed, are not supported'),
+        (
+            "model_wrapper_cfg = dict(type='MMFullyShardedDataParallel')",
+            'DeepSpeed, are not supported',
+        ),
+        ("lr_config = dict(policy='step')", 'OpenMMLab 1.x .* use param_scheduler'),
         ("custom_hooks = dict(type='EMAHook')", 'should be a list of dictionaries'),
         ("custom_hooks = ['EMAHook']", 'should be a list of dictionaries'),
         ("log_level = 'debug'", "log_level='debug' should be a name such as INFO"),
