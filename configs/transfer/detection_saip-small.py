@@ -36,7 +36,11 @@ val_dataloader = val_cfg = val_evaluator = None
 tta_model = tta_pipeline = None  # those of RTMDet are for larger images
 
 auto_scale_lr = dict(base_batch_size=8)
-optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
+optim_wrapper = dict(
+    _base_.short_optimizer,
+    _delete_=True,
+    paramwise_cfg=dict(bypass_duplicate=True),  # the levels share convolutions
+)
 param_scheduler = _base_.short_schedule
 train_cfg = dict(_base_.short_training, _delete_=True)
 default_hooks = _base_.short_hooks

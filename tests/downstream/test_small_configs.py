@@ -21,8 +21,9 @@ PARTS = (
     'model.roi_head.attribute_head.knowledge=data/instances_attributes_train2020.json',
 )
 ALL, ALL_OF_STAGE_2 = (f'model.test_cfg.{at}score_thr=0.0' for at in ('', 'rcnn.'))
+SLOW_PATCHES = 'optim_wrapper.paramwise_cfg.custom_keys.patch_embed.lr_mult=0.25'
 CASES = {
-    'detection_saip-small': ('coco', 'coco/bbox_mAP', (*BOXES, ALL)),
+    'detection_saip-small': ('coco', 'coco/bbox_mAP', (*BOXES, ALL, SLOW_PATCHES)),
     'heads/faster-rcnn_saip-small': (
         'coco',
         'coco/bbox_mAP',
