@@ -143,7 +143,7 @@ def test_backbones_for_other_codebases(tmp_path, monkeypatch):
         torch.testing.assert_close(token, backbone(images).image)
     groups = list(names['groups_of'](maps.vit))
     assert len(groups) == len(list(maps.parameters())) and maps.out_channels == 192
-    assert groups[-1]['lr'] == 1e-3 and min(g['lr'] for g in groups) == 1e-3 * 0.75**13
+    assert groups[-1]['lr'] == 1e-3 and min(g['lr'] for g in groups) == 1e-3 * 0.9**13
 
     options = ['--out', 'person.safetensors', '--img-size', 256, 128]
     assert not call('tools/export_backbone.py', 'saip-vit-tiny', *options, cwd=tmp_path)
