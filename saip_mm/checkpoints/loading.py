@@ -88,7 +88,7 @@ def _with_patches_of(module: nn.Module, backbone: Backbone, file: Path) -> Backb
     before, side = backbone.tensors[PATCH_EMBEDDING].shape[-1], module.patch_size
     if before == side:
         return backbone
-    # Each step changes more weights per patch, and by as much as before.
+    # A step changes each weight by as much as before, and a patch has more of them.
     factor = (before / side) ** 2
     print_log(
         f'{file}: resized patches from {before} to {side} pixels: features are those '
