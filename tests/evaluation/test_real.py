@@ -10,7 +10,12 @@ from sklearn.decomposition import PCA
 from saip_mm.evaluation import RealPeople, Subject, probe_real
 from saip_mm.evaluation.features import BaselineFeatures, Embedded
 from saip_mm.evaluation.readout import fit_whitening
-from saip_mm.evaluation.tokens import probe_attributes, probe_reid, rank_me
+from saip_mm.evaluation.tokens import (
+    choose_readout,
+    probe_attributes,
+    probe_reid,
+    rank_me,
+)
 
 COLORS = Subject(BaselineFeatures('mean-color', (64, 32)))
 
@@ -116,6 +121,25 @@ def test_readouts_are_chosen_on_training_people(tmp_path):
         path.unlink()
     with pytest.raises(ValueError, match='bounding_box_train: none of 6 queries'):
         probe_reid(subject, tmp_path)
+
+
+def test_tokens_are_whitened_where_that_helps():
+    rng = torch.Generator().manual_seed(0)
+    people = torch.randn(50, 16, generator=rng).repeat(2, 1)  # seen by two cameras
+    lighting = 20 * torch.randn(100, 1, generator=rng)
+
+    def found(readout):  # the share of people who are their own nearest neighbors
+        features = torch.nn.functional.normalize(readout(tokens).double(), dim=1)
+        nearest = (features[:50] @ features[50:].T).argmax(dim=1)
+        return (nearest == torch.arange(50)).double().mean().item()
+
+    tokens = dict(image=torch.cat([people, lighting], dim=1))
+    readout = choose_readout(tokens, found)
+    assert str(readout) == 'image token, whitened'
+    plain = choose_readout(tokens, found, whiten=False)
+    assert str(plain) == 'image token' and found(plain) < 0.5 < found(readout)
+    tokens = dict(image=people)
+    assert str(choose_readout(tokens, found)) == 'image token'  # the first of equals
 
 
 def attribute_file(folder):
