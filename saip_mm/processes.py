@@ -10,18 +10,31 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from pathlib import Path
 
 # Libraries of macOS may crash in a forked process, and Windows cannot fork.
 START_METHOD = 'spawn' if sys.platform in ('darwin', 'win32') else 'fork'
 
 
+# Limit of a container's processor time: microseconds per period, or ``max``.
+_QUOTA = Path('/sys/fs/cgroup/cpu.max')
+
+
 def usable_cores() -> int:
-    """Number of cores that this process may use, such as those of a Slurm job."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS, Windows
+    """Number of cores that this process may use.
+
+    Those of a Slurm job, for example, or the limit of a container (version 2 of Linux's
+    control groups), rounded down.
+    """
+    cores = os.cpu_count() or 1
+    if hasattr(os, 'sched_getaffinity'):  # not on macOS and Windows
+        cores = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):
+        quota, period = _QUOTA.read_text().split()
+        cores = max(1, min(cores, int(quota) // int(period)))
+    return cores
 
 
 def add_processes_option(

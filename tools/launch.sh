@@ -13,6 +13,11 @@ fi
 
 # Processes share the cores; torchrun's own default is one thread each.
 cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)  # macOS has no nproc
+# Containers limit time: microseconds per period, or "max".
+read -r quota period < <(cat /sys/fs/cgroup/cpu.max 2>/dev/null || echo max 1)
+if [ "$quota" != max ] && [ $((quota / period)) -lt "$cores" ]; then
+    cores=$((quota < period ? 1 : quota / period))
+fi
 : "${OMP_NUM_THREADS:=$(((cores + processes - 1) / processes))}"
 : "${MKL_NUM_THREADS:=$OMP_NUM_THREADS}"  # MMEngine's default is 1
 export OMP_NUM_THREADS MKL_NUM_THREADS

@@ -1,4 +1,4 @@
-"""What macOS and Windows lack or do differently, simulated."""
+"""What macOS, Windows and containers lack or do differently, simulated."""
 
 import multiprocessing
 import os
@@ -79,18 +79,61 @@ def test_start_of_the_parent_without_proc(tmp_path, monkeypatch):
     assert abs(resuming._parent_began() - expected) < 2  # ps rounds to seconds
 
 
-def test_processes_share_the_cores_without_nproc(tmp_path):
+@pytest.fixture
+def launched_threads(tmp_path):
+    """Threads of processes of launch.sh, where only these commands exist."""
+
+    def threads(count: int, **commands: str) -> str:
+        commands['python'] = 'echo $OMP_NUM_THREADS $MKL_NUM_THREADS'
+        for name, script in commands.items():
+            (tmp_path / name).write_text(f'#!{shutil.which("sh")}\n{script}\n')
+            (tmp_path / name).chmod(0o755)
+        return subprocess.check_output(
+            [tmp_path / 'bash', ROOT / 'tools/launch.sh', str(count), 'train.py'],
+            env=dict(PATH=str(tmp_path)),
+            text=True,
+        ).strip()
+
     for command in ('bash', 'dirname', 'getconf'):
         (tmp_path / command).symlink_to(shutil.which(command))
-    python = tmp_path / 'python'
-    python.write_text('#!/bin/sh\necho $OMP_NUM_THREADS $MKL_NUM_THREADS\n')
-    python.chmod(0o755)
-    threads = subprocess.check_output(
-        [tmp_path / 'bash', ROOT / 'tools/launch.sh', '1', 'train.py'],
-        env=dict(PATH=str(tmp_path)),
-        text=True,
-    )
-    assert threads == f'{os.cpu_count()} {os.cpu_count()}\n'
+    return threads
+
+
+def test_processes_share_the_cores_without_nproc(launched_threads):
+    assert launched_threads(1) == f'{os.cpu_count()} {os.cpu_count()}'
+
+
+@pytest.mark.parametrize(
+    'limit, count, expected',
+    [
+        ('max 100000', 2, 8),
+        ('600000 100000', 2, 3),
+        ('600000 100000', 1, 6),
+        ('3200000 100000', 1, 16),
+        ('50000 100000', 1, 1),
+    ],
+)
+def test_processes_share_the_limit_of_a_container(
+    launched_threads, limit, count, expected
+):
+    threads = launched_threads(count, nproc='echo 16', cat=f'echo {limit}')
+    assert threads == f'{expected} {expected}'
+
+
+def test_threads_within_the_limit_of_a_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, '_QUOTA', tmp_path / 'cpu.max')
+    (tmp_path / 'cpu.max').write_text('100000 100000\n')
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        monkeypatch.setenv('OMP_NUM_THREADS', '2')
+        train(tmp_path / 'as asked', 'train_cfg.max_epochs=1')
+        assert torch.get_num_threads() == 2
+        monkeypatch.delenv('OMP_NUM_THREADS')
+        train(tmp_path / 'limited', 'train_cfg.max_epochs=1')
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_only_the_small_environment_is_installed_elsewhere(tmp_path):
