@@ -98,7 +98,7 @@ def main() -> None:
         import onnxruntime  # noqa: F401  (to compare)
     except ImportError as error:
         raise ValueError(
-            "onnxruntime is not installed; run pip install '.[onnx]'"
+            'onnxruntime is not installed; run pip install onnx onnxruntime onnxscript'
         ) from error
     predictor = Predictor(load_config(args.config), args.checkpoint)
     network = deploy(predictor.task, predictor.model, predictor.cfg).eval()

@@ -39,7 +39,7 @@ def write_onnx(
     except ImportError as error:
         raise ValueError(
             f'cannot be exported to ONNX: {error.name} is not installed; '
-            "run pip install '.[onnx]'"
+            'run pip install onnx onnxruntime onnxscript'
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning)  # torch's, about itself

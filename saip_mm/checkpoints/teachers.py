@@ -273,7 +273,7 @@ def _of_timm(path: Path, model: str) -> _Network:
     try:
         import timm
     except ImportError as error:
-        raise ValueError("timm is missing: run pip install '.[timm]'") from error
+        raise ValueError('timm is missing: run pip install timm') from error
     if not timm.is_model(model):
         raise ValueError('timm has no such model')
     # "Pretrained" by these weights: timm converts their authors' names, and downloads

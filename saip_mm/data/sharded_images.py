@@ -35,7 +35,7 @@ class ShardedImages(PeopleDataset):
     """Images packed by ``tools/pack_shards.py`` in LitData's format.
 
     Images are read individually and verified by their checksums. Nothing about single
-    images is kept in memory. Needs ``pip install 'saip_mm[shards]'``.
+    images is kept in memory. Needs ``pip install 'litdata<0.3'``.
 
     Args:
         data_root: Folder of shards, or its URL in an object store supported by LitData
@@ -206,6 +206,6 @@ def litdata() -> ModuleType:
         from . import litdata_format
     except ImportError as error:
         raise ImportError(
-            "shards need LitData: pip install 'saip_mm[shards]'"
+            "shards need LitData: run pip install 'litdata<0.3'"
         ) from error
     return litdata_format

@@ -41,8 +41,7 @@ def open_clip(module: str) -> ModuleType:
         return import_module(f'open_clip.{module}')
     except ImportError as error:
         raise ImportError(
-            f'text retrieval needs open_clip_torch ({error}): pip install '
-            "'.[downstream]'"
+            f'text retrieval needs CLIP ({error}): run pip install open_clip_torch'
         ) from error
 
 
