@@ -16,8 +16,6 @@ from pathlib import Path
 
 # Libraries of macOS may crash in a forked process, and Windows cannot fork.
 START_METHOD = 'spawn' if sys.platform in ('darwin', 'win32') else 'fork'
-
-
 # Limit of a container's processor time: microseconds per period, or ``max``.
 _QUOTA = Path('/sys/fs/cgroup/cpu.max')
 
