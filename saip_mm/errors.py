@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
+from .processes import limit_threads
+
 # Modules of PyTorch whose errors concern arguments that a config sets.
 _OF_TORCH = ('torch.optim.', 'torch.utils.data.dataloader', 'torch.utils.data.sampler')
 _NO_SHARED_MEMORY = 'unable to allocate shared memory'  # PyTorch's message
@@ -37,9 +39,10 @@ def one_line_errors(status: int = 1) -> Iterator[None]:
     and optimizers, configs that do not match a class, files that cannot be opened, and
     a full disk. All others keep their traceback. Ctrl-C exits with status 130. Nothing
     in a file of weights is executed. What has been imported is exempt from garbage
-    collection, also in forked processes.
+    collection, also in forked processes. PyTorch's threads are limited.
     """
     gc.freeze()
+    limit_threads()
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     try:

@@ -1,4 +1,4 @@
-"""Pool of worker processes."""
+"""Worker processes, and the cores that processes and threads may use."""
 
 import argparse
 import multiprocessing
@@ -33,6 +33,15 @@ def usable_cores() -> int:
         quota, period = _QUOTA.read_text().split()
         cores = max(1, min(cores, int(quota) // int(period)))
     return cores
+
+
+def limit_threads() -> None:
+    """Let PyTorch use no more threads than :func:`usable_cores`, which it exceeds in
+    containers, unless ``OMP_NUM_THREADS`` is set."""
+    import torch  # the doctor runs without it
+
+    if 'OMP_NUM_THREADS' not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
 
 def add_processes_option(

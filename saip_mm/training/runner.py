@@ -1,6 +1,5 @@
 """MMEngine's runner with safe loading, safe saving and checks of the data."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -8,7 +7,6 @@ from contextlib import suppress
 from logging import ERROR, FileHandler
 from pathlib import Path
 
-import torch
 from mmengine import device
 from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..data.concat import holds_people
 from ..models.weights import check_finite, load_weights, misfit
-from ..processes import START_METHOD, usable_cores
+from ..processes import START_METHOD, limit_threads
 from .batches import EndlessLoader, continue_epoch
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
@@ -59,9 +57,7 @@ class SafeRunner(Runner):
             # MMEngine would choose MPS, for which DDP has no backend.
             device.utils.DEVICE = 'cpu'
         super().setup_env(env_cfg)
-        if 'OMP_NUM_THREADS' not in os.environ:
-            # PyTorch ignores the limits of containers.
-            torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+        limit_threads()
 
     def dump_config(self) -> None:
         """Do nothing: :class:`LaunchHook` saves it once training may begin."""
