@@ -47,13 +47,15 @@ def summary(swapped: Swapped) -> str:
     for index in swapped.unused:
         levels[index] = 'one that is not used'
     levels = ', '.join(levels)
+    frozen = ', which stays frozen' if swapped.frozen else ''
     how = 'adapted to the new' if swapped.adapted else 'projected to the previous'
     step = 'built, but not trained: the model has an operator that needs a GPU'
     if swapped.loss is not None:
         step = f'one step on random images: loss {swapped.loss:.4g}'
     return (
-        f'backbone: {swapped.report}\nlevels unchanged ({levels}); features {how} '
-        f'number of channels\n{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
+        f'backbone{frozen}: {swapped.report}\n'
+        f'levels unchanged ({levels}); features {how} number of channels\n'
+        f'{step}\nreplaced or dropped: {", ".join(swapped.dropped)}'
     )
 
 

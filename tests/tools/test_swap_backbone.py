@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmpretrain.registry import MODELS as PRETRAINING
+from mmpretrain.structures import DataSample
 from random_models import MEAN
 
 from saip_mm import load_backbone
@@ -88,6 +89,30 @@ def test_resized_patches_need_no_pyramid(tmp_path):
         )
     # The file is in float16.
     torch.testing.assert_close(resized, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'mae/benchmarks/vit-base-p16_8xb2048-linear-coslr-90e_in1k.py',
+        'mocov3/benchmarks/resnet50_8xb128-linear-coslr-90e_in1k.py',
+    ],
+)
+def test_linear_evaluations_train_the_head_alone_as_before(
+    name, backbone, tmp_path, capsys
+):
+    out, name = tmp_path / 'new.py', f'mmpretrain::{name}'
+    call('tools/swap_backbone.py', name, '--checkpoint', backbone, '--out', out)
+    printed = capsys.readouterr().out
+    assert 'stays frozen: 150 of 150' in printed
+    for each in ('optim_wrapper', 'param_scheduler'):  # both are inherited
+        assert each not in printed and each not in out.read_text()
+    model = build(Config.fromfile(out))
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert trained == {n for n, _ in model.named_parameters() if n.startswith('head.')}
+    images, samples = torch.zeros(2, 3, 224, 224), [DataSample().set_gt_label(0)] * 2
+    model.train()
+    assert model(images, samples, mode='loss')['loss'].isfinite()
 
 
 @pytest.mark.parametrize('name', STRIDES)

@@ -78,13 +78,27 @@ def test_configs_that_cannot_be_inherited(backbone, tmp_path):
             swap_backbone(str(own), str(backbone), out)
 
 
-def test_a_backbone_with_maps_of_unknown_strides_is_refused(monkeypatch, tmp_path):
+@pytest.fixture
+def tinyvit(tmp_path):
     cfg = Config.fromfile(TINY.with_name('tiny_tinyvit.py')).model.backbone
     weights = MODELS.build(cfg).state_dict()
     weights = {f'backbone.{name}': each for name, each in weights.items()}
     torch.save(dict(state_dict=weights), tmp_path / 'backbone.pth')
+    return str(tmp_path / 'backbone.pth')
+
+
+def test_a_backbone_with_maps_of_unknown_strides_is_refused(
+    tinyvit, monkeypatch, tmp_path
+):
     monkeypatch.delattr(SAIPTinyViT, 'levels_of')
     out = tmp_path / 'new.py'
     with pytest.raises(Refusal, match='SAIPTinyViT are unknown .it has no levels_of'):
-        swap_backbone(RESNET, str(tmp_path / 'backbone.pth'), out)
+        swap_backbone(RESNET, tinyvit, out)
     assert not out.exists()
+
+
+def test_only_vits_stay_frozen(tinyvit, tmp_path):
+    name = 'mmpretrain::mocov2/benchmarks/resnet50_8xb32-linear-steplr-100e_in1k.py'
+    with pytest.raises(Refusal, match='nothing of its backbone .*only a ViT'):
+        swap_backbone(name, tinyvit, tmp_path / 'new.py')
+    assert not (tmp_path / 'new.py').exists()

@@ -46,7 +46,7 @@ def schedule_of(stock: Stock) -> list[dict]:
     """
     schedulers = stock.cfg.get('param_scheduler') or []
     schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
-    if not any(each.get('eta_min') for each in schedulers):
+    if stock.is_frozen or not any(each.get('eta_min') for each in schedulers):
         return []
     new = [dict(each) for each in schedulers]
     rate = (stock.wrapper.get('optimizer') or {}).get('lr')

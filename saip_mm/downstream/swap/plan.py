@@ -54,6 +54,8 @@ def plan_changes(
         at_top = 'data_preprocessor' not in model and stock.preprocessor
         (top if at_top else changed)['data_preprocessor'] = new
     top |= dict(load_from=None) if stock.cfg.get('load_from') else {}
+    if not stock.is_frozen:
+        top['optim_wrapper'] = optimizer_for(stock, ours)
     if schedule := schedule_of(stock):
         top['param_scheduler'] = schedule
     imported = (stock.cfg.get('custom_imports') or {}).get('imports', [])
@@ -67,7 +69,6 @@ def plan_changes(
         custom_imports=dict(imports=imports),
         **top,
         model=changed,
-        optim_wrapper=optimizer_for(stock, ours),
     )
 
 
@@ -175,12 +176,13 @@ def _with_neck(stock: Stock, pyramid: dict, changed: dict | list | None) -> obje
 def _consumers(model: dict, levels: Sequence[Level], outputs: list[int]) -> dict:
     """New ``in_channels`` of the neck, or of the heads if no neck has any."""
     channels = [level.channels for level in levels]
-    neck = model.get('neck')
+    neck, changed = model.get('neck'), {}
     first = neck[0] if isinstance(neck, list) and neck else neck
-    if first and 'in_channels' in first:
+    if first and type_name(first) == 'ClsBatchNormNeck':  # keeps the number
+        changed['neck'] = dict(input_features=outputs[-1])
+    elif first and 'in_channels' in first:
         new = _replaced(first, channels, outputs)
         return dict(neck=new if neck is first else [{**first, **new}, *neck[1:]])
-    changed = {}
     for key, head in model.items():
         if not key.endswith('head') or not head:
             continue
@@ -188,7 +190,7 @@ def _consumers(model: dict, levels: Sequence[Level], outputs: list[int]) -> dict
             changed[key] = [{**h, **_replaced(h, channels, outputs)} for h in head]
         elif 'in_channels' in head:
             changed[key] = _replaced(head, channels, outputs)
-    if not changed:
+    if changed.keys() <= {'neck'}:
         raise NotAdaptable('neither neck nor heads have in_channels')
     return changed
 
@@ -214,6 +216,11 @@ def _backbone(
     stock: Stock, ours: Backbone, levels: list, pyramid: dict | None, own: list
 ) -> dict:
     if not ours.is_vit:
+        if stock.is_frozen:
+            raise Refusal(
+                'it trains nothing of its backbone (frozen_stages), which only a ViT '
+                'supports here'
+            )
         backbone = dict(ours.config, _delete_=True, img_size=stock.size)
         backbone['type'] = f'mmpretrain.{ours.config["type"]}'
         backbone['out_indices'] = [index for index, _ in own] or [4]
@@ -227,6 +234,8 @@ def _backbone(
         backbone['arch'] = names[0] if names else arch
     if ours.patch_size != 16:
         backbone['patch_size'] = ours.patch_size
+    if stock.is_frozen:
+        backbone['frozen_stages'] = arch['num_layers']
     if levels[0].stride is None:
         backbone['out_type'] = 'cls_token'
     elif not pyramid and len(levels) > 1:
@@ -254,12 +263,16 @@ def dropped_settings(stock: Stock) -> list[str]:
     rules = wrapper.get('paramwise_cfg') or {}
     keys = [key for key in rules.get('custom_keys', {}) if key not in kept]
     optimizer = wrapper.get('optimizer', {}).get('type', 'AdamW')
-    inside = [
-        *([f'optimizer ({optimizer})'] if optimizer != 'AdamW' else []),
-        *(['constructor'] if 'constructor' in wrapper else []),
-        *[f'paramwise_cfg.{key}' for key in rules if key != 'custom_keys'],
-        *[f'paramwise_cfg.custom_keys[{key!r}]' for key in keys],
-    ]
+    inside = (
+        []
+        if stock.is_frozen
+        else [
+            *([f'optimizer ({optimizer})'] if optimizer != 'AdamW' else []),
+            *(['constructor'] if 'constructor' in wrapper else []),
+            *[f'paramwise_cfg.{key}' for key in rules if key != 'custom_keys'],
+            *[f'paramwise_cfg.custom_keys[{key!r}]' for key in keys],
+        ]
+    )
     return [
         f'model.backbone ({model["backbone"]["type"]})',
         *[f'model.{key}' for key in ('pretrained', 'init_cfg') if model.get(key)],

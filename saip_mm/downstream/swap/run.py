@@ -50,6 +50,7 @@ class Swapped:
             convolutions restore the previous numbers.
         report: Tensors loaded into the backbone.
         loss: Loss of the training step; None if an operator needs a GPU.
+        frozen: Whether nothing of the backbone is trained, before as well.
         dropped: Settings of the original config that no longer apply.
     """
 
@@ -58,6 +59,7 @@ class Swapped:
     adapted: bool
     report: LoadReport
     loss: float | None
+    frozen: bool
     dropped: Sequence[str]
 
 
@@ -112,7 +114,10 @@ def swap_backbone(
                     failure = error
                 continue
             draft.replace(out)
-            return Swapped(levels, unused, adapt, report, loss, dropped_settings(stock))
+            dropped = dropped_settings(stock)
+            return Swapped(
+                levels, unused, adapt, report, loss, stock.is_frozen, dropped
+            )
     finally:
         draft.unlink(missing_ok=True)
     raise _refusal(stock, failure) from failure

@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...data.configs import parts_of
 from ...training.config import register_mmseg
@@ -91,6 +92,24 @@ class Stock:
         if self.library == 'mmseg':
             return 128, 128
         return self.size if max(self.size) <= 512 else (256, 256)
+
+    @cached_property
+    def backbone(self) -> nn.Module:
+        """The untrained backbone; a Refusal if it does not build."""
+        cfg = without_weights(self.model['backbone'])
+        cfg.pop('init_cfg', None)
+        try:
+            return MODELS.build(cfg)
+        except Exception as error:
+            raise Refusal(
+                f'its own backbone {cfg.get("type")} does not build here: '
+                f'{reason(error)}'
+            ) from error
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing of the backbone is trained, as in linear evaluations."""
+        return not any(p.requires_grad for p in self.backbone.parameters())
 
     def transforms(self) -> Iterator[dict]:
         """All transforms of the training data, including nested ones."""
@@ -227,13 +246,7 @@ def measure_levels(stock: Stock) -> list[Level]:
         Refusal: If it does not build, does not take images alone, returns anything but
             maps or vectors, or returns different levels in training and testing.
     """
-    cfg = without_weights(stock.model['backbone'])
-    kind = f'backbone {cfg.get("type")}'
-    cfg.pop('init_cfg', None)
-    try:
-        backbone = MODELS.build(cfg)
-    except Exception as error:
-        raise Refusal(f'its own {kind} does not build here: {reason(error)}') from error
+    backbone, kind = stock.backbone, f'backbone {stock.model["backbone"].get("type")}'
     more = list(inspect.signature(backbone.forward).parameters)[1:]
     if more:
         raise Refusal(f'its {kind} takes {", ".join(more)} besides images')
