@@ -10,8 +10,9 @@ folder.
 
 For other keypoints than COCO's, inherit from this config, and set
 model.head.out_channels to their number and `metainfo` of both data sets as in MMPose's
-configs/_base_/datasets/coco.py. The `swap` of a keypoint names its counterpart in the
-mirror image; color and skeleton_info may be missing or empty.
+configs/_base_/datasets/coco.py, with keypoints in the order of the annotations. The
+`swap` of a keypoint names its counterpart in the mirror image; color may be missing,
+and skeleton_info empty ({}).
 """
 
 _base_ = [

@@ -56,6 +56,42 @@ def check_records(dataset: dict) -> None:
                 read_person_boxes(str(path))
 
 
+def check_keypoints(dataset: dict) -> None:
+    """Raise a ValueError if a config describes keypoints unlike MMPose's own files."""
+    info = dataset.get('metainfo') or {}
+    if 'keypoint_info' in info and (wrong := _wrong_keypoints(info)):
+        raise ValueError(
+            f'{next(paths_in(dataset), "data set")}: its metainfo {wrong}; see '
+            "MMPose's configs/_base_/datasets/coco.py"
+        )
+    for each in [dataset.get('dataset'), *(dataset.get('datasets') or ())]:
+        if isinstance(each, dict):
+            check_keypoints(each)
+
+
+def _wrong_keypoints(info: dict) -> str | None:
+    needed = ('dataset_name', 'skeleton_info', 'joint_weights', 'sigmas')
+    if missing := [key for key in needed if key not in info]:
+        return f'has no {", ".join(missing)}'
+    if not isinstance(info['skeleton_info'], dict):
+        return 'should have a dict as skeleton_info, which may be empty'
+    points, total = info['keypoint_info'], len(info['keypoint_info'])
+    if list(points) != list(range(total)):
+        return f'should number its {total} keypoints from 0, in order'
+    names = [point.get('name') for point in points.values()]
+    if len({*names} - {None}) < total:
+        return f'should have a different name for each keypoint, not {some(names)}'
+    used = [('swap', each.get('swap') or names[0]) for each in points.values()]
+    for link in info['skeleton_info'].values():
+        used += [('link', name) for name in link['link']]
+    if unknown := [each for each in used if each[1] not in names]:
+        return 'has no keypoint {1!r}, which a "{0}" names'.format(*unknown[0])
+    for key in ('joint_weights', 'sigmas'):
+        if len(info[key]) != total:
+            return f'has {len(info[key])} {key} for {total} keypoints'
+    return None
+
+
 def check_images(dataset: object) -> None:
     """Check annotated images, label maps, and numbers of keypoints.
 
@@ -70,6 +106,7 @@ def check_images(dataset: object) -> None:
         paths, source = {}, each.ann_file or each.data_root
         _check_classes(source, each)
         _check_flips(source, each.metainfo)
+        _check_order(source, each.metainfo)
         named = each.metainfo.get('num_keypoints')  # by MMPose
         sides, ends = [], []
         for index in range(len(each)):
@@ -128,6 +165,19 @@ def _check_flips(source: str, metainfo: dict) -> None:
             raise ValueError(
                 f'{source}: by metainfo, "swap" of the keypoint {names[index]!r} is '
                 f'{names[other]!r}, but not the other way round: set "swap" of both'
+            )
+
+
+def _check_order(source: str, metainfo: dict) -> None:
+    """Raise a ValueError if a file has the keypoints of metainfo in another order."""
+    names = [*metainfo.get('keypoint_id2name', {}).values()]
+    # MMPose keeps the categories of a file.
+    for category in metainfo.get('CLASSES', ()) if names else ():
+        found = category.get('keypoints') or []
+        if found != names and sorted(found) == sorted(names):
+            raise ValueError(
+                f'{source}: has the keypoints {some(found)}, but metainfo of the data '
+                f'set names {some(names)}: order keypoint_info as in the file'
             )
 
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from ..data.checks import (
     check_images,
+    check_keypoints,
     check_paths,
     check_records,
     name_files_in_errors,
@@ -109,6 +110,7 @@ def build_checked_loader(
         )
     check_paths(config)
     try:
+        check_keypoints(config)
         loader = build_loader(dataloader, seed, diff_rank_seed)
     except _MALFORMED as error:
         files = list(paths_in(config))

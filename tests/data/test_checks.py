@@ -138,11 +138,61 @@ def test_classes_unlike_the_categories(tmp_path):
 def test_flips_that_do_not_exchange_keypoints(tmp_path):
     datasets = pytest.importorskip('mmpose.datasets')
     write('coco', tmp_path)
-    folder = Path(datasets.__file__).parents[1] / '.mim/configs/_base_/datasets'
-    info = Config.fromfile(folder / 'coco.py').dataset_info
+    info = info_of_coco()
     check_images(datasets.CocoDataset(**coco(tmp_path), metainfo=info))
     info.keypoint_info[2]['swap'] = ''
     message = "train2017.json: by metainfo, .*'left_eye' is 'right_eye', but not the"
+    with pytest.raises(ValueError, match=message):
+        check_images(datasets.CocoDataset(**coco(tmp_path), metainfo=info))
+
+
+def info_of_coco() -> dict:
+    datasets = pytest.importorskip('mmpose.datasets')
+    folder = Path(datasets.__file__).parents[1] / '.mim/configs/_base_/datasets'
+    return Config.fromfile(folder / 'coco.py').dataset_info
+
+
+@pytest.mark.parametrize(
+    'spoil, message',
+    [
+        (lambda info: info.pop('sigmas'), 'has no sigmas; see'),
+        (lambda info: info.pop('skeleton_info'), 'has no skel'),
+        (lambda info: info.update(skeleton_info=[]), 'should have a dict as skeleton_'),
+        (lambda info: info.sigmas.pop(), 'has 16 sigmas for 17 keypoints'),
+        (lambda info: info.joint_weights.pop(), 'has 16 joint_weights for 17 keypoi'),
+        (lambda info: info.keypoint_info.pop(0), 'should number its 16 keypoints from'),
+        (
+            lambda info: info.keypoint_info[1].update(swap='x'),
+            "'x', which a .swap. nam",
+        ),
+        (lambda info: info.skeleton_info[0].update(link=('x', 'nose')), "'x', which a"),
+        (lambda info: info.keypoint_info[1].update(name='nose'), 'a different name fo'),
+    ],
+)
+def test_inconsistent_description_of_keypoints(spoil, message, tmp_path):
+    write('coco', tmp_path)
+    info = info_of_coco()
+    dataset = dict(coco(tmp_path), type='mmpose.CocoDataset', metainfo=info)
+    loader = dict(dataset=dataset, batch_size=1, num_workers=0)
+    loader['sampler'] = dict(type='DefaultSampler', shuffle=False)
+    SafeRunner.build_dataloader(loader)
+    spoil(info)
+    with pytest.raises(ValueError, match=f'train2017.json: its metainfo .*{message}'):
+        SafeRunner.build_dataloader(loader)
+
+
+def test_keypoints_in_another_order_than_in_the_file(tmp_path):
+    datasets = pytest.importorskip('mmpose.datasets')
+    write('coco', tmp_path)
+    content, info = json.loads((tmp_path / ANN).read_text()), info_of_coco()
+    names = [each['name'] for each in info.keypoint_info.values()]
+    for found in ([], ['head', *names[1:]], names):
+        content['categories'][0]['keypoints'] = found
+        (tmp_path / ANN).write_text(json.dumps(content))
+        check_images(datasets.CocoDataset(**coco(tmp_path), metainfo=info))
+    content['categories'][0]['keypoints'] = names[::-1]
+    (tmp_path / ANN).write_text(json.dumps(content))
+    message = 'train2017.json: has the keypoints right_ankle, .* names nose, .*: order'
     with pytest.raises(ValueError, match=message):
         check_images(datasets.CocoDataset(**coco(tmp_path), metainfo=info))
 
