@@ -4,6 +4,7 @@ import pytest
 import torch
 from launch import ROOT, TINY, call, python
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 from mmpretrain.registry import MODELS as PRETRAINING
@@ -280,6 +281,14 @@ def test_imports_of_the_config_are_kept_also_as_a_string(backbone, tmp_path):
         'mmpretrain.models',
         'saip_mm',
     ]
+
+
+def test_an_own_config_may_inherit_from_mmsegmentation(tmp_path, monkeypatch):
+    pytest.importorskip('mmseg')
+    monkeypatch.setitem(MODULE2PACKAGE, 'mmseg', 'mmsegmentation')
+    own, base = tmp_path / 'own.py', 'mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py'
+    own.write_text(f'_base_ = {base!r}\n')
+    assert read_stock(str(own), tmp_path / 'new.py').library == 'mmseg'
 
 
 def test_the_new_config_may_lie_behind_a_link(backbone, tmp_path, monkeypatch):

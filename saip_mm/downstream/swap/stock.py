@@ -143,6 +143,7 @@ def read_stock(name: str, out: Path) -> Stock:
             the model has no image backbone.
     """
     path, base = _locate(name, out)
+    register_mmseg()
     try:
         # MMEngine recognizes pure Python configs by the text of the file.
         lazy = Config._is_lazy_import(str(path))
