@@ -1,6 +1,7 @@
 """Costs of training runs, runs of equal cost, and the processor that runs them."""
 
 import copy
+import os
 import platform
 import re
 from fractions import Fraction
@@ -15,6 +16,8 @@ from mmengine.registry import DefaultScope
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..checkpoints.teachers import find_teacher
+from ..data.people import PeopleDataset
+from ..data.quarantine import Quarantine
 from ..models import SAIP
 from ..training.batches import Passes
 from ..training.loaders import build_loader
@@ -54,6 +57,8 @@ def cost_of(config: Config) -> Cost:
     size = min(IMAGES, loading.batch_size)
     counted = dict(loading, batch_size=size, num_workers=0, drop_last=True)
     loader = build_loader(counted, seed=0)
+    if isinstance(loader.dataset, PeopleDataset):
+        _replace_bad_images(loader.dataset)
     total = len(loader.dataset)
     left_out = total % loading.batch_size if loading.get('drop_last') else 0
     if not len(loader) or total == left_out:
@@ -73,6 +78,13 @@ def cost_of(config: Config) -> Cost:
         flops += counter.get_total_flops()
         images += size
     return Cost(flops / images, total - left_out)
+
+
+def _replace_bad_images(people: PeopleDataset) -> None:
+    """Replace unusable images as a training does, without a list of them."""
+    scenes = [] if people.scenes is None else people.scenes.parts()
+    for source in (*people.parts(), *scenes):
+        source.quarantine = Quarantine(os.devnull, len(source), max_share=1)
 
 
 def images_in(config: Config, steps: int) -> int:

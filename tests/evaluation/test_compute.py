@@ -3,6 +3,7 @@
 import pytest
 from launch import ROOT, TINY
 from mmengine.config import Config
+from PIL import Image
 from random_models import write_teacher
 
 from saip_mm.evaluation.compute import cost_of, with_epochs
@@ -52,6 +53,22 @@ def test_flops_of_an_algorithm_of_mmpretrain_by_hand():
     # The contrastive product of features is what else is counted.
     assert found.flops == pytest.approx(2 * (student + target), rel=1e-3)
     assert found.images == 16
+
+
+def test_unusable_images_are_replaced_as_in_training(tmp_path):
+    cfg = Config.fromfile(TINY)
+    expected = cost_of(cfg)
+    for number in range(expected.images):
+        Image.new('RGB', (40, 80)).save(tmp_path / f'{number}.png')
+    (tmp_path / '0.png').write_bytes(b'')
+    (tmp_path / '1.png').write_bytes(b'GIF89a')
+    cfg.train_dataloader.dataset = dict(
+        type='PersonImages',
+        data_root=str(tmp_path),
+        scenes=dict(type='PersonImages', data_root=str(tmp_path)),
+        pipeline=cfg.train_dataloader.dataset.pipeline,
+    )
+    assert cost_of(cfg) == expected
 
 
 def test_flops_do_not_depend_on_a_cache(tmp_path):
