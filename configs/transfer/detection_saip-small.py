@@ -8,6 +8,9 @@
 
 `data/boxes` has annotations train.json and test.json, with file names relative to this
 folder. Neck and head are RTMDet-tiny's; images have at most 256 pixels per side.
+
+For other classes than "person", inherit from this config, and set `metainfo` of both
+data sets, as in dict(classes=('adult', 'child')), and model.bbox_head.num_classes.
 """
 
 _base_ = [
