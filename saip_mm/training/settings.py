@@ -76,6 +76,25 @@ def check_settings(path: str, cfg: Config) -> None:
             f"[{{'type': 'EMAHook'}}], not {hooks}"
         )
     _check_values(path, cfg)
+    _check_keypoints(path, cfg)
+
+
+def _check_keypoints(path: str, cfg: Config) -> None:
+    """Raise ValueError if a head gives another number of keypoints than the data."""
+    head = (cfg.get('model') or {}).get('head') or {}
+    data = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    named = (data.get('metainfo') or {}).get('keypoint_info')
+    if (
+        not named
+        or head.get('type') not in ('HeatmapHead', 'mmpose.HeatmapHead')
+        or 'KeypointConverter' in str(data.get('pipeline'))  # gives another number
+    ):
+        return
+    if (found := head.get('out_channels')) != len(named):
+        raise ValueError(
+            f'{path}: metainfo of train_dataloader.dataset names {len(named)} '
+            f'keypoints: set model.head.out_channels={len(named)}, not {found}'
+        )
 
 
 def _check_values(path: str, cfg: Config) -> None:

@@ -201,6 +201,22 @@ def test_settings_that_a_config_may_have(tmp_path):
         load_config(str(path), {'custom_hooks': None, 'custom_hooks.0.type': 'EMAHook'})
 
 
+def test_a_head_for_other_keypoints_than_those_of_the_data(tmp_path):
+    path = tmp_path / 'm.py'
+    path.write_text(
+        "model = dict(head=dict(type='HeatmapHead', out_channels=17))\n"
+        'info = {i: dict(name=str(i)) for i in range(5)}\n'
+        'data = dict(metainfo=dict(keypoint_info=info), pipeline=[])\n'
+        'train_dataloader = dict(dataset=data)\n'
+    )
+    with pytest.raises(ValueError, match=r'm\.py: .* 5 key.*out_channels=5, not 17'):
+        load_config(str(path))
+    load_config(str(path), {'model.head.out_channels': 5})
+    load_config(str(path), {'model.head.type': 'RTMOHead'})
+    converted = [dict(type='KeypointConverter')]
+    load_config(str(path), {'train_dataloader.dataset.pipeline': converted})
+
+
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match='none.py: no such config'):
         load_config(str(tmp_path / 'none.py'), {})
