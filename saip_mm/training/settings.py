@@ -90,7 +90,8 @@ def _check_keypoints(path: str, cfg: Config) -> None:
         or 'KeypointConverter' in str(data.get('pipeline'))  # gives another number
     ):
         return
-    if (found := head.get('out_channels')) != len(named):
+    # UDP's combined targets have three channels per keypoint.
+    if (found := head.get('out_channels')) not in (len(named), 3 * len(named)):
         raise ValueError(
             f'{path}: metainfo of train_dataloader.dataset names {len(named)} '
             f'keypoints: set model.head.out_channels={len(named)}, not {found}'
