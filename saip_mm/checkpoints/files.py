@@ -130,7 +130,9 @@ def _latest_checkpoint(folder: Path) -> Path:
     for path in (*named, *saved_checkpoints(folder)):
         if path.is_file():
             return path
-    raise FileNotFoundError(f'{folder} has no checkpoint: give a checkpoint file')
+    moved = sorted(path.parent for path in folder.glob('superseded_*/*_*.pth'))
+    old = f', but an earlier run has some in {moved[-1]}' if moved else ''
+    raise FileNotFoundError(f'{folder} has no checkpoint{old}: give a checkpoint file')
 
 
 def saved_checkpoints(folder: str | os.PathLike) -> list[Path]:

@@ -189,6 +189,11 @@ def test_a_work_dir_means_its_latest_checkpoint(tmp_path, tiny_run):
     last.touch()  # by a run killed while writing it
     with pytest.raises(FileNotFoundError, match='has no checkpoint: give a checkpoint'):
         resolve_checkpoint(tmp_path)
+    for name in ('superseded_20260101_000000', 'superseded_20260102_000000'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'epoch_3.pth').touch()
+    with pytest.raises(FileNotFoundError, match=f'an earlier run has some in .*{name}'):
+        resolve_checkpoint(tmp_path)
     for name in ('epoch_9.pth', 'epoch_10.pth', 'backbone_11.pth', 'best.pth'):
         (tmp_path / name).touch()
     assert resolve_checkpoint(tmp_path) == tmp_path / 'epoch_10.pth'
