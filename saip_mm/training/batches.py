@@ -7,6 +7,7 @@ from itertools import count, islice
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Sampler
 
+STEPS_PER_EPOCH = 'steps_per_epoch'  # in checkpoints
 SAME_DATA = (
     'resume with the same images and the same global batch '
     '(train_dataloader.batch_size × processes), or start a new run from its '
@@ -31,7 +32,9 @@ def continue_epoch(runner: Runner) -> None:
     # Loops over iterations skip batches themselves.
     if isinstance(runner.train_loop, EpochBasedTrainLoop) and loader.batch_sampler:
         done = done_in_epoch(runner, runner.iter)
-        if not 0 <= done <= len(loader):
+        info = runner.message_hub.runtime_info  # of the checkpoint
+        before = info.get(STEPS_PER_EPOCH, len(loader))
+        if before != len(loader) or not 0 <= done <= len(loader):
             raise ValueError(
                 f'the checkpoint has {runner.iter} steps and {runner.epoch} full '
                 f'epochs, but an epoch now has {len(loader)} steps: {SAME_DATA}'

@@ -13,7 +13,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import BaseTTAModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import load_state_dict
 from mmengine.runner.runner import ParamSchedulerType
 from mmpretrain.models import BaseSelfSupervisor
@@ -24,7 +24,7 @@ from ..checkpoints.files import open_checkpoint, state_dict_of
 from ..data.concat import holds_people
 from ..models.weights import check_finite, load_weights, misfit
 from ..processes import START_METHOD, limit_threads
-from .batches import EndlessLoader, continue_epoch
+from .batches import STEPS_PER_EPOCH, EndlessLoader, continue_epoch
 from .loaders import build_checked_loader
 from .loops import AccumulatingTrainLoop
 from .processes import on_main_process, unwrap_model
@@ -180,8 +180,11 @@ class SafeRunner(Runner):
         if isinstance(loop, AccumulatingTrainLoop):
             # It counts micro-batches; MMEngine would count steps, and warn.
             self.optim_wrapper.initialize_count_status = lambda *_: None
-        elif self._resume and isinstance(loop, BaseLoop):
-            continue_epoch(self)  # the other loop does so itself
+        elif isinstance(loop, BaseLoop):  # the other loop does the same itself
+            if self._resume:
+                continue_epoch(self)
+            if isinstance(loop, EpochBasedTrainLoop):
+                self.message_hub.update_info(STEPS_PER_EPOCH, len(loop.dataloader))
         if isinstance(loop, IterBasedTrainLoop):
             loop.dataloader_iterator = EndlessLoader(loop.dataloader)
 

@@ -72,10 +72,11 @@ def test_a_test_needs_no_training_data(data, reference, tmp_path):
     assert not call(*command, *options)
 
 
-def test_another_batch_size_is_rejected(data, reference, tmp_path):
+@pytest.mark.parametrize('size', [3, 8])
+def test_another_batch_size_is_rejected(size, data, reference, tmp_path):
     copy_state(reference / 'epoch_1.pth', tmp_path / 'run')
     with pytest.raises(ValueError, match='has 6 steps and 1 full epochs, but an epo'):
-        resume(tmp_path / 'run', data, 'train_dataloader.batch_size=3')
+        resume(tmp_path / 'run', data, f'train_dataloader.batch_size={size}')
 
 
 def scores_of(work_dir: Path) -> dict[int, float]:
