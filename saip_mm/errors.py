@@ -35,11 +35,12 @@ def script_parser(doc: str) -> ArgumentParser:
 def one_line_errors(status: int = 1) -> Iterator[None]:
     """Run a tool: print ``error: …`` and exit, for errors that users can correct.
 
-    These are errors raised explicitly by this project, MMEngine, or PyTorch's loaders
-    and optimizers, configs that do not match a class, files that cannot be opened, and
-    a full disk. All others keep their traceback. Ctrl-C exits with status 130. Nothing
-    in a file of weights is executed. What has been imported is exempt from garbage
-    collection, also in forked processes. PyTorch's threads are limited.
+    These are errors raised explicitly by this project, MMEngine, hooks of MMDetection,
+    or PyTorch's loaders and optimizers, configs that do not match a class, files that
+    cannot be opened, and a full disk. All others keep their traceback. Ctrl-C exits
+    with status 130. Nothing in a file of weights is executed. What has been imported is
+    exempt from garbage collection, also in forked processes. PyTorch's threads are
+    limited.
     """
     gc.freeze()
     limit_threads()
@@ -148,7 +149,7 @@ def _is_for_the_user(error: Exception) -> bool:
         return True
     if trace.tb_frame.f_code.co_code[trace.tb_lasti] != dis.opmap['RAISE_VARARGS']:
         return False
-    checks_arguments = module.startswith(('mmengine.', *_OF_TORCH))
+    checks_arguments = module.startswith(('mmengine.', 'mmdet.engine.', *_OF_TORCH))
     if isinstance(error, AssertionError):
         return checks_arguments and bool(error.args)
     return checks_arguments or module.partition('.')[0] in ('__main__', 'saip_mm')

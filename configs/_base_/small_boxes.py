@@ -20,6 +20,7 @@ boxes_test = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
+boxes_hooks = [dict(type='mmdet.NumClassCheckHook')]
 boxes_loaders = dict(
     train=dict(
         batch_size=8,

@@ -66,6 +66,22 @@ def test_train_and_test(name, tmp_path, capfd):
     assert -1 <= json.loads(path.read_text())[metric] <= 1
 
 
+@pytest.mark.parametrize(
+    'name', ['detection_saip-small', 'heads/faster-rcnn_saip-small']
+)
+def test_heads_for_other_classes_than_the_data(name, tmp_path, capfd):
+    pytest.importorskip('mmdet')
+    write('coco', tmp_path, 4)
+    head = 'roi_head.bbox_head' if 'heads' in name else 'bbox_head'
+    options = [*BOXES, f'model.{head}.num_classes=3', 'model.backbone.init_cfg=None']
+    options += [f'train_dataloader.dataset.data_root={tmp_path}']
+    config = ROOT / f'configs/transfer/{name}.py'
+    arguments = '--work-dir', tmp_path / 'run', '--cfg-options', *options
+    with pytest.raises(AssertionError, match='3.*the length of `classes` 1'):
+        call('tools/train.py', config, *arguments)
+    assert 'error: The `num_classes` (3) in' in capfd.readouterr().err
+
+
 def test_patches_of_another_size_than_the_necks(tmp_path):
     """The config's neck is for patches of 8."""
     pytest.importorskip('mmdet')

@@ -33,4 +33,5 @@ optim_wrapper = dict(_base_.short_optimizer, _delete_=True)
 param_scheduler = _base_.short_schedule
 train_cfg = dict(_base_.short_training, _delete_=True)
 default_hooks = _base_.short_hooks
+custom_hooks = _base_.boxes_hooks
 log_processor = dict(by_epoch=False)
