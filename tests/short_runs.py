@@ -1,5 +1,6 @@
 """Short trainings that are compared bit for bit."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def launched(
 
 def wait_for(process: Script | subprocess.Popen, text: str) -> None:
     assert any(text in line for line in process.stdout)
+
+
+def log_of(work_dir: Path) -> str:
+    """The log of the only run in a work directory."""
+    (file,) = work_dir.glob('*/*.log')
+    return file.read_text()
+
+
+def scalars_of(work_dir: Path) -> list[dict]:
+    """The lines of curves of the only run in a work directory."""
+    (file,) = work_dir.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def same(ours: object, other: object) -> bool:

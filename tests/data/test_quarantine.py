@@ -6,7 +6,7 @@ import multiprocessing
 import numpy as np
 import pytest
 from image_files import listed
-from short_runs import on_data, train
+from short_runs import log_of, on_data, train
 
 from saip_mm.data.images import ImageError
 from saip_mm.data.quarantine import Quarantine, TooManyBadImages
@@ -119,8 +119,7 @@ def test_training_skips_bad_images(photographs, tmp_path):
     data = f'type="PersonImages", data_root={str(photographs)!r}'
     config = on_data(tmp_path / 'config.py', data)
     train(work_dir, *options, config=config)
-    (log,) = work_dir.glob('*/*.log')
-    assert '2 of 12 images are unusable so far' in log.read_text()
+    assert '2 of 12 images are unusable so far' in log_of(work_dir)
     bad = listed(work_dir / 'bad_images.jsonl')
     assert {entry['index'] for entry in bad} == {3, 5}
     reasons = ' '.join(entry['reason'] for entry in bad)

@@ -1,10 +1,9 @@
 """Probes during training."""
 
-import json
 import re
 
 from people_files import write_pair
-from short_runs import assert_same_end, train
+from short_runs import assert_same_end, log_of, scalars_of, train
 
 from saip_mm.evaluation import hook as hook_module
 
@@ -19,14 +18,12 @@ PROBES = f'default_hooks.probe={dict(type="ProbeHook", interval=1, sizes=SIZES)}
 def test_training_is_the_same_to_the_bit(tiny_run, tmp_path):
     train(tmp_path, PROBES)
     assert_same_end(tmp_path, tiny_run)
-    (file,) = tmp_path.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    probed = [line for line in lines if 'probe/reid/mAP' in line]
+    probed = [line for line in scalars_of(tmp_path) if 'probe/reid/mAP' in line]
     assert [line['step'] for line in probed] == [0, 3, 6]
     for line in probed:
         assert line.keys() == NAMES | {'step'}
     assert probed[0] != probed[1] | dict(step=0)
-    log = next(tmp_path.glob('*/*.log')).read_text()
+    log = log_of(tmp_path)
     assert re.search(r'probes on drawn people after 6 steps \(\d+ s\): reid/mAP ', log)
     announced = log.index('probing the initial model before the first step')
     assert announced < log.index('probes on drawn people after 0 steps')
@@ -38,13 +35,10 @@ def test_photographs_instead_of_drawn_people(tiny_run, tmp_path):
     probe = dict(type='ProbeHook', interval=2, real=dict(reid=[str(own)]))
     train(work_dir, f'default_hooks.probe={probe}')
     assert_same_end(work_dir, tiny_run)
-    (file,) = work_dir.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    probed = [line for line in lines if 'probe/own/mAP' in line]
+    probed = [line for line in scalars_of(work_dir) if 'probe/own/mAP' in line]
     scores = {'probe/own/mAP': 1.0, 'probe/own/rank1': 1.0}
     assert probed == [scores | dict(step=0), scores | dict(step=6)]
-    log = next(work_dir.glob('*/*.log')).read_text()
-    assert 'probes on photographs after 6 steps' in log
+    assert 'probes on photographs after 6 steps' in log_of(work_dir)
 
 
 def test_a_probe_that_fails_is_a_warning(tiny_run, tmp_path, monkeypatch):
@@ -57,7 +51,7 @@ def test_a_probe_that_fails_is_a_warning(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(hook_module, 'run_probes', fail)
     train(tmp_path, PROBES)
     assert_same_end(tmp_path, tiny_run)
-    log = next(tmp_path.glob('*/*.log')).read_text()
+    log = log_of(tmp_path)
     assert 'the probes failed after 3 steps; training continues' in log
     assert 'RuntimeError: no such luck' in log
     # The last checkpoint is saved before its probes.

@@ -1,13 +1,11 @@
 """Gradients of the objectives on shared parameters."""
 
-import json
-
 import pytest
 import torch
 from launch import ROOT, TINY
 from mmengine.config import Config
 from mmengine.runner import Runner
-from short_runs import assert_same_end, train
+from short_runs import assert_same_end, scalars_of, train
 
 from saip_mm.training.gradients import compare_gradients, shared_gradients
 
@@ -71,7 +69,6 @@ def test_training_is_the_same_to_the_bit(tiny_run, tmp_path):
     hook = dict(type='ObjectiveGradients', interval=2)
     train(tmp_path / 'logged', f'custom_hooks=[{hook}]')
     assert_same_end(tmp_path / 'logged', tiny_run)
-    (scalars,) = (tmp_path / 'logged').glob('*/vis_data/scalars.json')
-    lines = map(json.loads, scalars.read_text().splitlines())
+    lines = scalars_of(tmp_path / 'logged')
     steps = [line['step'] for line in lines if 'gradient/matching' in line]
     assert steps == [0, 2, 4]

@@ -1,6 +1,5 @@
 """Algorithms of MMPretrain in this harness."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +8,7 @@ import torch
 from launch import ROOT
 from mmpretrain.models.utils import CosineEMA
 from mmpretrain.registry import MODELS
-from short_runs import assert_same_end, copy_state, train
+from short_runs import assert_same_end, copy_state, scalars_of, train
 
 from saip_mm.checkpoints.files import read_checkpoint
 from saip_mm.data import SyntheticPeople
@@ -77,9 +76,7 @@ def test_probes_during_training_are_those_of_the_checkpoint(name, tmp_path):
     train(tmp_path / 'a', config=config)
     train(tmp_path / 'b', f'default_hooks.probe={probe}', config=config)
     assert_same_end(tmp_path / 'b', tmp_path / 'a')
-    (file,) = (tmp_path / 'b').glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    *_, last = (line for line in lines if 'probe/reid/mAP' in line)
+    *_, last = (x for x in scalars_of(tmp_path / 'b') if 'probe/reid/mAP' in x)
     subject = load_subject(str(tmp_path / 'b/epoch_2.pth'), config)
     expected = run_probes(subject, ProbeSizes(**sizes))
     assert {f'probe/{name}': score for name, score in expected.items()} == {

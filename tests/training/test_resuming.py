@@ -10,7 +10,7 @@ import pytest
 import torch
 from launch import TINY
 from mmengine.config import Config
-from short_runs import EVERY_STEP, assert_same_end, copy_state, train
+from short_runs import EVERY_STEP, assert_same_end, copy_state, log_of, train
 
 from saip_mm.checkpoints.files import saved_checkpoints
 from saip_mm.data import PeopleDataset
@@ -34,7 +34,7 @@ def test_a_longer_training_needs_other_schedules(undisturbed, tmp_path):
     run = tmp_path / 'run'
     copy_state(undisturbed / 'epoch_1_iter_5.pth', run)
     train(run, 'train_cfg.max_epochs=3', 'param_scheduler.1.end=9', resume=True)
-    log = next(run.glob('*/*.log')).read_text()
+    log = log_of(run)
     assert 'minimum after 6 steps, but the training has 9: a resumed run' in log
     assert 'nothing is left to train' not in log
 
@@ -44,7 +44,7 @@ def test_a_finished_training_has_nothing_left(undisturbed, tmp_path):
     (tmp_path / 'run/refused_step_4.pth').touch()
     train(tmp_path / 'run', resume=True)
     assert (tmp_path / 'run/refused_step_4.pth').exists()  # of this training
-    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    log = log_of(tmp_path / 'run')
     assert 'nothing is left to train: the checkpoint is of step 6, and' in log
     assert_same_end(tmp_path / 'run', undisturbed)
 
@@ -87,8 +87,7 @@ def test_micro_batches_are_counted_after_a_resume(tmp_path):
     train(tmp_path / 'a', *options)
     train(tmp_path / 'b', *options, resume=tmp_path / 'a/epoch_0_iter_1.pth')
     assert_same_end(tmp_path / 'b', tmp_path / 'a')
-    log = next((tmp_path / 'b').glob('*/*.log')).read_text()
-    assert 'is not divisible' not in log
+    assert 'is not divisible' not in log_of(tmp_path / 'b')
 
 
 def test_other_files_of_another_training_are_moved_away(tmp_path):
@@ -153,7 +152,7 @@ def test_other_data_are_rejected(option, message, undisturbed, tmp_path):
 def test_another_list_of_as_many_images_is_reported(undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(PeopleDataset, 'listed', lambda self: b'another list')
     train(tmp_path, resume=undisturbed / 'epoch_0_iter_2.pth')
-    log = next(tmp_path.glob('*/*.log')).read_text()
+    log = log_of(tmp_path)
     assert log.count("the list of images is not the checkpoint's") == 1
 
 

@@ -21,6 +21,7 @@ from short_runs import (
     assert_same_end,
     copy_state,
     launched,
+    log_of,
     started,
     train,
     wait_for,
@@ -98,7 +99,7 @@ def test_failures_that_are_not_in_a_row_do_not_end_the_training(tmp_path, monkey
     train(tmp_path, EVERY_STEP)
     names = [path.stem for path in saved_checkpoints(tmp_path)]
     assert names == ['epoch_2', 'epoch_1_iter_6', 'epoch_1', 'epoch_0_iter_3']
-    log = next(tmp_path.glob('*/*.log')).read_text()
+    log = log_of(tmp_path)
     assert log.count('consecutive failure 2 of 3') == 2
     assert log.count('could not write last_checkpoint') == 4
 
@@ -127,7 +128,7 @@ def test_minutes_pass_between_checkpoints(tmp_path, monkeypatch):
     monkeypatch.setattr('saip_mm.training.saving.time', clock)
     options = ['minutes=1', 'interval=9', 'max_keep_ckpts=2']
     train(tmp_path, *[f'default_hooks.checkpoint.{each}' for each in options])
-    log = next(tmp_path.glob('*/*.log')).read_text()
+    log = log_of(tmp_path)
     saved = re.findall(r'Saved .*/(\w+)\.pth', log)
     assert saved == ['epoch_0_iter_2', 'epoch_1_iter_4', 'epoch_1_iter_6', 'epoch_2']
     assert [path.stem for path in saved_checkpoints(tmp_path)] == saved[:-3:-1]

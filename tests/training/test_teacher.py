@@ -1,6 +1,5 @@
 """The teacher's momentum, and the share of initial weights that is left in it."""
 
-import json
 import logging
 import math
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ from mmengine import optim
 from mmengine.config import Config
 from mmengine.optim import CosineAnnealingLR, LinearLR, PolyLR
 from mmpretrain.registry import HOOKS, MODELS
-from short_runs import train
+from short_runs import log_of, scalars_of, train
 
 from saip_mm.training import SAIPHook
 from saip_mm.training.config import load_config
@@ -131,9 +130,9 @@ def test_a_schedule_that_ends_with_the_training_is_not_reported(kind, by_epoch, 
 
 def test_views_of_another_size_than_exports_state_are_reported(tmp_path):
     train(tmp_path, 'model.backbone.img_size=64,64', 'train_cfg.max_epochs=1')
-    (log,) = tmp_path.glob('*/*.log')
-    assert 'model.backbone.img_size=(64, 64), the size (h, w)' in log.read_text()
-    assert 'global_size=(64, 32)' in log.read_text()
+    log = log_of(tmp_path)
+    assert 'model.backbone.img_size=(64, 64), the size (h, w)' in log
+    assert 'global_size=(64, 32)' in log
 
 
 def test_a_training_logs_the_share_and_scaled_learning_rates(tmp_path):
@@ -141,9 +140,8 @@ def test_a_training_logs_the_share_and_scaled_learning_rates(tmp_path):
     options = ['train_dataloader.batch_size=4', 'default_hooks.saip.base_batch_size=8']
     options += ['default_hooks.saip.momentum=0.81', 'train_cfg.max_epochs=3']
     train(tmp_path, *options)
-    (log,), (scalars,) = (tmp_path.glob(p) for p in ('*/*.log', '*/*/scalars.json'))
-    out, lines = log.read_text(), map(json.loads, scalars.read_text().splitlines())
-    lines = [line for line in lines if 'teacher_momentum' in line]
+    out = log_of(tmp_path)
+    lines = [line for line in scalars_of(tmp_path) if 'teacher_momentum' in line]
     momenta = [line['teacher_momentum'] for line in lines]
     assert len(momenta) == 18
     for line in lines:  # no lr_mult
@@ -168,9 +166,8 @@ def test_warm_ups_of_less_than_two_steps_do_not_stay_at_their_start(end, tmp_pat
     run = tmp_path / 'run'
     arguments = '--work-dir', run, '--cfg-options', 'train_cfg.max_epochs=1'
     call('tools/train.py', config, *arguments)
-    (log,), (scalars,) = (run.glob(p) for p in ('*/*.log', '*/*/scalars.json'))
-    rates = [json.loads(line)['base_lr'] for line in scalars.read_text().splitlines()]
-    short, text = end < 1, log.read_text()
+    rates = [line['base_lr'] for line in scalars_of(run)]
+    short, text = end < 1, log_of(run)
     assert rates[0] / rates[-1] == pytest.approx(1 if short else 0.1)
     assert ('is not warmed up' in text) == short
     assert ('is warmed up for 2 steps, and the training has 3' in text) != short

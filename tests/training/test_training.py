@@ -7,6 +7,7 @@ import torch
 from launch import TINY, call, run, run_two
 from mmengine.config import Config
 from random_models import write_teacher
+from short_runs import log_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saip_mm.checkpoints.files import read_checkpoint
@@ -96,8 +97,8 @@ def test_training_changes_all_parameters(one_process):
 
 
 def test_logs_show_progress_losses_entropy_rate_and_momentum(one_process):
-    log = next(one_process.glob('*/*.log')).read_text()
-    line = next(line for line in log.splitlines() if 'Epoch(train) [2][3/3]' in line)
+    lines = log_of(one_process).splitlines()
+    line = next(line for line in lines if 'Epoch(train) [2][3/3]' in line)
     quantities = ['eta', 'lr', 'teacher_entropy', 'matching_kl', 'teacher_momentum']
     quantities += ['loss', 'loss_csm', 'loss_attn', 'loss_csr']
     quantities += ['loss_css_inst', 'loss_css_roi']
