@@ -211,26 +211,23 @@ def run_two(
     return subprocess.CompletedProcess(command, status, output)
 
 
-def stop(
-    *command: object, number: int, when: Callable[[], bool], seconds: float = 120
-) -> tuple[int, str]:
+def stop(*command: object, number: int, when: Callable[[], bool]) -> tuple[int, str]:
     """Run a Python script, and send a signal to all its processes, as a terminal does.
 
     Args:
         command: Script, relative to the project, and its arguments.
         number: The signal.
-        when: Whether to send it now.
-        seconds: Time limit.
+        when: Whether to send it now, which it is after two minutes anyway.
 
     Returns:
         Exit status and output.
     """
     script = Script(*command)
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 120
     while not when() and script.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
     os.killpg(script.pid, number)
-    text = script.communicate(seconds)
+    text = script.communicate(120)
     return script.wait(), ' '.join(text.split())
 
 

@@ -30,9 +30,9 @@ def write_pair(root: Path) -> Path:
     return root
 
 
-def write_market1501(root: Path, identities: int = 4) -> Path:
-    """Write four images per person by two cameras, junk and a distractor."""
-    for identity in range(1, identities + 1):
+def write_market1501(root: Path) -> Path:
+    """Write four images per person, of four, by two cameras, junk and a distractor."""
+    for identity in range(1, 5):
         for image in range(4):
             name = f'{identity:04}_c{image % 2 + 1}s1_{image:06}_00.jpg'
             save_person(root / 'bounding_box_train' / name, identity, image)
@@ -46,17 +46,15 @@ def write_market1501(root: Path, identities: int = 4) -> Path:
     return root
 
 
-def write_msmt17(
-    root: Path, identities: int = 4, folders: tuple[str, str] = ('train', 'test')
-) -> Path:
-    """Write identities from 0, as in the original; the last is for validation."""
+def write_msmt17(root: Path, folders: tuple[str, str] = ('train', 'test')) -> Path:
+    """Write four identities from 0, as in the original; the last is for validation."""
     lists = dict(train=[], val=[], query=[], gallery=[])
-    for identity in range(identities):
+    for identity in range(4):
         for image in range(4):
             name = f'{identity:04}/{identity:04}_{image:03}_{image % 2 + 1:02}_0303.jpg'
             save_person(root / folders[0] / name, identity, image)
             save_person(root / folders[1] / name, identity + 100, image)
-            part = 'val' if identity == identities - 1 else 'train'
+            part = 'val' if identity == 3 else 'train'
             lists[part].append(f'{name} {identity}')
             lists['query' if image == 0 else 'gallery'].append(f'{name} {identity}')
     for part, lines in lists.items():
@@ -71,16 +69,16 @@ def cells(texts: list[str]) -> np.ndarray:
     return array
 
 
-def pa100k_content(train: int = 8, others: int = 4, count: int = 26) -> dict:
+def pa100k_content() -> dict:
     """Return the content of annotation.mat."""
     rng = np.random.default_rng(0)
-    content = dict(attributes=cells([f'attribute{i}' for i in range(count)]))
+    content = dict(attributes=cells([f'attribute{i}' for i in range(26)]))
     number = 0
-    for part, size in dict(train=train, val=others, test=others).items():
+    for part, size in dict(train=8, val=4, test=4).items():
         names = [f'{number + i + 1:06}.jpg' for i in range(size)]
         number += size
         content[f'{part}_images_name'] = cells(names)
-        content[f'{part}_label'] = rng.integers(0, 2, (size, count), np.uint8)
+        content[f'{part}_label'] = rng.integers(0, 2, (size, 26), np.uint8)
     return content
 
 
@@ -92,17 +90,17 @@ def write_pa100k(root: Path, folder: str = 'data') -> dict:
     return content
 
 
-def write_peta(root: Path, images: int = 16) -> np.ndarray:
-    """Write images and PETA.mat; return the labels [images, 105]."""
-    for number in range(1, images + 1):
+def write_peta(root: Path) -> np.ndarray:
+    """Write 16 images and PETA.mat; return the labels [16, 105]."""
+    for number in range(1, 17):
         save_person(root / 'images' / f'{number:05}.png', number, 0)
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, (images, 105))
-    numbers = np.tile(np.arange(1, images + 1)[:, None], (1, 4))
+    labels = rng.integers(0, 2, (16, 105))
+    numbers = np.tile(np.arange(1, 17)[:, None], (1, 4))
     peta = np.empty((1, 1), [('data', object), ('names', object)])
     peta[0, 0] = (np.hstack([numbers, labels]), cells([f'a{i}' for i in range(105)]))
     savemat(root / 'PETA.mat', dict(peta=peta))
-    parts = ['train'] * 8 + ['val'] * 4 + ['test'] * (images - 12)
+    parts = ['train'] * 8 + ['val'] * 4 + ['test'] * 4
     lines = [f'{i:05}.png {part}' for i, part in enumerate(parts, 1)]
     (root / 'zero_shot.txt').write_text('\n'.join(lines) + '\n')
     return labels

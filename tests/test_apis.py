@@ -41,10 +41,10 @@ def photos(tmp_path_factory):
     return files, arrays
 
 
-def expected(backbone, arrays, size=SIZE):
+def expected(backbone, arrays):
     """Class token and map of MMPretrain's ViT for images resized by Pillow."""
     bicubic = Image.Resampling.BICUBIC
-    images = np.stack([Image.fromarray(a).resize(size[::-1], bicubic) for a in arrays])
+    images = np.stack([Image.fromarray(a).resize(SIZE[::-1], bicubic) for a in arrays])
     images = torch.from_numpy((images - np.float32(MEAN)) / np.float32(STD))
     outputs = []
     for out_type in ('cls_token', 'featmap'):

@@ -22,10 +22,10 @@ PAGE = Path('docs/model_zoo.md')
 ZOO = 'tools/model_zoo.py'
 
 
-def vit(size, channels, blocks, hidden, patch=16) -> tuple[int, int]:
-    """Parameters and multiply-adds of a ViT, by hand."""
-    patches = size[0] // patch * (size[1] // patch)
-    tokens, pixels = patches + 1, 3 * patch * patch
+def vit(size, channels, blocks, hidden) -> tuple[int, int]:
+    """Parameters and multiply-adds of a ViT with patches of 16 pixels, by hand."""
+    patches = size[0] // 16 * (size[1] // 16)
+    tokens, pixels = patches + 1, 3 * 16 * 16
     linear = 4 * channels**2 + 2 * channels * hidden
     biases = 3 * channels + channels + hidden + channels
     norms = 2 * 2 * channels

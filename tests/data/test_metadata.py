@@ -47,13 +47,13 @@ def png(*chunks, before=b'IDAT'):
     return content[:at] + b''.join(chunks) + content[at:]
 
 
-def jpeg(*segments, at=2):
+def jpeg(*segments):
     content = encoded('JPEG')
     more = b''.join(
         b'\xff' + bytes([marker]) + struct.pack('>H', len(body) + 2) + body
         for marker, body in segments
     )
-    return content[:at] + more + content[at:]
+    return content[:2] + more + content[2:]
 
 
 def app1(body):

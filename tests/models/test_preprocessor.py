@@ -8,11 +8,11 @@ from PIL import Image
 from saip_mm.models import SAIPDataPreprocessor
 
 
-def draw_batch(batch: int = 2) -> dict:
+def draw_batch() -> dict:
     generator = torch.Generator().manual_seed(0)
 
     def images(*shape):
-        coarse = torch.randint(0, 256, (batch, *shape), generator=generator)
+        coarse = torch.randint(0, 256, (2, *shape), generator=generator)
         return coarse.to(torch.uint8)
 
     return dict(
@@ -23,7 +23,7 @@ def draw_batch(batch: int = 2) -> dict:
             inst=images(3, 32, 16),
             scene=images(3, 64, 64),
             scene_masks=images(2, 4, 4) > 127,
-            csr_noise=torch.rand(batch, 4, 2, generator=generator),
+            csr_noise=torch.rand(2, 4, 2, generator=generator),
         )
     )
 

@@ -47,14 +47,15 @@ def work_dir(tiny_run, tmp_path):
     return shutil.copytree(tiny_run, tmp_path / 'dir')
 
 
-def report(work_dir, *options, out='report.html'):
-    call('tools/report.py', work_dir, *options, '--out', work_dir / out)
-    return Page(work_dir / out)
+def report(work_dir, *options):
+    out = work_dir / 'report.html'
+    call('tools/report.py', work_dir, *options, '--out', out)
+    return Page(out)
 
 
-def save_images(folder, count=4):
+def save_images(folder):
     folder.mkdir()
-    for i in range(count):
+    for i in range(4):
         image = Image.new('RGB', (30 + i, 70), (60 * i, 90, 90))
         image.save(os.fsencode(folder) + b'/caf\xe9_%d.png' % i, 'PNG')  # not UTF-8
     return folder
