@@ -142,7 +142,11 @@ def _read(path: str) -> Config:
         raise FileNotFoundError(f'{path}: no such {kind}')
     try:
         cfg = Config.fromfile(path)
-        _remove_scope(cfg._cfg_dict)
+        # MMEngine gives this scope to settings of `saip_mm::…`. It does not exist: the
+        # package registers its classes in other libraries.
+        for part in parts_of(cfg._cfg_dict):
+            if part.get('_scope_') == 'saip_mm':
+                del part['_scope_']
         return cfg
     except ImportError as error:
         raise ModuleNotFoundError(
@@ -162,16 +166,6 @@ def _read(path: str) -> Config:
             f'{path} cannot be read as a config: {type(error).__name__}: {error}'
             f'{"".join(lines[-1:])}{hint}'
         ) from error
-
-
-def _remove_scope(config: dict) -> None:
-    """Remove the scope that MMEngine gives to settings of ``saip_mm::…``.
-
-    There is no such scope: the package registers its classes in other libraries.
-    """
-    for part in parts_of(config):
-        if part.get('_scope_') == 'saip_mm':
-            del part['_scope_']
 
 
 def _replace(cfg: Config, option: str, value: object) -> None:
