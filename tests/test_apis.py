@@ -163,7 +163,7 @@ def test_bad_images(work_dir, photos, images, error, message):
     assert message in str(found.value)
 
 
-def test_images_that_are_normalized_already(work_dir, photos):
+def test_images_that_are_normalized_already(work_dir):
     images = torch.rand(2, 3, *SIZE) * 255
     for given in (images, images.clamp(max=12), images.byte() // 64):
         with warnings.catch_warnings():

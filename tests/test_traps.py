@@ -165,7 +165,7 @@ def test_saved_configs_are_not_executed(tmp_path, tiny_run):
     assert not marker.exists()
 
 
-def test_initial_weights_of_a_config_are_not_executed(tmp_path, tiny_run):
+def test_initial_weights_of_a_config_are_not_executed(tmp_path):
     trap, config = tmp_path / 'trap.pth', tmp_path / 'config.py'
     torch.save(dict(trap=Trap(os.mkdir, str(tmp_path / 'marker'))), trap)
     start = f"dict(type='Pretrained', checkpoint={str(trap)!r})"
