@@ -224,8 +224,8 @@ def _naming(name: str | os.PathLike) -> Iterator[None]:
             reason = 'no such file; correct the path or remove the entry'
         elif isinstance(error, UnidentifiedImageError):
             reason = (
-                'not an image, or of a format that Pillow does not support; convert it '
-                'to JPEG or PNG, or remove it'
+                'not an image, empty, or of a format that Pillow does not support; '
+                'convert it to JPEG or PNG, or remove it'
             )
         elif isinstance(error, Image.DecompressionBombError):
             reason = f'{error}; shrink the image or remove it'
