@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from .encoder import Encoded
 from .weights import PretrainedStart
@@ -39,6 +40,9 @@ class PooledBackbone(PretrainedStart):
     def __init__(self, *args, img_size: tuple[int, int] = (256, 128), **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.img_size = tuple(img_size)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+                module.register_forward_pre_hook(_widen_columns)
 
     @property
     def patch_resolution(self) -> tuple[int, int]:
@@ -90,6 +94,18 @@ class PooledBackbone(PretrainedStart):
         metadata = getattr(destination, '_metadata', {}).get(prefix[:-1])
         if metadata is not None:
             metadata['grid'] = self.patch_resolution
+
+
+def _widen_columns(conv: nn.Conv2d, inputs: tuple[Tensor]) -> Tensor | None:
+    """Add a column of zeros to maps of a single one, without changing the result.
+
+    In PyTorch 2.14 on CPUs, gradients in bfloat16 of the weights of 3×3 convolutions of
+    stride 2 contain uninitialized memory for such maps.
+    """
+    (x,) = inputs
+    if x.shape[3] == 1 and (conv.kernel_size, conv.padding) == ((3, 3), (1, 1)):
+        return pad(x, (0, 1))
+    return None
 
 
 def count_modules(names: Iterable[str], prefix: str) -> int:

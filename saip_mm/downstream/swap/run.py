@@ -114,10 +114,8 @@ def swap_backbone(
                     failure = error
                 continue
             draft.replace(out)
-            dropped = dropped_settings(stock)
-            return Swapped(
-                levels, unused, adapt, report, loss, stock.is_frozen, dropped
-            )
+            frozen, dropped = stock.is_frozen, dropped_settings(stock)
+            return Swapped(levels, unused, adapt, report, loss, frozen, dropped)
     finally:
         draft.unlink(missing_ok=True)
     raise _refusal(stock, failure) from failure
