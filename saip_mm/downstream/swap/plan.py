@@ -263,20 +263,16 @@ def dropped_settings(stock: Stock) -> list[str]:
     rules = wrapper.get('paramwise_cfg') or {}
     keys = [key for key in rules.get('custom_keys', {}) if key not in kept]
     optimizer = wrapper.get('optimizer', {}).get('type', 'AdamW')
-    inside = (
-        []
-        if stock.is_frozen
-        else [
-            *([f'optimizer ({optimizer})'] if optimizer != 'AdamW' else []),
-            *(['constructor'] if 'constructor' in wrapper else []),
-            *[f'paramwise_cfg.{key}' for key in rules if key != 'custom_keys'],
-            *[f'paramwise_cfg.custom_keys[{key!r}]' for key in keys],
-        ]
-    )
+    inside = [
+        *([f'optimizer ({optimizer})'] if optimizer != 'AdamW' else []),
+        *(['constructor'] if 'constructor' in wrapper else []),
+        *[f'paramwise_cfg.{key}' for key in rules if key != 'custom_keys'],
+        *[f'paramwise_cfg.custom_keys[{key!r}]' for key in keys],
+    ]
     return [
         f'model.backbone ({model["backbone"]["type"]})',
         *[f'model.{key}' for key in ('pretrained', 'init_cfg') if model.get(key)],
-        *[f'optim_wrapper.{setting}' for setting in inside],
+        *[f'optim_wrapper.{setting}' for setting in inside if not stock.is_frozen],
         *(['load_from'] if stock.cfg.get('load_from') else []),
         *(['eta_min of param_scheduler'] if schedule_of(stock) else []),
     ]
